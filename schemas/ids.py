@@ -1,0 +1,53 @@
+"""Identity: the same image and settings give the same ids on every machine, for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.images import ImageRef
+
+NAMESPACE = uuid.UUID("6c1b5b0e-7f0e-5b52-9d8a-0f6a3b0c2e11")
+IMAGE_ORDINAL = -1
+"""Ordinal of the point that stands for the image as a whole."""
+
+
+def _uuid5(*parts: str) -> uuid.UUID:
+    # Length-prefixed, so that no two lists of parts give the same bytes; keys are opaque, and a
+    # file name that is not UTF-8 must still have an id.
+    blobs = [part.encode("utf-8", "surrogateescape") for part in parts]
+    name = b"".join(b"%d:%s" % (len(blob), blob) for blob in blobs)
+    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
+    return uuid.UUID(bytes=digest[:16], version=5)
+
+
+def image_id(ref: ImageRef) -> uuid.UUID:
+    """Id of an image: of its store, bucket and key, not of its bytes."""
+    return _uuid5(ref.store, ref.bucket, ref.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the records of an image were made from: its version, and the pipeline's fingerprint."""
+
+    version: str
+    fingerprint: str
+
+    @property
+    def id(self) -> str:
+        """Short text that stands for this generation in payloads and manifests."""
+        return _uuid5("generation", self.version, self.fingerprint).hex
+
+
+def object_id(image: uuid.UUID, generation: Generation, ordinal: int) -> uuid.UUID:
+    """Id of the `ordinal`-th object of an image in a generation (`IMAGE_ORDINAL`: the image)."""
+    return _uuid5(image.hex, generation.id, str(ordinal))
+
+
+def fingerprint(parts: Mapping[str, object]) -> str:
+    """16 hex digits over names and JSON values; the order of the keys does not matter."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

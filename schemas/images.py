@@ -1,0 +1,95 @@
+"""One image on its way through the job: listed, decoded, or failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ObjseekError
+
+UInt8Image = npt.NDArray[np.uint8]
+"""uint8 (height, width, 3), RGB, upright."""
+
+StoreName = Literal["s3", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """One listed image.
+
+    `key` is opaque text: an S3 key, or for files an absolute path; never normalised. `version` is
+    the S3 VersionId or ETag, for files size and mtime in nanoseconds.
+    """
+
+    store: StoreName
+    bucket: str
+    key: str
+    version: str
+    size_bytes: int
+
+    @property
+    def uri(self) -> str:
+        if self.store == "s3":
+            return f"s3://{self.bucket}/{self.key}"
+        return "file://" + quote(self.key.encode("utf-8", "surrogateescape"))
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """`pixels` is uint8 (height, width, 3) RGB, upright."""
+
+    ref: ImageRef
+    pixels: UInt8Image
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(
+                f"expected uint8 (height, width, 3), got {self.pixels.dtype} {self.pixels.shape}"
+            )
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+class Stage(StrEnum):
+    """Where in the job something happened."""
+
+    READ = "read"
+    SEGMENT = "segment"
+    EMBED = "embed"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that did not come through a stage.
+
+    `rejected`: the input is bad and trying again is pointless. `gone`: it is no longer in the store.
+    """
+
+    ref: ImageRef
+    stage: Stage
+    error_class: str
+    message: str
+    retryable: bool
+    rejected: bool = False
+    gone: bool = False
+
+    @classmethod
+    def from_error(cls, ref: ImageRef, stage: Stage, error: ObjseekError) -> Failure:
+        kind = type(error).__name__
+        return cls(
+            ref=ref,
+            stage=stage,
+            error_class=kind,
+            message=str(error),
+            retryable=error.retryable,
+            rejected=kind == "BadImageError",
+            gone=kind == "ObjectGoneError",
+        )

@@ -1,0 +1,86 @@
+"""Recipes: what each worker is built from. Plain values, so that they travel to actors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreOptions(_Options):
+    """How to reach and select. Patterns are `fnmatch` patterns against the whole key or path."""
+
+    endpoint_url: str | None = None
+    profile: str | None = None
+    anonymous: bool = False
+    requester_pays: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_attempts: int = Field(default=5, ge=1)
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=60.0, gt=0)
+
+
+class DecodeOptions(_Options):
+    """Limits of an image. `alpha_background` is what shows through transparent pixels, RGB."""
+
+    max_pixels: int = Field(default=120_000_000, ge=1)
+    max_side_px: int = Field(default=32_768, ge=1)
+    min_side_px: int = Field(default=1, ge=1)
+    alpha_background: tuple[int, int, int] = (255, 255, 255)
+
+
+class SegmenterOptions(_Options):
+    """segment-anything's own parameters, and three limits of ours.
+
+    None leaves a parameter at the segmenter's default: the package's for `sam_vit_*`, its own for
+    `sam_demo`.
+    """
+
+    name: str = "sam_demo"
+    checkpoint: str | None = None
+    device: DeviceName = "auto"
+    points_per_side: int | None = Field(default=None, ge=1)
+    points_per_batch: int | None = Field(default=None, ge=1)
+    pred_iou_thresh: float | None = Field(default=None, ge=0, le=1)
+    stability_score_thresh: float | None = Field(default=None, ge=0, le=1)
+    stability_score_offset: float | None = Field(default=None, ge=0)
+    box_nms_thresh: float | None = Field(default=None, ge=0, le=1)
+    crop_n_layers: int | None = Field(default=None, ge=0)
+    crop_nms_thresh: float | None = Field(default=None, ge=0, le=1)
+    crop_overlap_ratio: float | None = Field(default=None, ge=0, lt=1)
+    crop_n_points_downscale_factor: int | None = Field(default=None, ge=1)
+    min_mask_region_area: int | None = Field(default=None, ge=0)
+    max_objects: int = Field(default=256, ge=1)
+    min_area_frac: float = Field(default=0.0, ge=0, le=1)
+    max_area_frac: float = Field(default=0.95, gt=0, le=1)
+
+
+class EmbedderOptions(_Options):
+    """`name`: `clip_demo`, `architecture/pretrained` of open_clip, or `local-dir:FOLDER`.
+
+    `views`: which views of an object make its vector. `cutout_fill` RGB replaces the background of
+    the cutout; its default is the mean colour of CLIP's training images.
+    """
+
+    name: str = "clip_demo"
+    device: DeviceName = "auto"
+    views: Literal["both", "context", "cutout"] = "both"
+    context_margin: float = Field(default=0.15, ge=0, le=2)
+    cutout_fill: tuple[int, int, int] = (122, 116, 104)
+    batch_size: int = Field(default=64, ge=1)
+
+
+class IndexOptions(_Options):
+    """`location`: a folder for the embedded index, or `http(s)://host:6333/collection`."""
+
+    location: str = "objseek-index"
+    api_key: str | None = None
+    timeout_s: float = Field(default=60.0, gt=0)
+    upsert_batch: int = Field(default=128, ge=1)

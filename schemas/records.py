@@ -1,0 +1,65 @@
+"""What is written to the index: one record an object, one for the image as a whole."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import InvalidVectorError
+from schemas.ids import Generation
+from schemas.images import ImageRef
+from schemas.masks import ObjectMask
+
+Float32Vector = npt.NDArray[np.float32]
+"""float32 (dim,), unit length."""
+Float32Matrix = npt.NDArray[np.float32]
+"""float32 (n, dim), unit rows."""
+
+VECTOR_NAME = "clip"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """An object with its vectors by name."""
+
+    object_id: uuid.UUID
+    mask: ObjectMask
+    vectors: Mapping[str, Float32Vector] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """The image as a whole, so that scene queries work too."""
+
+    object_id: uuid.UUID
+    vectors: Mapping[str, Float32Vector] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedImage:
+    """Everything one image brings into the index. `embedder` is the embedder's name."""
+
+    ref: ImageRef
+    size_hw: tuple[int, int]
+    generation: Generation
+    segmenter: str
+    embedder: str
+    whole: ImageRecord
+    objects: tuple[ObjectRecord, ...]
+
+
+def check_vectors(image: EmbeddedImage, dim: int) -> None:
+    """Raise InvalidVectorError unless every vector is float32 (dim,), finite and not zero."""
+    for record in (image.whole, *image.objects):
+        vector = record.vectors[VECTOR_NAME]
+        where = f"{image.ref.uri}, object {record.object_id}"
+        if vector.shape != (dim,):
+            raise InvalidVectorError(
+                f"expected a vector of {dim} numbers, got shape {vector.shape} ({where})"
+            )
+        if not np.isfinite(vector).all() or not vector.any():
+            raise InvalidVectorError(f"expected a finite vector other than zero ({where})")

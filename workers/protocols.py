@@ -1,0 +1,99 @@
+"""The interfaces of what can be exchanged: segmenter, embedder, store, index."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.images import ImageRef, UInt8Image
+from schemas.masks import ObjectMask
+from schemas.records import EmbeddedImage, Float32Matrix, Float32Vector
+from schemas.search import IndexInfo, IndexQuery, SearchHit
+
+UInt8Crops = Sequence[npt.NDArray[np.uint8]]
+"""Crops of any size, each uint8 (height, width, 3) RGB."""
+
+
+class Segmenter(Protocol):
+    """Finds every object. `fingerprint` covers the weights and all parameters."""
+
+    name: str
+    fingerprint: str
+
+    def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
+        """Masks of each image at its own size, in a deterministic order (largest area first)."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns crops and texts into vectors of one space."""
+
+    name: str
+    fingerprint: str
+    dim: int
+
+    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
+        """float32 (len(crops), dim), unit rows."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
+        """float32 (len(texts), dim), unit rows."""
+        ...
+
+
+class Skipped(Protocol):
+    """Counts what a listing leaves out, by reason."""
+
+    def __call__(self, reason: str, uri: str) -> None: ...
+
+
+class ObjectStore(Protocol):
+    """Where images come from."""
+
+    def list_images(self, skipped: Skipped) -> Iterator[ImageRef]:
+        """All images below the source, in a deterministic order, streamed."""
+        ...
+
+    def read(self, ref: ImageRef) -> bytes:
+        """The bytes of exactly the listed version.
+
+        Raises ObjectGoneError, ObjectChangedError, StoreAccessError, StoreUnavailableError.
+        """
+        ...
+
+
+class VectorIndex(Protocol):
+    """Where vectors and payloads live. One writer at a time."""
+
+    dim: int
+
+    def replace_images(self, images: Sequence[EmbeddedImage]) -> None:
+        """Put these generations in place of whatever these images had; durable on return.
+
+        Raises InvalidVectorError before anything is written.
+        """
+        ...
+
+    def delete_image(self, image: uuid.UUID) -> None:
+        """Remove every point of an image; durable on return."""
+        ...
+
+    def search(self, query: IndexQuery) -> list[SearchHit]:
+        """Best first; ties in a deterministic order."""
+        ...
+
+    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
+        """The stored vector of a point, float32 (dim,), or None."""
+        ...
+
+    def scroll(self) -> Iterator[SearchHit]:
+        """Every point, score 0, in no particular order."""
+        ...
+
+    def info(self) -> IndexInfo: ...
+
+    def close(self) -> None: ...
