@@ -1,0 +1,120 @@
+"""Render the openly licensed emoji art that the demo models learn from. Needed for training only.
+
+The art comes from four npm packages (`npm pack` each and unpack into one folder):
+`@iconify-json/noto` (Apache-2.0), `@iconify-json/fluent-emoji` (MIT), `@iconify-json/twemoji`
+(CC-BY-4.0) and `emojibase-data` (MIT: labels, keywords, groups).
+
+    python -m pipeline.demo.art ART_FOLDER --out sprites.npz --bundle pipeline/demo/sprites.parquet
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.demo.sprites import LICENCES, STYLES, Concept, write_bundle
+
+SPRITE_SIDE_PX = 192
+HELD_OUT_SHARE = 0.15
+HELD_OUT_SEED = 7
+
+_CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
+_LOOK_ALIKES = re.compile(
+    r"o’clock|-thirty|^(new|waxing|waning|first quarter|last quarter) .*moon|quarter moon"
+    r"|^globe showing (Asia|Europe)|envelope with arrow|^(in|out)box tray|mobile phone with arrow"
+    r"|incoming envelope|^open mailbox|mailbox with lowered|speaker (low|medium) volume"
+    r"|^(increasing|decreasing)|locked with (key|pen)|^sun behind (small|large|rain)"
+    r"|bullet train|oncoming|^suspension|spiral notepad|page with curl|tear-off calendar"
+)
+
+
+def package_file(art_dir: Path, pattern: str) -> Any:
+    """JSON content of the one file under `art_dir` whose path ends in `pattern`."""
+    found = sorted(art_dir.rglob(pattern))
+    if not found:
+        raise SystemExit(f"{art_dir} holds no {pattern}: unpack the four npm packages there")
+    return json.loads(found[0].read_text())
+
+
+def icon_name(label: str) -> str:
+    """Icon name that the iconify packs give to an emojibase label."""
+    bare = re.sub(r"[:,’'.()&“”!]", "", label.lower())
+    return re.sub(r"\s+", "-", bare.strip())
+
+
+def select_concepts(emoji: list[Mapping[str, Any]], packs: Mapping[str, Any]) -> list[Concept]:
+    """Concrete things drawn in all styles, in emojibase's order."""
+    shared = set.intersection(*(set(packs[style]["icons"]) for style in STYLES))
+    concepts = []
+    for entry in emoji:
+        name, label = icon_name(entry["label"]), entry["label"].replace("’", "'")
+        if entry.get("group") not in _CONCRETE_GROUPS or name not in shared:
+            continue
+        if _LOOK_ALIKES.search(entry["label"]):
+            continue
+        tags = (tag.lower() for tag in entry.get("tags", ()))
+        keywords = tuple(tag for tag in tags if tag.isascii() and len(tag) > 1 and tag != label)
+        concepts.append(Concept(name=name, label=label, keywords=keywords))
+    return concepts
+
+
+def held_out_pairs(count: int) -> np.ndarray:
+    """bool (concepts, styles): the pairs no training sees; every concept keeps a style to learn."""
+    draw = np.random.default_rng(HELD_OUT_SEED).random((count, len(STYLES)))
+    held = draw < HELD_OUT_SHARE
+    held[held.all(axis=1), 0] = False
+    return held
+
+
+def render_icon(pack: Mapping[str, Any], name: str, side_px: int) -> np.ndarray:
+    """One icon as uint8 (side, side, 4) RGBA, straight alpha."""
+    import resvg_py
+
+    icon = pack["icons"][name]
+    width, height = icon.get("width", pack["width"]), icon.get("height", pack["height"])
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="0 0 {width} {height}" width="{side_px}" height="{side_px}">{icon["body"]}</svg>'
+    )
+    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=side_px, height=side_px))
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    return np.asarray(image.resize((side_px, side_px)))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("art", type=Path, help="folder with the unpacked npm packages")
+    parser.add_argument("--out", type=Path, required=True, help="all sprites, for training (.npz)")
+    parser.add_argument("--bundle", type=Path, help="held-out sprites, for the wheel (.parquet)")
+    args = parser.parse_args(argv)
+
+    packs = {style: package_file(args.art, f"*{style}*/package/icons.json") for style in STYLES}
+    concepts = select_concepts(package_file(args.art, "package/en/data.json"), packs)
+    held = held_out_pairs(len(concepts))
+    shape = (len(concepts), len(STYLES), SPRITE_SIDE_PX, SPRITE_SIDE_PX, 4)
+    sprites = np.zeros(shape, dtype=np.uint8)
+    for column, style in enumerate(STYLES):
+        for row, concept in enumerate(concepts):
+            sprites[row, column] = render_icon(packs[style], concept.name, SPRITE_SIDE_PX)
+        print(f"{style} ({LICENCES[style]}): {len(concepts)} sprites", file=sys.stderr)
+    np.savez(
+        args.out,
+        sprites=sprites,
+        held=held,
+        concepts=np.array(json.dumps([concept.__dict__ for concept in concepts])),
+    )
+    if args.bundle:
+        write_bundle(args.bundle, concepts, sprites, held)
+
+
+if __name__ == "__main__":
+    main()
