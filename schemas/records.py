@@ -54,7 +54,8 @@ class EmbeddedImage:
 
 def check_vectors(image: EmbeddedImage, dim: int) -> None:
     """Raise InvalidVectorError unless every vector is float32 (dim,), finite and not zero."""
-    for record in (image.whole, *image.objects):
+    records: tuple[ImageRecord | ObjectRecord, ...] = (image.whole, *image.objects)
+    for record in records:
         vector = record.vectors[VECTOR_NAME]
         where = f"{image.ref.uri}, object {record.object_id}"
         if vector.shape != (dim,):

@@ -29,7 +29,7 @@ HELD_OUT_SEED = 7
 
 _CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
 _LOOK_ALIKES = re.compile(
-    r"o’clock|-thirty|^(new|waxing|waning|first quarter|last quarter) .*moon|quarter moon"
+    r"o\u2019clock|-thirty|^(new|waxing|waning|first quarter|last quarter) .*moon|quarter moon"
     r"|^globe showing (Asia|Europe)|envelope with arrow|^(in|out)box tray|mobile phone with arrow"
     r"|incoming envelope|^open mailbox|mailbox with lowered|speaker (low|medium) volume"
     r"|^(increasing|decreasing)|locked with (key|pen)|^sun behind (small|large|rain)"
@@ -47,7 +47,7 @@ def package_file(art_dir: Path, pattern: str) -> Any:
 
 def icon_name(label: str) -> str:
     """Icon name that the iconify packs give to an emojibase label."""
-    bare = re.sub(r"[:,’'.()&“”!]", "", label.lower())
+    bare = re.sub(r"[:,\u2019'.()&\u201c\u201d!]", "", label.lower())
     return re.sub(r"\s+", "-", bare.strip())
 
 
@@ -56,7 +56,7 @@ def select_concepts(emoji: list[Mapping[str, Any]], packs: Mapping[str, Any]) ->
     shared = set.intersection(*(set(packs[style]["icons"]) for style in STYLES))
     concepts = []
     for entry in emoji:
-        name, label = icon_name(entry["label"]), entry["label"].replace("’", "'")
+        name, label = icon_name(entry["label"]), entry["label"].replace("\u2019", "'")
         if entry.get("group") not in _CONCRETE_GROUPS or name not in shared:
             continue
         if _LOOK_ALIKES.search(entry["label"]):

@@ -72,7 +72,7 @@ def background(rng: np.random.Generator, hw: tuple[int, int]) -> np.ndarray:
     """float32 (height, width, 3): flat, graded, blotched, striped, grained or cluttered."""
     height, width = hw
     if rng.random() < 0.2:
-        image = np.empty((height, width, 3), np.float32)
+        image: np.ndarray = np.empty((height, width, 3), np.float32)
         image[:] = rng.uniform(20, 250, 3)
     else:
         cells = int(rng.choice([2, 3, 4, 8, 16]))
@@ -123,12 +123,14 @@ def _paste(canvas: np.ndarray, patch: np.ndarray, alpha: np.ndarray, x: int, y: 
     target += (source - target) * part
 
 
-def _shadow(rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, x: int, y: int):
+def _shadow(
+    rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, x: int, y: int
+) -> None:
     """A soft shadow below what is about to be pasted."""
     blur = max(1.0, 0.03 * max(alpha.shape))
     pad = int(3 * blur)
-    soft = Image.fromarray((np.pad(alpha, pad) * 255).astype(np.uint8))
-    soft = np.asarray(soft.filter(ImageFilter.GaussianBlur(blur))).astype(np.float32) / 255
+    hard = Image.fromarray((np.pad(alpha, pad) * 255).astype(np.uint8))
+    soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(blur))).astype(np.float32) / 255
     reach = 0.06 * max(alpha.shape)
     dx, dy = round(rng.uniform(-reach, reach)), round(rng.uniform(0, reach))
     strength = rng.uniform(0.15, 0.5)

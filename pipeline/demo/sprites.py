@@ -1,4 +1,4 @@
-"""The bundled sprites: (concept, style) pairs that no training has seen, with names and licences."""
+"""The bundled sprites: (concept, style) pairs no training has seen, with names and licences."""
 
 from __future__ import annotations
 

@@ -1,0 +1,75 @@
+"""Write scenes as a bucket would hold them, with their ground truth in COCO format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.demo.scenes import SCENE_HW, Scene, compose
+from pipeline.demo.sprites import Sprite, bundled_sprites
+from pipeline.truth import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.masks import CocoRle
+
+TRUTH_FILE = "truth.json"
+_JPEG_QUALITY = (60, 96)
+
+
+def _annotations(
+    scene: Scene, image_id: int, first_id: int, category_of: dict[str, int]
+) -> list[CocoAnnotation]:
+    annotations: list[CocoAnnotation] = []
+    for item in scene.objects:
+        ys, xs = np.nonzero(item.mask)
+        x, y = int(xs.min()), int(ys.min())
+        rle = CocoRle.from_mask(item.mask)
+        annotations.append(
+            CocoAnnotation(
+                id=first_id + len(annotations),
+                image_id=image_id,
+                category_id=category_of[item.concept.name],
+                bbox=(x, y, int(xs.max()) + 1 - x, int(ys.max()) + 1 - y),
+                area=int(item.mask.sum()),
+                segmentation={"size": list(rle.size_hw), "counts": rle.counts},
+                visible_fraction=round(item.visible_fraction, 4),
+                style=item.style,
+            )
+        )
+    return annotations
+
+
+def _categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
+    concepts = {sprite.concept.name: sprite.concept for sprite in sprites}
+    return [
+        CocoCategory(id=number, name=concept.label, keywords=list(concept.keywords))
+        for number, concept in enumerate(concepts.values(), start=1)
+    ]
+
+
+def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
+    """Compose `scenes` images of held-out sprites into `folder`/scenes and write the truth.
+
+    The same seed gives the same scenes. Returns the truth that stands in `folder`/truth.json.
+    """
+    sprites = bundled_sprites()
+    names = list(dict.fromkeys(sprite.concept.name for sprite in sprites))
+    category_of = {name: number for number, name in enumerate(names, start=1)}
+    (folder / "scenes").mkdir(parents=True, exist_ok=True)
+    images: list[CocoImage] = []
+    annotations: list[CocoAnnotation] = []
+    for number in range(1, scenes + 1):
+        rng = np.random.default_rng([seed, number])
+        hw = SCENE_HW if rng.random() < 0.8 else SCENE_HW[::-1]
+        scene = compose(rng, sprites, hw)
+        name = f"scenes/{number:04d}.jpg"
+        quality = int(rng.integers(*_JPEG_QUALITY))
+        Image.fromarray(scene.image).save(folder / name, "JPEG", quality=quality)
+        images.append(CocoImage(id=number, file_name=name, width=hw[1], height=hw[0]))
+        annotations += _annotations(scene, number, len(annotations) + 1, category_of)
+    truth = CocoTruth(images=images, annotations=annotations, categories=_categories(sprites))
+    text = json.dumps(truth.model_dump(exclude_none=True), indent=None)
+    (folder / TRUTH_FILE).write_text(text)
+    return truth

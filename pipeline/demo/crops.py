@@ -1,0 +1,99 @@
+"""Object crops for contrastive training, composed in batches as the ingest pipeline cuts them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CROP_PX = 64
+CUTOUT_FILL = (122 / 255, 116 / 255, 104 / 255)  # the mean colour of CLIP's training images
+
+
+def _uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:
+    return torch.rand(count, generator=generator) * (high - low) + low
+
+
+def _draw(sprites: Tensor, scale: Tensor, angle: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Sprites (n, 4, s, s), premultiplied, placed in a frame: (n, 4, CROP_PX, CROP_PX).
+
+    `scale` is the sprite's side over the frame's; negative mirrors. x, y: shift in half frames.
+    """
+    cos, sin = torch.cos(angle) / scale.abs(), torch.sin(angle) / scale.abs()
+    flip = torch.sign(scale)
+    first = torch.stack([flip * cos, flip * sin, -flip * (cos * x + sin * y)], dim=1)
+    second = torch.stack([-sin, cos, sin * x - cos * y], dim=1)
+    theta = torch.stack([first, second], dim=1)
+    grid = functional.affine_grid(theta, [len(sprites), 4, CROP_PX, CROP_PX], align_corners=False)
+    return functional.grid_sample(sprites, grid, align_corners=False)
+
+
+def _over(canvas: Tensor, layer: Tensor) -> Tensor:
+    return canvas * (1 - layer[:, 3:]) + layer[:, :3]
+
+
+def _backgrounds(generator: torch.Generator, count: int) -> Tensor:
+    cells = (1, 2, 3, 6, 12)[int(torch.randint(5, (1,), generator=generator))]
+    colours = torch.rand(count, 3, cells, cells, generator=generator)
+    size = (CROP_PX, CROP_PX)
+    smooth = functional.interpolate(colours, size, mode="bicubic", align_corners=False)
+    calm = _uniform(generator, count, 0.1, 0.8)[:, None, None, None]
+    base = torch.rand(count, 3, 1, 1, generator=generator)
+    return (smooth * calm + base * (1 - calm)).clamp(0, 1)
+
+
+def _side_shift(generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
+    """A place beside the middle of the frame."""
+    around = _uniform(generator, count, 0, 2 * math.pi)
+    reach = _uniform(generator, count, 0.65, 1.2)
+    return reach * torch.cos(around), reach * torch.sin(around)
+
+
+def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A quarter of the batch as if enlarged from a small object."""
+    split = len(images) // 4
+    side = int(torch.randint(24, 52, (1,), generator=generator))
+    small = functional.interpolate(images[:split], (side, side), mode="area")
+    back = functional.interpolate(small, (CROP_PX, CROP_PX), mode="bicubic", align_corners=False)
+    return torch.cat([back.clamp(0, 1), images[split:]])
+
+
+def training_crops(targets: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    """Compose crops of `targets`, float (n, 4, s, s) premultiplied RGBA 0..1.
+
+    `others`, float (2n, 4, s, s), become neighbours and occluders. Half of the crops show the
+    object in its surroundings, half cut out with an imperfect mask. Returns float (n, 3, 64, 64),
+    0..1.
+    """
+    count = len(targets)
+    draw = generator
+    flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
+    angle = torch.randn(count, generator=draw) * 0.31
+    x, y = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
+    target = _draw(targets, flip * _uniform(draw, count, 0.65, 1.0), angle, x, y)
+    light = _uniform(draw, count, 0.85, 1.1)[:, None, None, None]
+    target = torch.cat([(target[:, :3] * light).clamp(0, 1), target[:, 3:]], dim=1)
+
+    behind, front = others[:count], others[count:]
+    sizes = _uniform(draw, count, 0.3, 1.1), _uniform(draw, count, 0.3, 0.9)
+    turn = _uniform(draw, count, -0.6, 0.6)
+    neighbour = _draw(behind, sizes[0], turn, *_side_shift(draw, count))
+    neighbour = neighbour * (torch.rand(count, generator=draw) < 0.6)[:, None, None, None]
+    occluder = _draw(front, sizes[1], -turn, *_side_shift(draw, count))
+    occluder = occluder * (torch.rand(count, generator=draw) < 0.35)[:, None, None, None]
+
+    scene = _over(_over(_over(_backgrounds(draw, count), neighbour), target), occluder)
+    visible = target[:, 3:] * (1 - occluder[:, 3:])
+    soft = functional.avg_pool2d(visible, 3, 1, 1)
+    threshold = _uniform(draw, count, 0.2, 0.8)[:, None, None, None]
+    mask = (soft > threshold).float()
+    fill = torch.tensor(CUTOUT_FILL)[None, :, None, None]
+    cut = scene * mask + fill * (1 - mask)
+    as_cutout = torch.rand(count, generator=draw)[:, None, None, None] < 0.5
+    crops = torch.where(as_cutout, cut, scene)
+    crops = _blurred(crops, draw)
+    gain = _uniform(draw, count, 0.75, 1.15)[:, None, None, None]
+    noise = torch.randn(crops.shape, generator=draw) * 0.02
+    return (crops * gain + noise).clamp(0, 1)

@@ -1,0 +1,102 @@
+"""Scenes for training, composed once from the training pairs and read back as memory maps.
+
+python -m pipeline.demo.scene_cache sprites.npz scenes --count 4000 --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
+from pipeline.demo.sprites import STYLES, Concept, Sprite, trim
+
+_BLOCK = 50  # scenes a task
+
+
+def load_art(path: Path) -> tuple[list[Concept], np.ndarray, np.ndarray]:
+    """Concepts, sprites uint8 (concepts, styles, side, side, 4), held bool (concepts, styles)."""
+    with np.load(path) as data:
+        rows = json.loads(str(data["concepts"]))
+        concepts = [Concept(row["name"], row["label"], tuple(row["keywords"])) for row in rows]
+        return concepts, data["sprites"], data["held"]
+
+
+def training_sprites(path: Path) -> list[Sprite]:
+    """The sprites that training may see."""
+    concepts, sprites, held = load_art(path)
+    return [
+        Sprite(concepts[row], STYLES[column], trim(sprites[row, column]))
+        for row, column in zip(*np.nonzero(~held), strict=True)
+    ]
+
+
+def jpeg_round_trip(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """The image after JPEG compression of a random quality: uint8 (height, width, 3)."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(45, 96)))
+    return np.asarray(Image.open(buffer))
+
+
+def _compose_block(
+    sprites: Sequence[Sprite], seed: int, block: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([seed, block])
+    images = np.zeros((_BLOCK, *SCENE_HW, 3), np.uint8)
+    instances = np.zeros((_BLOCK, *SCENE_HW), np.uint8)
+    visible = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.float32)
+    for row in range(_BLOCK):
+        scene = compose(rng, sprites)
+        images[row] = jpeg_round_trip(rng, scene.image)
+        for number, item in enumerate(scene.objects, start=1):
+            instances[row][item.mask] = number
+            visible[row, number] = item.visible_fraction
+    return images, instances, visible
+
+
+_sprites: list[Sprite] = []
+
+
+def _load(path: Path) -> None:
+    _sprites.extend(training_sprites(path))
+
+
+def _block(seed: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return _compose_block(_sprites, seed, block)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sprites", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    blocks = args.count // _BLOCK
+    count = blocks * _BLOCK
+    create = partial(np.lib.format.open_memmap, mode="w+")
+    images = create(args.out / "images.npy", dtype=np.uint8, shape=(count, *SCENE_HW, 3))
+    instances = create(args.out / "instances.npy", dtype=np.uint8, shape=(count, *SCENE_HW))
+    visible = np.zeros((count, MAX_OBJECTS + 1), np.float32)
+    with ProcessPoolExecutor(args.workers, initializer=_load, initargs=(args.sprites,)) as pool:
+        results = pool.map(partial(_block, args.seed), range(blocks))
+        for block, (image, instance, share) in enumerate(results):
+            rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
+            images[rows], instances[rows], visible[rows] = image, instance, share
+            print(f"{(block + 1) * _BLOCK}/{count} scenes", flush=True)
+    np.save(args.out / "visible.npy", visible)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Train `clip_demo`, a small open_clip model, on composed crops of the training sprites.
+
+    python -m pipeline.demo.train_clip sprites.npz --checkpoint clip.pt --steps 3000
+
+Resumes from the checkpoint when it exists. A step takes concepts, two drawings of each in different
+styles where training has them, a caption of each (label, keyword or two keywords) and captions of
+other concepts as further negatives. Losses: CLIP's, both ways, and the same between the two
+drawings. A caption that is true of another concept too is not counted as its negative.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from open_clip import CLIP
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.demo.crops import training_crops
+from pipeline.demo.scene_cache import load_art
+from pipeline.demo.sprites import Concept, trim
+from pipeline.demo.training import Ema, learning_rate, save_checkpoint
+from workers.clip_demo_model import create_clip_demo
+
+_SPRITE_PX = 96
+_CONCEPTS, _EXTRA_CAPTIONS = 64, 128
+_PEAK_LR = 1.2e-3
+_PAIR_WEIGHT = 0.5
+_TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
+
+
+def square_sprites(sprites: np.ndarray) -> Tensor:
+    """Trimmed sprites in a square frame: uint8 (n, styles, 4, 96, 96), premultiplied RGBA."""
+    out = np.zeros((*sprites.shape[:2], _SPRITE_PX, _SPRITE_PX, 4), np.uint8)
+    for row, column in np.ndindex(*sprites.shape[:2]):
+        rgba = trim(sprites[row, column]).astype(np.float32)
+        rgba[..., :3] *= rgba[..., 3:] / 255
+        height, width = rgba.shape[:2]
+        side = max(height, width)
+        square = np.zeros((side, side, 4), np.uint8)
+        top, left = (side - height) // 2, (side - width) // 2
+        square[top : top + height, left : left + width] = rgba
+        # Premultiplied already: resizing as RGBA would multiply by alpha once more.
+        for channel in range(4):
+            image = Image.fromarray(square[..., channel])
+            small = image.resize((_SPRITE_PX, _SPRITE_PX), Image.Resampling.BOX)
+            out[row, column, ..., channel] = np.asarray(small)
+    return torch.from_numpy(out).permute(0, 1, 4, 2, 3).contiguous()
+
+
+class Captions:
+    """What may be said of each concept, and which concepts each phrase is true of."""
+
+    def __init__(self, concepts: Sequence[Concept]) -> None:
+        self.concepts = concepts
+        phrases = {phrase for c in concepts for phrase in (c.label, *c.keywords)}
+        self.number = {phrase: n for n, phrase in enumerate(sorted(phrases))}
+        self.true_of = np.zeros((len(self.number), len(concepts)), bool)
+        for row, concept in enumerate(concepts):
+            for phrase in (concept.label, *concept.keywords):
+                self.true_of[self.number[phrase], row] = True
+
+    def draw(self, rng: np.random.Generator, row: int) -> tuple[str, np.ndarray]:
+        """A caption of a concept and bool (concepts): whom it is true of."""
+        concept, kind = self.concepts[row], rng.random()
+        template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
+        if kind < 0.5 or not concept.keywords:
+            words = (concept.label,)
+        else:
+            count = 2 if kind > 0.88 and len(concept.keywords) > 1 else 1
+            words = tuple(rng.choice(concept.keywords, count, replace=False))
+        true_of: np.ndarray = np.logical_and.reduce([self.true_of[self.number[w]] for w in words])
+        return template.format(" ".join(words)), true_of
+
+
+def matching_loss(logits: Tensor, own: Tensor, also_true: Tensor) -> Tensor:
+    """Cross-entropy of each row against its own columns; other true columns are left out.
+
+    logits float (n, m), own bool (n, m), also_true bool (n, m). Rows without an own column are
+    not counted.
+    """
+    logits = logits.masked_fill(also_true & ~own, float("-inf"))
+    log_share = logits.log_softmax(dim=1).masked_fill(~own, 0.0)
+    counts = own.sum(dim=1)
+    counted = counts > 0
+    return -(log_share.sum(dim=1)[counted] / counts[counted]).mean()
+
+
+def step_loss(
+    model: CLIP, images: Tensor, tokens: Tensor, owner: Tensor, true_of: Tensor
+) -> Tensor:
+    """images (2c, 3, s, s), the two drawings of concept k in rows k and k + c; captions of `owner`.
+
+    owner (t,): row of the concept in the batch that a caption was drawn for, -1 for an extra one.
+    true_of bool (t, c).
+    """
+    image = functional.normalize(model.encode_image(images), dim=-1)
+    text = functional.normalize(model.encode_text(tokens), dim=-1)
+    scale = model.logit_scale.exp().clamp(max=100)
+    count = len(images) // 2
+    own = owner[:, None] == torch.arange(count)[None]
+    own, true = own.repeat(1, 2), true_of.repeat(1, 2)
+    to_image = scale * text @ image.T
+    loss = matching_loss(to_image, own, true) + matching_loss(to_image.T, own.T, true.T)
+    alike = torch.arange(2 * count)
+    pair = (alike[:, None] % count == alike[None] % count) & (alike[:, None] != alike[None])
+    itself = torch.eye(2 * count, dtype=torch.bool)
+    return loss / 2 + _PAIR_WEIGHT * matching_loss(scale * image @ image.T, pair, itself)
+
+
+class Batches:
+    """Draws training batches; everything follows from the generator's state."""
+
+    def __init__(self, art: Path, seed: int) -> None:
+        concepts, sprites, held = load_art(art)
+        self.captions = Captions(concepts)
+        self.sprites, self.seen = square_sprites(sprites), ~held
+        self.tokenizer = open_clip.SimpleTokenizer(context_length=16)
+        self.rng = np.random.default_rng(seed)
+        self.torch_rng = torch.Generator().manual_seed(seed)
+
+    def _styles(self, row: int) -> tuple[int, int]:
+        styles = self.rng.permutation(np.flatnonzero(self.seen[row]))
+        return int(styles[0]), int(styles[-1])
+
+    def _float(self, rows: Sequence[int], styles: Sequence[int]) -> Tensor:
+        return self.sprites[list(rows), list(styles)].float() / 255
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """images, tokens, owner, true_of: see `step_loss`."""
+        total = len(self.captions.concepts)
+        order = self.rng.permutation(total)
+        rows, extra = order[:_CONCEPTS], order[_CONCEPTS : _CONCEPTS + _EXTRA_CAPTIONS]
+        first, second = zip(*(self._styles(row) for row in rows), strict=True)
+        targets = self._float([*rows, *rows], [*first, *second])
+        seen = np.argwhere(self.seen)
+        others = seen[self.rng.integers(len(seen), size=4 * _CONCEPTS)]
+        beside = self._float(others[:, 0].tolist(), others[:, 1].tolist())
+        images = training_crops(targets, beside, self.torch_rng)
+        drawn = [self.captions.draw(self.rng, int(row)) for row in (*rows, *extra)]
+        tokens = self.tokenizer([text for text, _ in drawn])
+        true_of = torch.from_numpy(np.stack([true[rows] for _, true in drawn]))
+        owner = torch.cat([torch.arange(len(rows)), torch.full((len(extra),), -1)])
+        return images, tokens, owner, true_of
+
+
+@torch.no_grad()
+def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor], Tensor]) -> str:
+    """Recall@1 and @10 of the label among all crops of the held-out pairs, as a line of text."""
+    model.eval()
+    rows, styles = np.nonzero(~batches.seen)
+    generator = torch.Generator().manual_seed(1)
+    targets = batches._float(rows.tolist(), styles.tolist())
+    beside = targets.roll(7, 0).repeat(2, 1, 1, 1)
+    image = torch.zeros(len(rows), 256)
+    for _ in range(2):
+        crops = normalize(training_crops(targets, beside, generator))
+        features = torch.cat([model.encode_image(part) for part in torch.split(crops, 64)])
+        image += functional.normalize(features, dim=-1)
+    image = functional.normalize(image, dim=-1)
+    concepts = [batches.captions.concepts[row] for row in rows.tolist()]
+    tokens = batches.tokenizer([concept.label for concept in concepts])
+    text = functional.normalize(model.encode_text(tokens), dim=-1)
+    scores = text @ image.T
+    same = torch.from_numpy(rows[:, None] == rows[None])
+    best = scores.masked_fill(~same, -2).max(dim=1).values
+    rank = (scores.masked_fill(same, -2) > best[:, None]).sum(dim=1)
+    model.train()
+    return " ".join(f"R@{k} {(rank < k).float().mean().item():.3f}" for k in (1, 10))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sprites", type=Path)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    model = create_clip_demo()
+    model.visual.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=_PEAK_LR, weight_decay=0.05, betas=(0.9, 0.98)
+    )
+    ema, start = Ema(model, 0.998), 0
+    if args.checkpoint.exists():
+        state = torch.load(args.checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        ema.model.load_state_dict(state["ema"])
+        start = state["step"]
+        print(f"resumed at step {start}", flush=True)
+    batches = Batches(args.sprites, args.seed + start)
+    mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN)[:, None, None]
+    std = torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None]
+
+    def normalize(crops: Tensor) -> Tensor:
+        return ((crops - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    started, smooth = time.monotonic(), float("nan")
+    model.train()
+    for step in range(start, args.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, args.steps, _PEAK_LR)
+        images, tokens, owner, true_of = batches.draw()
+        loss = step_loss(model, normalize(images), tokens, owner, true_of)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        ema.update(model)
+        smooth = loss.item() if step == start else 0.98 * smooth + 0.02 * loss.item()
+        if step % 25 == 0:
+            rate = (time.monotonic() - started) / (step - start + 1)
+            print(f"{step} loss {smooth:.3f} {rate:.2f} s/step", flush=True)
+        if step % 200 == 199 or step == args.steps - 1:
+            recall = held_out_recall(ema.model, batches, normalize)
+            print(f"{step + 1} held-out pairs: {recall}", flush=True)
+            save_checkpoint(args.checkpoint, model, optimizer, ema, step + 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The architecture of `sam_demo`: segment-anything's own `Sam`, narrower, on a small encoder.
+
+The image encoder is a convolutional pyramid that ends at stride 8 (segment-anything's ViT: 16), so
+that small objects and borders survive; the decoder's low-resolution masks then lie at stride 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+IMG_SIZE = 512
+STRIDE = 8
+EMBED_DIM = 96
+_WIDTHS = (48, 96, 160, 224)  # channels at stride 4, 8, 16, 32
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    padding = (kernel - 1) // 2
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+class Residual(nn.Module):
+    """A bottleneck of two 3x3 convolutions at half the width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = width // 2
+        self.body = nn.Sequential(
+            _conv(width, inner, 1), nn.ReLU(), _conv(inner, inner, 3), nn.ReLU(),
+            _conv(inner, inner, 3), nn.ReLU(), _conv(inner, width, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(x + self.body(x))
+
+
+def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    residuals = (Residual(outputs) for _ in range(blocks))
+    return nn.Sequential(_conv(inputs, outputs, 3, 2), nn.ReLU(), *residuals)
+
+
+class DemoImageEncoder(nn.Module):
+    """float (n, 3, height, width), normalised, to (n, 96, height / 8, width / 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.img_size = IMG_SIZE  # read by segment-anything's preprocessing
+        w4, w8, w16, w32 = _WIDTHS
+        self.stem = nn.Sequential(_conv(3, w4, 7, 4), nn.ReLU(), Residual(w4))
+        self.down8 = _stage(w4, w8, blocks=3)
+        self.down16 = _stage(w8, w16, blocks=3)
+        self.down32 = _stage(w16, w32, blocks=4)
+        self.side32, self.merge16 = nn.Conv2d(w32, w16, 1), Residual(w16)
+        self.side16 = nn.Conv2d(w16, w8, 1)
+        self.merge8 = nn.Sequential(Residual(w8), Residual(w8))
+        self.neck = nn.Conv2d(w8, EMBED_DIM, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        x8 = self.down8(self.stem(x))
+        x16 = self.down16(x8)
+        x32 = self.down32(x16)
+        x16 = self.merge16(x16 + _double(self.side32(x32)))
+        x8 = self.merge8(x8 + _double(self.side16(x16)))
+        neck: Tensor = self.neck(x8)
+        return neck
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def build_sam_demo() -> Sam:
+    """`Sam` for 512-pixel images with random weights."""
+    side = IMG_SIZE // STRIDE
+    return Sam(
+        image_encoder=DemoImageEncoder(),
+        prompt_encoder=PromptEncoder(
+            embed_dim=EMBED_DIM,
+            image_embedding_size=(side, side),
+            input_image_size=(IMG_SIZE, IMG_SIZE),
+            mask_in_chans=8,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=EMBED_DIM, mlp_dim=256, num_heads=4
+            ),
+            transformer_dim=EMBED_DIM,
+            iou_head_depth=3,
+            iou_head_hidden_dim=EMBED_DIM,
+        ),
+    )
