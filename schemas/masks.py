@@ -21,6 +21,8 @@ def _counts_from_string(text: str) -> list[int]:
     value = shift = 0
     for character in text.encode("ascii"):
         bits = character - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{chr(character)!r} cannot stand in an RLE string")
         value |= (bits & 0x1F) << shift
         shift += 5
         if bits & 0x20:

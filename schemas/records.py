@@ -58,9 +58,10 @@ def check_vectors(image: EmbeddedImage, dim: int) -> None:
     for record in records:
         vector = record.vectors[VECTOR_NAME]
         where = f"{image.ref.uri}, object {record.object_id}"
-        if vector.shape != (dim,):
+        if vector.shape != (dim,) or vector.dtype != np.float32:
             raise InvalidVectorError(
-                f"expected a vector of {dim} numbers, got shape {vector.shape} ({where})"
+                f"expected a vector of {dim} numbers in float32, "
+                f"got {vector.dtype} {vector.shape} ({where})"
             )
         if not np.isfinite(vector).all() or not vector.any():
             raise InvalidVectorError(f"expected a finite vector other than zero ({where})")
