@@ -1,0 +1,154 @@
+"""What the indexes have in common: both are Qdrant, in this process or behind a server."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Self
+
+import numpy as np
+
+from schemas.ids import image_id
+from schemas.records import EmbeddedImage, Float32Vector
+from schemas.search import EmbedderCount, IndexInfo, IndexQuery, SearchHit
+from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
+from workers.indexes.points import (
+    Found,
+    PointRow,
+    batches,
+    best,
+    check_images,
+    check_query,
+    point_rows,
+    to_hit,
+)
+
+_LOWEST = np.float32(-np.inf)
+Offset = int | str | uuid.UUID | None
+
+
+def _only(field: str, value: str) -> PointFilter:
+    return PointFilter(must=(OneOf(field, (value,)),))
+
+
+class QdrantIndex(ABC):
+    """A VectorIndex over the few operations that each kind of Qdrant provides."""
+
+    def __init__(self, dim: int, upsert_batch: int) -> None:
+        self.dim = dim
+        self._upsert_batch = upsert_batch
+
+    def replace_images(self, images: Sequence[EmbeddedImage]) -> None:
+        """Upsert these generations, then delete whatever else these images had.
+
+        Durable on return. A crash in between is repaired by calling it again. Raises
+        InvalidVectorError before anything is written.
+        """
+        check_images(images, self.dim)
+        if not images:
+            return
+        now = datetime.now(UTC)
+        rows = [row for image in images for row in point_rows(image, now)]
+        for batch in batches(rows, self._upsert_batch):
+            self._upsert(batch)
+        self._flush()
+        replaced = OneOf("image_id", tuple(str(image_id(image.ref)) for image in images))
+        written = Ids(tuple(row.id for row in rows))
+        stale = PointFilter(must=(replaced,), must_not=(written,))
+        # A flush waits for the disk: none where there is nothing to delete.
+        if self._count(stale):
+            self._delete(stale)
+            self._flush()
+
+    def delete_image(self, image: uuid.UUID) -> None:
+        """Remove every point of an image; durable on return."""
+        self._delete(_only("image_id", str(image)))
+        self._flush()
+
+    def search(self, query: IndexQuery) -> list[SearchHit]:
+        """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
+        check_query(query, self.dim)
+        where = point_filter(query.conditions)
+        least = query.min_score
+        # Engines leave out what scores exactly the threshold: one float32 lower, then exactly.
+        threshold = None if least is None else float(np.nextafter(np.float32(least), _LOWEST))
+
+        def fetch(limit: int) -> list[Found]:
+            found = self._nearest(query.vector, where, limit, threshold)
+            return [one for one in found if least is None or one.score >= least]
+
+        return [to_hit(one) for one in best(fetch, query.limit, query.group_by_image)]
+
+    def scroll(self) -> Iterator[SearchHit]:
+        """Every point, score 0, in no particular order."""
+        offset: Offset = None
+        while True:
+            page, offset = self._page(offset)
+            for found in page:
+                yield to_hit(found)
+            if offset is None:
+                return
+
+    def info(self) -> IndexInfo:
+        """What the index holds. `generations` counts pipelines: segmenter, embedder, settings."""
+        embedders = self._facet("embedder")
+        return IndexInfo(
+            dim=self.dim,
+            points=self._count(PointFilter()),
+            objects=self._count(_only("kind", "object")),
+            images=self._count(_only("kind", "image")),
+            embedders=tuple(EmbedderCount(name, embedders[name]) for name in sorted(embedders)),
+            segmenters=tuple(sorted(self._facet("segmenter"))),
+            generations=len(self._facet("fingerprint")),
+            size_bytes=self._size_bytes(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
+        """The stored vector of a point, float32 (dim,), or None."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held. May be called again."""
+
+    @abstractmethod
+    def _upsert(self, rows: Sequence[PointRow]) -> None: ...
+
+    @abstractmethod
+    def _delete(self, where: PointFilter) -> None: ...
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """Make what was written durable."""
+
+    @abstractmethod
+    def _nearest(
+        self,
+        vector: Float32Vector,
+        where: PointFilter,
+        limit: int,
+        threshold: float | None,
+    ) -> list[Found]:
+        """The `limit` nearest above `threshold`, with their payloads."""
+
+    @abstractmethod
+    def _page(self, offset: Offset) -> tuple[list[Found], Offset]:
+        """Some points, score 0, from `offset` on, and the offset of the next."""
+
+    @abstractmethod
+    def _count(self, where: PointFilter) -> int: ...
+
+    @abstractmethod
+    def _facet(self, field: str) -> dict[str, int]:
+        """How many points have each value of a field."""
+
+    @abstractmethod
+    def _size_bytes(self) -> int | None: ...

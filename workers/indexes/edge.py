@@ -1,0 +1,275 @@
+"""The embedded index: Qdrant Edge, the Rust engine in this process, over a folder it owns."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import qdrant_edge as edge
+
+from schemas.errors import (
+    EmbedderMismatchError,
+    IndexBusyError,
+    IndexMissingError,
+    IndexUnavailableError,
+    UsageError,
+    VectorIndexError,
+)
+from schemas.options import IndexOptions
+from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.records import VECTOR_NAME, Float32Vector
+from workers.indexes import index_folder
+from workers.indexes.base import Offset, QdrantIndex
+from workers.indexes.filters import PointFilter, to_edge_filter
+from workers.indexes.points import Found, PointRow
+
+_SHARD = "points"
+_CONFIG = "edge_config.json"
+_UNFINISHED = ".creating-"
+_OTHERS = ("manifest",)
+_PAGE = 256
+_FACETS = 10_000
+# Edge writes through memory maps over sparse files: on a full disk the kernel kills the process
+# (SIGBUS) instead of reporting an error. So room is asked for beforehand: for what the holes in
+# its files can take, and these reserves for files that it may add.
+_OPEN_RESERVE = 8 * 2**20
+_WRITE_RESERVE = 64 * 2**20
+_CREATE_RESERVE = 192 * 2**20
+# Write-ahead log, vectors, payload storage and payload indexes.
+_COPIES = 4
+
+
+def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
+    """Open the folder `options.location`, or make an index of it; see `open_index`."""
+    folder = index_folder(options.location)
+    shard = folder / _SHARD
+    with _mapped(folder):
+        if not (shard / _CONFIG).is_file():
+            _check_free_for_index(folder)
+            if not create or dim is None:
+                raise IndexMissingError(f"there is no index in the folder {folder}")
+            _create(folder, dim)
+        stored = _stored_dim(shard)
+        if dim is not None and dim != stored:
+            raise EmbedderMismatchError(
+                f"the index in {folder} holds vectors of {stored} numbers, "
+                f"but the embedder makes vectors of {dim}"
+            )
+        _check_room(folder, _OPEN_RESERVE)
+        return EdgeIndex(folder, stored, options.upsert_batch, edge.EdgeShard.load(str(shard)))
+
+
+@contextmanager
+def _mapped(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise IndexUnavailableError(f"the index folder {folder} cannot be used: {reason}") from exc
+    except Exception as exc:
+        # Edge raises a bare Exception for everything that is its own.
+        if type(exc) is not Exception:
+            raise
+        text = " ".join(str(exc).split())
+        if "WouldBlock" in text:
+            raise IndexBusyError(
+                f"the index in {folder} is in use: an ingest or another process has it open"
+            ) from exc
+        if "os error" in text:
+            raise IndexUnavailableError(
+                f"the index folder {folder} cannot be used: {text}"
+            ) from exc
+        raise VectorIndexError(f"the index in {folder} failed: {text}") from exc
+
+
+def _check_free_for_index(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"expected a folder as index, but {folder} is a file")
+    for entry in sorted(folder.iterdir()):
+        if entry.name not in (_SHARD, *_OTHERS) and not entry.name.startswith(_UNFINISHED):
+            raise UsageError(
+                f"the folder {folder} is no index and holds other things ({entry.name}), "
+                "choose another"
+            )
+
+
+def _check_room(folder: Path, reserve: int) -> None:
+    length, on_disk = _extent(folder / _SHARD)
+    needed = max(0, length - on_disk) + reserve
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise IndexUnavailableError(
+            f"the disk of the index folder {folder} is full: {free / 2**20:.0f} MB are free, "
+            f"{needed / 2**20:.0f} MB are needed"
+        )
+
+
+def _extent(folder: Path) -> tuple[int, int]:
+    """Bytes of all files below, as long as they are and as they take on the disk."""
+    length = on_disk = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            # The manifest beside the shard is compacted, and its parts go, while this runs.
+            with suppress(FileNotFoundError):
+                status = os.stat(os.path.join(parent, name))
+                length += status.st_size
+                on_disk += status.st_blocks * 512
+    return length, on_disk
+
+
+def _create(folder: Path, dim: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_room(folder, _CREATE_RESERVE)
+    # Made aside and renamed: whoever finds a shard finds it with all its payload indexes.
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+    try:
+        shard = edge.EdgeShard.create(str(unfinished), _config(dim))
+        try:
+            for field, params in _payload_indexes().items():
+                shard.update(edge.UpdateOperation.create_field_index(field, params))
+            shard.flush()
+        finally:
+            shard.close()
+        unfinished.rename(folder / _SHARD)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _config(dim: int) -> edge.EdgeConfig:
+    vectors = edge.EdgeVectorParams(
+        size=dim, distance=edge.Distance.Cosine, memory=edge.Memory.Cold
+    )
+    return edge.EdgeConfig(
+        vectors={VECTOR_NAME: vectors},
+        payload_memory=edge.Memory.Cold,
+        # No graph: search compares with every vector, and is exact.
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
+        wal_enabled=True,
+    )
+
+
+def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
+    cold = edge.Memory.Cold
+    return {
+        **{name: edge.KeywordIndexParams(prefix=True, memory=cold) for name in KEYWORD_FIELDS},
+        **{
+            name: edge.IntegerIndexParams(lookup=True, range=True, memory=cold)
+            for name in INTEGER_FIELDS
+        },
+        **{name: edge.FloatIndexParams(memory=cold) for name in FLOAT_FIELDS},
+        **{name: edge.DatetimeIndexParams(memory=cold) for name in DATETIME_FIELDS},
+    }
+
+
+def _stored_dim(shard: Path) -> int:
+    try:
+        size = json.loads((shard / _CONFIG).read_bytes())["vectors"][VECTOR_NAME]["size"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise VectorIndexError(
+            f"expected an index made by objseek in {shard}, but its {_CONFIG} is not one"
+        ) from exc
+    return int(size)
+
+
+class EdgeIndex(QdrantIndex):
+    """An open shard; this process owns it until `close`. Not to be used after a fork."""
+
+    def __init__(self, folder: Path, dim: int, upsert_batch: int, shard: edge.EdgeShard) -> None:
+        super().__init__(dim, upsert_batch)
+        self._folder = folder
+        self._shard = shard
+        self._written = False
+        self._closed = False
+
+    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
+        with _mapped(self._folder):
+            records = self._shard.retrieve(
+                [object_id], with_payload=False, with_vector=[VECTOR_NAME]
+            )
+        for record in records:
+            if isinstance(record.vector, dict):
+                return np.asarray(record.vector[VECTOR_NAME], np.float32)
+        return None
+
+    def close(self) -> None:
+        """Release the folder; what was replaced is reclaimed if the disk has room for it."""
+        if self._closed:
+            return
+        self._closed = True
+        with _mapped(self._folder):
+            try:
+                room = shutil.disk_usage(self._folder).free
+                if self._written and room > 2 * self._size_bytes() + _WRITE_RESERVE:
+                    self._shard.optimize()
+                    self._shard.flush()
+            finally:
+                self._shard.close()
+
+    def _upsert(self, rows: Sequence[PointRow]) -> None:
+        points = [
+            edge.Point(row.id, {VECTOR_NAME: row.vector.tolist()}, row.payload) for row in rows
+        ]
+        room = _WRITE_RESERVE + _COPIES * sum(row.json_bytes for row in rows)
+        self._update(edge.UpdateOperation.upsert_points(points), room)
+
+    def _delete(self, where: PointFilter) -> None:
+        filtered = to_edge_filter(where)
+        if filtered is None:
+            raise ValueError("a filter that every point meets would delete them all")
+        self._update(edge.UpdateOperation.delete_points_by_filter(filtered), _OPEN_RESERVE)
+
+    def _update(self, operation: edge.UpdateOperation, room: int) -> None:
+        with _mapped(self._folder):
+            _check_room(self._folder, room)
+            self._written = True
+            self._shard.update(operation)
+
+    def _flush(self) -> None:
+        with _mapped(self._folder):
+            self._shard.flush()
+
+    def _nearest(
+        self,
+        vector: Float32Vector,
+        where: PointFilter,
+        limit: int,
+        threshold: float | None,
+    ) -> list[Found]:
+        request = edge.QueryRequest(
+            limit=limit,
+            query=edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME),
+            filter=to_edge_filter(where),
+            score_threshold=threshold,
+            with_payload=True,
+        )
+        with _mapped(self._folder):
+            points = self._shard.query(request)
+        return [Found(str(point.id), point.score, point.payload or {}) for point in points]
+
+    def _page(self, offset: Offset) -> tuple[list[Found], Offset]:
+        request = edge.ScrollRequest(offset=offset, limit=_PAGE, with_payload=True)
+        with _mapped(self._folder):
+            records, following = self._shard.scroll(request)
+        return [Found(str(one.id), 0.0, one.payload or {}) for one in records], following
+
+    def _count(self, where: PointFilter) -> int:
+        with _mapped(self._folder):
+            return self._shard.count(edge.CountRequest(exact=True, filter=to_edge_filter(where)))
+
+    def _facet(self, field: str) -> dict[str, int]:
+        with _mapped(self._folder):
+            hits = self._shard.facet(edge.FacetRequest(field, limit=_FACETS, exact=True)).hits
+        # Values that deleted points had may still be listed.
+        return {str(hit.value): hit.count for hit in hits if hit.count}
+
+    def _size_bytes(self) -> int:
+        return _extent(self._folder)[1]

@@ -1,0 +1,193 @@
+"""One filter language for every index: typed tests on points, and both of Qdrant's dialects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from schemas.errors import UsageError
+from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.search import Condition
+
+# Importing qdrant_client takes seconds, which a search in an embedded index need not wait for.
+if TYPE_CHECKING:
+    import qdrant_edge as edge
+    from qdrant_client import models
+
+FIELDS = (*KEYWORD_FIELDS, *INTEGER_FIELDS, *FLOAT_FIELDS, *DATETIME_FIELDS)
+Bound = Literal["lt", "lte", "gt", "gte"]
+_BOUNDS: dict[str, tuple[Bound, ...]] = {
+    "=": ("gte", "lte"),
+    "<": ("lt",),
+    "<=": ("lte",),
+    ">": ("gt",),
+    ">=": ("gte",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The text of a field is one of these."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The text of a field begins so."""
+
+    field: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The number of a field lies within all bounds."""
+
+    field: str
+    value: float
+    bounds: tuple[Bound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The time of a field lies within all bounds; `value` has a time zone."""
+
+    field: str
+    value: datetime
+    bounds: tuple[Bound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The point is one of these."""
+
+    ids: tuple[str, ...]
+
+
+Test = OneOf | Prefix | Numbers | Times | Ids
+
+
+@dataclass(frozen=True, slots=True)
+class PointFilter:
+    """Points that meet all of `must` and none of `must_not`."""
+
+    must: tuple[Test, ...] = ()
+    must_not: tuple[Test, ...] = ()
+
+
+def point_filter(conditions: Sequence[Condition]) -> PointFilter:
+    """The filter under which all `conditions` hold.
+
+    A point without the field meets no condition on it, except `!=`. Raises UsageError that names
+    the field if it is unknown, or if the operator or the value is not one for its type.
+    """
+    return PointFilter(
+        must=tuple(_test(one, one.op) for one in conditions if one.op != "!="),
+        must_not=tuple(_test(one, "=") for one in conditions if one.op == "!="),
+    )
+
+
+def _test(condition: Condition, op: str) -> Test:
+    name, value = condition.field, condition.value
+    if name not in FIELDS:
+        raise UsageError(f"unknown filter field {name!r}, expected one of {', '.join(FIELDS)}")
+    allowed = ("=", "^=") if name in KEYWORD_FIELDS else tuple(_BOUNDS)
+    if op not in allowed:
+        raise UsageError(f"the filter field {name!r} takes != {' '.join(allowed)}, got {op!r}")
+    if name in KEYWORD_FIELDS:
+        text = _text(name, value)
+        return Prefix(name, text) if op == "^=" else OneOf(name, (text,))
+    if name in DATETIME_FIELDS:
+        return Times(name, _moment(name, value), _BOUNDS[op])
+    return Numbers(name, _number(name, value), _BOUNDS[op])
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"the filter field {name!r} takes a text, got {value!r}")
+    # As payloads are written: bytes that are not UTF-8 have become replacement characters.
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _number(name: str, value: object) -> float:
+    whole = name in INTEGER_FIELDS
+    try:
+        if isinstance(value, int | float):
+            number = float(value)
+            if math.isfinite(number) and (not whole or number.is_integer()):
+                return number
+    except OverflowError:
+        pass
+    kind = "whole number" if whole else "finite number"
+    raise UsageError(f"the filter field {name!r} takes a {kind}, got {value!r}")
+
+
+def _moment(name: str, value: object) -> datetime:
+    try:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise UsageError(
+            f"the filter field {name!r} takes a time such as 2026-01-31T12:00:00Z, got {value!r}"
+        ) from exc
+
+
+def to_filter(given: PointFilter) -> models.Filter | None:
+    """The same filter for a Qdrant server, None for one that every point meets."""
+    from qdrant_client import models
+
+    def condition(test: Test) -> models.Condition:
+        match test:
+            case OneOf(field, values):
+                return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+            case Prefix(field, prefix):
+                return models.FieldCondition(key=field, match=models.MatchPrefix(prefix=prefix))
+            case Numbers(field, value, bounds):
+                numbers = models.Range(**dict.fromkeys(bounds, value))
+                return models.FieldCondition(key=field, range=numbers)
+            case Times(field, at, bounds):
+                times = models.DatetimeRange(**dict.fromkeys(bounds, at))
+                return models.FieldCondition(key=field, range=times)
+            case Ids(ids):
+                return models.HasIdCondition(has_id=list(ids))
+
+    if given == PointFilter():
+        return None
+    return models.Filter(
+        must=[condition(test) for test in given.must],
+        must_not=[condition(test) for test in given.must_not],
+    )
+
+
+def to_edge_filter(given: PointFilter) -> edge.Filter | None:
+    """The same filter for Qdrant Edge, None for one that every point meets."""
+    import qdrant_edge as edge
+
+    def condition(test: Test) -> edge.ConditionType:
+        match test:
+            case OneOf(field, values):
+                return edge.FieldCondition(key=field, match=edge.MatchAny(list(values)))
+            case Prefix(field, prefix):
+                return edge.FieldCondition(key=field, match=edge.MatchPrefix(prefix))
+            case Numbers(field, value, bounds):
+                numbers = edge.RangeFloat(**dict.fromkeys(bounds, value))
+                return edge.FieldCondition(key=field, range=numbers)
+            case Times(field, at, bounds):
+                times = edge.RangeDateTime(**dict.fromkeys(bounds, at.isoformat()))
+                return edge.FieldCondition(key=field, range=times)
+            case Ids(ids):
+                return edge.HasIdCondition(set(ids))
+
+    if given == PointFilter():
+        return None
+    return edge.Filter(
+        must=[condition(test) for test in given.must],
+        must_not=[condition(test) for test in given.must_not],
+    )

@@ -1,0 +1,149 @@
+"""Points: what an image brings into an index, and what comes back from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from schemas.errors import InvalidVectorError, VectorIndexError
+from schemas.ids import IMAGE_ORDINAL, image_id
+from schemas.payload import PointPayload, payload_of
+from schemas.records import (
+    VECTOR_NAME,
+    EmbeddedImage,
+    Float32Vector,
+    ImageRecord,
+    ObjectRecord,
+    check_vectors,
+)
+from schemas.search import IndexQuery, SearchHit
+
+# A Qdrant server refuses requests of more than 32 MB.
+MAX_BATCH_BYTES = 24 * 2**20
+# Digits, sign, point and comma of a float32 as JSON.
+_NUMBER_BYTES = 22
+
+
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    """One point to be written: `vector` float32 (dim,), `payload` JSON values."""
+
+    id: str
+    vector: Float32Vector
+    payload: dict[str, Any]
+
+    @property
+    def json_bytes(self) -> int:
+        """Upper bound of its size as JSON."""
+        return len(json.dumps(self.payload)) + _NUMBER_BYTES * self.vector.size + 64
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One point as the index returns it."""
+
+    id: str
+    score: float
+    payload: dict[str, Any]
+
+
+def check_images(images: Sequence[EmbeddedImage], dim: int) -> None:
+    """Raise InvalidVectorError unless all vectors can be written, ValueError for a repeated image.
+
+    To be called before anything is written: an index takes half a batch, and takes NaN.
+    """
+    seen = set()
+    for image in images:
+        check_vectors(image, dim)
+        identity = image_id(image.ref)
+        if identity in seen:
+            raise ValueError(f"{image.ref.uri} stands twice in one batch")
+        seen.add(identity)
+
+
+def check_query(query: IndexQuery, dim: int) -> None:
+    """Raise InvalidVectorError unless the query's vector has `dim` numbers, not all zero."""
+    if query.vector.shape != (dim,):
+        raise InvalidVectorError(
+            f"expected a query vector of {dim} numbers, got shape {query.vector.shape}"
+        )
+    if not query.vector.any():
+        raise InvalidVectorError("expected a query vector other than zero")
+
+
+def point_rows(image: EmbeddedImage, ingested_at: datetime) -> list[PointRow]:
+    """The points of an image: the image as a whole, then its objects in their order."""
+    records: list[tuple[int, ObjectRecord | ImageRecord]] = [
+        (IMAGE_ORDINAL, image.whole),
+        *enumerate(image.objects),
+    ]
+    return [
+        PointRow(
+            id=str(record.object_id),
+            vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
+            payload=payload_of(image, record, ordinal, ingested_at).model_dump(
+                mode="json", exclude_none=True
+            ),
+        )
+        for ordinal, record in records
+    ]
+
+
+def batches(
+    rows: Sequence[PointRow], max_points: int, max_bytes: int = MAX_BATCH_BYTES
+) -> Iterator[list[PointRow]]:
+    """`rows` in order, in lists of at most `max_points`, and `max_bytes` unless one has more."""
+    batch: list[PointRow] = []
+    held = 0
+    for row in rows:
+        size = row.json_bytes
+        if batch and (len(batch) == max_points or held + size > max_bytes):
+            yield batch
+            batch, held = [], 0
+        batch.append(row)
+        held += size
+    if batch:
+        yield batch
+
+
+def to_hit(found: Found) -> SearchHit:
+    """The typed hit. Raises VectorIndexError for a point that objseek did not write."""
+    try:
+        payload = PointPayload.model_validate(found.payload)
+    except ValidationError as exc:
+        fields = ", ".join(sorted({".".join(map(str, error["loc"])) for error in exc.errors()}))
+        raise VectorIndexError(
+            f"point {found.id} is not one of objseek's (unexpected: {fields})"
+        ) from exc
+    return SearchHit(object_id=found.id, score=found.score, payload=payload)
+
+
+def best(fetch: Callable[[int], list[Found]], limit: int, by_image: bool) -> list[Found]:
+    """The best `limit` points by score, then by id; with `by_image` only the best of each image.
+
+    `fetch(n)` returns the n nearest points, fewer only if there are no more. It is asked for more
+    until enough of them are certain: those that score above the last one fetched cannot be beaten
+    or tied by one that was not.
+    """
+    size = limit + 1
+    while True:
+        found = fetch(size)
+        ranked = sorted(found, key=lambda point: (-point.score, point.id))
+        if by_image:
+            firsts: dict[str, Found] = {}
+            for point in ranked:
+                firsts.setdefault(point.payload["image_id"], point)
+            ranked = list(firsts.values())
+        if len(found) < size:
+            return ranked[:limit]
+        floor = min(point.score for point in found)
+        certain = [point for point in ranked if point.score > floor]
+        if len(certain) >= limit:
+            return certain[:limit]
+        size *= 2

@@ -1,0 +1,223 @@
+"""The index of a Qdrant server, one collection."""
+
+from __future__ import annotations
+
+import math
+import uuid
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from schemas.errors import (
+    EmbedderMismatchError,
+    IndexMissingError,
+    IndexUnavailableError,
+    UsageError,
+    VectorIndexError,
+)
+from schemas.options import IndexOptions
+from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.records import VECTOR_NAME, Float32Vector
+from workers.indexes import ServerAddress, server_address
+from workers.indexes.base import Offset, QdrantIndex
+from workers.indexes.filters import PointFilter, to_filter
+from workers.indexes.points import Found, PointRow
+
+_PAGE = 256
+_FACETS = 10_000
+
+
+def build(
+    options: IndexOptions,
+    dim: int | None,
+    *,
+    create: bool = False,
+    client: QdrantClient | None = None,
+) -> RemoteIndex:
+    """Open the collection that `options.location` names, or make it; see `open_index`.
+
+    `client` takes the place of one that is connected to the address in `options`.
+    """
+    address = server_address(options.location)
+    if client is None:
+        client = _connect(address, options)
+    with _mapped(address):
+        if not client.collection_exists(address.collection):
+            if not create or dim is None:
+                raise IndexMissingError(
+                    f"there is no collection {address.collection!r} on the Qdrant server "
+                    f"at {address.url}"
+                )
+            _create(client, address.collection, dim)
+        details = client.get_collection(address.collection)
+        stored = _stored_dim(details, address)
+        if dim is not None and dim != stored:
+            raise EmbedderMismatchError(
+                f"the collection {address.collection!r} at {address.url} holds vectors of "
+                f"{stored} numbers, but the embedder makes vectors of {dim}"
+            )
+        if create:
+            _index_payload(client, address.collection, details)
+    return RemoteIndex(client, address, stored, options.upsert_batch)
+
+
+def _connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
+    with warnings.catch_warnings():
+        # A key over plain HTTP, inside a cluster: the address says so already.
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+        return QdrantClient(
+            url=address.url,
+            api_key=options.api_key,
+            timeout=math.ceil(options.timeout_s),
+            check_compatibility=False,
+        )
+
+
+@contextmanager
+def _mapped(address: ServerAddress) -> Iterator[None]:
+    server = f"the Qdrant server at {address.url}"
+    try:
+        yield
+    except ResponseHandlingException as exc:
+        raise IndexUnavailableError(f"{server} does not answer: {exc.source}") from exc
+    except ResourceExhaustedResponse as exc:
+        raise IndexUnavailableError(f"{server} is overloaded: {exc}") from exc
+    except UnexpectedResponse as exc:
+        status = exc.status_code or 0
+        said = " ".join(exc.content.decode("utf-8", "replace").split())[:300]
+        if status in (401, 403):
+            raise VectorIndexError(f"{server} refused the API key ({status}: {said})") from exc
+        if status == 404:
+            raise IndexMissingError(
+                f"{server} does not know the collection {address.collection!r} (404: {said})"
+            ) from exc
+        if status >= 500:
+            raise IndexUnavailableError(f"{server} failed ({status}: {said})") from exc
+        raise VectorIndexError(f"{server} refused the request ({status}: {said})") from exc
+
+
+def _create(client: QdrantClient, collection: str, dim: int) -> None:
+    vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
+    client.create_collection(collection, vectors_config={VECTOR_NAME: vectors})
+
+
+def _stored_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
+    vectors = details.config.params.vectors
+    if not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
+        raise UsageError(
+            f"the collection {address.collection!r} at {address.url} is no index of objseek: "
+            f"it has no vector named {VECTOR_NAME!r}"
+        )
+    return vectors[VECTOR_NAME].size
+
+
+def _index_payload(client: QdrantClient, collection: str, details: models.CollectionInfo) -> None:
+    wanted: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+        **{
+            name: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True)
+            for name in KEYWORD_FIELDS
+        },
+        **dict.fromkeys(INTEGER_FIELDS, models.PayloadSchemaType.INTEGER),
+        **dict.fromkeys(FLOAT_FIELDS, models.PayloadSchemaType.FLOAT),
+        **dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME),
+    }
+    for field, schema in wanted.items():
+        # One may be missing where an earlier run ended while it made the collection.
+        if field not in details.payload_schema:
+            client.create_payload_index(collection, field, field_schema=schema, wait=True)
+
+
+class RemoteIndex(QdrantIndex):
+    """A collection of a Qdrant server, over HTTP."""
+
+    def __init__(
+        self, client: QdrantClient, address: ServerAddress, dim: int, upsert_batch: int
+    ) -> None:
+        super().__init__(dim, upsert_batch)
+        self._client = client
+        self._address = address
+        self._collection = address.collection
+
+    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
+        with _mapped(self._address):
+            records = self._client.retrieve(
+                self._collection,
+                [str(object_id)],
+                with_payload=False,
+                with_vectors=[VECTOR_NAME],
+            )
+        for record in records:
+            if isinstance(record.vector, dict):
+                return np.asarray(record.vector[VECTOR_NAME], np.float32)
+        return None
+
+    def close(self) -> None:
+        """Close the connection. May be called again."""
+        self._client.close()
+
+    def _upsert(self, rows: Sequence[PointRow]) -> None:
+        points = [
+            models.PointStruct(
+                id=row.id, vector={VECTOR_NAME: row.vector.tolist()}, payload=row.payload
+            )
+            for row in rows
+        ]
+        with _mapped(self._address):
+            self._client.upsert(self._collection, points, wait=True)
+
+    def _delete(self, where: PointFilter) -> None:
+        filtered = to_filter(where)
+        if filtered is None:
+            raise ValueError("a filter that every point meets would delete them all")
+        selector = models.FilterSelector(filter=filtered)
+        with _mapped(self._address):
+            self._client.delete(self._collection, selector, wait=True)
+
+    def _flush(self) -> None:
+        """Nothing to do: with `wait=True` the server answers once it has written its log."""
+
+    def _nearest(
+        self,
+        vector: Float32Vector,
+        where: PointFilter,
+        limit: int,
+        threshold: float | None,
+    ) -> list[Found]:
+        with _mapped(self._address):
+            points = self._client.query_points(
+                self._collection,
+                query=vector.tolist(),
+                using=VECTOR_NAME,
+                query_filter=to_filter(where),
+                limit=limit,
+                score_threshold=threshold,
+                with_payload=True,
+            ).points
+        return [Found(str(point.id), point.score, point.payload or {}) for point in points]
+
+    def _page(self, offset: Offset) -> tuple[list[Found], Offset]:
+        with _mapped(self._address):
+            records, following = self._client.scroll(
+                self._collection, limit=_PAGE, offset=offset, with_payload=True
+            )
+        return [Found(str(one.id), 0.0, one.payload or {}) for one in records], following
+
+    def _count(self, where: PointFilter) -> int:
+        with _mapped(self._address):
+            return self._client.count(
+                self._collection, count_filter=to_filter(where), exact=True
+            ).count
+
+    def _facet(self, field: str) -> dict[str, int]:
+        with _mapped(self._address):
+            hits = self._client.facet(self._collection, field, limit=_FACETS, exact=True).hits
+        # Values that deleted points had may still be listed.
+        return {str(hit.value): hit.count for hit in hits if hit.count}
+
+    def _size_bytes(self) -> None:
+        return None
