@@ -1,0 +1,303 @@
+"""Every segmenter, held to the protocol; and the grid segmenter on a model that sees colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco
+from safetensors.torch import save_file
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+from torch import Tensor, nn
+
+from schemas.errors import ModelError, UnknownModelError, UsageError
+from schemas.images import UInt8Image
+from schemas.masks import ObjectMask
+from schemas.options import EmbedderOptions, SegmenterOptions
+from workers import catalog
+from workers.protocols import Segmenter
+from workers.registry import build_embedder, build_segmenter, resolve_device
+from workers.sam_demo_model import build_sam_demo
+from workers.segmenters.generator import GridSegmenter
+
+EVERYTHING = SegmenterOptions(
+    device="cpu",
+    points_per_side=2,
+    pred_iou_thresh=0,
+    stability_score_thresh=0,
+    stability_score_offset=0.001,
+    max_area_frac=1,
+)
+SHA = "0" * 64
+BUNDLED = catalog.bundled_path(catalog.find("sam_demo"))
+
+
+def noise(height: int, width: int) -> UInt8Image:
+    rng = np.random.default_rng(height * 10_000 + width)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def tiny_vit() -> Sam:
+    torch.manual_seed(0)
+    return Sam(
+        ImageEncoderViT(
+            img_size=64, embed_dim=16, depth=1, num_heads=2, out_chans=16, use_rel_pos=True
+        ),
+        PromptEncoder(16, (4, 4), (64, 64), mask_in_chans=4),
+        MaskDecoder(
+            transformer_dim=16,
+            transformer=TwoWayTransformer(1, 16, num_heads=2, mlp_dim=16),
+            iou_head_hidden_dim=16,
+        ),
+    )
+
+
+class Colours(nn.Module):
+    """Encoder, prompt encoder and decoder in one: a mask is what has the colour of its point.
+
+    The predicted IoU is the red channel / 255; black is nothing.
+    """
+
+    img_size = 64
+
+    def forward(self, *args: Tensor, **kwargs: object) -> object:
+        if args:
+            return args[0]  # image encoder
+        if "points" in kwargs:
+            points, _ = kwargs["points"]  # type: ignore[misc]
+            return points, None
+        image, points = kwargs["image_embeddings"][0], kwargs["sparse_prompt_embeddings"]  # type: ignore[index]
+        at = points[:, 0].long()  # type: ignore[index]
+        colours = image[:, at[:, 1], at[:, 0]].T[:, :, None, None]
+        same = (image[None] == colours).all(1) & (colours.sum(1) > 0)
+        logits = torch.where(same, 10.0, -10.0)[:, None].repeat(1, 3, 1, 1)
+        return logits, (colours[:, 0, 0] / 255).repeat(1, 3)
+
+    def get_dense_pe(self) -> None:
+        return None
+
+
+def colour_segmenter(**options: object) -> GridSegmenter:
+    model = Sam(Colours(), Colours(), Colours(), pixel_mean=[0, 0, 0], pixel_std=[1, 1, 1])
+    recipe = {"points_per_side": 16, "device": "cpu", **options}
+    return GridSegmenter(
+        model, weights_sha256=SHA, options=SegmenterOptions.model_validate(recipe), defaults={}
+    )
+
+
+def painted(*rectangles: tuple[int, int, int, int, int]) -> UInt8Image:
+    """64 x 64, black, with rectangles x0, y0, x1, y1 of a red value."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    for number, (x0, y0, x1, y1, red) in enumerate(rectangles):
+        image[y0:y1, x0:x1] = (red, 10, number + 1)
+    return image
+
+
+@pytest.fixture(scope="module")
+def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    state = build_sam_demo().state_dict()
+    path = tmp_path_factory.mktemp("demo") / "random.safetensors"
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="module", params=["vit", "sam_demo"])
+def build(request: pytest.FixtureRequest, demo_checkpoint: Path) -> Callable[..., Segmenter]:
+    def of(**changes: object) -> Segmenter:
+        options = EVERYTHING.model_copy(update=changes)
+        if request.param == "vit":
+            return GridSegmenter(tiny_vit(), weights_sha256=SHA, options=options)
+        return build_segmenter(options.model_copy(update={"checkpoint": str(demo_checkpoint)}))
+
+    return of
+
+
+def check(mask: ObjectMask, image: UInt8Image) -> None:
+    pixels = mask.rle.decode()
+    assert pixels.shape == image.shape[:2]
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    tight = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert mask.bbox_xyxy == tight
+    assert all(type(side) is int for side in mask.bbox_xyxy)
+    encoded = {"size": list(mask.rle.size_hw), "counts": mask.rle.counts}
+    assert mask.area_px == pixels.sum() == coco.area(encoded)
+    assert math.isfinite(mask.predicted_iou)
+    assert 0 <= mask.stability_score <= 1
+    height, width = image.shape[:2]
+    assert 0 <= mask.point_xy[0] <= width
+    assert 0 <= mask.point_xy[1] <= height
+
+
+def test_contract(build: Callable[..., Segmenter]) -> None:
+    images = [noise(37, 91), noise(91, 37), noise(1, 1), noise(1, 300), noise(2, 3)]
+    segmenter = build()
+    found = segmenter.segment(images)
+    assert len(found) == len(images)
+    assert sum(map(len, found)) > 0
+    for image, masks in zip(images, found, strict=True):
+        for mask in masks:
+            check(mask, image)
+        assert len({mask.rle for mask in masks}) == len(masks)
+        order = [(-mask.area_px, mask.bbox_xyxy, mask.rle.counts) for mask in masks]
+        assert order == sorted(order)
+    assert segmenter.segment([images[0]]) == found[:1]
+    assert build().segment(images[:1]) == found[:1]
+
+
+def test_contract_of_nothing(build: Callable[..., Segmenter]) -> None:
+    assert build().segment([]) == []
+    assert build(pred_iou_thresh=1.0).segment([noise(20, 30)]) == [[]]
+
+
+def test_fingerprint_covers_what_changes_the_result(build: Callable[..., Segmenter]) -> None:
+    same = build()
+    assert len(same.fingerprint) == 16
+    assert build(points_per_batch=3).fingerprint == same.fingerprint
+    changes = [{"points_per_side": 3}, {"box_nms_thresh": 0.5}, {"max_objects": 9}]
+    changes += [{"min_mask_region_area": 9}, {"max_area_frac": 0.5}]
+    prints = {build(**change).fingerprint for change in changes} | {same.fingerprint}
+    assert len(prints) == len(changes) + 1
+
+
+def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> None:
+    options = SegmenterOptions(name="sam_vit_b", device="cpu")
+    spelled = options.model_copy(update={"points_per_side": 32, "pred_iou_thresh": 0.88})
+    prints = [
+        GridSegmenter(tiny_vit(), weights_sha256=sha, options=chosen).fingerprint
+        for sha, chosen in [(SHA, options), (SHA, spelled), ("1" * 64, options)]
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 200), (200, 1), (3, 5), (64, 2), (17, 33)])
+@pytest.mark.parametrize("layers", [0, 1, 2])
+@pytest.mark.parametrize("pred_iou_thresh", [0.0, 1.0])
+def test_any_size_with_any_crops(
+    size_hw: tuple[int, int], layers: int, pred_iou_thresh: float
+) -> None:
+    options = EVERYTHING.model_copy(
+        update={"crop_n_layers": layers, "pred_iou_thresh": pred_iou_thresh}
+    )
+    segmenter = GridSegmenter(tiny_vit(), weights_sha256=SHA, options=options)
+    image = noise(*size_hw)
+    for mask in segmenter.segment([image])[0]:
+        check(mask, image)
+        assert pred_iou_thresh < 1
+
+
+def test_rectangles_are_found_exactly_largest_first() -> None:
+    image = painted((0, 0, 20, 30, 240), (40, 40, 64, 64, 250), (30, 4, 34, 9, 230))
+    masks = colour_segmenter().segment([image])[0]
+    boxes = [mask.bbox_xyxy for mask in masks]
+    assert boxes == [(0, 0, 20, 30), (40, 40, 64, 64), (30, 4, 34, 9)]
+    assert [mask.area_px for mask in masks] == [600, 576, 20]
+    ious = [mask.predicted_iou for mask in masks]
+    assert ious == pytest.approx([240 / 255, 250 / 255, 230 / 255])
+    for mask in masks:
+        check(mask, image)
+        x, y = (int(value) for value in mask.point_xy)
+        assert mask.rle.decode()[y, x]
+
+
+def test_crops_find_what_lies_between_the_points() -> None:
+    image = painted((0, 0, 20, 30, 240), (50, 50, 57, 57, 250))
+    whole = colour_segmenter(points_per_side=2).segment([image])[0]
+    crops = colour_segmenter(points_per_side=2, crop_n_layers=1).segment([image])[0]
+    assert [mask.bbox_xyxy for mask in whole] == [(0, 0, 20, 30)]
+    (small,) = [mask for mask in crops if mask.predicted_iou > 0.97]
+    check(small, image)
+    pixels = small.rle.decode()
+    assert pixels[50:57, 50:57].sum() == small.area_px >= 25
+
+
+def test_area_limits_come_before_the_best_are_kept() -> None:
+    image = painted((0, 0, 40, 40, 255), (44, 0, 64, 20, 230), (44, 30, 60, 46, 250))
+    image[52:60, 4:12] = (254, 1, 1)
+    limits = {"min_area_frac": 100 / 4096, "max_area_frac": 1000 / 4096}
+    boxes = [(44, 0, 64, 20), (44, 30, 60, 46)]
+    found = colour_segmenter(**limits).segment([image])[0]
+    assert [mask.bbox_xyxy for mask in found] == boxes
+    best = colour_segmenter(**limits, max_objects=1).segment([image])[0]
+    assert [mask.bbox_xyxy for mask in best] == boxes[1:]
+
+
+def test_small_regions_are_removed() -> None:
+    image = painted((0, 0, 30, 30, 240))
+    image[10:12, 10:12] = 0
+    image[50:52, 50:52] = image[0, 0]
+    plain = colour_segmenter().segment([image])[0]
+    cleaned = colour_segmenter(min_mask_region_area=10).segment([image])[0]
+    assert [(mask.bbox_xyxy, mask.area_px) for mask in plain] == [((0, 0, 52, 52), 900)]
+    assert [(mask.bbox_xyxy, mask.area_px) for mask in cleaned] == [((0, 0, 30, 30), 900)]
+    check(cleaned[0], image)
+    assert colour_segmenter(min_mask_region_area=10).segment([noise(64, 64) * 0]) == [[]]
+
+
+def test_masks_of_a_large_image_are_batched_by_fewer_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = painted((0, 0, 20, 30, 240), (40, 40, 64, 64, 250))
+    whole = colour_segmenter().segment([image])
+    monkeypatch.setattr("workers.segmenters.generator._MAX_LOGITS", 3 * 64 * 64 * 5)
+    segmenter = colour_segmenter()
+    assert segmenter.segment([image]) == whole
+    assert segmenter._generator.points_per_batch == 5
+
+
+def test_crops_without_points_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"points_per_side 2 .* at least 4"):
+        colour_segmenter(points_per_side=2, crop_n_layers=2, crop_n_points_downscale_factor=2)
+
+
+def test_unknown_names_are_refused_with_near_matches() -> None:
+    with pytest.raises(UnknownModelError, match=r"no segmenter is called 'SAM-vit-b': .*sam_vit_b"):
+        build_segmenter(SegmenterOptions(name="SAM-vit-b"))
+    with pytest.raises(UnknownModelError, match="'clip_demo'"):
+        build_embedder(EmbedderOptions(name="clip-demo"))
+    with pytest.raises(UnknownModelError, match="there are sam_demo, sam_vit_b"):
+        build_segmenter(SegmenterOptions(name="zzz"))
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert resolve_device("cpu") == "cpu"
+    if not torch.cuda.is_available():
+        assert resolve_device("auto", automatic=("cuda",)) == "cpu"
+        with pytest.raises(UsageError, match="'cuda'"):
+            resolve_device("cuda")
+
+
+def test_demo_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="another architecture than sam_demo"):
+        build_segmenter(SegmenterOptions(checkpoint=str(path), device="cpu"))
+
+
+def test_absent_demo_weights_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(catalog, "bundled_path", lambda entry: tmp_path / entry.file_name)
+    with pytest.raises(ModelError, match=r"incomplete: .*sam_demo\.safetensors is missing"):
+        build_segmenter(SegmenterOptions(device="cpu"))
+
+
+@pytest.mark.skipif(not BUNDLED.is_file(), reason="the demo weights are not bundled yet")
+def test_the_bundled_model_finds_a_disc() -> None:
+    y, x = np.mgrid[:240, :320]
+    disc = (x - 200) ** 2 + (y - 100) ** 2 < 50**2
+    image = np.where(disc[:, :, None], (200, 30, 30), (90, 160, 90)).astype(np.uint8)
+    masks = build_segmenter(SegmenterOptions(device="cpu", points_per_side=8)).segment([image])[0]
+    overlaps = [(mask.rle.decode() & disc).sum() for mask in masks]
+    unions = [(mask.rle.decode() | disc).sum() for mask in masks]
+    assert max(a / b for a, b in zip(overlaps, unions, strict=True)) > 0.85

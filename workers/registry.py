@@ -1,0 +1,69 @@
+"""From a recipe to a model: the module of the chosen one is imported only when it is called for."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from schemas.errors import UsageError
+from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
+from workers import catalog
+from workers.protocols import Embedder, Segmenter
+
+
+def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> Segmenter:
+    """The segmenter `options.name`, ready for use.
+
+    Weights that are not in `cache_dir` (default: the user's cache) are fetched. Raises
+    UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
+    """
+    entry = catalog.find(options.name, "segmenter")
+    # segment-anything has only been run on the CPU and on CUDA: "mps" must be asked for by name.
+    device = resolve_device(options.device, automatic=("cuda",))
+    options = options.model_copy(update={"device": device})
+    segmenter: Segmenter
+    if entry.source == "bundled":
+        module = importlib.import_module(f"workers.segmenters.{entry.name}")
+        segmenter = module.build(options)
+    else:
+        module = importlib.import_module("workers.segmenters.sam")
+        segmenter = module.build(options, cache_dir=cache_dir)
+    return segmenter
+
+
+def build_embedder(options: EmbedderOptions) -> Embedder:
+    """The embedder `options.name`, ready for use.
+
+    Raises UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
+    """
+    if options.name == "clip_demo":
+        module_name = "clip_demo"
+    elif "/" in options.name or options.name.startswith("local-dir:"):
+        module_name = "openclip"
+    else:
+        raise catalog.unknown_model(options.name, "embedder", catalog.names("embedder"))
+    device = resolve_device(options.device)
+    module = importlib.import_module(f"workers.embedders.{module_name}")
+    embedder: Embedder = module.build(options.model_copy(update={"device": device}))
+    return embedder
+
+
+def resolve_device(
+    device: DeviceName, automatic: tuple[DeviceName, ...] = ("cuda", "mps")
+) -> DeviceName:
+    """The device to use: for "auto" the first of `automatic` that is there, else the CPU.
+
+    Raises UsageError when a device asked for by name is not there.
+    """
+    import torch
+
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if device == "auto":
+        return next((name for name in automatic if there[name]), "cpu")
+    if not there[device]:
+        raise UsageError(f"device {device!r} was asked for, but torch finds none on this machine")
+    return device

@@ -1,0 +1,36 @@
+"""`sam_vit_h`, `sam_vit_l` and `sam_vit_b`: segment-anything's own classes and registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from segment_anything import sam_model_registry
+
+from schemas.options import SegmenterOptions
+from workers import catalog
+from workers.catalog import ModelEntry
+from workers.segmenters.generator import GridSegmenter
+from workers.weights import fetch, fill, read_weights, sha256_of, verify
+
+
+def build(
+    options: SegmenterOptions, cache_dir: Path | None = None, entry: ModelEntry | None = None
+) -> GridSegmenter:
+    """The SAM `options.name`, with the package's defaults, on `options.device`.
+
+    Weights: the local file `options.checkpoint`, or else those of `entry` (default: the
+    catalogue's) from `cache_dir`, fetched if they are not there. Raises ModelError, DownloadError.
+    """
+    entry = entry or catalog.find(options.name, "segmenter")
+    if options.checkpoint is None:
+        path = fetch(entry, cache_dir)
+        sha256 = verify(path, entry)
+    else:
+        path = Path(options.checkpoint).expanduser()
+        sha256 = sha256_of(path)
+    # On the meta device, hundreds of millions of parameters are not first filled with noise.
+    with torch.device("meta"):
+        model = sam_model_registry[entry.name.removeprefix("sam_")]()
+    fill(model, read_weights(path), entry.name)
+    return GridSegmenter(model, weights_sha256=sha256, options=options)

@@ -1,0 +1,37 @@
+"""`sam_demo`: the small bundled model, which knows emoji scenes only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.errors import ModelError
+from schemas.options import SegmenterOptions
+from workers import catalog
+from workers.sam_demo_model import build_sam_demo
+from workers.segmenters.generator import GridSegmenter
+from workers.weights import fill, read_weights, sha256_of
+
+DEFAULTS = {
+    "points_per_side": 16,
+    "points_per_batch": 64,
+    "pred_iou_thresh": 0.5,
+    "stability_score_thresh": 0.7,
+    "box_nms_thresh": 0.7,
+}
+
+
+def build(options: SegmenterOptions) -> GridSegmenter:
+    """The demo model on `options.device`; `options.checkpoint` replaces its weights.
+
+    Raises ModelError when the weights are absent or of another architecture.
+    """
+    if options.checkpoint is None:
+        path = catalog.bundled_path(catalog.find("sam_demo"))
+        if not path.is_file():
+            raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
+    else:
+        path = Path(options.checkpoint).expanduser()
+    sha256 = sha256_of(path)
+    model = build_sam_demo()
+    fill(model, read_weights(path), options.name)
+    return GridSegmenter(model, weights_sha256=sha256, options=options, defaults=DEFAULTS)
