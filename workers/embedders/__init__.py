@@ -1,0 +1,1 @@
+"""Embedders, one module each with `build(options)`, imported only when chosen."""

@@ -1,0 +1,138 @@
+"""The embedder that runs an open_clip model, whichever it is."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from schemas.errors import ModelError, UsageError
+from schemas.ids import fingerprint
+from schemas.options import EmbedderOptions
+from schemas.records import Float32Matrix
+from workers.crops import square_image
+from workers.protocols import UInt8Crops
+
+Tokenizer = Callable[[list[str]], Tensor]
+"""Texts to int64 (n, context_length)."""
+
+
+class ClipEmbedder:
+    """An open_clip model as an `Embedder`.
+
+    `architecture` is any JSON value that tells the model's shape; it goes into the fingerprint
+    together with the weights, the preprocessing and what `options` say of the crops. A crop that
+    is not square is put into a square of `options.cutout_fill`, so that nothing is cut away.
+    """
+
+    def __init__(
+        self,
+        model: open_clip.CLIP | open_clip.CustomTextCLIP,
+        tokenizer: Tokenizer,
+        architecture: object,
+        dim: int,
+        options: EmbedderOptions,
+    ) -> None:
+        preprocess: dict[str, Any] = model.visual.preprocess_cfg
+        preprocess = {key: preprocess[key] for key in ("size", "mean", "std", "interpolation")}
+        self.name = options.name
+        self.dim = dim
+        self.fingerprint = fingerprint(
+            {
+                "architecture": architecture,
+                "weights_sha256": weights_sha256(model),
+                "preprocess": preprocess,
+                "views": options.views,
+                "context_margin": options.context_margin,
+                "cutout_fill": options.cutout_fill,
+            }
+        )
+        self._fill = options.cutout_fill
+        self._batch_size = options.batch_size
+        self._device = torch.device(options.device)
+        self._model = model.eval().requires_grad_(False).to(self._device)
+        self._tokenizer = tokenizer
+        size = preprocess.pop("size")
+        # Crops are square by then: squash keeps their shape where others would crop or pad.
+        self._transform = open_clip.image_transform(
+            size, is_train=False, resize_mode="squash", **preprocess
+        )
+
+    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
+        """float32 (len(crops), dim), unit rows. Raises ModelError if a vector is not finite."""
+        return self._embed(crops, self._encode_images, "image")
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
+        """float32 (len(texts), dim), unit rows. Raises UsageError for an empty text, ModelError."""
+        if not all(text.strip() for text in texts):
+            raise UsageError("expected a text that says what to look for, got an empty one")
+        return self._embed(texts, self._encode_texts, "text")
+
+    def _encode_images(self, crops: UInt8Crops) -> Tensor:
+        squares = (Image.fromarray(square_image(crop, self._fill)) for crop in crops)
+        batch = torch.stack([self._transform(square) for square in squares])
+        features: Tensor = self._model.encode_image(batch.to(self._device))
+        return features
+
+    def _encode_texts(self, texts: Sequence[str]) -> Tensor:
+        features: Tensor = self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
+        return features
+
+    def _embed(
+        self, inputs: Sequence[Any], encode: Callable[[Sequence[Any]], Tensor], what: str
+    ) -> Float32Matrix:
+        vectors = np.zeros((len(inputs), self.dim), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(inputs), self._batch_size):
+                batch = inputs[start : start + self._batch_size]
+                rows = functional.normalize(encode(batch).float(), dim=-1)
+                vectors[start : start + len(batch)] = rows.cpu().numpy()
+        bad = np.count_nonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
+        if bad:
+            raise ModelError(
+                f"expected finite vectors other than zero, got {bad} of {len(vectors)} {what} "
+                f"vectors that are not (embedder {self.name})"
+            )
+        return vectors
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Hash over names, types, shapes and bytes of all weights, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # A view as bytes needs a dimension.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _not_from_open_clip(record: logging.LogRecord) -> bool:
+    return "open_clip" not in record.pathname
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """While open_clip makes a model: neither its log lines nor warnings reach the console.
+
+    It logs through the root logger, on which its first line would also set up a handler.
+    """
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    root.addFilter(_not_from_open_clip)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(_not_from_open_clip)
+        root.removeHandler(handler)
