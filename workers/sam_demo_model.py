@@ -6,8 +6,11 @@ that small objects and borders survive; the decoder's low-resolution masks then 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +18,10 @@ IMG_SIZE = 512
 STRIDE = 8
 EMBED_DIM = 96
 _WIDTHS = (48, 96, 160, 224)  # channels at stride 4, 8, 16, 32
+# Frequencies of the random position encoding, relative to segment-anything's. At its own scale two
+# points 40 pixels apart are alike to 0.6; with few dimensions the decoder then learns slowly where
+# a point is.
+_PE_SCALES = (0.7, 5.0)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -57,7 +64,9 @@ class DemoImageEncoder(nn.Module):
         self.side32, self.merge16 = nn.Conv2d(w32, w16, 1), Residual(w16)
         self.side16 = nn.Conv2d(w16, w8, 1)
         self.merge8 = nn.Sequential(Residual(w8), Residual(w8))
+        # The norm keeps the embedding as large as the position encoding that is added to it.
         self.neck = nn.Conv2d(w8, EMBED_DIM, 1)
+        self.norm = LayerNorm2d(EMBED_DIM)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -66,8 +75,8 @@ class DemoImageEncoder(nn.Module):
         x32 = self.down32(x16)
         x16 = self.merge16(x16 + _double(self.side32(x32)))
         x8 = self.merge8(x8 + _double(self.side16(x16)))
-        neck: Tensor = self.neck(x8)
-        return neck
+        embedding: Tensor = self.norm(self.neck(x8))
+        return embedding
 
 
 def _double(x: Tensor) -> Tensor:
@@ -77,7 +86,7 @@ def _double(x: Tensor) -> Tensor:
 def build_sam_demo() -> Sam:
     """`Sam` for 512-pixel images with random weights."""
     side = IMG_SIZE // STRIDE
-    return Sam(
+    sam = Sam(
         image_encoder=DemoImageEncoder(),
         prompt_encoder=PromptEncoder(
             embed_dim=EMBED_DIM,
@@ -95,3 +104,7 @@ def build_sam_demo() -> Sam:
             iou_head_hidden_dim=EMBED_DIM,
         ),
     )
+    frequencies = sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+    low, high = (math.log10(scale) for scale in _PE_SCALES)
+    frequencies *= torch.logspace(low, high, EMBED_DIM // 2)
+    return sam

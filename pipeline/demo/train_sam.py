@@ -5,7 +5,8 @@
 Resumes from the checkpoint when it exists. Most steps see 256-pixel windows of the 512-pixel frame
 (the position encoding is cut to the window), the last `--full-steps` whole padded frames. Losses:
 focal (weight 20) and dice on the best of three masks, squared error of the predicted IoU (0 for
-points on the background), and, for the encoder only, per-pixel foreground, borders and boxes.
+points on the background), and, for the encoder only, per-pixel foreground, borders, boxes and
+codes that tell the objects of a window apart. `--encoder-from` takes the encoder of another run.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from segment_anything.modeling import MaskDecoder
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -31,6 +33,8 @@ from workers.sam_demo_model import EMBED_DIM, IMG_SIZE, STRIDE, build_sam_demo
 _SCENE_LONG_SIDE = 640
 _MASK_STRIDE = 2
 _BOX_UNIT_PX = 64.0
+_CODE_DIM = 16
+_MAX_INSTANCES = 13  # the background and twelve objects
 _OUTSIDE = 255  # instance number of padding
 _MIN_VISIBLE = 0.25
 _BACKGROUND_SHARE, _BOX_SHARE = 0.12, 0.15
@@ -144,7 +148,7 @@ def sample(
 
 
 def dense_targets(ids: np.ndarray) -> dict[str, Tensor]:
-    """Foreground and borders at stride 2; distances to the sides of the box at stride 8."""
+    """Foreground and borders at stride 2; instance, distances to its box's sides at stride 8."""
     inside = (ids > 0) & (ids < _OUTSIDE)
     border = np.zeros_like(inside)
     border[:, 1:] |= ids[:, 1:] != ids[:, :-1]
@@ -165,6 +169,7 @@ def dense_targets(ids: np.ndarray) -> dict[str, Tensor]:
         "maps": torch.from_numpy(maps),
         "sides": torch.from_numpy(sides),
         "sides_weight": torch.from_numpy(weight),
+        "cells": torch.from_numpy(at_cell.astype(np.int64)),
     }
 
 
@@ -174,6 +179,7 @@ class DenseHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Conv2d(EMBED_DIM, 4 + 2 * (STRIDE // _MASK_STRIDE) ** 2, 1)
+        self.codes = nn.Conv2d(EMBED_DIM, _CODE_DIM, 1)
 
     def loss(self, embedding: Tensor, batch: dict[str, Tensor]) -> Tensor:
         out = self.head(embedding)
@@ -181,7 +187,25 @@ class DenseHead(nn.Module):
         map_loss = functional.binary_cross_entropy_with_logits(maps, batch["maps"])
         error = functional.smooth_l1_loss(out[:, :4], batch["sides"], reduction="none", beta=0.2)
         weight = batch["sides_weight"][:, None]
-        return map_loss + 0.5 * (error * weight).sum() / (4 * weight.sum() + 1)
+        side_loss = (error * weight).sum() / (4 * weight.sum() + 1)
+        return map_loss + 0.5 * side_loss + 0.3 * code_loss(self.codes(embedding), batch["cells"])
+
+
+def code_loss(codes: Tensor, cells: Tensor) -> Tensor:
+    """Cross-entropy of each cell's code against the mean codes of the window's instances.
+
+    codes float (n, c, h, w); cells int (n, h, w), the instance of each cell. Every instance weighs
+    the same, whatever its size.
+    """
+    flat, ids = codes.flatten(2), cells.flatten(1)
+    members = (ids[:, None] == torch.arange(_MAX_INSTANCES)[None, :, None]).float()
+    sizes = members.sum(dim=2, keepdim=True)
+    means = members @ flat.mT / sizes.clamp(min=1)
+    distances = torch.cdist(flat.mT, means).square()
+    logits = (-distances).masked_fill(sizes.mT == 0, -1e4)
+    shares = logits.log_softmax(dim=2).mT * members
+    each = -shares.sum(dim=2) / sizes[..., 0].clamp(min=1)
+    return each.sum() / (sizes > 0).sum()
 
 
 def mask_losses(
@@ -210,12 +234,34 @@ def mask_losses(
     return mask_loss + iou_loss, best_iou
 
 
+def start_local(decoder: MaskDecoder) -> None:
+    """Start the decoder's cross-attention as a look-up: near positions and like codes attend.
+
+    With equal query and key projections the scores begin as similarities, and with the output
+    projection the transpose of the values' what is read is handed on as it is. From random
+    projections it takes some hundred steps until a point is looked up where it lies.
+    """
+    transformer = decoder.transformer
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    with torch.no_grad():
+        for attention in attentions:
+            nn.init.orthogonal_(attention.q_proj.weight)
+            nn.init.orthogonal_(attention.v_proj.weight)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.out_proj.weight.copy_(attention.v_proj.weight.T)
+            for part in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
+                nn.init.zeros_(part.bias)
+
+
 class Trainer(nn.Module):
     """The model with its training-only head."""
 
     def __init__(self, compiled: bool) -> None:
         super().__init__()
         self.sam = build_sam_demo()
+        start_local(self.sam.mask_decoder)
         self.sam.image_encoder.to(memory_format=torch.channels_last)
         self.dense = DenseHead()
         self.encode, self.decode = self._encode, self._decode
@@ -272,6 +318,7 @@ def main() -> None:
     parser.add_argument("--full-steps", type=int, default=600)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--encoder-from", type=Path, help="checkpoint to take the encoder of")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()
 
@@ -287,6 +334,11 @@ def main() -> None:
         ema.model.load_state_dict(state["ema"])
         start = state["step"]
         print(f"resumed at step {start}", flush=True)
+    elif args.encoder_from:
+        state = torch.load(args.encoder_from, weights_only=True)["model"]
+        prefix = "sam.image_encoder."
+        encoder = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        trainer.sam.image_encoder.load_state_dict(encoder, strict=False)
 
     started, smooth, phase = time.monotonic(), float("nan"), None
     trainer.train()

@@ -1,0 +1,70 @@
+"""The demo bucket behind a real S3 API on loopback, when moto is installed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BUCKET = "objseek-demo"
+_ACCESS = {
+    "AWS_ACCESS_KEY_ID": "demo",
+    "AWS_SECRET_ACCESS_KEY": "demo",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+_OVERRIDING = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the demo images are read from; `endpoint_url` is None for a plain folder."""
+
+    source: str
+    endpoint_url: str | None
+
+
+@contextmanager
+def _demo_access() -> Iterator[None]:
+    """The loopback server's own keys, whatever the user's are, also for processes started here."""
+    before = {name: os.environ.get(name) for name in (*_ACCESS, *_OVERRIDING)}
+    for name in _OVERRIDING:
+        os.environ.pop(name, None)
+    os.environ.update(_ACCESS)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Served]:
+    """Serve `folder`/scenes as s3://objseek-demo/scenes until the block ends, or say the folder."""
+    try:
+        from moto.server import ThreadedMotoServer
+    except ModuleNotFoundError:
+        yield Served(str(folder / "scenes"), None)
+        return
+    import boto3
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with _demo_access():
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        try:
+            host, port = server.get_host_and_port()
+            endpoint_url = f"http://{host}:{port}"
+            client = boto3.client("s3", endpoint_url=endpoint_url)
+            client.create_bucket(Bucket=BUCKET)
+            for path in sorted((folder / "scenes").iterdir()):
+                client.upload_file(str(path), BUCKET, f"scenes/{path.name}")
+            client.close()
+            yield Served(f"s3://{BUCKET}/scenes/", endpoint_url)
+        finally:
+            server.stop()
