@@ -1,0 +1,89 @@
+"""`objseek failures`: the images that are not in the index, and why."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.ingest import Config, Index
+from pipeline.console import user_errors
+from pipeline.rows import print_rows
+
+if TYPE_CHECKING:
+    from schemas.manifest import ManifestRow
+
+_HELP = """List the images that are not in an index, each with its reason.
+
+Rejected ones are bad input, failed ones are tried again by the next ingest, gone ones are no longer
+in the store.
+
+Examples:
+
+    objseek failures --index objseek-index
+
+    objseek failures --index objseek-index --state rejected --json
+"""
+_COLUMNS = ("state", "stage", "image", "reason")
+
+
+class Unfinished(StrEnum):
+    """The states of images that are not in the index."""
+
+    REJECTED = "rejected"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `failures` to the command line."""
+    app.command("failures", help=_HELP)(failures)
+
+
+@user_errors
+def failures(
+    index: Index = None,
+    states: Annotated[
+        list[Unfinished] | None,
+        typer.Option("--state", help="Only these. May be given several times."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object an image.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """The command; its help stands above."""
+    from pipeline.manifest import Manifest, manifest_folder
+    from pipeline.settings import load_settings
+    from schemas.errors import IndexMissingError
+
+    location = load_settings(config, {"index": {"location": index}}).index.location
+    folder = manifest_folder(location)
+    if not folder.is_dir():
+        raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")
+    rows = [
+        row for row in Manifest(folder).failures() if not states or Unfinished(row.state) in states
+    ]
+    rows.sort(key=lambda row: (row.state.value, row.uri))
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(_fields(row)))
+    else:
+        cells = [(row.state.value, row.stage, row.uri, row.message) for row in rows]
+        if cells:
+            print_rows(_COLUMNS, cells, stacked=2)
+        typer.echo(f"{len(rows)} image{'' if len(rows) == 1 else 's'}", err=True)
+
+
+def _fields(row: ManifestRow) -> dict[str, str]:
+    return {
+        "state": row.state.value,
+        "stage": row.stage,
+        "uri": row.uri,
+        "error_class": row.error_class,
+        "reason": row.message,
+        "version": row.version,
+        "at": row.at.isoformat(),
+    }

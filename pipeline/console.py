@@ -1,0 +1,82 @@
+"""What a person sees: consoles, and errors as one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from rich.console import Console
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def out() -> Console:
+    """The console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """The console for progress and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turn what a command raises for its user into one sentence on stderr and an exit code.
+
+    2 for a UsageError or a value that does not validate, 1 for any other ObjseekError, 130 for
+    Ctrl-C. Whatever else is raised is a bug, and keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except Exception as exc:
+            told = _told(exc)
+            if told is None:
+                raise
+            sentence, code = told
+            typer.echo(f"Error: {sentence}", err=True)
+            raise typer.Exit(code) from exc
+
+    return wrapped
+
+
+def _told(error: Exception) -> tuple[str, int] | None:
+    """The sentence and exit code of an error that is the user's to read, or None."""
+    from pydantic import ValidationError
+
+    from schemas.errors import ObjseekError, UsageError
+
+    if isinstance(error, UsageError):
+        return str(error), EXIT_USAGE
+    if isinstance(error, ObjseekError):
+        return str(error), EXIT_FAILED
+    if isinstance(error, ValidationError):
+        return validation_sentence(error), EXIT_USAGE
+    return None
+
+
+def validation_sentence(error: ValidationError) -> str:
+    """What is wrong with the first value that does not validate, and which one it is."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {message}" if where else message
