@@ -1,23 +1,23 @@
 """One exception tree. Every message is one sentence: what was expected, what came, and where.
 
-    ObjseekError
-    ├── UsageError            the user asked for something that cannot be (settings, names, filters)
-    │   ├── UnknownModelError
-    │   └── EmbedderMismatchError
-    ├── BadImageError         this image cannot be read, and never will be: rejected, with a reason
-    ├── StoreError            the object store
-    │   ├── StoreAccessError  refused: credentials, permissions, no such bucket
-    │   ├── ObjectGoneError   listed, but no longer there
-    │   ├── ObjectChangedError  listed, but its bytes are of another version now
-    │   └── StoreUnavailableError   timeouts, throttling, connections        (retryable)
-    ├── ModelError            weights that cannot be fetched, trusted or loaded
-    │   └── DownloadError                                                    (retryable)
-    ├── WorkerDiedError       the process that worked on it ended            (retryable)
-    └── VectorIndexError      the index
-        ├── IndexBusyError    another process owns it
-        ├── IndexMissingError
-        ├── InvalidVectorError  wrong dimension, not finite, zero
-        └── IndexUnavailableError   full or read-only disk, server away      (retryable)
+ObjseekError
+├── UsageError            the user asked for something that cannot be (settings, names, filters)
+│   ├── UnknownModelError
+│   └── EmbedderMismatchError
+├── BadImageError         this image cannot be read, and never will be: rejected, with a reason
+├── StoreError            the object store
+│   ├── StoreAccessError  refused: credentials, permissions, no such bucket
+│   ├── ObjectGoneError   listed, but no longer there
+│   ├── ObjectChangedError  listed, but its bytes are of another version now
+│   └── StoreUnavailableError   timeouts, throttling, connections        (retryable)
+├── ModelError            weights that cannot be fetched, trusted or loaded
+│   └── DownloadError                                                    (retryable)
+├── WorkerDiedError       the process that worked on it ended            (retryable)
+└── VectorIndexError      the index
+    ├── IndexBusyError    another process owns it
+    ├── IndexMissingError
+    ├── InvalidVectorError  wrong dimension, not finite, zero
+    └── IndexUnavailableError   full or read-only disk, server away      (retryable)
 """
 
 from __future__ import annotations

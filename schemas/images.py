@@ -70,7 +70,7 @@ class Stage(StrEnum):
 class Failure:
     """An image that did not come through a stage.
 
-    `rejected`: the input is bad and trying again is pointless. `gone`: it is no longer in the store.
+    `rejected`: the input is bad, and trying again is pointless. `gone`: the store has it no more.
     """
 
     ref: ImageRef

@@ -13,7 +13,7 @@ from schemas.images import Failure, ImageRef, Stage
 
 
 class State(StrEnum):
-    """done: in the index. rejected: bad input. failed: to be tried again. gone: not in the store."""
+    """done: in the index. rejected: bad input. failed: to be tried again. gone: no more there."""
 
     DONE = "done"
     REJECTED = "rejected"
