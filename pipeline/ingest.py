@@ -1,0 +1,171 @@
+"""One ingest: list, leave out what is done, spread the work, write, count."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from pipeline.fingerprint import KnownPipelines
+from pipeline.joblog import job_log
+from pipeline.listing import chunks
+from pipeline.manifest import FinishedImages, Manifest, manifest_folder
+from pipeline.process import Recipe, recipe_of
+from pipeline.progress import Counts, Progress
+from pipeline.runners import Runner, open_runner
+from pipeline.settings import Settings
+from pipeline.writer import Writer
+from schemas.errors import IndexMissingError, ModelError, UsageError
+from schemas.ids import image_id
+from schemas.images import ImageRef
+from schemas.options import IndexOptions
+from workers.indexes import open_index
+
+LIST_AHEAD = 10_000
+"""Images that are listed before they are needed, so that most runs know how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What a run came to. `log` is None if there was nothing to do."""
+
+    counts: Counts
+    seconds: float
+    images_per_s: float
+    location: str
+    log: Path | None
+
+
+def ingest(
+    sources: Sequence[str],
+    settings: Settings,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+) -> IngestSummary:
+    """Make the images at `sources` searchable in the index that `settings` name.
+
+    Images that are done or rejected under the same settings and models are left alone; if that is
+    all of them, no model is loaded. `progress.counts` is right at any time, also when this raises
+    (KeyboardInterrupt included): whatever was finished by then is written. `recipe` is what
+    workers are built from, by default what the settings say. Raises ObjseekError: UsageError
+    where there are no images, and what stores, models and index raise.
+    """
+    progress = progress or Progress()
+    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    with progress:
+        log = _Ingest(settings, recipe, progress).run(sources)
+        progress.counts.check()
+    return IngestSummary(
+        progress.counts, progress.seconds, progress.rate, settings.index.location, log
+    )
+
+
+class _Ingest:
+    def __init__(self, settings: Settings, recipe: Recipe, progress: Progress) -> None:
+        self._settings = settings
+        self._recipe = recipe
+        self._progress = progress
+        self._counts = progress.counts
+        self._folder = manifest_folder(settings.index.location)
+        self._manifest = Manifest(self._folder)
+        self._pipelines = KnownPipelines(self._folder)
+
+    def run(self, sources: Sequence[str]) -> Path | None:
+        """The log file, or None if there was nothing to do."""
+        settings = self._settings
+        self._progress.note("listing images")
+        # Before anything costs time: an index that is in use or broken is told at once.
+        exists = _index_exists(settings.index)
+        size, limit = settings.runner.batch_size, settings.limit
+        listed = chunks(sources, settings.store, size, limit, self._counts.listing)
+        first = next(listed, None)
+        if first is None:
+            raise UsageError(_no_images(sources, self._counts))
+        listed = chain([first], listed)
+        known = self._pipelines.find(settings) if exists else None
+        if known is None:
+            return self._run(listed, known, new_index=not exists)
+        to_do = self._to_do(listed, self._manifest.finished(known))
+        start = next(to_do, None)
+        if start is None:
+            return None
+        return self._run(chain([start], to_do), known, new_index=False)
+
+    def _run(self, images: Iterator[list[ImageRef]], known: str | None, *, new_index: bool) -> Path:
+        """Work on `images`: what there is to do if the pipeline is `known`, else what is listed."""
+        settings, note = self._settings, self._progress.note
+        with (
+            job_log(self._folder) as log,
+            # Ray first: nothing may be forked while a shard is open.
+            open_runner(self._recipe, settings.runner, log, note) as runner,
+            closing(open_index(settings.index, runner.info.dim, create=True)) as index,
+        ):
+            fingerprint = runner.info.fingerprint
+            if known != fingerprint:
+                self._pipelines.remember(settings, fingerprint)
+            if known not in (None, fingerprint):
+                raise ModelError(
+                    "the weights of the models have changed in place since the settings last ran "
+                    "on this index: run the command again to embed everything anew"
+                )
+            if new_index:
+                _set_aside(self._folder)
+            if known is None:
+                images = self._to_do(images, self._manifest.finished(fingerprint))
+            with Writer(
+                index, self._manifest, fingerprint, self._counts, new_index=new_index
+            ) as writer:
+                self._work(runner, images, writer)
+            self._manifest.compact()
+        return log
+
+    def _work(self, runner: Runner, images: Iterator[list[ImageRef]], writer: Writer) -> None:
+        self._progress.begin()
+        self._progress.advance()
+        for results in runner.run(images):
+            writer.add(results)
+            self._progress.advance()
+
+    def _to_do(
+        self, listed: Iterator[list[ImageRef]], finished: FinishedImages
+    ) -> Iterator[list[ImageRef]]:
+        """Chunks of what is listed and not finished."""
+        size, counts = self._settings.runner.batch_size, self._counts
+        ahead: deque[ImageRef] = deque()
+        while True:
+            while len(ahead) < LIST_AHEAD and not counts.all_listed:
+                refs = next(listed, None)
+                counts.all_listed = refs is None
+                for ref in refs or ():
+                    if (str(image_id(ref)), ref.version) in finished:
+                        counts.unchanged += 1
+                    else:
+                        ahead.append(ref)
+            if not ahead:
+                return
+            yield [ahead.popleft() for _ in range(min(size, len(ahead)))]
+
+
+def _index_exists(options: IndexOptions) -> bool:
+    try:
+        open_index(options, None).close()
+    except IndexMissingError:
+        return False
+    return True
+
+
+def _set_aside(folder: Path) -> None:
+    """Take the manifest of an index that is no more out of the way of the new one's."""
+    for part in folder.glob("part-*.parquet"):
+        part.rename(part.with_name(f"old-{part.name}"))
+
+
+def _no_images(sources: Sequence[str], counts: Counts) -> str:
+    skipped = ", ".join(
+        f"{number:,} as {reason}" for reason, number in sorted(counts.listing.skipped.items())
+    )
+    return f"no images under {' '.join(sources)}" + (f" (skipped: {skipped})" if skipped else "")

@@ -1,0 +1,176 @@
+"""The model worker: decoded images in, their objects with vectors out. It knows no runner."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pipeline.fingerprint import pipeline_fingerprint
+from pipeline.settings import Settings
+from schemas.errors import ObjseekError, WorkerDiedError
+from schemas.images import DecodedImage, Failure, ImageRef, Stage
+from schemas.masks import ObjectMask
+from schemas.options import DecodeOptions, EmbedderOptions
+from schemas.records import EmbeddedImage, check_vectors
+from workers.embedding import embed_segmented
+from workers.protocols import Embedder, Segmenter
+from workers.reading import read_images
+from workers.registry import build_embedder, build_segmenter
+
+Decoded = DecodedImage | Failure
+Result = EmbeddedImage | Failure
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What workers are built from: plain values and importable functions, so that it travels.
+
+    `reader` fetches and decodes: one result per ref, in their order; `decode` and `embedding` are
+    the options that it and the crops are made with. `threads` is how many CPU threads torch may use
+    in a worker; None leaves it to torch.
+    """
+
+    segmenter: Callable[[], Segmenter]
+    embedder: Callable[[], Embedder]
+    reader: Callable[[Sequence[ImageRef]], list[Decoded]]
+    decode: DecodeOptions
+    embedding: EmbedderOptions
+    threads: int | None = None
+
+
+def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
+    """The recipe that `settings` ask for; `cache_dir` is where fetched weights are kept."""
+    runner = settings.runner
+    cache = None if cache_dir is None else Path(cache_dir).expanduser()
+    return Recipe(
+        segmenter=partial(build_segmenter, settings.segmenter, cache),
+        embedder=partial(build_embedder, settings.embedder),
+        reader=partial(
+            read_images,
+            store_options=settings.store,
+            decode_options=settings.decode,
+            concurrency=runner.read_concurrency,
+        ),
+        decode=settings.decode,
+        embedding=settings.embedder,
+        threads=max(1, int(runner.cpus_per_worker)) if runner.name == "ray" else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a worker turned out to be once its models were loaded."""
+
+    segmenter: str
+    embedder: str
+    dim: int
+    fingerprint: str
+
+
+class ModelWorker:
+    """Segments and embeds chunks of images. Raises ModelError and UsageError when constructed."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        if recipe.threads is not None:
+            import torch
+
+            torch.set_num_threads(recipe.threads)
+        self._recipe = recipe
+        self._segmenter = recipe.segmenter()
+        self._embedder = recipe.embedder()
+        self.info = WorkerInfo(
+            segmenter=self._segmenter.name,
+            embedder=self._embedder.name,
+            dim=self._embedder.dim,
+            fingerprint=pipeline_fingerprint(
+                self._segmenter, self._embedder, recipe.decode, recipe.embedding
+            ),
+        )
+
+    def process(self, chunk: Sequence[Decoded]) -> list[Result]:
+        """One result per image, in their order; failures of an earlier stage pass through.
+
+        If the models fail on the chunk, each of its images is tried alone, and those that fail
+        alone become failures. What they fail with must be one of `_INPUT_ERRORS`: anything else
+        is a bug, and is raised. Raises WorkerDiedError if the device is beyond use.
+        """
+        images = [one for one in chunk if isinstance(one, DecodedImage)]
+        results = iter(self._results(images))
+        return [one if isinstance(one, Failure) else next(results) for one in chunk]
+
+    def _results(self, images: list[DecodedImage]) -> list[Result]:
+        if not images:
+            return []
+        try:
+            return [self._checked(image) for image in self._embed(images, self._segment(images))]
+        except _INPUT_ERRORS as exc:
+            _raise_if_fatal(exc)
+            if len(images) > 1:
+                _log.warning("chunk of %d images failed, trying each alone: %s", len(images), exc)
+                _free_memory()
+                return [self._alone(image) for image in images]
+        return [self._alone(images[0])]
+
+    def _alone(self, image: DecodedImage) -> Result:
+        stage = Stage.SEGMENT
+        try:
+            masks = self._segment([image])
+            stage = Stage.EMBED
+            return self._checked(self._embed([image], masks)[0])
+        except _INPUT_ERRORS as exc:
+            _raise_if_fatal(exc)
+            _log.warning("%s failed in %s", image.ref.uri, stage, exc_info=exc)
+            _free_memory()
+            return _failure(image.ref, stage, exc)
+
+    def _segment(self, images: Sequence[DecodedImage]) -> list[list[ObjectMask]]:
+        return self._segmenter.segment([image.pixels for image in images])
+
+    def _embed(
+        self, images: Sequence[DecodedImage], masks: Sequence[Sequence[ObjectMask]]
+    ) -> list[EmbeddedImage]:
+        recipe, info = self._recipe, self.info
+        return embed_segmented(
+            images, masks, self._embedder, recipe.embedding, info.fingerprint, info.segmenter
+        )
+
+    def _checked(self, image: EmbeddedImage) -> EmbeddedImage:
+        check_vectors(image, self.info.dim)
+        return image
+
+
+# torch raises RuntimeError for what an image can cause: no memory, a size that a kernel refuses.
+_INPUT_ERRORS = (ObjseekError, RuntimeError, MemoryError)
+_NOT_THE_INPUT = (NotImplementedError, RecursionError, WorkerDiedError)
+
+
+def _raise_if_fatal(error: BaseException) -> None:
+    """Raise what no other image can help: a bug, or a device that will not work any more."""
+    if isinstance(error, _NOT_THE_INPUT):
+        raise error
+    torch = sys.modules.get("torch")
+    broken = getattr(torch, "AcceleratorError", None)
+    if broken is not None and isinstance(error, broken):
+        raise WorkerDiedError(f"the device failed: {_line(error)}") from error
+
+
+def _free_memory() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
+    if isinstance(error, ObjseekError):
+        return Failure.from_error(ref, stage, error)
+    return Failure(ref, stage, type(error).__name__, f"{_line(error)} ({ref.uri})", retryable=True)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,191 @@
+"""How far an ingest is: exact counts, a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from pipeline.listing import ListingCounts
+from schemas.images import Failure
+from schemas.records import EmbeddedImage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+_SECONDS_A_LINE = 5.0
+_MOST_SHOWN = 10
+
+
+@dataclass(slots=True)
+class Counts:
+    """Images by what became of them; each that was handled is in exactly one of the states.
+
+    `shown` are the first few failures, to be told at the end.
+    """
+
+    listing: ListingCounts = field(default_factory=ListingCounts)
+    all_listed: bool = False
+    unchanged: int = 0
+    done: int = 0
+    rejected: int = 0
+    failed: int = 0
+    gone: int = 0
+    objects: int = 0
+    shown: list[Failure] = field(default_factory=list)
+
+    @property
+    def listed(self) -> int:
+        return self.listing.listed
+
+    @property
+    def handled(self) -> int:
+        """Images that were worked on, whatever came of it."""
+        return self.done + self.rejected + self.failed + self.gone
+
+    def add(self, results: Iterable[EmbeddedImage | Failure]) -> None:
+        """Count results that have been written."""
+        for result in results:
+            if isinstance(result, EmbeddedImage):
+                self.done += 1
+                self.objects += len(result.objects)
+                continue
+            if result.rejected:
+                self.rejected += 1
+            elif result.gone:
+                self.gone += 1
+            else:
+                self.failed += 1
+            if len(self.shown) < _MOST_SHOWN:
+                self.shown.append(result)
+
+    def check(self) -> None:
+        """Hold at the end of a run that came to its end: no image is lost or counted twice."""
+        if self.listed != self.handled + self.unchanged:
+            raise AssertionError(f"the counts do not add up: {self}")
+
+
+class Progress:
+    """Holds the counts of a run and tells nobody. Subclasses do."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self._started = time.monotonic()
+        self._working: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        """Tell what is being waited for."""
+
+    def advance(self) -> None:
+        """The counts have changed."""
+
+    def begin(self) -> None:
+        """Work on images begins: from here on there is a rate."""
+        self._working = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Images a second since the work on them began."""
+        if self._working is None:
+            return 0.0
+        return self.counts.handled / max(time.monotonic() - self._working, 1e-9)
+
+    def told(self) -> str:
+        """The counts in one line."""
+        counts = self.counts
+        left = counts.listed - counts.unchanged
+        total = f"{left:,}" if counts.all_listed else f"{left:,} or more"
+        parts = [f"{counts.handled:,} of {total} images", f"{counts.objects:,} objects"]
+        parts.append(f"{self.rate:.2f} images/s")
+        if counts.all_listed and 0 < counts.handled < left and self.rate > 0:
+            parts.append(f"{_clock((left - counts.handled) / self.rate)} left")
+        for state in ("rejected", "failed", "gone"):
+            if number := getattr(counts, state):
+                parts.append(f"{number:,} {state}")
+        return ", ".join(parts)
+
+
+class PlainProgress(Progress):
+    """A line every few seconds, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._last = time.monotonic()
+
+    def note(self, text: str) -> None:
+        self._print(text[:1].upper() + text[1:])
+
+    def advance(self) -> None:
+        if time.monotonic() - self._last >= _SECONDS_A_LINE:
+            self._print(self.told())
+
+    def _print(self, line: str) -> None:
+        self._last = time.monotonic()
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+class LiveProgress(Progress):
+    """A bar that stays in its line, for terminals."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._bars: Bars = Bars(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            # Ray prints into streams that are replaced meanwhile; the bar keeps its own.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bars.add_task("listing images", total=None)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bars.stop()
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._task, description=text)
+
+    def advance(self) -> None:
+        counts = self.counts
+        total = counts.listed - counts.unchanged if counts.all_listed else None
+        self._bars.update(
+            self._task, completed=counts.handled, total=total, description=self.told()
+        )
+
+
+def show_progress(console: Console) -> Progress:
+    """The display that suits `console`, which keeps writing to the stream that it has now."""
+    from rich.console import Console
+
+    # Bound to the stream: sys.stderr is another while Ray runs.
+    bound = Console(file=console.file, highlight=False)
+    return LiveProgress(bound) if bound.is_terminal else PlainProgress(bound)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"

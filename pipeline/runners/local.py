@@ -1,0 +1,28 @@
+"""Everything in this process, one chunk after the other: the reference for other runners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from pipeline.process import ModelWorker, Recipe, Result
+from schemas.images import ImageRef
+
+
+class LocalRunner:
+    """One worker, no other process: an image that kills the worker ends the run."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._worker = ModelWorker(recipe)
+        self.info = self._worker.info
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return
+
+    def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
+        for refs in chunks:
+            yield self._worker.process(self._recipe.reader(refs))

@@ -1,0 +1,118 @@
+"""Results to the index, then to the manifest: the commit order of an ingest."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Self
+
+from pipeline.manifest import Manifest
+from pipeline.process import Result
+from pipeline.progress import Counts
+from schemas.errors import VectorIndexError
+from schemas.ids import Generation, image_id
+from schemas.images import Failure
+from schemas.manifest import ManifestRow
+from workers.protocols import VectorIndex
+
+_MOST_IMAGES = 64
+_MOST_SECONDS = 2.0
+_WRITES_TO_COMPACT = 1000
+
+
+class Writer:
+    """Collects results and writes them in batches; on leaving the context, what is left.
+
+    A row reaches the manifest after the index has its image for good, so a crash in between is
+    repaired by doing the image again. `new_index`: the index held nothing before this run.
+    """
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        manifest: Manifest,
+        fingerprint: str,
+        counts: Counts,
+        *,
+        new_index: bool = False,
+    ) -> None:
+        self._index = index
+        self._manifest = manifest
+        self._fingerprint = fingerprint
+        self._counts = counts
+        self._new_index = new_index
+        self._results: list[Result] = []
+        self._written_at = time.monotonic()
+        self._writes = 0
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Take results; they are written when many have come or some time has passed."""
+        self._results.extend(results)
+        waited = time.monotonic() - self._written_at
+        if len(self._results) >= _MOST_IMAGES or waited >= _MOST_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all results; Ctrl-C waits until that is done. Raises VectorIndexError."""
+        if not self._results:
+            return
+        with interrupts_held():
+            self._write(self._results)
+            self._results = []
+        self._written_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        # An index that has just failed is not written to once more.
+        if kind is None or not issubclass(kind, VectorIndexError):
+            self.flush()
+
+    def _write(self, results: Sequence[Result]) -> None:
+        failures = [result for result in results if isinstance(result, Failure)]
+        embedded = [result for result in results if not isinstance(result, Failure)]
+        self._index.replace_images(embedded)
+        for failure in failures:
+            # What is there was made from bytes that are there no more.
+            if (failure.gone or failure.rejected) and not self._new_index:
+                self._index.delete_image(image_id(failure.ref))
+        now = datetime.now(UTC)
+        rows = [
+            ManifestRow.done(one.ref, one.generation, len(one.objects), now) for one in embedded
+        ]
+        for failure in failures:
+            generation = Generation(failure.ref.version, self._fingerprint)
+            rows.append(ManifestRow.failure(failure, generation, now))
+        self._manifest.append(rows)
+        self._manifest.flush()
+        self._counts.add(results)
+        self._writes += 1
+        if self._writes % _WRITES_TO_COMPACT == 0:
+            self._manifest.compact()
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C during the block is raised after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+
+    def hold(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

@@ -1,0 +1,200 @@
+"""Models and readers that implement the protocols, deterministic and small; some misbehave."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from pipeline.process import Decoded, Recipe, recipe_of
+from pipeline.settings import RunnerOptions, Settings
+from schemas.errors import ModelError, WorkerDiedError
+from schemas.ids import fingerprint
+from schemas.images import ImageRef, UInt8Image
+from schemas.masks import CocoRle, ObjectMask
+from schemas.options import EmbedderOptions, IndexOptions, SegmenterOptions
+from schemas.records import Float32Matrix
+from workers.protocols import UInt8Crops
+
+POISON = (250, 0, 250)
+"""Colour of an image that a misbehaving segmenter does not survive."""
+
+Misbehaviour = Literal["", "abort", "error", "error in a batch", "bug", "device"]
+
+
+def write_image(path: Path, number: int, colour: tuple[int, int, int] | None = None) -> Path:
+    """A small PNG: a bright square, whose place tells the number, on a darker colour."""
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:] = colour or (20 + number % 50, 40, 60)
+    x, y = number % 16, number // 16 % 10
+    pixels[y + 1 : y + 5, x + 1 : x + 7] = (255, 255, 200)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_images(folder: Path, count: int) -> list[Path]:
+    """`count` images that differ."""
+    return [write_image(folder / f"{number:03}.png", number) for number in range(count)]
+
+
+class BrightSegmenter:
+    """Two objects: what is bright, and the left half."""
+
+    name = "bright"
+
+    def __init__(self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0) -> None:
+        self.fingerprint = fingerprint({"segmenter": self.name})
+        self._misbehaviour = misbehaviour
+        self._delay_s = delay_s
+
+    def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
+        time.sleep(self._delay_s * len(images))
+        if any(tuple(image[-1, -1]) == POISON for image in images):
+            self._misbehave(len(images))
+        return [self._masks(image) for image in images]
+
+    def _misbehave(self, images: int) -> None:
+        if self._misbehaviour == "abort":
+            os.abort()
+        elif self._misbehaviour == "error" or (
+            self._misbehaviour == "error in a batch" and images > 1
+        ):
+            raise RuntimeError("no memory is left on the device")
+        elif self._misbehaviour == "bug":
+            raise TypeError("a bug in the segmenter")
+        elif self._misbehaviour == "device":
+            raise WorkerDiedError("the device failed")
+
+    def _masks(self, image: UInt8Image) -> list[ObjectMask]:
+        left = np.zeros(image.shape[:2], bool)
+        left[:, : image.shape[1] // 2] = True
+        bright = image[..., 0] > 240
+        return [_object(mask) for mask in (left, bright) if mask.any()]
+
+
+def _object(mask: np.ndarray) -> ObjectMask:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return ObjectMask(
+        CocoRle.from_mask(mask), box, int(mask.sum()), 0.9, 0.8, (float(box[0]), float(box[1]))
+    )
+
+
+class MeanEmbedder:
+    """Mean and spread of the colours; `nan_for` is a mean that it cannot stand."""
+
+    name = "mean"
+    dim = 7
+
+    def __init__(self, *, zero: bool = False) -> None:
+        self.fingerprint = fingerprint({"embedder": self.name})
+        self._zero = zero
+
+    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
+        if self._zero and any(tuple(crop[-1, -1]) == POISON for crop in crops):
+            return np.zeros((len(crops), self.dim), np.float32)
+        return np.array([self._vector(crop) for crop in crops], np.float32).reshape(-1, self.dim)
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
+        return np.array([np.eye(self.dim)[len(text) % self.dim] for text in texts], np.float32)
+
+    def _vector(self, crop: np.ndarray) -> np.ndarray:
+        pixels = crop.reshape(-1, 3) / 255
+        vector = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0), [0.5]])
+        return vector / np.linalg.norm(vector)
+
+
+def segmenter(
+    misbehaviour: Misbehaviour = "",
+    delay_s: float = 0.0,
+    loads: Path | None = None,
+) -> BrightSegmenter:
+    """A recipe for actors; each call adds a line to the file `loads`."""
+    if loads is not None:
+        with loads.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+    return BrightSegmenter(misbehaviour, delay_s)
+
+
+def broken_segmenter() -> BrightSegmenter:
+    raise ModelError("expected weights at /nowhere, and none are there")
+
+
+def dying_segmenter() -> BrightSegmenter:
+    os.abort()
+
+
+def embedder(*, zero: bool = False) -> MeanEmbedder:
+    return MeanEmbedder(zero=zero)
+
+
+def aborting_reader(
+    refs: Sequence[ImageRef], reader: partial[list[Decoded]], name: str
+) -> list[Decoded]:
+    """Reads as `reader` does, but does not survive files of this name."""
+    if any(ref.key.endswith(name) for ref in refs):
+        os.abort()
+    return reader(refs)
+
+
+def settings(index: Path, runner: Literal["ray", "local"] = "local", **changes: object) -> Settings:
+    """Settings as a user's, for the fakes. Chunks of 4 images."""
+    return Settings(
+        segmenter=SegmenterOptions(name="sam_demo"),
+        embedder=EmbedderOptions(context_margin=float(str(changes.pop("margin", 0.15)))),
+        index=IndexOptions(location=str(index)),
+        runner=RunnerOptions.model_validate({"name": runner, "batch_size": 4, **changes}),
+    )
+
+
+def recipe(
+    of: Settings,
+    misbehaviour: Misbehaviour = "",
+    delay_s: float = 0.0,
+    loads: Path | None = None,
+) -> Recipe:
+    """The recipe of these settings, with the fakes for models."""
+    real = recipe_of(of)
+    return Recipe(
+        segmenter=partial(segmenter, misbehaviour, delay_s, loads),
+        embedder=embedder,
+        reader=real.reader,
+        decode=real.decode,
+        embedding=real.embedding,
+    )
+
+
+def main(source: str, index: str, runner: str, delay_s: str, ray_address: str = "") -> None:
+    """An ingest as the command does it, for tests that need one in a process of its own."""
+    import typer
+
+    from pipeline.console import err, user_errors
+    from pipeline.ingest import ingest
+    from pipeline.progress import PlainProgress
+
+    options = settings(
+        Path(index), "ray" if runner == "ray" else "local", ray_address=ray_address or None
+    )
+
+    @user_errors
+    def command() -> None:
+        summary = ingest(
+            [source], options, PlainProgress(err()), recipe(options, delay_s=float(delay_s))
+        )
+        typer.echo(f"done {summary.counts.done}, unchanged {summary.counts.unchanged}")
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(command)
+    app(args=[])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,219 @@
+"""The Ray runner: the same points as in one process, whatever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+import ray
+
+from pipeline.ingest import ingest
+from pipeline.manifest import Manifest, manifest_folder
+from pipeline.process import Recipe
+from pipeline.runners.ray_session import check_reachable, ray_session
+from pipeline.settings import Settings
+from schemas.errors import ModelError, UsageError, WorkerDiedError
+from schemas.manifest import ManifestRow
+from workers.indexes import open_index
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, str(ROOT / "tests" / "fakes.py")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for all tests here, with room for two workers."""
+    folder = tmp_path_factory.mktemp("ray")
+    options = fakes.settings(folder, "ray", workers=2, cpus_per_worker=0.5).runner
+    with ray_session(options, folder / "ray.log"):
+        yield
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    fakes.write_images(tmp_path / "images", 20)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return fakes.settings(tmp_path / "index", "ray", cpus_per_worker=0.5)
+
+
+def points(settings: Settings) -> dict[str, Any]:
+    """Every point by its id: its payload without the time, and its vector."""
+    import uuid
+
+    with open_index(settings.index, None) as index:  # type: ignore[attr-defined]
+        return {
+            hit.object_id: (
+                hit.payload.model_dump(exclude={"ingested_at"}),
+                index.vector_of(uuid.UUID(hit.object_id)).tolist(),
+            )
+            for hit in index.scroll()
+        }
+
+
+def rows(settings: Settings) -> dict[str, ManifestRow]:
+    manifest = Manifest(manifest_folder(settings.index.location))
+    return {row.uri.rpartition("/")[2]: row for row in manifest.latest()}
+
+
+def run(images: Path, settings: Settings, recipe: Recipe) -> dict[str, int]:
+    counts = ingest([str(images)], settings, recipe=recipe).counts
+    names = ("listed", "unchanged", "done", "rejected", "failed", "gone")
+    return {name: getattr(counts, name) for name in names if getattr(counts, name)}
+
+
+def test_both_runners_write_the_same_points(images: Path, tmp_path: Path) -> None:
+    (images / "bad.png").write_bytes(b"no image")
+    local = fakes.settings(tmp_path / "local")
+    on_ray = fakes.settings(tmp_path / "ray", "ray", workers=2, cpus_per_worker=0.5)
+    expected = {"listed": 21, "done": 20, "rejected": 1}
+    assert run(images, local, fakes.recipe(local)) == expected
+    assert run(images, on_ray, fakes.recipe(on_ray)) == expected
+    one, two = points(local), points(on_ray)
+    assert len(one) == 60
+    assert one == two
+    again = fakes.recipe(on_ray, loads=tmp_path / "loads")
+    assert run(images, on_ray, again) == {"listed": 21, "unchanged": 21}
+    assert not (tmp_path / "loads").exists()
+
+
+@pytest.mark.parametrize("misbehaviour", ["abort", "device"])
+def test_only_the_image_that_kills_its_worker_is_given_up(
+    images: Path, settings: Settings, misbehaviour: fakes.Misbehaviour
+) -> None:
+    fakes.write_image(images / "0095.png", 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, misbehaviour))
+    assert counts == {"listed": 21, "done": 20, "failed": 1}
+    row = rows(settings)["0095.png"]
+    assert (row.stage, row.error_class) == ("segment", "WorkerDiedError")
+    assert "died twice" in row.message
+    assert len(points(settings)) == 60
+
+
+def test_two_that_kill_are_both_found(images: Path, tmp_path: Path) -> None:
+    settings = fakes.settings(tmp_path / "index", "ray", workers=2, cpus_per_worker=0.5)
+    for name in ("0015.png", "0155.png"):
+        fakes.write_image(images / name, 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, "abort"))
+    assert counts == {"listed": 22, "done": 20, "failed": 2}
+
+
+def test_only_the_image_that_kills_its_reader_is_given_up(images: Path, settings: Settings) -> None:
+    recipe = fakes.recipe(settings)
+    reader = partial(fakes.aborting_reader, reader=recipe.reader, name="006.png")
+    counts = run(images, settings, replace(recipe, reader=reader))
+    assert counts == {"listed": 20, "done": 19, "failed": 1}
+    row = rows(settings)["006.png"]
+    assert (row.stage, row.error_class) == ("read", "WorkerDiedError")
+    assert run(images, settings, recipe) == {"listed": 20, "done": 1, "unchanged": 19}
+
+
+def test_an_image_that_fails_alone_does_not_kill(images: Path, settings: Settings) -> None:
+    fakes.write_image(images / "0095.png", 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, "error"))
+    assert counts == {"listed": 21, "done": 20, "failed": 1}
+
+
+def test_a_bug_in_a_worker_comes_with_its_traceback(images: Path, settings: Settings) -> None:
+    fakes.write_image(images / "0095.png", 3, fakes.POISON)
+    with pytest.raises(TypeError, match=r"in _misbehave(.|\n)*a bug in the segmenter"):
+        run(images, settings, fakes.recipe(settings, "bug"))
+
+
+def test_weights_that_cannot_be_loaded_are_one_sentence(images: Path, settings: Settings) -> None:
+    recipe = replace(fakes.recipe(settings), segmenter=fakes.broken_segmenter)
+    with pytest.raises(ModelError) as caught:
+        run(images, settings, recipe)
+    assert str(caught.value) == "expected weights at /nowhere, and none are there"
+
+
+def test_a_worker_that_dies_while_it_loads_is_one_sentence(
+    images: Path, settings: Settings
+) -> None:
+    recipe = replace(fakes.recipe(settings), segmenter=fakes.dying_segmenter)
+    with pytest.raises(WorkerDiedError, match=r"ended while it loaded the models, see .*\.log"):
+        run(images, settings, recipe)
+
+
+def written(index: Path) -> int:
+    return len(list(Manifest(manifest_folder(str(index))).latest()))
+
+
+@pytest.mark.parametrize("runner", ["ray", "local"])
+def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
+    images: Path, tmp_path: Path, runner: str
+) -> None:
+    index = tmp_path / "index"
+    job = subprocess.Popen(
+        [*COMMAND, str(images), str(index), runner, "1.0"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A terminal sends Ctrl-C to all processes of the job, Ray's included.
+        start_new_session=True,
+    )
+    try:
+        while written(index) == 0 and job.poll() is None:
+            time.sleep(0.1)
+        os.killpg(job.pid, signal.SIGINT)
+        out, told = job.communicate(timeout=120)
+    finally:
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+    assert job.returncode == 130, told
+    assert out == ""
+    assert told.endswith("Interrupted.\n")
+    assert "Traceback" not in told
+    finished = written(index)
+    assert 0 < finished < 20
+    local = fakes.settings(index)
+    assert run(images, local, fakes.recipe(local)) == {
+        "listed": 20,
+        "done": 20 - finished,
+        "unchanged": finished,
+    }
+    assert len(points(local)) == 60
+
+
+def test_a_cluster_that_runs_already_is_used_and_left_alone(images: Path, tmp_path: Path) -> None:
+    address = ray.get_runtime_context().gcs_address
+    index = tmp_path / "index"
+    environment = {**ENVIRONMENT, "RAY_AUTH_MODE": "disabled"}
+    found = subprocess.run(
+        [*COMMAND, str(images), str(index), "ray", "0", address],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == "done 20, unchanged 0\n", found.stderr
+    assert "Traceback" not in found.stderr
+    assert len(points(fakes.settings(index))) == 60
+    assert ray.cluster_resources()["CPU"] == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:1", "expected a Ray cluster at '127.0.0.1:1', got: .*refused"),
+        ("ray://somewhere:10001", "expected auto or host:6379 as the address of Ray"),
+    ],
+)
+def test_no_cluster_at_the_address_is_one_sentence(address: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        check_reachable(address)
