@@ -1,0 +1,77 @@
+"""`objseek demo`: the whole job on a bucket that it makes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipeline.console import EXIT_FAILED, err, out, user_errors
+
+if TYPE_CHECKING:
+    from pipeline.demo.run import DemoSummary
+
+_HELP = """Compose a bucket of scenes, ingest it with the bundled models, and search it.
+
+The scenes are served over S3 on loopback when moto is installed, else read from their folder.
+Running it again embeds nothing anew.
+
+Examples:
+
+    objseek demo
+
+    objseek demo --out /tmp/demo --scenes 12 --runner local
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `demo` to the command line."""
+    app.command("demo", help=_HELP)(demo)
+
+
+@user_errors
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Where everything is written.")] = Path(
+        "demo"
+    ),
+    scenes: Annotated[int, typer.Option(min=1, help="How many images to compose.")] = 60,
+    seed: Annotated[int, typer.Option(help="Another seed composes other scenes.")] = 11,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 1,
+    runner: Annotated[
+        Literal["ray", "local"], typer.Option(help="local: all in one process.")
+    ] = "ray",
+) -> None:
+    """The command; its help stands above."""
+    from pipeline.demo.run import run_demo
+    from pipeline.progress import show_progress
+
+    summary = run_demo(folder, scenes, seed, runner, show_progress(err()), workers)
+    _print(summary)
+    if summary.ingest.counts.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _print(summary: DemoSummary) -> None:
+    from rich.table import Table
+
+    console, counts = out(), summary.ingest.counts
+    if counts.handled:
+        console.print(
+            f"{counts.done:,} images with {counts.objects:,} objects in "
+            f"{summary.ingest.seconds:.0f} s ({summary.ingest.images_per_s:.2f} images/s)"
+        )
+    else:
+        console.print(f"{counts.unchanged:,} images were ingested before: nothing to do")
+    table = Table(box=None, pad_edge=False)
+    for name in ("query", "hits", "best score", "ms", "contact sheet"):
+        table.add_column(name, justify="left" if name in ("query", "contact sheet") else "right")
+    for answer in summary.answers:
+        figures = (str(answer.hits), f"{answer.best_score:.3f}", f"{answer.seconds * 1000:.0f}")
+        table.add_row(answer.query, *figures, str(answer.sheet))
+    console.print(table, soft_wrap=True)
+    places = {"images": summary.bucket, "index": summary.index, "contact sheets": summary.sheets}
+    for name, place in places.items():
+        console.print(f"{name + ':':<16}{place}", soft_wrap=True)
+    console.print("The demo models know emoji scenes only; `objseek models` lists the real ones.")
+    console.print(f'Ask more: objseek search "a house" --index {summary.index}', soft_wrap=True)

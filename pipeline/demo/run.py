@@ -1,0 +1,108 @@
+"""The demo: compose a bucket, ingest it, ask it a few things, draw the answers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.demo.bucket import write_bucket
+from pipeline.demo.s3 import served
+from pipeline.evaluation import MIN_VISIBLE_FRACTION
+from pipeline.ingest import IngestSummary, ingest
+from pipeline.progress import Progress
+from pipeline.search import Searcher
+from pipeline.search_sheet import save_sheet, sheet_of
+from pipeline.settings import Settings, load_settings
+from pipeline.truth import CocoTruth
+from schemas.search import SearchHit, SearchQuery
+
+SEED = 11
+SCENES = 60
+QUERIES = 5
+_HITS = 10
+# Asked first, if the bucket shows them: what people like to look for.
+_FAVOURITES = (
+    "red apple", "dog", "guitar", "strawberry", "airplane", "pizza", "cat", "elephant", "sunflower",
+    "car", "teddy bear", "rocket", "hamburger", "penguin", "bicycle", "turtle", "banana", "owl",
+    "watermelon", "butterfly", "sailboat", "whale", "cactus", "balloon",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A query, the best hit and where the sheet of all of them lies."""
+
+    query: str
+    hits: int
+    best_score: float
+    seconds: float
+    sheet: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSummary:
+    """What the demo made, and where."""
+
+    ingest: IngestSummary
+    answers: tuple[Answer, ...]
+    bucket: Path
+    index: Path
+    sheets: Path
+
+
+def queries_for(truth: CocoTruth, count: int = QUERIES) -> list[str]:
+    """`count` labels that the scenes show well: favourites first, then the most frequent."""
+    names = {category.id: category.name for category in truth.categories}
+    shown = Counter(
+        names[annotation.category_id]
+        for annotation in truth.annotations
+        if annotation.visible_fraction >= MIN_VISIBLE_FRACTION
+    )
+    favourites = [name for name in _FAVOURITES if name in shown]
+    others = [name for name, _ in shown.most_common() if name not in favourites]
+    return (favourites + others)[:count]
+
+
+def run_demo(
+    folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int = 1
+) -> DemoSummary:
+    """Everything that `objseek demo` does, in `folder`. Raises ObjseekError."""
+    bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
+    progress.note(f"composing {scenes} scenes")
+    truth = write_bucket(bucket, scenes, seed)
+    sheets.mkdir(parents=True, exist_ok=True)
+    with served(bucket) as place:
+        overrides = {
+            "index": {"location": str(index)},
+            "store": {"endpoint_url": place.endpoint_url},
+            "runner": {"name": runner, "workers": workers},
+        }
+        settings = load_settings(None, overrides)
+        summary = ingest([place.source], settings, progress)
+        with Searcher.open(settings) as searcher:
+            answers = [ask(searcher, q, settings, sheets) for q in _queries(truth, searcher)]
+    return DemoSummary(summary, tuple(answers), bucket, index, sheets)
+
+
+def _queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:
+    """Text queries, and one by an object: the best hit of the first."""
+    texts = [SearchQuery(text=f"a {name}", limit=_HITS) for name in queries_for(truth)]
+    best = searcher.search(texts[0])
+    likes = [SearchQuery(like=best[0].object_id, limit=_HITS)] if best else []
+    return [*texts, *likes]
+
+
+def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path) -> Answer:
+    """Search, and write the contact sheet into the folder `sheets`."""
+    searcher.prepare(query)
+    started = time.perf_counter()
+    hits: Sequence[SearchHit] = searcher.search(query)
+    seconds = time.perf_counter() - started
+    name = (query.text or "like-an-object").replace(" ", "-")
+    path = sheets / f"{name}.png"
+    save_sheet(sheet_of(searcher, query, hits, settings), path)
+    told = query.text or f"like object {query.like}"
+    return Answer(told, len(hits), hits[0].score if hits else 0.0, seconds, path)

@@ -1,0 +1,223 @@
+"""The command line: options, exit codes, one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import fakes
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.console import user_errors
+from pipeline.process import Recipe
+from pipeline.settings import Settings
+from schemas.errors import ModelError, UsageError
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = (
+    "--index", "--segmenter", "--embedder", "--endpoint-url", "--profile", "--anonymous",
+    "--requester-pays", "--include", "--exclude", "--limit", "--workers", "--batch-size",
+    "--device", "--runner", "--ray-address", "--config",
+)  # fmt: skip
+HEAVY = ("torch", "ray", "qdrant_client", "qdrant_edge", "open_clip", "boto3", "pyarrow", "numpy")
+
+
+@pytest.fixture
+def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command with models that need no weights."""
+
+    def recipe(settings: Settings, _cache_dir: str | None) -> Recipe:
+        return fakes.recipe(settings)
+
+    monkeypatch.setattr("pipeline.ingest.recipe_of", recipe)
+
+
+def objseek(*arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def ingest(source: str | Path, index: Path, *options: str | Path) -> tuple[int, str, str]:
+    return objseek("ingest", source, "--index", index, "--runner", "local", *options)
+
+
+def summary(out: str) -> dict[str, str]:
+    pairs = (line.rsplit("  ", 1) for line in out.splitlines() if "  " in line)
+    return {name.strip(): value for name, value in pairs}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom pipeline.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit as end: assert not end.code\n"
+        f"print('heavy:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.endswith("heavy: []\n")
+    for command in ("ingest", "search", "status", "failures", "models"):
+        assert command in found.stdout
+
+
+@pytest.mark.parametrize(
+    "option",
+    OPTIONS,
+)
+def test_ingest_has_the_option(option: str) -> None:
+    command = typer.main.get_command(app).get_command(None, "ingest")  # type: ignore[attr-defined]
+    assert option in [name for parameter in command.params for name in parameter.opts]
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_ingest_prints_a_summary_and_does_nothing_twice(tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 5)
+    (tmp_path / "images" / "bad.png").write_bytes(b"no image")
+    (tmp_path / "images" / "notes.txt").write_text("notes")
+    code, out, err = ingest(tmp_path / "images", tmp_path / "index")
+    assert (code, "Error" in err) == (0, False)
+    told = summary(out)
+    assert (told["listed"], told["done"], told["rejected"], told["objects"]) == (
+        "6",
+        "5",
+        "1",
+        "10",
+    )
+    assert told["skipped: not an image by its suffix"] == "1"
+    assert told["index"] == str(tmp_path / "index")
+    assert Path(told["log"]).is_file()
+    assert "rejected: expected an image" in out
+    assert "bad.png" in out
+    code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
+    assert code == 0
+    assert (summary(out)["unchanged"], summary(out)["done"]) == ("6", "0")
+    assert "Nothing to do" in out
+    assert "log" not in summary(out)
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_options_variables_and_file_reach_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.write_images(tmp_path / "images", 9)
+    (tmp_path / "objseek.toml").write_text("limit = 4\n[store]\nexclude = ['*000.png']\n")
+    monkeypatch.setenv("OBJSEEK_INDEX__LOCATION", str(tmp_path / "index"))
+    monkeypatch.setenv("OBJSEEK_CONFIG", str(tmp_path / "objseek.toml"))
+    arguments = ("ingest", tmp_path / "images", "--runner", "local")
+    code, out, _ = objseek(*arguments, "--include", "*00[0-3].png", "--batch-size", "2")
+    assert code == 0
+    assert summary(out)["done"] == "3"
+    assert summary(out)["index"] == str(tmp_path / "index")
+    assert summary(objseek(*arguments, "--limit", "5")[1])["listed"] == "5"
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_a_failed_image_makes_the_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.write_images(tmp_path / "images", 3)
+    fakes.write_image(tmp_path / "images" / "poison.png", 3, fakes.POISON)
+    monkeypatch.setattr(
+        "pipeline.ingest.recipe_of", lambda settings, _cache: fakes.recipe(settings, "error")
+    )
+    code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
+    assert code == 1
+    assert summary(out)["failed"] == "1"
+    assert "failed: no memory is left on the device" in out
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_many_failures_point_to_the_command_that_lists_them(tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 1)
+    for number in range(13):
+        (tmp_path / "images" / f"bad{number}.png").write_bytes(b"x")
+    code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
+    assert code == 0
+    assert out.count("rejected: expected an image") == 10
+    assert f"and 3 more: objseek failures --index {tmp_path / 'index'}" in out
+
+
+def test_no_images_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "notes.txt").write_text("notes")
+    code, out, err = ingest(tmp_path / "images", tmp_path / "index")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        f"Error: no images under {tmp_path / 'images'} (skipped: 1 as not an image by its suffix)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--segmenter", "sam_vit_x"], "sam_vit_x"),
+        (["--workers", "0"], "setting runner.workers: input should be greater than or equal to 1"),
+        (["--config", "none.toml"], "the settings file none.toml cannot be read"),
+        (["--index", "ftp://host/x"], "ftp://host/x"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(tmp_path: Path, options: list[str], told: str) -> None:
+    fakes.write_images(tmp_path / "images", 1)
+    code, out, err = ingest(tmp_path / "images", tmp_path / "index", *options)
+    assert (code, out) == (2, "")
+    assert told in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not (tmp_path / "index" / "points").exists()
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_an_index_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 1)
+    (tmp_path / "file").write_text("x")
+    code, out, err = ingest(tmp_path / "images", tmp_path / "file" / "index")
+    assert code in (1, 2)
+    assert out == ""
+    assert err.splitlines()[-1].startswith("Error: ")
+    assert str(tmp_path / "file") in err
+
+
+def raising(error: BaseException) -> tuple[int, str]:
+    @user_errors
+    def command() -> None:
+        raise error
+
+    single = typer.Typer()
+    single.command()(command)
+    result = CliRunner().invoke(single, [])
+    return result.exit_code, result.stderr
+
+
+def test_errors_become_a_sentence_and_an_exit_code() -> None:
+    assert raising(UsageError("no such thing")) == (2, "Error: no such thing\n")
+    assert raising(ModelError("no weights")) == (1, "Error: no weights\n")
+    assert raising(KeyboardInterrupt()) == (130, "Interrupted.\n")
+
+
+def test_a_value_that_does_not_validate_is_a_sentence() -> None:
+    from schemas.search import SearchQuery
+
+    @user_errors
+    def command() -> None:
+        SearchQuery(text="x", limit=0)
+
+    single = typer.Typer()
+    single.command()(command)
+    result = CliRunner().invoke(single, [])
+    assert result.exit_code == 2
+    assert result.stderr == "Error: limit: Input should be greater than or equal to 1\n"
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    @user_errors
+    def command() -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        command()
