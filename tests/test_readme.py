@@ -1,0 +1,119 @@
+"""Every command in the README does what the README says, and so does its Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from s3_server import moto_server
+
+from pipeline.demo.bucket import write_bucket
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+OFFICIAL_WEIGHTS = re.compile(r"sam_vit_b|ViT-B-32")
+# A coarse grid: what is tested is that the commands are true, not what the models can do.
+LIGHT = {"OBJSEEK_SEGMENTER__POINTS_PER_SIDE": "5", "OBJSEEK_RUNNER__NAME": "local"}
+NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith("make ")]
+
+
+@dataclass(frozen=True)
+class Place:
+    folder: Path
+    env: dict[str, str]
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, shell=True, cwd=self.folder, env=self.env,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A folder and a bucket as the README's reader has them."""
+    folder = tmp_path_factory.mktemp("readme")
+    write_bucket(folder / "made", scenes=3, seed=4)
+    scenes = sorted((folder / "made" / "scenes").iterdir())
+    (folder / "photos").mkdir()
+    for path in scenes[:2]:
+        shutil.copy(path, folder / "photos" / path.name)
+    shutil.copy(scenes[0], folder / "photo.jpg")
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    with moto_server() as server:
+        client = server.client
+        client.create_bucket(Bucket="my-bucket")
+        client.upload_file(str(scenes[2]), "my-bucket", "photos/third.jpg")
+        client.close()
+        env = {
+            **os.environ, **LIGHT, **NO_NETWORK,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OBJSEEK_CACHE_DIR": str(folder / "models"),
+            "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+        }  # fmt: skip
+        made = Place(folder, env)
+        first = made.run("objseek ingest ./photos --index ./index")
+        assert first.returncode == 0, first.stderr
+        yield made
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command(place: Place, command: str) -> None:
+    result = place.run(command)
+    wants_weights = OFFICIAL_WEIGHTS.search(command) or "deploy/objseek.toml" in command
+    if wants_weights:
+        # There is no network here: it must say in one sentence what to put where.
+        assert result.returncode == 1, result.stderr
+        assert "sam_vit_b_01ec64.pth" in result.stderr
+        assert str(place.folder / "models") in result.stderr.replace("\n", "")
+        assert "Traceback" not in result.stderr
+    else:
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.strip()
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python(place: Place, code: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=place.folder, env=place.env,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "photos/" in result.stdout
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(commands()) >= 10
+    assert len(blocks("python")) == 1
+
+
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)$", README, re.MULTILINE))
+def test_make_target(target: str) -> None:
+    result = subprocess.run(
+        ["make", "-n", "-W", "requirements-dev.txt", target], cwd=ROOT,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "--require-hashes" in result.stdout
+    assert {"demo": "objseek demo", "test": "pytest"}[target] in result.stdout
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
