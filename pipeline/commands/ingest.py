@@ -155,9 +155,12 @@ def ingest_command(
 
 
 def _run(sources: list[str], settings: Settings) -> None:
+    from pipeline.commands.models import fetch_segmenter
     from pipeline.ingest import ingest
     from pipeline.progress import show_progress
 
+    if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
+        fetch_segmenter(settings.segmenter.name, err())
     progress = show_progress(err())
     try:
         summary = ingest(sources, settings, progress)

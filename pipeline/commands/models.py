@@ -103,6 +103,19 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         return fetch(entry, cache, report)
 
 
+def fetch_segmenter(name: str, console: Console) -> None:
+    """Fetch the official weights of a segmenter, with progress, unless they are cached.
+
+    A worker would fetch them as well, but nobody would see how far it is. Raises
+    UnknownModelError, ModelError, DownloadError.
+    """
+    from workers.catalog import find
+
+    entry = find(name, "segmenter")
+    if entry.source == "official" and _cached_file(entry, cache_dir()) is None:
+        fetch_model(name, cache_dir(), console)
+
+
 def _cached_file(entry: ModelEntry, cache: Path | None) -> Path | None:
     from workers.weights import cache_folder
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 from pipeline.demo.crops import training_crops
 from pipeline.demo.scene_cache import load_art
 from pipeline.demo.sprites import Concept, trim
-from pipeline.demo.training import Ema, learning_rate, save_checkpoint
+from pipeline.demo.training import Ema, learning_rate, save_checkpoint, start_from
 from workers.clip_demo_model import create_clip_demo
 
 _SPRITE_PX = 96
@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -193,6 +194,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=_PEAK_LR, weight_decay=0.05, betas=(0.9, 0.98)
     )
+    if args.weights_from:
+        start_from(model, args.weights_from)
     ema, start = Ema(model, 0.998), 0
     if args.checkpoint.exists():
         state = torch.load(args.checkpoint, weights_only=True)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from pipeline.demo.training import Ema, learning_rate, save_checkpoint
+from pipeline.demo.training import Ema, learning_rate, save_checkpoint, start_from
 from workers.sam_demo_model import EMBED_DIM, IMG_SIZE, STRIDE, build_sam_demo
 
 _SCENE_LONG_SIDE = 640
@@ -318,6 +318,7 @@ def main() -> None:
     parser.add_argument("--full-steps", type=int, default=600)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
     parser.add_argument("--encoder-from", type=Path, help="checkpoint to take the encoder of")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()
@@ -326,6 +327,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     trainer = Trainer(args.compile)
     optimizer = torch.optim.AdamW(trainer.parameters(), lr=_PEAK_LR, weight_decay=0.01)
+    if args.weights_from:
+        start_from(trainer.sam, args.weights_from)
     ema, start = Ema(trainer.sam, 0.998), 0
     if args.checkpoint.exists():
         state = torch.load(args.checkpoint, weights_only=True)

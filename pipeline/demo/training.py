@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 _WARMUP_STEPS = 150
@@ -45,6 +46,11 @@ class Ema(Generic[Model]):
                 value.lerp_(source[name].to(value.dtype), 1 - decay)
             else:
                 value.copy_(source[name])
+
+
+def start_from(model: nn.Module, weights: Path) -> None:
+    """Take all weights from an exported file (safetensors), to train them further."""
+    model.load_state_dict(load_file(weights))
 
 
 def save_checkpoint(
