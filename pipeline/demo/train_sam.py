@@ -4,7 +4,7 @@
 
 Resumes from the checkpoint when it exists. Most steps see 256-pixel windows of the 512-pixel frame
 (the position encoding is cut to the window), the last `--full-steps` whole padded frames. Losses:
-focal (weight 20) and dice on the best of three masks, squared error of the predicted IoU (0 for
+focal (weight 20) and dice on all three masks, squared error of the predicted IoU (0 for
 points on the background), and, for the encoder only, per-pixel foreground, borders, boxes and
 codes that tell the objects of a window apart. `--encoder-from` takes the encoder of another run.
 """
@@ -211,7 +211,10 @@ def code_loss(codes: Tensor, cells: Tensor) -> Tensor:
 def mask_losses(
     logits: Tensor, predicted: Tensor, target: Tensor, on_object: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Loss and IoU of the best masks. logits (n, 3, h, w), predicted (n, 3), target (n, h, w)."""
+    """Loss, and IoU of the mask with the highest predicted IoU.
+
+    logits (n, 3, h, w), predicted (n, 3), target (n, h, w), on_object bool (n,).
+    """
     target = target[:, None]
     probability = logits.sigmoid()
     cross = functional.binary_cross_entropy_with_logits(
@@ -227,11 +230,13 @@ def mask_losses(
         union = (mine | truth).sum((-1, -2)).clamp(min=1)
         iou = (mine & truth).sum((-1, -2)) / union
     counted = on_object.float()
-    best = shape_loss.min(dim=1).values + 0.1 * shape_loss.mean(dim=1)
-    mask_loss = (best * counted).sum() / counted.sum().clamp(min=1)
+    # A scene's objects have no parts that are objects: with the loss of the best mask alone the
+    # other two stay poor, and the predicted IoU has to tell which one is meant.
+    mask_loss = (shape_loss.mean(dim=1) * counted).sum() / counted.sum().clamp(min=1)
     iou_loss = (predicted - iou * counted[:, None]).square().mean()
-    best_iou = (iou.max(dim=1).values * counted).sum() / counted.sum().clamp(min=1)
-    return mask_loss + iou_loss, best_iou
+    chosen = iou.gather(1, predicted.argmax(dim=1, keepdim=True))[:, 0]
+    chosen_iou = (chosen * counted).sum() / counted.sum().clamp(min=1)
+    return mask_loss + iou_loss, chosen_iou
 
 
 def start_local(decoder: MaskDecoder) -> None:
@@ -329,7 +334,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(trainer.parameters(), lr=_PEAK_LR, weight_decay=0.01)
     if args.weights_from:
         start_from(trainer.sam, args.weights_from)
-    ema, start = Ema(trainer.sam, 0.998), 0
+    ema, start = Ema(trainer.sam, 0.99), 0
     if args.checkpoint.exists():
         state = torch.load(args.checkpoint, weights_only=True)
         trainer.load_state_dict(state["model"])
