@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipeline.console import EXIT_FAILED, err, out, user_errors
+from pipeline.rows import print_rows
 
 if TYPE_CHECKING:
     from pipeline.demo.run import DemoSummary
@@ -53,8 +54,6 @@ def demo(
 
 
 def _print(summary: DemoSummary) -> None:
-    from rich.table import Table
-
     console, counts = out(), summary.ingest.counts
     if counts.handled:
         console.print(
@@ -63,13 +62,17 @@ def _print(summary: DemoSummary) -> None:
         )
     else:
         console.print(f"{counts.unchanged:,} images were ingested before: nothing to do")
-    table = Table(box=None, pad_edge=False)
-    for name in ("query", "hits", "best score", "ms", "contact sheet"):
-        table.add_column(name, justify="left" if name in ("query", "contact sheet") else "right")
-    for answer in summary.answers:
-        figures = (str(answer.hits), f"{answer.best_score:.3f}", f"{answer.seconds * 1000:.0f}")
-        table.add_row(answer.query, *figures, str(answer.sheet))
-    console.print(table, soft_wrap=True)
+    rows = [
+        (
+            f"{answer.hits}",
+            f"{answer.best_score:.3f}",
+            f"{answer.seconds * 1000:.0f}",
+            answer.query,
+            str(answer.sheet),
+        )
+        for answer in summary.answers
+    ]
+    print_rows(("hits", "best score", "ms", "query", "contact sheet"), rows, right=3)
     places = {"images": summary.bucket, "index": summary.index, "contact sheets": summary.sheets}
     for name, place in places.items():
         console.print(f"{name + ':':<16}{place}", soft_wrap=True)

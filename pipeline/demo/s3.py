@@ -57,9 +57,9 @@ def served(folder: Path) -> Iterator[Served]:
     with _demo_access():
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
+        host, port = server.get_host_and_port()
+        endpoint_url = f"http://{host}:{port}"
         try:
-            host, port = server.get_host_and_port()
-            endpoint_url = f"http://{host}:{port}"
             client = boto3.client("s3", endpoint_url=endpoint_url)
             client.create_bucket(Bucket=BUCKET)
             for path in sorted((folder / "scenes").iterdir()):
@@ -67,4 +67,15 @@ def served(folder: Path) -> Iterator[Served]:
             client.close()
             yield Served(f"s3://{BUCKET}/scenes/", endpoint_url)
         finally:
+            # moto keeps its buckets for as long as the process lives, whichever server made them.
+            _empty(endpoint_url)
             server.stop()
+
+
+def _empty(endpoint_url: str) -> None:
+    import boto3
+
+    bucket = boto3.resource("s3", endpoint_url=endpoint_url).Bucket(BUCKET)
+    bucket.objects.all().delete()
+    bucket.delete()
+    bucket.meta.client.close()
