@@ -38,7 +38,7 @@ def demo(
     ),
     scenes: Annotated[int, typer.Option(min=1, help="How many images to compose.")] = 60,
     seed: Annotated[int, typer.Option(help="Another seed composes other scenes.")] = 11,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 2,
     runner: Annotated[
         Literal["ray", "local"], typer.Option(help="local: all in one process.")
     ] = "ray",

@@ -53,7 +53,7 @@ def evaluate(
     ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Images of the validation set.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed composes other scenes.")] = 2024,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 2,
     runner: Annotated[
         Literal["ray", "local"], typer.Option(help="local: all in one process.")
     ] = "ray",

@@ -67,7 +67,7 @@ def queries_for(truth: CocoTruth, count: int = QUERIES) -> list[str]:
 
 
 def run_demo(
-    folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int = 1
+    folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int
 ) -> DemoSummary:
     """Everything that `objseek demo` does, in `folder`. Raises ObjseekError."""
     bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"

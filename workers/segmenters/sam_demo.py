@@ -13,7 +13,7 @@ from workers.weights import fill, read_weights, sha256_of
 
 DEFAULTS = {
     "points_per_side": 16,
-    "points_per_batch": 64,
+    "points_per_batch": 8,
     "pred_iou_thresh": 0.5,
     "stability_score_thresh": 0.7,
     "box_nms_thresh": 0.7,
