@@ -89,10 +89,15 @@ def run_demo(
 
 def _queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:
     """Text queries, and one by an object: the best hit of the first."""
-    texts = [SearchQuery(text=f"a {name}", limit=_HITS) for name in queries_for(truth)]
+    texts = [SearchQuery(text=with_article(name), limit=_HITS) for name in queries_for(truth)]
     best = searcher.search(texts[0])
     likes = [SearchQuery(like=best[0].object_id, limit=_HITS)] if best else []
     return [*texts, *likes]
+
+
+def with_article(name: str) -> str:
+    """`name` as people would ask for one."""
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path) -> Answer:
