@@ -13,6 +13,7 @@ from pipeline.settings import Settings
 from schemas.errors import IndexUnavailableError
 from schemas.ids import fingerprint
 from schemas.options import DecodeOptions, EmbedderOptions
+from workers.catalog import LOCAL_PREFIX
 from workers.protocols import Embedder, Segmenter
 
 _FILE = "pipelines.json"
@@ -21,7 +22,6 @@ _NO_MATTER = {
     "segmenter": {"device", "points_per_batch"},
     "embedder": {"device", "batch_size"},
 }
-_LOCAL_PREFIX = "local-dir:"
 
 
 def pipeline_fingerprint(
@@ -92,8 +92,8 @@ def _settings_key(settings: Settings) -> str:
 def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """Path, size and time of the local files that the settings name, and of the bundled ones."""
     folders = [Path(str(resources.files("workers.bundled")))]
-    if settings.embedder.name.startswith(_LOCAL_PREFIX):
-        folders.append(Path(settings.embedder.name.removeprefix(_LOCAL_PREFIX)).expanduser())
+    if settings.embedder.name.startswith(LOCAL_PREFIX):
+        folders.append(Path(settings.embedder.name.removeprefix(LOCAL_PREFIX)).expanduser())
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     if settings.segmenter.checkpoint is not None:
         files.append(Path(settings.segmenter.checkpoint).expanduser())

@@ -13,12 +13,13 @@ from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.images import DecodedImage
 from schemas.masks import CocoRle, ObjectMask
+from schemas.options import EmbedderOptions
 from schemas.records import Float32Vector
 from schemas.search import Condition, IndexInfo, IndexQuery, SearchHit, SearchQuery
 from workers.crops import object_views, square_image
 from workers.indexes import open_index
-from workers.protocols import Embedder, VectorIndex
-from workers.registry import build_embedder
+from workers.protocols import Embedder, TextEmbedder, VectorIndex
+from workers.registry import build_embedder, build_text_embedder
 
 NEGATIVE_WEIGHT = 0.5
 _NEIGHBOURS = 32  # points among which a point is found again by its own vector
@@ -49,6 +50,7 @@ class Searcher:
         self.index = index
         self._settings = settings or Settings()
         self._embedder = embedder
+        self._text_embedder: TextEmbedder | None = None
         self._info = index.info()
         named = embedder.name if embedder else _named_embedder(self._settings)
         self.embedder_name = _chosen_embedder(named, self._info, self._settings)
@@ -73,9 +75,11 @@ class Searcher:
         self.close()
 
     def prepare(self, query: SearchQuery) -> None:
-        """Build the embedder now, if `query` is going to need it."""
-        if self._info.points and (query.like is None or query.negative_text is not None):
-            self._embed()
+        """Load the models now that `query` is going to need."""
+        if self._info.points and query.image_path is not None:
+            self._images_embedder()
+        if self._info.points and (query.text is not None or query.negative_text is not None):
+            self._texts_embedder()
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Best first, ties in a deterministic order; the object of `query.like` is left out."""
@@ -151,21 +155,32 @@ class Searcher:
             conditions.append(Condition(field="embedder", op="=", value=self.embedder_name))
         return tuple(conditions)
 
-    def _embed(self) -> Embedder:
+    def _images_embedder(self) -> Embedder:
         if self._embedder is None:
-            options = self._settings.embedder.model_copy(update={"name": self.embedder_name})
-            self._embedder = build_embedder(options)
-        if self._embedder.dim != self.index.dim:
+            self._embedder = build_embedder(self._embedder_options())
+        self._check(self._embedder)
+        return self._embedder
+
+    def _texts_embedder(self) -> TextEmbedder:
+        if self._text_embedder is None:
+            self._text_embedder = self._embedder or build_text_embedder(self._embedder_options())
+        self._check(self._text_embedder)
+        return self._text_embedder
+
+    def _embedder_options(self) -> EmbedderOptions:
+        return self._settings.embedder.model_copy(update={"name": self.embedder_name})
+
+    def _check(self, embedder: TextEmbedder) -> None:
+        if embedder.dim != self.index.dim:
             raise EmbedderMismatchError(
                 f"the index holds vectors of {self.index.dim} numbers, but the embedder "
-                f"{self._embedder.name!r} makes vectors of {self._embedder.dim}"
+                f"{embedder.name!r} makes vectors of {embedder.dim}"
             )
-        return self._embedder
 
     def _text_vector(self, text: str) -> Float32Vector:
         if not text.strip():
             raise UsageError("expected a text to search for, got a blank one")
-        return unit(self._embed().embed_texts([text])[0])
+        return unit(self._texts_embedder().embed_texts([text])[0])
 
     def _image_vector(self, image: DecodedImage, query: SearchQuery) -> Float32Vector:
         options = self._settings.embedder
@@ -174,7 +189,7 @@ class Searcher:
         else:
             mask = box_mask(query.box_xyxy, image.size_hw)
             views = object_views(image.pixels, mask, options)
-        vectors = self._embed().embed_images(views)
+        vectors = self._images_embedder().embed_images(views)
         return unit(vectors.mean(axis=0))
 
     def _stored_vector(self, text: str) -> Float32Vector:

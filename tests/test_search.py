@@ -157,7 +157,8 @@ def test_the_embedder_of_the_index_is_built_unless_one_is_named(
         built.append(options)
         return ColourEmbedder(options.name)
 
-    monkeypatch.setattr(pipeline.search, "build_embedder", build)
+    for name in ("build_embedder", "build_text_embedder"):
+        monkeypatch.setattr(pipeline.search, name, build)
     assert _boxes(search(SearchQuery(text="blue", limit=1), settings)) == [BLUE]
     assert [options.name for options in built] == [NAME]
     # The index was closed: it can be opened again.
@@ -178,7 +179,8 @@ def test_an_indexed_object_needs_no_embedder(
     def build(options: EmbedderOptions) -> ColourEmbedder:
         raise AssertionError("no embedder is needed")
 
-    monkeypatch.setattr(pipeline.search, "build_embedder", build)
+    for name in ("build_embedder", "build_text_embedder"):
+        monkeypatch.setattr(pipeline.search, name, build)
     assert _boxes(search(SearchQuery(like=red.object_id, limit=1), settings)) == [PINK]
 
 

@@ -40,7 +40,8 @@ def _colours(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(options: EmbedderOptions) -> ColourEmbedder:
         return ColourEmbedder(options.name)
 
-    monkeypatch.setattr(pipeline.search, "build_embedder", build)
+    for name in ("build_embedder", "build_text_embedder"):
+        monkeypatch.setattr(pipeline.search, name, build)
 
 
 def _run(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:

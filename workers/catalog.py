@@ -14,6 +14,9 @@ from schemas.errors import UnknownModelError
 ModelKind = Literal["segmenter", "embedder"]
 ModelSource = Literal["bundled", "official", "open_clip"]
 
+LOCAL_PREFIX = "local-dir:"
+"""Before the folder of an open_clip model that is in no list."""
+
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 
 

@@ -29,19 +29,24 @@ class Segmenter(Protocol):
         ...
 
 
-class Embedder(Protocol):
-    """Turns crops and texts into vectors of one space."""
+class TextEmbedder(Protocol):
+    """Turns texts into vectors of an embedder's space."""
 
     name: str
-    fingerprint: str
     dim: int
-
-    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
-        """float32 (len(crops), dim), unit rows."""
-        ...
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
         """float32 (len(texts), dim), unit rows."""
+        ...
+
+
+class Embedder(TextEmbedder, Protocol):
+    """Turns crops and texts into vectors of one space."""
+
+    fingerprint: str
+
+    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
+        """float32 (len(crops), dim), unit rows."""
         ...
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.errors import UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers import catalog
-from workers.protocols import Embedder, Segmenter
+from workers.protocols import Embedder, Segmenter, TextEmbedder
 
 
 def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> Segmenter:
@@ -38,7 +38,7 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
     """
     if options.name == "clip_demo":
         module_name = "clip_demo"
-    elif "/" in options.name or options.name.startswith("local-dir:"):
+    elif "/" in options.name or options.name.startswith(catalog.LOCAL_PREFIX):
         module_name = "openclip"
     else:
         raise catalog.unknown_model(options.name, "embedder", catalog.names("embedder"))
@@ -46,6 +46,16 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
     module = importlib.import_module(f"workers.embedders.{module_name}")
     embedder: Embedder = module.build(options.model_copy(update={"device": device}))
     return embedder
+
+
+def build_text_embedder(options: EmbedderOptions) -> TextEmbedder:
+    """What embeds texts like `build_embedder(options)`, without torch where that is possible.
+
+    Raises UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
+    """
+    from workers.embedders import text_tower
+
+    return text_tower.build(options) or build_embedder(options)
 
 
 def resolve_device(

@@ -1,0 +1,63 @@
+"""CLIP's byte-pair tokens without torch, from the vocabulary that comes with open_clip."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import ftfy
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+_MERGES = 49152 - 256 - 2  # of the file's lines, after its first; CLIP uses no more
+_START, _END = "<start_of_text>", "<end_of_text>"
+_END_OF_WORD = "</w>"
+_WORDS = rf"(?i){_START}|{_END}|'s|'t|'re|'ve|'m|'ll|'d|\p{{L}}+|\p{{N}}|[^\s\p{{L}}\p{{N}}]+"
+
+
+def open_clip_folder() -> Path:
+    """Where the package lies, without importing it."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("open_clip is not installed")
+    return Path(spec.origin).parent
+
+
+class ClipTokenizer:
+    """What `open_clip.SimpleTokenizer` does to lower-cased text (A. Radford et al., CLIP, 2021)."""
+
+    def __init__(self, context_length: int) -> None:
+        self.context_length = context_length
+        with gzip.open(open_clip_folder() / _VOCABULARY, "rt", encoding="utf-8") as file:
+            lines = file.read().split("\n")[1 : _MERGES + 1]
+        merges = [(first, second) for first, second in (line.split() for line in lines)]
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        vocabulary = [*letters, *(letter + _END_OF_WORD for letter in letters)]
+        vocabulary += ["".join(merge) for merge in merges] + [_START, _END]
+        numbers = {token: number for number, token in enumerate(vocabulary)}
+        self._start, self._end = numbers[_START], numbers[_END]
+        self._tokenizer = Tokenizer(
+            models.BPE(vocab=numbers, merges=merges, end_of_word_suffix=_END_OF_WORD)
+        )
+        self._tokenizer.add_special_tokens([_START, _END])
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """int64 (len(texts), context_length), zero behind each text's end."""
+        tokens = np.zeros((len(texts), self.context_length), np.int64)
+        for row, text in zip(tokens, texts, strict=True):
+            clean = html.unescape(html.unescape(ftfy.fix_text(text)))
+            words = " ".join(clean.split()).lower()
+            found = self._tokenizer.encode(words).ids[: self.context_length - 2]
+            row[: len(found) + 2] = [self._start, *found, self._end]
+        return tokens

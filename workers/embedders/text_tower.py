@@ -1,0 +1,166 @@
+"""CLIP's text encoder in NumPy: a text is searched for at once, where importing torch takes longer.
+
+The same arithmetic as open_clip's `CLIP.encode_text` in float32, for models whose description
+names nothing but the text transformer's size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from schemas.errors import ModelError, UsageError
+from schemas.options import EmbedderOptions
+from schemas.records import Float32Matrix
+from workers import catalog
+from workers.embedders.clip_tokens import ClipTokenizer, open_clip_folder
+
+_WEIGHTS_NAME = "open_clip_model.safetensors"
+_PLAIN = {"embed_dim", "vision_cfg", "text_cfg"}
+_PLAIN_TEXT = {"context_length", "vocab_size", "width", "heads", "layers"}
+_EPSILON = 1e-5  # torch.nn.LayerNorm's
+
+Array = npt.NDArray[np.float32]
+
+_erf = np.vectorize(math.erf, otypes=[np.float32])
+
+
+class TextTower:
+    """A `TextEmbedder` over the text half of an open_clip model's safetensors file.
+
+    Raises ModelError for a file that is missing, damaged, or not this model's.
+    """
+
+    def __init__(self, name: str, config: Mapping[str, Any], weights: Path) -> None:
+        text = config["text_cfg"]
+        self.name = name
+        self.dim: int = config["embed_dim"]
+        self._heads: int = text["heads"]
+        self._layers = range(text["layers"])
+        self._tokenizer = ClipTokenizer(text["context_length"])
+        self._weights = _read(weights, f"{name}'s text encoder")
+        expected = {
+            "token_embedding.weight": (text["vocab_size"], text["width"]),
+            "positional_embedding": (text["context_length"], text["width"]),
+            "text_projection": (text["width"], self.dim),
+        }
+        for key, shape in expected.items():
+            got = self._weights[key].shape if key in self._weights else "none"
+            if got != shape:
+                raise ModelError(
+                    f"these weights are of another architecture than {name}: expected {key} of "
+                    f"shape {shape}, got {got}"
+                )
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
+        """float32 (len(texts), dim), unit rows. Raises UsageError for an empty text, ModelError."""
+        if not all(text.strip() for text in texts):
+            raise UsageError("expected a text that says what to look for, got an empty one")
+        rows = [self._encode(tokens) for tokens in self._tokenizer(texts)]
+        vectors = np.array(rows, np.float32).reshape(len(texts), self.dim)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise ModelError(f"expected finite text vectors other than zero (embedder {self.name})")
+        unit: Float32Matrix = vectors / lengths
+        return unit
+
+    def _encode(self, tokens: npt.NDArray[np.int64]) -> Array:
+        # Attention is causal: nothing behind the end of the text, the highest token, changes it.
+        tokens = tokens[: tokens.argmax() + 1]
+        x = self._weights["token_embedding.weight"][tokens].astype(np.float32)
+        x = x + self._tensor("positional_embedding")[: len(tokens)]
+        for layer in self._layers:
+            block = f"transformer.resblocks.{layer}"
+            x = x + self._attention(self._norm(x, f"{block}.ln_1"), f"{block}.attn")
+            hidden = self._linear(self._norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc")
+            x = x + self._linear(_gelu(hidden), f"{block}.mlp.c_proj")
+        pooled: Array = self._norm(x[-1:], "ln_final")[0] @ self._tensor("text_projection")
+        return pooled
+
+    def _attention(self, x: Array, name: str) -> Array:
+        count, width = x.shape
+        weight, bias = self._tensor(f"{name}.in_proj_weight"), self._tensor(f"{name}.in_proj_bias")
+        stacked = x @ weight.T + bias
+        query, key, value = stacked.reshape(count, 3, self._heads, -1).transpose(1, 2, 0, 3)
+        scores = query @ key.swapaxes(1, 2) / math.sqrt(width // self._heads)
+        scores = np.where(np.tri(count, dtype=np.bool_), scores, -np.inf)
+        shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        shares /= shares.sum(axis=-1, keepdims=True)
+        mixed = (shares @ value).transpose(1, 0, 2).reshape(count, width)
+        return self._linear(mixed.astype(np.float32), f"{name}.out_proj")
+
+    def _linear(self, x: Array, name: str) -> Array:
+        return x @ self._tensor(f"{name}.weight").T + self._tensor(f"{name}.bias")
+
+    def _norm(self, x: Array, name: str) -> Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        scaled = centred / np.sqrt(centred.var(axis=-1, keepdims=True) + _EPSILON)
+        normed: Array = scaled * self._tensor(f"{name}.weight") + self._tensor(f"{name}.bias")
+        return normed
+
+    def _tensor(self, name: str) -> Array:
+        try:
+            return self._weights[name].astype(np.float32)
+        except KeyError as exc:
+            raise ModelError(
+                f"these weights are of another architecture than {self.name}: {name} is missing"
+            ) from exc
+
+
+def _gelu(x: Array) -> Array:
+    """x times the normal distribution's share below x (D. Hendrycks and K. Gimpel, 2016)."""
+    half: Array = 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    return half
+
+
+def _read(weights: Path, what: str) -> dict[str, npt.NDArray[Any]]:
+    """The tensors of a file but for the visual half's."""
+    if not weights.is_file():
+        raise ModelError(f"there are no weights of {what} at {weights}")
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            names = [name for name in sorted(file.keys()) if not name.startswith("visual.")]
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as exc:
+        raise ModelError(f"{weights} is damaged or no safetensors file: {exc}") from exc
+
+
+def build(options: EmbedderOptions) -> TextTower | None:
+    """The text half of `options.name`; None if it needs open_clip, or its weights to be fetched.
+
+    Raises ModelError for weights that are damaged or not this model's.
+    """
+    found = None if options.device in ("cuda", "mps") else _files(options.name)
+    if found is None or not all(path.is_file() for path in found):
+        return None
+    description, weights = found
+    config = json.loads(description.read_text())
+    config = config.get("model_cfg", config)
+    if config.keys() != _PLAIN or config["text_cfg"].keys() != _PLAIN_TEXT:
+        return None
+    return TextTower(options.name, config, weights)
+
+
+def _files(name: str) -> tuple[Path, Path] | None:
+    """Where a model's description and its weights would lie."""
+    if name.startswith(catalog.LOCAL_PREFIX):
+        folder = Path(name.removeprefix(catalog.LOCAL_PREFIX)).expanduser()
+        return folder / "open_clip_config.json", folder / _WEIGHTS_NAME
+    entry = next((entry for entry in catalog.CATALOG if entry.name == name), None)
+    if entry is None:
+        return None
+    if entry.source == "bundled":
+        weights = catalog.bundled_path(entry)
+        return weights.with_suffix(".json"), weights
+    import huggingface_hub
+
+    cached = huggingface_hub.try_to_load_from_cache(entry.hub_repo, _WEIGHTS_NAME)
+    description = open_clip_folder() / "model_configs" / f"{name.rpartition('/')[0]}.json"
+    return (description, Path(cached)) if isinstance(cached, str) else None
