@@ -14,7 +14,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-IMG_SIZE = 512
+IMG_SIZE = 320
 STRIDE = 8
 EMBED_DIM = 96
 _WIDTHS = (48, 96, 160, 224)  # channels at stride 4, 8, 16, 32
@@ -84,7 +84,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def build_sam_demo() -> Sam:
-    """`Sam` for 512-pixel images with random weights."""
+    """`Sam` for 320-pixel images with random weights."""
     side = IMG_SIZE // STRIDE
     sam = Sam(
         image_encoder=DemoImageEncoder(),

@@ -1,0 +1,145 @@
+"""The parts of the demo models' training that can be held against something known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.demo.sam_losses import mask_losses, masks_at
+from pipeline.demo.sam_samples import frame, sample, scored_cells
+from pipeline.demo.training import (
+    Ema,
+    Muon,
+    MuonAdamW,
+    learning_rate,
+    orthogonal,
+    resume,
+    save_checkpoint,
+)
+from workers.sam_demo_model import IMG_SIZE, STRIDE, build_sam_demo
+
+CELLS = IMG_SIZE // STRIDE
+
+
+def test_masks_at_cells_are_those_of_the_whole_mask() -> None:
+    torch.manual_seed(0)
+    sam = build_sam_demo().eval()
+    embedding = torch.randn(1, 96, CELLS, CELLS)
+    position = sam.prompt_encoder.get_dense_pe()
+    points = torch.rand(3, 1, 2) * IMG_SIZE, torch.ones(3, 1)
+    sparse, dense = sam.prompt_encoder(points=points, boxes=None, masks=None)
+    cells = torch.stack([torch.randperm(CELLS**2)[:50] for _ in range(3)])
+    with torch.no_grad():
+        whole, whole_iou = sam.mask_decoder.predict_masks(embedding, position, sparse, dense)
+        logits, predicted = masks_at(sam.mask_decoder, embedding, position, sparse, dense, cells)
+    patches = whole[:, 1:].unflatten(3, (CELLS, 4)).unflatten(2, (CELLS, 4)).transpose(3, 4)
+    patches = patches.flatten(2, 3)
+    for row in range(3):
+        torch.testing.assert_close(logits[row], patches[row][:, cells[row]])
+    torch.testing.assert_close(predicted, whole_iou[:, 1:])
+
+
+@pytest.mark.parametrize("side", [0, 3, 15, CELLS])
+def test_scored_cells_stand_for_the_whole_frame(side: int) -> None:
+    near = np.zeros((CELLS, CELLS), bool)
+    near[:side, :side] = True
+    cells, weights = scored_cells(np.random.default_rng(0), near)
+    assert len(set(cells.tolist())) == len(cells) == len(weights)
+    assert weights.sum() == pytest.approx(CELLS**2, rel=1e-5)
+    assert weights[near.ravel()[cells]].sum() == pytest.approx(near.sum(), rel=1e-5)
+    if side == 3:
+        assert near.ravel()[cells].sum() == 9
+
+
+def test_a_sample_shows_the_object_that_its_prompt_means() -> None:
+    rng = np.random.default_rng(0)
+    ids = np.zeros((480, 640), np.uint8)
+    ids[100:200, 300:400], ids[300:340, 50:100] = 1, 2
+    image = np.repeat(ids[..., None] * 100, 3, axis=2)
+    pixels, labels = frame(rng, image, ids)
+    assert pixels.shape == (IMG_SIZE, IMG_SIZE, 3)
+    assert (labels[240:] == 255).all()
+    assert (labels[:240] < 3).all()
+    drawn = sample(rng, pixels, labels, [1, 2], 12)
+    for row in range(12):
+        x, y = drawn["points"][row].int().tolist()
+        mask = labels == labels[y, x]
+        area = (drawn["masks"][row].mean((-1, -2)) * drawn["weights"][row]).sum() * STRIDE**2
+        assert drawn["on_object"][row] == (labels[y, x] > 0)
+        assert area == pytest.approx(mask.sum() if labels[y, x] else 0, rel=1e-3)
+
+
+def test_a_perfect_mask_loses_next_to_nothing() -> None:
+    target = (torch.rand(2, 30, 4, 4) > 0.5).float()
+    logits = (target * 40 - 20)[:, None].repeat(1, 3, 1, 1, 1)
+    weights, on_object = torch.ones(2, 30), torch.tensor([True, False])
+    predicted = torch.tensor([[1.0] * 3, [0.0] * 3])
+    loss, ious = mask_losses(logits, predicted, target, weights, on_object)
+    assert loss < 0.01
+    torch.testing.assert_close(ious, torch.ones(2))
+    worse, _ = mask_losses(-logits, predicted, target, weights, on_object)
+    assert worse > 1
+
+
+@pytest.mark.parametrize("shape", [(40, 100), (100, 40), (7, 7)])
+def test_newton_schulz_keeps_directions_and_levels_singular_values(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
+    core = u.mT @ orthogonal(matrix) @ vh.mT
+    assert (core.diagonal() > 0.2).all()
+    assert (core.diagonal() < 1.3).all()
+    off_diagonal = core - core.diagonal().diag()
+    torch.testing.assert_close(off_diagonal, torch.zeros_like(core), atol=1e-3, rtol=0)
+
+
+def test_muon_solves_least_squares_for_matrices_and_kernels() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 4))
+    inputs, wanted = torch.randn(16, 3, 3, 3), torch.randn(16, 4)
+    optimizer = MuonAdamW(model, [model], 0.02, 0.0)
+    losses = []
+    for _ in range(100):
+        loss = (model(inputs) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step(0.02)
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+    assert sum(isinstance(part, Muon) for part in optimizer._parts) == 1
+
+
+def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    def parts(seed: int) -> tuple[nn.Linear, MuonAdamW, Ema[nn.Linear]]:
+        torch.manual_seed(seed)
+        model = nn.Linear(3, 2)
+        return model, MuonAdamW(model, [model], 0.1, 0.0), Ema(model, 0.9)
+
+    def train(model: nn.Linear, optimizer: MuonAdamW, ema: Ema[nn.Linear], steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(torch.ones(1, 3)).square().sum().backward()
+            optimizer.step(0.1)
+            ema.update(model)
+
+    first, path = parts(0), tmp_path / "checkpoint.pt"
+    assert resume(path, *first) == 0
+    train(*first, steps=3)
+    save_checkpoint(path, *first, 3)
+    second = parts(1)
+    assert resume(path, *second) == 3
+    train(*first, steps=2)
+    train(*second, steps=2)
+    torch.testing.assert_close(first[0].weight, second[0].weight)
+
+
+def test_the_learning_rate_warms_up_holds_and_falls() -> None:
+    rates = [learning_rate(step, 1000, 2.0) for step in range(1000)]
+    assert rates[0] < 0.1
+    assert rates[200] == rates[600] == 2.0
+    assert rates[-1] < 0.1
+    assert rates == sorted(rates[:200]) + sorted(rates[200:], reverse=True)
