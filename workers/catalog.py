@@ -55,12 +55,12 @@ def _sam(size: str, file_name: str, size_bytes: int, sha256: str) -> ModelEntry:
     )
 
 
-def _clip(name: str, hub_repo: str, size_mb: int, about: str, licence: str = "MIT") -> ModelEntry:
+def _clip(name: str, hub_repo: str, size_mb: int, about: str) -> ModelEntry:
     return ModelEntry(
         name=name,
         kind="embedder",
         source="open_clip",
-        licence=licence,
+        licence="MIT",
         about=about,
         size_bytes=size_mb * 1_000_000,
         hub_repo=hub_repo,
@@ -131,13 +131,6 @@ CATALOG: tuple[ModelEntry, ...] = (
         "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
         3_940,
         "LAION-2B, huge",
-    ),
-    _clip(
-        "ViT-B-16-SigLIP/webli",
-        "timm/ViT-B-16-SigLIP",
-        813,
-        "WebLI, trained with the sigmoid loss",
-        licence="Apache-2.0",
     ),
 )
 

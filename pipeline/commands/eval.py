@@ -75,7 +75,10 @@ def evaluate(
         settings = load_settings(config, {"index": {"location": index}})
         scores = _score(truth, settings)
     else:
-        overrides = {"runner": {"name": runner, "workers": workers}}
+        from pipeline.demo.run import CHUNK_IMAGES
+
+        parts = {"name": runner, "workers": workers, "batch_size": CHUNK_IMAGES}
+        overrides = {"runner": parts}
         scores = _demo(scenes, seed, load_settings(config, overrides))
     seconds = time.monotonic() - started
     _print(scores, seconds)
@@ -88,12 +91,12 @@ def _score(truth: Path, settings: Settings) -> Scores:
     from pipeline.evaluation import score
     from pipeline.search import Searcher
     from pipeline.truth import load_truth
-    from workers.registry import build_embedder
+    from workers.registry import build_text_embedder
 
     loaded = load_truth(truth)
     with Searcher.open(settings) as searcher:
         options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
-        return score(loaded, searcher.index, build_embedder(options).embed_texts)
+        return score(loaded, searcher.index, build_text_embedder(options).embed_texts)
 
 
 def _demo(scenes: int, seed: int, settings: Settings) -> Scores:

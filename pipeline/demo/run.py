@@ -22,6 +22,7 @@ from schemas.search import SearchHit, SearchQuery
 SEED = 11
 SCENES = 60
 QUERIES = 5
+CHUNK_IMAGES = 2  # the demo models run on CPUs: progress is to be seen every few seconds
 _HITS = 10
 # Asked first, if the bucket shows them: what people like to look for.
 _FAVOURITES = (
@@ -78,7 +79,7 @@ def run_demo(
         overrides = {
             "index": {"location": str(index)},
             "store": {"endpoint_url": place.endpoint_url},
-            "runner": {"name": runner, "workers": workers},
+            "runner": {"name": runner, "workers": workers, "batch_size": CHUNK_IMAGES},
         }
         settings = load_settings(None, overrides)
         summary = ingest([place.source], settings, progress)
