@@ -16,18 +16,40 @@ def _uniform(generator: torch.Generator, count: int, low: float, high: float) ->
     return torch.rand(count, generator=generator) * (high - low) + low
 
 
-def _draw(sprites: Tensor, scale: Tensor, angle: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _draw(
+    sprites: Tensor, scale: Tensor, angle: Tensor, x: Tensor, y: Tensor, aspect: float | Tensor = 1
+) -> Tensor:
     """Sprites (n, 4, s, s), premultiplied, placed in a frame: (n, 4, CROP_PX, CROP_PX).
 
     `scale` is the sprite's side over the frame's; negative mirrors. x, y: shift in half frames.
+    `aspect` widens and flattens by its square root.
     """
     cos, sin = torch.cos(angle) / scale.abs(), torch.sin(angle) / scale.abs()
     flip = torch.sign(scale)
     first = torch.stack([flip * cos, flip * sin, -flip * (cos * x + sin * y)], dim=1)
     second = torch.stack([-sin, cos, sin * x - cos * y], dim=1)
-    theta = torch.stack([first, second], dim=1)
+    stretch = torch.as_tensor(aspect).sqrt().expand(len(sprites))[:, None]
+    theta = torch.stack([first / stretch, second * stretch], dim=1)
     grid = functional.affine_grid(theta, [len(sprites), 4, CROP_PX, CROP_PX], align_corners=False)
     return functional.grid_sample(sprites, grid, align_corners=False)
+
+
+def _restyled(sprites: Tensor, generator: torch.Generator) -> Tensor:
+    """Colours as another artist might choose them: light, tint, saturation and contrast.
+
+    Sprites (n, 4, s, s), premultiplied. What a concept looks like in a style that training does
+    not show has to be told from its shape too.
+    """
+    count = len(sprites)
+
+    def factor(low: float, high: float, channels: int = 1) -> Tensor:
+        return _uniform(generator, count * channels, low, high).view(count, channels, 1, 1)
+
+    colour, alpha = sprites[:, :3] * factor(0.85, 1.1) * factor(0.85, 1.15, 3), sprites[:, 3:]
+    grey = colour.mean(dim=1, keepdim=True)
+    colour = grey + (colour - grey) * factor(0.3, 1.4)
+    colour = (colour - alpha / 2) * factor(0.7, 1.3) + alpha / 2
+    return torch.cat([torch.minimum(colour.clamp(min=0), alpha), alpha], dim=1)
 
 
 def _over(canvas: Tensor, layer: Tensor) -> Tensor:
@@ -60,21 +82,23 @@ def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([back.clamp(0, 1), images[split:]])
 
 
-def training_crops(targets: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+def training_crops(
+    targets: Tensor, others: Tensor, generator: torch.Generator, restyle: bool = True
+) -> Tensor:
     """Compose crops of `targets`, float (n, 4, s, s) premultiplied RGBA 0..1.
 
     `others`, float (2n, 4, s, s), become neighbours and occluders. Half of the crops show the
-    object in its surroundings, half cut out with an imperfect mask. Returns float (n, 3, 64, 64),
-    0..1.
+    object in its surroundings, half cut out with an imperfect mask; with `restyle` its colours
+    vary. Returns float (n, 3, 64, 64), 0..1.
     """
     count = len(targets)
     draw = generator
     flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
     angle = torch.randn(count, generator=draw) * 0.31
     x, y = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
-    target = _draw(targets, flip * _uniform(draw, count, 0.65, 1.0), angle, x, y)
-    light = _uniform(draw, count, 0.85, 1.1)[:, None, None, None]
-    target = torch.cat([(target[:, :3] * light).clamp(0, 1), target[:, 3:]], dim=1)
+    aspect = torch.exp(_uniform(draw, count, -0.25, 0.25))
+    target = _draw(targets, flip * _uniform(draw, count, 0.65, 1.0), angle, x, y, aspect)
+    target = _restyled(target, draw) if restyle else target
 
     behind, front = others[:count], others[count:]
     sizes = _uniform(draw, count, 0.3, 1.1), _uniform(draw, count, 0.3, 0.9)

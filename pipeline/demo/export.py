@@ -1,6 +1,9 @@
 """Turn the training checkpoints into the bundled weights: safetensors, half precision.
 
-python -m pipeline.demo.export sam.pt clip.pt
+    python -m pipeline.demo.export sprites.npz sam.pt clip.pt
+
+Tokens that no caption of the training holds get zero vectors: they were never trained, mean
+nothing, and pack to nothing.
 """
 
 from __future__ import annotations
@@ -8,31 +11,52 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.demo.scene_cache import load_art
+from pipeline.demo.train_clip import TEMPLATES
+from workers.embedders.clip_tokens import ClipTokenizer
 
 _BUNDLED = Path(__file__).parents[2] / "workers" / "bundled"
 
 
-def export(checkpoint: Path, out: Path) -> None:
-    """Write the running average of a checkpoint's weights to `out`."""
+def averaged(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
+    """The running average of a checkpoint's weights, in half precision, and its step."""
     state = torch.load(checkpoint, weights_only=True)
     weights = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in state["ema"].items()
     }
-    save_file(weights, out, metadata={"step": str(state["step"])})
-    print(f"{out.name}: step {state['step']}, {out.stat().st_size / 1e6:.1f} MB")
+    return weights, state["step"]
+
+
+def forget_untrained(token_embedding: Tensor, art: Path) -> None:
+    """Zero the rows of tokens that no caption holds, in place: float (vocabulary, width)."""
+    concepts, _, _ = load_art(art)
+    phrases = [phrase for c in concepts for phrase in (c.label, *c.keywords)]
+    texts = [template.format(phrase) for template in set(TEMPLATES) for phrase in phrases]
+    trained = np.unique(ClipTokenizer(context_length=77)(texts))
+    untrained = np.setdiff1d(np.arange(len(token_embedding)), trained)
+    token_embedding[torch.from_numpy(untrained)] = 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("art", type=Path)
     parser.add_argument("sam", type=Path)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--out", type=Path, default=_BUNDLED)
     args = parser.parse_args()
-    export(args.sam, args.out / "sam_demo.safetensors")
-    export(args.clip, args.out / "clip_demo.safetensors")
+    for name, checkpoint in (("sam_demo", args.sam), ("clip_demo", args.clip)):
+        weights, step = averaged(checkpoint)
+        if name == "clip_demo":
+            forget_untrained(weights["token_embedding.weight"], args.art)
+        out = args.out / f"{name}.safetensors"
+        save_file(weights, out, metadata={"step": str(step)})
+        print(f"{out.name}: step {step}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

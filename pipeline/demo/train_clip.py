@@ -41,7 +41,7 @@ _SPRITE_PX = 96
 _CONCEPTS, _EXTRA_CAPTIONS = 64, 128
 _PEAK_LR = 1.2e-3
 _PAIR_WEIGHT = 0.5
-_TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
+TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
 
 
 def square_sprites(sprites: np.ndarray) -> Tensor:
@@ -78,7 +78,7 @@ class Captions:
     def draw(self, rng: np.random.Generator, row: int) -> tuple[str, np.ndarray]:
         """A caption of a concept and bool (concepts): whom it is true of."""
         concept, kind = self.concepts[row], rng.random()
-        template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
+        template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
         if kind < 0.5 or not concept.keywords:
             words = (concept.label,)
         else:
@@ -176,7 +176,7 @@ def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor],
     beside = targets.roll(7, 0).repeat(2, 1, 1, 1)
     image = torch.zeros(len(rows), 256)
     for _ in range(2):
-        crops = normalize(training_crops(targets, beside, generator))
+        crops = normalize(training_crops(targets, beside, generator, restyle=False))
         features = torch.cat([model.encode_image(part) for part in torch.split(crops, 64)])
         image += functional.normalize(features, dim=-1)
     image = functional.normalize(image, dim=-1)

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 _WARMUP_STEPS = 150
-_DECAY_SHARE = 0.35
+_DECAY_SHARE = 0.6
 _MOMENTUM = 0.95
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Warm up, hold, then fall by a cosine over the last 35% (so that a run can be prolonged)."""
+    """Warm up, hold, then fall by a cosine over the last 60% (so that a run can be prolonged)."""
     decay = _DECAY_SHARE * steps
     rate = peak * min(1.0, (step + 1) / _WARMUP_STEPS)
     progress = (step - (steps - decay)) / decay
