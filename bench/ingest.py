@@ -4,8 +4,8 @@
 
 The peer loops over files: the unmodified SamAutomaticMaskGenerator, two crops of each mask embedded
 one at a time with open_clip, an upsert per image into qdrant-client's local mode. Both run in this
-process with the same weights. The outputs are compared first: unless every mask is the same and
-every vector agrees to a cosine of 0.9999, no ratio is printed.
+process with the same weights, loaded beforehand. The outputs are compared first: unless every mask
+is the same and every vector agrees to a cosine of 0.9999, no ratio is printed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from pipeline.demo.bucket import write_bucket
 from pipeline.ingest import ingest
-from pipeline.process import recipe_of
-from pipeline.settings import load_settings
+from pipeline.process import Recipe, recipe_of
+from pipeline.settings import Settings, load_settings
 from schemas.options import IndexOptions
 from workers import catalog
 from workers.clip_demo_model import create_clip_demo
 from workers.crops import square_around
+from workers.embedders.clip import quietly
 from workers.indexes import open_index
 from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.sam_demo import DEFAULTS
@@ -53,7 +55,8 @@ class Peer:
     """What people glue together today."""
 
     def __init__(self) -> None:
-        sam, clip = build_sam_demo(), create_clip_demo()
+        with quietly():
+            sam, clip = build_sam_demo(), create_clip_demo()
         for model, name in ((sam, "sam_demo"), (clip, "clip_demo")):
             fill(model, read_weights(catalog.bundled_path(catalog.find(name))), name)
             model.eval()
@@ -110,11 +113,16 @@ def _square(picture: np.ndarray, inside: np.ndarray, mode: str) -> np.ndarray:
     return np.stack(layers, axis=-1)
 
 
-def ours(folder: Path, index: Path) -> None:
-    """The whole ingest, in this process."""
+def settings_for(index: Path) -> Settings:
     overrides = {"index": {"location": str(index)}, "runner": {"name": "local"}}
-    settings = load_settings(None, overrides)
-    ingest([str(folder)], settings, recipe=recipe_of(settings))
+    return load_settings(None, overrides)
+
+
+def loaded(settings: Settings) -> Recipe:
+    """The recipe with its models in memory."""
+    recipe = recipe_of(settings)
+    segmenter, embedder = recipe.segmenter(), recipe.embedder()
+    return replace(recipe, segmenter=lambda: segmenter, embedder=lambda: embedder)
 
 
 def indexed(index: Path) -> Found:
@@ -156,14 +164,14 @@ def main() -> None:
         work = Path(name)
         write_bucket(work, args.images, seed=5)
         paths = sorted((work / "scenes").iterdir())
-        peer = Peer()
+        peer, recipe = Peer(), loaded(settings_for(work))
         times: dict[str, list[float]] = {"script": [], "objseek": []}
         for number in range(args.rounds):
             index = work / f"index-{number}"
             started = time.process_time()
             theirs = peer.run(paths)
             between = time.process_time()
-            ours(work / "scenes", index)
+            ingest([str(work / "scenes")], settings_for(index), recipe=recipe)
             times["script"].append(between - started)
             times["objseek"].append(time.process_time() - between)
             if wrong := disagreement(theirs, indexed(index)):
