@@ -13,7 +13,7 @@ from workers.weights import fill, read_weights, sha256_of
 
 DEFAULTS = {
     "points_per_side": 20,
-    "points_per_batch": 16,
+    "points_per_batch": 8,
     "pred_iou_thresh": 0.4,
     "stability_score_thresh": 0.5,
     "box_nms_thresh": 0.7,
