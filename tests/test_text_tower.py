@@ -18,6 +18,7 @@ from test_embedders import TINY, local, tiny_model, write_folder
 
 from schemas.errors import ModelError, UsageError
 from schemas.options import EmbedderOptions
+from workers.catalog import CATALOG
 from workers.embedders import clip_demo, openclip, text_tower
 from workers.embedders.clip_tokens import ClipTokenizer
 from workers.registry import build_text_embedder
@@ -98,6 +99,25 @@ def test_other_kinds_are_left_to_open_clip(
     description.write_text(json.dumps({"model_cfg": {**TINY, **change}}))
     options = EmbedderOptions(name=f"local-dir:{folder}", device=device)
     assert text_tower.build(options) is None
+
+
+@pytest.mark.parametrize("written", ["{", "[]", '{"model_cfg": 3}', "\xff"])
+def test_a_description_that_is_none_is_left_to_open_clips_error(
+    tmp_path: Path, written: str
+) -> None:
+    folder = write_folder(tmp_path / "model")
+    (folder / "open_clip_config.json").write_bytes(written.encode("latin-1"))
+    options = EmbedderOptions(name=f"local-dir:{folder}", device="cpu")
+    assert text_tower.build(options) is None
+    with pytest.raises(ModelError, match="expected a model that open_clip can load"):
+        build_text_embedder(options)
+
+
+def test_the_named_models_have_the_activation_that_the_tower_has() -> None:
+    for entry in CATALOG:
+        if entry.hub_repo:
+            architecture, _, tag = entry.name.rpartition("/")
+            assert not open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu")
 
 
 def test_weights_that_are_not_there_are_left_to_open_clip(tmp_path: Path) -> None:

@@ -141,11 +141,19 @@ def build(options: EmbedderOptions) -> TextTower | None:
     if found is None or not all(path.is_file() for path in found):
         return None
     description, weights = found
-    config = json.loads(description.read_text())
-    config = config.get("model_cfg", config)
-    if config.keys() != _PLAIN or config["text_cfg"].keys() != _PLAIN_TEXT:
+    config = _plain_config(description)
+    return None if config is None else TextTower(options.name, config, weights)
+
+
+def _plain_config(description: Path) -> dict[str, Any] | None:
+    """A model's description; None if it says more than sizes, or cannot be understood."""
+    try:
+        config = json.loads(description.read_bytes())
+        config = config.get("model_cfg", config)
+        plain = config.keys() == _PLAIN and config["text_cfg"].keys() == _PLAIN_TEXT
+    except (OSError, ValueError, AttributeError):
         return None
-    return TextTower(options.name, config, weights)
+    return config if plain else None
 
 
 def _files(name: str) -> tuple[Path, Path] | None:
