@@ -24,6 +24,10 @@ Examples:
 
     objseek demo --out /tmp/demo --scenes 12 --runner local
 """
+Scenes = Annotated[int, typer.Option(min=1, help="How many images to compose.")]
+Seed = Annotated[int, typer.Option(help="Another seed composes other scenes.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that run the models.")]
+Runner = Annotated[Literal["ray", "local"], typer.Option(help="local: all in one process.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +40,10 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Where everything is written.")] = Path(
         "demo"
     ),
-    scenes: Annotated[int, typer.Option(min=1, help="How many images to compose.")] = 60,
-    seed: Annotated[int, typer.Option(help="Another seed composes other scenes.")] = 11,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 2,
-    runner: Annotated[
-        Literal["ray", "local"], typer.Option(help="local: all in one process.")
-    ] = "ray",
+    scenes: Scenes = 60,
+    seed: Seed = 11,
+    workers: Workers = 2,
+    runner: Runner = "ray",
 ) -> None:
     """The command; its help stands above."""
     from pipeline.demo.run import run_demo

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.commands.demo import Runner, Scenes, Seed, Workers
 from pipeline.console import err, out, user_errors
 
 if TYPE_CHECKING:
@@ -51,12 +52,10 @@ def evaluate(
     index: Annotated[
         str | None, typer.Option(help="A folder, or http(s)://host:6333/collection.")
     ] = None,
-    scenes: Annotated[int, typer.Option(min=1, help="Images of the validation set.")] = 200,
-    seed: Annotated[int, typer.Option(help="Another seed composes other scenes.")] = 2024,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run the models.")] = 2,
-    runner: Annotated[
-        Literal["ray", "local"], typer.Option(help="local: all in one process.")
-    ] = "ray",
+    scenes: Scenes = 200,
+    seed: Seed = 2024,
+    workers: Workers = 2,
+    runner: Runner = "ray",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
