@@ -34,7 +34,7 @@ class DenseHead(nn.Module):
 
 
 def code_loss(codes: Tensor, cells: Tensor) -> Tensor:
-    """Cross-entropy of each cell's code against the mean codes of the window's instances.
+    """Cross-entropy of each cell's code against the mean codes of the scene's instances.
 
     codes float (n, c, h, w); cells int (n, h, w), the instance of each cell. Every instance weighs
     the same, whatever its size.
