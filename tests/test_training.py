@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import distributed, multiprocessing, nn
 
 from pipeline.demo.sam_losses import mask_losses, masks_at
-from pipeline.demo.sam_samples import frame, sample, scored_cells
+from pipeline.demo.sam_samples import frame, inside_enough, sample, scored_cells, window
+from pipeline.demo.train_sam import average_gradients
 from pipeline.demo.training import (
     Ema,
     Muon,
@@ -71,6 +72,40 @@ def test_a_sample_shows_the_object_that_its_prompt_means() -> None:
         area = (drawn["masks"][row].mean((-1, -2)) * drawn["weights"][row]).sum() * STRIDE**2
         assert drawn["on_object"][row] == (labels[y, x] > 0)
         assert area == pytest.approx(mask.sum() if labels[y, x] else 0, rel=1e-3)
+
+
+def test_windows_lie_in_the_scene_and_keep_its_shape() -> None:
+    rng = np.random.default_rng(0)
+    scene = np.zeros((480, 640), np.uint8)
+    shapes = {scene[window(rng, scene.shape)].shape for _ in range(200)}
+    assert (480, 640) in shapes
+    assert len(shapes) > 50
+    for height, width in shapes:
+        assert 240 <= height <= 480
+        assert width == pytest.approx(height * 4 / 3, abs=1)
+
+
+def test_what_a_window_cuts_off_is_not_asked_for() -> None:
+    ids = np.zeros((480, 640), np.uint8)
+    ids[100:200, 100:200], ids[300:400, 100:200], ids[0:50, 600:640] = 1, 2, 3
+    kept = inside_enough(ids, (slice(0, 395), slice(0, 400)))
+    assert np.flatnonzero(kept[1:] > 0).tolist() == [0, 1]
+    kept = inside_enough(ids, (slice(0, 350), slice(0, 400)))
+    assert np.flatnonzero(kept[1:] > 0).tolist() == [0]
+
+
+def _average_in(rank: int, store: str) -> None:
+    distributed.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
+    model = nn.ModuleList([nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False)])
+    model[rank](torch.ones(1, model[rank].in_features) * 4).sum().backward()
+    average_gradients(model)
+    torch.testing.assert_close(model[0].weight.grad, torch.tensor([[2.0, 2.0]]))
+    torch.testing.assert_close(model[1].weight.grad, torch.tensor([[2.0]]))
+    distributed.destroy_process_group()
+
+
+def test_processes_learn_from_the_mean_of_their_gradients(tmp_path: Path) -> None:
+    multiprocessing.spawn(_average_in, (str(tmp_path / "store"),), nprocs=2)
 
 
 def test_a_perfect_mask_loses_next_to_nothing() -> None:
@@ -138,8 +173,8 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_warms_up_holds_and_falls() -> None:
-    rates = [learning_rate(step, 1000, 2.0) for step in range(1000)]
+    rates = [learning_rate(step, 2000, 2.0) for step in range(2000)]
     assert rates[0] < 0.1
-    assert rates[200] == rates[399] == 2.0
+    assert rates[150] == rates[399] == 2.0
     assert rates[-1] < 0.1
     assert rates == sorted(rates[:200]) + sorted(rates[200:], reverse=True)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from pipeline.demo.scenes import MAX_OBJECTS
 from workers.sam_demo_model import IMG_SIZE, STRIDE
 
 MASK_STRIDE = 2
@@ -20,29 +21,54 @@ _CELLS = IMG_SIZE // STRIDE
 _SCORED_CELLS = 480  # of _CELLS squared: where a prompt's mask is upscaled and compared
 _NEAR_SHARE, _MARGIN_CELLS = 0.75, 2
 _MIN_VISIBLE, _MIN_AREA_PX = 0.25, 16
+_WINDOW_SHARE, _MAX_ZOOM, _MIN_INSIDE = 0.5, 2.0, 0.9
 _BACKGROUND_SHARE, _BOX_SHARE = 0.12, 0.1
 
 
 class Samples(IterableDataset[dict[str, Tensor]]):
-    """Endless cached scenes at random, with prompts and targets."""
+    """Endless cached scenes, the fuller the more often, with prompts and targets.
 
-    def __init__(self, scenes: Path, prompts: int, seed: int) -> None:
+    As often as it has objects, because every object counts alike when a model is judged.
+    """
+
+    def __init__(self, scenes: Path, prompts: int, seed: tuple[int, ...]) -> None:
         self.scenes, self.prompts, self.seed = scenes, prompts, seed
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
         images = np.load(self.scenes / "images.npy", mmap_mode="r")
         instances = np.load(self.scenes / "instances.npy", mmap_mode="r")
-        visible = np.load(self.scenes / "visible.npy")
+        visible = np.load(self.scenes / "visible.npy") > _MIN_VISIBLE
+        until = np.cumsum(visible.sum(axis=1))
         while True:
-            row = int(rng.integers(len(images)))
-            image, ids = frame(rng, images[row], instances[row])
-            present = np.unique(ids)
-            shown = [k for k in present if 0 < k < OUTSIDE and visible[row, k] > _MIN_VISIBLE]
-            shown = [k for k in shown if (ids == k).sum() >= _MIN_AREA_PX]
+            row = int(np.searchsorted(until, rng.integers(until[-1]), side="right"))
+            inside = window(rng, instances[row].shape)
+            counted = visible[row] & inside_enough(instances[row], inside)
+            image, ids = frame(rng, images[row][inside], instances[row][inside])
+            shown = [k for k in np.flatnonzero(counted) if (ids == k).sum() >= _MIN_AREA_PX]
             if shown:
                 yield sample(rng, image, ids, shown, self.prompts)
+
+
+def window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]:
+    """All of a scene, or a part of its shape, as the mask generator's crops are."""
+    if rng.random() >= _WINDOW_SHARE:
+        return slice(None), slice(None)
+    zoom = _MAX_ZOOM ** rng.random()
+    height, width = (round(side / zoom) for side in hw)
+    top, left = rng.integers(hw[0] - height + 1), rng.integers(hw[1] - width + 1)
+    return slice(top, top + height), slice(left, left + width)
+
+
+def inside_enough(ids: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
+    """Of which instances of a scene a window cuts off next to nothing: bool (13,).
+
+    The mask generator drops what its crops cut off.
+    """
+    whole = np.bincount(ids.ravel(), minlength=MAX_OBJECTS + 1)
+    part = np.bincount(ids[inside].ravel(), minlength=MAX_OBJECTS + 1)
+    return (part > 0) & (part >= _MIN_INSIDE * whole)
 
 
 def frame(

@@ -1,11 +1,13 @@
 """Train `sam_demo` on cached scenes with segment-anything's point and box prompting.
 
     python -m pipeline.demo.train_sam scenes --checkpoint sam.pt --steps 4000
+    torchrun --nproc-per-node 2 -m pipeline.demo.train_sam scenes --checkpoint sam.pt --threads 1
 
-Resumes from the checkpoint when it exists. Losses: focal (weight 20) and dice, mostly of the best
-of the three masks, squared error of the predicted IoU (0 for points on the background), and, for
-the encoder only, per-pixel foreground, borders, boxes and codes that tell the objects of a scene
-apart.
+Resumes from the checkpoint when it exists. Under `torchrun` every process computes a batch of its
+own, and all learn from the mean of their gradients. Losses: focal (weight 20) and dice, mostly of
+the best of the three masks, squared error of the predicted IoU (0 for points on the background),
+and, for the encoder only, per-pixel foreground, borders, boxes and codes that tell the objects of a
+scene apart.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from segment_anything.modeling import MaskDecoder
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
 from pipeline.demo.sam_losses import DenseHead, mask_losses, masks_at
@@ -106,13 +109,26 @@ class Trainer(nn.Module):
         return torch.stack(losses).mean() + dense_loss, torch.stack(ious).mean(dim=0)
 
 
+def average_gradients(model: nn.Module) -> None:
+    """Every process' gradients become the mean of all processes'."""
+    for parameter in model.parameters():
+        if parameter.grad is None:  # as where no box was asked in one of the processes
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [cast(Tensor, parameter.grad) for parameter in model.parameters()]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("scenes", type=Path)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--images", type=int, default=8, help="images of a step")
-    parser.add_argument("--prompts", type=int, default=8, help="prompts of an image")
+    parser.add_argument("--prompts", type=int, default=6, help="prompts of an image")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
@@ -121,6 +137,10 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
+    together = distributed.is_torchelastic_launched()
+    if together:
+        distributed.init_process_group("gloo")
+    rank = distributed.get_rank() if together else 0
     trainer = Trainer(args.compile)
     by_muon = trainer.sam.image_encoder, trainer.sam.mask_decoder
     optimizer = MuonAdamW(trainer, by_muon, _PEAK_LR, 0.01)
@@ -129,7 +149,7 @@ def main() -> None:
     ema = Ema(trainer.sam, 0.99)
     start = resume(args.checkpoint, trainer, optimizer, ema)
 
-    samples = Samples(args.scenes, args.prompts, args.seed + start)
+    samples = Samples(args.scenes, args.prompts, (args.seed, start, rank))
     loader = DataLoader(samples, batch_size=args.images, num_workers=1, prefetch_factor=3)
     batches = iter(loader)
     started, smooth = time.monotonic(), None
@@ -138,10 +158,14 @@ def main() -> None:
         loss, ious = trainer(next(batches))
         optimizer.zero_grad()
         loss.backward()
+        if together:
+            average_gradients(trainer)
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step(learning_rate(step, args.steps, _PEAK_LR))
         ema.update(trainer.sam)
         smooth = ious if smooth is None else smooth.lerp(ious, 0.02)
+        if rank:
+            continue
         if step % 25 == 0:
             rate = (time.monotonic() - started) / (step - start + 1)
             chosen, best = smooth.tolist()

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 _WARMUP_STEPS = 150
-_DECAY_SHARE = 0.6
+_DECAY_SHARE = 0.8
 _MOMENTUM = 0.95
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Warm up, hold, then fall by a cosine over the last 60% (so that a run can be prolonged)."""
+    """Warm up, hold, then fall by a cosine over the last 80% (so that a run can be prolonged)."""
     decay = _DECAY_SHARE * steps
     rate = peak * min(1.0, (step + 1) / _WARMUP_STEPS)
     progress = (step - (steps - decay)) / decay
@@ -73,7 +73,10 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                state = self.state[weight]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(weight)
+                momentum = state["momentum"]
                 momentum.lerp_(weight.grad, 1 - _MOMENTUM)
                 update = orthogonal(weight.grad.lerp(momentum, _MOMENTUM).flatten(1))
                 scale = 0.2 * math.sqrt(max(update.shape)) * group["lr"]
