@@ -21,7 +21,8 @@ _CELLS = IMG_SIZE // STRIDE
 _SCORED_CELLS = 480  # of _CELLS squared: where a prompt's mask is upscaled and compared
 _NEAR_SHARE, _MARGIN_CELLS = 0.75, 2
 _MIN_VISIBLE, _MIN_AREA_PX = 0.25, 16
-_WINDOW_SHARE, _MAX_ZOOM, _MIN_INSIDE = 0.5, 2.0, 0.9
+_PORTRAIT_SHARE, _WINDOW_SHARE, _MAX_ZOOM = 0.2, 0.4, 2.0
+_MIN_INSIDE = 0.9
 _BACKGROUND_SHARE, _BOX_SHARE = 0.12, 0.1
 
 
@@ -52,11 +53,17 @@ class Samples(IterableDataset[dict[str, Tensor]]):
 
 
 def window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]:
-    """All of a scene, or a part of its shape, as the mask generator's crops are."""
-    if rng.random() >= _WINDOW_SHARE:
-        return slice(None), slice(None)
-    zoom = _MAX_ZOOM ** rng.random()
-    height, width = (round(side / zoom) for side in hw)
+    """All of a scene (height, width), or a part as the mask generator's crops are.
+
+    The scenes lie; some of the windows stand, as a bucket's images do.
+    """
+    height, width = hw
+    zoom, kind = _MAX_ZOOM ** rng.random(), rng.random()
+    if kind < _PORTRAIT_SHARE:
+        zoom = max(zoom, width / height)
+        height, width = round(width / zoom), round(height / zoom)
+    elif kind < _PORTRAIT_SHARE + _WINDOW_SHARE:
+        height, width = round(height / zoom), round(width / zoom)
     top, left = rng.integers(hw[0] - height + 1), rng.integers(hw[1] - width + 1)
     return slice(top, top + height), slice(left, left + width)
 
