@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.demo.art import held_out_pairs, icon_name
+from pipeline.demo.art import KIN, find_icons, held_out_pairs, icon_name, pairs_to_learn
 from pipeline.demo.bucket import TRUTH_FILE, write_bucket
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
-from pipeline.demo.sprites import LICENCES, Concept, Sprite, bundled_sprites, trim
+from pipeline.demo.sprites import LICENCES, STYLES, Concept, Sprite, bundled_sprites, trim
 from pipeline.truth import load_truth
 from schemas.masks import CocoRle
 
@@ -29,6 +29,22 @@ def test_bundle_is_the_held_out_share() -> None:
     held = held_out_pairs(790)
     assert held.sum() == len(bundled_sprites())
     assert not held.all(axis=1).any()
+
+
+def test_another_version_of_a_held_out_drawing_is_not_learnt() -> None:
+    styles = [*STYLES, *KIN]
+    held = np.zeros((2, len(STYLES)), bool)
+    held[0, styles.index("noto")] = True
+    drawn = np.ones((2, len(styles)), bool)
+    drawn[1, styles.index("fxemoji")] = False
+    learnt = pairs_to_learn(drawn, held)
+    assert {styles[column] for column in np.flatnonzero(~learnt[0])} == {"noto", "noto-v1"}
+    assert {styles[column] for column in np.flatnonzero(~learnt[1])} == {"fxemoji"}
+
+
+def test_icons_are_found_however_a_pack_joins_their_words() -> None:
+    concepts = [Concept(name, name, ()) for name in ("red-apple", "maple-leaf", "kite")]
+    assert find_icons(concepts, ["mapleleaf", "red-apple"]) == ["red-apple", "mapleleaf", None]
 
 
 def test_icon_names_follow_the_packs() -> None:

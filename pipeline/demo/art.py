@@ -1,8 +1,11 @@
 """Render the openly licensed emoji art that the demo models learn from. Needed for training only.
 
-The art comes from four npm packages (`npm pack` each and unpack into one folder):
-`@iconify-json/noto` (Apache-2.0), `@iconify-json/fluent-emoji` (MIT), `@iconify-json/twemoji`
-(CC-BY-4.0) and `emojibase-data` (MIT: labels, keywords, groups).
+The art comes from npm packages (`npm pack` each and unpack into one folder, each into its own):
+`@iconify-json/noto` (Apache-2.0), `@iconify-json/fluent-emoji` (MIT) and `@iconify-json/twemoji`
+(CC-BY-4.0), of which some drawings are held out; `@iconify-json/noto-v1` (Apache-2.0),
+`@iconify-json/fluent-emoji-flat` (MIT), `@iconify-json/emojione` (CC-BY-4.0) and
+`@iconify-json/fxemoji` (Apache-2.0) to learn from only; `emojibase-data` (MIT) has labels, keywords
+and groups.
 
     python -m pipeline.demo.art ART_FOLDER --out sprites.npz --bundle pipeline/demo/sprites.parquet
 """
@@ -14,18 +17,21 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipeline.demo.sprites import LICENCES, STYLES, Concept, write_bundle
+from pipeline.demo.sprites import STYLES, Concept, write_bundle
 
 SPRITE_SIDE_PX = 192
 HELD_OUT_SHARE = 0.15
 HELD_OUT_SEED = 7
+# Styles to learn from only, and of which other style they are a version: what is held out there is
+# left out here.
+KIN = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji", "emojione": None, "fxemoji": None}
 
 _CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
 _LOOK_ALIKES = re.compile(
@@ -37,12 +43,22 @@ _LOOK_ALIKES = re.compile(
 )
 
 
-def package_file(art_dir: Path, pattern: str) -> Any:
-    """JSON content of the one file under `art_dir` whose path ends in `pattern`."""
-    found = sorted(art_dir.rglob(pattern))
+def read_packs(art_dir: Path) -> dict[str, Any]:
+    """The icon packs under `art_dir` by their style's name."""
+    found = (json.loads(path.read_text()) for path in art_dir.rglob("package/icons.json"))
+    packs = {pack["prefix"]: pack for pack in found}
+    if missing := [style for style in (*STYLES, *KIN) if style not in packs]:
+        raise SystemExit(f"{art_dir} lacks {', '.join(missing)}: unpack the npm packages there")
+    return packs
+
+
+def read_emoji(art_dir: Path) -> list[Mapping[str, Any]]:
+    """The entries of emojibase-data in English."""
+    found = sorted(art_dir.rglob("package/en/data.json"))
     if not found:
-        raise SystemExit(f"{art_dir} holds no {pattern}: unpack the four npm packages there")
-    return json.loads(found[0].read_text())
+        raise SystemExit(f"{art_dir} lacks emojibase-data: unpack the npm package there")
+    entries: list[Mapping[str, Any]] = json.loads(found[0].read_text())
+    return entries
 
 
 def icon_name(label: str) -> str:
@@ -75,6 +91,25 @@ def held_out_pairs(count: int) -> np.ndarray:
     return held
 
 
+def pairs_to_learn(drawn: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """What training may see of `drawn`: bool (concepts, styles and their kin), both of them.
+
+    A drawing is left out with the held-out one (`held`, bool (concepts, styles)) that it is
+    another version of.
+    """
+    learnt = drawn.copy()
+    for column, style in enumerate((*STYLES, *KIN)):
+        if kin := KIN.get(style, style):
+            learnt[:, column] &= ~held[:, STYLES.index(kin)]
+    return learnt
+
+
+def find_icons(concepts: Sequence[Concept], icons: Collection[str]) -> list[str | None]:
+    """Each concept's icon in a pack, which may write its name without hyphens."""
+    by_bare = {name.replace("-", ""): name for name in sorted(icons)}
+    return [by_bare.get(concept.name.replace("-", "")) for concept in concepts]
+
+
 def render_icon(pack: Mapping[str, Any], name: str, side_px: int) -> np.ndarray:
     """One icon as uint8 (side, side, 4) RGBA, straight alpha."""
     import resvg_py
@@ -97,20 +132,29 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, help="held-out sprites, for the wheel (.parquet)")
     args = parser.parse_args(argv)
 
-    packs = {style: package_file(args.art, f"*{style}*/package/icons.json") for style in STYLES}
-    concepts = select_concepts(package_file(args.art, "package/en/data.json"), packs)
+    packs = read_packs(args.art)
+    concepts = select_concepts(read_emoji(args.art), packs)
     held = held_out_pairs(len(concepts))
-    shape = (len(concepts), len(STYLES), SPRITE_SIDE_PX, SPRITE_SIDE_PX, 4)
-    sprites = np.zeros(shape, dtype=np.uint8)
-    for column, style in enumerate(STYLES):
-        for row, concept in enumerate(concepts):
-            sprites[row, column] = render_icon(packs[style], concept.name, SPRITE_SIDE_PX)
-        print(f"{style} ({LICENCES[style]}): {len(concepts)} sprites", file=sys.stderr)
+    styles = (*STYLES, *KIN)
+    shape = (len(concepts), len(styles), SPRITE_SIDE_PX, SPRITE_SIDE_PX, 4)
+    sprites = np.zeros(shape, np.uint8)
+    for column, style in enumerate(styles):
+        icons = find_icons(concepts, packs[style]["icons"])
+        for row, icon in enumerate(icons):
+            if icon is not None:
+                sprites[row, column] = render_icon(packs[style], icon, SPRITE_SIDE_PX)
+        print(f"{style}: {sum(icon is not None for icon in icons)} sprites", file=sys.stderr)
+    drawn: np.ndarray = sprites[..., 3].any(axis=(2, 3))
+    seen = pairs_to_learn(drawn, held)
+    print(f"{seen.sum()} of {drawn.sum()} sprites to learn from", file=sys.stderr)
+    rows = json.dumps([concept.__dict__ for concept in concepts])
     np.savez(
         args.out,
         sprites=sprites,
+        seen=seen,
         held=held,
-        concepts=np.array(json.dumps([concept.__dict__ for concept in concepts])),
+        concepts=np.array(rows),
+        styles=np.array(styles),
     )
     if args.bundle:
         write_bundle(args.bundle, concepts, sprites, held)

@@ -35,8 +35,7 @@ def averaged(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
 
 def forget_untrained(token_embedding: Tensor, art: Path) -> None:
     """Zero the rows of tokens that no caption holds, in place: float (vocabulary, width)."""
-    concepts, _, _ = load_art(art)
-    phrases = [phrase for c in concepts for phrase in (c.label, *c.keywords)]
+    phrases = [phrase for c in load_art(art).concepts for phrase in (c.label, *c.keywords)]
     texts = [template.format(phrase) for template in set(TEMPLATES) for phrase in phrases]
     trained = np.unique(ClipTokenizer(context_length=77)(texts))
     untrained = np.setdiff1d(np.arange(len(token_embedding)), trained)

@@ -47,7 +47,8 @@ class Samples(IterableDataset[dict[str, Tensor]]):
             inside = window(rng, instances[row].shape)
             counted = visible[row] & inside_enough(instances[row], inside)
             image, ids = frame(rng, images[row][inside], instances[row][inside])
-            shown = [k for k in np.flatnonzero(counted) if (ids == k).sum() >= _MIN_AREA_PX]
+            candidates = np.flatnonzero(counted).tolist()
+            shown = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
             if shown:
                 yield sample(rng, image, ids, shown, self.prompts)
 

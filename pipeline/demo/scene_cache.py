@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,25 +18,41 @@ import numpy as np
 from PIL import Image
 
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
-from pipeline.demo.sprites import STYLES, Concept, Sprite, trim
+from pipeline.demo.sprites import Concept, Sprite, trim
 
 _BLOCK = 50  # scenes a task
 
 
-def load_art(path: Path) -> tuple[list[Concept], np.ndarray, np.ndarray]:
-    """Concepts, sprites uint8 (concepts, styles, side, side, 4), held bool (concepts, styles)."""
+@dataclass(frozen=True)
+class Art:
+    """What `pipeline.demo.art` rendered.
+
+    sprites uint8 (concepts, styles, side, side, 4), straight RGBA; seen bool (concepts, styles),
+    what training may see; held bool (concepts, the first three styles), what it must not.
+    """
+
+    concepts: list[Concept]
+    styles: list[str]
+    sprites: np.ndarray
+    seen: np.ndarray
+    held: np.ndarray
+
+
+def load_art(path: Path) -> Art:
+    """Read the rendered art."""
     with np.load(path) as data:
         rows = json.loads(str(data["concepts"]))
         concepts = [Concept(row["name"], row["label"], tuple(row["keywords"])) for row in rows]
-        return concepts, data["sprites"], data["held"]
+        styles = data["styles"].tolist()
+        return Art(concepts, styles, data["sprites"], data["seen"], data["held"])
 
 
 def training_sprites(path: Path) -> list[Sprite]:
     """The sprites that training may see."""
-    concepts, sprites, held = load_art(path)
+    art = load_art(path)
     return [
-        Sprite(concepts[row], STYLES[column], trim(sprites[row, column]))
-        for row, column in zip(*np.nonzero(~held), strict=True)
+        Sprite(art.concepts[row], art.styles[column], trim(art.sprites[row, column]))
+        for row, column in zip(*np.nonzero(art.seen), strict=True)
     ]
 
 

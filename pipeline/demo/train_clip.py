@@ -45,9 +45,12 @@ TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture o
 
 
 def square_sprites(sprites: np.ndarray) -> Tensor:
-    """Trimmed sprites in a square frame: uint8 (n, styles, 4, 96, 96), premultiplied RGBA."""
+    """Trimmed sprites in a square frame: uint8 (n, styles, 4, 96, 96), premultiplied RGBA.
+
+    Empty ones, which a style lacks, stay empty.
+    """
     out = np.zeros((*sprites.shape[:2], _SPRITE_PX, _SPRITE_PX, 4), np.uint8)
-    for row, column in np.ndindex(*sprites.shape[:2]):
+    for row, column in np.argwhere(sprites[..., 3].any(axis=(2, 3))):
         rgba = trim(sprites[row, column]).astype(np.float32)
         rgba[..., :3] *= rgba[..., 3:] / 255
         height, width = rgba.shape[:2]
@@ -127,9 +130,10 @@ class Batches:
     """Draws training batches; everything follows from the generator's state."""
 
     def __init__(self, art: Path, seed: int) -> None:
-        concepts, sprites, held = load_art(art)
-        self.captions = Captions(concepts)
-        self.sprites, self.seen = square_sprites(sprites), ~held
+        rendered = load_art(art)
+        self.captions = Captions(rendered.concepts)
+        self.sprites = square_sprites(rendered.sprites)
+        self.seen, self.held = rendered.seen, rendered.held
         self.tokenizer = open_clip.SimpleTokenizer(context_length=16)
         self.rng = np.random.default_rng(seed)
         self.torch_rng = torch.Generator().manual_seed(seed)
@@ -170,7 +174,7 @@ def by_muon(model: CLIP) -> list[nn.Module]:
 def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor], Tensor]) -> str:
     """Recall@1 and @10 of the label among all crops of the held-out pairs, as a line of text."""
     model.eval()
-    rows, styles = np.nonzero(~batches.seen)
+    rows, styles = np.nonzero(batches.held)
     generator = torch.Generator().manual_seed(1)
     targets = batches._float(rows.tolist(), styles.tolist())
     beside = targets.roll(7, 0).repeat(2, 1, 1, 1)
