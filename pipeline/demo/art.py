@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
             if icon is not None:
                 sprites[row, column] = render_icon(packs[style], icon, SPRITE_SIDE_PX)
         print(f"{style}: {sum(icon is not None for icon in icons)} sprites", file=sys.stderr)
-    drawn: np.ndarray = sprites[..., 3].any(axis=(2, 3))
+    drawn = sprites[..., 3].max(axis=(2, 3)) > 0
     seen = pairs_to_learn(drawn, held)
     print(f"{seen.sum()} of {drawn.sum()} sprites to learn from", file=sys.stderr)
     rows = json.dumps([concept.__dict__ for concept in concepts])
