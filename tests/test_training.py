@@ -31,12 +31,14 @@ def test_masks_at_cells_are_those_of_the_whole_mask() -> None:
     sam = build_sam_demo().eval()
     embedding = torch.randn(1, 96, CELLS, CELLS)
     position = sam.prompt_encoder.get_dense_pe()
+    image = embedding.flatten(2)[0].T + sam.prompt_encoder.no_mask_embed.weight
     points = torch.rand(3, 1, 2) * IMG_SIZE, torch.ones(3, 1)
     sparse, dense = sam.prompt_encoder(points=points, boxes=None, masks=None)
     cells = torch.stack([torch.randperm(CELLS**2)[:50] for _ in range(3)])
     with torch.no_grad():
         whole, whole_iou = sam.mask_decoder.predict_masks(embedding, position, sparse, dense)
-        logits, predicted = masks_at(sam.mask_decoder, embedding, position, sparse, dense, cells)
+        rows = position.flatten(2)[0].T
+        logits, predicted = masks_at(sam.mask_decoder, image, rows, sparse, cells)
     patches = whole[:, 1:].unflatten(3, (CELLS, 4)).unflatten(2, (CELLS, 4)).transpose(3, 4)
     patches = patches.flatten(2, 3)
     for row in range(3):

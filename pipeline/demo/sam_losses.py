@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from pipeline.demo.sam_samples import MASK_STRIDE
 from workers.sam_demo_model import EMBED_DIM, STRIDE
+from workers.segmenters.decoder import attend, upscale
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -86,24 +87,19 @@ def mask_losses(
 
 
 def masks_at(
-    decoder: MaskDecoder, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor,
-    cells: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Like `decoder.predict_masks`, but upscaling only some cells, which is most of its cost.
+    decoder: MaskDecoder, image: Tensor, position: Tensor, sparse: Tensor, cells: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What `decoder.predict_masks` predicts for the prompts of one image, at some cells only.
 
-    Upscaling mixes no cells. cells int64 (n, k): places in the flattened embedding. Returns the
-    logits of the three multimask outputs, (n, 3, k, p, p) with p mask pixels to a cell's side, and
+    image, position and sparse: see `attend`. cells int64 (n, k): places of the image, each a cell
+    of p * p mask pixels. Returns the logits of the three multimask outputs, (n, 3, k, p, p), and
     their predicted IoU (n, 3).
     """
-    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-    image = embedding + dense
-    hs, keys = decoder.transformer(image, position.expand_as(image), tokens)
-    chosen = keys.gather(1, cells[..., None].expand(-1, -1, keys.shape[-1]))
-    upscaled = decoder.output_upscaling(chosen.mT[..., None])  # (n, c, k * p, p)
+    tokens, places = attend(decoder, image, position, sparse)
+    chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
+    upscaled = upscale(decoder, chosen)
     outputs = range(1, decoder.num_mask_tokens)
-    weights = [decoder.output_hypernetworks_mlps[i](hs[:, 1 + i]) for i in outputs]
-    logits = torch.stack(weights, dim=1) @ upscaled.flatten(2)
-    side = upscaled.shape[-1]
-    predicted = decoder.iou_prediction_head(hs[:, 0])[:, 1:]
-    return logits.unflatten(2, (-1, side, side)), predicted
+    weights = [decoder.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in outputs]
+    logits = torch.stack(weights, dim=1) @ upscaled.flatten(1, 3).mT
+    predicted = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
+    return logits.reshape(*logits.shape[:2], *upscaled.shape[1:4]), predicted

@@ -78,11 +78,11 @@ class Trainer(nn.Module):
         return embedding
 
     def _decode(
-        self, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor,
-        cells: Tensor, target: Tensor, weights: Tensor, on_object: Tensor,
+        self, image: Tensor, position: Tensor, sparse: Tensor, cells: Tensor,
+        target: Tensor, weights: Tensor, on_object: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         decoder = self.sam.mask_decoder
-        logits, predicted = masks_at(decoder, embedding, position, sparse, dense, cells)
+        logits, predicted = masks_at(decoder, image, position, sparse, cells)
         return mask_losses(logits, predicted, target, weights, on_object)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -90,19 +90,19 @@ class Trainer(nn.Module):
         embedding = self.encode(pixels)
         dense_loss = self.dense.loss(embedding, batch)
         encoder = self.sam.prompt_encoder
-        position = encoder.get_dense_pe().contiguous()
+        position = encoder.get_dense_pe().flatten(2)[0].T.contiguous()
+        images = (embedding.flatten(2).mT + encoder.no_mask_embed.weight).contiguous()
         losses, ious = [], []
         for row in range(len(pixels)):
             if batch["as_box"][row]:
-                sparse, dense = encoder(points=None, boxes=batch["boxes"][row], masks=None)
+                sparse, _ = encoder(points=None, boxes=batch["boxes"][row], masks=None)
             else:
                 points = batch["points"][row][:, None]
                 labels = torch.ones(len(points), 1)
-                sparse, dense = encoder(points=(points, labels), boxes=None, masks=None)
+                sparse, _ = encoder(points=(points, labels), boxes=None, masks=None)
             loss, iou = self.decode(
-                embedding[row : row + 1].contiguous(), position, sparse, dense,
-                batch["scored_cells"][row], batch["masks"][row], batch["weights"][row],
-                batch["on_object"][row],
+                images[row], position, sparse, batch["scored_cells"][row],
+                batch["masks"][row], batch["weights"][row], batch["on_object"][row],
             )  # fmt: skip
             losses.append(loss)
             ious.append(iou)

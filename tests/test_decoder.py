@@ -1,0 +1,63 @@
+"""The reassociated mask decoder computes what segment-anything's computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+
+from workers.segmenters.decoder import attend, upscale
+
+SIDE = 12
+
+
+def _decoder(width: int, heads: int) -> MaskDecoder:
+    transformer = TwoWayTransformer(depth=2, embedding_dim=width, mlp_dim=64, num_heads=heads)
+    return MaskDecoder(
+        num_multimask_outputs=3,
+        transformer=transformer,
+        transformer_dim=width,
+        iou_head_depth=3,
+        iou_head_hidden_dim=32,
+    )
+
+
+@pytest.mark.parametrize(("width", "heads"), [(256, 8), (96, 4)])
+@pytest.mark.parametrize("box", [False, True])
+def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, box: bool) -> None:
+    torch.manual_seed(0)
+    decoder, size = _decoder(width, heads), (SIDE, SIDE)
+    encoder = PromptEncoder(width, size, (8 * SIDE, 8 * SIDE), 8)
+    corners = torch.rand(5, 4) * 8 * SIDE
+    points = None if box else (corners.reshape(5, 2, 2), torch.tensor([[1, 0]] * 5))
+    sparse, dense = encoder(points=points, boxes=corners if box else None, masks=None)
+    embedding, position = torch.randn(1, width, *size), encoder.get_dense_pe()
+    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([own.expand(5, -1, -1), sparse], dim=1)
+
+    image, asked = embedding + dense, position.expand_as(dense)
+    wanted = decoder.transformer(image, asked, tokens)
+    rows = (x[:1].flatten(2)[0].T for x in (image, position))
+    found = attend(decoder, *rows, sparse)
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+    weights = list(decoder.transformer.parameters())
+    losses = [tokens.sin().sum() + places.cos().sum() for tokens, places in (found, wanted)]
+    ours, theirs = (
+        torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True) for loss in losses
+    )
+    for weight, mine, other in zip(weights, ours, theirs, strict=True):
+        # A bias of keys moves no result: the package computes a gradient of rounding errors.
+        mine = torch.zeros_like(weight) if mine is None else mine
+        torch.testing.assert_close(mine, other, atol=1e-3, rtol=1e-3)
+
+
+def test_places_are_upscaled_each_on_its_own() -> None:
+    torch.manual_seed(0)
+    decoder, places = _decoder(64, 4), torch.randn(3, SIDE**2, 64)
+    wanted = decoder.output_upscaling(places.mT.unflatten(2, (SIDE, SIDE)))
+    found = upscale(decoder, places).unflatten(1, (SIDE, SIDE))
+    mapped = found.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+    torch.testing.assert_close(mapped, wanted)
+    torch.testing.assert_close(upscale(decoder, places[:, 7:9]), found.flatten(1, 2)[:, 7:9])

@@ -1,0 +1,117 @@
+"""segment-anything's mask decoder, reassociated: the same weights and results with less work.
+
+Attention between a few tokens and all places of an image never projects the places: the tokens'
+side is carried through the projection instead, and the prompts of one image share its places until
+they first write to them. Places are rows, (h * w, c), throughout. Differentiable.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from segment_anything.modeling import MaskDecoder
+from segment_anything.modeling.common import LayerNorm2d
+from segment_anything.modeling.transformer import Attention
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def _heads(x: Tensor, count: int) -> Tensor:
+    """(n, t, d) to (n, heads, t, d / heads)."""
+    return x.reshape(*x.shape[:-1], count, -1).transpose(1, 2)
+
+
+def _weight(projection: nn.Linear, count: int) -> Tensor:
+    """The rows of a projection's weight by heads: (heads, d / heads, c)."""
+    return projection.weight.reshape(count, -1, projection.in_features)
+
+
+def _read(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Tokens read places: queries (n, t, c); keys, values (n or none, places, c); to (n, t, c).
+
+    The keys' bias moves all scores of a query alike, which softmax ignores.
+    """
+    count = attention.num_heads
+    asked = _heads(attention.q_proj(queries), count) @ _weight(attention.k_proj, count)
+    shares = (_scaled(attention, asked).flatten(1, 2) @ keys.mT).softmax(dim=-1)
+    read = (shares @ values).reshape(asked.shape) @ _weight(attention.v_proj, count).mT
+    out: Tensor = attention.out_proj(read.transpose(1, 2).flatten(2) + attention.v_proj.bias)
+    return out
+
+
+def _scaled(attention: Attention, scores: Tensor) -> Tensor:
+    return scores / math.sqrt(attention.internal_dim / attention.num_heads)
+
+
+def _write(
+    attention: Attention, tokens: Tensor, values: Tensor, queries: Tensor, places: Tensor
+) -> Tensor:
+    """Places read tokens and add what they read to themselves: (n, places, c).
+
+    tokens, values (n, t, c); queries, places (n or none, places, c).
+    """
+    count = attention.num_heads
+    keys = _scaled(attention, _heads(attention.k_proj(tokens), count))
+    asked = (keys @ _weight(attention.q_proj, count)).flatten(1, 2) @ queries.mT
+    bias = keys @ attention.q_proj.bias.reshape(count, -1, 1)
+    scores = asked.reshape(*keys.shape[:3], -1) + bias
+    shares = scores.softmax(dim=2).flatten(1, 2)
+    onwards = attention.out_proj.weight.T.reshape(count, -1, attention.embedding_dim)
+    written = (_heads(attention.v_proj(values), count) @ onwards).flatten(1, 2)
+    out: Tensor = places + attention.out_proj.bias + shares.mT @ written
+    return out
+
+
+def attend(
+    decoder: MaskDecoder, image: Tensor, position: Tensor, sparse: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What `decoder.transformer` returns for prompts of one image.
+
+    image float (h * w, c), with the embedding of no mask prompt added; position (h * w, c); sparse
+    (n, prompts' tokens, c). Returns the tokens (n, t, c) and the places (n, h * w, c).
+    """
+    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
+    tokens, places = prompts, image
+    for layer in decoder.transformer.layers:
+        queries = tokens + prompts
+        if layer.skip_first_layer_pe:
+            tokens = layer.self_attn(tokens, tokens, tokens)
+        else:
+            tokens = tokens + layer.self_attn(queries, queries, tokens)
+        tokens = layer.norm1(tokens)
+        placed = places + position
+        read = _read(layer.cross_attn_token_to_image, tokens + prompts, placed, places)
+        tokens = layer.norm2(tokens + read)
+        tokens = layer.norm3(tokens + layer.mlp(tokens))
+        back = layer.cross_attn_image_to_token
+        places = layer.norm4(_write(back, tokens + prompts, tokens, placed, places))
+    final = decoder.transformer.final_attn_token_to_image
+    read = _read(final, tokens + prompts, places + position, places)
+    tokens = decoder.transformer.norm_final_attn(tokens + read)
+    return tokens, places
+
+
+def upscale(decoder: MaskDecoder, places: Tensor) -> Tensor:
+    """`decoder.output_upscaling` of places, (n, p, c), each on its own: (n, p, 4, 4, c / 8).
+
+    Its transposed convolutions have kernels as wide as their strides and mix no places.
+    """
+    first, norm, activation, second, _ = decoder.output_upscaling
+    halves = activation(_normed(norm, _spread(first, places)))
+    quarters: Tensor = activation(_spread(second, halves))  # (n, p, 2, 2, 2, 2, c)
+    return quarters.transpose(3, 4).flatten(2, 3).flatten(3, 4)
+
+
+def _spread(deconvolution: nn.ConvTranspose2d, places: Tensor) -> Tensor:
+    """(..., c) to (..., 2, 2, c')."""
+    weight = deconvolution.weight.permute(0, 2, 3, 1)
+    spread = (places @ weight.flatten(1)).reshape(*places.shape[:-1], *weight.shape[1:])
+    return spread + cast(Tensor, deconvolution.bias)
+
+
+def _normed(norm: LayerNorm2d, rows: Tensor) -> Tensor:
+    """`norm` where the channels come last."""
+    return functional.layer_norm(rows, rows.shape[-1:], norm.weight, norm.bias, norm.eps)
