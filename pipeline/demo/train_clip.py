@@ -4,8 +4,9 @@
 
 Resumes from the checkpoint when it exists. A step takes concepts, two drawings of each in different
 styles where training has them, a caption of each (label, keyword or two keywords) and captions of
-other concepts as further negatives. Losses: CLIP's, both ways, and the same between the two
-drawings. A caption that is true of another concept too is not counted as its negative.
+other concepts as further negatives. Losses: CLIP's, both ways, the same between the two drawings,
+and between each drawing and a vector per concept, kept for the training alone. A caption that is
+true of another concept too is not counted as its negative.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.demo.crops import training_crops
-from pipeline.demo.scene_cache import load_art
+from pipeline.demo.scene_cache import Art, load_art
 from pipeline.demo.sprites import Concept, trim
 from pipeline.demo.training import (
     Ema,
@@ -40,7 +41,7 @@ from workers.clip_demo_model import create_clip_demo
 _SPRITE_PX = 96
 _CONCEPTS, _EXTRA_CAPTIONS = 64, 128
 _PEAK_LR = 1.2e-3
-_PAIR_WEIGHT = 0.5
+_PAIR_WEIGHT, _CONCEPT_WEIGHT = 0.5, 0.5
 TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
 
 
@@ -104,14 +105,34 @@ def matching_loss(logits: Tensor, own: Tensor, also_true: Tensor) -> Tensor:
     return -(log_share.sum(dim=1)[counted] / counts[counted]).mean()
 
 
+class Learner(nn.Module):
+    """The model with what only its training needs: a vector for each concept.
+
+    All concepts' vectors are negatives of every drawing, where a batch holds 64 concepts.
+    """
+
+    def __init__(self, model: CLIP, concepts: int) -> None:
+        super().__init__()
+        self.clip = model
+        self.vectors = nn.Embedding(concepts, model.text_projection.shape[1])
+        nn.init.normal_(self.vectors.weight, std=self.vectors.embedding_dim**-0.5)
+
+    @torch.no_grad()
+    def start_from_labels(self, tokens: Tensor) -> None:
+        """Let each concept's vector be its label's, int64 (concepts, context)."""
+        parts = [self.clip.encode_text(part) for part in torch.split(tokens, 128)]
+        self.vectors.weight.copy_(functional.normalize(torch.cat(parts), dim=-1))
+
+
 def step_loss(
-    model: CLIP, images: Tensor, tokens: Tensor, owner: Tensor, true_of: Tensor
+    learner: Learner, images: Tensor, tokens: Tensor, owner: Tensor, true_of: Tensor, rows: Tensor
 ) -> Tensor:
     """images (2c, 3, s, s), the two drawings of concept k in rows k and k + c; captions of `owner`.
 
     owner (t,): row of the concept in the batch that a caption was drawn for, -1 for an extra one.
-    true_of bool (t, c).
+    true_of bool (t, c). rows (c,): which concepts they are of all.
     """
+    model = learner.clip
     image = functional.normalize(model.encode_image(images), dim=-1)
     text = functional.normalize(model.encode_text(tokens), dim=-1)
     scale = model.logit_scale.exp().clamp(max=100)
@@ -123,20 +144,31 @@ def step_loss(
     alike = torch.arange(2 * count)
     pair = (alike[:, None] % count == alike[None] % count) & (alike[:, None] != alike[None])
     itself = torch.eye(2 * count, dtype=torch.bool)
-    return loss / 2 + _PAIR_WEIGHT * matching_loss(scale * image @ image.T, pair, itself)
+    pair_loss = matching_loss(scale * image @ image.T, pair, itself)
+    vectors = functional.normalize(learner.vectors.weight, dim=-1)
+    concept_loss = functional.cross_entropy(scale * image @ vectors.T, rows.repeat(2))
+    return loss / 2 + _PAIR_WEIGHT * pair_loss + _CONCEPT_WEIGHT * concept_loss
 
 
 class Batches:
     """Draws training batches; everything follows from the generator's state."""
 
-    def __init__(self, art: Path, seed: int) -> None:
-        rendered = load_art(art)
+    def __init__(self, rendered: Art) -> None:
         self.captions = Captions(rendered.concepts)
         self.sprites = square_sprites(rendered.sprites)
         self.seen, self.held = rendered.seen, rendered.held
         self.tokenizer = open_clip.SimpleTokenizer(context_length=16)
+        self.seed(0)
+
+    def seed(self, seed: int) -> None:
+        """Everything drawn from now on follows from `seed`."""
         self.rng = np.random.default_rng(seed)
         self.torch_rng = torch.Generator().manual_seed(seed)
+
+    def labels(self, rows: Sequence[int]) -> Tensor:
+        """Tokens of the concepts' labels: int64 (n, context)."""
+        tokens: Tensor = self.tokenizer([self.captions.concepts[row].label for row in rows])
+        return tokens
 
     def _styles(self, row: int) -> tuple[int, int]:
         styles = self.rng.permutation(np.flatnonzero(self.seen[row]))
@@ -145,8 +177,8 @@ class Batches:
     def _float(self, rows: Sequence[int], styles: Sequence[int]) -> Tensor:
         return self.sprites[list(rows), list(styles)].float() / 255
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """images, tokens, owner, true_of: see `step_loss`."""
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """images, tokens, owner, true_of, rows: see `step_loss`."""
         total = len(self.captions.concepts)
         order = self.rng.permutation(total)
         rows, extra = order[:_CONCEPTS], order[_CONCEPTS : _CONCEPTS + _EXTRA_CAPTIONS]
@@ -160,7 +192,7 @@ class Batches:
         tokens = self.tokenizer([text for text, _ in drawn])
         true_of = torch.from_numpy(np.stack([true[rows] for _, true in drawn]))
         owner = torch.cat([torch.arange(len(rows)), torch.full((len(extra),), -1)])
-        return images, tokens, owner, true_of
+        return images, tokens, owner, true_of, torch.from_numpy(rows)
 
 
 def by_muon(model: CLIP) -> list[nn.Module]:
@@ -172,7 +204,10 @@ def by_muon(model: CLIP) -> list[nn.Module]:
 
 @torch.no_grad()
 def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor], Tensor]) -> str:
-    """Recall@1 and @10 of the label among all crops of the held-out pairs, as a line of text."""
+    """How well held-out pairs are found among all their crops, as a line of text.
+
+    Recall@1 and @10 of the label; @10 of the same concept in another style, where that is held out.
+    """
     model.eval()
     rows, styles = np.nonzero(batches.held)
     generator = torch.Generator().manual_seed(1)
@@ -184,15 +219,19 @@ def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor],
         features = torch.cat([model.encode_image(part) for part in torch.split(crops, 64)])
         image += functional.normalize(features, dim=-1)
     image = functional.normalize(image, dim=-1)
-    concepts = [batches.captions.concepts[row] for row in rows.tolist()]
-    tokens = batches.tokenizer([concept.label for concept in concepts])
-    text = functional.normalize(model.encode_text(tokens), dim=-1)
+    text = functional.normalize(model.encode_text(batches.labels(rows.tolist())), dim=-1)
     scores = text @ image.T
     same = torch.from_numpy(rows[:, None] == rows[None])
     best = scores.masked_fill(~same, -2).max(dim=1).values
     rank = (scores.masked_fill(same, -2) > best[:, None]).sum(dim=1)
+    alike = image @ image.T
+    others = same & ~torch.eye(len(rows), dtype=torch.bool)
+    best = alike.masked_fill(~others, -2).max(dim=1).values
+    similar_rank = (alike.masked_fill(same, -2) > best[:, None]).sum(dim=1)[others.any(dim=1)]
     model.train()
-    return " ".join(f"R@{k} {(rank < k).float().mean().item():.3f}" for k in (1, 10))
+    shares = [(rank < 1), (rank < 10), (similar_rank < 10)]
+    first, ten, similar = (share.float().mean().item() for share in shares)
+    return f"R@1 {first:.3f} R@10 {ten:.3f} similar R@10 {similar:.3f}"
 
 
 def main() -> None:
@@ -209,12 +248,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     model = create_clip_demo()
     model.visual.to(memory_format=torch.channels_last)
-    optimizer = MuonAdamW(model, by_muon(model), _PEAK_LR, 0.05)
+    batches = Batches(load_art(args.sprites))
+    learner = Learner(model, len(batches.captions.concepts))
+    optimizer = MuonAdamW(learner, by_muon(model), _PEAK_LR, 0.05)
     if args.weights_from:
         start_from(model, args.weights_from)
+        learner.start_from_labels(batches.labels(range(len(batches.captions.concepts))))
     ema = Ema(model, 0.998)
-    start = resume(args.checkpoint, model, optimizer, ema)
-    batches = Batches(args.sprites, args.seed + start)
+    start = resume(args.checkpoint, learner, optimizer, ema)
+    batches.seed(args.seed + start)
     mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN)[:, None, None]
     std = torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None]
 
@@ -222,13 +264,13 @@ def main() -> None:
         return ((crops - mean) / std).contiguous(memory_format=torch.channels_last)
 
     started, smooth = time.monotonic(), float("nan")
-    model.train()
+    learner.train()
     for step in range(start, args.steps):
-        images, tokens, owner, true_of = batches.draw()
-        loss = step_loss(model, normalize(images), tokens, owner, true_of)
+        images, tokens, owner, true_of, rows = batches.draw()
+        loss = step_loss(learner, normalize(images), tokens, owner, true_of, rows)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step(learning_rate(step, args.steps, _PEAK_LR))
         ema.update(model)
         smooth = loss.item() if step == start else 0.98 * smooth + 0.02 * loss.item()
@@ -238,7 +280,7 @@ def main() -> None:
         if step % 200 == 199 or step == args.steps - 1:
             recall = held_out_recall(ema.model, batches, normalize)
             print(f"{step + 1} held-out pairs: {recall}", flush=True)
-            save_checkpoint(args.checkpoint, model, optimizer, ema, step + 1)
+            save_checkpoint(args.checkpoint, learner, optimizer, ema, step + 1)
 
 
 if __name__ == "__main__":
