@@ -82,14 +82,26 @@ def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([back.clamp(0, 1), images[split:]])
 
 
+def _mistaken(soft: Tensor, generator: torch.Generator) -> Tensor:
+    """A soft mask, (n, 1, s, s), lacking parts and holding others, as a segmenter's may.
+
+    From not at all to about a third of the mask.
+    """
+    cells = int(torch.randint(3, 9, (1,), generator=generator))
+    noise = torch.randn(len(soft), 1, cells, cells, generator=generator)
+    smooth = functional.interpolate(noise, soft.shape[2:], mode="bicubic", align_corners=False)
+    strength = _uniform(generator, len(soft), -0.3, 0.6).clamp(min=0)[:, None, None, None]
+    return soft + strength * smooth
+
+
 def training_crops(
-    targets: Tensor, others: Tensor, generator: torch.Generator, restyle: bool = True
+    targets: Tensor, others: Tensor, generator: torch.Generator, vary: bool = True
 ) -> Tensor:
     """Compose crops of `targets`, float (n, 4, s, s) premultiplied RGBA 0..1.
 
     `others`, float (2n, 4, s, s), become neighbours and occluders. Half of the crops show the
-    object in its surroundings, half cut out with an imperfect mask; with `restyle` its colours
-    vary. Returns float (n, 3, 64, 64), 0..1.
+    object in its surroundings, half cut out by its mask; with `vary` its colours are another
+    artist's and masks have mistakes. Returns float (n, 3, 64, 64), 0..1.
     """
     count = len(targets)
     draw = generator
@@ -98,7 +110,7 @@ def training_crops(
     x, y = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
     aspect = torch.exp(_uniform(draw, count, -0.25, 0.25))
     target = _draw(targets, flip * _uniform(draw, count, 0.65, 1.0), angle, x, y, aspect)
-    target = _restyled(target, draw) if restyle else target
+    target = _restyled(target, draw) if vary else target
 
     behind, front = others[:count], others[count:]
     sizes = _uniform(draw, count, 0.3, 1.1), _uniform(draw, count, 0.3, 0.9)
@@ -111,6 +123,7 @@ def training_crops(
     scene = _over(_over(_over(_backgrounds(draw, count), neighbour), target), occluder)
     visible = target[:, 3:] * (1 - occluder[:, 3:])
     soft = functional.avg_pool2d(visible, 3, 1, 1)
+    soft = _mistaken(soft, draw) if vary else soft
     threshold = _uniform(draw, count, 0.2, 0.8)[:, None, None, None]
     mask = (soft > threshold).float()
     fill = torch.tensor(CUTOUT_FILL)[None, :, None, None]

@@ -215,7 +215,7 @@ def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor],
     beside = targets.roll(7, 0).repeat(2, 1, 1, 1)
     image = torch.zeros(len(rows), 256)
     for _ in range(2):
-        crops = normalize(training_crops(targets, beside, generator, restyle=False))
+        crops = normalize(training_crops(targets, beside, generator, vary=False))
         features = torch.cat([model.encode_image(part) for part in torch.split(crops, 64)])
         image += functional.normalize(features, dim=-1)
     image = functional.normalize(image, dim=-1)
