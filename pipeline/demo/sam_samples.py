@@ -24,6 +24,7 @@ _MIN_VISIBLE, _MIN_AREA_PX = 0.25, 16
 _PORTRAIT_SHARE, _WINDOW_SHARE, _MAX_ZOOM = 0.2, 0.4, 2.0
 _MIN_INSIDE = 0.9
 _BACKGROUND_SHARE, _BOX_SHARE = 0.12, 0.1
+_RECOLOUR_SHARE = 0.2
 
 
 class Samples(IterableDataset[dict[str, Tensor]]):
@@ -93,9 +94,7 @@ def frame(
     pixels, labels = np.asarray(small), np.asarray(small_ids)
     if rng.random() < 0.5:
         pixels, labels = pixels[:, ::-1], labels[:, ::-1]
-    if rng.random() < 0.3:
-        pixels, labels = pixels[::-1], labels[::-1]
-    if rng.random() < 0.5:
+    if rng.random() < _RECOLOUR_SHARE:
         pixels = pixels[..., rng.permutation(3)]
     full = np.full((IMG_SIZE, IMG_SIZE, 3), _PADDING, np.uint8)
     full_ids = np.full((IMG_SIZE, IMG_SIZE), OUTSIDE, np.uint8)

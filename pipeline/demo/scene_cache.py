@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
-from pipeline.demo.sprites import Concept, Sprite, trim
+from pipeline.demo.sprites import STYLES, Concept, Sprite, trim
 
 _BLOCK = 50  # scenes a task
 
@@ -47,12 +47,13 @@ def load_art(path: Path) -> Art:
         return Art(concepts, styles, data["sprites"], data["seen"], data["held"])
 
 
-def training_sprites(path: Path) -> list[Sprite]:
-    """The sprites that training may see."""
+def training_sprites(path: Path, styles: Sequence[str]) -> list[Sprite]:
+    """The sprites of these styles that training may see."""
     art = load_art(path)
     return [
         Sprite(art.concepts[row], art.styles[column], trim(art.sprites[row, column]))
         for row, column in zip(*np.nonzero(art.seen), strict=True)
+        if art.styles[column] in styles
     ]
 
 
@@ -82,8 +83,8 @@ def _compose_block(
 _sprites: list[Sprite] = []
 
 
-def _load(path: Path) -> None:
-    _sprites.extend(training_sprites(path))
+def _load(path: Path, styles: Sequence[str]) -> None:
+    _sprites.extend(training_sprites(path, styles))
 
 
 def _block(seed: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--styles", nargs="+", default=STYLES, help="those of a bucket by default")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
 
@@ -106,7 +108,8 @@ def main() -> None:
     images = create(args.out / "images.npy", dtype=np.uint8, shape=(count, *SCENE_HW, 3))
     instances = create(args.out / "instances.npy", dtype=np.uint8, shape=(count, *SCENE_HW))
     visible = np.zeros((count, MAX_OBJECTS + 1), np.float32)
-    with ProcessPoolExecutor(args.workers, initializer=_load, initargs=(args.sprites,)) as pool:
+    load = partial(_load, args.sprites, args.styles)
+    with ProcessPoolExecutor(args.workers, initializer=load) as pool:
         results = pool.map(partial(_block, args.seed), range(blocks))
         for block, (image, instance, share) in enumerate(results):
             rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
