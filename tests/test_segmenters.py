@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools import mask as coco
 from safetensors.torch import save_file
+from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import (
     ImageEncoderViT,
     MaskDecoder,
@@ -18,8 +22,8 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from torch import Tensor, nn
 
+from pipeline.demo.bucket import write_bucket
 from schemas.errors import ModelError, UnknownModelError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
@@ -29,6 +33,9 @@ from workers.protocols import Segmenter
 from workers.registry import build_embedder, build_segmenter, resolve_device
 from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.prompting import SamPrompter
+from workers.segmenters.sam_demo import DEFAULTS
+from workers.weights import fill, read_weights
 
 EVERYTHING = SegmenterOptions(
     device="cpu",
@@ -62,37 +69,51 @@ def tiny_vit() -> Sam:
     )
 
 
-class Colours(nn.Module):
-    """Encoder, prompt encoder and decoder in one: a mask is what has the colour of its point.
+@dataclass(frozen=True)
+class ColourGuesses:
+    image: UInt8Image
+    points_xy: np.ndarray
+
+    @property
+    def colours(self) -> np.ndarray:
+        at = self.points_xy.astype(int)
+        return self.image[at[:, 1], at[:, 0]].astype(int)
+
+    @property
+    def predicted_iou(self) -> np.ndarray:
+        return (self.colours[:, :1] / 255).astype(np.float32).repeat(3, axis=1)
+
+    def logits(self, chosen: np.ndarray) -> np.ndarray:
+        colours = self.colours.repeat(3, axis=0)[chosen.ravel()][:, None, None]
+        same = (self.image == colours).all(axis=3) & (colours.sum(axis=3) > 0)
+        height, width = self.image.shape[:2]
+        side = Colours.low_side
+        frame = np.zeros((len(same), side, side), bool)
+        rows, columns = (np.arange(side) * n // side for n in (height, width))
+        frame[:] = same[:, rows][:, :, columns]
+        return np.where(frame, 10.0, -10.0).astype(np.float32)
+
+
+class Colours:
+    """A mask is what has the colour of its point.
 
     The predicted IoU is the red channel / 255; black is nothing.
     """
 
-    img_size = 64
+    frame_side = low_side = 64
+    mask_threshold = 0.0
 
-    def forward(self, *args: Tensor, **kwargs: object) -> object:
-        if args:
-            return args[0]  # image encoder
-        if "points" in kwargs:
-            points, _ = kwargs["points"]  # type: ignore[misc]
-            return points, None
-        image, points = kwargs["image_embeddings"][0], kwargs["sparse_prompt_embeddings"]  # type: ignore[index]
-        at = points[:, 0].long()  # type: ignore[index]
-        colours = image[:, at[:, 1], at[:, 0]].T[:, :, None, None]
-        same = (image[None] == colours).all(1) & (colours.sum(1) > 0)
-        logits = torch.where(same, 10.0, -10.0)[:, None].repeat(1, 3, 1, 1)
-        return logits, (colours[:, 0, 0] / 255).repeat(1, 3)
+    def look_at(self, image: UInt8Image) -> None:
+        self.image = image
 
-    def get_dense_pe(self) -> None:
-        return None
+    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
+        return ColourGuesses(self.image, points_xy)
 
 
 def colour_segmenter(**options: object) -> GridSegmenter:
-    model = Sam(Colours(), Colours(), Colours(), pixel_mean=[0, 0, 0], pixel_std=[1, 1, 1])
     recipe = {"points_per_side": 16, "device": "cpu", **options}
-    return GridSegmenter(
-        model, weights_sha256=SHA, options=SegmenterOptions.model_validate(recipe), defaults={}
-    )
+    chosen = SegmenterOptions.model_validate(recipe)
+    return GridSegmenter(Colours(), weights_sha256=SHA, options=chosen, defaults={})
 
 
 def painted(*rectangles: tuple[int, int, int, int, int]) -> UInt8Image:
@@ -117,7 +138,9 @@ def build(request: pytest.FixtureRequest, demo_checkpoint: Path) -> Callable[...
     def of(**changes: object) -> Segmenter:
         options = EVERYTHING.model_copy(update=changes)
         if request.param == "vit":
-            return GridSegmenter(tiny_vit(), weights_sha256=SHA, options=options)
+            return GridSegmenter(
+                SamPrompter(tiny_vit(), "cpu"), weights_sha256=SHA, options=options
+            )
         return build_segmenter(options.model_copy(update={"checkpoint": str(demo_checkpoint)}))
 
     return of
@@ -174,7 +197,9 @@ def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> No
     options = SegmenterOptions(name="sam_vit_b", device="cpu")
     spelled = options.model_copy(update={"points_per_side": 32, "pred_iou_thresh": 0.88})
     prints = [
-        GridSegmenter(tiny_vit(), weights_sha256=sha, options=chosen).fingerprint
+        GridSegmenter(
+            SamPrompter(tiny_vit(), "cpu"), weights_sha256=sha, options=chosen
+        ).fingerprint
         for sha, chosen in [(SHA, options), (SHA, spelled), ("1" * 64, options)]
     ]
     assert prints[0] == prints[1] != prints[2]
@@ -189,7 +214,7 @@ def test_any_size_with_any_crops(
     options = EVERYTHING.model_copy(
         update={"crop_n_layers": layers, "pred_iou_thresh": pred_iou_thresh}
     )
-    segmenter = GridSegmenter(tiny_vit(), weights_sha256=SHA, options=options)
+    segmenter = GridSegmenter(SamPrompter(tiny_vit(), "cpu"), weights_sha256=SHA, options=options)
     image = noise(*size_hw)
     for mask in segmenter.segment([image])[0]:
         check(mask, image)
@@ -244,15 +269,56 @@ def test_small_regions_are_removed() -> None:
     assert colour_segmenter(min_mask_region_area=10).segment([noise(64, 64) * 0]) == [[]]
 
 
-def test_masks_of_a_large_image_are_batched_by_fewer_points(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    image = painted((0, 0, 20, 30, 240), (40, 40, 64, 64, 250))
-    whole = colour_segmenter().segment([image])
-    monkeypatch.setattr("workers.segmenters.generator._MAX_LOGITS", 3 * 64 * 64 * 5)
-    segmenter = colour_segmenter()
-    assert segmenter.segment([image]) == whole
-    assert segmenter._generator.points_per_batch == 5
+def pairs_with_the_packages(
+    model: Sam, image: UInt8Image, **parameters: float
+) -> list[tuple[ObjectMask, dict[str, Any]]]:
+    """Each of our masks with the package's that it agrees with, and none left over.
+
+    A pixel whose logit is 0 but for rounding may differ.
+    """
+    options = SegmenterOptions(device="cpu", max_area_frac=1, max_objects=10**6, **parameters)
+    ours = GridSegmenter(SamPrompter(model, "cpu"), weights_sha256=SHA, options=options)
+    found = ours.segment([image])[0]
+    notes = SamAutomaticMaskGenerator(model, output_mode="coco_rle", **parameters).generate(image)
+    distinct = {note["segmentation"]["counts"]: note for note in notes if note["area"]}
+    wanted = list(distinct.values())
+    assert len(found) == len(wanted) > 0
+    mine = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in found]
+    iou = coco.iou(mine, [note["segmentation"] for note in wanted], [0] * len(wanted))
+    assert (iou.max(axis=1) >= 0.99).all()
+    assert sorted(iou.argmax(axis=1)) == list(range(len(wanted)))
+    return [(mask, wanted[at]) for mask, at in zip(found, iou.argmax(axis=1), strict=True)]
+
+
+@pytest.mark.parametrize("size_hw", [(37, 91), (120, 64), (64, 64), (200, 333)])
+@pytest.mark.parametrize("layers", [0, 1])
+def test_masks_are_the_packages(size_hw: tuple[int, int], layers: int) -> None:
+    model = tiny_vit()
+    for name, weights in model.mask_decoder.named_parameters():
+        if "q_proj" in name or "k_proj" in name or "hypernetworks" in name:
+            weights.data *= 3  # so that masks depend on their points
+    pairs = pairs_with_the_packages(
+        model, noise(*size_hw), points_per_side=6, points_per_batch=5, crop_n_layers=layers,
+        pred_iou_thresh=0.0, stability_score_thresh=0.1, stability_score_offset=0.01,
+        box_nms_thresh=0.9, crop_nms_thresh=0.9,
+    )  # fmt: skip
+    for mask, note in pairs:
+        assert mask.area_px == pytest.approx(note["area"], rel=0.01)
+        assert mask.point_xy == pytest.approx(note["point_coords"][0])
+        assert mask.predicted_iou == pytest.approx(note["predicted_iou"], abs=1e-5)
+        assert mask.stability_score == pytest.approx(note["stability_score"], abs=0.01)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_bundled_models_masks_are_the_packages(seed: int, tmp_path: Path) -> None:
+    truth = write_bucket(tmp_path, 1, seed)
+    image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
+    model = build_sam_demo()
+    fill(model, read_weights(BUNDLED), "sam_demo")
+    parameters = {name: value for name, value in DEFAULTS.items() if "region" not in name}
+    pairs = pairs_with_the_packages(model.eval(), image, **parameters)
+    equal = [mask.rle.counts == note["segmentation"]["counts"] for mask, note in pairs]
+    assert np.mean(equal) > 0.8
 
 
 def test_crops_without_points_are_refused() -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from pipeline.demo.sam_samples import MASK_STRIDE
 from workers.sam_demo_model import EMBED_DIM, STRIDE
-from workers.segmenters.decoder import attend, upscale
+from workers.segmenters.decoder import attend, mask_weights, upscale
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -98,8 +98,6 @@ def masks_at(
     tokens, places = attend(decoder, image, position, sparse)
     chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
     upscaled = upscale(decoder, chosen)
-    outputs = range(1, decoder.num_mask_tokens)
-    weights = [decoder.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in outputs]
-    logits = torch.stack(weights, dim=1) @ upscaled.flatten(1, 3).mT
+    logits = mask_weights(decoder, tokens) @ upscaled.flatten(1, 3).mT
     predicted = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
     return logits.reshape(*logits.shape[:2], *upscaled.shape[1:4]), predicted

@@ -94,6 +94,13 @@ def attend(
     return tokens, places
 
 
+def mask_weights(decoder: MaskDecoder, tokens: Tensor) -> Tensor:
+    """What the multimask outputs weigh upscaled places by: (n, t, c) to (n, 3, c / 8)."""
+    outputs = range(1, decoder.num_mask_tokens)
+    weights = [decoder.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in outputs]
+    return torch.stack(weights, dim=1)
+
+
 def upscale(decoder: MaskDecoder, places: Tensor) -> Tensor:
     """`decoder.output_upscaling` of places, (n, p, c), each on its own: (n, p, 4, 4, c / 8).
 

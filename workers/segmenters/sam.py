@@ -11,6 +11,7 @@ from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.catalog import ModelEntry
 from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.prompting import SamPrompter
 from workers.weights import fetch, fill, read_weights, sha256_of, verify
 
 
@@ -33,4 +34,4 @@ def build(
     with torch.device("meta"):
         model = sam_model_registry[entry.name.removeprefix("sam_")]()
     fill(model, read_weights(path), entry.name)
-    return GridSegmenter(model, weights_sha256=sha256, options=options)
+    return GridSegmenter(SamPrompter(model, options.device), weights_sha256=sha256, options=options)

@@ -9,6 +9,7 @@ from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.prompting import SamPrompter
 from workers.weights import fill, read_weights, sha256_of
 
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides. The
@@ -40,4 +41,9 @@ def build(options: SegmenterOptions) -> GridSegmenter:
     sha256 = sha256_of(path)
     model = build_sam_demo()
     fill(model, read_weights(path), options.name)
-    return GridSegmenter(model, weights_sha256=sha256, options=options, defaults=DEFAULTS)
+    return GridSegmenter(
+        SamPrompter(model, options.device),
+        weights_sha256=sha256,
+        options=options,
+        defaults=DEFAULTS,
+    )

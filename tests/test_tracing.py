@@ -1,0 +1,114 @@
+"""Traced masks are those that segment-anything builds, counts, boxes and encodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segment_anything.utils.amg import (
+    batched_mask_to_box,
+    calculate_stability_score,
+    coco_encode_rle,
+    mask_to_rle_pytorch,
+    uncrop_masks,
+)
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from schemas.masks import CocoRle
+from workers.segmenters import tracing
+from workers.segmenters.tracing import Frame, axis, coco_counts, trace
+
+Hw = tuple[int, int]
+
+
+def blobs(count: int, side: int, seed: int) -> Tensor:
+    """float32 (count, side, side): smooth islands and holes with rough edges, full, empty."""
+    draw = torch.Generator().manual_seed(seed)
+    smooth = torch.randn(count, 1, 6, 6, generator=draw) * 4
+    logits = interpolate(smooth, (side, side), mode="bicubic")[:, 0]
+    logits += 0.3 * torch.randn(count, side, side, generator=draw)
+    logits[0], logits[1] = 5, -5
+    return logits
+
+
+def used_of(size_hw: Hw, frame_side: int) -> Hw:
+    scale = frame_side / max(size_hw)
+    return int(size_hw[0] * scale + 0.5), int(size_hw[1] * scale + 0.5)
+
+
+def check(
+    low_side: int, frame_side: int, size_hw: Hw, left: int, right: int, top: int, below: int
+) -> None:
+    logits, used = blobs(5, low_side, seed=sum(size_hw)), used_of(size_hw, frame_side)
+    scaled = interpolate(logits[None], (frame_side, frame_side), mode="bilinear")
+    scaled = interpolate(scaled[..., : used[0], : used[1]], size_hw, mode="bilinear")[0]
+    masks = scaled > 0
+    height, width = size_hw[0] + top + below, size_hw[1] + left + right
+    box = [left, top, left + size_hw[1], top + size_hw[0]]
+    whole = uncrop_masks(masks, box, height, width)
+    wanted = [coco_encode_rle(rle)["counts"] for rle in mask_to_rle_pytorch(whole)]
+
+    rows = axis(size_hw[0], used[0], low_side, frame_side)
+    columns = axis(size_hw[1], used[1], low_side, frame_side)
+    needed = int(rows.first[-1]) + 3
+    shown = np.ascontiguousarray(logits[:, :needed].numpy())
+    found = trace(shown, rows, columns, Frame(size_hw, left, top, height), 0.0, 1.0)
+    assert [coco_counts(runs, height * width) for runs in found.runs] == wanted
+    assert found.area.tolist() == masks.sum((1, 2)).tolist()
+    assert found.boxes.tolist() == batched_mask_to_box(masks).tolist()
+    stability = calculate_stability_score(scaled, 0.0, 1.0).numpy()
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(found.inside / found.outside, stability, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low_side", "frame_side", "size_hw"),
+    [
+        (160, 320, (480, 640)),
+        (256, 1024, (700, 1000)),
+        (256, 1024, (333, 100)),
+        (256, 1024, (40, 50)),
+        (16, 64, (3, 200)),
+        (64, 64, (64, 64)),
+    ],
+)
+@pytest.mark.parametrize("margins", [(0, 0, 0, 0), (7, 4, 0, 0), (0, 0, 5, 3), (0, 9, 0, 9)])
+def test_masks_are_those_of_the_package(
+    low_side: int, frame_side: int, size_hw: Hw, margins: tuple[int, int, int, int]
+) -> None:
+    check(low_side, frame_side, size_hw, *margins)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    scale=st.sampled_from([1, 2, 4]),
+    margins=st.tuples(*[st.integers(0, 3)] * 4),
+)
+def test_masks_of_any_size(
+    height: int, width: int, scale: int, margins: tuple[int, int, int, int]
+) -> None:
+    if min(used_of((height, width), 16 * scale)) > 0:
+        check(16, 16 * scale, (height, width), *margins)
+
+
+def test_a_mask_of_many_runs_gets_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_RUNS_OF_A_MASK", 8)
+    check(16, 64, (50, 60), 0, 0, 0, 0)
+
+
+@given(st.lists(st.integers(1, 5000), max_size=20), st.booleans(), st.integers(0, 9))
+def test_counts_are_cocos(lengths: list[int], first: bool, rest: int) -> None:
+    runs = np.array([0] * first + lengths, np.int64)
+    pixels = int(runs.sum()) + rest
+    mask = np.zeros(pixels, bool)
+    ends = np.cumsum(runs).tolist()
+    for begin, end in zip(ends[0::2], ends[1::2], strict=False):
+        mask[begin:end] = True
+    if len(ends) % 2:  # the rest is the last run
+        mask[ends[-1] :] = True
+    assert coco_counts(runs, pixels) == CocoRle.from_mask(mask[:, None]).counts or pixels == 0
