@@ -59,9 +59,10 @@ def _write(
     scores = asked.reshape(*keys.shape[:3], -1) + bias
     shares = scores.softmax(dim=2).flatten(1, 2)
     onwards = attention.out_proj.weight.T.reshape(count, -1, attention.embedding_dim)
-    written = (_heads(attention.v_proj(values), count) @ onwards).flatten(1, 2)
-    out: Tensor = places + attention.out_proj.bias + shares.mT @ written
-    return out
+    # A place's shares sum to 1 in each head, so that the bias may come in equal parts with them.
+    written = _heads(attention.v_proj(values), count) @ onwards + attention.out_proj.bias / count
+    whole = places.expand(len(tokens), -1, -1)
+    return torch.baddbmm(whole, shares.mT, written.flatten(1, 2))
 
 
 def attend(
