@@ -188,7 +188,7 @@ def test_fingerprint_covers_what_changes_the_result(build: Callable[..., Segment
     assert len(same.fingerprint) == 16
     assert build(points_per_batch=3).fingerprint == same.fingerprint
     changes = [{"points_per_side": 3}, {"box_nms_thresh": 0.5}, {"max_objects": 9}]
-    changes += [{"min_mask_region_area": 9}, {"max_area_frac": 0.5}]
+    changes += [{"min_mask_region_area": 9}, {"max_area_frac": 0.5}, {"mask_nms_thresh": 0.5}]
     prints = {build(**change).fingerprint for change in changes} | {same.fingerprint}
     assert len(prints) == len(changes) + 1
 
@@ -267,6 +267,35 @@ def test_small_regions_are_removed() -> None:
     assert [(mask.bbox_xyxy, mask.area_px) for mask in cleaned] == [((0, 0, 30, 30), 900)]
     check(cleaned[0], image)
     assert colour_segmenter(min_mask_region_area=10).segment([noise(64, 64) * 0]) == [[]]
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Three masks of every point: a square, the square on a stalk, and what lies beside them."""
+
+    predicted_iou: np.ndarray
+
+    def logits(self, chosen: np.ndarray) -> np.ndarray:
+        shapes = np.full((3, 64, 64), -10, np.float32)
+        shapes[:2, 0:40, 0:40] = shapes[1, 40:60, 10:12] = shapes[2, 44:, 20:] = 10
+        return np.concatenate([shapes[row] for row in chosen])
+
+
+def test_of_masks_that_overlap_the_surest_stays() -> None:
+    class Shapes(Colours):
+        def guess(self, points_xy: np.ndarray) -> Any:
+            scores = np.array([[0.8, 0.9, 0.7]], np.float32)
+            return Stacked(scores.repeat(len(points_xy), axis=0))
+
+    def boxes(**changes: object) -> list[tuple[int, ...]]:
+        options = EVERYTHING.model_copy(update={"stability_score_offset": 1.0, **changes})
+        segmenter = GridSegmenter(Shapes(), weights_sha256=SHA, options=options)
+        return [mask.bbox_xyxy for mask in segmenter.segment([noise(64, 64)])[0]]
+
+    square, stalk, beside = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, 64, 64)
+    assert boxes() == [stalk, square, beside]
+    assert boxes(mask_nms_thresh=0.9) == [stalk, beside]
+    assert boxes(mask_nms_thresh=0.99) == [stalk, square, beside]
 
 
 def pairs_with_the_packages(

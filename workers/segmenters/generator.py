@@ -33,6 +33,7 @@ Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 _SPEED_ONLY = {"points_per_batch"}
+_OURS = {"mask_nms_thresh": 1.0}
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
 
 
@@ -122,6 +123,7 @@ class GridSegmenter:
         if min_area_px := int(parameters["min_mask_region_area"]):
             thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
             masks = _cleaned(masks, min_area_px, max(thresholds))
+        masks = _without_overlaps(masks, parameters["mask_nms_thresh"])
         return _selected(masks, self._options)
 
     def _crop(self, image: UInt8Image, box: Sequence[int], grid: Float64s) -> list[_Candidate]:
@@ -188,9 +190,9 @@ def _effective(options: SegmenterOptions, defaults: Mapping[str, float]) -> dict
     signature = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
     names = [name for name in signature if name in SegmenterOptions.model_fields]
     package = {name: signature[name].default for name in names}
-    chosen = {name: getattr(options, name) for name in names}
+    chosen = {name: getattr(options, name) for name in (*names, *_OURS)}
     given = {name: value for name, value in chosen.items() if value is not None}
-    parameters: dict[str, float] = {**package, **defaults, **given}
+    parameters: dict[str, float] = {**package, **_OURS, **defaults, **given}
     scale = parameters["crop_n_points_downscale_factor"] ** parameters["crop_n_layers"]
     if parameters["points_per_side"] < scale:
         raise UsageError(
@@ -296,6 +298,20 @@ def _clean(mask: ObjectMask, min_area_px: int) -> ObjectMask:
         point_xy=mask.point_xy,
     )
     return mask if rle == mask.rle or cleaned is None else cleaned
+
+
+def _without_overlaps(masks: list[ObjectMask], threshold: float) -> list[ObjectMask]:
+    """Of masks with an IoU above `threshold`, the one with the highest predicted IoU."""
+    ordered = sorted(masks, key=lambda mask: -mask.predicted_iou)
+    if threshold >= 1 or not ordered:
+        return ordered
+    rles = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in ordered]
+    overlaps = coco.iou(rles, rles, [0] * len(rles)) > threshold
+    kept: list[int] = []
+    for row in range(len(ordered)):
+        if not overlaps[row, kept].any():
+            kept.append(row)
+    return [ordered[row] for row in kept]
 
 
 def _selected(masks: Iterable[ObjectMask], options: SegmenterOptions) -> list[ObjectMask]:
