@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,14 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from pipeline.demo.sam_losses import mask_losses, masks_at
-from pipeline.demo.sam_samples import frame, inside_enough, sample, scored_cells, window
+from pipeline.demo.sam_samples import (
+    Samples,
+    frame,
+    inside_enough,
+    sample,
+    scored_cells,
+    window,
+)
 from pipeline.demo.train_sam import average_gradients
 from pipeline.demo.training import (
     Ema,
@@ -180,3 +189,23 @@ def test_the_learning_rate_warms_up_holds_and_falls() -> None:
     assert rates[150] == rates[399] == 2.0
     assert rates[-1] < 0.1
     assert rates == sorted(rates[:200]) + sorted(rates[200:], reverse=True)
+
+
+def test_scenes_come_from_every_cache_the_fuller_the_more_often(tmp_path: Path) -> None:
+    colours = 40, 200
+    for number, colour in enumerate(colours):
+        cache, objects = tmp_path / str(number), 3**number
+        cache.mkdir()
+        ids = np.zeros((2, 480, 640), np.uint8)
+        visible = np.zeros((2, 13), np.float32)
+        for k in range(1, objects + 1):
+            ids[:, 200:240, 200 + 60 * k : 240 + 60 * k] = k
+            visible[:, k] = 1
+        np.save(cache / "images.npy", np.full((2, 480, 640, 3), colour, np.uint8))
+        np.save(cache / "instances.npy", ids)
+        np.save(cache / "visible.npy", visible)
+    samples = Samples([tmp_path / "0", tmp_path / "1"], 2, (0,))
+    means = [int(drawn["image"][:, 60, 160].float().mean()) for drawn in islice(samples, 200)]
+    counts = Counter(means)
+    assert counts.keys() == set(colours)
+    assert 100 < counts[200] < 190

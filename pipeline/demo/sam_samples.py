@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,21 +33,23 @@ class Samples(IterableDataset[dict[str, Tensor]]):
     As often as it has objects, because every object counts alike when a model is judged.
     """
 
-    def __init__(self, scenes: Path, prompts: int, seed: tuple[int, ...]) -> None:
-        self.scenes, self.prompts, self.seed = scenes, prompts, seed
+    def __init__(self, caches: Sequence[Path], prompts: int, seed: tuple[int, ...]) -> None:
+        self.caches, self.prompts, self.seed = caches, prompts, seed
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         worker = get_worker_info()
         rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
-        images = np.load(self.scenes / "images.npy", mmap_mode="r")
-        instances = np.load(self.scenes / "instances.npy", mmap_mode="r")
-        visible = np.load(self.scenes / "visible.npy") > _MIN_VISIBLE
-        until = np.cumsum(visible.sum(axis=1))
+        images = [np.load(cache / "images.npy", mmap_mode="r") for cache in self.caches]
+        instances = [np.load(cache / "instances.npy", mmap_mode="r") for cache in self.caches]
+        visible = [np.load(cache / "visible.npy") > _MIN_VISIBLE for cache in self.caches]
+        place = [(cache, row) for cache, shown in enumerate(visible) for row in range(len(shown))]
+        until = np.cumsum(np.concatenate([shown.sum(axis=1) for shown in visible]))
         while True:
-            row = int(np.searchsorted(until, rng.integers(until[-1]), side="right"))
-            inside = window(rng, instances[row].shape)
-            counted = visible[row] & inside_enough(instances[row], inside)
-            image, ids = frame(rng, images[row][inside], instances[row][inside])
+            cache, row = place[np.searchsorted(until, rng.integers(until[-1]), side="right")]
+            scene_ids = instances[cache][row]
+            inside = window(rng, scene_ids.shape)
+            counted = visible[cache][row] & inside_enough(scene_ids, inside)
+            image, ids = frame(rng, images[cache][row][inside], scene_ids[inside])
             candidates = np.flatnonzero(counted).tolist()
             shown = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
             if shown:

@@ -125,7 +125,7 @@ def average_gradients(model: nn.Module) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("scenes", type=Path)
+    parser.add_argument("scenes", type=Path, nargs="+", help="folders of cached scenes")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--images", type=int, default=8, help="images of a step")
