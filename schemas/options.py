@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -67,8 +67,9 @@ class SegmenterOptions(_Options):
 class EmbedderOptions(_Options):
     """`name`: `clip_demo`, `architecture/pretrained` of open_clip, or `local-dir:FOLDER`.
 
-    `views`: which views of an object make its vector. `cutout_fill` RGB replaces the background of
-    the cutout; its default is the mean colour of CLIP's training images.
+    `views`: which views of an object make its vector; both by default, of `clip_demo` the cutout,
+    by which it tells objects better. `cutout_fill` RGB replaces the background of the cutout; its
+    default is the mean colour of CLIP's training images.
     """
 
     name: str = "clip_demo"
@@ -77,6 +78,13 @@ class EmbedderOptions(_Options):
     context_margin: float = Field(default=0.15, ge=0, le=2)
     cutout_fill: tuple[int, int, int] = (122, 116, 104)
     batch_size: int = Field(default=64, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _views_of_the_demo(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("name", "clip_demo") == "clip_demo":
+            return {"views": "cutout", **given}
+        return given
 
 
 class IndexOptions(_Options):

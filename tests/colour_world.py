@@ -29,7 +29,7 @@ COLOURS = {
     "blue": (0, 0, 255),
     "green": (0, 255, 0),
 }
-OPTIONS = EmbedderOptions(cutout_fill=(GREY, GREY, GREY))
+OPTIONS = EmbedderOptions(views="both", cutout_fill=(GREY, GREY, GREY))
 NAME = "clip_demo"
 
 Placed = tuple[str, tuple[int, int, int, int]]

@@ -149,7 +149,9 @@ def settings(index: Path, runner: Literal["ray", "local"] = "local", **changes: 
     """Settings as a user's, for the fakes. Chunks of 4 images."""
     return Settings(
         segmenter=SegmenterOptions(name="sam_demo"),
-        embedder=EmbedderOptions(context_margin=float(str(changes.pop("margin", 0.15)))),
+        embedder=EmbedderOptions(
+            views="both", context_margin=float(str(changes.pop("margin", 0.15)))
+        ),
         index=IndexOptions(location=str(index)),
         runner=RunnerOptions.model_validate({"name": runner, "batch_size": 4, **changes}),
     )

@@ -70,7 +70,7 @@ def test_the_square_of_known_boxes():
 @given(images_with_objects(), st.sampled_from([0.0, 0.15, 0.4, 2.0]))
 def test_views_are_the_image_inside_and_its_edge_or_the_fill_outside(case, margin):
     image, mask = case
-    options = EmbedderOptions(context_margin=margin)
+    options = EmbedderOptions(views="both", context_margin=margin)
     context, cutout = object_views(image, mask, options)
     left, top, side = square_around(mask.bbox_xyxy, margin)
     rows, columns = np.arange(top, top + side), np.arange(left, left + side)
@@ -91,7 +91,7 @@ def test_a_corner_object_repeats_the_edge_pixel_by_pixel():
     mask = np.zeros((4, 4), bool)
     mask[:2, :2] = True
     mask[0, 1] = False
-    options = EmbedderOptions(context_margin=0.5, cutout_fill=(9, 8, 7))
+    options = EmbedderOptions(views="both", context_margin=0.5, cutout_fill=(9, 8, 7))
     context, cutout = object_views(image, object_mask(mask), options)
     assert context[..., 0].tolist() == [[0] * 4, [0] * 4, [1] * 4, [2] * 4]
     assert context[..., 1].tolist() == [[0, 0, 1, 2]] * 4
@@ -105,7 +105,7 @@ def test_either_view_can_be_had_alone(views, chosen):
     mask = np.zeros((8, 9), bool)
     mask[2:5, 3:7] = np.eye(3, 4, dtype=bool)
     mask[4, 6] = mask[2, 3] = True
-    both = object_views(numbered(8, 9), object_mask(mask), EmbedderOptions())
+    both = object_views(numbered(8, 9), object_mask(mask), EmbedderOptions(views="both"))
     got = object_views(numbered(8, 9), object_mask(mask), EmbedderOptions(views=views))
     assert [view.tolist() for view in got] == [both[index].tolist() for index in chosen]
 
@@ -141,7 +141,9 @@ def test_large_crops_are_reduced_and_stay_in_place():
     mask = np.zeros((3000, 3000), bool)
     mask[:2400, :2400] = True
     image[mask] = (240, 0, 0)
-    options = EmbedderOptions(context_margin=0.25)  # a square of 3600 from -600 on, by 3
+    options = EmbedderOptions(
+        views="both", context_margin=0.25
+    )  # a square of 3600 from -600 on, by 3
     context, cutout = object_views(image, object_mask(mask), options)
     assert context.shape == cutout.shape == (1200, 1200, 3)
     assert (context[:1000, :1000] == (240, 0, 0)).all()

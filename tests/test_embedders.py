@@ -187,7 +187,7 @@ def test_the_fingerprint_is_of_what_makes_the_vectors(kind):
     same = kind.build()
     assert kind.build(batch_size=5).fingerprint == same.fingerprint
     others = [
-        kind.build(views="cutout"),
+        kind.build(views="context"),
         kind.build(context_margin=0.2),
         kind.build(cutout_fill=(0, 0, 0)),
     ]

@@ -49,7 +49,7 @@ def make_case(seed, objects, size_hw=(20, 30)):
 def embed(cases, **options):
     embedder: Embedder = ColourEmbedder()
     images, masks = zip(*cases, strict=True) if cases else ((), ())
-    settings = EmbedderOptions(**options)
+    settings = EmbedderOptions(**{"views": "both", **options})
     return embed_segmented(images, masks, embedder, settings, FINGERPRINT, "a-segmenter"), embedder
 
 
@@ -136,7 +136,13 @@ def test_opposite_views_give_a_zero_that_the_index_refuses():
 
     image, masks = make_case(0, 1)
     [record] = embed_segmented(
-        [image], [masks], Opposite(), EmbedderOptions(), FINGERPRINT, "a-segmenter"
+        [image], [masks], Opposite(), EmbedderOptions(views="both"), FINGERPRINT, "a-segmenter"
     )
     with pytest.raises(InvalidVectorError, match=r"s3://bucket/image-0\.png"):
         check_vectors(record, 4)
+
+
+def test_the_demo_model_sees_cutouts_unless_told() -> None:
+    assert EmbedderOptions().views == "cutout"
+    assert EmbedderOptions(views="both").views == "both"
+    assert EmbedderOptions(name="ViT-B-32/openai").views == "both"
