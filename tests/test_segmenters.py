@@ -344,7 +344,9 @@ def test_the_bundled_models_masks_are_the_packages(seed: int, tmp_path: Path) ->
     image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
     model = build_sam_demo()
     fill(model, read_weights(BUNDLED), "sam_demo")
-    parameters = {name: value for name, value in DEFAULTS.items() if "region" not in name}
+    # The package needs OpenCV for small regions, and has no NMS between masks.
+    left_out = "min_mask_region_area", "mask_nms_thresh"
+    parameters = {name: value for name, value in DEFAULTS.items() if name not in left_out}
     pairs = pairs_with_the_packages(model.eval(), image, **parameters)
     equal = [mask.rle.counts == note["segmentation"]["counts"] for mask, note in pairs]
     assert np.mean(equal) > 0.8

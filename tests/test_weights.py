@@ -126,7 +126,7 @@ def test_a_real_checkpoint_is_fetched_resumed_and_loaded(
     segmenter = sam.build(OPTIONS, tmp_path, entry)
     assert served.requests == [(None, None), ("bytes=100000000-", '"one"')]
     assert listed(tmp_path) == ["weights.pth"]
-    model = segmenter._generator.predictor.model
+    model = segmenter._prompter._model
     assert all((value == 0.25).all() for value in model.parameters())
     assert model.pixel_mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
     local = OPTIONS.model_copy(update={"checkpoint": str(checkpoint)})
