@@ -10,16 +10,14 @@ from hypothesis import strategies as st
 from segment_anything.utils.amg import (
     batched_mask_to_box,
     calculate_stability_score,
-    coco_encode_rle,
     mask_to_rle_pytorch,
     uncrop_masks,
 )
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from schemas.masks import CocoRle
 from workers.segmenters import tracing
-from workers.segmenters.tracing import Frame, axis, coco_counts, trace
+from workers.segmenters.tracing import Frame, axis, trace
 
 Hw = tuple[int, int]
 
@@ -49,14 +47,14 @@ def check(
     height, width = size_hw[0] + top + below, size_hw[1] + left + right
     box = [left, top, left + size_hw[1], top + size_hw[0]]
     whole = uncrop_masks(masks, box, height, width)
-    wanted = [coco_encode_rle(rle)["counts"] for rle in mask_to_rle_pytorch(whole)]
+    wanted = [rle["counts"] for rle in mask_to_rle_pytorch(whole)]
 
     rows = axis(size_hw[0], used[0], low_side, frame_side)
     columns = axis(size_hw[1], used[1], low_side, frame_side)
     needed = int(rows.first[-1]) + 3
     shown = np.ascontiguousarray(logits[:, :needed].numpy())
-    found = trace(shown, rows, columns, Frame(size_hw, left, top, height), 0.0, 1.0)
-    assert [coco_counts(runs, height * width) for runs in found.runs] == wanted
+    found = trace(shown, rows, columns, Frame(size_hw, left, top, (height, width)), 0.0, 1.0)
+    assert [runs.tolist() for runs in found.runs] == wanted
     assert found.area.tolist() == masks.sum((1, 2)).tolist()
     assert found.boxes.tolist() == batched_mask_to_box(masks).tolist()
     stability = calculate_stability_score(scaled, 0.0, 1.0).numpy()
@@ -99,16 +97,3 @@ def test_masks_of_any_size(
 def test_a_mask_of_many_runs_gets_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "_RUNS_OF_A_MASK", 8)
     check(16, 64, (50, 60), 0, 0, 0, 0)
-
-
-@given(st.lists(st.integers(1, 5000), max_size=20), st.booleans(), st.integers(0, 9))
-def test_counts_are_cocos(lengths: list[int], first: bool, rest: int) -> None:
-    runs = np.array([0] * first + lengths, np.int64)
-    pixels = int(runs.sum()) + rest
-    mask = np.zeros(pixels, bool)
-    ends = np.cumsum(runs).tolist()
-    for begin, end in zip(ends[0::2], ends[1::2], strict=False):
-        mask[begin:end] = True
-    if len(ends) % 2:  # the rest is the last run
-        mask[ends[-1] :] = True
-    assert coco_counts(runs, pixels) == CocoRle.from_mask(mask[:, None]).counts or pixels == 0

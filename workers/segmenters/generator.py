@@ -14,6 +14,7 @@ from pycocotools import mask as coco
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import (
     build_all_layer_point_grids,
+    coco_encode_rle,
     generate_crop_boxes,
     is_box_near_crop_edge,
 )
@@ -27,7 +28,7 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.segmenters.prompting import Prompter
 from workers.segmenters.regions import remove_small_regions
-from workers.segmenters.tracing import Frame, Traced, axis, coco_counts, trace
+from workers.segmenters.tracing import Frame, Traced, axis, trace
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -61,8 +62,8 @@ class GridSegmenter:
 
     `defaults` are the model's own parameters: they stand over the package's and under those of
     `options`. `fingerprint` covers the weights and every parameter that changes the result, so
-    neither the device nor `points_per_batch`. Memory does not grow with the image's number of
-    masks: at most the low-resolution logits of `points_per_batch` points are held.
+    neither the device nor `points_per_batch`. No mask is held whole: of `points_per_batch` points
+    the low-resolution logits, and of a mask that passed the thresholds its runs.
     """
 
     def __init__(
@@ -129,13 +130,13 @@ class GridSegmenter:
     def _crop(self, image: UInt8Image, box: Sequence[int], grid: Float64s) -> list[_Candidate]:
         """Every mask of a crop that passes the thresholds."""
         x0, y0, x1, y1 = box
-        crop_hw = y1 - y0, x1 - x0
+        crop_hw, size_hw = (y1 - y0, x1 - x0), (image.shape[0], image.shape[1])
         prompter, parameters = self._prompter, self._parameters
         low_side, frame_side = prompter.low_side, prompter.frame_side
         used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
         rows = axis(crop_hw[0], used_hw[0], low_side, frame_side)
         columns = axis(crop_hw[1], used_hw[1], low_side, frame_side)
-        frame = Frame(crop_hw, x0, y0, image.shape[0])
+        frame = Frame(crop_hw, x0, y0, size_hw)
         least_iou = parameters["pred_iou_thresh"]
         offset = parameters["stability_score_offset"]
         batch = int(parameters["points_per_batch"])
@@ -151,7 +152,6 @@ class GridSegmenter:
                 traced = trace(logits, rows, columns, frame, prompter.mask_threshold, offset)
                 asked = np.repeat(some[:, None], chosen.shape[1], axis=1)[chosen]
                 predicted = guesses.predicted_iou[chosen]
-                size_hw = image.shape[0], image.shape[1]
                 found += _filtered(traced, predicted, asked, parameters, box, size_hw)
         return found
 
@@ -246,7 +246,8 @@ def _object_mask(
     """A mask cut to `size_hw`; None if nothing of it is left."""
     if not candidate.area_px:
         return None
-    rle = CocoRle(padded_hw, coco_counts(candidate.runs, padded_hw[0] * padded_hw[1]))
+    note = coco_encode_rle({"size": list(padded_hw), "counts": candidate.runs.tolist()})
+    rle = CocoRle(padded_hw, note["counts"])
     height, width = size_hw
     x, y = candidate.point_xy
     scores: _Scores = {

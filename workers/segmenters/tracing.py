@@ -19,7 +19,6 @@ import numpy.typing as npt
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
-UInt8s = npt.NDArray[np.uint8]
 
 _TAPS = 3
 _RUNS_OF_A_MASK = 4096  # room at first; a mask that needs more is traced again with more
@@ -51,14 +50,14 @@ class Axis:
     begins: Int32s
 
 
-def _sources(outputs: int, inputs: float, limit: int) -> tuple[Int64s, Int64s, Float32s]:
+def _sources(outputs: int, inputs: int) -> tuple[Int64s, Int64s, Float32s]:
     """PyTorch's bilinear interpolation: both neighbours of each output, weight of the second."""
     scale = np.float32(inputs) / np.float32(outputs)
     places = scale * (np.arange(outputs, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
     places = np.maximum(places, np.float32(0))
-    low = np.minimum(places.astype(np.int64), limit - 1)
+    low = np.minimum(places.astype(np.int64), inputs - 1)
     share = np.clip(places - low.astype(np.float32), 0, 1).astype(np.float32)
-    return low, np.minimum(low + 1, limit - 1), share
+    return low, np.minimum(low + 1, inputs - 1), share
 
 
 def axis(size: int, used: int, low_side: int, frame_side: int) -> Axis:
@@ -66,8 +65,8 @@ def axis(size: int, used: int, low_side: int, frame_side: int) -> Axis:
 
     `low_side` is at least 3 and at most `frame_side`.
     """
-    near, far, share = _sources(size, used, used)
-    low, high, inner = _sources(frame_side, low_side, low_side)
+    near, far, share = _sources(size, used)
+    low, high, inner = _sources(frame_side, low_side)
     first = np.minimum(low[near], low_side - _TAPS)
     weights = np.zeros((size, _TAPS), np.float32)
     rows = np.arange(size)
@@ -87,7 +86,7 @@ class Frame:
     crop_hw: tuple[int, int]
     left: int
     top: int
-    image_height: int
+    image_hw: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +95,8 @@ class Traced:
 
     inside and outside, int64 (n,): pixels above the threshold plus and minus the stability offset.
     area int64 (n,). boxes int64 (n, 4): first and last column and row as xyxy in the crop, zeros
-    where a mask is empty. runs of mask k: int64 lengths, without the last, column-major in the
-    image, zeros first.
+    where a mask is empty. runs of mask k: int64 lengths as in uncompressed COCO RLE, column-major
+    in the image, zeros first.
     """
 
     inside: Int64s
@@ -115,19 +114,23 @@ def trace(
     totals = np.zeros((count, 7), np.int64)
     runs: list[Int64s] = []
     room = np.empty(_RUNS_OF_A_MASK, np.int64)
-    full_height = frame.crop_hw[0] == frame.image_height
+    full_height = frame.crop_hw[0] == frame.image_hw[0]
+    pixels = frame.image_hw[0] * frame.image_hw[1]
     for number in range(count):
         while True:
             used = _trace_mask(
                 logits[number], rows.first, rows.weights, rows.begins, columns.first,
                 columns.weights, np.float32(threshold), np.float32(threshold + offset),
-                np.float32(threshold - offset), frame.left, frame.top, frame.image_height,
+                np.float32(threshold - offset), frame.left, frame.top, frame.image_hw[0],
                 full_height, totals[number], room,
             )  # fmt: skip
             if used >= 0:
                 break
             room = np.empty(2 * len(room), np.int64)
-        runs.append(np.diff(room[:used], prepend=0))
+        ends = room[:used]
+        if not used or ends[-1] < pixels:
+            ends = np.append(ends, pixels)
+        runs.append(np.diff(ends, prepend=0))
     return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], runs)
 
 
@@ -224,29 +227,3 @@ def _trace_mask(
     if area:
         totals[3], totals[4], totals[5], totals[6] = x0, y0, x1, y1
     return count
-
-
-def coco_counts(runs: Int64s, pixels: int) -> str:
-    """COCO's compressed string of a mask's runs in an image of so many pixels."""
-    whole = np.append(runs, pixels - runs.sum())
-    if len(whole) > 1 and not whole[-1]:
-        whole = whole[:-1]
-    out = np.empty(13 * len(whole), np.uint8)
-    return out[: _encode(whole, out)].tobytes().decode("ascii")
-
-
-@_compiled
-def _encode(runs: Int64s, out: UInt8s) -> int:
-    # Six bits a character from '0' on, five of value, low first; bit 5 says that more follow, bit
-    # 4 of the last is the sign. From the fourth on, each is the difference to the one two before.
-    at = 0
-    for k in range(len(runs)):
-        value = runs[k] - runs[k - 2] if k > 2 else runs[k]
-        more = True
-        while more:
-            bits = value & 31
-            value >>= 5
-            more = value != -1 if bits & 16 else value != 0
-            out[at] = 48 + (bits | 32 if more else bits)
-            at += 1
-    return at
