@@ -141,9 +141,8 @@ def test_large_crops_are_reduced_and_stay_in_place():
     mask = np.zeros((3000, 3000), bool)
     mask[:2400, :2400] = True
     image[mask] = (240, 0, 0)
-    options = EmbedderOptions(
-        views="both", context_margin=0.25
-    )  # a square of 3600 from -600 on, by 3
+    # A square of 3600 from -600 on, by 3.
+    options = EmbedderOptions(views="both", context_margin=0.25)
     context, cutout = object_views(image, object_mask(mask), options)
     assert context.shape == cutout.shape == (1200, 1200, 3)
     assert (context[:1000, :1000] == (240, 0, 0)).all()

@@ -85,7 +85,7 @@ def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
 def _mistaken(soft: Tensor, generator: torch.Generator) -> Tensor:
     """A soft mask, (n, 1, s, s), lacking parts and holding others, as a segmenter's may.
 
-    From not at all to about a third of the mask.
+    A third of the masks stay as they are.
     """
     cells = int(torch.randint(3, 9, (1,), generator=generator))
     noise = torch.randn(len(soft), 1, cells, cells, generator=generator)
