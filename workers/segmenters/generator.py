@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pycocotools import mask as coco
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import (
     build_all_layer_point_grids,
@@ -27,7 +26,7 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.segmenters.prompting import Prompter
-from workers.segmenters.regions import remove_small_regions
+from workers.segmenters.selection import cleaned, distinct, measured, selected, without_overlaps
 from workers.segmenters.tracing import Frame, Traced, axis, trace
 
 Float32s = npt.NDArray[np.float32]
@@ -120,12 +119,12 @@ class GridSegmenter:
             threshold = parameters["crop_nms_thresh"]
             found = _without_duplicates(found, [1 / area for area in areas], threshold)
         cut = (_object_mask(candidate, padded_hw, size_hw) for candidate in found)
-        masks = _distinct(mask for mask in cut if mask is not None)
+        masks = distinct(mask for mask in cut if mask is not None)
         if min_area_px := int(parameters["min_mask_region_area"]):
             thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
-            masks = _cleaned(masks, min_area_px, max(thresholds))
-        masks = _without_overlaps(masks, parameters["mask_nms_thresh"])
-        return _selected(masks, self._options)
+            masks = cleaned(masks, min_area_px, max(thresholds))
+        masks = without_overlaps(masks, parameters["mask_nms_thresh"])
+        return selected(masks, self._options)
 
     def _crop(self, image: UInt8Image, box: Sequence[int], grid: Float64s) -> list[_Candidate]:
         """Every mask of a crop that passes the thresholds."""
@@ -256,71 +255,6 @@ def _object_mask(
         "point_xy": (min(x, float(width)), min(y, float(height))),
     }
     if padded_hw != size_hw:
-        return _measured(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
+        return measured(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
     x0, y0, x1, y1 = candidate.box.tolist()
     return ObjectMask(rle, (x0, y0, x1 + 1, y1 + 1), candidate.area_px, **scores)
-
-
-def _measured(
-    rle: CocoRle, *, predicted_iou: float, stability_score: float, point_xy: tuple[float, float]
-) -> ObjectMask | None:
-    encoded = {"size": rle.size_hw, "counts": rle.counts}
-    area = int(coco.area(encoded))
-    if not area:
-        return None
-    x, y, width, height = (int(side) for side in coco.toBbox(encoded))
-    return ObjectMask(
-        rle, (x, y, x + width, y + height), area, predicted_iou, stability_score, point_xy
-    )
-
-
-def _distinct(masks: Iterable[ObjectMask]) -> list[ObjectMask]:
-    # The package takes the area of a box one pixel wide for 0, so its NMS keeps equal masks.
-    rising = sorted(masks, key=lambda mask: mask.predicted_iou)
-    return list({mask.rle: mask for mask in rising}.values())
-
-
-def _cleaned(masks: list[ObjectMask], min_area_px: int, nms_thresh: float) -> list[ObjectMask]:
-    """Masks without small holes and islands; of what are duplicates then, unchanged ones stay."""
-    cleaned = [_clean(mask, min_area_px) for mask in masks]
-    if not cleaned:
-        return cleaned
-    boxes = torch.tensor([mask.bbox_xyxy for mask in cleaned], dtype=torch.float32)
-    unchanged = [float(new is old) for new, old in zip(cleaned, masks, strict=True)]
-    return [cleaned[i] for i in nms(boxes, torch.tensor(unchanged), nms_thresh).tolist()]
-
-
-def _clean(mask: ObjectMask, min_area_px: int) -> ObjectMask:
-    rle = CocoRle.from_mask(remove_small_regions(mask.rle.decode(), min_area_px))
-    cleaned = _measured(
-        rle,
-        predicted_iou=mask.predicted_iou,
-        stability_score=mask.stability_score,
-        point_xy=mask.point_xy,
-    )
-    return mask if rle == mask.rle or cleaned is None else cleaned
-
-
-def _without_overlaps(masks: list[ObjectMask], threshold: float) -> list[ObjectMask]:
-    """Of masks with an IoU above `threshold`, the one with the highest predicted IoU."""
-    ordered = sorted(masks, key=lambda mask: -mask.predicted_iou)
-    if threshold >= 1 or not ordered:
-        return ordered
-    rles = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in ordered]
-    overlaps = coco.iou(rles, rles, [0] * len(rles)) > threshold
-    kept: list[int] = []
-    for row in range(len(ordered)):
-        if not overlaps[row, kept].any():
-            kept.append(row)
-    return [ordered[row] for row in kept]
-
-
-def _selected(masks: Iterable[ObjectMask], options: SegmenterOptions) -> list[ObjectMask]:
-    low, high = options.min_area_frac, options.max_area_frac
-    ordered = sorted((mask for mask in masks if low <= mask.area_frac <= high), key=_order)
-    best = sorted(ordered, key=lambda mask: -mask.predicted_iou)[: options.max_objects]
-    return sorted(best, key=_order)
-
-
-def _order(mask: ObjectMask) -> tuple[object, ...]:
-    return (-mask.area_px, mask.bbox_xyxy, mask.rle.counts, -mask.predicted_iou, mask.point_xy)

@@ -1,0 +1,83 @@
+"""Which masks of an image stay, and what is measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from pycocotools import mask as coco
+from torchvision.ops import nms
+
+from schemas.masks import CocoRle, ObjectMask
+from schemas.options import SegmenterOptions
+from workers.segmenters.regions import remove_small_regions
+
+
+def measured(
+    rle: CocoRle, *, predicted_iou: float, stability_score: float, point_xy: tuple[float, float]
+) -> ObjectMask | None:
+    """The mask with its box and area; None if it is empty."""
+    encoded = {"size": rle.size_hw, "counts": rle.counts}
+    area = int(coco.area(encoded))
+    if not area:
+        return None
+    x, y, width, height = (int(side) for side in coco.toBbox(encoded))
+    return ObjectMask(
+        rle, (x, y, x + width, y + height), area, predicted_iou, stability_score, point_xy
+    )
+
+
+def distinct(masks: Iterable[ObjectMask]) -> list[ObjectMask]:
+    """Of equal masks, the one with the highest predicted IoU.
+
+    The package takes the area of a box one pixel wide for 0, so its NMS keeps equal masks.
+    """
+    rising = sorted(masks, key=lambda mask: mask.predicted_iou)
+    return list({mask.rle: mask for mask in rising}.values())
+
+
+def cleaned(masks: Sequence[ObjectMask], min_area_px: int, nms_thresh: float) -> list[ObjectMask]:
+    """Masks without small holes and islands; of what are duplicates then, unchanged ones stay."""
+    clean = [_clean(mask, min_area_px) for mask in masks]
+    if not clean:
+        return clean
+    boxes = torch.tensor([mask.bbox_xyxy for mask in clean], dtype=torch.float32)
+    unchanged = [float(new is old) for new, old in zip(clean, masks, strict=True)]
+    return [clean[i] for i in nms(boxes, torch.tensor(unchanged), nms_thresh).tolist()]
+
+
+def _clean(mask: ObjectMask, min_area_px: int) -> ObjectMask:
+    rle = CocoRle.from_mask(remove_small_regions(mask.rle.decode(), min_area_px))
+    clean = measured(
+        rle,
+        predicted_iou=mask.predicted_iou,
+        stability_score=mask.stability_score,
+        point_xy=mask.point_xy,
+    )
+    return mask if rle == mask.rle or clean is None else clean
+
+
+def without_overlaps(masks: Sequence[ObjectMask], threshold: float) -> list[ObjectMask]:
+    """Of masks with an IoU above `threshold`, the one with the highest predicted IoU."""
+    ordered = sorted(masks, key=lambda mask: -mask.predicted_iou)
+    if threshold >= 1 or not ordered:
+        return ordered
+    rles = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in ordered]
+    overlaps = coco.iou(rles, rles, [0] * len(rles)) > threshold
+    kept: list[int] = []
+    for row in range(len(ordered)):
+        if not overlaps[row, kept].any():
+            kept.append(row)
+    return [ordered[row] for row in kept]
+
+
+def selected(masks: Sequence[ObjectMask], options: SegmenterOptions) -> list[ObjectMask]:
+    """Masks within the limits of `options`, largest first."""
+    low, high = options.min_area_frac, options.max_area_frac
+    ordered = sorted((mask for mask in masks if low <= mask.area_frac <= high), key=_order)
+    best = sorted(ordered, key=lambda mask: -mask.predicted_iou)[: options.max_objects]
+    return sorted(best, key=_order)
+
+
+def _order(mask: ObjectMask) -> tuple[object, ...]:
+    return (-mask.area_px, mask.bbox_xyxy, mask.rle.counts, -mask.predicted_iou, mask.point_xy)
