@@ -41,7 +41,8 @@ class SegmenterOptions(_Options):
 
     None leaves a parameter at the segmenter's default: the package's for `sam_vit_*`, its own for
     `sam_demo`. Of masks with an IoU above `mask_nms_thresh` the one with the highest
-    `predicted_iou` stays, where `box_nms_thresh` compares boxes only.
+    `predicted_iou` stays, where `box_nms_thresh` compares boxes only. A mask is dropped as a part
+    when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
     """
 
     name: str = "sam_demo"
@@ -59,6 +60,7 @@ class SegmenterOptions(_Options):
     crop_n_points_downscale_factor: int | None = Field(default=None, ge=1)
     min_mask_region_area: int | None = Field(default=None, ge=0)
     mask_nms_thresh: float | None = Field(default=None, ge=0, le=1)
+    part_thresh: float | None = Field(default=None, ge=0, le=1)
     max_objects: int = Field(default=256, ge=1)
     min_area_frac: float = Field(default=0.0, ge=0, le=1)
     max_area_frac: float = Field(default=0.95, gt=0, le=1)

@@ -189,6 +189,7 @@ def test_fingerprint_covers_what_changes_the_result(build: Callable[..., Segment
     assert build(points_per_batch=3).fingerprint == same.fingerprint
     changes = [{"points_per_side": 3}, {"box_nms_thresh": 0.5}, {"max_objects": 9}]
     changes += [{"min_mask_region_area": 9}, {"max_area_frac": 0.5}, {"mask_nms_thresh": 0.5}]
+    changes += [{"part_thresh": 0.5}]
     prints = {build(**change).fingerprint for change in changes} | {same.fingerprint}
     assert len(prints) == len(changes) + 1
 
@@ -281,21 +282,33 @@ class Stacked:
         return np.concatenate([shapes[row] for row in chosen])
 
 
-def test_of_masks_that_overlap_the_surest_stays() -> None:
+SQUARE, STALK, BESIDE = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, 64, 64)
+
+
+def stacked_boxes(*scores: float, **changes: object) -> list[tuple[int, ...]]:
+    """Boxes of what is found where the three masks of every point have these predicted IoUs."""
+
     class Shapes(Colours):
         def guess(self, points_xy: np.ndarray) -> Any:
-            scores = np.array([[0.8, 0.9, 0.7]], np.float32)
-            return Stacked(scores.repeat(len(points_xy), axis=0))
+            return Stacked(np.array([scores], np.float32).repeat(len(points_xy), axis=0))
 
-    def boxes(**changes: object) -> list[tuple[int, ...]]:
-        options = EVERYTHING.model_copy(update={"stability_score_offset": 1.0, **changes})
-        segmenter = GridSegmenter(Shapes(), weights_sha256=SHA, options=options)
-        return [mask.bbox_xyxy for mask in segmenter.segment([noise(64, 64)])[0]]
+    options = EVERYTHING.model_copy(update={"stability_score_offset": 1.0, **changes})
+    segmenter = GridSegmenter(Shapes(), weights_sha256=SHA, options=options)
+    return [mask.bbox_xyxy for mask in segmenter.segment([noise(64, 64)])[0]]
 
-    square, stalk, beside = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, 64, 64)
-    assert boxes() == [stalk, square, beside]
-    assert boxes(mask_nms_thresh=0.9) == [stalk, beside]
-    assert boxes(mask_nms_thresh=0.99) == [stalk, square, beside]
+
+def test_of_masks_that_overlap_the_surest_stays() -> None:
+    assert stacked_boxes(0.8, 0.9, 0.7) == [STALK, SQUARE, BESIDE]
+    assert stacked_boxes(0.8, 0.9, 0.7, mask_nms_thresh=0.9) == [STALK, BESIDE]
+    assert stacked_boxes(0.8, 0.9, 0.7, mask_nms_thresh=0.99) == [STALK, SQUARE, BESIDE]
+
+
+def test_parts_go_with_a_whole_that_is_as_sure() -> None:
+    assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.99) == [STALK, BESIDE]
+    assert stacked_boxes(0.9, 0.9, 0.7, part_thresh=0.99) == [STALK, BESIDE]
+    assert stacked_boxes(0.9, 0.8, 0.7, part_thresh=0.99) == [STALK, SQUARE, BESIDE]
+    # BESIDE shares no pixel with the stalk.
+    assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.0) == [STALK, BESIDE]
 
 
 def pairs_with_the_packages(
@@ -344,8 +357,8 @@ def test_the_bundled_models_masks_are_the_packages(seed: int, tmp_path: Path) ->
     image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
     model = build_sam_demo()
     fill(model, read_weights(BUNDLED), "sam_demo")
-    # The package needs OpenCV for small regions, and has no NMS between masks.
-    left_out = "min_mask_region_area", "mask_nms_thresh"
+    # The package needs OpenCV for small regions, and does not hold masks against each other.
+    left_out = "min_mask_region_area", "mask_nms_thresh", "part_thresh"
     parameters = {name: value for name, value in DEFAULTS.items() if name not in left_out}
     pairs = pairs_with_the_packages(model.eval(), image, **parameters)
     equal = [mask.rle.counts == note["segmentation"]["counts"] for mask, note in pairs]

@@ -26,14 +26,21 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.segmenters.prompting import Prompter
-from workers.segmenters.selection import cleaned, distinct, measured, selected, without_overlaps
+from workers.segmenters.selection import (
+    cleaned,
+    distinct,
+    measured,
+    selected,
+    without_overlaps,
+    without_parts,
+)
 from workers.segmenters.tracing import Frame, Traced, axis, trace
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 _SPEED_ONLY = {"points_per_batch"}
-_OURS = {"mask_nms_thresh": 1.0}
+_OURS = {"mask_nms_thresh": 1.0, "part_thresh": 1.0}
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
 
 
@@ -124,6 +131,7 @@ class GridSegmenter:
             thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
             masks = cleaned(masks, min_area_px, max(thresholds))
         masks = without_overlaps(masks, parameters["mask_nms_thresh"])
+        masks = without_parts(masks, parameters["part_thresh"])
         return selected(masks, self._options)
 
     def _crop(self, image: UInt8Image, box: Sequence[int], grid: Float64s) -> list[_Candidate]:

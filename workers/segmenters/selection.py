@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from pycocotools import mask as coco
 from torchvision.ops import nms
@@ -17,7 +18,7 @@ def measured(
     rle: CocoRle, *, predicted_iou: float, stability_score: float, point_xy: tuple[float, float]
 ) -> ObjectMask | None:
     """The mask with its box and area; None if it is empty."""
-    encoded = {"size": rle.size_hw, "counts": rle.counts}
+    encoded = _encoded(rle)
     area = int(coco.area(encoded))
     if not area:
         return None
@@ -62,13 +63,30 @@ def without_overlaps(masks: Sequence[ObjectMask], threshold: float) -> list[Obje
     ordered = sorted(masks, key=lambda mask: -mask.predicted_iou)
     if threshold >= 1 or not ordered:
         return ordered
-    rles = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in ordered]
+    rles = [_encoded(mask.rle) for mask in ordered]
     overlaps = coco.iou(rles, rles, [0] * len(rles)) > threshold
     kept: list[int] = []
     for row in range(len(ordered)):
         if not overlaps[row, kept].any():
             kept.append(row)
     return [ordered[row] for row in kept]
+
+
+def without_parts(masks: Sequence[ObjectMask], threshold: float) -> list[ObjectMask]:
+    """Masks but those of which more than `threshold` lies in a larger one that is no less sure."""
+    if threshold >= 1 or not masks:
+        return list(masks)
+    rles = [_encoded(mask.rle) for mask in masks]
+    # Against a crowd, COCO divides by the first mask's area alone.
+    inside = coco.iou(rles, rles, [1] * len(rles)) > threshold
+    area = np.array([mask.area_px for mask in masks])
+    sure = np.array([mask.predicted_iou for mask in masks])
+    part = inside & (area[:, None] < area) & (sure[:, None] <= sure)
+    return [mask for mask, drop in zip(masks, part.any(axis=1), strict=True) if not drop]
+
+
+def _encoded(rle: CocoRle) -> dict[str, object]:
+    return {"size": rle.size_hw, "counts": rle.counts}
 
 
 def selected(masks: Sequence[ObjectMask], options: SegmenterOptions) -> list[ObjectMask]:
