@@ -14,14 +14,14 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-IMG_SIZE = 320
+IMG_SIZE = 448
 STRIDE = 8
 EMBED_DIM = 96
 _WIDTHS = (48, 96, 160, 224)  # channels at stride 4, 8, 16, 32
 # Frequencies of the random position encoding, relative to segment-anything's. At its own scale two
-# points 40 pixels apart are alike to 0.6; with few dimensions the decoder then learns slowly where
-# a point is.
-_PE_SCALES = (0.7, 5.0)
+# points an eighth of the frame apart are alike to 0.6; with few dimensions the decoder then learns
+# slowly where a point is.
+_PE_SCALES = (1.0, 7.0)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -57,24 +57,26 @@ class DemoImageEncoder(nn.Module):
         super().__init__()
         self.img_size = IMG_SIZE  # read by segment-anything's preprocessing
         w4, w8, w16, w32 = _WIDTHS
-        self.stem = nn.Sequential(_conv(3, w4, 7, 4), nn.ReLU(), Residual(w4))
+        self.stem = nn.Sequential(_conv(3, w4, 7, 4), nn.ReLU(), Residual(w4), Residual(w4))
         self.down8 = _stage(w4, w8, blocks=3)
-        self.down16 = _stage(w8, w16, blocks=3)
-        self.down32 = _stage(w16, w32, blocks=4)
+        self.down16 = _stage(w8, w16, blocks=4)
+        self.down32 = _stage(w16, w32, blocks=5)
         self.side32, self.merge16 = nn.Conv2d(w32, w16, 1), Residual(w16)
         self.side16 = nn.Conv2d(w16, w8, 1)
-        self.merge8 = nn.Sequential(Residual(w8), Residual(w8))
+        self.side4 = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * w4, w8, 1))
+        self.merge8 = nn.Sequential(Residual(w8), Residual(w8), Residual(w8))
         # The norm keeps the embedding as large as the position encoding that is added to it.
         self.neck = nn.Conv2d(w8, EMBED_DIM, 1)
         self.norm = LayerNorm2d(EMBED_DIM)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        x8 = self.down8(self.stem(x))
+        x4 = self.stem(x)
+        x8 = self.down8(x4)
         x16 = self.down16(x8)
         x32 = self.down32(x16)
         x16 = self.merge16(x16 + _double(self.side32(x32)))
-        x8 = self.merge8(x8 + _double(self.side16(x16)))
+        x8 = self.merge8(x8 + _double(self.side16(x16)) + self.side4(x4))
         embedding: Tensor = self.norm(self.neck(x8))
         return embedding
 
@@ -84,7 +86,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def build_sam_demo() -> Sam:
-    """`Sam` for 320-pixel images with random weights."""
+    """`Sam` for 448-pixel images with random weights."""
     side = IMG_SIZE // STRIDE
     sam = Sam(
         image_encoder=DemoImageEncoder(),

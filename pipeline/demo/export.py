@@ -1,6 +1,7 @@
 """Turn the training checkpoints into the bundled weights: safetensors, half precision.
 
-    python -m pipeline.demo.export sprites.npz sam.pt clip.pt
+    python -m pipeline.demo.export --sam sam.pt
+    python -m pipeline.demo.export --clip clip.pt --art sprites.npz
 
 Tokens that no caption of the training holds get zero vectors: they were never trained, mean
 nothing, and pack to nothing.
@@ -44,12 +45,16 @@ def forget_untrained(token_embedding: Tensor, art: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("art", type=Path)
-    parser.add_argument("sam", type=Path)
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("--sam", type=Path, help="checkpoint of sam_demo")
+    parser.add_argument("--clip", type=Path, help="checkpoint of clip_demo")
+    parser.add_argument("--art", type=Path, help="what clip_demo was trained on")
     parser.add_argument("--out", type=Path, default=_BUNDLED)
     args = parser.parse_args()
+    if args.clip and not args.art:
+        parser.error("--clip needs --art, which tells the tokens that were trained")
     for name, checkpoint in (("sam_demo", args.sam), ("clip_demo", args.clip)):
+        if checkpoint is None:
+            continue
         weights, step = averaged(checkpoint)
         if name == "clip_demo":
             forget_untrained(weights["token_embedding.weight"], args.art)

@@ -21,12 +21,12 @@ DEFAULTS = {
     "points_per_batch": 16,
     "crop_n_layers": 1,
     "crop_n_points_downscale_factor": 2,
-    "pred_iou_thresh": 0.4,
+    "pred_iou_thresh": 0.5,
     "stability_score_thresh": 0.2,
     "box_nms_thresh": 0.7,
     "crop_nms_thresh": 1.0,
     "min_mask_region_area": 200,
-    "mask_nms_thresh": 0.7,
+    "mask_nms_thresh": 0.8,
 }
 
 
