@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +27,10 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
-from pycocotools import mask as coco_mask
 from qdrant_client import QdrantClient, models
 from segment_anything import SamAutomaticMaskGenerator
 
+from bench.parity import Parity, ious, parity
 from pipeline.demo.bucket import write_bucket
 from pipeline.ingest import ingest
 from pipeline.process import Recipe, recipe_of
@@ -48,7 +48,7 @@ from workers.weights import fill, read_weights
 
 _RESULTS = Path(__file__).parent / "results" / "ingest.json"
 _FILL, _MARGIN = (122, 116, 104), 0.15
-_MIN_IOU, _MIN_IDENTICAL, _MIN_COSINE = 0.99, 0.99, 0.999
+_MIN_IDENTICAL, _MIN_COSINE = 0.99, 0.999
 _OFF: dict[str, float] = {"min_mask_region_area": 0, "mask_nms_thresh": 1.0, "part_thresh": 1.0}
 Found = dict[str, dict[CocoRle, np.ndarray]]
 """Vectors by file name and mask."""
@@ -134,35 +134,22 @@ def indexed(index: Path) -> Found:
     return found
 
 
-def _encoded(rles: Iterable[CocoRle]) -> list[dict[str, object]]:
-    return [{"size": rle.size_hw, "counts": rle.counts} for rle in rles]
-
-
 def disagreement(theirs: Found, mine: Found) -> str | None:
     """What differs, or None."""
     if theirs.keys() != mine.keys():
         return "the images differ"
-    identical = 0
+    total = Parity()
     for name, wanted in theirs.items():
         got = mine[name]
-        if len(wanted) != len(got):
-            return f"{name}: {len(wanted)} and {len(got)} masks"
-        if not wanted:
-            continue
-        encoded = [
-            [{"size": k.size_hw, "counts": k.counts} for k in side] for side in (wanted, got)
-        ]
-        iou = coco_mask.iou(*encoded, [0] * len(got))
-        if sorted(iou.argmax(axis=1)) != list(range(len(got))) or iou.max(axis=1).min() < _MIN_IOU:
-            return f"{name}: not the same masks"
+        agreed = parity(list(wanted), list(got))
+        if agreed.matched_share < 1:
+            return f"{name}: not the same masks, {agreed}"
         vectors = list(got.values())
-        for at, vector in zip(iou.argmax(axis=1), wanted.values(), strict=True):
-            if float(vector @ vectors[at]) < _MIN_COSINE:
+        for vector, near in zip(wanted.values(), ious(wanted, got), strict=True):
+            if float(vector @ vectors[near.argmax()]) < _MIN_COSINE:
                 return f"{name}: a vector differs"
-        identical += len(wanted.keys() & got.keys())
-    if identical < _MIN_IDENTICAL * sum(map(len, theirs.values())):
-        return f"only {identical} masks are the same to the byte"
-    return None
+        total += agreed
+    return None if total.identical_share >= _MIN_IDENTICAL else f"not to the byte: {total}"
 
 
 def main() -> None:
