@@ -270,47 +270,6 @@ def test_small_regions_are_removed() -> None:
     assert colour_segmenter(min_mask_region_area=10).segment([noise(64, 64) * 0]) == [[]]
 
 
-@dataclass(frozen=True)
-class Stacked:
-    """Three masks of every point: a square, the square on a stalk, and what lies beside them."""
-
-    predicted_iou: np.ndarray
-
-    def logits(self, chosen: np.ndarray) -> np.ndarray:
-        shapes = np.full((3, 64, 64), -10, np.float32)
-        shapes[:2, 0:40, 0:40] = shapes[1, 40:60, 10:12] = shapes[2, 44:, 20:] = 10
-        return np.concatenate([shapes[row] for row in chosen])
-
-
-SQUARE, STALK, BESIDE = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, 64, 64)
-
-
-def stacked_boxes(*scores: float, **changes: object) -> list[tuple[int, ...]]:
-    """Boxes of what is found where the three masks of every point have these predicted IoUs."""
-
-    class Shapes(Colours):
-        def guess(self, points_xy: np.ndarray) -> Any:
-            return Stacked(np.array([scores], np.float32).repeat(len(points_xy), axis=0))
-
-    options = EVERYTHING.model_copy(update={"stability_score_offset": 1.0, **changes})
-    segmenter = GridSegmenter(Shapes(), weights_sha256=SHA, options=options)
-    return [mask.bbox_xyxy for mask in segmenter.segment([noise(64, 64)])[0]]
-
-
-def test_of_masks_that_overlap_the_surest_stays() -> None:
-    assert stacked_boxes(0.8, 0.9, 0.7) == [STALK, SQUARE, BESIDE]
-    assert stacked_boxes(0.8, 0.9, 0.7, mask_nms_thresh=0.9) == [STALK, BESIDE]
-    assert stacked_boxes(0.8, 0.9, 0.7, mask_nms_thresh=0.99) == [STALK, SQUARE, BESIDE]
-
-
-def test_parts_go_with_a_whole_that_is_as_sure() -> None:
-    assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.99) == [STALK, BESIDE]
-    assert stacked_boxes(0.9, 0.9, 0.7, part_thresh=0.99) == [STALK, BESIDE]
-    assert stacked_boxes(0.9, 0.8, 0.7, part_thresh=0.99) == [STALK, SQUARE, BESIDE]
-    # BESIDE shares no pixel with the stalk.
-    assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.0) == [STALK, BESIDE]
-
-
 def pairs_with_the_packages(
     model: Sam, image: UInt8Image, **parameters: float
 ) -> list[tuple[ObjectMask, dict[str, Any]]]:

@@ -1,0 +1,69 @@
+"""Which of the masks that a segmenter finds stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.images import UInt8Image
+from schemas.options import SegmenterOptions
+from workers.segmenters.generator import GridSegmenter
+
+SIDE = 64
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Three masks of every point: a square, the square on a stalk, and what lies beside them."""
+
+    predicted_iou: np.ndarray
+
+    def logits(self, chosen: np.ndarray) -> np.ndarray:
+        shapes = np.full((3, SIDE, SIDE), -10, np.float32)
+        shapes[:2, 0:40, 0:40] = shapes[1, 40:60, 10:12] = shapes[2, 44:, 20:] = 10
+        return np.concatenate([shapes[row] for row in chosen])
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """A prompter that sees the same everywhere. `scores` are the predicted IoUs."""
+
+    scores: tuple[float, ...]
+    frame_side: int = SIDE
+    low_side: int = SIDE
+    mask_threshold: float = 0.0
+
+    def look_at(self, image: UInt8Image) -> None:
+        pass
+
+    def guess(self, points_xy: np.ndarray) -> Stacked:
+        return Stacked(np.array([self.scores], np.float32).repeat(len(points_xy), axis=0))
+
+
+SQUARE, STALK, BESIDE = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, SIDE, SIDE)
+
+
+def stacked_boxes(*scores: float, **changes: float) -> list[tuple[int, ...]]:
+    """Boxes of what is found where the three masks of every point have these predicted IoUs."""
+    options = SegmenterOptions(
+        device="cpu", points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0,
+        max_area_frac=1, **changes,
+    )  # fmt: skip
+    segmenter = GridSegmenter(Shapes(scores), weights_sha256="0" * SIDE, options=options)
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    return [mask.bbox_xyxy for mask in segmenter.segment([image])[0]]
+
+
+def test_of_masks_that_overlap_the_surest_stays() -> None:
+    assert stacked_boxes(0.8, 0.9, 0.7) == [STALK, SQUARE, BESIDE]
+    assert stacked_boxes(0.8, 0.9, 0.7, mask_nms_thresh=0.9) == [STALK, BESIDE]
+    assert stacked_boxes(0.8, 0.9, 0.7, mask_nms_thresh=0.99) == [STALK, SQUARE, BESIDE]
+
+
+def test_parts_go_with_a_whole_that_is_as_sure() -> None:
+    assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.99) == [STALK, BESIDE]
+    assert stacked_boxes(0.9, 0.9, 0.7, part_thresh=0.99) == [STALK, BESIDE]
+    assert stacked_boxes(0.9, 0.8, 0.7, part_thresh=0.99) == [STALK, SQUARE, BESIDE]
+    # BESIDE shares no pixel with the stalk.
+    assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.0) == [STALK, BESIDE]
