@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 
 from pipeline.truth import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.errors import UsageError
-from schemas.records import Float32Matrix
-from schemas.search import Condition, IndexQuery, SearchHit
+from schemas.records import Float32Matrix, Float32Vector
+from schemas.search import MAX_OVERLAP, Condition, IndexQuery, SearchHit
 from workers.protocols import VectorIndex
 
 MIN_VISIBLE_FRACTION = 0.5
@@ -134,7 +134,7 @@ def _text_ranks(
 ) -> list[int]:
     ranks = []
     for vector, categories in zip(embed_texts(queries), right_categories, strict=True):
-        hits = index.search(IndexQuery(vector, FIRST, _OBJECTS_ONLY))
+        hits = index.search(_objects_near(vector, FIRST))
 
         def right(item: Seen, categories: set[int] = categories) -> bool:
             return item.annotation is not None and item.annotation.category_id in categories
@@ -175,7 +175,7 @@ def _similar_ranks(index: VectorIndex, matching: Matching) -> list[int]:
         vector = index.vector_of(uuid.UUID(item.object_id))
         if vector is None:
             raise UsageError(f"the index changed while it was scored: {item.object_id} is gone")
-        hits = index.search(IndexQuery(vector, _NEIGHBOURS, _OBJECTS_ONLY))
+        hits = index.search(_objects_near(vector, _NEIGHBOURS))
 
         def right(hit: Seen, item: Seen = item, mine: CocoAnnotation = mine) -> bool | None:
             other = hit.annotation
@@ -187,6 +187,10 @@ def _similar_ranks(index: VectorIndex, matching: Matching) -> list[int]:
 
         ranks.append(_first_right(hits, right, matching.seen))
     return ranks
+
+
+def _objects_near(vector: Float32Vector, limit: int) -> IndexQuery:
+    return IndexQuery(vector, limit, _OBJECTS_ONLY, max_overlap=MAX_OVERLAP)
 
 
 def _share(values: Sequence[float], low: float) -> float:

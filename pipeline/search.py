@@ -95,11 +95,10 @@ class Searcher:
         if query.group_by_image and len(others) < len(hits):
             # The object stood for its image: the next best object there takes its place.
             own = next(hit.payload for hit in hits if hit.object_id == own_id)
-            there = (
-                Condition(field="image_id", op="=", value=own.image_id),
-                Condition(field="ordinal", op="!=", value=own.ordinal),
-            )
-            others += self._nearest(vector, query, (*conditions, *there), 1)
+            there = Condition(field="image_id", op="=", value=own.image_id)
+            everything = query.model_copy(update={"group_by_image": False})
+            found = self._nearest(vector, everything, (*conditions, there), 2)
+            others += [hit for hit in found if hit.object_id != own_id][:1]
             others.sort(key=lambda hit: (-hit.score, hit.object_id))
         return others[: query.limit]
 
@@ -144,7 +143,14 @@ class Searcher:
         limit: int,
     ) -> list[SearchHit]:
         return self.index.search(
-            IndexQuery(vector, limit, tuple(conditions), query.min_score, query.group_by_image)
+            IndexQuery(
+                vector,
+                limit,
+                tuple(conditions),
+                query.min_score,
+                query.group_by_image,
+                query.max_overlap,
+            )
         )
 
     def _conditions(self, query: SearchQuery) -> tuple[Condition, ...]:

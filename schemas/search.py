@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.payload import Kind, PointPayload
 from schemas.records import Float32Vector
 
+MAX_OVERLAP = 0.5
+"""Default of `SearchQuery.max_overlap`."""
+
 
 class Condition(BaseModel):
     """One filter condition on a payload field: `area_frac > 0.05`, `uri ^= s3://…` (prefix)."""
@@ -22,7 +25,11 @@ class Condition(BaseModel):
 
 
 class SearchQuery(BaseModel):
-    """Exactly one of `text`, `image_path`, `like`; `box_xyxy` is a region of the image, pixels."""
+    """Exactly one of `text`, `image_path`, `like`; `box_xyxy` is a region of the image, pixels.
+
+    A segmenter shows a thing, its parts and groups of things: of hits in one image, the best of
+    those that share more than `max_overlap` of the smaller mask stands for all; 1 keeps every hit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     text: str | None = None
@@ -35,6 +42,7 @@ class SearchQuery(BaseModel):
     min_score: float | None = None
     conditions: tuple[Condition, ...] = ()
     group_by_image: bool = False
+    max_overlap: float = Field(default=MAX_OVERLAP, ge=0, le=1)
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
@@ -59,13 +67,17 @@ class SearchHit(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexQuery:
-    """What an index searches for: the nearest points to `vector` under all `conditions`."""
+    """What an index searches for: the nearest points to `vector` under all `conditions`.
+
+    `max_overlap`: see `SearchQuery`.
+    """
 
     vector: Float32Vector
     limit: int
     conditions: tuple[Condition, ...] = ()
     min_score: float | None = None
     group_by_image: bool = False
+    max_overlap: float = 1.0
 
     def __post_init__(self) -> None:
         if self.vector.ndim != 1 or not np.isfinite(self.vector).all():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,8 @@ from index_cases import (
 from schemas.errors import (
     VectorIndexError,
 )
+from schemas.masks import CocoRle
+from schemas.payload import RlePayload
 from schemas.search import Condition, IndexQuery
 from workers.indexes import edge
 from workers.indexes.base import QdrantIndex
@@ -163,7 +166,45 @@ def test_the_best_are_exact_however_the_engine_breaks_ties(
         for one in ranked:
             firsts.setdefault(one.payload["image_id"], one)
         ranked = list(firsts.values())
-    assert best(lambda size: engine[:size], limit, grouped) == ranked[:limit]
+    assert best(lambda size: engine[:size], limit, grouped, 1.0) == ranked[:limit]
+
+
+def masked(number: int, score: float, image: int, box: tuple[int, int, int, int]) -> Found:
+    mask = np.zeros((9, 9), bool)
+    mask[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = True
+    rle = RlePayload(size=(9, 9), counts=CocoRle.from_mask(mask).counts)
+    return Found(f"{number:02d}", score, {"image_id": image, "rle": rle.model_dump()})
+
+
+@given(
+    objects=st.lists(
+        st.tuples(
+            st.sampled_from([0.1, 0.2, 0.3]),
+            st.integers(0, 1),
+            st.tuples(*[st.integers(0, 4)] * 2, *[st.integers(1, 5)] * 2),
+        ),
+        max_size=12,
+    ),
+    limit=st.integers(1, 6),
+    max_overlap=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
+)
+def test_the_best_that_do_not_overlap_are_exact(
+    objects: list[tuple[float, int, tuple[int, int, int, int]]], limit: int, max_overlap: float
+) -> None:
+    points = [masked(number, *one) for number, one in enumerate(objects)]
+    ranked = sorted(points, key=lambda one: (-one.score, one.id))
+    shown: list[Found] = []
+    for point in ranked:
+        image, mine = point.payload["image_id"], pixels(point)
+        others = [pixels(one) for one in shown if one.payload["image_id"] == image]
+        shares = [(mine & one).sum() / min(mine.sum(), one.sum()) for one in others]
+        if all(share <= max_overlap for share in shares):
+            shown.append(point)
+    assert best(lambda size: ranked[:size], limit, False, max_overlap) == shown[:limit]
+
+
+def pixels(point: Found) -> np.ndarray:
+    return RlePayload.model_validate(point.payload["rle"]).to_rle().decode()
 
 
 def test_batches_are_bounded_by_points_and_bytes() -> None:

@@ -223,6 +223,21 @@ def test_grouped_by_image_each_gives_its_best(index: QdrantIndex) -> None:
     assert len(index.search(chosen)) == 5
 
 
+def test_of_overlapping_objects_the_best_stands_for_all(index: QdrantIndex) -> None:
+    # The objects of these images lie in one another.
+    images = [embedded("a.jpg", unit(0, 5)), embedded("b.jpg", unit(1, 4))]
+    index.replace_images(images)
+    query = unit(2, 1)[0]
+    everything = index.search(IndexQuery(query, 100))
+    firsts: dict[str, str] = {}
+    for hit in everything:
+        apart = hit.object_id if hit.payload.kind == "image" else hit.payload.image_id
+        firsts.setdefault(apart, hit.object_id)
+    for limit in (1, 2, 3, 4, 50):
+        hits = index.search(IndexQuery(query, limit, max_overlap=0.5))
+        assert [hit.object_id for hit in hits] == list(firsts.values())[:limit]
+
+
 def test_a_query_that_does_not_fit_is_refused(index: QdrantIndex) -> None:
     with pytest.raises(InvalidVectorError, match="expected a query vector of 8 numbers"):
         index.search(IndexQuery(np.ones(5, np.float32), 3))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_world import NAME, OPTIONS, ColourEmbedder, build_index
+from colour_world import NAME, OPTIONS, ColourEmbedder, build_index, paint, rectangle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +21,7 @@ from schemas.errors import EmbedderMismatchError, IndexMissingError, UsageError
 from schemas.images import DecodedImage, Failure
 from schemas.options import EmbedderOptions, IndexOptions
 from schemas.search import SearchHit, SearchQuery
+from workers.embedding import embed_segmented
 from workers.indexes import open_index
 
 
@@ -114,6 +115,41 @@ def test_in_the_image_of_the_object_itself_the_next_best_stands_for_it(searcher:
     hits = searcher.search(SearchQuery(like=pink.object_id, group_by_image=True))
     assert sorted(_boxes(hits)) == sorted([RED, BLUE, GREEN])
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Iterator[Searcher]:
+    """A red square found three times, once whole, and a blue one."""
+    paint(tmp_path)
+    embedder = ColourEmbedder()
+    squares = [RED[1], (20, 20, 60, 58), (30, 30, 40, 40)]
+    images = []
+    for name, boxes in (("one.png", squares), ("two.png", [BLUE[1]])):
+        image = query_image(str(tmp_path / name), Settings())
+        masks = [rectangle(box, image.size_hw) for box in boxes]
+        images += embed_segmented([image], [masks], embedder, OPTIONS, "f", "squares")
+    index = open_index(IndexOptions(location=str(tmp_path / "index")), embedder.dim, create=True)
+    index.replace_images(images)
+    with Searcher(index, embedder) as searcher:
+        yield searcher
+
+
+def test_a_thing_is_shown_once(nested: Searcher) -> None:
+    once = nested.search(SearchQuery(text="red"))
+    assert [name for name, _ in _boxes(once)] == ["one.png", "two.png"]
+    every = nested.search(SearchQuery(text="red", max_overlap=1))
+    assert [name for name, _ in _boxes(every)] == ["one.png"] * 3 + ["two.png"]
+    # The part covers less than half of either square, but lies in them wholly.
+    assert nested.search(SearchQuery(text="red", max_overlap=0.99)) == once
+
+
+@pytest.mark.parametrize("group_by_image", [False, True])
+def test_an_object_does_not_find_its_own_parts(nested: Searcher, group_by_image: bool) -> None:
+    red = nested.search(SearchQuery(text="red", limit=1))[0]
+    like = SearchQuery(like=red.object_id, group_by_image=group_by_image)
+    assert _boxes(nested.search(like)) == [BLUE]
+    every = nested.search(like.model_copy(update={"max_overlap": 1.0}))
+    assert len(every) == (2 if group_by_image else 3)
 
 
 def test_a_negative_text_pushes_away_what_is_like_it(searcher: Searcher) -> None:

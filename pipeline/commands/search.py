@@ -102,6 +102,15 @@ def search(
     group_by: Annotated[
         Literal["image"] | None, typer.Option(help="Only the best hit of each image.")
     ] = None,
+    max_overlap: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of hits in one image that share more than this of the smaller mask, only the "
+            "best; 1 shows a thing, its parts and its duplicates.",
+        ),
+    ] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet of the hits to this file.")
@@ -135,6 +144,7 @@ def search(
         min_score=min_score,
         conditions=parse_conditions(filters or ()),
         group_by_image=group_by is not None,
+        max_overlap=max_overlap,
     )
     store = {
         "endpoint_url": endpoint_url,

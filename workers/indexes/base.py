@@ -79,7 +79,8 @@ class QdrantIndex(ABC):
             found = self._nearest(query.vector, where, limit, threshold)
             return [one for one in found if least is None or one.score >= least]
 
-        return [to_hit(one) for one in best(fetch, query.limit, query.group_by_image)]
+        chosen = best(fetch, query.limit, query.group_by_image, query.max_overlap)
+        return [to_hit(one) for one in chosen]
 
     def scroll(self) -> Iterator[SearchHit]:
         """Every point, score 0, in no particular order."""

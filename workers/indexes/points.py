@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
 from pydantic import ValidationError
 
 from schemas.errors import InvalidVectorError, VectorIndexError
@@ -124,22 +127,24 @@ def to_hit(found: Found) -> SearchHit:
     return SearchHit(object_id=found.id, score=found.score, payload=payload)
 
 
-def best(fetch: Callable[[int], list[Found]], limit: int, by_image: bool) -> list[Found]:
-    """The best `limit` points by score, then by id; with `by_image` only the best of each image.
+def best(
+    fetch: Callable[[int], list[Found]], limit: int, by_image: bool, max_overlap: float
+) -> list[Found]:
+    """The best `limit` points by score, then by id.
 
-    `fetch(n)` returns the n nearest points, fewer only if there are no more. It is asked for more
-    until enough of them are certain: those that score above the last one fetched cannot be beaten
-    or tied by one that was not.
+    With `by_image` only the best of each image, else none that overlaps a better one of its image
+    by more than `max_overlap`. `fetch(n)` returns the n nearest points, fewer only if there are no
+    more. It is asked for more until enough of them are certain: those that score above the last
+    one fetched cannot be beaten or tied by one that was not.
     """
     size = limit + 1
     while True:
         found = fetch(size)
         ranked = sorted(found, key=lambda point: (-point.score, point.id))
         if by_image:
-            firsts: dict[str, Found] = {}
-            for point in ranked:
-                firsts.setdefault(point.payload["image_id"], point)
-            ranked = list(firsts.values())
+            ranked = _firsts(ranked)
+        elif max_overlap < 1:
+            ranked = _apart(ranked, max_overlap)
         if len(found) < size:
             return ranked[:limit]
         floor = min(point.score for point in found)
@@ -147,3 +152,37 @@ def best(fetch: Callable[[int], list[Found]], limit: int, by_image: bool) -> lis
         if len(certain) >= limit:
             return certain[:limit]
         size *= 2
+
+
+def _firsts(ranked: Sequence[Found]) -> list[Found]:
+    firsts: dict[str, Found] = {}
+    for point in ranked:
+        firsts.setdefault(point.payload["image_id"], point)
+    return list(firsts.values())
+
+
+def _apart(ranked: Sequence[Found], max_overlap: float) -> list[Found]:
+    """Points in their order, but those that overlap an earlier one of their image too much.
+
+    The overlap of two masks is the share of the smaller one that both cover; points without a mask
+    overlap nothing.
+    """
+    shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    kept = []
+    for point in ranked:
+        rle = point.payload.get("rle")
+        if rle is not None:
+            others = shown[point.payload["image_id"]]
+            if others and _overlaps(rle, others).max() > max_overlap:
+                continue
+            others.append(rle)
+        kept.append(point)
+    return kept
+
+
+def _overlaps(rle: dict[str, Any], others: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64]:
+    # Against a crowd, COCO divides by the first mask's area alone.
+    mine = np.asarray(coco_mask.iou([rle], others, [1] * len(others)))
+    theirs = np.asarray(coco_mask.iou(others, [rle], [1]))
+    larger: npt.NDArray[np.float64] = np.maximum(mine.ravel(), theirs.ravel())
+    return larger
