@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,14 +19,17 @@ if TYPE_CHECKING:
 _HELP = """Compose a bucket of scenes, ingest it with the bundled models, and search it.
 
 The scenes are served over S3 on loopback when moto is installed, else read from their folder.
-Running it again embeds nothing anew.
+Running it again embeds nothing anew, so that more texts are answered, with pictures, in seconds.
 
 Examples:
 
     objseek demo
 
+    objseek demo "a house" "something to eat"
+
     objseek demo --out /tmp/demo --scenes 12 --runner local
 """
+_FOLDER, _SCENES, _SEED = Path("demo"), 60, 11
 Scenes = Annotated[int, typer.Option(min=1, help="How many images to compose.")]
 Seed = Annotated[int, typer.Option(help="Another seed composes other scenes.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that run the models.")]
@@ -37,11 +43,12 @@ def register(app: typer.Typer) -> None:
 
 @user_errors
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Where everything is written.")] = Path(
-        "demo"
-    ),
-    scenes: Scenes = 60,
-    seed: Seed = 11,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="What to look for, instead of the demo's own.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Where everything is written.")] = _FOLDER,
+    scenes: Scenes = _SCENES,
+    seed: Seed = _SEED,
     workers: Workers = 2,
     runner: Runner = "ray",
 ) -> None:
@@ -49,10 +56,21 @@ def demo(
     from pipeline.demo.run import run_demo
     from pipeline.progress import show_progress
 
-    summary = run_demo(folder, scenes, seed, runner, show_progress(err()), workers)
+    summary = run_demo(folder, scenes, seed, runner, show_progress(err()), workers, texts or ())
     _print(summary)
+    given = (("--out", folder, _FOLDER), ("--scenes", scenes, _SCENES), ("--seed", seed, _SEED))
+    options = [f" {name} {value}" for name, value, default in given if value != default]
+    again = f'{_program()} demo "a house"{"".join(options)}'
+    out().print(f"Ask more, with pictures: {again}", soft_wrap=True)
     if summary.ingest.counts.failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _program() -> str:
+    """How the user can call objseek here: by its name, or by the path of a `make demo`."""
+    if shutil.which("objseek"):
+        return "objseek"
+    return os.path.relpath(sys.argv[0])
 
 
 def _print(summary: DemoSummary) -> None:
@@ -79,4 +97,3 @@ def _print(summary: DemoSummary) -> None:
     for name, place in places.items():
         console.print(f"{name + ':':<16}{place}", soft_wrap=True)
     console.print("The demo models know emoji scenes only; `objseek models` lists the real ones.")
-    console.print(f'Ask more: objseek search "a house" --index {summary.index}', soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,11 +20,10 @@ from pipeline.settings import Settings, load_settings
 from pipeline.truth import CocoTruth
 from schemas.search import SearchHit, SearchQuery
 
-SEED = 11
-SCENES = 60
 QUERIES = 5
 CHUNK_IMAGES = 2  # the demo models run on CPUs: progress is to be seen every few seconds
 _HITS = 10
+_NAME_LENGTH = 80  # of a sheet's file
 # Asked first, if the bucket shows them: what people like to look for.
 _FAVOURITES = (
     "red apple", "dog", "guitar", "strawberry", "airplane", "pizza", "cat", "elephant", "sunflower",
@@ -68,9 +68,13 @@ def queries_for(truth: CocoTruth, count: int = QUERIES) -> list[str]:
 
 
 def run_demo(
-    folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int
-) -> DemoSummary:
-    """Everything that `objseek demo` does, in `folder`. Raises ObjseekError."""
+    folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int,
+    texts: Sequence[str] = (),
+) -> DemoSummary:  # fmt: skip
+    """Everything that `objseek demo` does, in `folder`. Raises ObjseekError.
+
+    Asks for `texts` if there are any, else for what the scenes show well and for things like one.
+    """
     bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
     progress.note(f"composing {scenes} scenes")
     truth = write_bucket(bucket, scenes, seed)
@@ -84,7 +88,9 @@ def run_demo(
         settings = load_settings(None, overrides)
         summary = ingest([place.source], settings, progress)
         with Searcher.open(settings) as searcher:
-            answers = [ask(searcher, q, settings, sheets) for q in _queries(truth, searcher)]
+            queries = [SearchQuery(text=text, limit=_HITS) for text in texts]
+            queries = queries or _queries(truth, searcher)
+            answers = [ask(searcher, query, settings, sheets) for query in queries]
     return DemoSummary(summary, tuple(answers), bucket, index, sheets)
 
 
@@ -107,7 +113,7 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     started = time.perf_counter()
     hits: Sequence[SearchHit] = searcher.search(query)
     seconds = time.perf_counter() - started
-    name = (query.text or "like-an-object").replace(" ", "-")
+    name = re.sub(r"[^\w-]+", "-", query.text or "like an object")[:_NAME_LENGTH]
     path = sheets / f"{name}.png"
     save_sheet(sheet_of(searcher, query, hits, settings), path)
     told = query.text or f"like object {query.like}"
