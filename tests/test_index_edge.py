@@ -80,6 +80,20 @@ def test_a_folder_in_use_is_refused(folder_index: edge.EdgeIndex, tmp_path: Path
     edge.build(options_for(location), None).close()
 
 
+def test_whoever_is_refused_leaves_the_owner_unharmed(tmp_path: Path) -> None:
+    options = options_for(str(tmp_path / "index"))
+    written = set()
+    with edge.build(options, DIM, create=True) as owner:
+        for number in range(4):
+            image = embedded(f"{number}.jpg", unit(number, 4))
+            owner.replace_images([image])
+            written |= ids_of(image)
+            with pytest.raises(IndexBusyError):
+                edge.build(options, None)
+    with edge.build(options, None) as opened:
+        assert held(opened) == written
+
+
 def test_a_missing_index_is_named_and_not_made(tmp_path: Path) -> None:
     for folder in (tmp_path / "none", tmp_path):
         with pytest.raises(IndexMissingError) as caught:

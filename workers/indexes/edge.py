@@ -28,6 +28,7 @@ from schemas.records import VECTOR_NAME, Float32Vector
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import PointFilter, to_edge_filter
+from workers.indexes.folder_lock import FolderLock
 from workers.indexes.points import Found, PointRow
 
 _SHARD = "points"
@@ -53,23 +54,42 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
     with _mapped(folder):
         if not (shard / _CONFIG).is_file():
             _check_free_for_index(folder)
-            if not create or dim is None:
+            if not create:
                 raise IndexMissingError(f"there is no index in the folder {folder}")
-            _create(folder, dim)
-        stored = _stored_dim(shard)
-        if dim is not None and dim != stored:
-            raise EmbedderMismatchError(
-                f"the index in {folder} holds vectors of {stored} numbers, "
-                f"but the embedder makes vectors of {dim}"
-            )
-        _check_room(folder, _OPEN_RESERVE)
-        return EdgeIndex(folder, stored, options.upsert_batch, edge.EdgeShard.load(str(shard)))
+            folder.mkdir(parents=True, exist_ok=True)
+        # Edge finds out that a shard is open elsewhere when it has touched files of its owner, and
+        # then the owner's next flush fails.
+        lock = FolderLock(folder)
+        try:
+            return _locked(folder, dim, options.upsert_batch, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+
+def _locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
+    """Open the shard in a folder that this process holds; make it if it is not there."""
+    shard = folder / _SHARD
+    if dim is not None and not (shard / _CONFIG).is_file():
+        _create(folder, dim)
+    stored = _stored_dim(shard)
+    if dim is not None and dim != stored:
+        raise EmbedderMismatchError(
+            f"the index in {folder} holds vectors of {stored} numbers, "
+            f"but the embedder makes vectors of {dim}"
+        )
+    _check_room(folder, _OPEN_RESERVE)
+    return EdgeIndex(folder, stored, upsert_batch, edge.EdgeShard.load(str(shard)), lock)
 
 
 @contextmanager
 def _mapped(folder: Path) -> Iterator[None]:
     try:
         yield
+    except BlockingIOError as exc:
+        raise IndexBusyError(
+            f"the index in {folder} is in use: an ingest or another process has it open"
+        ) from exc
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise IndexUnavailableError(f"the index folder {folder} cannot be used: {reason}") from exc
@@ -78,10 +98,6 @@ def _mapped(folder: Path) -> Iterator[None]:
         if type(exc) is not Exception:
             raise
         text = " ".join(str(exc).split())
-        if "WouldBlock" in text:
-            raise IndexBusyError(
-                f"the index in {folder} is in use: an ingest or another process has it open"
-            ) from exc
         if "os error" in text:
             raise IndexUnavailableError(
                 f"the index folder {folder} cannot be used: {text}"
@@ -127,7 +143,6 @@ def _extent(folder: Path) -> tuple[int, int]:
 
 
 def _create(folder: Path, dim: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     _check_room(folder, _CREATE_RESERVE)
     # Made aside and renamed: whoever finds a shard finds it with all its payload indexes.
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
@@ -183,10 +198,12 @@ def _stored_dim(shard: Path) -> int:
 class EdgeIndex(QdrantIndex):
     """An open shard; this process owns it until `close`. Not to be used after a fork."""
 
-    def __init__(self, folder: Path, dim: int, upsert_batch: int, shard: edge.EdgeShard) -> None:
+    def __init__(
+        self, folder: Path, dim: int, upsert_batch: int, shard: edge.EdgeShard, lock: FolderLock
+    ) -> None:
         super().__init__(dim, upsert_batch)
         self._folder = folder
-        self._shard = shard
+        self._shard, self._lock = shard, lock
         self._written = False
         self._closed = False
 
@@ -213,6 +230,7 @@ class EdgeIndex(QdrantIndex):
                     self._shard.flush()
             finally:
                 self._shard.close()
+                self._lock.release()
 
     def _upsert(self, rows: Sequence[PointRow]) -> None:
         points = [
