@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
+from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.stores import build_store
@@ -33,12 +34,26 @@ def chunks(
 ) -> Iterator[list[ImageRef]]:
     """Chunks of `size` images (the last may be smaller), the same for the same sources.
 
-    Streamed: `counts` grows as chunks are taken. A source given twice is listed once. Raises
-    UsageError, StoreAccessError or StoreUnavailableError at once if any source cannot be listed.
+    Streamed: `counts` grows as chunks are taken. An image that several sources name is listed once.
+    Raises UsageError, StoreAccessError or StoreUnavailableError at once if any source cannot be
+    listed.
     """
     stores = [build_store(source, options) for source in dict.fromkeys(sources)]
     listings = [store.list_images(counts.skip) for store in stores]
-    return _chunked(islice(chain.from_iterable(listings), limit), size, counts)
+    refs: Iterator[ImageRef] = chain.from_iterable(listings)
+    if len(listings) > 1:
+        refs = _once(refs)
+    return _chunked(islice(refs, limit), size, counts)
+
+
+def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
+    # 16 bytes an image: only sources that may overlap need it.
+    seen: set[bytes] = set()
+    for ref in refs:
+        identity = image_id(ref).bytes
+        if identity not in seen:
+            seen.add(identity)
+            yield ref
 
 
 def _chunked(

@@ -28,6 +28,14 @@ def names(
     return [[ref.key.rpartition("/")[2] for ref in chunk] for chunk in taken]
 
 
+def test_an_image_of_several_sources_is_listed_once(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a", 3)
+    counts = ListingCounts()
+    sources = [f"{folder}/002.jpg", folder, f"{folder}/../a/*.jpg"]
+    assert names(sources, 2, None, counts) == [["002.jpg", "000.jpg"], ["001.jpg"]]
+    assert counts.listed == 3
+
+
 def test_chunks_are_full_but_for_the_last_and_run_over_sources(tmp_path: Path) -> None:
     sources = [fill(tmp_path / "b", 3), fill(tmp_path / "a", 2)]
     counts = ListingCounts()
