@@ -34,6 +34,13 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def printable(text: str) -> str:
+    """`text` with what would break a line or steer a terminal written as an escape."""
+    return "".join(
+        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
+    )
+
+
 def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Turn what a command raises for its user into one sentence on stderr and an exit code.
 
@@ -53,7 +60,7 @@ def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             if told is None:
                 raise
             sentence, code = told
-            typer.echo(f"Error: {sentence}", err=True)
+            typer.echo(f"Error: {printable(sentence)}", err=True)
             raise typer.Exit(code) from exc
 
     return wrapped

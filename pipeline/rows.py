@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pipeline.console import out
+from pipeline.console import out, printable
 
 
 def print_rows(
@@ -42,10 +42,3 @@ def _print_lines(rows: Sequence[Sequence[str]]) -> None:
     for row in shown:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
-
-
-def printable(text: str) -> str:
-    """`text` with what would break a line or steer a terminal written as an escape."""
-    return "".join(
-        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
-    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.console import EXIT_FAILED, err, out, user_errors
+from pipeline.console import EXIT_FAILED, err, out, printable, user_errors
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestSummary
@@ -203,7 +203,8 @@ def _print_failures(counts: Counts, settings: Settings) -> None:
     console = out()
     for failure in counts.shown:
         state = "rejected" if failure.rejected else "gone" if failure.gone else "failed"
-        console.print(f"{state}: {failure.message}", markup=False, soft_wrap=True)
+        line = f"{state}: {printable(failure.message)}"
+        console.print(line, markup=False, soft_wrap=True)
     total = counts.rejected + counts.failed + counts.gone
     if total > len(counts.shown):
         console.print(
