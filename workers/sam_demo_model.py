@@ -2,6 +2,7 @@
 
 The image encoder is a convolutional pyramid that ends at stride 8 (segment-anything's ViT: 16), so
 that small objects and borders survive; the decoder's low-resolution masks then lie at stride 2.
+At its top, stride 32, blocks of segment-anything's ViT let every place see the whole frame.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
+from segment_anything.modeling.image_encoder import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,6 +20,7 @@ IMG_SIZE = 448
 STRIDE = 8
 EMBED_DIM = 96
 _WIDTHS = (48, 96, 160, 224)  # channels at stride 4, 8, 16, 32
+_IOU_HEAD_DIM = 192
 # Frequencies of the random position encoding, relative to segment-anything's. At its own scale two
 # points an eighth of the frame apart are alike to 0.6; with few dimensions the decoder then learns
 # slowly where a point is.
@@ -50,6 +53,10 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, outputs, 3, 2), nn.ReLU(), *residuals)
 
 
+def _global_block(width: int, side: int) -> Block:
+    return Block(width, num_heads=4, mlp_ratio=2, use_rel_pos=True, input_size=(side, side))
+
+
 class DemoImageEncoder(nn.Module):
     """float (n, 3, height, width), normalised, to (n, 96, height / 8, width / 8)."""
 
@@ -60,11 +67,13 @@ class DemoImageEncoder(nn.Module):
         self.stem = nn.Sequential(_conv(3, w4, 7, 4), nn.ReLU(), Residual(w4), Residual(w4))
         self.down8 = _stage(w4, w8, blocks=3)
         self.down16 = _stage(w8, w16, blocks=4)
-        self.down32 = _stage(w16, w32, blocks=5)
-        self.side32, self.merge16 = nn.Conv2d(w32, w16, 1), Residual(w16)
+        self.down32 = _stage(w16, w32, blocks=7)
+        self.global32 = nn.Sequential(*(_global_block(w32, IMG_SIZE // 32) for _ in range(3)))
+        self.side32 = nn.Conv2d(w32, w16, 1)
+        self.merge16 = nn.Sequential(Residual(w16), Residual(w16), Residual(w16))
         self.side16 = nn.Conv2d(w16, w8, 1)
         self.side4 = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * w4, w8, 1))
-        self.merge8 = nn.Sequential(Residual(w8), Residual(w8), Residual(w8))
+        self.merge8 = nn.Sequential(*(Residual(w8) for _ in range(4)))
         # The norm keeps the embedding as large as the position encoding that is added to it.
         self.neck = nn.Conv2d(w8, EMBED_DIM, 1)
         self.norm = LayerNorm2d(EMBED_DIM)
@@ -74,7 +83,7 @@ class DemoImageEncoder(nn.Module):
         x4 = self.stem(x)
         x8 = self.down8(x4)
         x16 = self.down16(x8)
-        x32 = self.down32(x16)
+        x32 = self.global32(self.down32(x16).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         x16 = self.merge16(x16 + _double(self.side32(x32)))
         x8 = self.merge8(x8 + _double(self.side16(x16)) + self.side4(x4))
         embedding: Tensor = self.norm(self.neck(x8))
@@ -103,7 +112,7 @@ def build_sam_demo() -> Sam:
             ),
             transformer_dim=EMBED_DIM,
             iou_head_depth=3,
-            iou_head_hidden_dim=EMBED_DIM,
+            iou_head_hidden_dim=_IOU_HEAD_DIM,
         ),
     )
     frequencies = sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 CROP_PX = 64
+_CUTOUT_SHARE, _SCRAP_SHARE = 0.85, 0.7
 CUTOUT_FILL = (122 / 255, 116 / 255, 104 / 255)  # the mean colour of CLIP's training images
 
 
@@ -82,14 +83,20 @@ def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([back.clamp(0, 1), images[split:]])
 
 
+def _smooth_noise(generator: torch.Generator, count: int) -> Tensor:
+    """(n, 1, CROP_PX, CROP_PX)."""
+    cells = int(torch.randint(3, 9, (1,), generator=generator))
+    noise = torch.randn(count, 1, cells, cells, generator=generator)
+    size = (CROP_PX, CROP_PX)
+    return functional.interpolate(noise, size, mode="bicubic", align_corners=False)
+
+
 def _mistaken(soft: Tensor, generator: torch.Generator) -> Tensor:
     """A soft mask, (n, 1, s, s), lacking parts and holding others, as a segmenter's may.
 
     A third of the masks stay as they are.
     """
-    cells = int(torch.randint(3, 9, (1,), generator=generator))
-    noise = torch.randn(len(soft), 1, cells, cells, generator=generator)
-    smooth = functional.interpolate(noise, soft.shape[2:], mode="bicubic", align_corners=False)
+    smooth = _smooth_noise(generator, len(soft))
     strength = _uniform(generator, len(soft), -0.3, 0.6).clamp(min=0)[:, None, None, None]
     return soft + strength * smooth
 
@@ -99,9 +106,9 @@ def training_crops(
 ) -> Tensor:
     """Compose crops of `targets`, float (n, 4, s, s) premultiplied RGBA 0..1.
 
-    `others`, float (2n, 4, s, s), become neighbours and occluders. Half of the crops show the
-    object in its surroundings, half cut out by its mask; with `vary` its colours are another
-    artist's and masks have mistakes. Returns float (n, 3, 64, 64), 0..1.
+    `others`, float (2n, 4, s, s), become neighbours and occluders. Most crops are cut out by the
+    object's mask, as what clip_demo is shown; the others show its surroundings. With `vary` its
+    colours are another artist's and masks have mistakes. Returns float (n, 3, 64, 64), 0..1.
     """
     count = len(targets)
     draw = generator
@@ -125,12 +132,37 @@ def training_crops(
     soft = functional.avg_pool2d(visible, 3, 1, 1)
     soft = _mistaken(soft, draw) if vary else soft
     threshold = _uniform(draw, count, 0.2, 0.8)[:, None, None, None]
-    mask = (soft > threshold).float()
+    return _photographed(scene, soft > threshold, draw)
+
+
+def junk_crops(sprites: Tensor, generator: torch.Generator) -> Tensor:
+    """Crops of what is no object: blobs of a background and scraps of objects, enlarged.
+
+    A segmenter finds those too. Sprites float (n, 4, s, s), premultiplied RGBA 0..1, of which some
+    scrap is shown, if any. Returns float (n, 3, 64, 64), 0..1.
+    """
+    count, draw = len(sprites), generator
+    x, y = _uniform(draw, count, -1.0, 1.0), _uniform(draw, count, -1.0, 1.0)
+    angle, zoom = torch.randn(count, generator=draw), _uniform(draw, count, 1.5, 3.5)
+    scrap = _restyled(_draw(sprites, zoom, angle, x, y), draw)
+    scrap = scrap * (torch.rand(count, generator=draw) < _SCRAP_SHARE)[:, None, None, None]
+    scene = _over(_backgrounds(draw, count), scrap)
+    along = torch.linspace(-1, 1, CROP_PX)
+    squeezed = torch.exp(_uniform(draw, count, -0.8, 0.8))[:, None, None]
+    far = along.square() / squeezed + along.square()[:, None] * squeezed
+    blob = (1.1 - far[:, None] + 0.7 * _smooth_noise(draw, count)) > 0.5
+    # Half of the scraps end where their object does.
+    within = (scrap[:, 3:] > 0.5) | (torch.rand(count, generator=draw) < 0.5)[:, None, None, None]
+    shown = scrap[:, 3:].amax(dim=(1, 2, 3), keepdim=True) > 0
+    return _photographed(scene, blob & (within | ~shown), draw)
+
+
+def _photographed(scene: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Most scenes (n, 3, s, s) cut out by their mask, bool (n, 1, s, s); blurred, lit, grained."""
+    count = len(scene)
     fill = torch.tensor(CUTOUT_FILL)[None, :, None, None]
-    cut = scene * mask + fill * (1 - mask)
-    as_cutout = torch.rand(count, generator=draw)[:, None, None, None] < 0.5
-    crops = torch.where(as_cutout, cut, scene)
-    crops = _blurred(crops, draw)
-    gain = _uniform(draw, count, 0.75, 1.15)[:, None, None, None]
-    noise = torch.randn(crops.shape, generator=draw) * 0.02
+    as_cutout = torch.rand(count, generator=generator)[:, None, None, None] < _CUTOUT_SHARE
+    crops = _blurred(torch.where(mask | ~as_cutout, scene, fill), generator)
+    gain = _uniform(generator, count, 0.75, 1.15)[:, None, None, None]
+    noise = torch.randn(crops.shape, generator=generator) * 0.02
     return (crops * gain + noise).clamp(0, 1)

@@ -14,6 +14,7 @@ from workers.segmenters.decoder import attend, mask_weights, upscale
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
 _OTHERS_WEIGHT = 0.2
+_IOU_WEIGHT = 3.0
 
 
 class DenseHead(nn.Module):
@@ -83,7 +84,7 @@ def mask_losses(
     iou_loss = (predicted - iou * counted[:, None]).square().mean()
     chosen = iou.gather(1, predicted.argmax(dim=1, keepdim=True))[:, 0]
     ious = torch.stack([chosen, iou.max(dim=1).values]) @ counted / counted.sum().clamp(min=1)
-    return mask_loss + iou_loss, ious
+    return mask_loss + _IOU_WEIGHT * iou_loss, ious
 
 
 def masks_at(

@@ -4,9 +4,10 @@
 
 Resumes from the checkpoint when it exists. A step takes concepts, two drawings of each in different
 styles where training has them, a caption of each (label, keyword or two keywords) and captions of
-other concepts as further negatives. Losses: CLIP's, both ways, the same between the two drawings,
-and between each drawing and a vector per concept, kept for the training alone. A caption that is
-true of another concept too is not counted as its negative.
+other concepts as further negatives, and crops of no object at all, which nothing should be like.
+Losses: CLIP's, both ways, the same between the two drawings, and between each drawing and a vector
+per concept, kept for the training alone. A caption that is true of another concept too is not
+counted as its negative.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.demo.crops import training_crops
+from pipeline.demo.crops import junk_crops, training_crops
 from pipeline.demo.scene_cache import Art, load_art
 from pipeline.demo.sprites import Concept, trim
 from pipeline.demo.training import (
+    BF16_HELP,
     Ema,
     MuonAdamW,
     learning_rate,
@@ -39,7 +41,7 @@ from pipeline.demo.training import (
 from workers.clip_demo_model import create_clip_demo
 
 _SPRITE_PX = 96
-_CONCEPTS, _EXTRA_CAPTIONS = 64, 128
+_CONCEPTS, _EXTRA_CAPTIONS, _JUNK = 64, 128, 48
 _PEAK_LR = 1.2e-3
 _PAIR_WEIGHT, _CONCEPT_WEIGHT = 0.5, 0.5
 TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
@@ -125,28 +127,36 @@ class Learner(nn.Module):
 
 
 def step_loss(
-    learner: Learner, images: Tensor, tokens: Tensor, owner: Tensor, true_of: Tensor, rows: Tensor
-) -> Tensor:
-    """images (2c, 3, s, s), the two drawings of concept k in rows k and k + c; captions of `owner`.
+    learner: Learner, images: Tensor, tokens: Tensor, owner: Tensor, true_of: Tensor, rows: Tensor,
+    bf16: bool = False,
+) -> Tensor:  # fmt: skip
+    """images (2c + j, 3, s, s): two drawings of concept k in rows k and k + c, then j of no object.
 
     owner (t,): row of the concept in the batch that a caption was drawn for, -1 for an extra one.
     true_of bool (t, c). rows (c,): which concepts they are of all.
     """
     model = learner.clip
-    image = functional.normalize(model.encode_image(images), dim=-1)
-    text = functional.normalize(model.encode_text(tokens), dim=-1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        encoded = model.encode_image(images), model.encode_text(tokens)
+    image, text = (functional.normalize(features.float(), dim=-1) for features in encoded)
     scale = model.logit_scale.exp().clamp(max=100)
-    count = len(images) // 2
+    count = len(rows)
+    drawings, junk = image[: 2 * count], len(images) - 2 * count
+
+    def none_of_junk(columns: Tensor) -> Tensor:
+        return functional.pad(columns, (0, junk), value=False)
+
     own = owner[:, None] == torch.arange(count)[None]
-    own, true = own.repeat(1, 2), true_of.repeat(1, 2)
+    own, true = none_of_junk(own.repeat(1, 2)), none_of_junk(true_of.repeat(1, 2))
     to_image = scale * text @ image.T
     loss = matching_loss(to_image, own, true) + matching_loss(to_image.T, own.T, true.T)
     alike = torch.arange(2 * count)
     pair = (alike[:, None] % count == alike[None] % count) & (alike[:, None] != alike[None])
     itself = torch.eye(2 * count, dtype=torch.bool)
-    pair_loss = matching_loss(scale * image @ image.T, pair, itself)
+    alikes = scale * drawings @ image.T
+    pair_loss = matching_loss(alikes, none_of_junk(pair), none_of_junk(itself))
     vectors = functional.normalize(learner.vectors.weight, dim=-1)
-    concept_loss = functional.cross_entropy(scale * image @ vectors.T, rows.repeat(2))
+    concept_loss = functional.cross_entropy(scale * drawings @ vectors.T, rows.repeat(2))
     return loss / 2 + _PAIR_WEIGHT * pair_loss + _CONCEPT_WEIGHT * concept_loss
 
 
@@ -187,7 +197,9 @@ class Batches:
         seen = np.argwhere(self.seen)
         others = seen[self.rng.integers(len(seen), size=4 * _CONCEPTS)]
         beside = self._float(others[:, 0].tolist(), others[:, 1].tolist())
-        images = training_crops(targets, beside, self.torch_rng)
+        scraps = seen[self.rng.integers(len(seen), size=_JUNK)]
+        junk = junk_crops(self._float(scraps[:, 0].tolist(), scraps[:, 1].tolist()), self.torch_rng)
+        images = torch.cat([training_crops(targets, beside, self.torch_rng), junk])
         drawn = [self.captions.draw(self.rng, int(row)) for row in (*rows, *extra)]
         tokens = self.tokenizer([text for text, _ in drawn])
         true_of = torch.from_numpy(np.stack([true[rows] for _, true in drawn]))
@@ -242,6 +254,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
+    parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -267,7 +280,8 @@ def main() -> None:
     learner.train()
     for step in range(start, args.steps):
         images, tokens, owner, true_of, rows = batches.draw()
-        loss = step_loss(learner, normalize(images), tokens, owner, true_of, rows)
+        drawn = normalize(images), tokens, owner, true_of, rows
+        loss = step_loss(learner, *drawn, bf16=args.bf16)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from pipeline.demo.sam_losses import DenseHead, mask_losses, masks_at
 from pipeline.demo.sam_samples import Samples
 from pipeline.demo.training import (
+    BF16_HELP,
     Ema,
     MuonAdamW,
     learning_rate,
@@ -62,8 +63,9 @@ def start_local(decoder: MaskDecoder) -> None:
 class Trainer(nn.Module):
     """The model with its training-only head."""
 
-    def __init__(self, compiled: bool) -> None:
+    def __init__(self, compiled: bool, bf16: bool = False) -> None:
         super().__init__()
+        self.bf16 = bf16
         self.sam = build_sam_demo()
         start_local(self.sam.mask_decoder)
         self.sam.image_encoder.to(memory_format=torch.channels_last)
@@ -74,16 +76,21 @@ class Trainer(nn.Module):
             self.decode = torch.compile(self._decode, dynamic=False)
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        embedding: Tensor = self.sam.image_encoder(pixels)
-        return embedding
+        with self._autocast():
+            embedding: Tensor = self.sam.image_encoder(pixels)
+        return embedding.float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
     def _decode(
         self, image: Tensor, position: Tensor, sparse: Tensor, cells: Tensor,
         target: Tensor, weights: Tensor, on_object: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         decoder = self.sam.mask_decoder
-        logits, predicted = masks_at(decoder, image, position, sparse, cells)
-        return mask_losses(logits, predicted, target, weights, on_object)
+        with self._autocast():
+            logits, predicted = masks_at(decoder, image, position, sparse, cells)
+        return mask_losses(logits.float(), predicted.float(), target, weights, on_object)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         pixels = (batch["image"].float() - self.sam.pixel_mean) / self.sam.pixel_std
@@ -134,6 +141,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -142,7 +150,7 @@ def main() -> None:
     if together:
         distributed.init_process_group("gloo")
     rank = distributed.get_rank() if together else 0
-    trainer = Trainer(args.compile)
+    trainer = Trainer(args.compile, args.bf16)
     by_muon = trainer.sam.image_encoder, trainer.sam.mask_decoder
     optimizer = MuonAdamW(trainer, by_muon, _PEAK_LR, 0.01)
     if args.weights_from:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+BF16_HELP = "multiply in bfloat16: for a CPU with AVX512-BF16 or AMX"
 _WARMUP_STEPS = 150
 _DECAY_SHARE = 0.8
 _MOMENTUM = 0.95
