@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pipeline.commands.search import parse_box
 from pipeline.rows import print_rows
 from schemas.errors import UsageError
 from schemas.options import EmbedderOptions
+from schemas.search import SearchQuery
 
 runner = CliRunner()
 app = typer.Typer()
@@ -200,3 +202,9 @@ def test_a_search_imports_no_model_before_it_needs_one() -> None:
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_thing_is_shown_once_by_the_same_measure_as_in_python() -> None:
+    # Written twice: importing the schema would slow down --help.
+    default = inspect.signature(search.search).parameters["max_overlap"].default
+    assert default == SearchQuery(text="red").max_overlap
