@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from pipeline.commands import demo, eval, failures, ingest, models, search, status
@@ -14,6 +16,26 @@ app = typer.Typer(
     # A traceback is for a bug report, and is wanted as Python prints it.
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"objseek {version('objseek')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Tell it, and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
 for _command in (demo, ingest, search, status, failures, models, eval):
     _command.register(app)
 

@@ -18,9 +18,8 @@ _OPERATORS = {"text": ("=", "!=", "^="), "number": ("=", "!=", "<", "<=", ">", "
 
 
 def looks_like_condition(text: str) -> bool:
-    """Whether `text` is a known field followed by an operator."""
-    match = _CONDITION.match(text)
-    return match is not None and match[1] in FIELDS
+    """Whether `text` is a name followed by an operator, as no words to search for would be."""
+    return _CONDITION.match(text) is not None
 
 
 def parse_condition(text: str) -> Condition:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
@@ -39,6 +41,19 @@ def printable(text: str) -> str:
     return "".join(
         mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 object`, `1,234 objects`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def check_output_file(path: Path, what: str) -> None:
+    """Raise UsageError unless `what` can be written to `path`: before, not after, the work."""
+    from schemas.errors import UsageError
+
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{what} cannot be written to {path}: no folder to write in")
 
 
 def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:

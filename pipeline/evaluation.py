@@ -88,6 +88,15 @@ def by_image(points: Iterable[SearchHit], truth: CocoTruth) -> dict[int, list[Se
     return found
 
 
+def _check_size(image: CocoImage, points: Sequence[SearchHit]) -> None:
+    for payload in (point.payload for point in points):
+        if (payload.width, payload.height) != (image.width, image.height):
+            raise UsageError(
+                f"the ground truth has {image.file_name} as {image.width} x {image.height} pixels, "
+                f"the index has {payload.uri} as {payload.width} x {payload.height}"
+            )
+
+
 def match(truth: CocoTruth, found: dict[int, list[SearchHit]]) -> Matching:
     """Hold every indexed object against the annotations of its image."""
     of_image: dict[int, list[CocoAnnotation]] = defaultdict(list)
@@ -97,6 +106,7 @@ def match(truth: CocoTruth, found: dict[int, list[SearchHit]]) -> Matching:
     seen: dict[str, Seen] = {}
     for image in truth.images:
         annotations, points = of_image[image.id], found[image.id]
+        _check_size(image, points)
         rles = [a.coco_rle(image.width, image.height) for a in annotations]
         mine = [point.payload.rle.model_dump() for point in points if point.payload.rle]
         iou = np.zeros((len(mine), len(rles)))

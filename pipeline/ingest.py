@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,10 +22,11 @@ from pipeline.settings import Settings
 from pipeline.writer import Writer
 from schemas.errors import IndexMissingError, ModelError, UsageError
 from schemas.ids import image_id
-from schemas.images import ImageRef
+from schemas.images import Failure, ImageRef
 from schemas.options import IndexOptions
 from workers.indexes import open_index
 
+_log = logging.getLogger(__name__)
 LIST_AHEAD = 10_000
 """Images that are listed before they are needed, so that most runs know how much there is."""
 
@@ -116,10 +118,12 @@ class _Ingest:
                 _set_aside(self._folder)
             if known is None:
                 images = self._to_do(images, self._manifest.finished(fingerprint))
+            _log.info("%s as %s", settings.index.location, fingerprint)
             with Writer(
                 index, self._manifest, fingerprint, self._counts, new_index=new_index
             ) as writer:
                 self._work(runner, images, writer)
+            _log.info("%s", self._progress.told())
             self._manifest.compact()
         return log
 
@@ -129,6 +133,9 @@ class _Ingest:
         for results in runner.run(images):
             writer.add(results)
             self._progress.advance()
+            for result in results:
+                if isinstance(result, Failure):
+                    _log.warning("%s: %s", result.stage, result.message)
 
     def _to_do(
         self, listed: Iterator[list[ImageRef]], finished: FinishedImages

@@ -11,6 +11,7 @@ from pathlib import Path
 from schemas.errors import IndexUnavailableError
 
 _KEPT = 20
+_OURS = "pipeline"
 
 
 @contextmanager
@@ -31,10 +32,13 @@ def job_log(folder: Path) -> Iterator[Path]:
             f"the index folder {folder.parent} cannot be used: {exc.strerror}"
         ) from exc
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), logging.getLogger(_OURS)
     root.addHandler(handler)
+    level = ours.level
+    ours.setLevel(logging.INFO)
     try:
         yield path
     finally:
+        ours.setLevel(level)
         root.removeHandler(handler)
         handler.close()

@@ -77,6 +77,11 @@ class Manifest:
         self._folder = folder
         self._buffer: list[ManifestRow] = []
 
+    def exists(self) -> bool:
+        """Whether anything was ingested under this manifest."""
+        with self._mapped():
+            return self._folder.is_dir()
+
     def append(self, rows: Sequence[ManifestRow]) -> None:
         """Add rows; they are on disk after `flush`, which comes by itself when many wait."""
         self._buffer.extend(rows)

@@ -55,6 +55,8 @@ def query_image(place: str, settings: Settings) -> DecodedImage:
 
     # A pattern that names everything: an image to search with needs no suffix.
     options = settings.store.model_copy(update={"include": ("*",), "exclude": ()})
+    if not place.startswith("s3://") and not os.path.exists(_path(place)):
+        raise UsageError(f"expected an image to search with, got nothing at {place!r}")
     store = build_store(place, options)
     # A whole key comes before all keys that it is a prefix of.
     ref = next(store.list_images(skipped), None)

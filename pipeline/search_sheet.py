@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.console import check_output_file, counted
 from pipeline.pictures import images_of
 from pipeline.search import Searcher
 from pipeline.settings import Settings
@@ -54,8 +54,7 @@ def check_sheet_path(path: Path) -> None:
         raise UsageError(
             f"expected a sheet that ends in one of {', '.join(SUFFIXES)}, got {str(path)!r}"
         )
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"the sheet cannot be written to {path}: no folder to write in")
+    check_output_file(path, "the sheet")
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
@@ -77,7 +76,7 @@ def _subtitle(
     things = {"object": "object", "image": "image", None: "hit"}[query.kind]
     parts = ["nothing found"]
     if hits:
-        many = f"{len(hits)} {things}{'s' if len(hits) > 1 else ''}"
+        many = counted(len(hits), things)
         first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
         parts = [first, f"best score {hits[0].score:.3f}"]
     conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]

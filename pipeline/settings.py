@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def load_settings(config: Path | None, overrides: Mapping[str, Any]) -> Settings
     try:
         variables = EnvSettingsSource(Settings)()
     except SettingsError as exc:
-        raise UsageError(f"expected JSON in an {_PREFIX}… variable, got: {exc}") from exc
+        raise UsageError(f"expected JSON in {_unparsable(exc)}, got: {exc.__cause__}") from exc
     layers = {
         "the command line": _given(overrides),
         f"the {_PREFIX}… variables": variables,
@@ -99,6 +100,14 @@ def load_settings(config: Path | None, overrides: Mapping[str, Any]) -> Settings
         return Settings(**merged)
     except ValidationError as exc:
         raise UsageError(_sentence(exc, layers)) from exc
+
+
+def _unparsable(error: SettingsError) -> str:
+    """The variables that may be the one meant: pydantic-settings names the section alone."""
+    section = re.findall(r'"(\w+)"', str(error))
+    start = _PREFIX + (section[0].upper() if section else "")
+    named = sorted(name for name in os.environ if name.upper().startswith(start))
+    return " or ".join(named) or f"an {_PREFIX}… variable"
 
 
 def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -171,7 +180,10 @@ def _sentence(error: ValidationError, layers: Mapping[str, Mapping[str, Any]]) -
     got = "" if dotted == "index.api_key" else f", got {first['input']!r}"
     if first["type"] == "extra_forbidden":
         return f"unknown setting {dotted} in {where}{_near(dotted, set(_paths(Settings)))}"
-    return f"setting {dotted}: {first['msg'][0].lower()}{first['msg'][1:]}{got} in {where}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":  # the message tells the values
+        return f"setting {dotted}: {message}"
+    return f"setting {dotted}: {message[0].lower()}{message[1:]}{got} in {where}"
 
 
 def _holds(layer: Any, location: tuple[int | str, ...]) -> bool:

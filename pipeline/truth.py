@@ -62,10 +62,18 @@ class CocoTruth(_Coco):
 def load_truth(path: Path) -> CocoTruth:
     """Read a COCO instances file. Raises UsageError for what is not one."""
     try:
-        return CocoTruth.model_validate_json(path.read_bytes())
+        truth = CocoTruth.model_validate_json(path.read_bytes())
     except OSError as exc:
         raise UsageError(f"expected a COCO file at {path}: {exc.strerror}") from exc
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UsageError(f"{path} is not in COCO format: {where}: {first['msg']}") from exc
+    images, categories = ({one.id for one in known} for known in (truth.images, truth.categories))
+    for annotation in truth.annotations:
+        for name, known in (("image_id", images), ("category_id", categories)):
+            if (number := getattr(annotation, name)) not in known:
+                raise UsageError(
+                    f"{path}: annotation {annotation.id} has {name} {number}, which is not listed"
+                )
+    return truth

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+_Level = Annotated[int, Field(ge=0, le=255)]
+Rgb = tuple[_Level, _Level, _Level]
 
 
 class _Options(BaseModel):
@@ -33,7 +35,7 @@ class DecodeOptions(_Options):
     max_pixels: int = Field(default=120_000_000, ge=1)
     max_side_px: int = Field(default=32_768, ge=1)
     min_side_px: int = Field(default=1, ge=1)
-    alpha_background: tuple[int, int, int] = (255, 255, 255)
+    alpha_background: Rgb = (255, 255, 255)
 
 
 class SegmenterOptions(_Options):
@@ -65,6 +67,15 @@ class SegmenterOptions(_Options):
     min_area_frac: float = Field(default=0.0, ge=0, le=1)
     max_area_frac: float = Field(default=0.95, gt=0, le=1)
 
+    @model_validator(mode="after")
+    def _some_area_is_left(self) -> Self:
+        if self.min_area_frac > self.max_area_frac:
+            raise ValueError(
+                f"min_area_frac {self.min_area_frac} is above max_area_frac "
+                f"{self.max_area_frac}, which no mask can meet"
+            )
+        return self
+
 
 class EmbedderOptions(_Options):
     """`name`: `clip_demo`, `architecture/pretrained` of open_clip, or `local-dir:FOLDER`.
@@ -78,7 +89,7 @@ class EmbedderOptions(_Options):
     device: DeviceName = "auto"
     views: Literal["both", "context", "cutout"] = "both"
     context_margin: float = Field(default=0.15, ge=0, le=2)
-    cutout_fill: tuple[int, int, int] = (122, 116, 104)
+    cutout_fill: Rgb = (122, 116, 104)
     batch_size: int = Field(default=64, ge=1)
 
     @model_validator(mode="before")
@@ -92,7 +103,7 @@ class EmbedderOptions(_Options):
 class IndexOptions(_Options):
     """`location`: a folder for the embedded index, or `http(s)://host:6333/collection`."""
 
-    location: str = "objseek-index"
+    location: str = Field(default="objseek-index", min_length=1)
     api_key: str | None = None
     timeout_s: float = Field(default=60.0, gt=0)
     upsert_batch: int = Field(default=128, ge=1)

@@ -39,7 +39,7 @@ class SearchQuery(BaseModel):
     negative_text: str | None = None
     kind: Kind | None = "object"
     limit: int = Field(default=10, ge=1, le=10_000)
-    min_score: float | None = None
+    min_score: float | None = Field(default=None, allow_inf_nan=False)
     conditions: tuple[Condition, ...] = ()
     group_by_image: bool = False
     max_overlap: float = Field(default=MAX_OVERLAP, ge=0, le=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import fakes
@@ -92,13 +93,17 @@ def test_ingest_prints_a_summary_and_does_nothing_twice(tmp_path: Path) -> None:
     )
     assert told["skipped: not an image by its suffix"] == "1"
     assert told["index"] == str(tmp_path / "index")
-    assert Path(told["log"]).is_file()
+    log = Path(told["log"]).read_text()
+    assert "bad.png" in log
+    assert "6 of 6 images, 10 objects" in log
     assert "rejected: expected an image" in out
     assert "bad.png" in out
     code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
     assert code == 0
     assert (summary(out)["unchanged"], summary(out)["done"]) == ("6", "0")
     assert "Nothing to do" in out
+    rest = f"objseek failures --index {tmp_path / 'index'}"
+    assert f"1 image was rejected as bad input: {rest}" in out
     assert "log" not in summary(out)
 
 
@@ -161,6 +166,7 @@ def test_no_images_is_one_sentence(tmp_path: Path) -> None:
         (["--workers", "0"], "setting runner.workers: input should be greater than or equal to 1"),
         (["--config", "none.toml"], "the settings file none.toml cannot be read"),
         (["--index", "ftp://host/x"], "ftp://host/x"),
+        (["--index", ""], "setting index.location: string should have at least 1 character"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(tmp_path: Path, options: list[str], told: str) -> None:
@@ -181,6 +187,44 @@ def test_an_index_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     assert out == ""
     assert err.splitlines()[-1].startswith("Error: ")
     assert str(tmp_path / "file") in err
+
+
+def test_an_empty_source_is_not_the_working_folder(tmp_path: Path) -> None:
+    code, _, err = ingest("", tmp_path / "index")
+    assert code == 2
+    assert err.endswith("Error: expected s3://bucket/prefix, a folder, a file or a glob, got ''\n")
+
+
+def test_the_figures_of_an_evaluation_need_a_folder_before_the_work(tmp_path: Path) -> None:
+    code, out, err = objseek("eval", "demo", "--json", tmp_path / "none" / "figures.json")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "the figures cannot be written to" in err
+
+
+def test_a_closed_folder_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    code, out, err = objseek("failures", "--index", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.endswith("cannot be used: Permission denied\n")
+
+
+def test_the_version_is_told() -> None:
+    code, out, _ = objseek("--version")
+    assert code == 0
+    assert out == f"objseek {version('objseek')}\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "ingest", "search", "status", "failures", "models", "eval"]
+)
+def test_help_has_examples(command: str) -> None:
+    code, out, _ = objseek(command, "--help")
+    assert code == 0
+    assert f"objseek {command} " in out.partition("Examples:")[2]
 
 
 def raising(error: BaseException) -> tuple[int, str]:

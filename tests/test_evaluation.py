@@ -140,6 +140,23 @@ def test_truth_of_other_images_is_refused(tmp_path: Path) -> None:
         score(TRUTH, index, embed_texts)
 
 
+def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [embedded(1, [(0, (0, 0, 20, 20))])])
+    wide = TRUTH.images[0].model_copy(update={"width": 99})
+    truth = TRUTH.model_copy(update={"images": [wide, *TRUTH.images[1:]]})
+    with pytest.raises(UsageError, match=r"as 99 x 64 pixels, the index has .* as 64 x 64"):
+        score(truth, index, embed_texts)
+
+
+def test_annotations_of_unlisted_images_or_categories_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "truth.json"
+    for name in ("image_id", "category_id"):
+        stray = TRUTH.annotations[0].model_copy(update={name: 77})
+        path.write_text(TRUTH.model_copy(update={"annotations": [stray]}).model_dump_json())
+        with pytest.raises(UsageError, match=f"annotation 1 has {name} 77, which is not listed"):
+            load_truth(path)
+
+
 def test_all_three_coco_forms_give_the_same_mask() -> None:
     box = (4, 6, 20, 30)
     as_string = annotation(1, 1, 1, box)

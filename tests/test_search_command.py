@@ -149,6 +149,8 @@ def test_a_sheet_is_written(folder: Path, tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["red", "--filter", "colour=red"], "unknown filter field 'colour'"),
+        (["red", "--filter", "area>1", "colour=red"], "unknown filter field 'colour'"),
+        (["red", "--min-score", "nan"], "min_score: Input should be a finite number"),
         (["red", "--box", "1,2,3,4"], "a box needs an image"),
         ([], "expected exactly one of a text, an image or an object, got 0"),
         (["red", "--like", "x"], "expected exactly one of a text, an image or an object, got 2"),
@@ -156,7 +158,7 @@ def test_a_sheet_is_written(folder: Path, tmp_path: Path) -> None:
         (["red", "--limit", "0"], "limit: Input should be greater than or equal to 1"),
         (["red", "--sheet", "sheet.gif"], "expected a sheet that ends in one of"),
         (["--like", "apple"], "expected the id of an indexed object"),
-        (["--image", "absent.png"], "got nothing at"),
+        (["--image", "absent.png"], "expected an image to search with, got nothing at"),
         (["red", "--embedder", "ViT-B-32/openai"], "was built with the embedder 'clip_demo'"),
     ],
 )

@@ -106,6 +106,23 @@ def test_wrong_value_is_told_with_its_name_and_place(
     assert place in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[embedder]\ncutout_fill = [300, 0, 0]", r"setting embedder.cutout_fill.0: .*got 300"),
+        ("[decode]\nalpha_background = [0, -1, 0]", r"decode.alpha_background.1: .*got -1"),
+        (
+            "[segmenter]\nmin_area_frac = 0.5\nmax_area_frac = 0.1",
+            "setting segmenter: min_area_frac 0.5 is above max_area_frac 0.1, which no mask",
+        ),
+        ("[index]\nlocation = ''", "setting index.location: .* at least 1 character"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_settings(toml(tmp_path, text), {})
+
+
 def test_a_key_is_not_repeated(tmp_path: Path) -> None:
     path = toml(tmp_path, "[index]\napi_key = ['hunter2']\n")
     with pytest.raises(UsageError, match=r"index\.api_key") as caught:
@@ -122,5 +139,9 @@ def test_files_that_are_no_settings_are_refused(tmp_path: Path) -> None:
 
 def test_section_as_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBJSEEK_STORE", "s3")
-    with pytest.raises(UsageError, match="JSON"):
+    with pytest.raises(UsageError, match="JSON in OBJSEEK_STORE, got"):
+        load_settings(None, {})
+    monkeypatch.delenv("OBJSEEK_STORE")
+    monkeypatch.setenv("OBJSEEK_STORE__INCLUDE", "*.jpg")
+    with pytest.raises(UsageError, match="JSON in OBJSEEK_STORE__INCLUDE, got"):
         load_settings(None, {})

@@ -93,6 +93,8 @@ def test_answers_to_a_read(status: int, code: str, error: type[ObjseekError]) ->
         (error_reply(503, "SlowDown"), StoreUnavailableError),
         (Reply(404, b"<html>no S3 here</html>"), StoreUnavailableError),
         (Reply(200, b"<html>no S3 here"), StoreUnavailableError),
+        (Reply(200, b"<html><body>no S3 here</body></html>"), StoreUnavailableError),
+        (error_reply(301, "Moved"), StoreUnavailableError),
     ],
 )
 def test_answers_to_a_listing(reply: Reply, error: type[ObjseekError]) -> None:

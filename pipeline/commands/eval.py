@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipeline.commands.demo import Runner, Scenes, Seed, Workers
-from pipeline.console import err, out, user_errors
+from pipeline.console import check_output_file, err, out, user_errors
 
 if TYPE_CHECKING:
     from pipeline.evaluation import Scores
@@ -69,6 +69,8 @@ def evaluate(
 
     if (what is None) == (truth is None):
         raise UsageError("expected either `eval demo` or `eval --truth FILE --index INDEX`")
+    if json_file is not None:
+        check_output_file(json_file, "the figures")
     started = time.monotonic()
     if truth is not None:
         settings = load_settings(config, {"index": {"location": index}})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.ingest import Config, Index
-from pipeline.console import user_errors
+from pipeline.console import counted, user_errors
 from pipeline.rows import print_rows
 
 if TYPE_CHECKING:
@@ -60,12 +60,10 @@ def failures(
     from schemas.errors import IndexMissingError
 
     location = load_settings(config, {"index": {"location": index}}).index.location
-    folder = manifest_folder(location)
-    if not folder.is_dir():
+    manifest = Manifest(manifest_folder(location))
+    if not manifest.exists():
         raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")
-    rows = [
-        row for row in Manifest(folder).failures() if not states or Unfinished(row.state) in states
-    ]
+    rows = [row for row in manifest.failures() if not states or Unfinished(row.state) in states]
     rows.sort(key=lambda row: (row.state.value, row.uri))
     if as_json:
         for row in rows:
@@ -74,7 +72,7 @@ def failures(
         cells = [(row.state.value, row.stage, row.uri, row.message) for row in rows]
         if cells:
             print_rows(_COLUMNS, cells, stacked=2)
-        typer.echo(f"{len(rows)} image{'' if len(rows) == 1 else 's'}", err=True)
+        typer.echo(counted(len(rows), "image"), err=True)
 
 
 def _fields(row: ManifestRow) -> dict[str, str]:

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from pipeline.progress import Counts
     from pipeline.settings import Settings
 
+_HELP = """Segment every image, embed every object, and write both to the index.
+
+What an earlier run has done is left alone, so an interrupted run goes on where it stopped.
+
+Examples:
+
+    objseek ingest s3://photos/2026/ --index photos-index --workers 4
+
+    objseek ingest s3://public-bucket --anonymous --include '*.jpg' --limit 1000
+
+    objseek ingest ~/Pictures --segmenter sam_vit_b --embedder ViT-B-32/laion2b_s34b_b79k
+
+    objseek ingest s3://photos --endpoint-url http://minio:9000 --index http://qdrant:6333/photos
+"""
 _STORE = "Object store"
 _MODELS = "Models"
 _RUN = "How it runs"
@@ -52,7 +66,9 @@ RequesterPays = Annotated[
 Include = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only keys that match this pattern (again for more).", rich_help_panel=_STORE
+        help="Only images whose whole key (a file: absolute path) matches this pattern, such as "
+        "'*/2026/*.jpg' (again for more).",
+        rich_help_panel=_STORE,
     ),
 ]
 Exclude = Annotated[
@@ -102,7 +118,7 @@ RayAddress = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add `ingest` to the command line."""
-    app.command("ingest")(ingest_command)
+    app.command("ingest", help=_HELP)(ingest_command)
 
 
 @user_errors
@@ -125,10 +141,7 @@ def ingest_command(
     batch_size: BatchSize = None,
     ray_address: RayAddress = None,
 ) -> None:
-    """Segment every image, embed every object, and write both to the index.
-
-    What an earlier run has done is left alone, so an interrupted run goes on where it stopped.
-    """
+    """The command; its help stands above."""
     from pipeline.settings import load_settings
 
     overrides = {
@@ -184,7 +197,7 @@ def _print(summary: IngestSummary, settings: Settings) -> None:
     rows += [(f"skipped: {reason}", f"{n:,}") for reason, n in counts.listing.skipped.most_common()]
     rows.append(("seconds", f"{summary.seconds:.1f}"))
     if counts.handled:
-        rows.append(("images/s", f"{summary.images_per_s:.2f}"))
+        rows.append(("images/s, once models are loaded", f"{summary.images_per_s:.2f}"))
     rows.append(("index", summary.location))
     if summary.log is not None:
         rows.append(("log", str(summary.log)))
@@ -192,8 +205,18 @@ def _print(summary: IngestSummary, settings: Settings) -> None:
     for name, value in rows:
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
     if not counts.handled:
-        console.print("Nothing to do: every image was dealt with before, with the same settings.")
+        typer.echo("Nothing to do: every image was dealt with before, with the same settings.")
+        _print_rejected_before(settings.index.location)
     _print_failures(counts, settings)
+
+
+def _print_rejected_before(location: str) -> None:
+    from pipeline.manifest import Manifest, manifest_folder
+    from schemas.manifest import State
+
+    if rejected := Manifest(manifest_folder(location)).counts()[State.REJECTED]:
+        told = "image was rejected" if rejected == 1 else "images were rejected"
+        typer.echo(f"{rejected:,} {told} as bad input: objseek failures --index {location}")
 
 
 _SHOWN = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects")

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from workers.catalog import ModelEntry
     from workers.download import Report
 
+_HELP = """List models, or fetch their weights.
+
+Examples:
+
+    objseek models --all
+
+    objseek models pull sam_vit_b
+"""
 _COLUMNS = ("name", "kind", "size", "licence", "weights", "about")
 
 
@@ -26,7 +34,7 @@ def register(app: typer.Typer) -> None:
     models = typer.Typer(no_args_is_help=False)
     models.callback(invoke_without_command=True)(user_errors(list_models))
     models.command("pull")(user_errors(pull))
-    app.add_typer(models, name="models", help="List models, or fetch their weights.")
+    app.add_typer(models, name="models", help=_HELP)
 
 
 def cache_dir() -> Path | None:

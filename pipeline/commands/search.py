@@ -19,7 +19,7 @@ from pipeline.commands.ingest import (
     Profile,
     RequesterPays,
 )
-from pipeline.console import user_errors
+from pipeline.console import counted, user_errors
 from pipeline.rows import print_rows
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _print_hits(hits: Sequence[SearchHit], embedder: str, seconds: float, as_jso
     if hits:
         rows = [_cells(rank, hit) for rank, hit in enumerate(hits, 1)]
         print_rows(_COLUMNS, rows, stacked=2, right=len(_COLUMNS) - 2)
-    many = "nothing found" if not hits else f"{len(hits)} hit{'s' if len(hits) > 1 else ''}"
+    many = counted(len(hits), "hit") if hits else "nothing found"
     typer.echo(f"{many} in {seconds * 1000:.0f} ms ({embedder})", err=True)
 
 

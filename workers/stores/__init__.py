@@ -34,7 +34,7 @@ def build_store(source: str, options: StoreOptions) -> ObjectStore:
         from workers.stores import s3
 
         return s3.build(source, options)
-    if re.match(r"(?!file://)[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
+    if not source or re.match(r"(?!file://)[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
         raise UsageError(f"expected s3://bucket/prefix, a folder, a file or a glob, got {source!r}")
     from workers.stores import files
 

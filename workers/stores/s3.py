@@ -135,6 +135,11 @@ class S3Store:
             paginator = client_for(self._options).get_paginator("list_objects_v2")
             request = {"Bucket": self._bucket, "Prefix": self._prefix, **_payer(self._options)}
             for page in paginator.paginate(**request):
+                if "IsTruncated" not in page:  # a web page, say, in which boto3 finds nothing
+                    raise StoreUnavailableError(
+                        f"expected a listing of s3://{self._bucket}/{self._prefix} from "
+                        f"{client_for(self._options).meta.endpoint_url}, got an answer that is none"
+                    )
                 yield page.get("Contents", [])
 
     def _images(
@@ -192,6 +197,11 @@ def _mapped(uri: str, options: StoreOptions) -> Iterator[None]:
         raise StoreAccessError(f"expected credentials for {uri}, got: {_sentence(exc)}") from exc
     except _REQUEST_ERRORS as exc:
         raise UsageError(f"expected a valid request for {uri}, got: {_sentence(exc)}") from exc
+    except RecursionError as exc:  # boto3 follows a redirect by asking again
+        where = options.endpoint_url or "the S3 endpoint"
+        raise StoreUnavailableError(
+            f"expected {where} to answer for {uri}, got one redirect after another"
+        ) from exc
     except (exceptions.BotoCoreError, ResponseParserError) as exc:
         where = options.endpoint_url or "the S3 endpoint"
         raise StoreUnavailableError(
