@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,14 @@ class ColourGuesses:
         return np.where(frame, 10.0, -10.0).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class ColourView:
+    image: UInt8Image
+
+    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
+        return ColourGuesses(self.image, points_xy)
+
+
 class Colours:
     """A mask is what has the colour of its point.
 
@@ -103,11 +111,8 @@ class Colours:
     frame_side = low_side = 64
     mask_threshold = 0.0
 
-    def look_at(self, image: UInt8Image) -> None:
-        self.image = image
-
-    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
-        return ColourGuesses(self.image, points_xy)
+    def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
+        return [ColourView(image) for image in images]
 
 
 def colour_segmenter(**options: object) -> GridSegmenter:
@@ -186,7 +191,8 @@ def test_contract_of_nothing(build: Callable[..., Segmenter]) -> None:
 def test_fingerprint_covers_what_changes_the_result(build: Callable[..., Segmenter]) -> None:
     same = build()
     assert len(same.fingerprint) == 16
-    assert build(points_per_batch=3).fingerprint == same.fingerprint
+    speeds = {"points_per_batch": 3}, {"images_per_batch": 3}, {"precision": "bf16"}
+    assert {build(**speed).fingerprint for speed in speeds} == {same.fingerprint}
     changes = [{"points_per_side": 3}, {"box_nms_thresh": 0.5}, {"max_objects": 9}]
     changes += [{"min_mask_region_area": 9}, {"max_area_frac": 0.5}, {"mask_nms_thresh": 0.5}]
     changes += [{"part_thresh": 0.5}]
@@ -204,6 +210,57 @@ def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> No
         for sha, chosen in [(SHA, options), (SHA, spelled), ("1" * 64, options)]
     ]
     assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.parametrize("batch", [2, 9])
+def test_images_encoded_at_once_are_segmented_each_on_its_own(
+    build: Callable[..., Segmenter], batch: int
+) -> None:
+    images = [noise(37, 91), noise(64, 64), noise(80, 20)]
+    one_by_one = build(crop_n_layers=1).segment(images)
+    together = build(crop_n_layers=1, images_per_batch=batch).segment(images)
+    assert sum(map(len, one_by_one)) > 0
+    for alone, beside in zip(one_by_one, together, strict=True):
+        assert [mask.point_xy for mask in alone] == [mask.point_xy for mask in beside]
+        for one, other in zip(alone, beside, strict=True):
+            assert other.predicted_iou == pytest.approx(one.predicted_iou, abs=1e-4)
+
+
+def test_bfloat16_finds_the_same_objects(tmp_path: Path) -> None:
+    truth = write_bucket(tmp_path, 1, seed=3)
+    image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
+    found = {}
+    for precision in ("fp32", "bf16"):
+        options = SegmenterOptions(device="cpu", precision=precision, points_per_side=12)
+        masks = build_segmenter(options).segment([image])[0]
+        for mask in masks:
+            check(mask, image)
+        found[precision] = [{"size": m.rle.size_hw, "counts": m.rle.counts} for m in masks]
+    iou = coco.iou(found["fp32"], found["bf16"], [0] * len(found["bf16"]))
+    assert len(iou) > 3
+    assert np.median(iou.max(axis=1)) > 0.97
+    assert np.median(iou.max(axis=0)) > 0.97
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [
+        ("fast", {"points_per_side": 16, "crop_n_layers": 0}),
+        ("balanced", {}),
+        ("thorough", {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}),
+    ],
+)
+def test_a_preset_stands_for_the_packages_own_parameters(
+    preset: str, parameters: dict[str, float]
+) -> None:
+    def fingerprint(**chosen: object) -> str:
+        options = SegmenterOptions(name="sam_vit_b", device="cpu", **chosen)
+        prompter = SamPrompter(tiny_vit(), "cpu")
+        return GridSegmenter(prompter, weights_sha256=SHA, options=options).fingerprint
+
+    assert fingerprint(preset=preset) == fingerprint(**parameters)
+    named = {"preset": preset, "points_per_side": 9}
+    assert fingerprint(**named) == fingerprint(**parameters | {"points_per_side": 9})
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 200), (200, 1), (3, 5), (64, 2), (17, 33)])

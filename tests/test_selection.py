@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,8 @@ class Shapes:
     low_side: int = SIDE
     mask_threshold: float = 0.0
 
-    def look_at(self, image: UInt8Image) -> None:
-        pass
+    def encode(self, images: Sequence[UInt8Image]) -> list[Shapes]:
+        return [self] * len(images)
 
     def guess(self, points_xy: np.ndarray) -> Stacked:
         return Stacked(np.array([self.scores], np.float32).repeat(len(points_xy), axis=0))

@@ -97,6 +97,20 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"] | None,
     typer.Option(help="For both models.", show_default="auto", rich_help_panel=_MODELS),
 ]
+Preset = Annotated[
+    Literal["fast", "balanced", "thorough"] | None,
+    typer.Option(
+        help="How closely to look: fast misses small objects, thorough takes some times as long.",
+        show_default="balanced",
+        rich_help_panel=_MODELS,
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"] | None,
+    typer.Option(
+        help="auto: bf16 where it is faster.", show_default="auto", rich_help_panel=_MODELS
+    ),
+]
 RunnerName = Annotated[
     Literal["ray", "local"] | None,
     typer.Option(
@@ -130,6 +144,8 @@ def ingest_command(
     segmenter: SegmenterName = None,
     embedder: EmbedderName = None,
     device: Device = None,
+    preset: Preset = None,
+    precision: Precision = None,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
     anonymous: Anonymous = None,
@@ -153,7 +169,12 @@ def ingest_command(
             "include": include or None,
             "exclude": exclude or None,
         },
-        "segmenter": {"name": segmenter, "device": device},
+        "segmenter": {
+            "name": segmenter,
+            "device": device,
+            "preset": preset,
+            "precision": precision,
+        },
         "embedder": {"name": embedder, "device": device},
         "index": {"location": index},
         "runner": {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypedDict
 
 import numpy as np
@@ -24,8 +25,8 @@ from schemas.errors import UsageError
 from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
-from schemas.options import SegmenterOptions
-from workers.segmenters.prompting import Prompter
+from schemas.options import PresetName, SegmenterOptions
+from workers.segmenters.prompting import Prompter, View
 from workers.segmenters.selection import (
     cleaned,
     distinct,
@@ -39,9 +40,30 @@ from workers.segmenters.tracing import Frame, Traced, axis, trace
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
-_SPEED_ONLY = {"points_per_batch"}
-_OURS = {"mask_nms_thresh": 1.0, "part_thresh": 1.0}
+_SPEED_ONLY = {"points_per_batch", "images_per_batch"}
+_OURS = {"mask_nms_thresh": 1.0, "part_thresh": 1.0, "images_per_batch": 1}
+# Over the model's defaults, under what is asked for by name.
+_PRESETS: dict[PresetName, dict[str, float]] = {
+    "fast": {"points_per_side": 16, "crop_n_layers": 0},
+    "balanced": {},
+    "thorough": {
+        "points_per_side": 32,
+        "crop_n_layers": 1,
+        "crop_n_points_downscale_factor": 2,
+    },
+}
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Crop:
+    """A part of an image (by its number in a batch) that is looked at on its own. `box` is xyxy."""
+
+    image: int
+    image_hw: tuple[int, int]
+    box: tuple[int, ...]
+    layer: int
+    pixels: UInt8Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,24 +125,33 @@ class GridSegmenter:
         """Masks of each uint8 (height, width, 3) RGB image, largest first; empty if none is found.
 
         Masks outside the area limits are dropped, then all but the `max_objects` of the highest
-        `predicted_iou`.
+        `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time.
         """
-        return [self._segment(image) for image in images]
+        padded = [self._padded(image) for image in images]
+        found: list[list[_Candidate]] = [[] for _ in images]
+        crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
+        while batch := list(islice(crops, int(self._parameters["images_per_batch"]))):
+            views = self._prompter.encode([crop.pixels for crop in batch])
+            for crop, view in zip(batch, views, strict=True):
+                found[crop.image] += self._candidates(crop, view)
+        return [
+            self._masks(candidates, work.shape[:2], image.shape[:2])
+            for candidates, work, image in zip(found, padded, images, strict=True)
+        ]
 
-    def _segment(self, image: UInt8Image) -> list[ObjectMask]:
+    def _padded(self, image: UInt8Image) -> UInt8Image:
+        height, width = image.shape[:2]
+        tall, wide = self._workable((height, width))
+        if (tall, wide) == (height, width):
+            return image
+        return np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
+
+    def _masks(
+        self, found: list[_Candidate], padded_hw: tuple[int, int], size_hw: tuple[int, int]
+    ) -> list[ObjectMask]:
+        """What stays of all crops' candidates."""
         parameters = self._parameters
-        size_hw = image.shape[0], image.shape[1]
-        padded_hw = self._workable(size_hw)
-        if padded_hw != size_hw:
-            below, right = padded_hw[0] - size_hw[0], padded_hw[1] - size_hw[1]
-            image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
-        found: list[_Candidate] = []
-        boxes, layers = self._crops(padded_hw)
-        for box, layer in zip(boxes, layers, strict=True):
-            crop = self._crop(image, box, self._grids[layer])
-            scores = [candidate.predicted_iou for candidate in crop]
-            found += _without_duplicates(crop, scores, parameters["box_nms_thresh"])
-        if len(boxes) > 1:
+        if self._layers:
             # Of the same thing in several crops, the mask of the smallest crop stays.
             areas = [_area(candidate.crop_box) for candidate in found]
             threshold = parameters["crop_nms_thresh"]
@@ -134,33 +165,39 @@ class GridSegmenter:
         masks = without_parts(masks, parameters["part_thresh"])
         return selected(masks, self._options)
 
-    def _crop(self, image: UInt8Image, box: Sequence[int], grid: Float64s) -> list[_Candidate]:
-        """Every mask of a crop that passes the thresholds."""
-        x0, y0, x1, y1 = box
-        crop_hw, size_hw = (y1 - y0, x1 - x0), (image.shape[0], image.shape[1])
+    def _candidates(self, crop: _Crop, view: View) -> list[_Candidate]:
+        """Every mask of a crop that passes the thresholds, each thing once."""
+        x0, y0, x1, y1 = crop.box
+        crop_hw = y1 - y0, x1 - x0
         prompter, parameters = self._prompter, self._parameters
         low_side, frame_side = prompter.low_side, prompter.frame_side
         used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
         rows = axis(crop_hw[0], used_hw[0], low_side, frame_side)
         columns = axis(crop_hw[1], used_hw[1], low_side, frame_side)
-        frame = Frame(crop_hw, x0, y0, size_hw)
+        frame = Frame(crop_hw, x0, y0, crop.image_hw)
         least_iou = parameters["pred_iou_thresh"]
         offset = parameters["stability_score_offset"]
         batch = int(parameters["points_per_batch"])
-        prompter.look_at(image[y0:y1, x0:x1])
-        points = grid * np.array([crop_hw[::-1]])
+        points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
         found: list[_Candidate] = []
         for start in range(0, len(points), batch):
             some = points[start : start + batch]
-            guesses = prompter.guess(some)
+            guesses = view.guess(some)
             chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
             if chosen.any():
                 logits = guesses.logits(chosen)
                 traced = trace(logits, rows, columns, frame, prompter.mask_threshold, offset)
                 asked = np.repeat(some[:, None], chosen.shape[1], axis=1)[chosen]
                 predicted = guesses.predicted_iou[chosen]
-                found += _filtered(traced, predicted, asked, parameters, box, size_hw)
-        return found
+                found += _filtered(traced, predicted, asked, parameters, crop.box, crop.image_hw)
+        scores = [candidate.predicted_iou for candidate in found]
+        return _without_duplicates(found, scores, parameters["box_nms_thresh"])
+
+    def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
+        size_hw = image.shape[0], image.shape[1]
+        for box, layer in zip(*self._crops(size_hw), strict=True):
+            x0, y0, x1, y1 = box
+            yield _Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
 
     def _crops(self, size_hw: tuple[int, int]) -> tuple[list[list[int]], list[int]]:
         """Boxes (xyxy) and layers of all crops."""
@@ -199,7 +236,8 @@ def _effective(options: SegmenterOptions, defaults: Mapping[str, float]) -> dict
     package = {name: signature[name].default for name in names}
     chosen = {name: getattr(options, name) for name in (*names, *_OURS)}
     given = {name: value for name, value in chosen.items() if value is not None}
-    parameters: dict[str, float] = {**package, **_OURS, **defaults, **given}
+    preset = _PRESETS[options.preset]
+    parameters: dict[str, float] = {**package, **_OURS, **defaults, **preset, **given}
     scale = parameters["crop_n_points_downscale_factor"] ** parameters["crop_n_layers"]
     if parameters["points_per_side"] < scale:
         raise UsageError(

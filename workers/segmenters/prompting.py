@@ -1,17 +1,19 @@
-"""A `Sam` prompted with many points of one image: predicted IoU first, logits for what is asked."""
+"""A `Sam` prompted with many points of an image: predicted IoU first, logits for what is asked."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything import SamPredictor
-from segment_anything.modeling import Sam
+from segment_anything.modeling import MaskDecoder, Sam
 from segment_anything.utils.transforms import ResizeLongestSide
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.images import UInt8Image
 from workers.segmenters.decoder import attend, mask_weights, upscale
@@ -34,6 +36,14 @@ class Guesses(Protocol):
         ...
 
 
+class View(Protocol):
+    """An encoded image."""
+
+    def guess(self, points_xy: Float64s) -> Guesses:
+        """float64 (n, 2), pixels of the image."""
+        ...
+
+
 class Prompter(Protocol):
     """A model that guesses masks from points.
 
@@ -44,31 +54,26 @@ class Prompter(Protocol):
     low_side: int
     mask_threshold: float
 
-    def look_at(self, image: UInt8Image) -> None:
-        """Encode an image, to which the points refer until the next."""
-        ...
-
-    def guess(self, points_xy: Float64s) -> Guesses:
-        """float64 (n, 2), pixels of the image."""
+    def encode(self, images: Sequence[UInt8Image]) -> Sequence[View]:
+        """A view of each image, uint8 (height, width, 3); all are encoded at once."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SamGuesses:
     predicted_iou: Float32s
-    model: Sam
+    prompter: SamPrompter
     tokens: Tensor
     places: Tensor
     rows: int
-    columns: int
 
     @torch.inference_mode()
     def logits(self, chosen: BoolMatrix) -> Float32s:
         of_prompt = torch.from_numpy(chosen).to(self.places.device)
         asked = of_prompt.any(dim=1)
-        decoder, rows, columns = self.model.mask_decoder, self.rows, self.columns
-        upscaled = upscale(decoder, self.places[asked, : rows * columns])
-        weights = mask_weights(decoder, self.tokens[asked])
+        rows, columns = self.rows, self.prompter.columns
+        upscaled = upscale(self.prompter.decoder, self.places[asked, : rows * columns])
+        weights = mask_weights(self.prompter.heads, self.tokens[asked]).to(upscaled.dtype)
         logits = upscaled.flatten(1, 3) @ weights.mT  # (n, rows * columns * 4 * 4, 3)
         cells = logits.reshape(len(logits), rows, columns, 4, 4, -1)
         whole = cells.permute(0, 5, 1, 3, 2, 4).reshape(len(cells), -1, 4 * rows, 4 * columns)
@@ -76,41 +81,85 @@ class _SamGuesses:
         return out
 
 
-class SamPrompter:
-    """segment-anything's `Sam` on a device."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _SamView:
+    """`places` are the embedding of an image, (h * w, c); `used_hw` is its size in the frame."""
 
-    def __init__(self, model: Sam, device: str) -> None:
-        self._model = model.eval().to(device)
-        self._predictor = SamPredictor(self._model)
+    prompter: SamPrompter
+    places: Tensor
+    size_hw: tuple[int, int]
+    used_hw: tuple[int, int]
+
+    @torch.inference_mode()
+    def guess(self, points_xy: Float64s) -> Guesses:
+        prompter = self.prompter
+        sparse = prompter.prompts(points_xy, self.size_hw)
+        tokens, places = attend(prompter.decoder, self.places, prompter.position, sparse)
+        tokens = tokens.float()
+        predicted = prompter.heads.iou_prediction_head(tokens[:, 0])[:, 1:]
+        used = self.used_hw[0] * prompter.low_side / prompter.frame_side
+        rows = min(int(used + 1) // 4 + 1, prompter.columns)
+        return _SamGuesses(predicted.cpu().numpy(), prompter, tokens, places, rows)
+
+
+class SamPrompter:
+    """segment-anything's `Sam` on a device.
+
+    With `dtype` torch.bfloat16 the encoder and what the decoder does at every place of the image
+    are computed in it; what follows from a prompt's few tokens, the predicted IoU above all, whose
+    thresholds are finer than bfloat16, stays in float32.
+    """
+
+    def __init__(self, model: Sam, device: str, dtype: torch.dtype = torch.float32) -> None:
+        model = model.eval().to(device)
+        self._model, self._dtype = model, dtype
+        self.heads: MaskDecoder = model.mask_decoder
+        self.decoder: MaskDecoder = _in(dtype, model.mask_decoder)
+        self._encoder = _in(dtype, model.image_encoder)
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
+        self._transform = ResizeLongestSide(self.frame_side)
         with torch.inference_mode():
             position = model.prompt_encoder.get_dense_pe()
-        self._columns: int = position.shape[-1]
-        self.low_side = 4 * self._columns
-        self._position = position[0].flatten(1).T.contiguous()
+        self.columns: int = position.shape[-1]
+        self.low_side = 4 * self.columns
+        self.position = position[0].flatten(1).T.contiguous().to(dtype)
         # Apple's devices have no float64.
         self._point_type = torch.float32 if device == "mps" else torch.float64
 
     @torch.inference_mode()
-    def look_at(self, image: UInt8Image) -> None:
-        self._predictor.set_image(image)
-        embedding = self._predictor.features[0].flatten(1).T
-        self._image = embedding + self._model.prompt_encoder.no_mask_embed.weight
-        self._size_hw = image.shape[:2]
+    def encode(self, images: Sequence[UInt8Image]) -> list[_SamView]:
+        scaled = [self._transform.apply_image(image) for image in images]
+        frames = torch.cat([self._framed(image) for image in scaled])
+        embeddings = self._encoder(frames.to(self._dtype)).flatten(2).mT
+        places = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
+        return [
+            _SamView(self, places[row].contiguous(), images[row].shape[:2], scaled[row].shape[:2])
+            for row in range(len(images))
+        ]
 
-    @torch.inference_mode()
-    def guess(self, points_xy: Float64s) -> Guesses:
-        transform: ResizeLongestSide = self._predictor.transform
-        scaled = torch.as_tensor(transform.apply_coords(points_xy, self._size_hw))
-        points = scaled.to(self._point_type).to(self._position.device)[:, None]
+    def _framed(self, scaled: UInt8Image) -> Tensor:
+        pixels = torch.as_tensor(scaled, device=self.position.device).permute(2, 0, 1)
+        framed: Tensor = self._model.preprocess(pixels.contiguous()[None])
+        return framed
+
+    def prompts(self, points_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
+        """The prompt encoder's tokens of points on the foreground: (n, 2, c)."""
+        scaled = torch.as_tensor(self._transform.apply_coords(points_xy, size_hw))
+        points = scaled.to(self._point_type).to(self.position.device)[:, None]
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         sparse, _ = self._model.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-        decoder = self._model.mask_decoder
-        tokens, places = attend(decoder, self._image, self._position, sparse)
-        predicted = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
-        used = self._predictor.input_size[0] * self.low_side / self.frame_side
-        rows = min(int(used + 1) // 4 + 1, self._columns)
-        return _SamGuesses(
-            predicted.float().cpu().numpy(), self._model, tokens, places, rows, self._columns
-        )
+        tokens: Tensor = sparse.to(self._dtype)
+        return tokens
+
+
+def _in(dtype: torch.dtype, module: nn.Module) -> nn.Module:
+    """`module` itself in float32, else a copy with all but its batch norms in `dtype`."""
+    if dtype == torch.float32:
+        return module
+    converted = copy.deepcopy(module).to(dtype)
+    for part in converted.modules():
+        # Eight bits are too few for statistics that are subtracted.
+        if isinstance(part, _BatchNorm):
+            part.float()
+    return converted

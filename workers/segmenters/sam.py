@@ -10,6 +10,7 @@ from segment_anything import sam_model_registry
 from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.catalog import ModelEntry
+from workers.precision import resolve_precision
 from workers.segmenters.generator import GridSegmenter
 from workers.segmenters.prompting import SamPrompter
 from workers.weights import fetch, fill, read_weights, sha256_of, verify
@@ -34,4 +35,6 @@ def build(
     with torch.device("meta"):
         model = sam_model_registry[entry.name.removeprefix("sam_")]()
     fill(model, read_weights(path), entry.name)
-    return GridSegmenter(SamPrompter(model, options.device), weights_sha256=sha256, options=options)
+    dtype = resolve_precision(options.precision, options.device)
+    prompter = SamPrompter(model, options.device, dtype)
+    return GridSegmenter(prompter, weights_sha256=sha256, options=options)

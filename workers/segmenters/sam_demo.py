@@ -7,6 +7,7 @@ from pathlib import Path
 from schemas.errors import ModelError
 from schemas.options import SegmenterOptions
 from workers import catalog
+from workers.precision import resolve_precision
 from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import GridSegmenter
 from workers.segmenters.prompting import SamPrompter
@@ -45,7 +46,7 @@ def build(options: SegmenterOptions) -> GridSegmenter:
     model = build_sam_demo()
     fill(model, read_weights(path), options.name)
     return GridSegmenter(
-        SamPrompter(model, options.device),
+        SamPrompter(model, options.device, resolve_precision(options.precision, options.device)),
         weights_sha256=sha256,
         options=options,
         defaults=DEFAULTS,
