@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
+from torch.utils.data import DataLoader
 
 from pipeline.demo.sam_losses import mask_losses, masks_at
 from pipeline.demo.sam_samples import (
     Samples,
     frame,
     inside_enough,
-    sample,
+    prompted,
     scored_cells,
     window,
 )
-from pipeline.demo.train_sam import average_gradients
+from pipeline.demo.train_sam import average_gradients, joined
 from pipeline.demo.training import (
     Ema,
     Muon,
@@ -77,7 +78,7 @@ def test_a_sample_shows_the_object_that_its_prompt_means() -> None:
     rows = IMG_SIZE * 480 // 640
     assert (labels[rows:] == 255).all()
     assert (labels[:rows] < 3).all()
-    drawn = sample(rng, pixels, labels, [1, 2], 12)
+    drawn = prompted(rng, labels, [1, 2], 12)
     for row in range(12):
         x, y = drawn["points"][row].int().tolist()
         mask = labels == labels[y, x]
@@ -205,8 +206,17 @@ def test_scenes_come_from_every_cache_the_fuller_the_more_often(tmp_path: Path) 
         np.save(cache / "images.npy", np.full((2, 480, 640, 3), colour, np.uint8))
         np.save(cache / "instances.npy", ids)
         np.save(cache / "visible.npy", visible)
-    samples = Samples([tmp_path / "0", tmp_path / "1"], 2, (0,))
+    caches = [tmp_path / "0", tmp_path / "1"]
+    samples = Samples(caches, 2, (0,))
     means = [int(drawn["image"][:, 60, 160].float().mean()) for drawn in islice(samples, 200)]
     counts = Counter(means)
     assert counts.keys() == set(colours)
     assert 100 < counts[200] < 190
+    first, more = (next(iter(DataLoader(Samples(caches, n, (0,)), 3))) for n in (2, 0))
+    batch = joined(first, more)
+    assert batch["points"].shape == (3, 2, 2)
+    for name in ("image", "maps", "sides", "sides_weight", "cells"):
+        assert len(batch[name]) == 6
+        assert torch.equal(batch[name][3:], more[name])
+    assert "points" not in more
+    assert joined(first, None) is first

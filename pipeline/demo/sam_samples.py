@@ -28,7 +28,7 @@ _RECOLOUR_SHARE = 0.2
 
 
 class Samples(IterableDataset[dict[str, Tensor]]):
-    """Endless cached scenes, the fuller the more often, with prompts and targets.
+    """Endless cached scenes, the fuller the more often, with targets and, if any, `prompts`.
 
     As often as it has objects, because every object counts alike when a model is judged.
     """
@@ -53,7 +53,10 @@ class Samples(IterableDataset[dict[str, Tensor]]):
             candidates = np.flatnonzero(counted).tolist()
             shown = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
             if shown:
-                yield sample(rng, image, ids, shown, self.prompts)
+                pixels = {"image": torch.from_numpy(image).permute(2, 0, 1), **dense_targets(ids)}
+                if self.prompts:
+                    pixels |= prompted(rng, ids, shown, self.prompts)
+                yield pixels
 
 
 def window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]:
@@ -126,10 +129,10 @@ def scored_cells(rng: np.random.Generator, near: np.ndarray) -> tuple[np.ndarray
     return cells, np.concatenate(shares).astype(np.float32)
 
 
-def sample(
-    rng: np.random.Generator, image: np.ndarray, ids: np.ndarray, shown: list[int], count: int
+def prompted(
+    rng: np.random.Generator, ids: np.ndarray, shown: list[int], count: int
 ) -> dict[str, Tensor]:
-    """One training sample: pixels, prompts, mask targets, dense targets."""
+    """Prompts of one frame and the masks that they ask for."""
     patch = STRIDE // MASK_STRIDE
     points, boxes = np.zeros((count, 2), np.float32), np.zeros((count, 4), np.float32)
     masks = np.zeros((count, _SCORED_CELLS, patch, patch), np.float32)
@@ -158,7 +161,6 @@ def sample(
         patches = _means(mask, MASK_STRIDE).reshape(_CELLS, patch, _CELLS, patch).swapaxes(1, 2)
         masks[prompt] = patches.reshape(-1, patch, patch)[cells[prompt]]
     return {
-        "image": torch.from_numpy(image).permute(2, 0, 1),
         "points": torch.from_numpy(points),
         "boxes": torch.from_numpy(boxes),
         "as_box": torch.tensor(as_box),
@@ -166,7 +168,6 @@ def sample(
         "scored_cells": torch.from_numpy(cells),
         "weights": torch.from_numpy(weights),
         "on_object": torch.from_numpy(on_object),
-        **dense_targets(ids),
     }
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import cast
 
@@ -35,8 +37,6 @@ from pipeline.demo.training import (
     start_from,
 )
 from workers.sam_demo_model import build_sam_demo
-
-_PEAK_LR = 1e-3
 
 
 def start_local(decoder: MaskDecoder) -> None:
@@ -100,7 +100,7 @@ class Trainer(nn.Module):
         position = encoder.get_dense_pe().flatten(2)[0].T.contiguous()
         images = (embedding.flatten(2).mT + encoder.no_mask_embed.weight).contiguous()
         losses, ious = [], []
-        for row in range(len(pixels)):
+        for row in range(len(batch["as_box"])):
             if batch["as_box"][row]:
                 sparse, _ = encoder(points=None, boxes=batch["boxes"][row], masks=None)
             else:
@@ -114,6 +114,13 @@ class Trainer(nn.Module):
             losses.append(loss)
             ious.append(iou)
         return torch.stack(losses).mean() + dense_loss, torch.stack(ious).mean(dim=0)
+
+
+def joined(prompted: dict[str, Tensor], dense: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    """A batch with more images behind it, of which only the dense targets count."""
+    if dense is None:
+        return prompted
+    return prompted | {key: torch.cat([prompted[key], more]) for key, more in dense.items()}
 
 
 def average_gradients(model: nn.Module) -> None:
@@ -135,9 +142,11 @@ def main() -> None:
     parser.add_argument("scenes", type=Path, nargs="+", help="folders of cached scenes")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--images", type=int, default=8, help="images of a step")
+    parser.add_argument("--images", type=int, default=8, help="images of a step with prompts")
+    parser.add_argument("--dense", type=int, default=0, help="more images, for the encoder alone")
     parser.add_argument("--prompts", type=int, default=6, help="prompts of an image")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--peak", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
@@ -152,25 +161,28 @@ def main() -> None:
     rank = distributed.get_rank() if together else 0
     trainer = Trainer(args.compile, args.bf16)
     by_muon = trainer.sam.image_encoder, trainer.sam.mask_decoder
-    optimizer = MuonAdamW(trainer, by_muon, _PEAK_LR, 0.01)
+    optimizer = MuonAdamW(trainer, by_muon, args.peak, 0.01, args.bf16)
     if args.weights_from:
         start_from(trainer.sam, args.weights_from)
     ema = Ema(trainer.sam, 0.99)
     start = resume(args.checkpoint, trainer, optimizer, ema)
 
-    samples = Samples(args.scenes, args.prompts, (args.seed, start, rank))
-    loader = DataLoader(samples, batch_size=args.images, num_workers=1, prefetch_factor=3)
-    batches = iter(loader)
+    def loaded(images: int, prompts: int) -> Iterator[dict[str, Tensor]]:
+        samples = Samples(args.scenes, prompts, (args.seed, start, rank, prompts))
+        return iter(DataLoader(samples, batch_size=images, num_workers=1, prefetch_factor=3))
+
+    batches = loaded(args.images, args.prompts)
+    more = loaded(args.dense, 0) if args.dense else repeat(None)
     started, smooth = time.monotonic(), None
     trainer.train()
     for step in range(start, args.steps):
-        loss, ious = trainer(next(batches))
+        loss, ious = trainer(joined(next(batches), next(more)))
         optimizer.zero_grad()
         loss.backward()
         if together:
             average_gradients(trainer)
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
-        optimizer.step(learning_rate(step, args.steps, _PEAK_LR))
+        optimizer.step(learning_rate(step, args.steps, args.peak))
         ema.update(trainer.sam)
         smooth = ious if smooth is None else smooth.lerp(ious, 0.02)
         if rank:
