@@ -115,7 +115,7 @@ class SamPrompter:
         self._model, self._dtype = model, dtype
         self.heads: MaskDecoder = model.mask_decoder
         self.decoder: MaskDecoder = _in(dtype, model.mask_decoder)
-        self._encoder = _in(dtype, model.image_encoder)
+        self.encoder = _in(dtype, model.image_encoder)
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)
@@ -131,7 +131,7 @@ class SamPrompter:
     def encode(self, images: Sequence[UInt8Image]) -> list[_SamView]:
         scaled = [self._transform.apply_image(image) for image in images]
         frames = torch.cat([self._framed(image) for image in scaled])
-        embeddings = self._encoder(frames.to(self._dtype)).flatten(2).mT
+        embeddings = self.encoder(frames.to(self._dtype)).flatten(2).mT
         places = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
         return [
             _SamView(self, places[row].contiguous(), images[row].shape[:2], scaled[row].shape[:2])

@@ -15,6 +15,9 @@ from workers.segmenters.generator import GridSegmenter
 from workers.segmenters.prompting import SamPrompter
 from workers.weights import fetch, fill, read_weights, sha256_of, verify
 
+# What the decoder computes for so many points stays in a CPU's caches.
+_POINTS_ON_A_CPU = 4
+
 
 def build(
     options: SegmenterOptions, cache_dir: Path | None = None, entry: ModelEntry | None = None
@@ -37,4 +40,5 @@ def build(
     fill(model, read_weights(path), entry.name)
     dtype = resolve_precision(options.precision, options.device)
     prompter = SamPrompter(model, options.device, dtype)
-    return GridSegmenter(prompter, weights_sha256=sha256, options=options)
+    defaults = {"points_per_batch": _POINTS_ON_A_CPU} if options.device == "cpu" else {}
+    return GridSegmenter(prompter, weights_sha256=sha256, options=options, defaults=defaults)
