@@ -2,7 +2,8 @@
 
 The image encoder is a convolutional pyramid that ends at stride 8 (segment-anything's ViT: 16), so
 that small objects and borders survive; the decoder's low-resolution masks then lie at stride 2.
-At its top, stride 32, blocks of segment-anything's ViT let every place see the whole frame.
+At its top, stride 32, and again at stride 16 on the way down, blocks of segment-anything's ViT let
+every place see the whole frame: which parts make one object is not told by what lies near.
 """
 
 from __future__ import annotations
@@ -53,8 +54,18 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, outputs, 3, 2), nn.ReLU(), *residuals)
 
 
-def _global_block(width: int, side: int) -> Block:
-    return Block(width, num_heads=4, mlp_ratio=2, use_rel_pos=True, input_size=(side, side))
+class GlobalBlocks(nn.Sequential):
+    """segment-anything's ViT blocks on (n, width, side, side)."""
+
+    def __init__(self, width: int, side: int, blocks: int) -> None:
+        shape = {"use_rel_pos": True, "input_size": (side, side)}
+        super().__init__(*(Block(width, num_heads=4, mlp_ratio=2, **shape) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 3, 1)
+        for block in self:
+            x = block(x)
+        return x.permute(0, 3, 1, 2)
 
 
 class DemoImageEncoder(nn.Module):
@@ -68,12 +79,13 @@ class DemoImageEncoder(nn.Module):
         self.down8 = _stage(w4, w8, blocks=3)
         self.down16 = _stage(w8, w16, blocks=4)
         self.down32 = _stage(w16, w32, blocks=7)
-        self.global32 = nn.Sequential(*(_global_block(w32, IMG_SIZE // 32) for _ in range(3)))
+        self.global32 = GlobalBlocks(w32, IMG_SIZE // 32, blocks=3)
         self.side32 = nn.Conv2d(w32, w16, 1)
         self.merge16 = nn.Sequential(Residual(w16), Residual(w16), Residual(w16))
+        self.global16 = GlobalBlocks(w16, IMG_SIZE // 16, blocks=3)
         self.side16 = nn.Conv2d(w16, w8, 1)
         self.side4 = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * w4, w8, 1))
-        self.merge8 = nn.Sequential(*(Residual(w8) for _ in range(4)))
+        self.merge8 = nn.Sequential(*(Residual(w8) for _ in range(6)))
         # The norm keeps the embedding as large as the position encoding that is added to it.
         self.neck = nn.Conv2d(w8, EMBED_DIM, 1)
         self.norm = LayerNorm2d(EMBED_DIM)
@@ -83,8 +95,8 @@ class DemoImageEncoder(nn.Module):
         x4 = self.stem(x)
         x8 = self.down8(x4)
         x16 = self.down16(x8)
-        x32 = self.global32(self.down32(x16).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        x16 = self.merge16(x16 + _double(self.side32(x32)))
+        x32 = self.global32(self.down32(x16))
+        x16 = self.global16(self.merge16(x16 + _double(self.side32(x32))))
         x8 = self.merge8(x8 + _double(self.side16(x16)) + self.side4(x4))
         embedding: Tensor = self.norm(self.neck(x8))
         return embedding
