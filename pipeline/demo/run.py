@@ -22,7 +22,7 @@ from schemas.search import SearchHit, SearchQuery
 
 QUERIES = 5
 CHUNK_IMAGES = 2  # the demo models run on CPUs: progress is to be seen every few seconds
-_HITS = 10
+_HITS = 5  # scenes are few: beyond these there is seldom another right one
 _NAME_LENGTH = 80  # of a sheet's file
 # Asked first, if the bucket shows them: what people like to look for.
 _FAVOURITES = (
