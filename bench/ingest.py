@@ -108,7 +108,7 @@ def settings_for(index: Path) -> Settings:
     overrides = {
         "index": {"location": str(index)},
         "runner": {"name": "local"},
-        "segmenter": _OFF,
+        "segmenter": {"precision": "fp32", **_OFF},
     }
     return load_settings(None, overrides)
 
