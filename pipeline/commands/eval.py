@@ -85,7 +85,12 @@ def evaluate(
     _print(scores, seconds)
     if json_file is not None:
         figures = {**asdict(scores), "seconds": round(seconds, 1)}
-        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+        try:
+            json_file.write_text(json.dumps(figures, indent=1) + "\n")
+        except OSError as exc:
+            raise UsageError(
+                f"the figures cannot be written to {json_file}: {exc.strerror}"
+            ) from exc
 
 
 def _score(truth: Path, settings: Settings) -> Scores:
