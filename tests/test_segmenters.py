@@ -24,13 +24,13 @@ from segment_anything.modeling import (
 )
 
 from pipeline.demo.bucket import write_bucket
-from schemas.errors import ModelError, UnknownModelError, UsageError
+from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
-from schemas.options import EmbedderOptions, SegmenterOptions
+from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.protocols import Segmenter
-from workers.registry import build_embedder, build_segmenter, resolve_device
+from workers.registry import build_segmenter
 from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import GridSegmenter
 from workers.segmenters.prompting import SamPrompter
@@ -386,39 +386,6 @@ def test_crops_without_points_are_refused() -> None:
         colour_segmenter(points_per_side=2, crop_n_layers=2, crop_n_points_downscale_factor=2)
 
 
-def test_unknown_names_are_refused_with_near_matches() -> None:
-    with pytest.raises(UnknownModelError, match=r"no segmenter is called 'SAM-vit-b': .*sam_vit_b"):
-        build_segmenter(SegmenterOptions(name="SAM-vit-b"))
-    with pytest.raises(UnknownModelError, match="'clip_demo'"):
-        build_embedder(EmbedderOptions(name="clip-demo"))
-    with pytest.raises(UnknownModelError, match="there are sam_demo, sam_vit_b"):
-        build_segmenter(SegmenterOptions(name="zzz"))
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    assert resolve_device("cpu") == "cpu"
-    if not torch.cuda.is_available():
-        assert resolve_device("auto", automatic=("cuda",)) == "cpu"
-        with pytest.raises(UsageError, match="'cuda'"):
-            resolve_device("cuda")
-
-
-def test_demo_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.safetensors"
-    save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(ModelError, match="another architecture than sam_demo"):
-        build_segmenter(SegmenterOptions(checkpoint=str(path), device="cpu"))
-
-
-def test_absent_demo_weights_are_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(catalog, "bundled_path", lambda entry: tmp_path / entry.file_name)
-    with pytest.raises(ModelError, match=r"incomplete: .*sam_demo\.safetensors is missing"):
-        build_segmenter(SegmenterOptions(device="cpu"))
-
-
-@pytest.mark.skipif(not BUNDLED.is_file(), reason="the demo weights are not bundled yet")
 def test_the_bundled_model_finds_a_disc() -> None:
     y, x = np.mgrid[:240, :320]
     disc = (x - 200) ** 2 + (y - 100) ** 2 < 50**2
