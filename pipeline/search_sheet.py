@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +16,43 @@ from pipeline.search import Searcher
 from pipeline.settings import Settings
 from pipeline.sheet import contact_sheet, file_name, tile_picture
 from schemas.errors import UsageError
-from schemas.images import UInt8Image
+from schemas.images import DecodedImage, Failure, UInt8Image
 from schemas.search import SearchHit, SearchQuery
 
 MAX_TILES = 60
+_ID_CHARS = 8
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """`picture` is RGB; `unread` says why some of its hits' images could not be shown."""
+
+    picture: Image.Image
+    unread: Sequence[Failure]
 
 
 def sheet_of(
     searcher: Searcher, query: SearchQuery, hits: Sequence[SearchHit], settings: Settings
-) -> Image.Image:
-    """RGB contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again."""
+) -> Sheet:
+    """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again."""
     shown = hits[:MAX_TILES]
-    return contact_sheet(
+    unread: list[Failure] = []
+
+    def read() -> Iterator[DecodedImage | Failure]:
+        for image in images_of(shown, settings):
+            if isinstance(image, Failure):
+                unread.append(image)
+            yield image
+
+    picture = contact_sheet(
         shown,
-        images_of(shown, settings),
+        read(),
         title=title_of(query),
         subtitle=_subtitle(searcher, query, hits, settings),
         subject=_subject(searcher, query, settings),
     )
+    return Sheet(picture, unread)
 
 
 def title_of(query: SearchQuery) -> str:
@@ -44,7 +63,8 @@ def title_of(query: SearchQuery) -> str:
         region = "a region of " if query.box_xyxy else ""
         words = f"like {region}{file_name(query.image_path)}"
     else:
-        words = f"like object {query.like}"
+        # The whole id leaves no room for what it is not to be like; the object is shown beside.
+        words = f"like object {str(query.like)[:_ID_CHARS]}…"
     return f"{words}, not {query.negative_text}" if query.negative_text else words
 
 

@@ -145,6 +145,14 @@ def test_a_sheet_is_written(folder: Path, tmp_path: Path) -> None:
         assert image.getpixel((80, 54)) == (255, 0, 0)
 
 
+def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
+    build_index(tmp_path)
+    (tmp_path / "one.png").unlink()
+    _, err = _run(tmp_path, "red", "--sheet", str(tmp_path / "sheet.png"))
+    assert "1 tile without its image; the first: " in err
+    assert "one.png" in err
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -220,7 +220,8 @@ def test_titles_say_what_was_searched() -> None:
     assert title_of(SearchQuery(image_path="in/a.jpg")) == "like a.jpg"
     region = SearchQuery(image_path="s3://b/a.jpg", box_xyxy=(0, 0, 1, 1))
     assert title_of(region) == "like a region of a.jpg"
-    assert title_of(SearchQuery(like="0123")) == "like object 0123"
+    liked = SearchQuery(like="01234567-89ab-cdef-0123-456789abcdef", negative_text="a glass")
+    assert title_of(liked) == "like object 01234567…, not a glass"
 
 
 def test_a_sheet_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

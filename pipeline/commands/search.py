@@ -173,8 +173,12 @@ def _run(query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bo
         seconds = time.perf_counter() - start
         _print_hits(hits, searcher.embedder_name, seconds, as_json)
         if sheet is not None:
-            save_sheet(sheet_of(searcher, query, hits, settings), sheet)
+            drawn = sheet_of(searcher, query, hits, settings)
+            save_sheet(drawn.picture, sheet)
             typer.echo(f"sheet: {sheet}", err=True)
+            if drawn.unread:
+                grey, why = counted(len(drawn.unread), "tile"), drawn.unread[0].message
+                typer.echo(f"{grey} without its image; the first: {why}", err=True)
 
 
 def parse_box(text: str) -> tuple[int, int, int, int]:

@@ -115,6 +115,6 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     seconds = time.perf_counter() - started
     name = re.sub(r"[^\w-]+", "-", query.text or "like an object")[:_NAME_LENGTH]
     path = sheets / f"{name}.png"
-    save_sheet(sheet_of(searcher, query, hits, settings), path)
+    save_sheet(sheet_of(searcher, query, hits, settings).picture, path)
     told = query.text or f"like object {query.like}"
     return Answer(told, len(hits), hits[0].score if hits else 0.0, seconds, path)
