@@ -157,12 +157,30 @@ def junk_crops(sprites: Tensor, generator: torch.Generator) -> Tensor:
     return _photographed(scene, blob & (within | ~shown), draw)
 
 
+def found_crops(cut_out: Tensor, generator: torch.Generator) -> Tensor:
+    """What a segmenter found, float (n, 4, s, s) premultiplied RGBA 0..1, turned and recoloured.
+
+    Returns float (n, 3, 64, 64), 0..1.
+    """
+    count, draw = len(cut_out), generator
+    flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
+    angle, scale = torch.randn(count, generator=draw) * 0.15, _uniform(draw, count, 0.85, 1.05)
+    x, y = _uniform(draw, count, -0.06, 0.06), _uniform(draw, count, -0.06, 0.06)
+    aspect = torch.exp(_uniform(draw, count, -0.15, 0.15))
+    turned = _restyled(_draw(cut_out, flip * scale, angle, x, y, aspect), draw)
+    ground = torch.tensor(CUTOUT_FILL)[None, :, None, None].expand(count, 3, CROP_PX, CROP_PX)
+    return _lit(_over(ground, turned), draw)
+
+
 def _photographed(scene: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     """Most scenes (n, 3, s, s) cut out by their mask, bool (n, 1, s, s); blurred, lit, grained."""
     count = len(scene)
     fill = torch.tensor(CUTOUT_FILL)[None, :, None, None]
     as_cutout = torch.rand(count, generator=generator)[:, None, None, None] < _CUTOUT_SHARE
-    crops = _blurred(torch.where(mask | ~as_cutout, scene, fill), generator)
-    gain = _uniform(generator, count, 0.75, 1.15)[:, None, None, None]
+    return _lit(_blurred(torch.where(mask | ~as_cutout, scene, fill), generator), generator)
+
+
+def _lit(crops: Tensor, generator: torch.Generator) -> Tensor:
+    gain = _uniform(generator, len(crops), 0.75, 1.15)[:, None, None, None]
     noise = torch.randn(crops.shape, generator=generator) * 0.02
     return (crops * gain + noise).clamp(0, 1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.demo.crops import junk_crops, training_crops
+from pipeline.demo.crops import found_crops, junk_crops, training_crops
+from pipeline.demo.found_crops import FoundCrops, load_found
 from pipeline.demo.scene_cache import Art, load_art
 from pipeline.demo.sprites import Concept, trim
 from pipeline.demo.training import (
@@ -43,6 +45,7 @@ from workers.clip_demo_model import create_clip_demo
 _SPRITE_PX = 96
 _CONCEPTS, _EXTRA_CAPTIONS, _JUNK = 64, 128, 48
 _PEAK_LR = 1.2e-3
+_FOUND_SHARE = 0.5  # of the drawings and of the junk, where `found_crops` has some
 _PAIR_WEIGHT, _CONCEPT_WEIGHT = 0.5, 0.5
 TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
 
@@ -163,11 +166,16 @@ def step_loss(
 class Batches:
     """Draws training batches; everything follows from the generator's state."""
 
-    def __init__(self, rendered: Art) -> None:
+    def __init__(self, rendered: Art, found: FoundCrops | None = None) -> None:
         self.captions = Captions(rendered.concepts)
         self.sprites = square_sprites(rendered.sprites)
         self.seen, self.held = rendered.seen, rendered.held
         self.tokenizer = open_clip.SimpleTokenizer(context_length=16)
+        self.found = found
+        self.found_of: dict[tuple[int, int], list[int]] = defaultdict(list)
+        if found:
+            for number, pair in enumerate(zip(found.concepts, found.styles, strict=True)):
+                self.found_of[int(pair[0]), int(pair[1])].append(number)
         self.seed(0)
 
     def seed(self, seed: int) -> None:
@@ -187,6 +195,20 @@ class Batches:
     def _float(self, rows: Sequence[int], styles: Sequence[int]) -> Tensor:
         return self.sprites[list(rows), list(styles)].float() / 255
 
+    def _put_found(self, images: Tensor, shown: Sequence[tuple[int, int]]) -> None:
+        """Let a share of the crops be what a segmenter found of the same, in place.
+
+        images (n, 3, s, s); shown: concept and style of each, -1 and -1 for no object.
+        """
+        places, numbers = [], []
+        for place, pair in enumerate(shown):
+            if pair in self.found_of and self.rng.random() < _FOUND_SHARE:
+                places.append(place)
+                numbers.append(int(self.rng.choice(self.found_of[pair])))
+        if places and self.found:
+            cut_out = torch.from_numpy(self.found.crops[numbers]).float() / 255
+            images[places] = found_crops(cut_out, self.torch_rng)
+
     def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """images, tokens, owner, true_of, rows: see `step_loss`."""
         total = len(self.captions.concepts)
@@ -200,6 +222,8 @@ class Batches:
         scraps = seen[self.rng.integers(len(seen), size=_JUNK)]
         junk = junk_crops(self._float(scraps[:, 0].tolist(), scraps[:, 1].tolist()), self.torch_rng)
         images = torch.cat([training_crops(targets, beside, self.torch_rng), junk])
+        shown = [*zip([*rows.tolist()] * 2, [*first, *second], strict=True)]
+        self._put_found(images, [*shown, *[(-1, -1)] * _JUNK])
         drawn = [self.captions.draw(self.rng, int(row)) for row in (*rows, *extra)]
         tokens = self.tokenizer([text for text, _ in drawn])
         true_of = torch.from_numpy(np.stack([true[rows] for _, true in drawn]))
@@ -254,6 +278,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
+    parser.add_argument("--found", type=Path, help="crops that `found_crops` wrote, learnt too")
     parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
     args = parser.parse_args()
 
@@ -261,7 +286,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     model = create_clip_demo()
     model.visual.to(memory_format=torch.channels_last)
-    batches = Batches(load_art(args.sprites))
+    found = load_found(args.found) if args.found else None
+    batches = Batches(load_art(args.sprites), found)
     learner = Learner(model, len(batches.captions.concepts))
     optimizer = MuonAdamW(learner, by_muon(model), _PEAK_LR, 0.05)
     if args.weights_from:
