@@ -6,7 +6,7 @@ import pytest
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 
-from workers.segmenters.decoder import attend, upscale
+from workers.segmenters.decoder import attend, project, upscale
 
 SIDE = 12
 
@@ -38,7 +38,7 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
     image, asked = embedding + dense, position.expand_as(dense)
     wanted = decoder.transformer(image, asked, tokens)
     rows = (x[:1].flatten(2)[0].T for x in (image, position))
-    found = attend(decoder, *rows, sparse)
+    found = attend(decoder, project(decoder, *rows), sparse)
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 

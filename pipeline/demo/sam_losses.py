@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from pipeline.demo.sam_samples import MASK_STRIDE
 from workers.sam_demo_model import EMBED_DIM, STRIDE
-from workers.segmenters.decoder import attend, mask_weights, upscale
+from workers.segmenters.decoder import attend, mask_weights, project, upscale
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -96,7 +96,7 @@ def masks_at(
     of p * p mask pixels. Returns the logits of the three multimask outputs, (n, 3, k, p, p), and
     their predicted IoU (n, 3).
     """
-    tokens, places = attend(decoder, image, position, sparse)
+    tokens, places = attend(decoder, project(decoder, image, position), sparse)
     chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
     upscaled = upscale(decoder, chosen)
     logits = mask_weights(decoder, tokens) @ upscaled.flatten(1, 3).mT

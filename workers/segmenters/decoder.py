@@ -1,13 +1,15 @@
 """segment-anything's mask decoder, reassociated: the same weights and results with less work.
 
 Attention between a few tokens and all places of an image never projects the places: the tokens'
-side is carried through the projection instead, and the prompts of one image share its places until
-they first write to them. Places are rows, (h * w, c), throughout. Differentiable.
+side is carried through the projection instead. Only the image's own places are projected, once for
+all of its prompts, which share them until they first write to them. Places are rows, (h * w, c),
+throughout. Differentiable.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -29,7 +31,7 @@ def _weight(projection: nn.Linear, count: int) -> Tensor:
 
 
 def _read(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Tokens read places: queries (n, t, c); keys, values (n or none, places, c); to (n, t, c).
+    """Tokens read places: queries (n, t, c); keys, values (n, places, c); to (n, t, c).
 
     The keys' bias moves all scores of a query alike, which softmax ignores.
     """
@@ -41,8 +43,22 @@ def _read(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -
     return out
 
 
+def _read_projected(attention: Attention, queries: Tensor, image: ImagePlaces) -> Tensor:
+    """`_read` of an image's own places, which all prompts share: (n, t, c)."""
+    count = attention.num_heads
+    asked = _scaled(attention, _heads(attention.q_proj(queries), count)).transpose(0, 1)
+    shares = (asked.flatten(1, 2) @ image.keys.mT).softmax(dim=-1)
+    read = (shares @ image.values).reshape(asked.shape)  # (heads, n, t, d / heads)
+    out: Tensor = attention.out_proj(read.permute(1, 2, 0, 3).flatten(2))
+    return out
+
+
 def _scaled(attention: Attention, scores: Tensor) -> Tensor:
     return scores / math.sqrt(attention.internal_dim / attention.num_heads)
+
+
+def _keys(attention: Attention, tokens: Tensor) -> Tensor:
+    return _scaled(attention, _heads(attention.k_proj(tokens), attention.num_heads))
 
 
 def _write(
@@ -50,47 +66,101 @@ def _write(
 ) -> Tensor:
     """Places read tokens and add what they read to themselves: (n, places, c).
 
-    tokens, values (n, t, c); queries, places (n or none, places, c).
+    tokens, values (n, t, c); queries, places (n, places, c).
     """
+    keys = _keys(attention, tokens)
     count = attention.num_heads
-    keys = _scaled(attention, _heads(attention.k_proj(tokens), count))
     asked = (keys @ _weight(attention.q_proj, count)).flatten(1, 2) @ queries.mT
     bias = keys @ attention.q_proj.bias.reshape(count, -1, 1)
     scores = asked.reshape(*keys.shape[:3], -1) + bias
+    return _written(attention, scores, values, places)
+
+
+def _write_projected(
+    attention: Attention, tokens: Tensor, values: Tensor, image: ImagePlaces
+) -> Tensor:
+    """`_write` to an image's own places: (n, places, c)."""
+    keys = _keys(attention, tokens).transpose(0, 1)
+    asked = keys.flatten(1, 2) @ image.queries.mT
+    scores = asked.reshape(*keys.shape[:3], -1).transpose(0, 1)
+    return _written(attention, scores, values, image.places.expand(len(tokens), -1, -1))
+
+
+def _written(attention: Attention, scores: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    """scores (n, heads, t, places) of tokens with `values`, (n, t, c); places (n, places, c)."""
+    count = attention.num_heads
     shares = scores.softmax(dim=2).flatten(1, 2)
     onwards = attention.out_proj.weight.T.reshape(count, -1, attention.embedding_dim)
     # A place's shares sum to 1 in each head, so that the bias may come in equal parts with them.
     written = _heads(attention.v_proj(values), count) @ onwards + attention.out_proj.bias / count
-    whole = places.expand(len(tokens), -1, -1)
-    return torch.baddbmm(whole, shares.mT, written.flatten(1, 2))
+    return torch.baddbmm(places, shares.mT, written.flatten(1, 2))
 
 
-def attend(
-    decoder: MaskDecoder, image: Tensor, position: Tensor, sparse: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What `decoder.transformer` returns for prompts of one image.
+@dataclass(frozen=True, slots=True, eq=False)
+class ImagePlaces:
+    """An image's places and what the first layer makes of them, which its prompts share.
 
-    image float (h * w, c), with the embedding of no mask prompt added; position (h * w, c); sparse
-    (n, prompts' tokens, c). Returns the tokens (n, t, c) and the places (n, h * w, c).
+    places and position float (h * w, c); keys, values and queries float (heads, h * w, d / heads).
+    """
+
+    places: Tensor
+    position: Tensor
+    keys: Tensor
+    values: Tensor
+    queries: Tensor
+
+
+def project(decoder: MaskDecoder, image: Tensor, position: Tensor) -> ImagePlaces:
+    """Prepare an image for `attend`.
+
+    image float (h * w, c), with the embedding of no mask prompt added; position (h * w, c).
+    """
+    first = decoder.transformer.layers[0]
+    read, write = first.cross_attn_token_to_image, first.cross_attn_image_to_token
+    placed = image + position
+
+    def heads(attention: Attention, rows: Tensor) -> Tensor:
+        return _heads(rows[None], attention.num_heads)[0].contiguous()
+
+    return ImagePlaces(
+        image,
+        position,
+        keys=heads(read, read.k_proj(placed)),
+        values=heads(read, read.v_proj(image)),
+        queries=heads(write, write.q_proj(placed)),
+    )
+
+
+def attend(decoder: MaskDecoder, image: ImagePlaces, sparse: Tensor) -> tuple[Tensor, Tensor]:
+    """What `decoder.transformer` returns for prompts of one image, sparse (n, their tokens, c).
+
+    Returns the tokens (n, t, c) and the places (n, h * w, c).
     """
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-    tokens, places = prompts, image
-    for layer in decoder.transformer.layers:
+    tokens, places = prompts, image.places
+    for number, layer in enumerate(decoder.transformer.layers):
         queries = tokens + prompts
         if layer.skip_first_layer_pe:
             tokens = layer.self_attn(tokens, tokens, tokens)
         else:
             tokens = tokens + layer.self_attn(queries, queries, tokens)
         tokens = layer.norm1(tokens)
-        placed = places + position
-        read = _read(layer.cross_attn_token_to_image, tokens + prompts, placed, places)
+        reader, writer = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+        if number == 0:
+            read = _read_projected(reader, tokens + prompts, image)
+        else:
+            placed = places + image.position
+            read = _read(reader, tokens + prompts, placed, places)
         tokens = layer.norm2(tokens + read)
         tokens = layer.norm3(tokens + layer.mlp(tokens))
-        back = layer.cross_attn_image_to_token
-        places = layer.norm4(_write(back, tokens + prompts, tokens, placed, places))
+        if number == 0:
+            written = _write_projected(writer, tokens + prompts, tokens, image)
+        else:
+            written = _write(writer, tokens + prompts, tokens, placed, places)
+        places = layer.norm4(written)
     final = decoder.transformer.final_attn_token_to_image
-    read = _read(final, tokens + prompts, places + position, places)
+    read = _read(final, tokens + prompts, places + image.position, places)
     tokens = decoder.transformer.norm_final_attn(tokens + read)
     return tokens, places
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.images import UInt8Image
-from workers.segmenters.decoder import attend, mask_weights, upscale
+from workers.segmenters.decoder import ImagePlaces, attend, mask_weights, project, upscale
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -83,10 +83,10 @@ class _SamGuesses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SamView:
-    """`places` are the embedding of an image, (h * w, c); `used_hw` is its size in the frame."""
+    """`used_hw` is the image's size in the frame."""
 
     prompter: SamPrompter
-    places: Tensor
+    image: ImagePlaces
     size_hw: tuple[int, int]
     used_hw: tuple[int, int]
 
@@ -94,7 +94,7 @@ class _SamView:
     def guess(self, points_xy: Float64s) -> Guesses:
         prompter = self.prompter
         sparse = prompter.prompts(points_xy, self.size_hw)
-        tokens, places = attend(prompter.decoder, self.places, prompter.position, sparse)
+        tokens, places = attend(prompter.decoder, self.image, sparse)
         tokens = tokens.float()
         predicted = prompter.heads.iou_prediction_head(tokens[:, 0])[:, 1:]
         used = self.used_hw[0] * prompter.low_side / prompter.frame_side
@@ -134,8 +134,13 @@ class SamPrompter:
         embeddings = self.encoder(frames.to(self._dtype)).flatten(2).mT
         places = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
         return [
-            _SamView(self, places[row].contiguous(), images[row].shape[:2], scaled[row].shape[:2])
-            for row in range(len(images))
+            _SamView(
+                self,
+                project(self.decoder, embedding.contiguous(), self.position),
+                image.shape[:2],
+                frame.shape[:2],
+            )
+            for embedding, image, frame in zip(places, images, scaled, strict=True)
         ]
 
     def _framed(self, scaled: UInt8Image) -> Tensor:
