@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,6 +21,7 @@ from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
 from workers.crops import square_image
 from workers.protocols import UInt8Crops
+from workers.resizing import Interpolation, resize_squares
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to int64 (n, context_length)."""
@@ -62,11 +62,16 @@ class ClipEmbedder:
         self._device = torch.device(options.device)
         self._model = model.eval().requires_grad_(False).to(self._device)
         self._tokenizer = tokenizer
-        size = preprocess.pop("size")
-        # Crops are square by then: squash keeps their shape where others would crop or pad.
-        self._transform = open_clip.image_transform(
-            size, is_train=False, resize_mode="squash", **preprocess
+        size = preprocess["size"]
+        self._size_hw: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        # As open_clip does when it is not training.
+        smooth = preprocess["interpolation"] != "bilinear"
+        self._interpolation: Interpolation = "bicubic" if smooth else "bilinear"
+        mean, std = (
+            torch.tensor(preprocess[key], device=self._device)[:, None, None] * 255
+            for key in ("mean", "std")
         )
+        self._mean, self._std = mean, std
 
     def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
         """float32 (len(crops), dim), unit rows. Raises ModelError if a vector is not finite."""
@@ -79,9 +84,10 @@ class ClipEmbedder:
         return self._embed(texts, self._encode_texts, "text")
 
     def _encode_images(self, crops: UInt8Crops) -> Tensor:
-        squares = (Image.fromarray(square_image(crop, self._fill)) for crop in crops)
-        batch = torch.stack([self._transform(square) for square in squares])
-        features: Tensor = self._model.encode_image(batch.to(self._device))
+        # Square by now: no model's own way to crop or pad changes anything.
+        squares = [square_image(crop, self._fill) for crop in crops]
+        batch = resize_squares(squares, self._size_hw, self._interpolation, self._device)
+        features: Tensor = self._model.encode_image((batch - self._mean) / self._std)
         return features
 
     def _encode_texts(self, texts: Sequence[str]) -> Tensor:
