@@ -14,7 +14,7 @@ from schemas.errors import IndexUnavailableError
 from schemas.ids import fingerprint
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.catalog import LOCAL_PREFIX
-from workers.protocols import Embedder, Segmenter
+from workers.protocols import ImageEmbedder, Segmenter
 
 _FILE = "pipelines.json"
 # They change where or how fast it runs, not what comes out.
@@ -25,7 +25,7 @@ _NO_MATTER = {
 
 
 def pipeline_fingerprint(
-    segmenter: Segmenter, embedder: Embedder, decode: DecodeOptions, options: EmbedderOptions
+    segmenter: Segmenter, embedder: ImageEmbedder, decode: DecodeOptions, options: EmbedderOptions
 ) -> str:
     """16 hex digits over both models, their parameters, and how images become crops."""
     return fingerprint(

@@ -17,9 +17,9 @@ from schemas.masks import ObjectMask
 from schemas.options import DecodeOptions, EmbedderOptions
 from schemas.records import EmbeddedImage, check_vectors
 from workers.embedding import embed_segmented
-from workers.protocols import Embedder, Segmenter
+from workers.protocols import ImageEmbedder, Segmenter
 from workers.reading import read_images
-from workers.registry import build_embedder, build_segmenter
+from workers.registry import build_image_embedder, build_segmenter
 
 Decoded = DecodedImage | Failure
 Result = EmbeddedImage | Failure
@@ -37,7 +37,7 @@ class Recipe:
     """
 
     segmenter: Callable[[], Segmenter]
-    embedder: Callable[[], Embedder]
+    embedder: Callable[[], ImageEmbedder]
     reader: Callable[[Sequence[ImageRef]], list[Decoded]]
     decode: DecodeOptions
     embedding: EmbedderOptions
@@ -50,7 +50,7 @@ def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
     cache = None if cache_dir is None else Path(cache_dir).expanduser()
     return Recipe(
         segmenter=partial(build_segmenter, settings.segmenter, cache),
-        embedder=partial(build_embedder, settings.embedder),
+        embedder=partial(build_image_embedder, settings.embedder),
         reader=partial(
             read_images,
             store_options=settings.store,

@@ -357,3 +357,16 @@ def test_the_bundled_weights_know_what_a_cat_is():
     cat, photo, airplane = embedder.embed_texts(["cat", "a photo of a cat", "airplane"])
     assert cat @ photo > cat @ airplane
     assert embedder.embed_images(crops_of_any_size()).shape == (7, 256)
+
+
+def test_without_its_text_tower_an_embedder_makes_the_same_vectors_of_images(kind):
+    whole, images_only = kind.build(), kind.build()
+    before = sum(weights.numel() for weights in images_only._model.parameters())
+    images_only.forget_texts()
+    crops = crops_of_any_size()
+    np.testing.assert_array_equal(images_only.embed_images(crops), whole.embed_images(crops))
+    left = sum(weights.numel() for weights in images_only._model.parameters())
+    towers = images_only._model.visual.parameters()
+    assert left < before
+    assert left <= sum(weights.numel() for weights in towers) + 2  # scale and bias of the logits
+    assert images_only.fingerprint == whole.fingerprint

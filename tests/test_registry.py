@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,7 +12,12 @@ from safetensors.torch import save_file
 from schemas.errors import ModelError, UnknownModelError, UsageError
 from schemas.options import EmbedderOptions, SegmenterOptions
 from workers import catalog
-from workers.registry import build_embedder, build_segmenter, resolve_device
+from workers.registry import (
+    build_embedder,
+    build_image_embedder,
+    build_segmenter,
+    resolve_device,
+)
 
 
 def test_unknown_names_are_refused_with_near_matches() -> None:
@@ -29,6 +35,15 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         assert resolve_device("auto", automatic=("cuda",)) == "cpu"
         with pytest.raises(UsageError, match="'cuda'"):
             resolve_device("cuda")
+
+
+def test_ingest_needs_no_text_tower() -> None:
+    options = EmbedderOptions(device="cpu")
+    embedder = build_image_embedder(options)
+    crop = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    wanted = build_embedder(options).embed_images([crop])
+    np.testing.assert_array_equal(embedder.embed_images([crop]), wanted)
+    assert not hasattr(embedder._model, "transformer")
 
 
 def test_demo_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:

@@ -20,13 +20,13 @@ from schemas.records import (
     ObjectRecord,
 )
 from workers.crops import object_views, square_image
-from workers.protocols import Embedder
+from workers.protocols import ImageEmbedder
 
 
 def embed_segmented(
     images: Sequence[DecodedImage],
     masks: Sequence[Sequence[ObjectMask]],
-    embedder: Embedder,
+    embedder: ImageEmbedder,
     options: EmbedderOptions,
     fingerprint: str,
     segmenter_name: str,
@@ -61,7 +61,7 @@ def _crops(
 
 
 def _embed_in_slices(
-    crops: Iterator[UInt8Image], embedder: Embedder, batch_size: int
+    crops: Iterator[UInt8Image], embedder: ImageEmbedder, batch_size: int
 ) -> Float32Matrix:
     parts = [np.zeros((0, embedder.dim), np.float32)]
     while batch := list(islice(crops, batch_size)):

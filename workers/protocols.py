@@ -40,14 +40,20 @@ class TextEmbedder(Protocol):
         ...
 
 
-class Embedder(TextEmbedder, Protocol):
-    """Turns crops and texts into vectors of one space."""
+class ImageEmbedder(Protocol):
+    """Turns crops into vectors of an embedder's space."""
 
+    name: str
+    dim: int
     fingerprint: str
 
     def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
         """float32 (len(crops), dim), unit rows."""
         ...
+
+
+class Embedder(ImageEmbedder, TextEmbedder, Protocol):
+    """Turns crops and texts into vectors of one space."""
 
 
 class Skipped(Protocol):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers import catalog
-from workers.protocols import Embedder, Segmenter, TextEmbedder
+from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
+
+if TYPE_CHECKING:
+    from workers.embedders.clip import ClipEmbedder
 
 
 def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> Segmenter:
@@ -36,6 +40,20 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
 
     Raises UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
     """
+    return _build_clip(options)
+
+
+def build_image_embedder(options: EmbedderOptions) -> ImageEmbedder:
+    """What embeds images like `build_embedder(options)`, without the memory of a text tower.
+
+    Raises what `build_embedder` does.
+    """
+    embedder = _build_clip(options)
+    embedder.forget_texts()
+    return embedder
+
+
+def _build_clip(options: EmbedderOptions) -> ClipEmbedder:
     if options.name == "clip_demo":
         module_name = "clip_demo"
     elif "/" in options.name or options.name.startswith(catalog.LOCAL_PREFIX):
@@ -44,7 +62,7 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
         raise catalog.unknown_model(options.name, "embedder", catalog.names("embedder"))
     device = resolve_device(options.device)
     module = importlib.import_module(f"workers.embedders.{module_name}")
-    embedder: Embedder = module.build(options.model_copy(update={"device": device}))
+    embedder: ClipEmbedder = module.build(options.model_copy(update={"device": device}))
     return embedder
 
 

@@ -23,6 +23,11 @@ from workers.crops import square_image
 from workers.protocols import UInt8Crops
 from workers.resizing import Interpolation, resize_squares
 
+# Of open_clip's CLIP and CustomTextCLIP.
+_TEXT_PARTS = (
+    "transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection", "text"
+)  # fmt: skip
+
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to int64 (n, context_length)."""
 
@@ -82,6 +87,12 @@ class ClipEmbedder:
         if not all(text.strip() for text in texts):
             raise UsageError("expected a text that says what to look for, got an empty one")
         return self._embed(texts, self._encode_texts, "text")
+
+    def forget_texts(self) -> None:
+        """Free the text tower: from then on only images can be embedded."""
+        for name in _TEXT_PARTS:
+            if hasattr(self._model, name):
+                delattr(self._model, name)
 
     def _encode_images(self, crops: UInt8Crops) -> Tensor:
         # Square by now: no model's own way to crop or pad changes anything.
