@@ -49,9 +49,9 @@ class SegmenterOptions(_Options):
     faster in it, which is measured; it moves borders by a pixel here and there and, like the
     device, makes no new generation. `images_per_batch` are encoded at once.
 
-    Of masks with an IoU above `mask_nms_thresh` the one with the highest `predicted_iou` stays,
-    where `box_nms_thresh` compares boxes only. A mask is dropped as a part when more than
-    `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
+    Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
+    and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped
+    as a part when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
     """
 
     name: str = "sam_demo"

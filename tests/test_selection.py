@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.images import UInt8Image
+from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.selection import measured, without_overlaps
 
 SIDE = 64
 
@@ -68,3 +70,20 @@ def test_parts_go_with_a_whole_that_is_as_sure() -> None:
     assert stacked_boxes(0.9, 0.8, 0.7, part_thresh=0.99) == [STALK, SQUARE, BESIDE]
     # BESIDE shares no pixel with the stalk.
     assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.0) == [STALK, BESIDE]
+
+
+def test_of_masks_that_overlap_one_that_others_agree_with_stays() -> None:
+    def square(side: int, predicted_iou: float) -> ObjectMask:
+        mask = np.zeros((SIDE, SIDE), bool)
+        mask[:side, :side] = True
+        found = measured(
+            CocoRle.from_mask(mask), predicted_iou=predicted_iou, stability_score=1, point_xy=(0, 0)
+        )
+        assert found is not None
+        return found
+
+    odd, agreed, also = square(54, 0.85), square(48, 0.8), square(47, 0.75)
+    assert without_overlaps([odd, agreed, also], 0.7) == [agreed]
+    assert without_overlaps([odd, agreed], 0.7) == [odd]  # neither has more agreement
+    assert without_overlaps([also, odd, agreed], 1.0) == [odd, agreed, also]
+    assert without_overlaps([], 0.7) == []

@@ -40,6 +40,7 @@ from workers.segmenters.tracing import Frame, Traced, axis, trace
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
+_VERSION = 2  # to be raised whenever the same parameters give other masks
 _SPEED_ONLY = {"points_per_batch", "images_per_batch"}
 _OURS = {"mask_nms_thresh": 1.0, "part_thresh": 1.0, "images_per_batch": 1}
 # Over the model's defaults, under what is asked for by name.
@@ -108,7 +109,7 @@ class GridSegmenter:
             {
                 "segmenter": options.name,
                 "weights_sha256": weights_sha256,
-                "generator": GridSegmenter.__name__,
+                "generator": f"{GridSegmenter.__name__} {_VERSION}",
                 "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
                 "limits": options.model_dump(include=set(_LIMITS)),
             }
