@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.demo.art import KIN, find_icons, held_out_pairs, icon_name, pairs_to_learn
+from pipeline.demo.art import (
+    KIN,
+    PLAIN,
+    colour,
+    find_icons,
+    held_out_pairs,
+    icon_name,
+    pairs_to_learn,
+)
 from pipeline.demo.bucket import TRUTH_FILE, write_bucket
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
 from pipeline.demo.sprites import LICENCES, STYLES, Concept, Sprite, bundled_sprites, trim
@@ -42,9 +50,25 @@ def test_another_version_of_a_held_out_drawing_is_not_learnt() -> None:
     assert {styles[column] for column in np.flatnonzero(~learnt[1])} == {"fxemoji"}
 
 
+def test_drawings_of_one_colour_take_that_of_the_others_that_are_learnt() -> None:
+    styles = [*STYLES, *KIN]
+    sprites = np.zeros((2, len(styles), 4, 4, 4), np.uint8)
+    sprites[..., 3] = 255
+    sprites[0, 0, ..., :3], sprites[0, 1, ..., :3] = (200, 100, 0), (0, 0, 200)
+    seen = np.zeros((2, len(styles)), bool)
+    seen[0, [0, *map(styles.index, PLAIN)]] = True
+    colour(sprites, seen, styles)
+    for style in PLAIN:
+        assert (sprites[0, styles.index(style), ..., :3] == (200, 100, 0)).all()
+        assert not sprites[1, styles.index(style), ..., :3].any()
+    assert (sprites[0, 1, ..., :3] == (0, 0, 200)).all()
+
+
 def test_icons_are_found_however_a_pack_joins_their_words() -> None:
-    concepts = [Concept(name, name, ()) for name in ("red-apple", "maple-leaf", "kite")]
-    assert find_icons(concepts, ["mapleleaf", "red-apple"]) == ["red-apple", "mapleleaf", None]
+    names = ("red-apple", "maple-leaf", "kite", "fox", "pie")
+    icons = ["mapleleaf", "red-apple", "fox-face", "pie-1", "pie-2", "kites"]
+    found = find_icons([Concept(name, name, ()) for name in names], icons)
+    assert found == ["red-apple", "mapleleaf", None, "fox-face", "pie-1"]
 
 
 def test_icon_names_follow_the_packs() -> None:

@@ -3,9 +3,10 @@
 The art comes from npm packages (`npm pack` each and unpack into one folder, each into its own):
 `@iconify-json/noto` (Apache-2.0), `@iconify-json/fluent-emoji` (MIT) and `@iconify-json/twemoji`
 (CC-BY-4.0), of which some drawings are held out; `@iconify-json/noto-v1` (Apache-2.0),
-`@iconify-json/fluent-emoji-flat` (MIT), `@iconify-json/emojione` (CC-BY-4.0) and
-`@iconify-json/fxemoji` (Apache-2.0) to learn from only; `emojibase-data` (MIT) has labels, keywords
-and groups.
+`@iconify-json/fluent-emoji-flat` and `@iconify-json/fluent-emoji-high-contrast` (MIT),
+`@iconify-json/emojione`, `@iconify-json/emojione-monotone` and `@iconify-json/streamline-emojis`
+(CC-BY-4.0) and `@iconify-json/fxemoji` (Apache-2.0) to learn from only; `emojibase-data` (MIT) has
+labels, keywords and groups.
 
     python -m pipeline.demo.art ART_FOLDER --out sprites.npz --bundle pipeline/demo/sprites.parquet
 """
@@ -31,7 +32,16 @@ HELD_OUT_SHARE = 0.15
 HELD_OUT_SEED = 7
 # Styles to learn from only, and of which other style they are a version: what is held out there is
 # left out here.
-KIN = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji", "emojione": None, "fxemoji": None}
+KIN = {
+    "noto-v1": "noto",
+    "fluent-emoji-flat": "fluent-emoji",
+    "emojione": None,
+    "fxemoji": None,
+    "streamline-emojis": None,
+    "emojione-monotone": None,
+    "fluent-emoji-high-contrast": "fluent-emoji",
+}
+PLAIN = ("emojione-monotone", "fluent-emoji-high-contrast")
 
 _CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
 _LOOK_ALIKES = re.compile(
@@ -105,9 +115,14 @@ def pairs_to_learn(drawn: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 
 def find_icons(concepts: Sequence[Concept], icons: Collection[str]) -> list[str | None]:
-    """Each concept's icon in a pack, which may write its name without hyphens."""
+    """Each concept's icon in a pack, which may write its name without hyphens, as the first of
+    several, or an animal's as its face."""
     by_bare = {name.replace("-", ""): name for name in sorted(icons)}
-    return [by_bare.get(concept.name.replace("-", "")) for concept in concepts]
+    found = []
+    for bare in (concept.name.replace("-", "") for concept in concepts):
+        spellings = (bare, f"{bare}1", f"{bare}face")
+        found.append(next((by_bare[name] for name in spellings if name in by_bare), None))
+    return found
 
 
 def render_icon(pack: Mapping[str, Any], name: str, side_px: int) -> np.ndarray:
@@ -123,6 +138,21 @@ def render_icon(pack: Mapping[str, Any], name: str, side_px: int) -> np.ndarray:
     png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=side_px, height=side_px))
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     return np.asarray(image.resize((side_px, side_px)))
+
+
+def colour(sprites: np.ndarray, seen: np.ndarray, styles: Sequence[str]) -> None:
+    """Give drawings of one colour the mean colour of the others that training sees, in place.
+
+    sprites uint8 (concepts, styles, side, side, 4); seen bool (concepts, styles).
+    """
+    plain = [styles.index(style) for style in PLAIN]
+    for row, learnt in enumerate(seen):
+        others = [column for column in np.flatnonzero(learnt).tolist() if column not in plain]
+        if not others:
+            continue
+        pixels = sprites[row, others].reshape(-1, 4).astype(np.float64)
+        mean = np.average(pixels[:, :3], axis=0, weights=pixels[:, 3])
+        sprites[row, plain, ..., :3] = mean.astype(np.uint8)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -146,6 +176,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{style}: {sum(icon is not None for icon in icons)} sprites", file=sys.stderr)
     drawn = sprites[..., 3].max(axis=(2, 3)) > 0
     seen = pairs_to_learn(drawn, held)
+    colour(sprites, seen, styles)
     print(f"{seen.sum()} of {drawn.sum()} sprites to learn from", file=sys.stderr)
     rows = json.dumps([concept.__dict__ for concept in concepts])
     np.savez(

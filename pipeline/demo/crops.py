@@ -10,6 +10,9 @@ from torch.nn import functional
 
 CROP_PX = 64
 _CUTOUT_SHARE, _SCRAP_SHARE = 0.85, 0.7
+_MAX_BEND = 0.12
+_JOINED_SHARE, _CUT_SHARE = 0.15, 0.25
+_GREY_SHARE, _TURNED_SHARE = 0.15, 0.5
 CUTOUT_FILL = (122 / 255, 116 / 255, 104 / 255)  # the mean colour of CLIP's training images
 
 
@@ -18,12 +21,14 @@ def _uniform(generator: torch.Generator, count: int, low: float, high: float) ->
 
 
 def _draw(
-    sprites: Tensor, scale: Tensor, angle: Tensor, x: Tensor, y: Tensor, aspect: float | Tensor = 1
-) -> Tensor:
+    sprites: Tensor, scale: Tensor, angle: Tensor, x: Tensor, y: Tensor, aspect: float | Tensor = 1,
+    bent: float | Tensor = 0,
+) -> Tensor:  # fmt: skip
     """Sprites (n, 4, s, s), premultiplied, placed in a frame: (n, 4, CROP_PX, CROP_PX).
 
     `scale` is the sprite's side over the frame's; negative mirrors. x, y: shift in half frames.
-    `aspect` widens and flattens by its square root.
+    `aspect` widens and flattens by its square root; `bent` moves every place, (n, 64, 64, 2) in
+    half frames.
     """
     cos, sin = torch.cos(angle) / scale.abs(), torch.sin(angle) / scale.abs()
     flip = torch.sign(scale)
@@ -32,7 +37,26 @@ def _draw(
     stretch = torch.as_tensor(aspect).sqrt().expand(len(sprites))[:, None]
     theta = torch.stack([first / stretch, second * stretch], dim=1)
     grid = functional.affine_grid(theta, [len(sprites), 4, CROP_PX, CROP_PX], align_corners=False)
-    return functional.grid_sample(sprites, grid, align_corners=False)
+    return functional.grid_sample(sprites, grid + bent, align_corners=False)
+
+
+def _bends(generator: torch.Generator, count: int) -> Tensor:
+    """Smooth shifts, (n, 64, 64, 2) in half frames: as another artist might have drawn it."""
+    size, strength = (CROP_PX, CROP_PX), _uniform(generator, count, 0, _MAX_BEND)
+    noise = torch.randn(count, 2, 4, 4, generator=generator) * strength[:, None, None, None]
+    shifts = functional.interpolate(noise, size, mode="bicubic", align_corners=True)
+    return shifts.permute(0, 2, 3, 1)
+
+
+def hues_turned(colour: Tensor, generator: torch.Generator) -> Tensor:
+    """A share of the images with another hue: what a thing is seldom depends on it.
+
+    colour (n, 3, s, s), less its grey. Rodrigues' rotation around the axis of greys.
+    """
+    turned = torch.rand(len(colour), generator=generator) < _TURNED_SHARE
+    angle = (_uniform(generator, len(colour), 0, 2 * math.pi) * turned)[:, None, None, None]
+    across = (colour.roll(1, dims=1) - colour.roll(-1, dims=1)) / math.sqrt(3)
+    return colour * torch.cos(angle) + across * torch.sin(angle)
 
 
 def _restyled(sprites: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,10 +70,11 @@ def _restyled(sprites: Tensor, generator: torch.Generator) -> Tensor:
     def factor(low: float, high: float, channels: int = 1) -> Tensor:
         return _uniform(generator, count * channels, low, high).view(count, channels, 1, 1)
 
-    colour, alpha = sprites[:, :3] * factor(0.85, 1.1) * factor(0.85, 1.15, 3), sprites[:, 3:]
+    colour, alpha = sprites[:, :3] * factor(0.75, 1.15) * factor(0.7, 1.3, 3), sprites[:, 3:]
     grey = colour.mean(dim=1, keepdim=True)
-    colour = grey + (colour - grey) * factor(0.3, 1.4)
-    colour = (colour - alpha / 2) * factor(0.7, 1.3) + alpha / 2
+    colourful = factor(0.2, 1.6) * (factor(0, 1) > _GREY_SHARE)
+    colour = grey + hues_turned((colour - grey) * colourful, generator)
+    colour = (colour - alpha / 2) * factor(0.5, 1.4) + alpha / 2
     return torch.cat([torch.minimum(colour.clamp(min=0), alpha), alpha], dim=1)
 
 
@@ -101,6 +126,22 @@ def _mistaken(soft: Tensor, generator: torch.Generator) -> Tensor:
     return soft + strength * smooth
 
 
+def merged_or_cut(visible: Tensor, neighbour: Tensor, generator: torch.Generator) -> Tensor:
+    """Some masks with their neighbour's, some without what lies beyond a line.
+
+    All (n, 1, s, s), 0 to 1.
+    """
+    count, draw = len(visible), generator
+    joined = (torch.rand(count, generator=draw) < _JOINED_SHARE)[:, None, None, None]
+    visible = torch.where(joined, torch.maximum(visible, neighbour), visible)
+    angle = _uniform(draw, count, 0, 2 * math.pi)[:, None, None]
+    beyond = _uniform(draw, count, 0.05, 0.6)[:, None, None]
+    along = torch.linspace(-1, 1, CROP_PX)
+    whole = along * torch.cos(angle) + along[:, None] * torch.sin(angle) < beyond
+    uncut = (torch.rand(count, generator=draw) > _CUT_SHARE)[:, None, None]
+    return visible * (whole | uncut)[:, None]
+
+
 def training_crops(
     targets: Tensor, others: Tensor, generator: torch.Generator, vary: bool = True
 ) -> Tensor:
@@ -116,7 +157,9 @@ def training_crops(
     angle = torch.randn(count, generator=draw) * 0.31
     x, y = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
     aspect = torch.exp(_uniform(draw, count, -0.25, 0.25))
-    target = _draw(targets, flip * _uniform(draw, count, 0.65, 1.0), angle, x, y, aspect)
+    size = flip * _uniform(draw, count, 0.65, 1.0)
+    bent = _bends(draw, count) if vary else 0
+    target = _draw(targets, size, angle, x, y, aspect, bent)
     target = _restyled(target, draw) if vary else target
 
     behind, front = others[:count], others[count:]
@@ -129,6 +172,7 @@ def training_crops(
 
     scene = _over(_over(_over(_backgrounds(draw, count), neighbour), target), occluder)
     visible = target[:, 3:] * (1 - occluder[:, 3:])
+    visible = merged_or_cut(visible, neighbour[:, 3:], draw) if vary else visible
     soft = functional.avg_pool2d(visible, 3, 1, 1)
     soft = _mistaken(soft, draw) if vary else soft
     threshold = _uniform(draw, count, 0.2, 0.8)[:, None, None, None]
@@ -167,7 +211,8 @@ def found_crops(cut_out: Tensor, generator: torch.Generator) -> Tensor:
     angle, scale = torch.randn(count, generator=draw) * 0.15, _uniform(draw, count, 0.85, 1.05)
     x, y = _uniform(draw, count, -0.06, 0.06), _uniform(draw, count, -0.06, 0.06)
     aspect = torch.exp(_uniform(draw, count, -0.15, 0.15))
-    turned = _restyled(_draw(cut_out, flip * scale, angle, x, y, aspect), draw)
+    turned = _draw(cut_out, flip * scale, angle, x, y, aspect, _bends(draw, count))
+    turned = _restyled(turned, draw)
     ground = torch.tensor(CUTOUT_FILL)[None, :, None, None].expand(count, 3, CROP_PX, CROP_PX)
     return _lit(_over(ground, turned), draw)
 

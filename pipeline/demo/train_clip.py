@@ -27,6 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.demo.art import PLAIN
 from pipeline.demo.crops import found_crops, junk_crops, training_crops
 from pipeline.demo.found_crops import FoundCrops, load_found
 from pipeline.demo.scene_cache import Art, load_art
@@ -46,7 +47,9 @@ _SPRITE_PX = 96
 _CONCEPTS, _EXTRA_CAPTIONS, _JUNK = 64, 128, 48
 _PEAK_LR = 1.2e-3
 _FOUND_SHARE = 0.5  # of the drawings and of the junk, where `found_crops` has some
-_PAIR_WEIGHT, _CONCEPT_WEIGHT = 0.5, 0.5
+_PLAIN_WEIGHT = 0.3  # how often a drawing of one colour is shown, against the others
+_BLENDED_SHARE, _MOST_BLENDED = 0.3, 0.6
+_PAIR_WEIGHT, _CONCEPT_WEIGHT = 1.0, 0.5
 TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
 
 
@@ -170,6 +173,8 @@ class Batches:
         self.captions = Captions(rendered.concepts)
         self.sprites = square_sprites(rendered.sprites)
         self.seen, self.held = rendered.seen, rendered.held
+        plain = [style in PLAIN for style in rendered.styles]
+        self.style_weights = np.where(plain, _PLAIN_WEIGHT, 1.0)
         self.tokenizer = open_clip.SimpleTokenizer(context_length=16)
         self.found = found
         self.found_of: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -189,8 +194,18 @@ class Batches:
         return tokens
 
     def _styles(self, row: int) -> tuple[int, int]:
-        styles = self.rng.permutation(np.flatnonzero(self.seen[row]))
-        return int(styles[0]), int(styles[-1])
+        styles = np.flatnonzero(self.seen[row])
+        weights = self.style_weights[styles] / self.style_weights[styles].sum()
+        drawn = self.rng.choice(styles, min(2, len(styles)), replace=False, p=weights)
+        return int(drawn[0]), int(drawn[-1])
+
+    def _between(self, drawings: Tensor, rows: Sequence[int]) -> Tensor:
+        """A share of the drawings blended with another style's: what lies between two artists'."""
+        _, others = zip(*(self._styles(row) for row in rows), strict=True)
+        share = self.rng.uniform(0, _MOST_BLENDED, len(rows))
+        share *= self.rng.random(len(rows)) < _BLENDED_SHARE
+        weight = torch.from_numpy(share.astype(np.float32))[:, None, None, None]
+        return torch.lerp(drawings, self._float(rows, others), weight)
 
     def _float(self, rows: Sequence[int], styles: Sequence[int]) -> Tensor:
         return self.sprites[list(rows), list(styles)].float() / 255
@@ -216,8 +231,9 @@ class Batches:
         rows, extra = order[:_CONCEPTS], order[_CONCEPTS : _CONCEPTS + _EXTRA_CAPTIONS]
         first, second = zip(*(self._styles(row) for row in rows), strict=True)
         targets = self._float([*rows, *rows], [*first, *second])
+        targets = self._between(targets, [*rows, *rows])
         seen = np.argwhere(self.seen)
-        others = seen[self.rng.integers(len(seen), size=4 * _CONCEPTS)]
+        others = seen[self.rng.integers(len(seen), size=2 * len(targets))]
         beside = self._float(others[:, 0].tolist(), others[:, 1].tolist())
         scraps = seen[self.rng.integers(len(seen), size=_JUNK)]
         junk = junk_crops(self._float(scraps[:, 0].tolist(), scraps[:, 1].tolist()), self.torch_rng)
