@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from itertools import chain, islice
 from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
-from workers.stores import build_store
+from workers.stores import EMPTY, build_store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -21,8 +24,13 @@ class ListingCounts:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def skip(self, reason: str, uri: str) -> None:
-        """Count one skipped object; a `Skipped` for `ObjectStore.list_images`."""
+        """Count one skipped object; a `Skipped` for `ObjectStore.list_images`.
+
+        One that should have been an image is named in the log.
+        """
         self.skipped[reason] += 1
+        if reason == EMPTY:
+            _log.info("skipped, %s: %s", reason, uri)
 
 
 def chunks(

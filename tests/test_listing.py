@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,10 @@ def test_a_source_given_twice_is_listed_once(tmp_path: Path) -> None:
     assert names([source, source], 8, None) == [["000.jpg", "001.jpg"]]
 
 
-def test_nothing_to_list_is_counted_not_raised(tmp_path: Path) -> None:
+def test_nothing_to_list_is_counted_not_raised(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     source = fill(tmp_path / "a", 0)
     (tmp_path / "a/empty.jpg").write_bytes(b"")
     (tmp_path / "a/notes.txt").write_bytes(b"abc")
@@ -69,6 +73,8 @@ def test_nothing_to_list_is_counted_not_raised(tmp_path: Path) -> None:
     assert names([source], 2, None, counts) == []
     assert counts.listed == 0
     assert counts.skipped == {"zero bytes": 1, "not an image by its suffix": 1}
+    (named,) = caplog.messages
+    assert named.startswith("skipped, zero bytes: file://")
 
 
 def test_every_source_is_looked_at_before_the_first_chunk(tmp_path: Path) -> None:
