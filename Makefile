@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test lint format bench lock clean
+.PHONY: setup demo test lint format bench bench-segment bench-ingest lock clean
 
 setup: .venv/.installed
 
@@ -29,7 +29,12 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: bench-segment bench-ingest
+
+bench-segment: setup
+	$(BIN)/python -m bench.segment
+
+bench-ingest: setup
 	$(BIN)/python -m bench.ingest
 
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
