@@ -149,7 +149,7 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
     build_index(tmp_path)
     (tmp_path / "one.png").unlink()
     _, err = _run(tmp_path, "red", "--sheet", str(tmp_path / "sheet.png"))
-    assert "1 tile without its image; the first: " in err
+    assert "tiles without their image: 1; the first: " in err
     assert "one.png" in err
 
 

@@ -177,8 +177,8 @@ def _run(query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bo
             save_sheet(drawn.picture, sheet)
             typer.echo(f"sheet: {sheet}", err=True)
             if drawn.unread:
-                grey, why = counted(len(drawn.unread), "tile"), drawn.unread[0].message
-                typer.echo(f"{grey} without its image; the first: {why}", err=True)
+                count, why = len(drawn.unread), drawn.unread[0].message
+                typer.echo(f"tiles without their image: {count}; the first: {why}", err=True)
 
 
 def parse_box(text: str) -> tuple[int, int, int, int]:

@@ -5,6 +5,7 @@
 Resumes from the checkpoint when it exists. A step takes concepts, two drawings of each in different
 styles where training has them, a caption of each (label, keyword or two keywords) and captions of
 other concepts as further negatives, and crops of no object at all, which nothing should be like.
+With `--found`, half of the drawings and of what is no object are what sam_demo found in scenes.
 Losses: CLIP's, both ways, the same between the two drawings, and between each drawing and a vector
 per concept, kept for the training alone. A caption that is true of another concept too is not
 counted as its negative.
