@@ -113,3 +113,6 @@ def test_queries_are_favourites_first_then_frequent_and_visible() -> None:
     annotations = [shown(1, 0, 1), shown(2, 0, 1), shown(3, 1, 0.9), shown(4, 2, 0.2)]
     truth = CocoTruth(images=[], annotations=annotations, categories=categories)
     assert queries_for(truth, 5) == ["cat", "tooth"]
+    annotations += [shown(5, 2, 1), shown(6, 2, 1)]
+    truth = CocoTruth(images=[], annotations=annotations, categories=categories)
+    assert queries_for(truth, 2) == ["owl", "cat"]

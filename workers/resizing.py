@@ -17,7 +17,7 @@ from schemas.images import UInt8Image
 
 Interpolation = Literal["bicubic", "bilinear"]
 
-_AT_ONCE_PX = 2_000_000  # of padded squares: 24 MB as float32, whatever their number
+_AT_ONCE_PX = 2_000_000  # of padded squares: 24 MB as float32, unless one alone is larger
 _MAX_PADDING = 1.25  # of the smallest square of a group, its largest
 
 

@@ -115,13 +115,18 @@ def pairs_to_learn(drawn: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 
 def find_icons(concepts: Sequence[Concept], icons: Collection[str]) -> list[str | None]:
-    """Each concept's icon in a pack, which may write its name without hyphens, as the first of
-    several, or an animal's as its face."""
+    """Each concept's icon in a pack.
+
+    A pack may write a name without hyphens, as the first of several, or an animal's as its face,
+    unless that is a concept of its own.
+    """
     by_bare = {name.replace("-", ""): name for name in sorted(icons)}
+    bare_names = [concept.name.replace("-", "") for concept in concepts]
+    own = set(bare_names)
     found = []
-    for bare in (concept.name.replace("-", "") for concept in concepts):
-        spellings = (bare, f"{bare}1", f"{bare}face")
-        found.append(next((by_bare[name] for name in spellings if name in by_bare), None))
+    for bare in bare_names:
+        others = [name for name in (f"{bare}1", f"{bare}face") if name not in own]
+        found.append(next((by_bare[name] for name in (bare, *others) if name in by_bare), None))
     return found
 
 

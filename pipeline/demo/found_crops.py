@@ -1,6 +1,6 @@
 """Crops of what `sam_demo` finds in scenes of the training sprites, for `clip_demo` to learn from.
 
-    python -m pipeline.demo.found_crops sprites.npz found.npz --scenes 1200
+    python -m pipeline.demo.found_crops sprites.npz found.npz --scenes 1000
 
 Composed crops have the masks that a generator imagines; these have the ones that an index holds:
 rims, holes and neighbours' pieces included, and what is no object at all.
@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from pipeline.demo.art import PLAIN
 from pipeline.demo.scene_cache import jpeg_round_trip, load_art, training_sprites
 from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import Sprite
@@ -77,7 +78,8 @@ _sprites: list[Sprite] = []
 
 def _load(art: Path, options: SegmenterOptions) -> None:
     torch.set_num_threads(1)
-    _sprites.extend(training_sprites(art, load_art(art).styles))
+    styles = [style for style in load_art(art).styles if style not in PLAIN]
+    _sprites.extend(training_sprites(art, styles))
     _segmenters.append(build_segmenter(options))
 
 
@@ -115,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("sprites", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--scenes", type=int, default=1200)
+    parser.add_argument("--scenes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--points-per-side", type=int, default=16)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)

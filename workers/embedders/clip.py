@@ -73,7 +73,7 @@ class ClipEmbedder:
         smooth = preprocess["interpolation"] != "bilinear"
         self._interpolation: Interpolation = "bicubic" if smooth else "bilinear"
         mean, std = (
-            torch.tensor(preprocess[key], device=self._device)[:, None, None] * 255
+            torch.tensor(preprocess[key], device=self._device).expand(3)[:, None, None] * 255
             for key in ("mean", "std")
         )
         self._mean, self._std = mean, std
