@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,24 +12,25 @@ from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.stores import EMPTY, build_store
 
-_log = logging.getLogger(__name__)
+_NAMED = 20  # however many there are, for memory's sake
 
 
 @dataclass(slots=True)
 class ListingCounts:
-    """What has been listed so far: images, and what was skipped, by reason."""
+    """What has been listed so far: images, and what was skipped, by reason.
+
+    `empty` are the uris of the first images of zero bytes: they should have been images.
+    """
 
     listed: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    empty: list[str] = field(default_factory=list)
 
     def skip(self, reason: str, uri: str) -> None:
-        """Count one skipped object; a `Skipped` for `ObjectStore.list_images`.
-
-        One that should have been an image is named in the log.
-        """
+        """Count one skipped object; a `Skipped` for `ObjectStore.list_images`."""
         self.skipped[reason] += 1
-        if reason == EMPTY:
-            _log.info("skipped, %s: %s", reason, uri)
+        if reason == EMPTY and len(self.empty) < _NAMED:
+            self.empty.append(uri)
 
 
 def chunks(

@@ -82,8 +82,11 @@ def test_ingest_prints_a_summary_and_does_nothing_twice(tmp_path: Path) -> None:
     fakes.write_images(tmp_path / "images", 5)
     (tmp_path / "images" / "bad.png").write_bytes(b"no image")
     (tmp_path / "images" / "notes.txt").write_text("notes")
+    (tmp_path / "images" / "hollow.png").touch()
     code, out, err = ingest(tmp_path / "images", tmp_path / "index")
     assert (code, "Error" in err) == (0, False)
+    hollow = f"skipped, zero bytes: {(tmp_path / 'images' / 'hollow.png').as_uri()}"
+    assert hollow in out
     told = summary(out)
     assert (told["listed"], told["done"], told["rejected"], told["objects"]) == (
         "6",

@@ -228,7 +228,18 @@ def _print(summary: IngestSummary, settings: Settings) -> None:
     if not counts.handled:
         typer.echo("Nothing to do: every image was dealt with before, with the same settings.")
         _print_rejected_before(settings.index.location)
+    _print_empty(counts)
     _print_failures(counts, settings)
+
+
+def _print_empty(counts: Counts) -> None:
+    from workers.stores import EMPTY
+
+    console, listing = out(), counts.listing
+    for uri in listing.empty:
+        console.print(f"skipped, {EMPTY}: {printable(uri)}", markup=False, soft_wrap=True)
+    if more := listing.skipped[EMPTY] - len(listing.empty):
+        console.print(f"and {more:,} more of {EMPTY}")
 
 
 def _print_rejected_before(location: str) -> None:
