@@ -125,7 +125,7 @@ def test_batches_show_what_was_found_of_the_same_drawing(
     found[:] = 255  # white ones
     rows = np.array([*np.repeat([0, 1], len(STYLES)), -1], np.int16)
     columns = np.array([*np.tile(range(len(STYLES)), 2), -1], np.int16)
-    art = Art(concepts, list(STYLES), drawn, seen, ~seen)
+    art = Art(concepts, list(STYLES), drawn, seen, ~seen, len(concepts))
     images, *_ = Batches(art, FoundCrops(found, rows, columns)).draw()
     assert len(images) > 5  # two drawings of each concept, then no objects
     dark = (images[..., 24:40, 24:40].mean(dim=1) < 0.3).float().mean(dim=(1, 2)) > 0.5

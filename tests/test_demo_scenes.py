@@ -16,6 +16,8 @@ from pipeline.demo.art import (
     held_out_pairs,
     icon_name,
     pairs_to_learn,
+    select_concepts,
+    select_extras,
 )
 from pipeline.demo.bucket import TRUTH_FILE, write_bucket
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
@@ -70,6 +72,24 @@ def test_icons_are_found_however_a_pack_joins_their_words() -> None:
     found = find_icons([Concept(name, name, ()) for name in names], icons)
     # A pig's face is not what a pig looks like where both are asked for.
     assert found == ["red-apple", "mapleleaf", None, "fox-face", "pie-1", None, "pig-face"]
+
+
+def test_people_and_signs_are_learnt_from_but_no_twin_of_a_held_out_thing() -> None:
+    entries = [
+        {"label": "black bird", "group": 3, "tags": ["raven"]},
+        {"label": "bird", "group": 3},
+        {"label": "artist", "group": 1, "tags": ["painter", "artist"]},
+        {"label": "woman artist", "group": 1},
+        {"label": "flag: Malta", "group": 9},
+        {"label": "sign seen once", "group": 8},
+    ]
+    names = {"black-bird", "bird", "artist", "woman-artist", "flag-malta"}
+    packs = {style: {"icons": dict.fromkeys(names)} for style in STYLES}
+    packs[STYLES[0]]["icons"]["sign-seen-once"] = None
+    del packs[STYLES[1]]["icons"]["black-bird"]
+    chosen = select_concepts(entries, packs)
+    assert [concept.name for concept in chosen] == ["bird"]
+    assert select_extras(entries, packs, chosen) == [Concept("artist", "artist", ("painter",))]
 
 
 def test_icon_names_follow_the_packs() -> None:

@@ -5,8 +5,10 @@ The art comes from npm packages (`npm pack` each and unpack into one folder, eac
 (CC-BY-4.0), of which some drawings are held out; `@iconify-json/noto-v1` (Apache-2.0),
 `@iconify-json/fluent-emoji-flat` and `@iconify-json/fluent-emoji-high-contrast` (MIT),
 `@iconify-json/emojione`, `@iconify-json/emojione-monotone` and `@iconify-json/streamline-emojis`
-(CC-BY-4.0) and `@iconify-json/fxemoji` (Apache-2.0) to learn from only; `emojibase-data` (MIT) has
-labels, keywords and groups.
+(CC-BY-4.0), `@iconify-json/fxemoji` (Apache-2.0), `@iconify-json/openmoji` and
+`@iconify-json/emojione-v1` (CC-BY-SA-4.0), and the icons `@iconify-json/game-icons` (CC-BY-3.0),
+`@iconify-json/mdi` (Apache-2.0), `@iconify-json/fa6-solid` (CC-BY-4.0) and `@iconify-json/ph`
+(MIT) to learn from only; `emojibase-data` (MIT) has labels, keywords and groups.
 
     python -m pipeline.demo.art ART_FOLDER --out sprites.npz --bundle pipeline/demo/sprites.parquet
 """
@@ -40,10 +42,20 @@ KIN = {
     "streamline-emojis": None,
     "emojione-monotone": None,
     "fluent-emoji-high-contrast": "fluent-emoji",
+    "openmoji": None,
+    "emojione-v1": None,
+    "game-icons": None,
+    "mdi": None,
+    "fa6-solid": None,
+    "ph": None,
 }
-PLAIN = ("emojione-monotone", "fluent-emoji-high-contrast")
+PLAIN = (
+    "emojione-monotone", "fluent-emoji-high-contrast", "game-icons", "mdi", "fa6-solid", "ph",
+)  # fmt: skip
 
 _CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
+_PEOPLE_AND_SIGNS = {0, 1, 8}  # emojibase: faces, people, symbols
+_GENDERED = re.compile(r"\b(wo)?m[ae]n\b|\bfacing right\b|\b(girl|boy)\b")
 _LOOK_ALIKES = re.compile(
     r"o\u2019clock|-thirty|^(new|waxing|waning|first quarter|last quarter) .*moon|quarter moon"
     r"|^globe showing (Asia|Europe)|envelope with arrow|^(in|out)box tray|mobile phone with arrow"
@@ -77,20 +89,44 @@ def icon_name(label: str) -> str:
     return re.sub(r"\s+", "-", bare.strip())
 
 
+def _concept(entry: Mapping[str, Any]) -> Concept:
+    label = entry["label"].replace("\u2019", "'")
+    tags = (tag.lower() for tag in entry.get("tags", ()))
+    keywords = tuple(tag for tag in tags if tag.isascii() and len(tag) > 1 and tag != label)
+    return Concept(name=icon_name(entry["label"]), label=label, keywords=keywords)
+
+
 def select_concepts(emoji: list[Mapping[str, Any]], packs: Mapping[str, Any]) -> list[Concept]:
     """Concrete things drawn in all styles, in emojibase's order."""
     shared = set.intersection(*(set(packs[style]["icons"]) for style in STYLES))
     concepts = []
     for entry in emoji:
-        name, label = icon_name(entry["label"]), entry["label"].replace("\u2019", "'")
+        name = icon_name(entry["label"])
         if entry.get("group") not in _CONCRETE_GROUPS or name not in shared:
             continue
         if _LOOK_ALIKES.search(entry["label"]):
             continue
-        tags = (tag.lower() for tag in entry.get("tags", ()))
-        keywords = tuple(tag for tag in tags if tag.isascii() and len(tag) > 1 and tag != label)
-        concepts.append(Concept(name=name, label=label, keywords=keywords))
+        concepts.append(_concept(entry))
     return concepts
+
+
+def select_extras(
+    emoji: list[Mapping[str, Any]], packs: Mapping[str, Any], chosen: Sequence[Concept]
+) -> list[Concept]:
+    """Faces, people and signs, if drawn in two styles: to learn from only.
+
+    What two artists make of one thing is learnt from them as well. Other things that were not
+    `chosen` may look like a drawing that is held out.
+    """
+    own, extras = {concept.name for concept in chosen}, []
+    for entry in emoji:
+        name = icon_name(entry["label"])
+        drawn = sum(name in packs[style]["icons"] for style in STYLES)
+        if name in own or drawn < 2 or entry.get("group") not in _PEOPLE_AND_SIGNS:
+            continue
+        if not _GENDERED.search(entry["label"]):
+            extras.append(_concept(entry))
+    return extras
 
 
 def held_out_pairs(count: int) -> np.ndarray:
@@ -117,8 +153,8 @@ def pairs_to_learn(drawn: np.ndarray, held: np.ndarray) -> np.ndarray:
 def find_icons(concepts: Sequence[Concept], icons: Collection[str]) -> list[str | None]:
     """Each concept's icon in a pack.
 
-    A pack may write a name without hyphens, as the first of several, or an animal's as its face,
-    unless that is a concept of its own.
+    A pack may write a name without hyphens, as the first of several, filled, or an animal's as its
+    face, unless that is a concept of its own.
     """
     by_bare = {name.replace("-", ""): name for name in sorted(icons)}
     bare_names = [concept.name.replace("-", "") for concept in concepts]
@@ -126,7 +162,8 @@ def find_icons(concepts: Sequence[Concept], icons: Collection[str]) -> list[str 
     found = []
     for bare in bare_names:
         others = [name for name in (f"{bare}1", f"{bare}face") if name not in own]
-        found.append(next((by_bare[name] for name in (bare, *others) if name in by_bare), None))
+        names = (f"{bare}fill", bare, *others)
+        found.append(next((by_bare[name] for name in names if name in by_bare), None))
     return found
 
 
@@ -168,8 +205,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     packs = read_packs(args.art)
-    concepts = select_concepts(read_emoji(args.art), packs)
-    held = held_out_pairs(len(concepts))
+    emoji = read_emoji(args.art)
+    chosen = select_concepts(emoji, packs)
+    concepts = [*chosen, *select_extras(emoji, packs, chosen)]
+    held = np.zeros((len(concepts), len(STYLES)), bool)
+    held[: len(chosen)] = held_out_pairs(len(chosen))
     styles = (*STYLES, *KIN)
     shape = (len(concepts), len(styles), SPRITE_SIDE_PX, SPRITE_SIDE_PX, 4)
     sprites = np.zeros(shape, np.uint8)
@@ -191,6 +231,7 @@ def main(argv: list[str] | None = None) -> None:
         held=held,
         concepts=np.array(rows),
         styles=np.array(styles),
+        chosen=np.array(len(chosen)),
     )
     if args.bundle:
         write_bundle(args.bundle, concepts, sprites, held)

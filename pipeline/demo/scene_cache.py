@@ -28,7 +28,8 @@ class Art:
     """What `pipeline.demo.art` rendered.
 
     sprites uint8 (concepts, styles, side, side, 4), straight RGBA; seen bool (concepts, styles),
-    what training may see; held bool (concepts, the first three styles), what it must not.
+    what training may see; held bool (concepts, the first three styles), what it must not. The
+    first `chosen` concepts are what scenes are made of.
     """
 
     concepts: list[Concept]
@@ -36,6 +37,7 @@ class Art:
     sprites: np.ndarray
     seen: np.ndarray
     held: np.ndarray
+    chosen: int
 
 
 def load_art(path: Path) -> Art:
@@ -44,7 +46,9 @@ def load_art(path: Path) -> Art:
         rows = json.loads(str(data["concepts"]))
         concepts = [Concept(row["name"], row["label"], tuple(row["keywords"])) for row in rows]
         styles = data["styles"].tolist()
-        return Art(concepts, styles, data["sprites"], data["seen"], data["held"])
+        return Art(
+            concepts, styles, data["sprites"], data["seen"], data["held"], int(data["chosen"])
+        )
 
 
 def training_sprites(path: Path, styles: Sequence[str]) -> list[Sprite]:
@@ -52,7 +56,7 @@ def training_sprites(path: Path, styles: Sequence[str]) -> list[Sprite]:
     art = load_art(path)
     return [
         Sprite(art.concepts[row], art.styles[column], trim(art.sprites[row, column]))
-        for row, column in zip(*np.nonzero(art.seen), strict=True)
+        for row, column in zip(*np.nonzero(art.seen[: art.chosen]), strict=True)
         if art.styles[column] in styles
     ]
 

@@ -49,6 +49,7 @@ _CONCEPTS, _EXTRA_CAPTIONS, _JUNK = 64, 128, 48
 _PEAK_LR = 1.2e-3
 _FOUND_SHARE = 0.5  # of the drawings and of the junk, where `found_crops` has some
 _PLAIN_WEIGHT = 0.3  # how often a drawing of one colour is shown, against the others
+_EXTRA_WEIGHT = 0.4  # how often a concept is drawn that no scene shows, against the others
 _BLENDED_SHARE, _MOST_BLENDED = 0.3, 0.6
 _PAIR_WEIGHT, _CONCEPT_WEIGHT = 1.0, 0.5
 TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
@@ -176,6 +177,9 @@ class Batches:
         self.seen, self.held = rendered.seen, rendered.held
         plain = [style in PLAIN for style in rendered.styles]
         self.style_weights = np.where(plain, _PLAIN_WEIGHT, 1.0)
+        chosen = np.arange(len(rendered.concepts)) < rendered.chosen
+        self.weights = np.where(chosen, 1.0, _EXTRA_WEIGHT)
+        self.weights /= self.weights.sum()
         self.tokenizer = open_clip.SimpleTokenizer(context_length=16)
         self.found = found
         self.found_of: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -227,9 +231,10 @@ class Batches:
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """images, tokens, owner, true_of, rows: see `step_loss`."""
-        total = len(self.captions.concepts)
-        order = self.rng.permutation(total)
-        rows, extra = order[:_CONCEPTS], order[_CONCEPTS : _CONCEPTS + _EXTRA_CAPTIONS]
+        total = len(self.weights)
+        count = min(total, _CONCEPTS + _EXTRA_CAPTIONS)
+        order = self.rng.choice(total, count, replace=False, p=self.weights)
+        rows, extra = order[:_CONCEPTS], order[_CONCEPTS:]
         first, second = zip(*(self._styles(row) for row in rows), strict=True)
         targets = self._float([*rows, *rows], [*first, *second])
         targets = self._between(targets, [*rows, *rows])
