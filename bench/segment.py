@@ -47,6 +47,7 @@ from workers.precision import resolve_precision
 from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import GridSegmenter
 from workers.segmenters.prompting import SamPrompter
+from workers.segmenters.sam import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
 from workers.weights import fill, read_weights
 
@@ -145,7 +146,7 @@ class Contest:
             TimedPrompter(self.prompters[dtype], self.clock),
             weights_sha256="0" * 64,
             options=options,
-            defaults={"points_per_batch": OUR_BATCH},
+            defaults={"points_per_batch": POINTS_ON_A_CPU[_DTYPES[dtype]]},
         )
         with self.clock.of("all"):
             return [mask.rle for mask in segmenter.segment([case.image])[0]]
@@ -157,10 +158,6 @@ class Contest:
         for part, seconds in self.clock.spent.items():
             clock.spent[part] += seconds
         return found
-
-
-OUR_BATCH = 4
-"""Points that a CPU's caches hold at once; the result does not depend on it."""
 
 
 def best_batch(contest: Contest, case: Case) -> int:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 
-from workers.segmenters.decoder import attend, project, upscale
+from workers.segmenters.decoder import attend, mask_logits, mask_weights, project
 
 SIDE = 12
 
@@ -36,7 +36,8 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
     tokens = torch.cat([own.expand(5, -1, -1), sparse], dim=1)
 
     image, asked = embedding + dense, position.expand_as(dense)
-    wanted = decoder.transformer(image, asked, tokens)
+    every, spread = decoder.transformer(image, asked, tokens)
+    wanted = every[:, [0, 2, 3, 4]], spread
     rows = (x[:1].flatten(2)[0].T for x in (image, position))
     found = attend(decoder, project(decoder, *rows), sparse)
     for ours, theirs in zip(found, wanted, strict=True):
@@ -53,11 +54,34 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
         torch.testing.assert_close(mine, other, atol=1e-3, rtol=1e-3)
 
 
-def test_places_are_upscaled_each_on_its_own() -> None:
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_inference_computes_what_training_does(prompts: int) -> None:
+    torch.manual_seed(0)
+    decoder, places = _decoder(256, 8), torch.randn(SIDE**2, 256)
+    sparse, position = torch.randn(prompts, 2, 256), torch.randn(SIDE**2, 256)
+
+    def computed() -> tuple[torch.Tensor, torch.Tensor]:
+        tokens, spread = attend(decoder, project(decoder, places, position), sparse)
+        return tokens, mask_logits(decoder, spread, mask_weights(decoder, tokens))
+
+    wanted = computed()
+    with torch.inference_mode():
+        found = computed()
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_logits_are_those_of_upscaled_places_each_on_its_own() -> None:
     torch.manual_seed(0)
     decoder, places = _decoder(64, 4), torch.randn(3, SIDE**2, 64)
-    wanted = decoder.output_upscaling(places.mT.unflatten(2, (SIDE, SIDE)))
-    found = upscale(decoder, places).unflatten(1, (SIDE, SIDE))
-    mapped = found.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
-    torch.testing.assert_close(mapped, wanted)
-    torch.testing.assert_close(upscale(decoder, places[:, 7:9]), found.flatten(1, 2)[:, 7:9])
+    tokens = torch.randn(3, 5, 64)
+    networks = decoder.output_hypernetworks_mlps
+    weights = torch.stack([networks[i](tokens[:, 1 + i]) for i in (1, 2, 3)], dim=1)
+    used = mask_weights(decoder, tokens[:, [0, 2, 3, 4]])
+    torch.testing.assert_close(used, weights)
+    upscaled = decoder.output_upscaling(places.mT.unflatten(2, (SIDE, SIDE)))
+    wanted = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
+    found = mask_logits(decoder, places, used)
+    cells = found.unflatten(2, (SIDE, SIDE)).transpose(3, 4)
+    torch.testing.assert_close(cells.flatten(4, 5).flatten(2, 3), wanted)
+    torch.testing.assert_close(mask_logits(decoder, places[:, 7:9], used), found[:, :, 7:9])

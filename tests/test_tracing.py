@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from segment_anything.utils.amg import (
     batched_mask_to_box,
     calculate_stability_score,
+    coco_encode_rle,
     mask_to_rle_pytorch,
     uncrop_masks,
 )
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from workers.segmenters import tracing
-from workers.segmenters.tracing import Frame, axis, trace
+from workers.segmenters.tracing import Frame, axis, coco_counts, trace
 
 Hw = tuple[int, int]
 
@@ -57,7 +58,9 @@ def check(
     needed = int(rows.first[-1]) + 3
     shown = np.ascontiguousarray(logits[:, :needed].numpy())
     found = trace(shown, rows, columns, Frame(size_hw, left, top, (height, width)), 0.0, 1.0)
-    assert [runs.tolist() for runs in found.runs] == wanted
+    sizes = {"size": [height, width]}
+    packed = [coco_encode_rle({**sizes, "counts": counts})["counts"] for counts in wanted]
+    assert [coco_counts(changes, height * width) for changes in found.changes] == packed
     assert found.area.tolist() == masks.sum((1, 2)).tolist()
     assert found.boxes.tolist() == batched_mask_to_box(masks).tolist()
     stability = calculate_stability_score(scaled, 0.0, 1.0).numpy()
@@ -98,7 +101,7 @@ def test_masks_of_any_size(
 
 
 def test_a_mask_of_many_runs_gets_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "_RUNS_OF_A_MASK", 8)
+    monkeypatch.setattr(tracing, "_CHANGES_OF_A_MASK", 8)
     check(16, 64, (50, 60), 0, 0, 0, 0)
 
 

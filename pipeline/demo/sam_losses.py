@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from pipeline.demo.sam_samples import MASK_STRIDE
 from workers.sam_demo_model import EMBED_DIM, STRIDE
-from workers.segmenters.decoder import attend, mask_weights, project, upscale
+from workers.segmenters.decoder import attend, mask_logits, mask_weights, project
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -98,7 +98,6 @@ def masks_at(
     """
     tokens, places = attend(decoder, project(decoder, image, position), sparse)
     chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
-    upscaled = upscale(decoder, chosen)
-    logits = mask_weights(decoder, tokens) @ upscaled.flatten(1, 3).mT
+    logits = mask_logits(decoder, chosen, mask_weights(decoder, tokens))
     predicted = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
-    return logits.reshape(*logits.shape[:2], *upscaled.shape[1:4]), predicted
+    return logits, predicted

@@ -19,6 +19,8 @@ from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workers.segmenters.products import linear, product
+
 
 def _heads(x: Tensor, count: int) -> Tensor:
     """(n, t, d) to (n, heads, t, d / heads)."""
@@ -37,8 +39,8 @@ def _read(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -
     """
     count = attention.num_heads
     asked = _heads(attention.q_proj(queries), count) @ _weight(attention.k_proj, count)
-    shares = (_scaled(attention, asked).flatten(1, 2) @ keys.mT).softmax(dim=-1)
-    read = (shares @ values).reshape(asked.shape) @ _weight(attention.v_proj, count).mT
+    shares = product(_scaled(attention, asked).flatten(1, 2), keys.mT).softmax(dim=-1)
+    read = product(shares, values).reshape(asked.shape) @ _weight(attention.v_proj, count).mT
     out: Tensor = attention.out_proj(read.transpose(1, 2).flatten(2) + attention.v_proj.bias)
     return out
 
@@ -70,7 +72,7 @@ def _write(
     """
     keys = _keys(attention, tokens)
     count = attention.num_heads
-    asked = (keys @ _weight(attention.q_proj, count)).flatten(1, 2) @ queries.mT
+    asked = product((keys @ _weight(attention.q_proj, count)).flatten(1, 2), queries.mT)
     bias = keys @ attention.q_proj.bias.reshape(count, -1, 1)
     scores = asked.reshape(*keys.shape[:3], -1) + bias
     return _written(attention, scores, values, places)
@@ -93,7 +95,7 @@ def _written(attention: Attention, scores: Tensor, values: Tensor, places: Tenso
     onwards = attention.out_proj.weight.T.reshape(count, -1, attention.embedding_dim)
     # A place's shares sum to 1 in each head, so that the bias may come in equal parts with them.
     written = _heads(attention.v_proj(values), count) @ onwards + attention.out_proj.bias / count
-    return torch.baddbmm(places, shares.mT, written.flatten(1, 2))
+    return product(shares.mT, written.flatten(1, 2), places)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +136,8 @@ def project(decoder: MaskDecoder, image: Tensor, position: Tensor) -> ImagePlace
 def attend(decoder: MaskDecoder, image: ImagePlaces, sparse: Tensor) -> tuple[Tensor, Tensor]:
     """What `decoder.transformer` returns for prompts of one image, sparse (n, their tokens, c).
 
-    Returns the tokens (n, t, c) and the places (n, h * w, c).
+    Returns the tokens that something is made of, the predicted IoU's and those of the multimask
+    outputs, (n, 1 + 3, c), and the places (n, h * w, c).
     """
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
@@ -159,35 +162,41 @@ def attend(decoder: MaskDecoder, image: ImagePlaces, sparse: Tensor) -> tuple[Te
         else:
             written = _write(writer, tokens + prompts, tokens, placed, places)
         places = layer.norm4(written)
+    used = [0, *range(2, len(own))]
+    tokens, prompts = tokens[:, used], prompts[:, used]
     final = decoder.transformer.final_attn_token_to_image
     read = _read(final, tokens + prompts, places + image.position, places)
     tokens = decoder.transformer.norm_final_attn(tokens + read)
     return tokens, places
 
 
-def mask_weights(decoder: MaskDecoder, tokens: Tensor) -> Tensor:
-    """What the multimask outputs weigh upscaled places by: (n, t, c) to (n, 3, c / 8)."""
-    outputs = range(1, decoder.num_mask_tokens)
-    weights = [decoder.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in outputs]
-    return torch.stack(weights, dim=1)
+def mask_logits(decoder: MaskDecoder, places: Tensor, weights: Tensor) -> Tensor:
+    """Upscaled places, weighed: (n, p, c) and (n, m, c / 8) to (n, m, p, 4, 4).
 
-
-def upscale(decoder: MaskDecoder, places: Tensor) -> Tensor:
-    """`decoder.output_upscaling` of places, (n, p, c), each on its own: (n, p, 4, 4, c / 8).
-
-    Its transposed convolutions have kernels as wide as their strides and mix no places.
+    The transposed convolutions of `decoder.output_upscaling` have kernels as wide as their strides
+    and mix no places.
     """
     first, norm, activation, second, _ = decoder.output_upscaling
     halves = activation(_normed(norm, _spread(first, places)))
-    quarters: Tensor = activation(_spread(second, halves))  # (n, p, 2, 2, 2, 2, c)
-    return quarters.transpose(3, 4).flatten(2, 3).flatten(3, 4)
+    quarters = activation(_spread(second, halves))  # (n, p, 2, 2, 2, 2, c / 8)
+    logits: Tensor = weights @ quarters.flatten(1, 5).mT
+    split = logits.reshape(*logits.shape[:2], *quarters.shape[1:6])
+    return split.transpose(4, 5).flatten(5, 6).flatten(3, 4)
+
+
+def mask_weights(decoder: MaskDecoder, tokens: Tensor) -> Tensor:
+    """What the multimask outputs weigh upscaled places by: (n, 1 + 3, c) to (n, 3, c / 8)."""
+    networks = decoder.output_hypernetworks_mlps[1:]
+    weights = [network(tokens[:, row]) for row, network in enumerate(networks, start=1)]
+    return torch.stack(weights, dim=1)
 
 
 def _spread(deconvolution: nn.ConvTranspose2d, places: Tensor) -> Tensor:
     """(..., c) to (..., 2, 2, c')."""
-    weight = deconvolution.weight.permute(0, 2, 3, 1)
-    spread = (places @ weight.flatten(1)).reshape(*places.shape[:-1], *weight.shape[1:])
-    return spread + cast(Tensor, deconvolution.bias)
+    weight = deconvolution.weight.permute(2, 3, 1, 0)
+    bias = cast(Tensor, deconvolution.bias).repeat(4)
+    spread = linear(places.flatten(0, -2), weight.flatten(0, 2), bias)
+    return spread.reshape(*places.shape[:-1], *weight.shape[:3])
 
 
 def _normed(norm: LayerNorm2d, rows: Tensor) -> Tensor:

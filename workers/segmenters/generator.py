@@ -14,7 +14,6 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import (
     build_all_layer_point_grids,
-    coco_encode_rle,
     generate_crop_boxes,
     is_box_near_crop_edge,
 )
@@ -35,10 +34,11 @@ from workers.segmenters.selection import (
     without_overlaps,
     without_parts,
 )
-from workers.segmenters.tracing import Frame, Traced, axis, trace
+from workers.segmenters.tracing import Frame, Traced, axis, coco_counts, trace
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
 
 _VERSION = 2  # to be raised whenever the same parameters give other masks
 _SPEED_ONLY = {"points_per_batch", "images_per_batch"}
@@ -53,6 +53,16 @@ _PRESETS: dict[PresetName, dict[str, float]] = {
         "crop_n_points_downscale_factor": 2,
     },
 }
+_CANDIDATE = np.dtype(
+    [
+        ("box", np.int64, 4),  # xyxy in the image, with the last column and row
+        ("area_px", np.int64),
+        ("predicted_iou", np.float32),
+        ("stability_score", np.float32),
+        ("point_xy", np.float64, 2),
+        ("crop_area_px", np.int64),
+    ]
+)
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
 
 
@@ -68,16 +78,24 @@ class _Crop:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    """A mask of a crop. `box` is xyxy in the image, with its last column and row."""
+class _Candidates:
+    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `Traced` calls `changes`."""
 
-    crop_box: tuple[int, ...]
-    box: npt.NDArray[np.int64]
-    runs: npt.NDArray[np.int64]
-    area_px: int
-    predicted_iou: float
-    stability_score: float
-    point_xy: tuple[float, float]
+    rows: npt.NDArray[np.void]
+    changes: list[Int64s]
+
+    def taken(self, kept: Int64s) -> _Candidates:
+        return _Candidates(self.rows[kept], [self.changes[row] for row in kept.tolist()])
+
+    def without_duplicates(self, scores: npt.NDArray[np.floating], threshold: float) -> _Candidates:
+        """Of candidates whose boxes overlap by more than `threshold`, that of the highest score."""
+        boxes = torch.from_numpy(self.rows["box"]).float()
+        return self.taken(nms(boxes, torch.from_numpy(scores).float(), threshold).numpy())
+
+    @staticmethod
+    def together(parts: Sequence[_Candidates]) -> _Candidates:
+        rows = np.concatenate([np.empty(0, _CANDIDATE), *(part.rows for part in parts)])
+        return _Candidates(rows, [changes for part in parts for changes in part.changes])
 
 
 class _Scores(TypedDict):
@@ -129,14 +147,14 @@ class GridSegmenter:
         `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time.
         """
         padded = [self._padded(image) for image in images]
-        found: list[list[_Candidate]] = [[] for _ in images]
+        found: list[list[_Candidates]] = [[] for _ in images]
         crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
         while batch := list(islice(crops, int(self._parameters["images_per_batch"]))):
             views = self._prompter.encode([crop.pixels for crop in batch])
             for crop, view in zip(batch, views, strict=True):
-                found[crop.image] += self._candidates(crop, view)
+                found[crop.image].append(self._candidates(crop, view))
         return [
-            self._masks(candidates, work.shape[:2], image.shape[:2])
+            self._masks(_Candidates.together(candidates), work.shape[:2], image.shape[:2])
             for candidates, work, image in zip(found, padded, images, strict=True)
         ]
 
@@ -148,17 +166,15 @@ class GridSegmenter:
         return np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
 
     def _masks(
-        self, found: list[_Candidate], padded_hw: tuple[int, int], size_hw: tuple[int, int]
+        self, found: _Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
     ) -> list[ObjectMask]:
         """What stays of all crops' candidates."""
         parameters = self._parameters
         if self._layers:
             # Of the same thing in several crops, the mask of the smallest crop stays.
-            areas = [_area(candidate.crop_box) for candidate in found]
             threshold = parameters["crop_nms_thresh"]
-            found = _without_duplicates(found, [1 / area for area in areas], threshold)
-        cut = (_object_mask(candidate, padded_hw, size_hw) for candidate in found)
-        masks = distinct(mask for mask in cut if mask is not None)
+            found = found.without_duplicates(1 / found.rows["crop_area_px"], threshold)
+        masks = distinct(_object_masks(found, padded_hw, size_hw))
         if min_area_px := int(parameters["min_mask_region_area"]):
             thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
             masks = cleaned(masks, min_area_px, max(thresholds))
@@ -166,7 +182,7 @@ class GridSegmenter:
         masks = without_parts(masks, parameters["part_thresh"])
         return selected(masks, self._options)
 
-    def _candidates(self, crop: _Crop, view: View) -> list[_Candidate]:
+    def _candidates(self, crop: _Crop, view: View) -> _Candidates:
         """Every mask of a crop that passes the thresholds, each thing once."""
         x0, y0, x1, y1 = crop.box
         crop_hw = y1 - y0, x1 - x0
@@ -180,7 +196,7 @@ class GridSegmenter:
         offset = parameters["stability_score_offset"]
         batch = int(parameters["points_per_batch"])
         points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
-        found: list[_Candidate] = []
+        found: list[_Candidates] = []
         for start in range(0, len(points), batch):
             some = points[start : start + batch]
             guesses = view.guess(some)
@@ -190,9 +206,9 @@ class GridSegmenter:
                 traced = trace(logits, rows, columns, frame, prompter.mask_threshold, offset)
                 asked = np.repeat(some[:, None], chosen.shape[1], axis=1)[chosen]
                 predicted = guesses.predicted_iou[chosen]
-                found += _filtered(traced, predicted, asked, parameters, crop.box, crop.image_hw)
-        scores = [candidate.predicted_iou for candidate in found]
-        return _without_duplicates(found, scores, parameters["box_nms_thresh"])
+                found.append(_filtered(traced, predicted, asked, parameters, crop))
+        every = _Candidates.together(found)
+        return every.without_duplicates(every.rows["predicted_iou"], parameters["box_nms_thresh"])
 
     def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
         size_hw = image.shape[0], image.shape[1]
@@ -251,57 +267,47 @@ def _effective(options: SegmenterOptions, defaults: Mapping[str, float]) -> dict
 
 def _filtered(
     traced: Traced, predicted_iou: Float32s, points_xy: Float64s, parameters: Mapping[str, float],
-    crop_box: Sequence[int], image_hw: tuple[int, int],
-) -> list[_Candidate]:  # fmt: skip
+    crop: _Crop,
+) -> _Candidates:  # fmt: skip
     """Of the traced masks of a crop, those that are stable and not cut off by its edge."""
+    rows = np.empty(len(predicted_iou), _CANDIDATE)
     with np.errstate(invalid="ignore"):  # an empty mask has no stability
         stability = traced.inside.astype(np.float32) / traced.outside.astype(np.float32)
-    keep = np.ones(len(stability), np.bool_)
+    left, top = crop.box[:2]
+    corner = np.array([left, top])
+    rows["box"] = traced.boxes + np.tile(corner, 2)
+    rows["area_px"], rows["crop_area_px"] = traced.area, _area(crop.box)
+    rows["predicted_iou"], rows["stability_score"] = predicted_iou, stability
+    rows["point_xy"] = points_xy + corner
+    keep = np.ones(len(rows), np.bool_)
     if parameters["stability_score_thresh"] > 0:
         keep = stability >= parameters["stability_score_thresh"]
-    whole = [0, 0, image_hw[1], image_hw[0]]
-    keep &= ~is_box_near_crop_edge(torch.from_numpy(traced.boxes), crop_box, whole).numpy()
-    x0, y0 = crop_box[:2]
-    return [
-        _Candidate(
-            crop_box=tuple(crop_box),
-            box=traced.boxes[row] + (x0, y0, x0, y0),
-            runs=traced.runs[row],
-            area_px=int(traced.area[row]),
-            predicted_iou=float(predicted_iou[row]),
-            stability_score=float(stability[row]),
-            point_xy=(float(points_xy[row, 0] + x0), float(points_xy[row, 1] + y0)),
-        )
-        for row in np.flatnonzero(keep).tolist()
-    ]
+    whole = [0, 0, crop.image_hw[1], crop.image_hw[0]]
+    if list(crop.box) != whole:
+        keep &= ~is_box_near_crop_edge(torch.from_numpy(traced.boxes), crop.box, whole).numpy()
+    return _Candidates(rows, traced.changes).taken(np.flatnonzero(keep))
 
 
-def _without_duplicates(
-    found: list[_Candidate], scores: Sequence[float], threshold: float
-) -> list[_Candidate]:
-    if not found:
-        return found
-    boxes = torch.from_numpy(np.stack([candidate.box for candidate in found])).float()
-    keep = nms(boxes, torch.tensor(scores, dtype=torch.float32), threshold)
-    return [found[row] for row in keep.tolist()]
-
-
-def _object_mask(
-    candidate: _Candidate, padded_hw: tuple[int, int], size_hw: tuple[int, int]
-) -> ObjectMask | None:
-    """A mask cut to `size_hw`; None if nothing of it is left."""
-    if not candidate.area_px:
-        return None
-    note = coco_encode_rle({"size": list(padded_hw), "counts": candidate.runs.tolist()})
-    rle = CocoRle(padded_hw, note["counts"])
+def _object_masks(
+    found: _Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
+) -> Iterator[ObjectMask]:
+    """The masks cut to `size_hw`, but for those of which nothing is left."""
     height, width = size_hw
-    x, y = candidate.point_xy
-    scores: _Scores = {
-        "predicted_iou": candidate.predicted_iou,
-        "stability_score": candidate.stability_score,
-        "point_xy": (min(x, float(width)), min(y, float(height))),
-    }
-    if padded_hw != size_hw:
-        return measured(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
-    x0, y0, x1, y1 = candidate.box.tolist()
-    return ObjectMask(rle, (x0, y0, x1 + 1, y1 + 1), candidate.area_px, **scores)
+    for row, changes in zip(found.rows, found.changes, strict=True):
+        area_px = int(row["area_px"])
+        if not area_px:
+            continue
+        rle = CocoRle(padded_hw, coco_counts(changes, padded_hw[0] * padded_hw[1]))
+        x, y = row["point_xy"].tolist()
+        scores: _Scores = {
+            "predicted_iou": float(row["predicted_iou"]),
+            "stability_score": float(row["stability_score"]),
+            "point_xy": (min(x, float(width)), min(y, float(height))),
+        }
+        if padded_hw != size_hw:
+            cut = measured(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
+            if cut is not None:
+                yield cut
+            continue
+        x0, y0, x1, y1 = row["box"].tolist()
+        yield ObjectMask(rle, (x0, y0, x1 + 1, y1 + 1), area_px, **scores)

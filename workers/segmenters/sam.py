@@ -16,7 +16,7 @@ from workers.segmenters.prompting import SamPrompter
 from workers.weights import fetch, fill, read_weights, sha256_of, verify
 
 # What the decoder computes for so many points stays in a CPU's caches.
-_POINTS_ON_A_CPU = 4
+POINTS_ON_A_CPU = {torch.float32: 2, torch.bfloat16: 4}
 
 
 def build(
@@ -40,5 +40,5 @@ def build(
     fill(model, read_weights(path), entry.name)
     dtype = resolve_precision(options.precision, options.device)
     prompter = SamPrompter(model, options.device, dtype)
-    defaults = {"points_per_batch": _POINTS_ON_A_CPU} if options.device == "cpu" else {}
+    defaults = {"points_per_batch": POINTS_ON_A_CPU[dtype]} if options.device == "cpu" else {}
     return GridSegmenter(prompter, weights_sha256=sha256, options=options, defaults=defaults)

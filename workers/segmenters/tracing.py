@@ -3,13 +3,15 @@
 segment-anything enlarges a mask's logits to the model's frame, cuts off the padding and resizes
 them to the image, both times bilinearly, and counts, boxes and encodes the pixels above a
 threshold. Each pixel is a sum over 3 x 3 logits. Where all of these lie on one side of the
-threshold so does the pixel, so that only a mask's contour has to be computed.
+threshold so does the pixel, so that only a mask's contour has to be computed: the pixels that start
+at one logit, a cell, are inside, outside, or on it, which is told once for all of their columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numba
@@ -19,9 +21,12 @@ import numpy.typing as npt
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
 
 _TAPS = 3
-_RUNS_OF_A_MASK = 4096  # room at first; a mask that needs more is traced again with more
+_OUTSIDE, _CONTOUR, _INSIDE = 0, 1, 2
+_BYTES_OF_A_RUN = 8  # of five bits each: a run and its sign
+_CHANGES_OF_A_MASK = 1024  # room at first, for each; if it does not suffice, twice as much is taken
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -95,15 +100,15 @@ class Traced:
 
     inside and outside, int64 (n,): pixels above the threshold plus and minus the stability offset.
     area int64 (n,). boxes int64 (n, 4): first and last column and row as xyxy in the crop, zeros
-    where a mask is empty. runs of mask k: int64 lengths as in uncompressed COCO RLE, column-major
-    in the image, zeros first.
+    where a mask is empty. changes[k]: the places, int64, column-major in the image, where mask k
+    begins and ends by turns.
     """
 
     inside: Int64s
     outside: Int64s
     area: Int64s
     boxes: Int64s
-    runs: list[Int64s]
+    changes: list[Int64s]
 
 
 def trace(
@@ -112,118 +117,221 @@ def trace(
     """Trace the masks of float32 (n, rows, low_side) logits, of which the last rows may lack."""
     count = len(logits)
     totals = np.zeros((count, 7), np.int64)
-    runs: list[Int64s] = []
-    room = np.empty(_RUNS_OF_A_MASK, np.int64)
-    full_height = frame.crop_hw[0] == frame.image_hw[0]
-    pixels = frame.image_hw[0] * frame.image_hw[1]
-    for number in range(count):
-        while True:
-            used = _trace_mask(
-                logits[number], rows.first, rows.weights, rows.begins, columns.first,
-                columns.weights, np.float32(threshold), np.float32(threshold + offset),
-                np.float32(threshold - offset), frame.left, frame.top, frame.image_hw[0],
-                full_height, totals[number], room,
-            )  # fmt: skip
-            if used >= 0:
-                break
-            room = np.empty(2 * len(room), np.int64)
-        ends = room[:used]
-        if not used or ends[-1] < pixels:
-            ends = np.append(ends, pixels)
-        runs.append(np.diff(ends, prepend=0))
-    return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], runs)
+    ends = np.zeros(count + 1, np.int64)
+    changes = np.empty(_CHANGES_OF_A_MASK * count, np.int64)
+    image_height = frame.image_hw[0]
+    full_height = frame.crop_hw[0] == image_height
+    done = 0
+    while done < count:
+        done = _trace(
+            logits, done, rows.first, rows.weights, rows.begins, columns.first, columns.weights,
+            columns.begins, np.float32(threshold), np.float32(threshold + offset),
+            np.float32(threshold - offset), frame.left, frame.top, image_height, full_height,
+            totals, changes, ends,
+        )  # fmt: skip
+        if done < count:
+            changes = np.concatenate([changes, np.empty_like(changes)])
+    parts = [changes[begin:end] for begin, end in pairwise(ends.tolist())]
+    return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], parts)
+
+
+def coco_counts(changes: Int64s, pixels: int) -> str:
+    """The counts of a compressed COCO RLE, of a mask that changes at these of its `pixels`."""
+    room = np.empty(_BYTES_OF_A_RUN * (len(changes) + 1), np.uint8)
+    return room[: _compress(changes, pixels, room)].tobytes().decode()
 
 
 @_compiled
-def _trace_mask(
-    logits: Float32s, y_first: Int32s, y_weights: Float32s, y_begins: Int32s, x_first: Int32s,
-    x_weights: Float32s, threshold: np.float32, high: np.float32, low: np.float32, left: int,
-    top: int, image_height: int, full_height: bool, totals: Int64s, changes: Int64s,
-) -> int:  # fmt: skip
-    """Fill `totals` and `changes`, the places where the mask begins and ends by turns.
+def _compress(changes: Int64s, pixels: int, out: Bytes) -> int:
+    """Fill `out`; returns how many bytes.
 
-    Returns how many changes there are, -1 if they do not fit.
+    Runs are written as COCO does (`rleToString` of pycocotools): from the fourth on the difference
+    to the last but one, five bits a byte, lowest first, a sixth bit for more to come.
+    """
+    at, last, before, run = 0, 0, 0, 0
+    count = len(changes)
+    runs = count if count and changes[count - 1] == pixels else count + 1
+    for number in range(runs):
+        end = changes[number] if number < count else pixels
+        older, before, run = before, run, end - last
+        last = end
+        left = run - older if number > 2 else run
+        while True:
+            bits = left & 31
+            left >>= 5
+            more = left != (-1 if bits & 16 else 0)
+            out[at] = bits + (80 if more else 48)
+            at += 1
+            if not more:
+                break
+    return at
+
+
+@_compiled
+def _trace(
+    logits: Float32s, start: int, y_first: Int32s, y_weights: Float32s, y_begins: Int32s,
+    x_first: Int32s, x_weights: Float32s, x_begins: Int32s, threshold: np.float32,
+    high: np.float32, low: np.float32, left: int, top: int, image_height: int,
+    full_height: bool, totals: Int64s, changes: Int64s, ends: Int64s,
+) -> int:  # fmt: skip
+    """Fill `totals`, `changes` and `ends` from mask `start` on.
+
+    Returns how many masks are done, fewer than all if what changes of the next might not fit.
     """
     height, width = len(y_first), len(x_first)
-    rows = min(y_first[height - 1] + 3, logits.shape[0])
-    totals[:] = 0
-    r0, r1, c0, c1 = rows, -1, logits.shape[1], -1
-    for j in range(rows):
-        for i in range(logits.shape[1]):
-            if logits[j, i] > low:
-                r0, r1 = min(r0, j), j
-                c0, c1 = min(c0, i), max(c1, i)
-    if r1 < 0:
-        return 0
-    start, stop = max(r0 - 2, 0), r1  # the first logits of the pixels that may be set
-    last = min(stop + 2, rows - 1)
-    turned = logits[: last + 1].T.copy()
-    mixed = np.zeros(stop + 3, np.float32)
-    inside = outside = area = count = 0
-    x0, y0, x1, y1 = width, height, -1, -1
-    state = False
-    for x in range(width):
-        base = (x + left) * image_height + top
-        i = x_first[x]
-        if i > c1 or i + 2 < c0:
-            if state:
-                changes[count] = base
-                count, state = count + 1, False
+    masks, side = len(logits), logits.shape[2]
+    rows = min(y_first[height - 1] + 3, logits.shape[1])
+    some, all_ = np.empty((side, rows), np.uint8), np.empty((side, rows), np.uint8)
+    turned = np.empty((side, rows + 2), np.float32)
+    kinds, firsts, lasts = (
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int32),
+    )
+    for number in range(start, masks):
+        mask, count = logits[number], ends[number]
+        totals[number] = 0
+        r0, r1, c0, c1 = _bounds(mask, rows, low)
+        ends[number + 1] = count
+        if r1 < 0:
             continue
-        if count + height + 2 > len(changes):
-            return -1
-        a, b, c = x_weights[x, 0], x_weights[x, 1], x_weights[x, 2]
-        for j in range(start, last + 1):
-            mixed[j] = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
-        for j in range(last + 1, stop + 3):
-            mixed[j] = mixed[last]  # rows that are not there have weight 0
-        y = y_begins[start]
-        if state and y > 0:
-            changes[count] = base
-            count, state = count + 1, False
-        any_set = False
-        for j in range(start, stop + 1):
-            begin, end = y_begins[j], y_begins[j + 1]
-            if begin >= end:
+        # The first logits of the pixels that may be set, and what these are sums of.
+        y_from, y_to = max(r0 - 2, 0), r1
+        x_from, x_to = max(c0 - 2, 0), min(c1, side - 3)
+        _turn(mask, rows, y_from, y_to, x_from, x_to, low, high, turned, some, all_)
+        inside = outside = area = 0
+        x0, y0, x1, y1 = width, height, -1, -1
+        state = False
+        for i in range(x_from, x_to + 1):
+            if x_begins[i] >= x_begins[i + 1]:
                 continue
-            y = end
-            above, middle, below = mixed[j], mixed[j + 1], mixed[j + 2]
-            if max(above, middle, below) <= low:
-                if state:
-                    changes[count] = base + begin
+            parts = _parts(some, all_, i, y_from, y_to, y_begins, kinds, firsts, lasts)
+            for x in range(x_begins[i], x_begins[i + 1]):
+                if count + height + 2 > len(changes):
+                    return number
+                base = (x + left) * image_height + top
+                a, b, c = x_weights[x, 0], x_weights[x, 1], x_weights[x, 2]
+                y = y_begins[y_from]
+                if state and y > 0:
+                    changes[count] = base
                     count, state = count + 1, False
-            elif min(above, middle, below) > high:
-                inside += end - begin
-                outside += end - begin
-                area += end - begin
-                if not state:
-                    changes[count] = base + begin
-                    count, state = count + 1, True
-                any_set = True
-                y0, y1 = min(y0, begin), max(y1, end - 1)
-            else:
-                for k in range(begin, end):
-                    value = y_weights[k, 0] * above + y_weights[k, 1] * middle
-                    value += y_weights[k, 2] * below
-                    inside += value > high
-                    outside += value > low
-                    here = value > threshold
-                    if here != state:
-                        changes[count] = base + k
-                        count, state = count + 1, here
-                    if here:
-                        area += 1
+                any_set = False
+                for part in range(parts):
+                    j, last = firsts[part], lasts[part]
+                    begin, end = y_begins[j], y_begins[last + 1]
+                    y = end
+                    if kinds[part] == _OUTSIDE:
+                        if state:
+                            changes[count] = base + begin
+                            count, state = count + 1, False
+                    elif kinds[part] == _INSIDE:
+                        inside += end - begin
+                        outside += end - begin
+                        area += end - begin
+                        if not state:
+                            changes[count] = base + begin
+                            count, state = count + 1, True
                         any_set = True
-                        y0, y1 = min(y0, k), max(y1, k)
-        if state and (y < height or not full_height):
-            changes[count] = base + y
-            count, state = count + 1, False
-        if any_set:
-            x0, x1 = min(x0, x), x
-    if state:
-        changes[count] = (width + left) * image_height
-        count += 1
-    totals[0], totals[1], totals[2] = inside, outside, area
-    if area:
-        totals[3], totals[4], totals[5], totals[6] = x0, y0, x1, y1
+                        y0, y1 = min(y0, begin), max(y1, end - 1)
+                    else:
+                        above = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
+                        j += 1
+                        middle = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
+                        for cell in range(j - 1, last + 1):
+                            j = cell + 2
+                            below = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
+                            for k in range(y_begins[cell], y_begins[cell + 1]):
+                                value = y_weights[k, 0] * above + y_weights[k, 1] * middle
+                                value += y_weights[k, 2] * below
+                                inside += value > high
+                                outside += value > low
+                                here = value > threshold
+                                if here != state:
+                                    changes[count] = base + k
+                                    count, state = count + 1, here
+                                if here:
+                                    area += 1
+                                    any_set = True
+                                    y0, y1 = min(y0, k), max(y1, k)
+                            above, middle = middle, below
+                if state and (y < height or not full_height):
+                    changes[count] = base + y
+                    count, state = count + 1, False
+                if any_set:
+                    x0, x1 = min(x0, x), x
+        if state:
+            changes[count] = (x_begins[x_to + 1] + left) * image_height
+            count += 1
+        ends[number + 1] = count
+        total = totals[number]
+        total[0], total[1], total[2] = inside, outside, area
+        if area:
+            total[3], total[4], total[5], total[6] = x0, y0, x1, y1
+    return masks
+
+
+@_compiled
+def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, int]:
+    """First and last row and column of the logits above `low`; the last row is -1 without any."""
+    side = mask.shape[1]
+    r0, r1, c0, c1 = rows, -1, side, -1
+    for j in range(rows):
+        found = 0
+        for i in range(side):
+            found |= mask[j, i] > low
+        if not found:
+            continue
+        r0, r1 = min(r0, j), j
+        i = 0
+        while i < c0 and not mask[j, i] > low:
+            i += 1
+        c0 = min(c0, i)
+        i = side - 1
+        while i > c1 and not mask[j, i] > low:
+            i -= 1
+        c1 = max(c1, i)
+    return r0, r1, c0, c1
+
+
+@_compiled
+def _turn(
+    mask: Float32s, rows: int, y_from: int, y_to: int, x_from: int, x_to: int, low: np.float32,
+    high: np.float32, turned: Float32s, some: Bytes, all_: Bytes,
+) -> None:  # fmt: skip
+    """Fill `turned` with the columns of logits that these cells need, and what the cells hold.
+
+    some, all_ (columns, rows): whether of a column's three logits from a row on one is above
+    `low`, and whether all are above `high`. Rows that are not there, whose weight is 0, repeat the
+    last.
+    """
+    for i in range(x_from, x_to + 3):
+        column = turned[i]
+        for j in range(y_from, y_to + 3):
+            column[j] = mask[min(j, rows - 1), i]
+        for j in range(y_from, y_to + 1):
+            above, middle, below = column[j], column[j + 1], column[j + 2]
+            some[i, j] = (above > low) | (middle > low) | (below > low)
+            all_[i, j] = (above > high) & (middle > high) & (below > high)
+
+
+@_compiled
+def _parts(
+    some: Bytes, all_: Bytes, i: int, y_from: int, y_to: int, y_begins: Int32s, kinds: Int32s,
+    firsts: Int32s, lasts: Int32s,
+) -> int:  # fmt: skip
+    """Divide a column of cells into parts of one kind, from first to last cell; how many."""
+    count = 0
+    for j in range(y_from, y_to + 1):
+        if y_begins[j] >= y_begins[j + 1]:
+            continue
+        kind = _CONTOUR
+        if not some[i, j] | some[i + 1, j] | some[i + 2, j]:
+            kind = _OUTSIDE
+        elif all_[i, j] & all_[i + 1, j] & all_[i + 2, j]:
+            kind = _INSIDE
+        if count and kinds[count - 1] == kind:
+            lasts[count - 1] = j
+        else:
+            kinds[count], firsts[count], lasts[count] = kind, j, j
+            count += 1
     return count

@@ -1,0 +1,44 @@
+"""Products of matrices, by oneDNN where PyTorch would have MKL compute them.
+
+PyTorch gives float32 products to MKL, which takes half of the speed that an AMD processor has:
+3,072 x 256 x 256 takes 3.7 ms on one core of an EPYC with AVX-512, oneDNN's 1.7 ms. In other types,
+on other devices and where gradients are asked for, PyTorch's own are used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# What torch.compile makes calls to.
+_ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+def _by_onednn(x: Tensor) -> bool:
+    if _ONEDNN is None or x.device.type != "cpu" or x.dtype != torch.float32:
+        return False
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and torch.is_inference_mode_enabled()
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(n, c) by the weight, (d, c), and bias, (d,), of a linear layer: (n, d)."""
+    if _by_onednn(x):
+        out: Tensor = _ONEDNN(x, weight, bias, "none", [], "")
+        return out
+    return functional.linear(x, weight, bias)
+
+
+def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
+    """(n, r, k) @ (n, k, c), with (n, r, c) added to it: (n, r, c)."""
+    if not _by_onednn(a):
+        return a @ b if added is None else torch.baddbmm(added, a, b)
+    if added is None:
+        parts = [_ONEDNN(x, y.mT, None, "none", [], "") for x, y in zip(a, b, strict=True)]
+    else:
+        triples = zip(a, b, added, strict=True)
+        parts = [_ONEDNN.binary(x, z, y.mT, None, "add") for x, y, z in triples]
+    return parts[0][None] if len(parts) == 1 else torch.stack(parts)
