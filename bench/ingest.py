@@ -1,197 +1,340 @@
-"""Ingest against the script that people write: the same models, images and threads, interleaved.
+"""Ingest against the script that people write, and what it costs beside its models.
 
-    python -m bench.ingest --images 6 --rounds 3
+    python -m bench.ingest --images 12 --rounds 3
+    python -m bench.ingest --long 5000
 
-The peer loops over files: the unmodified SamAutomaticMaskGenerator, the cutout of each mask
-embedded by itself with open_clip, an upsert per image into qdrant-client's local mode. Both run in
-this process with the same weights and parameters, loaded beforehand; what the package cannot do,
-or not without OpenCV, is off in both. The outputs are compared first: unless every mask has its
-match at an IoU of 0.99 both ways, 99% of them are the same to the byte and matched vectors agree
-to a cosine of 0.999, no ratio is printed.
+One bucket behind an S3 server on loopback, one machine, one set of weights. First three ways in
+turns: the script (see `bench.script`), a plain loop over our own workers, and objseek on Ray with
+its default precision. Unless the masks have their match at an IoU of 0.99 both ways (in float32 all
+of them, otherwise 97%) and matched vectors agree to a cosine of 0.99, no ratio is told. Then one
+long run with a coarse grid, which makes the models cheap and everything else dear: how much of the
+wall is not spent in a model, and what grows with the number of images.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import platform
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import boto3
 import numpy as np
-import open_clip
 import torch
+from botocore.exceptions import BotoCoreError
 from PIL import Image
-from qdrant_client import QdrantClient, models
-from segment_anything import SamAutomaticMaskGenerator
+from rich.console import Console
+from rich.table import Table
 
+from bench.meter import Diary, Memory, noted
 from bench.parity import Parity, ious, parity
-from pipeline.demo.bucket import write_bucket
+from bench.script import OFF, Found, Script
+from pipeline.demo.scenes import SCENE_HW, compose
+from pipeline.demo.sprites import bundled_sprites
 from pipeline.ingest import ingest
-from pipeline.process import Recipe, recipe_of
+from pipeline.process import ModelWorker, recipe_of
 from pipeline.settings import Settings, load_settings
-from schemas.masks import CocoRle
+from pipeline.writer import Writer
 from schemas.options import IndexOptions
 from workers import catalog
 from workers.clip_demo_model import create_clip_demo
-from workers.crops import square_around
 from workers.embedders.clip import quietly
 from workers.indexes import open_index
+from workers.precision import resolve_precision
 from workers.sam_demo_model import build_sam_demo
-from workers.segmenters.sam_demo import DEFAULTS
 from workers.weights import fill, read_weights
 
 _RESULTS = Path(__file__).parent / "results" / "ingest.json"
-_FILL, _MARGIN = (122, 116, 104), 0.15
-_MIN_IDENTICAL, _MIN_COSINE = 0.99, 0.999
-_OFF: dict[str, float] = {"min_mask_region_area": 0, "mask_nms_thresh": 1.0, "part_thresh": 1.0}
-Found = dict[str, dict[CocoRle, np.ndarray]]
-"""Vectors by file name and mask."""
+_BUCKET = "bench"
+_SERVER_START_S = 30.0
+_MIN_COSINE = 0.99
+_LEAST_MATCHED = {torch.float32: 1.0, torch.bfloat16: 0.97}
+_DIFFERENT_SCENES = 100
+_EARLY_IMAGES = 100
 
 
-class Peer:
-    """What people glue together today."""
-
-    def __init__(self) -> None:
-        with quietly():
-            sam, clip = build_sam_demo(), create_clip_demo()
-        for model, name in ((sam, "sam_demo"), (clip, "clip_demo")):
-            fill(model, read_weights(catalog.bundled_path(catalog.find(name))), name)
-            model.eval()
-        parameters = {name: value for name, value in DEFAULTS.items() if name not in _OFF}
-        self.generator = SamAutomaticMaskGenerator(sam, output_mode="coco_rle", **parameters)
-        self.clip = clip
-        self.transform = open_clip.image_transform(
-            64, is_train=False, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD
-        )
-
-    def run(self, paths: Sequence[Path]) -> Found:
-        client = QdrantClient(":memory:")
-        params = models.VectorParams(size=256, distance=models.Distance.COSINE)
-        client.create_collection("objects", vectors_config=params)
-        found: Found = {}
-        for path in paths:
-            image = np.asarray(Image.open(path).convert("RGB"))
-            masks = self.generator.generate(image)
-            rles = [CocoRle(image.shape[:2], mask["segmentation"]["counts"]) for mask in masks]
-            vectors = {rle: self.embed(image, rle) for rle in rles}
-            points = [
-                models.PointStruct(
-                    id=str(uuid.uuid4()), vector=vector.tolist(), payload={"rle": rle.counts}
-                )
-                for rle, vector in vectors.items()
-            ]
-            if points:
-                client.upsert("objects", points)
-            found[path.name] = vectors
-        return found
-
-    def embed(self, image: np.ndarray, rle: CocoRle) -> np.ndarray:
-        inside = rle.decode()
-        cut = np.where(inside[..., None], image, np.array(_FILL, np.uint8))
-        ys, xs = np.nonzero(inside)
-        box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-        x0, y0, side = square_around(box, _MARGIN)
-        picture = Image.new("RGB", (side, side), _FILL)
-        picture.paste(Image.fromarray(cut), (-x0, -y0))
-        with torch.no_grad():
-            vector = self.clip.encode_image(self.transform(picture)[None])[0].numpy()
-        return vector / np.linalg.norm(vector)
-
-
-def settings_for(index: Path) -> Settings:
-    overrides = {
-        "index": {"location": str(index)},
-        "runner": {"name": "local"},
-        "segmenter": {"precision": "fp32", **_OFF},
+@contextmanager
+def s3_server() -> Iterator[Any]:
+    """A client of moto's server, in a process of its own; the AWS_ variables fit it meanwhile."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    access = {
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": url,
     }
-    return load_settings(None, overrides)
+    before = {name: os.environ.get(name) for name in access}
+    os.environ.update(access)
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        client = boto3.client("s3")
+        deadline = time.monotonic() + _SERVER_START_S
+        while True:
+            try:
+                client.create_bucket(Bucket=_BUCKET)
+                break
+            except BotoCoreError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        yield client
+    finally:
+        server.terminate()
+        server.wait()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def loaded(settings: Settings) -> Recipe:
-    """The recipe with its models in memory."""
-    recipe = recipe_of(settings)
-    segmenter, embedder = recipe.segmenter(), recipe.embedder()
-    return replace(recipe, segmenter=lambda: segmenter, embedder=lambda: embedder)
+def put_images(client: Any, prefix: str, count: int) -> dict[str, str]:
+    """Upload `count` scenes, none the same to the byte; their keys by name."""
+    scenes = [
+        compose(np.random.default_rng([5, n]), bundled_sprites(), SCENE_HW).image
+        for n in range(min(count, _DIFFERENT_SCENES))
+    ]
+    keys = {}
+    for number in range(count):
+        body = io.BytesIO()
+        picture = Image.fromarray(scenes[number % len(scenes)])
+        picture.save(body, "JPEG", quality=60 + number // len(scenes) % 36, comment=f"{number}")
+        name = f"{number:05d}.jpg"
+        keys[name] = f"{prefix}/{name}"
+        client.put_object(Bucket=_BUCKET, Key=keys[name], Body=body.getvalue())
+    return keys
+
+
+def settings_for(index: Path, runner: Mapping[str, Any], **segmenter: float) -> Settings:
+    return load_settings(
+        None,
+        {"index": {"location": str(index)}, "runner": dict(runner), "segmenter": segmenter},
+    )
 
 
 def indexed(index: Path) -> Found:
-    """What an ingest has written, as the peer's result."""
+    """What an ingest has written, as the script's result."""
     opened = open_index(IndexOptions(location=str(index)), None)
     found: Found = {}
     for point in opened.scroll():
         vectors = found.setdefault(Path(point.payload.key).name, {})
         if point.payload.rle is not None:
-            vector = opened.vector_of(uuid.UUID(point.object_id))
-            assert vector is not None
-            vectors[point.payload.rle.to_rle()] = vector
+            identity = uuid.UUID(point.object_id)
+            vectors[point.payload.rle.to_rle()] = opened.stored([identity])[identity].vector
     opened.close()
     return found
 
 
-def disagreement(theirs: Found, mine: Found) -> str | None:
-    """What differs, or None."""
+def agreement(theirs: Found, mine: Found) -> tuple[Parity, float]:
+    """How many masks have their match, and the least cosine of matched vectors."""
     if theirs.keys() != mine.keys():
-        return "the images differ"
-    total = Parity()
+        raise SystemExit("the images differ: no speed is told")
+    total, least = Parity(), 1.0
     for name, wanted in theirs.items():
         got = mine[name]
-        agreed = parity(list(wanted), list(got))
-        if agreed.matched_share < 1:
-            return f"{name}: not the same masks, {agreed}"
+        total += parity(list(wanted), list(got))
         vectors = list(got.values())
         for vector, near in zip(wanted.values(), ious(wanted, got), strict=True):
-            if float(vector @ vectors[near.argmax()]) < _MIN_COSINE:
-                return f"{name}: a vector differs"
-        total += agreed
-    return None if total.identical_share >= _MIN_IDENTICAL else f"not to the byte: {total}"
+            if near.size and near.max() >= 0.99:
+                least = min(least, float(vector @ vectors[near.argmax()]))
+    return total, least
+
+
+def checked(theirs: Found, mine: Found, least_matched: float) -> Parity:
+    """Raises SystemExit where the outputs do not agree."""
+    total, cosine = agreement(theirs, mine)
+    if total.matched_share < least_matched or cosine < _MIN_COSINE:
+        raise SystemExit(f"the outputs do not agree, so no speed is told: {total}, {cosine:.4f}")
+    return total
+
+
+def plain_loop(settings: Settings, source: str) -> None:
+    """Our own workers, one image after the other, nothing beside them."""
+    from pipeline.listing import chunks
+    from pipeline.manifest import Manifest, manifest_folder
+    from pipeline.progress import Counts
+
+    recipe, counts = recipe_of(settings), Counts()
+    worker = ModelWorker(recipe)
+    listed = chunks([source], settings.store, 1, None, counts.listing)
+    manifest = Manifest(manifest_folder(settings.index.location))
+    with (
+        closing(open_index(settings.index, worker.info.dim, create=True)) as index,
+        Writer(index, manifest, worker.info.fingerprint, counts, new_index=True) as writer,
+    ):
+        for refs in listed:
+            writer.add(worker.process(recipe.reader(refs)))
+
+
+def against_the_script(
+    console: Console, client: Any, work: Path, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Three ways to do the same, in turns."""
+    keys = put_images(client, "scenes", args.images)
+    with quietly():
+        sam, clip = build_sam_demo(), create_clip_demo()
+    for model, name in ((sam, "sam_demo"), (clip, "clip_demo")):
+        fill(model, read_weights(catalog.bundled_path(catalog.find(name))), name)
+        model.eval()
+    script = Script(sam, clip, args.points_per_side)
+    cores = os.cpu_count() or 1
+    grid = {"points_per_side": args.points_per_side, **OFF}
+    source = f"s3://{_BUCKET}/scenes/"
+    least = _LEAST_MATCHED[resolve_precision("auto", "cpu")]
+    ratios: dict[str, list[float]] = {"script": [], "loop": []}
+    match = Parity()
+    for number in range(args.rounds):
+        times, found = {}, {}
+        started = time.perf_counter()
+        found["script"] = script.run(client, _BUCKET, keys)
+        times["script"] = time.perf_counter() - started
+
+        started = time.perf_counter()
+        plain_loop(settings_for(work / f"loop-{number}", {"name": "local"}, **grid), source)
+        times["loop"] = time.perf_counter() - started
+
+        index = work / f"ray-{number}"
+        progress_started = time.perf_counter()
+        summary = ingest([source], settings_for(index, {"workers": cores}, **grid))
+        times["with start"] = time.perf_counter() - progress_started
+        times["objseek"] = summary.seconds
+        match += checked(found["script"], indexed(index), least)
+        checked(found["script"], indexed(work / f"loop-{number}"), least)
+        for side in ratios:
+            ratios[side].append(times[side] / times["objseek"])
+        told = ", ".join(f"{side} {seconds:.1f} s" for side, seconds in times.items())
+        console.print(f"round {number + 1} of {args.rounds}: {told}")
+    figures = {
+        "script_ratio": round(statistics.median(ratios["script"]), 3),
+        "script_ratio_min": round(min(ratios["script"]), 3),
+        "loop_ratio": round(statistics.median(ratios["loop"]), 3),
+        "objects_match": round(match.matched_share, 5),
+        "objects": match.ours // args.rounds,
+        "images": args.images,
+        "points_per_side": args.points_per_side,
+    }
+    table = Table("objects a second, against", "median", "least", box=None)
+    for side, values in ratios.items():
+        table.add_row(side, f"{statistics.median(values):.2f}", f"{min(values):.2f}")
+    console.print(table)
+    console.print(f"{figures['objects']} objects, {match.matched_share:.2%} matched both ways")
+    return figures
+
+
+def one_and_two_actors(console: Console, work: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Images a second with one model actor and with two, on the bucket of the long run."""
+    rates = {}
+    for workers in (1, 2):
+        settings = settings_for(
+            work / f"actors-{workers}", {"workers": workers}, points_per_side=args.points_per_side
+        ).model_copy(update={"limit": args.actor_images})
+        rates[workers] = ingest([f"s3://{_BUCKET}/long/"], settings).images_per_s
+    console.print(f"1 actor {rates[1]:.2f} images/s, 2 actors {rates[2]:.2f} images/s")
+    return {"two_actors_ratio": round(rates[2] / rates[1], 3)}
+
+
+def long_run(console: Console, client: Any, work: Path, images: int, points: int) -> dict[str, Any]:
+    """What a run costs beside its models, and what grows with it."""
+    put_images(client, "long", images)
+    diary, memory = Diary(work / "diary"), Memory()
+    diary.folder.mkdir()
+    cores = os.cpu_count() or 1
+    settings = settings_for(
+        work / "long", {"workers": cores}, points_per_side=points, crop_n_layers=0
+    )
+    started = time.time()
+    with memory.watched():
+        summary = ingest(
+            [f"s3://{_BUCKET}/long/"], settings, None, noted(recipe_of(settings), diary)
+        )
+    ended = time.time()
+    counts = summary.counts
+    reads, segments = diary.entries("read"), diary.entries("segment")
+    first_read = min(begin for _, begin, _, _ in reads)
+    # The last chunk leaves workers idle: until then everyone has work.
+    wall = ended - first_read
+    model_s = sum(cpu for part in ("segment", "embed") for *_, cpu in diary.entries(part))
+    done = np.cumsum([count for count, *_ in segments])
+    ends = np.array([end for *_, end, _ in segments])
+    early, late = _slope(done, ends, 0, images // 5), _slope(done, ends, images * 4 // 5, images)
+    at_early = float(ends[np.searchsorted(done, _EARLY_IMAGES)])
+    growth = {
+        kind: memory.peak(kind, ended) / memory.peak(kind, at_early) - 1
+        for kind in ("driver", "actor", "reader")
+        if memory.peak(kind, at_early)
+    }
+    figures = {
+        "overhead_frac": round(1 - model_s / (cores * wall), 4),
+        "start_s": round(first_read - started, 2),
+        "rss_growth_frac": round(max(growth.values()), 4),
+        "time_growth_frac": round(late / early - 1, 4),
+        "long_images": images,
+        "long_objects": counts.objects,
+        "long_seconds": round(wall, 1),
+    }
+    table = Table("long run", "", box=None)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,}")
+    for kind, share in growth.items():
+        peak = memory.peak(kind, ended) / 2**20
+        table.add_row(
+            f"{kind}, peak MiB, growth since {_EARLY_IMAGES} images", f"{peak:.0f}, {share:+.1%}"
+        )
+    for part in ("read", "segment", "embed"):
+        cpu = sum(seconds for *_, seconds in diary.entries(part))
+        table.add_row(f"{part}, CPU ms an image", f"{1e3 * cpu / images:.1f}")
+    console.print(table)
+    return figures
+
+
+def _slope(done: np.ndarray, ends: np.ndarray, low: int, high: int) -> float:
+    """Seconds an image between two counts of images that are done."""
+    chosen = (done > low) & (done <= high)
+    return float(np.polyfit(done[chosen], ends[chosen], 1)[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--images", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--images", type=int, default=8, help="of the run against the script")
+    parser.add_argument("--rounds", type=int, default=3, help="0 leaves the script out")
+    parser.add_argument("--points-per-side", type=int, default=16)
+    parser.add_argument("--long", type=int, default=1000, help="images of the long run, 0: none")
+    parser.add_argument("--actor-images", type=int, default=48, help="of the run with 1, 2 actors")
+    parser.add_argument("--long-points", type=int, default=8, help="its points per side")
     args = parser.parse_args()
 
-    torch.set_num_threads(args.threads)
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        write_bucket(work, args.images, seed=5)
-        paths = sorted((work / "scenes").iterdir())
-        peer, recipe = Peer(), loaded(settings_for(work))
-        times: dict[str, list[float]] = {"script": [], "objseek": []}
-        for number in range(args.rounds):
-            index = work / f"index-{number}"
-            started = time.process_time()
-            theirs = peer.run(paths)
-            between = time.process_time()
-            ingest([str(work / "scenes")], settings_for(index), recipe=recipe)
-            times["script"].append(between - started)
-            times["objseek"].append(time.process_time() - between)
-            if wrong := disagreement(theirs, indexed(index)):
-                raise SystemExit(f"the outputs do not agree, so no speed is told: {wrong}")
-        objects = sum(map(len, theirs.values()))
-    ratios = [a / b for a, b in zip(times["script"], times["objseek"], strict=True)]
-    figures = {
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_min": round(min(ratios), 3),
-        "images": args.images,
-        "objects": objects,
-        "rounds": args.rounds,
-        "threads": args.threads,
-        "machine": f"{platform.machine()}, torch {torch.__version__}",
-    }
-    for side, values in times.items():
-        print(f"{side:8} {statistics.median(values) / args.images:.2f} CPU s an image")
-    print(f"ratio    {figures['ratio']} (least {figures['ratio_min']}), outputs agree")
+    console = Console()
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name, s3_server() as client:
+        if args.rounds:
+            figures |= against_the_script(console, client, Path(name), args)
+        if args.long:
+            figures |= long_run(console, client, Path(name), args.long, args.long_points)
+            figures |= one_and_two_actors(console, Path(name), args)
+    figures["machine"] = (
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
+        f"{resolve_precision('auto', 'cpu')}"
+    )
+    console.print(figures["machine"])
     _RESULTS.parent.mkdir(exist_ok=True)
-    _RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    before = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {}
+    _RESULTS.write_text(json.dumps(before | figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from pipeline.thing import thing_of
 from pipeline.truth import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.errors import UsageError
 from schemas.records import Float32Matrix, Float32Vector
@@ -182,10 +183,10 @@ def _similar_ranks(index: VectorIndex, matching: Matching) -> list[int]:
         elsewhere = styles[mine.category_id]
         if not any(style != mine.style and image != item.image_id for style, image in elsewhere):
             continue
-        vector = index.vector_of(uuid.UUID(item.object_id))
-        if vector is None:
+        thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
+        if thing is None:
             raise UsageError(f"the index changed while it was scored: {item.object_id} is gone")
-        hits = index.search(_objects_near(vector, _NEIGHBOURS))
+        hits = index.search(_objects_near(thing.vector, _NEIGHBOURS))
 
         def right(hit: Seen, item: Seen = item, mine: CocoAnnotation = mine) -> bool | None:
             other = hit.annotation

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.pictures import query_image
 from pipeline.settings import Settings
+from pipeline.thing import Thing, thing_of, unit
 from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.images import DecodedImage
 from schemas.masks import CocoRle, ObjectMask
@@ -22,7 +23,6 @@ from workers.protocols import Embedder, TextEmbedder, VectorIndex
 from workers.registry import build_embedder, build_text_embedder
 
 NEGATIVE_WEIGHT = 0.5
-_NEIGHBOURS = 32  # points among which a point is found again by its own vector
 
 
 def search(query: SearchQuery, settings: Settings) -> list[SearchHit]:
@@ -82,23 +82,23 @@ class Searcher:
             self._texts_embedder()
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Best first, ties in a deterministic order; the object of `query.like` is left out."""
+        """Best first, ties in a deterministic order; the thing of `query.like` is left out."""
         if not self._info.points:
             return []
-        vector = self.query_vector(query)
         conditions = self._conditions(query)
         if query.like is None:
-            return self._nearest(vector, query, conditions, query.limit)
-        own_id = str(_object_id(query.like))
-        hits = self._nearest(vector, query, conditions, query.limit + 1)
-        others = [hit for hit in hits if hit.object_id != own_id]
+            return self._nearest(self.query_vector(query), query, conditions, query.limit)
+        thing = self._thing(query.like, query.max_overlap)
+        vector = self._without_negative(thing.vector, query)
+        hits = self._nearest(vector, query, conditions, query.limit + len(thing.covered))
+        others = [hit for hit in hits if hit.object_id not in thing.covered]
         if query.group_by_image and len(others) < len(hits):
-            # The object stood for its image: the next best object there takes its place.
-            own = next(hit.payload for hit in hits if hit.object_id == own_id)
-            there = Condition(field="image_id", op="=", value=own.image_id)
+            # The object stood for its image: the next best thing there takes its place.
+            there = Condition(field="image_id", op="=", value=thing.own.payload.image_id)
             everything = query.model_copy(update={"group_by_image": False})
-            found = self._nearest(vector, everything, (*conditions, there), 2)
-            others += [hit for hit in found if hit.object_id != own_id][:1]
+            few = len(thing.covered) + 1
+            found = self._nearest(vector, everything, (*conditions, there), few)
+            others += [hit for hit in found if hit.object_id not in thing.covered][:1]
             others.sort(key=lambda hit: (-hit.score, hit.object_id))
         return others[: query.limit]
 
@@ -116,10 +116,8 @@ class Searcher:
         elif query.image_path is not None:
             positive = self._image_vector(self.picture_of(query), query)
         else:
-            positive = self._stored_vector(str(query.like))
-        if query.negative_text is None:
-            return positive
-        return unit(positive - NEGATIVE_WEIGHT * self._text_vector(query.negative_text))
+            positive = self._thing(str(query.like), query.max_overlap).vector
+        return self._without_negative(positive, query)
 
     def picture_of(self, query: SearchQuery) -> DecodedImage:
         """The whole image of a query by image. Raises UsageError, BadImageError, StoreError."""
@@ -128,12 +126,10 @@ class Searcher:
         return query_image(query.image_path, self._settings)
 
     def find(self, object_id: str) -> SearchHit | None:
-        """The indexed object itself, or None if it is not there or hidden by many equal ones."""
-        vector = self.index.vector_of(_object_id(object_id))
-        if vector is None:
-            return None
-        hits = self.index.search(IndexQuery(unit(vector), _NEIGHBOURS))
-        return next((hit for hit in hits if hit.object_id == str(_object_id(object_id))), None)
+        """The indexed object itself, or None if it is not there."""
+        identity = _object_id(object_id)
+        found = self.index.stored([identity]).get(identity)
+        return None if found is None else found.point
 
     def _nearest(
         self,
@@ -198,26 +194,21 @@ class Searcher:
         vectors = self._images_embedder().embed_images(views)
         return unit(vectors.mean(axis=0))
 
-    def _stored_vector(self, text: str) -> Float32Vector:
-        vector = self.index.vector_of(_object_id(text))
-        if vector is None:
+    def _without_negative(self, vector: Float32Vector, query: SearchQuery) -> Float32Vector:
+        if query.negative_text is None:
+            return vector
+        return unit(vector - NEGATIVE_WEIGHT * self._text_vector(query.negative_text))
+
+    def _thing(self, text: str, max_overlap: float) -> Thing:
+        thing = thing_of(self.index, _object_id(text), max_overlap)
+        if thing is None:
             raise UsageError(f"the index holds no object {text}")
-        if len(self._info.embedders) > 1:
-            found = self.find(text)
-            if found is not None and found.payload.embedder != self.embedder_name:
-                raise EmbedderMismatchError(
-                    f"the object {text} was embedded by {found.payload.embedder!r}, "
-                    f"it cannot be compared with objects of {self.embedder_name!r}"
-                )
-        return unit(vector)
-
-
-def unit(vector: Float32Vector) -> Float32Vector:
-    """`vector`, float32 (dim,), at length 1. Raises ValueError for a zero vector."""
-    length = float(np.linalg.norm(vector))
-    if not length > 0:
-        raise ValueError("expected a vector other than zero")
-    return (vector / length).astype(np.float32)
+        if thing.own.payload.embedder != self.embedder_name:
+            raise EmbedderMismatchError(
+                f"the object {text} was embedded by {thing.own.payload.embedder!r}, "
+                f"it cannot be compared with objects of {self.embedder_name!r}"
+            )
+        return thing
 
 
 def box_mask(box_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int]) -> ObjectMask:

@@ -66,6 +66,14 @@ class SearchHit(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StoredPoint:
+    """A point as it is stored: `point` with score 0, `vector` float32 (dim,)."""
+
+    point: SearchHit
+    vector: Float32Vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class IndexQuery:
     """What an index searches for: the nearest points to `vector` under all `conditions`.
 

@@ -31,7 +31,7 @@ from schemas.errors import (
 )
 from schemas.ids import image_id
 from schemas.records import VECTOR_NAME
-from schemas.search import EmbedderCount, IndexQuery
+from schemas.search import Condition, EmbedderCount, IndexQuery
 from workers.indexes import edge, open_index
 from workers.indexes.base import QdrantIndex
 
@@ -81,11 +81,15 @@ def test_what_is_written_comes_back(index: QdrantIndex) -> None:
     assert before <= first.ingested_at <= datetime.now(UTC)
     whole = hits[str(image.whole.object_id)].payload
     assert (whole.kind, whole.ordinal, whole.rle, whole.predicted_iou) == ("image", -1, None, None)
-    stored = index.vector_of(image.objects[1].object_id)
-    assert stored is not None
-    assert stored.dtype == np.float32
-    np.testing.assert_allclose(stored, vectors[2], atol=1e-6)
-    assert index.vector_of(uuid.UUID(int=7)) is None
+    second, absent = image.objects[1].object_id, uuid.UUID(int=7)
+    stored = index.stored([absent, second])
+    assert list(stored) == [second]
+    assert stored[second].point == hits[str(second)]
+    assert stored[second].vector.dtype == np.float32
+    np.testing.assert_allclose(stored[second].vector, vectors[2], atol=1e-6)
+    assert index.stored([]) == {}
+    only = index.scroll([Condition(field="kind", op="=", value="image")])
+    assert [hit.object_id for hit in only] == [str(image.whole.object_id)]
 
 
 def test_writing_again_changes_nothing(index: QdrantIndex) -> None:

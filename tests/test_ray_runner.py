@@ -57,12 +57,13 @@ def points(settings: Settings) -> dict[str, Any]:
     import uuid
 
     with open_index(settings.index, None) as index:  # type: ignore[attr-defined]
+        ids = [uuid.UUID(hit.object_id) for hit in index.scroll()]
         return {
-            hit.object_id: (
-                hit.payload.model_dump(exclude={"ingested_at"}),
-                index.vector_of(uuid.UUID(hit.object_id)).tolist(),
+            str(identity): (
+                stored.point.payload.model_dump(exclude={"ingested_at"}),
+                stored.vector.tolist(),
             )
-            for hit in index.scroll()
+            for identity, stored in index.stored(ids).items()
         }
 
 

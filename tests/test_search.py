@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import pipeline.search
 from pipeline.conditions import parse_conditions
 from pipeline.pictures import images_of, query_image, ref_of
-from pipeline.search import Searcher, box_mask, search, unit
+from pipeline.search import Searcher, box_mask, search
 from pipeline.settings import Settings
+from pipeline.thing import thing_of, unit
 from schemas.errors import EmbedderMismatchError, IndexMissingError, UsageError
 from schemas.images import DecodedImage, Failure
 from schemas.options import EmbedderOptions, IndexOptions
@@ -150,6 +151,36 @@ def test_an_object_does_not_find_its_own_parts(nested: Searcher, group_by_image:
     assert _boxes(nested.search(like)) == [BLUE]
     every = nested.search(like.model_copy(update={"max_overlap": 1.0}))
     assert len(every) == (2 if group_by_image else 3)
+
+
+def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
+    red = [hit for hit in nested.index.scroll() if hit.payload.uri.endswith("one.png")]
+    ids = {hit.payload.bbox: uuid.UUID(hit.object_id) for hit in red if hit.payload.rle}
+    stored = nested.index.stored(list(ids.values()))
+    whole, most, part = ids[RED[1]], ids[20, 20, 60, 58], ids[30, 30, 40, 40]
+    both = unit(stored[whole].vector + stored[most].vector)
+    for one in (whole, most):
+        thing = thing_of(nested.index, one, max_overlap=0.5)
+        assert thing is not None
+        assert thing.own.object_id == str(one)
+        assert thing.covered == {str(whole), str(most), str(part)}
+        np.testing.assert_allclose(thing.vector, both, atol=1e-6)
+    # A part is a thing of its own.
+    alone = thing_of(nested.index, part, max_overlap=1.0)
+    assert alone is not None
+    assert alone.covered == {str(part)}
+    np.testing.assert_allclose(alone.vector, stored[part].vector, atol=1e-6)
+
+
+def test_an_image_as_a_whole_stands_for_itself(nested: Searcher) -> None:
+    image = next(hit for hit in nested.index.scroll() if hit.payload.kind == "image")
+    identity = uuid.UUID(image.object_id)
+    thing = thing_of(nested.index, identity, max_overlap=0.5)
+    assert thing is not None
+    assert (thing.own, thing.covered) == (image, {image.object_id})
+    stored = nested.index.stored([identity])[identity]
+    np.testing.assert_allclose(thing.vector, unit(stored.vector), atol=1e-6)
+    assert thing_of(nested.index, uuid.UUID(int=3), max_overlap=0.5) is None
 
 
 def test_a_negative_text_pushes_away_what_is_like_it(searcher: Searcher) -> None:

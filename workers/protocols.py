@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from schemas.images import ImageRef, UInt8Image
 from schemas.masks import ObjectMask
-from schemas.records import EmbeddedImage, Float32Matrix, Float32Vector
-from schemas.search import IndexInfo, IndexQuery, SearchHit
+from schemas.records import EmbeddedImage, Float32Matrix
+from schemas.search import Condition, IndexInfo, IndexQuery, SearchHit, StoredPoint
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
@@ -97,12 +97,12 @@ class VectorIndex(Protocol):
         """Best first; ties in a deterministic order."""
         ...
 
-    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
-        """The stored vector of a point, float32 (dim,), or None."""
+    def stored(self, object_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredPoint]:
+        """Those of the points that are there."""
         ...
 
-    def scroll(self) -> Iterator[SearchHit]:
-        """Every point, score 0, in no particular order."""
+    def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[SearchHit]:
+        """Every point under all conditions, score 0, in no particular order."""
         ...
 
     def info(self) -> IndexInfo: ...

@@ -12,7 +12,14 @@ import numpy as np
 
 from schemas.ids import image_id
 from schemas.records import EmbeddedImage, Float32Vector
-from schemas.search import EmbedderCount, IndexInfo, IndexQuery, SearchHit
+from schemas.search import (
+    Condition,
+    EmbedderCount,
+    IndexInfo,
+    IndexQuery,
+    SearchHit,
+    StoredPoint,
+)
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
 from workers.indexes.points import (
     Found,
@@ -82,11 +89,17 @@ class QdrantIndex(ABC):
         chosen = best(fetch, query.limit, query.group_by_image, query.max_overlap)
         return [to_hit(one) for one in chosen]
 
-    def scroll(self) -> Iterator[SearchHit]:
-        """Every point, score 0, in no particular order."""
+    def stored(self, object_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredPoint]:
+        """Those of the points that are there."""
+        found = self._retrieve(object_ids) if object_ids else []
+        return {uuid.UUID(one.id): StoredPoint(to_hit(one), vector) for one, vector in found}
+
+    def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[SearchHit]:
+        """Every point under all conditions, score 0, in no particular order. Raises UsageError."""
+        where = point_filter(conditions)
         offset: Offset = None
         while True:
-            page, offset = self._page(offset)
+            page, offset = self._page(where, offset)
             for found in page:
                 yield to_hit(found)
             if offset is None:
@@ -113,10 +126,6 @@ class QdrantIndex(ABC):
         self.close()
 
     @abstractmethod
-    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
-        """The stored vector of a point, float32 (dim,), or None."""
-
-    @abstractmethod
     def close(self) -> None:
         """Release what is held. May be called again."""
 
@@ -141,7 +150,11 @@ class QdrantIndex(ABC):
         """The `limit` nearest above `threshold`, with their payloads."""
 
     @abstractmethod
-    def _page(self, offset: Offset) -> tuple[list[Found], Offset]:
+    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[tuple[Found, Float32Vector]]:
+        """Those of the points that are there, score 0, with their vectors."""
+
+    @abstractmethod
+    def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
         """Some points, score 0, from `offset` on, and the offset of the next."""
 
     @abstractmethod

@@ -207,16 +207,6 @@ class EdgeIndex(QdrantIndex):
         self._written = False
         self._closed = False
 
-    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
-        with _mapped(self._folder):
-            records = self._shard.retrieve(
-                [object_id], with_payload=False, with_vector=[VECTOR_NAME]
-            )
-        for record in records:
-            if isinstance(record.vector, dict):
-                return np.asarray(record.vector[VECTOR_NAME], np.float32)
-        return None
-
     def close(self) -> None:
         """Release the folder; what was replaced is reclaimed if the disk has room for it."""
         if self._closed:
@@ -273,8 +263,24 @@ class EdgeIndex(QdrantIndex):
             points = self._shard.query(request)
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
-    def _page(self, offset: Offset) -> tuple[list[Found], Offset]:
-        request = edge.ScrollRequest(offset=offset, limit=_PAGE, with_payload=True)
+    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[tuple[Found, Float32Vector]]:
+        with _mapped(self._folder):
+            records = self._shard.retrieve(
+                list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]
+            )
+        return [
+            (
+                Found(str(record.id), 0.0, record.payload or {}),
+                np.asarray(record.vector[VECTOR_NAME], np.float32),
+            )
+            for record in records
+            if isinstance(record.vector, dict)
+        ]
+
+    def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
+        request = edge.ScrollRequest(
+            offset=offset, limit=_PAGE, filter=to_edge_filter(where), with_payload=True
+        )
         with _mapped(self._folder):
             records, following = self._shard.scroll(request)
         return [Found(str(one.id), 0.0, one.payload or {}) for one in records], following

@@ -143,19 +143,6 @@ class RemoteIndex(QdrantIndex):
         self._address = address
         self._collection = address.collection
 
-    def vector_of(self, object_id: uuid.UUID) -> Float32Vector | None:
-        with _mapped(self._address):
-            records = self._client.retrieve(
-                self._collection,
-                [str(object_id)],
-                with_payload=False,
-                with_vectors=[VECTOR_NAME],
-            )
-        for record in records:
-            if isinstance(record.vector, dict):
-                return np.asarray(record.vector[VECTOR_NAME], np.float32)
-        return None
-
     def close(self) -> None:
         """Close the connection. May be called again."""
         self._client.close()
@@ -200,10 +187,31 @@ class RemoteIndex(QdrantIndex):
             ).points
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
-    def _page(self, offset: Offset) -> tuple[list[Found], Offset]:
+    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[tuple[Found, Float32Vector]]:
+        with _mapped(self._address):
+            records = self._client.retrieve(
+                self._collection,
+                [str(object_id) for object_id in object_ids],
+                with_payload=True,
+                with_vectors=[VECTOR_NAME],
+            )
+        return [
+            (
+                Found(str(record.id), 0.0, record.payload or {}),
+                np.asarray(record.vector[VECTOR_NAME], np.float32),
+            )
+            for record in records
+            if isinstance(record.vector, dict)
+        ]
+
+    def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
         with _mapped(self._address):
             records, following = self._client.scroll(
-                self._collection, limit=_PAGE, offset=offset, with_payload=True
+                self._collection,
+                scroll_filter=to_filter(where),
+                limit=_PAGE,
+                offset=offset,
+                with_payload=True,
             )
         return [Found(str(one.id), 0.0, one.payload or {}) for one in records], following
 
