@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import distributed, multiprocessing, nn
 from torch.utils.data import DataLoader
 
+from pipeline.demo.export import between
 from pipeline.demo.sam_losses import mask_losses, masks_at
 from pipeline.demo.sam_samples import (
     Samples,
@@ -220,3 +222,13 @@ def test_scenes_come_from_every_cache_the_fuller_the_more_often(tmp_path: Path) 
         assert torch.equal(batch[name][3:], more[name])
     assert "points" not in more
     assert joined(first, None) is first
+
+
+def test_averages_keep_a_third_of_what_was_there(tmp_path: Path) -> None:
+    before = {"weight": torch.tensor([0.0, 3.0]).half(), "steps": torch.tensor(4)}
+    save_file(before, tmp_path / "before.safetensors")
+    now = {"weight": torch.tensor([3.0, 0.0]).half(), "steps": torch.tensor(9)}
+    mixed = between(now, tmp_path / "before.safetensors")
+    assert mixed["weight"].tolist() == [2.0, 1.0]
+    assert mixed["weight"].dtype == torch.float16
+    assert mixed["steps"].item() == 9

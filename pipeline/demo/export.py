@@ -1,7 +1,10 @@
 """Turn the training checkpoints into the bundled weights: safetensors, half precision.
 
     python -m pipeline.demo.export --sam sam.pt
-    python -m pipeline.demo.export --clip clip.pt --art sprites.npz
+    python -m pipeline.demo.export --clip clip.pt --art sprites.npz --average
+
+With `--average`, a third of what is bundled stays: weights that were trained further from the same
+ones lie in the same valley, and between two runs is more of what both have found.
 
 Tokens that no caption of the training holds get zero vectors: they were never trained, mean
 nothing, and pack to nothing.
@@ -14,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipeline.demo.scene_cache import load_art
@@ -34,6 +37,17 @@ def averaged(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
     return weights, state["step"]
 
 
+def between(weights: dict[str, Tensor], other: Path) -> dict[str, Tensor]:
+    """Two thirds of the way from the weights in the file `other` to `weights`."""
+    before = load_file(other)
+    return {
+        name: before[name].float().lerp(value.float(), 2 / 3).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for name, value in weights.items()
+    }
+
+
 def forget_untrained(token_embedding: Tensor, art: Path) -> None:
     """Zero the rows of tokens that no caption holds, in place: float (vocabulary, width)."""
     phrases = [phrase for c in load_art(art).concepts for phrase in (c.label, *c.keywords)]
@@ -48,6 +62,7 @@ def main() -> None:
     parser.add_argument("--sam", type=Path, help="checkpoint of sam_demo")
     parser.add_argument("--clip", type=Path, help="checkpoint of clip_demo")
     parser.add_argument("--art", type=Path, help="what clip_demo was trained on")
+    parser.add_argument("--average", action="store_true", help="keep a third of what is bundled")
     parser.add_argument("--out", type=Path, default=_BUNDLED)
     args = parser.parse_args()
     if args.clip and not args.art:
@@ -58,6 +73,8 @@ def main() -> None:
         weights, step = averaged(checkpoint)
         if name == "clip_demo":
             forget_untrained(weights["token_embedding.weight"], args.art)
+        if args.average:
+            weights = between(weights, _BUNDLED / f"{name}.safetensors")
         out = args.out / f"{name}.safetensors"
         save_file(weights, out, metadata={"step": str(step)})
         print(f"{out.name}: step {step}, {out.stat().st_size / 1e6:.1f} MB")
