@@ -15,7 +15,7 @@ MIN_IOU = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Masks of either side, those matched at an IoU of 0.99, those the same to the byte."""
+    """Masks of either side, those matched, those the same to the byte."""
 
     theirs: int = 0
     ours: int = 0
@@ -54,10 +54,10 @@ def ious(theirs: Iterable[CocoRle], ours: Iterable[CocoRle]) -> np.ndarray:
     return iou
 
 
-def parity(theirs: Sequence[CocoRle], ours: Sequence[CocoRle]) -> Parity:
-    """Equal masks of one side count once."""
+def parity(theirs: Sequence[CocoRle], ours: Sequence[CocoRle], min_iou: float = MIN_IOU) -> Parity:
+    """Masks match at an IoU of `min_iou`. Equal masks of one side count once."""
     wanted, got = list(dict.fromkeys(theirs)), list(dict.fromkeys(ours))
-    near = ious(wanted, got) >= MIN_IOU
+    near = ious(wanted, got) >= min_iou
     return Parity(
         len(wanted),
         len(got),

@@ -26,6 +26,11 @@ def test_equal_masks_are_identical_in_any_order_and_once() -> None:
     assert found.matched_share == found.identical_share == 1.0
 
 
+def test_how_near_is_near_can_be_told() -> None:
+    assert parity([square(20)], [square(19)]).matched_share == 0
+    assert parity([square(20)], [square(19)], min_iou=0.9).matched_share == 1
+
+
 def test_a_pixel_more_is_matched_and_not_identical() -> None:
     found = parity([square(30), square(20, 35)], [nearly(30), square(20, 35)])
     assert found == Parity(2, 2, 2, 2, 1)
