@@ -98,7 +98,7 @@ CATALOG: tuple[ModelEntry, ...] = (
         name="clip_demo",
         kind="embedder",
         source="bundled",
-        licence="Apache-2.0",
+        licence="CC-BY-SA-4.0",
         about="small demo model, knows emoji scenes only",
         file_name="clip_demo.safetensors",
     ),

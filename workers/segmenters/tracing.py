@@ -131,7 +131,8 @@ def trace(
         )  # fmt: skip
         if done < count:
             changes = np.concatenate([changes, np.empty_like(changes)])
-    parts = [changes[begin:end] for begin, end in pairwise(ends.tolist())]
+    # Copied, so that one mask that is kept does not keep the room of all.
+    parts = [changes[begin:end].copy() for begin, end in pairwise(ends.tolist())]
     return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], parts)
 
 
