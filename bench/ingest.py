@@ -66,7 +66,8 @@ _SERVER_START_S = 30.0
 _MIN_COSINE = 0.99
 _ALIKE_IOU = 0.9
 _DIFFERENT_SCENES = 100
-_EARLY_IMAGES = 100
+_EARLY_IMAGES = 100  # until then the memory of a run may grow
+_LEAST_LONG = 200
 
 
 @contextmanager
@@ -193,7 +194,7 @@ def against_the_script(
         fill(model, read_weights(catalog.bundled_path(catalog.find(name))), name)
         model.eval()
     script = Script(sam, clip, args.points_per_side)
-    ray = {"workers": os.cpu_count() or 1}
+    ray = {"workers": len(os.sched_getaffinity(0))}
     grid = {"points_per_side": args.points_per_side, **OFF}
     exact = {**grid, "precision": "fp32"}
     source = f"s3://{_BUCKET}/scenes/"
@@ -266,7 +267,7 @@ def long_run(console: Console, client: Any, work: Path, images: int, points: int
     put_images(client, "long", images)
     diary, memory = Diary(work / "diary"), Memory()
     diary.folder.mkdir()
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     settings = settings_for(
         work / "long", {"workers": cores}, points_per_side=points, crop_n_layers=0
     )
@@ -330,6 +331,8 @@ def main() -> None:
     parser.add_argument("--actor-images", type=int, default=48, help="of the run with 1, 2 actors")
     parser.add_argument("--long-points", type=int, default=8, help="its points per side")
     args = parser.parse_args()
+    if 0 < args.long < _LEAST_LONG:
+        parser.error(f"what grows can be told of {_LEAST_LONG} images or more, got {args.long}")
 
     console = Console()
     figures: dict[str, Any] = {}
@@ -340,7 +343,7 @@ def main() -> None:
             figures |= long_run(console, client, Path(name), args.long, args.long_points)
             figures |= one_and_two_actors(console, Path(name), args)
     figures["machine"] = (
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
+        f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__}, "
         f"{resolve_precision('auto', 'cpu')}"
     )
     console.print(figures["machine"])
