@@ -50,17 +50,16 @@ def thing_of(index: VectorIndex, object_id: uuid.UUID, max_overlap: float) -> Th
             Condition(field="fingerprint", op="=", value=own.payload.fingerprint),
         )
     )
-    others = [point for point in there if point.payload.rle is not None]
-    mine = own.payload.rle.model_dump()
-    masks = [point.payload.rle.model_dump() for point in others if point.payload.rle]
+    found_there = {p.object_id: p.payload.rle.model_dump() for p in there if p.payload.rle}
+    ids, masks, mine = [*found_there], [*found_there.values()], own.payload.rle.model_dump()
     iou = np.asarray(coco_mask.iou(masks, [mine], [0])).ravel()
     # Against a crowd, COCO divides by the first mask's area alone.
     of_theirs = np.asarray(coco_mask.iou(masks, [mine], [1])).ravel()
     of_mine = np.asarray(coco_mask.iou([mine], masks, [1] * len(masks))).ravel()
     shared = np.maximum(of_theirs, of_mine)
-    same = [uuid.UUID(others[row].object_id) for row in np.flatnonzero(iou >= SAME_THING_IOU)]
+    same = [uuid.UUID(ids[row]) for row in np.flatnonzero(iou >= SAME_THING_IOU)]
     vectors = [unit(one.vector) for one in index.stored(same).values()]
-    covered = [others[row].object_id for row in np.flatnonzero(shared > max_overlap)]
+    covered = [ids[row] for row in np.flatnonzero(shared > max_overlap)]
     vector = unit(np.mean(vectors, axis=0))
     return Thing(own, vector, frozenset([own.object_id, *covered]))
 

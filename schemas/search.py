@@ -29,6 +29,7 @@ class SearchQuery(BaseModel):
 
     A segmenter shows a thing, its parts and groups of things: of hits in one image, the best of
     those that share more than `max_overlap` of the smaller mask stands for all; 1 keeps every hit.
+    `like` asks for what all masks of that object's thing show, and what they cover is no hit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
