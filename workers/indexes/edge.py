@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import qdrant_edge as edge
 
 from schemas.errors import (
@@ -29,7 +28,7 @@ from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
-from workers.indexes.points import Found, PointRow
+from workers.indexes.points import Found, PointRow, with_vectors
 
 _SHARD = "points"
 _CONFIG = "edge_config.json"
@@ -268,14 +267,7 @@ class EdgeIndex(QdrantIndex):
             records = self._shard.retrieve(
                 list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]
             )
-        return [
-            (
-                Found(str(record.id), 0.0, record.payload or {}),
-                np.asarray(record.vector[VECTOR_NAME], np.float32),
-            )
-            for record in records
-            if isinstance(record.vector, dict)
-        ]
+        return with_vectors(records)
 
     def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
         request = edge.ScrollRequest(

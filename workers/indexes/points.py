@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,6 +54,18 @@ class Found:
     id: str
     score: float
     payload: dict[str, Any]
+
+
+def with_vectors(records: Iterable[Any]) -> list[tuple[Found, Float32Vector]]:
+    """Qdrant's records, either client's, as points with score 0 and their vectors."""
+    return [
+        (
+            Found(str(record.id), 0.0, record.payload or {}),
+            np.asarray(record.vector[VECTOR_NAME], np.float32),
+        )
+        for record in records
+        if isinstance(record.vector, dict)
+    ]
 
 
 def check_images(images: Sequence[EmbeddedImage], dim: int) -> None:

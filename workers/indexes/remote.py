@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
@@ -26,7 +25,7 @@ from schemas.records import VECTOR_NAME, Float32Vector
 from workers.indexes import ServerAddress, server_address
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import PointFilter, to_filter
-from workers.indexes.points import Found, PointRow
+from workers.indexes.points import Found, PointRow, with_vectors
 
 _PAGE = 256
 _FACETS = 10_000
@@ -195,14 +194,7 @@ class RemoteIndex(QdrantIndex):
                 with_payload=True,
                 with_vectors=[VECTOR_NAME],
             )
-        return [
-            (
-                Found(str(record.id), 0.0, record.payload or {}),
-                np.asarray(record.vector[VECTOR_NAME], np.float32),
-            )
-            for record in records
-            if isinstance(record.vector, dict)
-        ]
+        return with_vectors(records)
 
     def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
         with _mapped(self._address):
