@@ -44,6 +44,7 @@ from bench.parity import Parity, ious, parity
 from bench.script import OFF, Found, Script
 from pipeline.demo.scenes import SCENE_HW, compose
 from pipeline.demo.sprites import bundled_sprites
+from pipeline.environment import environment
 from pipeline.ingest import ingest
 from pipeline.listing import chunks
 from pipeline.manifest import Manifest, manifest_folder
@@ -83,30 +84,24 @@ def s3_server() -> Iterator[Any]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": url,
     }
-    before = {name: os.environ.get(name) for name in access}
-    os.environ.update(access)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        client = boto3.client("s3")
-        deadline = time.monotonic() + _SERVER_START_S
-        while True:
-            try:
-                client.create_bucket(Bucket=_BUCKET)
-                break
-            except BotoCoreError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-        yield client
+        with environment(access):
+            client = boto3.client("s3")
+            deadline = time.monotonic() + _SERVER_START_S
+            while True:
+                try:
+                    client.create_bucket(Bucket=_BUCKET)
+                    break
+                except BotoCoreError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.2)
+            yield client
     finally:
         server.terminate()
         server.wait()
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def put_images(client: Any, prefix: str, count: int) -> dict[str, str]:

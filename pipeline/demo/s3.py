@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.environment import environment
 
 BUCKET = "objseek-demo"
 _ACCESS = {
@@ -27,23 +28,6 @@ class Served:
 
 
 @contextmanager
-def _demo_access() -> Iterator[None]:
-    """The loopback server's own keys, whatever the user's are, also for processes started here."""
-    before = {name: os.environ.get(name) for name in (*_ACCESS, *_OVERRIDING)}
-    for name in _OVERRIDING:
-        os.environ.pop(name, None)
-    os.environ.update(_ACCESS)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
 def served(folder: Path) -> Iterator[Served]:
     """Serve `folder`/scenes as s3://objseek-demo/scenes until the block ends, or say the folder."""
     try:
@@ -54,7 +38,8 @@ def served(folder: Path) -> Iterator[Served]:
     import boto3
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with _demo_access():
+    # The server's own keys, whatever the user's are.
+    with environment(dict.fromkeys(_OVERRIDING) | _ACCESS):
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()

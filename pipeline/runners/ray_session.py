@@ -15,6 +15,7 @@ from pathlib import Path
 
 import ray
 
+from pipeline.environment import environment
 from pipeline.settings import RunnerOptions
 from schemas.errors import UsageError, WorkerDiedError
 
@@ -53,15 +54,16 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
 def _start(options: RunnerOptions, folder: Path) -> None:
     # Declared, not counted: one read task beside each worker, which must not wait for a core.
     cpus = math.ceil(options.workers * options.cpus_per_worker) + options.workers
-    with _environment(
+    variables = {
         # A local Ray listens on loopback for this job only, and must not write keys to the home.
-        RAY_AUTH_MODE="disabled",
-        RAY_USAGE_STATS_ENABLED="0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
         # A worker that declares no GPU may still use the one that is there.
-        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # Workers import what this process imports, installed or not.
-        PYTHONPATH=os.pathsep.join(path for path in sys.path if os.path.isdir(path)),
-    ):
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if os.path.isdir(path)),
+    }
+    with environment(variables):
         for attempt in range(1, _STARTS + 1):
             try:
                 return _init_local(
@@ -131,23 +133,9 @@ def _quiet(log: Path) -> Iterator[None]:
         redirect_stdout(file),
         redirect_stderr(file),
         # The results of a run that was interrupted are never asked for.
-        _environment(RAY_IGNORE_UNHANDLED_ERRORS="1"),
+        environment({"RAY_IGNORE_UNHANDLED_ERRORS": "1"}),
     ):
         yield
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _keep_worker_logs(folder: Path, log: Path) -> None:
