@@ -33,6 +33,8 @@ from workers.registry import build_segmenter
 from workers.segmenters.selection import measured
 
 CONCEPTS = 3
+EIGHTH = CROP_PX // 8
+MIDDLE = slice(3 * EIGHTH, 5 * EIGHTH)
 ROWS = torch.eye(4)
 
 
@@ -78,7 +80,7 @@ def test_crops_show_objects_and_scraps_on_what_a_cutout_is_filled_with() -> None
         corners = crops[..., :4, :4].mean(dim=(2, 3)) / torch.tensor(CUTOUT_FILL)
         filled = (corners.amax(dim=1) / corners.amin(dim=1)) < 1.05
         assert filled.float().mean() > 0.5
-    red = objects[:, 0, 24:40, 24:40] > objects[:, 2, 24:40, 24:40] + 0.2
+    red = objects[:, 0, MIDDLE, MIDDLE] > objects[:, 2, MIDDLE, MIDDLE] + 0.2
     # Some have another hue or none.
     assert (red.float().mean(dim=(1, 2)) > 0.9).float().mean() > 0.4
 
@@ -86,7 +88,7 @@ def test_crops_show_objects_and_scraps_on_what_a_cutout_is_filled_with() -> None
 def test_found_crops_are_filled_like_the_others_and_keep_what_was_found() -> None:
     crops = found_crops(sprites(40), torch.Generator().manual_seed(0))
     assert crops.shape == (40, 3, CROP_PX, CROP_PX)
-    middle = crops[..., 24:40, 24:40].mean(dim=(2, 3))
+    middle = crops[..., MIDDLE, MIDDLE].mean(dim=(2, 3))
     assert (middle.amax(dim=1) > 1.5 * middle.amin(dim=1)).float().mean() > 0.6
     nothing = found_crops(torch.zeros(8, 4, 96, 96), torch.Generator().manual_seed(1))
     fill = nothing.mean(dim=(2, 3)) / torch.tensor(CUTOUT_FILL)
@@ -128,7 +130,7 @@ def test_batches_show_what_was_found_of_the_same_drawing(
     art = Art(concepts, list(STYLES), drawn, seen, ~seen, len(concepts))
     images, *_ = Batches(art, FoundCrops(found, rows, columns)).draw()
     assert len(images) > 5  # two drawings of each concept, then no objects
-    dark = (images[..., 24:40, 24:40].mean(dim=1) < 0.3).float().mean(dim=(1, 2)) > 0.5
+    dark = (images[..., MIDDLE, MIDDLE].mean(dim=1) < 0.3).float().mean(dim=(1, 2)) > 0.5
     assert dark[:4].all() if share == 0 else not dark.any()
 
 
@@ -164,9 +166,9 @@ def test_what_is_found_in_a_scene_is_cut_out_and_named(monkeypatch: pytest.Monke
 
 def test_some_masks_take_their_neighbour_in_or_lose_a_part() -> None:
     visible = torch.zeros(400, 1, CROP_PX, CROP_PX)
-    visible[:, :, 8:56, 8:40] = 1
+    visible[:, :, EIGHTH : 7 * EIGHTH, EIGHTH : 5 * EIGHTH] = 1
     neighbour = torch.zeros_like(visible)
-    neighbour[:, :, 20:30, 44:60] = 1
+    neighbour[:, :, 3 * EIGHTH : 4 * EIGHTH, 6 * EIGHTH :] = 1
     changed = merged_or_cut(visible, neighbour, torch.Generator().manual_seed(4))
     joined = (changed * neighbour).amax(dim=(1, 2, 3)) > 0
     kept = (changed * visible).sum(dim=(1, 2, 3)) / visible.sum(dim=(1, 2, 3))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-CROP_PX = 64
+CROP_PX = 96
 _CUTOUT_SHARE, _SCRAP_SHARE = 0.85, 0.7
 _MAX_BEND = 0.12
 _JOINED_SHARE, _CUT_SHARE = 0.15, 0.25
@@ -27,8 +27,8 @@ def _draw(
     """Sprites (n, 4, s, s), premultiplied, placed in a frame: (n, 4, CROP_PX, CROP_PX).
 
     `scale` is the sprite's side over the frame's; negative mirrors. x, y: shift in half frames.
-    `aspect` widens and flattens by its square root; `bent` moves every place, (n, 64, 64, 2) in
-    half frames.
+    `aspect` widens and flattens by its square root; `bent` moves every place, (n, CROP_PX, CROP_PX,
+    2) in half frames.
     """
     cos, sin = torch.cos(angle) / scale.abs(), torch.sin(angle) / scale.abs()
     flip = torch.sign(scale)
@@ -41,7 +41,7 @@ def _draw(
 
 
 def _bends(generator: torch.Generator, count: int) -> Tensor:
-    """Smooth shifts, (n, 64, 64, 2) in half frames: as another artist might have drawn it."""
+    """Smooth shifts, (n, CROP_PX, CROP_PX, 2), in half frames: what another artist would move."""
     size, strength = (CROP_PX, CROP_PX), _uniform(generator, count, 0, _MAX_BEND)
     noise = torch.randn(count, 2, 4, 4, generator=generator) * strength[:, None, None, None]
     shifts = functional.interpolate(noise, size, mode="bicubic", align_corners=True)
@@ -100,9 +100,9 @@ def _side_shift(generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]
 
 
 def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A quarter of the batch as if enlarged from a small object."""
-    split = len(images) // 4
-    side = int(torch.randint(24, 52, (1,), generator=generator))
+    """Two fifths of the batch as if enlarged from a small object."""
+    split = len(images) * 2 // 5
+    side = int(torch.randint(24, 84, (1,), generator=generator))
     small = functional.interpolate(images[:split], (side, side), mode="area")
     back = functional.interpolate(small, (CROP_PX, CROP_PX), mode="bicubic", align_corners=False)
     return torch.cat([back.clamp(0, 1), images[split:]])
@@ -149,7 +149,8 @@ def training_crops(
 
     `others`, float (2n, 4, s, s), become neighbours and occluders. Most crops are cut out by the
     object's mask, as what clip_demo is shown; the others show its surroundings. With `vary` its
-    colours are another artist's and masks have mistakes. Returns float (n, 3, 64, 64), 0..1.
+    colours are another artist's and masks have mistakes. Returns float (n, 3, CROP_PX, CROP_PX),
+    0..1.
     """
     count = len(targets)
     draw = generator
@@ -183,7 +184,7 @@ def junk_crops(sprites: Tensor, generator: torch.Generator) -> Tensor:
     """Crops of what is no object: blobs of a background and scraps of objects, enlarged.
 
     A segmenter finds those too. Sprites float (n, 4, s, s), premultiplied RGBA 0..1, of which some
-    scrap is shown, if any. Returns float (n, 3, 64, 64), 0..1.
+    scrap is shown, if any. Returns float (n, 3, CROP_PX, CROP_PX), 0..1.
     """
     count, draw = len(sprites), generator
     x, y = _uniform(draw, count, -1.0, 1.0), _uniform(draw, count, -1.0, 1.0)
@@ -204,7 +205,7 @@ def junk_crops(sprites: Tensor, generator: torch.Generator) -> Tensor:
 def found_crops(cut_out: Tensor, generator: torch.Generator) -> Tensor:
     """What a segmenter found, float (n, 4, s, s) premultiplied RGBA 0..1, turned and recoloured.
 
-    Returns float (n, 3, 64, 64), 0..1.
+    Returns float (n, 3, CROP_PX, CROP_PX), 0..1.
     """
     count, draw = len(cut_out), generator
     flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
