@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from segment_anything import SamPredictor
+from segment_anything.modeling import Sam
 from torch import nn
 
 from schemas.images import UInt8Image
@@ -30,7 +32,7 @@ class Clock:
 
     @property
     def post(self) -> float:
-        """What is neither the encoder nor the decoder."""
+        """What is neither preparing and encoding the image nor the decoder."""
         return self.spent["all"] - self.spent["encode"] - self.spent["decode"]
 
     @property
@@ -44,12 +46,22 @@ class Timed(nn.Module):
     def __init__(self, module: nn.Module, clock: Clock, part: str) -> None:
         super().__init__()
         self.module, self.clock, self.part = module, clock, part
-        if hasattr(module, "img_size"):  # read by segment-anything
-            self.img_size = module.img_size
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with self.clock.of(self.part):
             return self.module(*args, **kwargs)
+
+
+class TimedPredictor(SamPredictor):
+    """A predictor whose preparing and encoding of an image counts as encoding."""
+
+    def __init__(self, model: Sam, clock: Clock) -> None:
+        super().__init__(model)
+        self.clock = clock
+
+    def set_image(self, image: UInt8Image, image_format: str = "RGB") -> None:
+        with self.clock.of("encode"):
+            super().set_image(image, image_format)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +89,7 @@ class _TimedView:
 
 
 class TimedPrompter:
-    """A prompter whose guesses count as decoding."""
+    """A prompter whose views count as encoding, whose guesses as decoding."""
 
     def __init__(self, inner: Prompter, clock: Clock) -> None:
         self.inner, self.clock = inner, clock
@@ -85,4 +97,6 @@ class TimedPrompter:
         self.mask_threshold = inner.mask_threshold
 
     def encode(self, images: Sequence[UInt8Image]) -> list[View]:
-        return [_TimedView(view, self.clock) for view in self.inner.encode(images)]
+        with self.clock.of("encode"):
+            views = self.inner.encode(images)
+        return [_TimedView(view, self.clock) for view in views]

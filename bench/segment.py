@@ -34,7 +34,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from bench.clock import Clock, Timed, TimedPrompter
+from bench.clock import Clock, Timed, TimedPredictor, TimedPrompter
 from bench.mask_bank import BankDecoder, BankPrompter, Blend, MaskBank, draw_bank, wide_sam
 from bench.parity import Parity, parity
 from pipeline.demo.scenes import compose
@@ -90,10 +90,9 @@ class Contest:
 
     def __init__(self, model: Sam, parameters: dict[str, float], dtypes: Sequence[str]) -> None:
         self.clock, self.parameters, self.dtypes = Clock(), parameters, dtypes
-        encoder = Timed(model.image_encoder, self.clock, "encode")
         self.bank_decoder = BankDecoder(model.mask_decoder)
         decoder = Timed(self.bank_decoder, self.clock, "decode")
-        self.theirs = Sam(encoder, model.prompt_encoder, decoder).eval()
+        self.theirs = Sam(model.image_encoder, model.prompt_encoder, decoder).eval()
         self.model = model
         self.take_weights()
 
@@ -102,7 +101,6 @@ class Contest:
         self.prompters = {}
         for name in self.dtypes:
             ours = SamPrompter(self.model, "cpu", _DTYPES[name])
-            ours.encoder = Timed(ours.encoder, self.clock, "encode")
             self.prompters[name] = BankPrompter(ours)
 
     def prepare(self, case: Case) -> None:
@@ -124,9 +122,11 @@ class Contest:
 
     def _generator(self, case: Case, batch: int, **changes: Any) -> SamAutomaticMaskGenerator:
         parameters = {"points_per_side": case.points_per_side, **self.parameters, **changes}
-        return SamAutomaticMaskGenerator(
+        generator = SamAutomaticMaskGenerator(
             self.theirs, output_mode="coco_rle", points_per_batch=batch, **parameters
         )
+        generator.predictor = TimedPredictor(self.theirs, self.clock)
+        return generator
 
     def reference(self, case: Case, batch: int) -> list[CocoRle]:
         generator = self._generator(case, batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -83,20 +84,24 @@ class _SamGuesses:
         return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _SamView:
-    """`used_hw` is the image's size in the frame."""
+    """`embedding` is float (h * w, c); `used_hw` is the image's size in the frame."""
 
     prompter: SamPrompter
-    image: ImagePlaces
+    embedding: Tensor
     size_hw: tuple[int, int]
     used_hw: tuple[int, int]
+
+    @cached_property
+    def _image(self) -> ImagePlaces:
+        return project(self.prompter.decoder, self.embedding, self.prompter.position)
 
     @torch.inference_mode()
     def guess(self, points_xy: Float64s) -> Guesses:
         prompter = self.prompter
         sparse = prompter.prompts(points_xy, self.size_hw)
-        tokens, places = attend(prompter.decoder, self.image, sparse)
+        tokens, places = attend(prompter.decoder, self._image, sparse)
         tokens = tokens.float()
         predicted = prompter.heads.iou_prediction_head(tokens[:, 0])[:, 1:]
         used = self.used_hw[0] * prompter.low_side / prompter.frame_side
@@ -147,12 +152,7 @@ class SamPrompter:
         embeddings = self.encoder(frames.to(self._dtype)).flatten(2).mT
         places = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
         return [
-            _SamView(
-                self,
-                project(self.decoder, embedding.contiguous(), self.position),
-                image.shape[:2],
-                frame.shape[:2],
-            )
+            _SamView(self, embedding.contiguous(), image.shape[:2], frame.shape[:2])
             for embedding, image, frame in zip(places, images, scaled, strict=True)
         ]
 
