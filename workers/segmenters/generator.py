@@ -34,7 +34,7 @@ from workers.segmenters.selection import (
     without_overlaps,
     without_parts,
 )
-from workers.segmenters.tracing import Frame, Traced, axis, coco_counts, trace
+from workers.segmenters.tracing import Frame, Traced, axis, trace
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -79,13 +79,13 @@ class _Crop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidates:
-    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `Traced` calls `changes`."""
+    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `Traced` calls `counts`."""
 
     rows: npt.NDArray[np.void]
-    changes: list[Int64s]
+    counts: list[str]
 
     def taken(self, kept: Int64s) -> _Candidates:
-        return _Candidates(self.rows[kept], [self.changes[row] for row in kept.tolist()])
+        return _Candidates(self.rows[kept], [self.counts[row] for row in kept.tolist()])
 
     def without_duplicates(self, scores: npt.NDArray[np.floating], threshold: float) -> _Candidates:
         """Of candidates whose boxes overlap by more than `threshold`, that of the highest score."""
@@ -95,7 +95,7 @@ class _Candidates:
     @staticmethod
     def together(parts: Sequence[_Candidates]) -> _Candidates:
         rows = np.concatenate([np.empty(0, _CANDIDATE), *(part.rows for part in parts)])
-        return _Candidates(rows, [changes for part in parts for changes in part.changes])
+        return _Candidates(rows, [counts for part in parts for counts in part.counts])
 
 
 class _Scores(TypedDict):
@@ -110,7 +110,7 @@ class GridSegmenter:
     `defaults` are the model's own parameters: they stand over the package's and under those of
     `options`. `fingerprint` covers the weights and every parameter that changes the result, so
     neither the device nor `points_per_batch`. No mask is held whole: of `points_per_batch` points
-    the low-resolution logits, and of a mask that passed the thresholds its runs.
+    the low-resolution logits, and of a mask whose predicted IoU is high enough its RLE.
     """
 
     def __init__(
@@ -196,19 +196,22 @@ class GridSegmenter:
         offset = parameters["stability_score_offset"]
         batch = int(parameters["points_per_batch"])
         points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
-        found: list[_Candidates] = []
+        traced: list[Traced] = []
+        predicted, asked = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for start in range(0, len(points), batch):
             some = points[start : start + batch]
             guesses = view.guess(some)
             chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
-            if chosen.any():
+            of_points = np.nonzero(chosen)[0]
+            if len(of_points):
                 logits = guesses.logits(chosen)
-                traced = trace(logits, rows, columns, frame, prompter.mask_threshold, offset)
-                asked = np.repeat(some[:, None], chosen.shape[1], axis=1)[chosen]
-                predicted = guesses.predicted_iou[chosen]
-                found.append(_filtered(traced, predicted, asked, parameters, crop))
-        every = _Candidates.together(found)
-        return every.without_duplicates(every.rows["predicted_iou"], parameters["box_nms_thresh"])
+                traced.append(trace(logits, rows, columns, frame, prompter.mask_threshold, offset))
+                predicted.append(guesses.predicted_iou[chosen])
+                asked.append(some[of_points])
+        # At once, because a batch is a few points and its masks a few rows.
+        scores, points_xy = np.concatenate(predicted), np.concatenate(asked)
+        stable = _filtered(Traced.together(traced), scores, points_xy, parameters, crop)
+        return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
 
     def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
         size_hw = image.shape[0], image.shape[1]
@@ -285,7 +288,7 @@ def _filtered(
     whole = [0, 0, crop.image_hw[1], crop.image_hw[0]]
     if list(crop.box) != whole:
         keep &= ~is_box_near_crop_edge(torch.from_numpy(traced.boxes), crop.box, whole).numpy()
-    return _Candidates(rows, traced.changes).taken(np.flatnonzero(keep))
+    return _Candidates(rows, traced.counts).taken(np.flatnonzero(keep))
 
 
 def _object_masks(
@@ -293,11 +296,11 @@ def _object_masks(
 ) -> Iterator[ObjectMask]:
     """The masks cut to `size_hw`, but for those of which nothing is left."""
     height, width = size_hw
-    for row, changes in zip(found.rows, found.changes, strict=True):
+    for row, counts in zip(found.rows, found.counts, strict=True):
         area_px = int(row["area_px"])
         if not area_px:
             continue
-        rle = CocoRle(padded_hw, coco_counts(changes, padded_hw[0] * padded_hw[1]))
+        rle = CocoRle(padded_hw, counts)
         x, y = row["point_xy"].tolist()
         scores: _Scores = {
             "predicted_iou": float(row["predicted_iou"]),

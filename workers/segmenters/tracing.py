@@ -9,7 +9,7 @@ at one logit, a cell, are inside, outside, or on it, which is told once for all 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar, cast
@@ -100,15 +100,26 @@ class Traced:
 
     inside and outside, int64 (n,): pixels above the threshold plus and minus the stability offset.
     area int64 (n,). boxes int64 (n, 4): first and last column and row as xyxy in the crop, zeros
-    where a mask is empty. changes[k]: the places, int64, column-major in the image, where mask k
-    begins and ends by turns.
+    where a mask is empty. counts[k]: those of a compressed COCO RLE of mask k in the image.
     """
 
     inside: Int64s
     outside: Int64s
     area: Int64s
     boxes: Int64s
-    changes: list[Int64s]
+    counts: list[str]
+
+    @staticmethod
+    def together(parts: Sequence[Traced]) -> Traced:
+        """All masks of the parts, in order."""
+        none = np.empty(0, np.int64)
+        return Traced(
+            np.concatenate([none, *(part.inside for part in parts)]),
+            np.concatenate([none, *(part.outside for part in parts)]),
+            np.concatenate([none, *(part.area for part in parts)]),
+            np.concatenate([none.reshape(0, 4), *(part.boxes for part in parts)]),
+            [counts for part in parts for counts in part.counts],
+        )
 
 
 def trace(
@@ -131,41 +142,45 @@ def trace(
         )  # fmt: skip
         if done < count:
             changes = np.concatenate([changes, np.empty_like(changes)])
-    # Copied, so that one mask that is kept does not keep the room of all.
-    parts = [changes[begin:end].copy() for begin, end in pairwise(ends.tolist())]
-    return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], parts)
+    counts = _coco_counts(changes, ends, image_height * frame.image_hw[1])
+    return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
 
 
-def coco_counts(changes: Int64s, pixels: int) -> str:
-    """The counts of a compressed COCO RLE, of a mask that changes at these of its `pixels`."""
-    room = np.empty(_BYTES_OF_A_RUN * (len(changes) + 1), np.uint8)
-    return room[: _compress(changes, pixels, room)].tobytes().decode()
+def _coco_counts(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
+    """Of every mask, whose places in `changes` end where the next one's begin."""
+    packed = np.zeros_like(ends)
+    room = np.empty(_BYTES_OF_A_RUN * (int(ends[-1]) + len(ends)), np.uint8)
+    _compress(changes, ends, pixels, room, packed)
+    text = room[: packed[-1]].tobytes().decode()
+    return [text[begin:end] for begin, end in pairwise(packed.tolist())]
 
 
 @_compiled
-def _compress(changes: Int64s, pixels: int, out: Bytes) -> int:
-    """Fill `out`; returns how many bytes.
+def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: Int64s) -> None:
+    """Fill `out` and, with where each mask's bytes end, `packed`.
 
     Runs are written as COCO does (`rleToString` of pycocotools): from the fourth on the difference
     to the last but one, five bits a byte, lowest first, a sixth bit for more to come.
     """
-    at, last, before, run = 0, 0, 0, 0
-    count = len(changes)
-    runs = count if count and changes[count - 1] == pixels else count + 1
-    for number in range(runs):
-        end = changes[number] if number < count else pixels
-        older, before, run = before, run, end - last
-        last = end
-        left = run - older if number > 2 else run
-        while True:
-            bits = left & 31
-            left >>= 5
-            more = left != (-1 if bits & 16 else 0)
-            out[at] = bits + (80 if more else 48)
-            at += 1
-            if not more:
-                break
-    return at
+    at = 0
+    for mask in range(len(ends) - 1):
+        begin, stop = ends[mask], ends[mask + 1]
+        last, before, run = 0, 0, 0
+        closed = stop > begin and changes[stop - 1] == pixels
+        for number in range(begin, stop if closed else stop + 1):
+            end = changes[number] if number < stop else pixels
+            older, before, run = before, run, end - last
+            last = end
+            left = run - older if number - begin > 2 else run
+            while True:
+                bits = left & 31
+                left >>= 5
+                more = left != (-1 if bits & 16 else 0)
+                out[at] = bits + (80 if more else 48)
+                at += 1
+                if not more:
+                    break
+        packed[mask + 1] = at
 
 
 @_compiled
@@ -177,6 +192,7 @@ def _trace(
 ) -> int:  # fmt: skip
     """Fill `totals`, `changes` and `ends` from mask `start` on.
 
+    `changes` are the places, column-major in the image, where a mask begins and ends by turns.
     Returns how many masks are done, fewer than all if what changes of the next might not fit.
     """
     height, width = len(y_first), len(x_first)
@@ -184,6 +200,7 @@ def _trace(
     rows = min(y_first[height - 1] + 3, logits.shape[1])
     some, all_ = np.empty((side, rows), np.uint8), np.empty((side, rows), np.uint8)
     turned = np.empty((side, rows + 2), np.float32)
+    tops, bottoms = np.empty(side, np.int32), np.empty(side, np.int32)
     kinds, firsts, lasts = (
         np.empty(rows, np.int32),
         np.empty(rows, np.int32),
@@ -199,20 +216,21 @@ def _trace(
         # The first logits of the pixels that may be set, and what these are sums of.
         y_from, y_to = max(r0 - 2, 0), r1
         x_from, x_to = max(c0 - 2, 0), min(c1, side - 3)
-        _turn(mask, rows, y_from, y_to, x_from, x_to, low, high, turned, some, all_)
+        _turn(mask, rows, y_from, y_to, x_from, x_to, turned)
+        _judge(turned, y_from, y_to, x_from, x_to, low, high, some, all_, tops, bottoms)
         inside = outside = area = 0
         x0, y0, x1, y1 = width, height, -1, -1
         state = False
         for i in range(x_from, x_to + 1):
             if x_begins[i] >= x_begins[i + 1]:
                 continue
-            parts = _parts(some, all_, i, y_from, y_to, y_begins, kinds, firsts, lasts)
+            parts = _parts(some, all_, i, tops, bottoms, y_begins, kinds, firsts, lasts)
             for x in range(x_begins[i], x_begins[i + 1]):
                 if count + height + 2 > len(changes):
                     return number
                 base = (x + left) * image_height + top
                 a, b, c = x_weights[x, 0], x_weights[x, 1], x_weights[x, 2]
-                y = y_begins[y_from]
+                y = y_begins[firsts[0]] if parts else height
                 if state and y > 0:
                     changes[count] = base
                     count, state = count + 1, False
@@ -296,33 +314,56 @@ def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, 
 
 @_compiled
 def _turn(
-    mask: Float32s, rows: int, y_from: int, y_to: int, x_from: int, x_to: int, low: np.float32,
-    high: np.float32, turned: Float32s, some: Bytes, all_: Bytes,
+    mask: Float32s, rows: int, y_from: int, y_to: int, x_from: int, x_to: int, turned: Float32s
+) -> None:
+    """Fill `turned` with the columns of logits that these cells need.
+
+    Rows that are not there, whose weight is 0, repeat the last. A row at a time, because rows are
+    a power of two apart: places of one column would drive each other out of the cache.
+    """
+    for j in range(y_from, y_to + 3):
+        row = mask[min(j, rows - 1)]
+        for i in range(x_from, x_to + 3):
+            turned[i, j] = row[i]
+
+
+@_compiled
+def _judge(
+    turned: Float32s, y_from: int, y_to: int, x_from: int, x_to: int, low: np.float32,
+    high: np.float32, some: Bytes, all_: Bytes, tops: Int32s, bottoms: Int32s,
 ) -> None:  # fmt: skip
-    """Fill `turned` with the columns of logits that these cells need, and what the cells hold.
+    """Tell what the cells hold.
 
     some, all_ (columns, rows): whether of a column's three logits from a row on one is above
-    `low`, and whether all are above `high`. Rows that are not there, whose weight is 0, repeat the
-    last.
+    `low`, and whether all are above `high`. tops, bottoms: first and last row with some.
     """
     for i in range(x_from, x_to + 3):
         column = turned[i]
-        for j in range(y_from, y_to + 3):
-            column[j] = mask[min(j, rows - 1), i]
         for j in range(y_from, y_to + 1):
             above, middle, below = column[j], column[j + 1], column[j + 2]
             some[i, j] = (above > low) | (middle > low) | (below > low)
             all_[i, j] = (above > high) & (middle > high) & (below > high)
+        top, bottom = y_from, y_to
+        while top <= y_to and not some[i, top]:
+            top += 1
+        while bottom >= top and not some[i, bottom]:
+            bottom -= 1
+        tops[i], bottoms[i] = top, bottom if bottom >= top else -1
 
 
 @_compiled
 def _parts(
-    some: Bytes, all_: Bytes, i: int, y_from: int, y_to: int, y_begins: Int32s, kinds: Int32s,
-    firsts: Int32s, lasts: Int32s,
+    some: Bytes, all_: Bytes, i: int, tops: Int32s, bottoms: Int32s, y_begins: Int32s,
+    kinds: Int32s, firsts: Int32s, lasts: Int32s,
 ) -> int:  # fmt: skip
-    """Divide a column of cells into parts of one kind, from first to last cell; how many."""
+    """Divide a column of cells into parts of one kind, from first to last cell; how many.
+
+    Above the first part and below the last all cells are outside.
+    """
     count = 0
-    for j in range(y_from, y_to + 1):
+    top = min(tops[i], tops[i + 1], tops[i + 2])
+    bottom = max(bottoms[i], bottoms[i + 1], bottoms[i + 2])
+    for j in range(top, bottom + 1):
         if y_begins[j] >= y_begins[j + 1]:
             continue
         kind = _CONTOUR
