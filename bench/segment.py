@@ -146,7 +146,7 @@ class Contest:
             TimedPrompter(self.prompters[dtype], self.clock),
             weights_sha256="0" * 64,
             options=options,
-            defaults={"points_per_batch": POINTS_ON_A_CPU[_DTYPES[dtype]]},
+            defaults={"points_per_batch": POINTS_ON_A_CPU},
         )
         with self.clock.of("all"):
             return [mask.rle for mask in segmenter.segment([case.image])[0]]

@@ -6,7 +6,15 @@ import pytest
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 
-from workers.segmenters.decoder import attend, mask_logits, mask_weights, project
+from workers.segmenters.decoder import (
+    attend,
+    doubled,
+    doubled_base,
+    doubled_places,
+    mask_logits,
+    mask_weights,
+)
+from workers.segmenters.places import levels
 
 SIDE = 12
 
@@ -39,7 +47,8 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
     every, spread = decoder.transformer(image, asked, tokens)
     wanted = every[:, [0, 2, 3, 4]], spread
     rows = (x[:1].flatten(2)[0].T for x in (image, position))
-    found = attend(decoder, project(decoder, *rows), sparse)
+    tokens, places = attend(decoder, levels(decoder, *rows), sparse)
+    found = tokens, torch.cat([some.rows() for some in places])
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -61,8 +70,13 @@ def test_inference_computes_what_training_does(prompts: int) -> None:
     sparse, position = torch.randn(prompts, 2, 256), torch.randn(SIDE**2, 256)
 
     def computed() -> tuple[torch.Tensor, torch.Tensor]:
-        tokens, spread = attend(decoder, project(decoder, places, position), sparse)
-        return tokens, mask_logits(decoder, spread, mask_weights(decoder, tokens))
+        image = levels(decoder, places, position)
+        tokens, spread = attend(decoder, image, sparse)
+        of_base = doubled_base(decoder, image[-1])[:, : SIDE * 7]
+        halves = torch.cat([doubled_places(decoder, some, of_base) for some in spread])
+        rows = torch.cat([some.rows() for some in spread])[:, : SIDE * 7]
+        torch.testing.assert_close(halves, doubled(decoder, rows))
+        return tokens, mask_logits(decoder, halves, mask_weights(decoder, tokens))
 
     wanted = computed()
     with torch.inference_mode():
@@ -81,7 +95,8 @@ def test_logits_are_those_of_upscaled_places_each_on_its_own() -> None:
     torch.testing.assert_close(used, weights)
     upscaled = decoder.output_upscaling(places.mT.unflatten(2, (SIDE, SIDE)))
     wanted = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
-    found = mask_logits(decoder, places, used)
+    found = mask_logits(decoder, doubled(decoder, places), used)
     cells = found.unflatten(2, (SIDE, SIDE)).transpose(3, 4)
     torch.testing.assert_close(cells.flatten(4, 5).flatten(2, 3), wanted)
-    torch.testing.assert_close(mask_logits(decoder, places[:, 7:9], used), found[:, :, 7:9])
+    some = doubled(decoder, places[:, 7:9])
+    torch.testing.assert_close(mask_logits(decoder, some, used), found[:, :, 7:9])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 import pytest
 import torch
@@ -103,11 +100,3 @@ def test_masks_of_any_size(
 def test_a_mask_of_many_runs_gets_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "_CHANGES_OF_A_MASK", 8)
     check(16, 64, (50, 60), 0, 0, 0, 0)
-
-
-def test_kernels_compile_where_their_code_cannot_be_kept() -> None:
-    source: dict[str, Any] = {}
-    exec("def double(x):\n    return 2 * x", source)  # in no file, so no folder to keep it in
-    with pytest.raises(RuntimeError, match="no locator"):
-        numba.njit(cache=True)(source["double"])
-    assert tracing._compiled(source["double"])(21) == 42

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from pipeline.demo.sam_samples import MASK_STRIDE
 from workers.sam_demo_model import EMBED_DIM, STRIDE
-from workers.segmenters.decoder import attend, mask_logits, mask_weights, project
+from workers.segmenters.decoder import attend, doubled, mask_logits, mask_weights
+from workers.segmenters.places import levels
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -96,8 +97,9 @@ def masks_at(
     of p * p mask pixels. Returns the logits of the three multimask outputs, (n, 3, k, p, p), and
     their predicted IoU (n, 3).
     """
-    tokens, places = attend(decoder, project(decoder, image, position), sparse)
+    tokens, written = attend(decoder, levels(decoder, image, position), sparse)
+    places = torch.cat([some.rows() for some in written])
     chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
-    logits = mask_logits(decoder, chosen, mask_weights(decoder, tokens))
+    logits = mask_logits(decoder, doubled(decoder, chosen), mask_weights(decoder, tokens))
     predicted = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
     return logits, predicted

@@ -1,15 +1,14 @@
 """segment-anything's mask decoder, reassociated: the same weights and results with less work.
 
 Attention between a few tokens and all places of an image never projects the places: the tokens'
-side is carried through the projection instead. Only the image's own places are projected, once for
-all of its prompts, which share them until they first write to them. Places are rows, (h * w, c),
-throughout. Differentiable.
+side is carried through the projection instead, and what the image alone decides is computed once
+for all of its prompts (see `workers.segmenters.places`). Differentiable.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -19,168 +18,105 @@ from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workers.segmenters.products import linear, product
+from workers.segmenters.places import Level, Places, Unwritten, Written, heads
+from workers.segmenters.products import linear
 
 
-def _heads(x: Tensor, count: int) -> Tensor:
-    """(n, t, d) to (n, heads, t, d / heads)."""
-    return x.reshape(*x.shape[:-1], count, -1).transpose(1, 2)
-
-
-def _weight(projection: nn.Linear, count: int) -> Tensor:
-    """The rows of a projection's weight by heads: (heads, d / heads, c)."""
-    return projection.weight.reshape(count, -1, projection.in_features)
-
-
-def _read(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Tokens read places: queries (n, t, c); keys, values (n, places, c); to (n, t, c).
-
-    The keys' bias moves all scores of a query alike, which softmax ignores.
-    """
-    count = attention.num_heads
-    asked = _heads(attention.q_proj(queries), count) @ _weight(attention.k_proj, count)
-    shares = product(_scaled(attention, asked).flatten(1, 2), keys.mT).softmax(dim=-1)
-    read = product(shares, values).reshape(asked.shape) @ _weight(attention.v_proj, count).mT
-    out: Tensor = attention.out_proj(read.transpose(1, 2).flatten(2) + attention.v_proj.bias)
-    return out
-
-
-def _read_projected(attention: Attention, queries: Tensor, image: ImagePlaces) -> Tensor:
-    """`_read` of an image's own places, which all prompts share: (n, t, c)."""
-    count = attention.num_heads
-    asked = _scaled(attention, _heads(attention.q_proj(queries), count)).transpose(0, 1)
-    shares = (asked.flatten(1, 2) @ image.keys.mT).softmax(dim=-1)
-    read = (shares @ image.values).reshape(asked.shape)  # (heads, n, t, d / heads)
-    out: Tensor = attention.out_proj(read.permute(1, 2, 0, 3).flatten(2))
-    return out
-
-
-def _scaled(attention: Attention, scores: Tensor) -> Tensor:
-    return scores / math.sqrt(attention.internal_dim / attention.num_heads)
-
-
-def _keys(attention: Attention, tokens: Tensor) -> Tensor:
-    return _scaled(attention, _heads(attention.k_proj(tokens), attention.num_heads))
-
-
-def _write(
-    attention: Attention, tokens: Tensor, values: Tensor, queries: Tensor, places: Tensor
-) -> Tensor:
-    """Places read tokens and add what they read to themselves: (n, places, c).
-
-    tokens, values (n, t, c); queries, places (n, places, c).
-    """
-    keys = _keys(attention, tokens)
-    count = attention.num_heads
-    asked = product((keys @ _weight(attention.q_proj, count)).flatten(1, 2), queries.mT)
-    bias = keys @ attention.q_proj.bias.reshape(count, -1, 1)
-    scores = asked.reshape(*keys.shape[:3], -1) + bias
-    return _written(attention, scores, values, places)
-
-
-def _write_projected(
-    attention: Attention, tokens: Tensor, values: Tensor, image: ImagePlaces
-) -> Tensor:
-    """`_write` to an image's own places: (n, places, c)."""
-    keys = _keys(attention, tokens).transpose(0, 1)
-    asked = keys.flatten(1, 2) @ image.queries.mT
-    scores = asked.reshape(*keys.shape[:3], -1).transpose(0, 1)
-    return _written(attention, scores, values, image.places.expand(len(tokens), -1, -1))
-
-
-def _written(attention: Attention, scores: Tensor, values: Tensor, places: Tensor) -> Tensor:
-    """scores (n, heads, t, places) of tokens with `values`, (n, t, c); places (n, places, c)."""
-    count = attention.num_heads
-    shares = scores.softmax(dim=2).flatten(1, 2)
-    onwards = attention.out_proj.weight.T.reshape(count, -1, attention.embedding_dim)
-    # A place's shares sum to 1 in each head, so that the bias may come in equal parts with them.
-    written = _heads(attention.v_proj(values), count) @ onwards + attention.out_proj.bias / count
-    return product(shares.mT, written.flatten(1, 2), places)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImagePlaces:
-    """An image's places and what the first layer makes of them, which its prompts share.
-
-    places and position float (h * w, c); keys, values and queries float (heads, h * w, d / heads).
-    """
-
-    places: Tensor
-    position: Tensor
-    keys: Tensor
-    values: Tensor
-    queries: Tensor
-
-
-def project(decoder: MaskDecoder, image: Tensor, position: Tensor) -> ImagePlaces:
-    """Prepare an image for `attend`.
-
-    image float (h * w, c), with the embedding of no mask prompt added; position (h * w, c).
-    """
-    first = decoder.transformer.layers[0]
-    read, write = first.cross_attn_token_to_image, first.cross_attn_image_to_token
-    placed = image + position
-
-    def heads(attention: Attention, rows: Tensor) -> Tensor:
-        return _heads(rows[None], attention.num_heads)[0].contiguous()
-
-    return ImagePlaces(
-        image,
-        position,
-        keys=heads(read, read.k_proj(placed)),
-        values=heads(read, read.v_proj(image)),
-        queries=heads(write, write.q_proj(placed)),
-    )
-
-
-def attend(decoder: MaskDecoder, image: ImagePlaces, sparse: Tensor) -> tuple[Tensor, Tensor]:
+def attend(
+    decoder: MaskDecoder, image: Sequence[Level], sparse: Tensor
+) -> tuple[Tensor, list[Written]]:
     """What `decoder.transformer` returns for prompts of one image, sparse (n, their tokens, c).
 
-    Returns the tokens that something is made of, the predicted IoU's and those of the multimask
-    outputs, (n, 1 + 3, c), and the places (n, h * w, c).
+    image: its `levels`. Returns the tokens that something is made of, the predicted IoU's and those
+    of the multimask outputs, (n, 1 + 3, c), and the places, of a prompt each on a CPU.
     """
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-    tokens, places = prompts, image.places
-    for number, layer in enumerate(decoder.transformer.layers):
+    # What a CPU holds of one prompt's places stays in its caches.
+    group = 1 if sparse.device.type == "cpu" else len(sparse)
+    tokens, written = prompts, list[Written]()
+    places: Sequence[Places] = [Unwritten(image[0])] * math.ceil(len(sparse) / group)
+    for layer, after in zip(decoder.transformer.layers, image[1:], strict=True):
         queries = tokens + prompts
         if layer.skip_first_layer_pe:
             tokens = layer.self_attn(tokens, tokens, tokens)
         else:
             tokens = tokens + layer.self_attn(queries, queries, tokens)
         tokens = layer.norm1(tokens)
-        reader, writer = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-        if number == 0:
-            read = _read_projected(reader, tokens + prompts, image)
-        else:
-            placed = places + image.position
-            read = _read(reader, tokens + prompts, placed, places)
+        read = _read(layer.cross_attn_token_to_image, tokens + prompts, places, group)
         tokens = layer.norm2(tokens + read)
         tokens = layer.norm3(tokens + layer.mlp(tokens))
-        if number == 0:
-            written = _write_projected(writer, tokens + prompts, tokens, image)
-        else:
-            written = _write(writer, tokens + prompts, tokens, placed, places)
-        places = layer.norm4(written)
+        writer = layer.cross_attn_image_to_token
+        places = written = _written(writer, tokens + prompts, tokens, places, after, group)
     used = [0, *range(2, len(own))]
     tokens, prompts = tokens[:, used], prompts[:, used]
     final = decoder.transformer.final_attn_token_to_image
-    read = _read(final, tokens + prompts, places + image.position, places)
-    tokens = decoder.transformer.norm_final_attn(tokens + read)
-    return tokens, places
+    read = _read(final, tokens + prompts, places, group)
+    return decoder.transformer.norm_final_attn(tokens + read), written
 
 
-def mask_logits(decoder: MaskDecoder, places: Tensor, weights: Tensor) -> Tensor:
-    """Upscaled places, weighed: (n, p, c) and (n, m, c / 8) to (n, m, p, 4, 4).
+def _scaled(attention: Attention, rows: Tensor) -> Tensor:
+    """By heads, and scaled as scores are."""
+    return heads(rows, attention.num_heads) / math.sqrt(
+        attention.internal_dim / attention.num_heads
+    )
 
-    The transposed convolutions of `decoder.output_upscaling` have kernels as wide as their strides
-    and mix no places.
+
+def _read(attention: Attention, queries: Tensor, places: Sequence[Places], group: int) -> Tensor:
+    """Tokens read places: queries and the result (n, t, c)."""
+    asked = torch.split(_scaled(attention, attention.q_proj(queries)), group)
+    read = [
+        some.read(some.scores(ask, some.level.keys).softmax(dim=-1))
+        for some, ask in zip(places, asked, strict=True)
+    ]
+    out: Tensor = attention.out_proj(torch.cat(read).transpose(1, 2).flatten(2))
+    return out
+
+
+def _written(
+    attention: Attention, keys: Tensor, values: Tensor, places: Sequence[Places], after: Level,
+    group: int,
+) -> list[Written]:  # fmt: skip
+    """Places read tokens, keys and values (n, t, c), add what they read, and are normed."""
+    asked = torch.split(_scaled(attention, attention.k_proj(keys)), group)
+    told = torch.split(heads(attention.v_proj(values), attention.num_heads), group)
+    written = []
+    for some, ask, tell in zip(places, asked, told, strict=True):
+        assert some.level.queries is not None
+        shares = some.scores(ask, some.level.queries).softmax(dim=2)
+        written.append(some.written(shares, tell, after))
+    return written
+
+
+def doubled(decoder: MaskDecoder, places: Tensor) -> Tensor:
+    """Rows of places, (n, p, c), after the first transposed convolution: (n, p, 4 * c / 4).
+
+    Both of `decoder.output_upscaling` have kernels as wide as their strides and mix no places.
     """
-    first, norm, activation, second, _ = decoder.output_upscaling
-    halves = activation(_normed(norm, _spread(first, places)))
-    quarters = activation(_spread(second, halves))  # (n, p, 2, 2, 2, 2, c / 8)
-    logits: Tensor = weights @ quarters.flatten(1, 5).mT
-    split = logits.reshape(*logits.shape[:2], *quarters.shape[1:6])
+    weight, bias = spreading(decoder.output_upscaling[0])
+    return linear(places.flatten(0, 1), weight, bias).reshape(*places.shape[:2], -1)
+
+
+def doubled_base(decoder: MaskDecoder, last: Level) -> Tensor:
+    """What `doubled_places` computes once for an image, of its last level: (4 * c / 4, h * w)."""
+    weight, _ = spreading(decoder.output_upscaling[0])
+    return weight @ (last.base * last.gain).mT
+
+
+def doubled_places(decoder: MaskDecoder, places: Written, of_base: Tensor) -> Tensor:
+    """`doubled` of the first p places of n prompts; of_base (4 * c / 4, p)."""
+    weight, bias = spreading(decoder.output_upscaling[0])
+    return places.by(weight.T, of_base.mT) + (weight @ places.level.bias + bias)
+
+
+def mask_logits(decoder: MaskDecoder, doubled: Tensor, weights: Tensor) -> Tensor:
+    """Places further upscaled and weighed: (n, p, 4 * c / 4), (n, m, c / 8) to (n, m, p, 4, 4)."""
+    _, norm, activation, second, _ = decoder.output_upscaling
+    weight, bias = spreading(second)
+    halves = activation(_normed(norm, torch.unflatten(doubled, 2, (4, -1))))
+    quarters = activation(linear(halves.flatten(0, 2), weight, bias))
+    logits: Tensor = weights @ quarters.reshape(len(doubled), -1, weights.shape[-1]).mT
+    split = logits.reshape(*logits.shape[:2], doubled.shape[1], 2, 2, 2, 2)
     return split.transpose(4, 5).flatten(5, 6).flatten(3, 4)
 
 
@@ -191,12 +127,10 @@ def mask_weights(decoder: MaskDecoder, tokens: Tensor) -> Tensor:
     return torch.stack(weights, dim=1)
 
 
-def _spread(deconvolution: nn.ConvTranspose2d, places: Tensor) -> Tensor:
-    """(..., c) to (..., 2, 2, c')."""
-    weight = deconvolution.weight.permute(2, 3, 1, 0)
-    bias = cast(Tensor, deconvolution.bias).repeat(4)
-    spread = linear(places.flatten(0, -2), weight.flatten(0, 2), bias)
-    return spread.reshape(*places.shape[:-1], *weight.shape[:3])
+def spreading(deconvolution: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
+    """Its weight, (2 * 2 * c', c), and bias, as those of a linear layer from c to (2, 2, c')."""
+    bias = cast(Tensor, deconvolution.bias)
+    return deconvolution.weight.permute(2, 3, 1, 0).flatten(0, 2), bias.repeat(4)
 
 
 def _normed(norm: LayerNorm2d, rows: Tensor) -> Tensor:

@@ -42,3 +42,13 @@ def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
         triples = zip(a, b, added, strict=True)
         parts = [_ONEDNN.binary(x, z, y.mT, None, "add") for x, y, z in triples]
     return parts[0][None] if len(parts) == 1 else torch.stack(parts)
+
+
+def shared_product(a: Tensor, b: Tensor) -> Tensor:
+    """(n, heads, t, k) @ (heads, k, c), which all n share: (n, heads, t, c)."""
+    if _by_onednn(a):
+        parts = [torch.bmm(x, b) for x in a]
+        return parts[0][None] if len(parts) == 1 else torch.stack(parts)
+    count, of, few = a.shape[:3]
+    together = a.transpose(0, 1).reshape(of, count * few, -1) @ b
+    return torch.unflatten(together, 1, (count, few)).transpose(0, 1)

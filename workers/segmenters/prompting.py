@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.images import UInt8Image
-from workers.segmenters.decoder import ImagePlaces, attend, mask_logits, mask_weights, project
+from workers.segmenters.decoder import (
+    attend,
+    doubled_base,
+    doubled_places,
+    mask_logits,
+    mask_weights,
+)
+from workers.segmenters.places import Level, Written, levels
+from workers.segmenters.upscaling import fits, low_logits
 
 _KEPT_BYTES = 32 * 2**20 - 2**16  # just under the most that glibc adapts itself to
 
@@ -65,22 +73,38 @@ class Prompter(Protocol):
 @dataclass(frozen=True, slots=True, eq=False)
 class _SamGuesses:
     predicted_iou: Float32s
-    prompter: SamPrompter
+    view: _SamView
     tokens: Tensor
-    places: Tensor
-    rows: int
+    places: list[Written]
 
     @torch.inference_mode()
     def logits(self, chosen: BoolMatrix) -> Float32s:
-        of_prompt = torch.from_numpy(chosen).to(self.places.device)
-        asked = of_prompt.any(dim=1)
-        rows, columns = self.rows, self.prompter.columns
-        weights = mask_weights(self.prompter.heads, self.tokens[asked]).to(self.places.dtype)
-        seen = self.places[asked, : rows * columns]
-        cells = mask_logits(self.prompter.decoder, seen, weights)
-        cells = cells.reshape(*cells.shape[:2], rows, columns, 4, 4)
-        whole = cells.transpose(3, 4).flatten(4, 5).flatten(2, 3)
-        out: Float32s = whole[of_prompt[asked]].float().cpu().numpy()
+        prompter = self.view.prompter
+        decoder, columns = prompter.decoder, prompter.columns
+        weights = mask_weights(prompter.heads, self.tokens).to(prompter.position.dtype)
+        wanted = torch.from_numpy(chosen).to(weights.device)
+        of_base = self.view.doubled
+        if prompter.has_kernels:
+            each = zip(self.places, weights, wanted, strict=True)
+            return np.concatenate(
+                [
+                    low_logits(decoder, places, of_base, of_prompt[asked], columns)
+                    for places, of_prompt, asked in each
+                    if asked.any()
+                ]
+            )
+        found, at = [], 0
+        for places in self.places:
+            of_group = slice(at, at + len(places))
+            at = of_group.stop
+            asked = wanted[of_group].any(dim=1)
+            if not asked.any():
+                continue
+            doubled = doubled_places(decoder, places.taken(asked), of_base)
+            cells = mask_logits(decoder, doubled, weights[of_group][asked])
+            cells = torch.unflatten(cells[wanted[of_group][asked]], 1, (-1, columns))
+            found.append(cells.transpose(2, 3).flatten(3, 4).flatten(1, 2))
+        out: Float32s = torch.cat(found).float().cpu().numpy()
         return out
 
 
@@ -94,19 +118,26 @@ class _SamView:
     used_hw: tuple[int, int]
 
     @cached_property
-    def _image(self) -> ImagePlaces:
-        return project(self.prompter.decoder, self.embedding, self.prompter.position)
+    def _levels(self) -> list[Level]:
+        return levels(self.prompter.decoder, self.embedding, self.prompter.position)
+
+    @cached_property
+    def doubled(self) -> Tensor:
+        """Of the rows that the image covers, and those that these are mixed with."""
+        prompter = self.prompter
+        used = self.used_hw[0] * prompter.low_side / prompter.frame_side
+        rows = min(int(used + 1) // 4 + 1, prompter.columns)
+        every = doubled_base(prompter.decoder, self._levels[-1])
+        return every[:, : rows * prompter.columns].contiguous()
 
     @torch.inference_mode()
     def guess(self, points_xy: Float64s) -> Guesses:
         prompter = self.prompter
         sparse = prompter.prompts(points_xy, self.size_hw)
-        tokens, places = attend(prompter.decoder, self._image, sparse)
+        tokens, places = attend(prompter.decoder, self._levels, sparse)
         tokens = tokens.float()
         predicted = prompter.heads.iou_prediction_head(tokens[:, 0])[:, 1:]
-        used = self.used_hw[0] * prompter.low_side / prompter.frame_side
-        rows = min(int(used + 1) // 4 + 1, prompter.columns)
-        return _SamGuesses(predicted.cpu().numpy(), prompter, tokens, places, rows)
+        return _SamGuesses(predicted.cpu().numpy(), self, tokens, places)
 
 
 def keep_freed_memory() -> None:
@@ -134,6 +165,7 @@ class SamPrompter:
         self.heads: MaskDecoder = model.mask_decoder
         self.decoder: MaskDecoder = _in(dtype, model.mask_decoder)
         self.encoder = _in(dtype, model.image_encoder)
+        self.has_kernels = fits(self.decoder)
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)

@@ -9,14 +9,14 @@ at one logit, a cell, are inside, outside, or on it, which is told once for all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from workers.segmenters.compiled import compiled
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -27,19 +27,6 @@ _TAPS = 3
 _OUTSIDE, _CONTOUR, _INSIDE = 0, 1, 2
 _BYTES_OF_A_RUN = 8  # of five bits each: a run and its sign
 _CHANGES_OF_A_MASK = 1024  # room at first, for each; if it does not suffice, twice as much is taken
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _compiled(function: Function) -> Function:
-    """Compiled at its first call; the machine code is kept where a folder for it can be written.
-
-    Without fast-math: sums are those of the order written, so that masks depend on no CPU.
-    """
-    try:
-        return cast(Function, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast(Function, numba.njit(nogil=True)(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +142,7 @@ def _coco_counts(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
     return [text[begin:end] for begin, end in pairwise(packed.tolist())]
 
 
-@_compiled
+@compiled
 def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: Int64s) -> None:
     """Fill `out` and, with where each mask's bytes end, `packed`.
 
@@ -183,7 +170,7 @@ def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: In
         packed[mask + 1] = at
 
 
-@_compiled
+@compiled
 def _trace(
     logits: Float32s, start: int, y_first: Int32s, y_weights: Float32s, y_begins: Int32s,
     x_first: Int32s, x_weights: Float32s, x_begins: Int32s, threshold: np.float32,
@@ -289,7 +276,7 @@ def _trace(
     return masks
 
 
-@_compiled
+@compiled
 def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, int]:
     """First and last row and column of the logits above `low`; the last row is -1 without any."""
     side = mask.shape[1]
@@ -312,7 +299,7 @@ def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, 
     return r0, r1, c0, c1
 
 
-@_compiled
+@compiled
 def _turn(
     mask: Float32s, rows: int, y_from: int, y_to: int, x_from: int, x_to: int, turned: Float32s
 ) -> None:
@@ -327,7 +314,7 @@ def _turn(
             turned[i, j] = row[i]
 
 
-@_compiled
+@compiled
 def _judge(
     turned: Float32s, y_from: int, y_to: int, x_from: int, x_to: int, low: np.float32,
     high: np.float32, some: Bytes, all_: Bytes, tops: Int32s, bottoms: Int32s,
@@ -351,7 +338,7 @@ def _judge(
         tops[i], bottoms[i] = top, bottom if bottom >= top else -1
 
 
-@_compiled
+@compiled
 def _parts(
     some: Bytes, all_: Bytes, i: int, tops: Int32s, bottoms: Int32s, y_begins: Int32s,
     kinds: Int32s, firsts: Int32s, lasts: Int32s,

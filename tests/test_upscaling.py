@@ -1,0 +1,64 @@
+"""The kernels of the upscaling compute what PyTorch's operations do."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from segment_anything.modeling import MaskDecoder, TwoWayTransformer
+from torch import nn
+
+from workers.segmenters.decoder import attend, doubled, doubled_base, mask_logits, mask_weights
+from workers.segmenters.places import levels
+from workers.segmenters.upscaling import fits, gelu, low_logits
+
+ROWS, COLUMNS = 5, 12
+
+
+def _decoder(width: int = 64) -> MaskDecoder:
+    torch.manual_seed(3)
+    transformer = TwoWayTransformer(depth=2, embedding_dim=width, mlp_dim=64, num_heads=4)
+    return MaskDecoder(
+        num_multimask_outputs=3,
+        transformer=transformer,
+        transformer_dim=width,
+        iou_head_depth=3,
+        iou_head_hidden_dim=32,
+    )
+
+
+def test_gelu_is_pytorchs_to_what_float32_tells() -> None:
+    x = np.concatenate([np.linspace(-12, 12, 4001), [0.0, 1e-30, -1e-30]]).astype(np.float32)
+    found = np.array([gelu(value) for value in x])
+    wanted = torch.nn.functional.gelu(torch.from_numpy(x).double()).numpy()
+    assert (np.abs(found - wanted) <= 2.5e-7 * np.abs(x)).all()
+
+
+@pytest.mark.parametrize("width", [32, 64, 256])
+@pytest.mark.parametrize("chosen", [[0], [2], [0, 1], [1, 0, 2]])
+@pytest.mark.parametrize("rows", [1, ROWS, COLUMNS])
+@torch.inference_mode()
+def test_logits_of_a_prompt_are_those_of_its_places(
+    width: int, chosen: list[int], rows: int
+) -> None:
+    decoder, image = _decoder(width), torch.randn(COLUMNS**2, width)
+    levels_of_image = levels(decoder, image, torch.randn(COLUMNS**2, width))
+    tokens, (places, *_) = attend(decoder, levels_of_image, torch.randn(1, 2, width))
+    part = rows * COLUMNS
+    weights = mask_weights(decoder, tokens)[:, chosen]
+    cells = mask_logits(decoder, doubled(decoder, places.rows()[:, :part]), weights)
+    wanted = cells.unflatten(2, (rows, COLUMNS)).transpose(3, 4).flatten(4, 5).flatten(2, 3)[0]
+    of_base = doubled_base(decoder, levels_of_image[-1])[:, :part].contiguous()
+    found = low_logits(decoder, places, of_base, weights[0], COLUMNS)
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_only_what_the_kernels_compute_is_theirs() -> None:
+    decoder = _decoder()
+    assert fits(decoder)
+    assert not fits(copy.deepcopy(decoder).bfloat16())
+    for other in (nn.ReLU(), nn.GELU(approximate="tanh")):
+        decoder.output_upscaling[1 + 3] = other
+        assert not fits(decoder)
