@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import PromptEncoder
+from small_decoder import small_decoder
 
 from workers.segmenters.decoder import (
     attend,
@@ -19,22 +20,10 @@ from workers.segmenters.places import levels
 SIDE = 12
 
 
-def _decoder(width: int, heads: int) -> MaskDecoder:
-    transformer = TwoWayTransformer(depth=2, embedding_dim=width, mlp_dim=64, num_heads=heads)
-    return MaskDecoder(
-        num_multimask_outputs=3,
-        transformer=transformer,
-        transformer_dim=width,
-        iou_head_depth=3,
-        iou_head_hidden_dim=32,
-    )
-
-
 @pytest.mark.parametrize(("width", "heads"), [(256, 8), (96, 4)])
 @pytest.mark.parametrize("box", [False, True])
 def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, box: bool) -> None:
-    torch.manual_seed(0)
-    decoder, size = _decoder(width, heads), (SIDE, SIDE)
+    decoder, size = small_decoder(width, heads), (SIDE, SIDE)
     encoder = PromptEncoder(width, size, (8 * SIDE, 8 * SIDE), 8)
     corners = torch.rand(5, 4) * 8 * SIDE
     points = None if box else (corners.reshape(5, 2, 2), torch.tensor([[1, 0]] * 5))
@@ -65,8 +54,7 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
 
 @pytest.mark.parametrize("prompts", [1, 3])
 def test_inference_computes_what_training_does(prompts: int) -> None:
-    torch.manual_seed(0)
-    decoder, places = _decoder(256, 8), torch.randn(SIDE**2, 256)
+    decoder, places = small_decoder(256, 8), torch.randn(SIDE**2, 256)
     sparse, position = torch.randn(prompts, 2, 256), torch.randn(SIDE**2, 256)
 
     def computed() -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,8 +74,7 @@ def test_inference_computes_what_training_does(prompts: int) -> None:
 
 
 def test_logits_are_those_of_upscaled_places_each_on_its_own() -> None:
-    torch.manual_seed(0)
-    decoder, places = _decoder(64, 4), torch.randn(3, SIDE**2, 64)
+    decoder, places = small_decoder(64, 4), torch.randn(3, SIDE**2, 64)
     tokens = torch.randn(3, 5, 64)
     networks = decoder.output_hypernetworks_mlps
     weights = torch.stack([networks[i](tokens[:, 1 + i]) for i in (1, 2, 3)], dim=1)

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from segment_anything.modeling import MaskDecoder, TwoWayTransformer
+from small_decoder import small_decoder
 from torch import nn
 
 from workers.segmenters.decoder import attend, doubled, doubled_base, mask_logits, mask_weights
@@ -15,18 +15,6 @@ from workers.segmenters.places import levels
 from workers.segmenters.upscaling import fits, gelu, low_logits
 
 ROWS, COLUMNS = 5, 12
-
-
-def _decoder(width: int = 64) -> MaskDecoder:
-    torch.manual_seed(3)
-    transformer = TwoWayTransformer(depth=2, embedding_dim=width, mlp_dim=64, num_heads=4)
-    return MaskDecoder(
-        num_multimask_outputs=3,
-        transformer=transformer,
-        transformer_dim=width,
-        iou_head_depth=3,
-        iou_head_hidden_dim=32,
-    )
 
 
 def test_gelu_is_pytorchs_to_what_float32_tells() -> None:
@@ -43,7 +31,7 @@ def test_gelu_is_pytorchs_to_what_float32_tells() -> None:
 def test_logits_of_a_prompt_are_those_of_its_places(
     width: int, chosen: list[int], rows: int
 ) -> None:
-    decoder, image = _decoder(width), torch.randn(COLUMNS**2, width)
+    decoder, image = small_decoder(width, heads=4), torch.randn(COLUMNS**2, width)
     levels_of_image = levels(decoder, image, torch.randn(COLUMNS**2, width))
     tokens, (places, *_) = attend(decoder, levels_of_image, torch.randn(1, 2, width))
     part = rows * COLUMNS
@@ -56,7 +44,7 @@ def test_logits_of_a_prompt_are_those_of_its_places(
 
 
 def test_only_what_the_kernels_compute_is_theirs() -> None:
-    decoder = _decoder()
+    decoder = small_decoder(64, heads=4)
     assert fits(decoder)
     assert not fits(copy.deepcopy(decoder).bfloat16())
     for other in (nn.ReLU(), nn.GELU(approximate="tanh")):
