@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.fingerprint import KnownPipelines
 from pipeline.joblog import job_log
-from pipeline.listing import chunks
+from pipeline.listing import chunks, last_chunk_size
 from pipeline.manifest import FinishedImages, Manifest, manifest_folder
 from pipeline.process import Recipe, recipe_of
 from pipeline.progress import Counts, Progress
@@ -141,7 +141,7 @@ class _Ingest:
         self, listed: Iterator[list[ImageRef]], finished: FinishedImages
     ) -> Iterator[list[ImageRef]]:
         """Chunks of what is listed and not finished."""
-        size, counts = self._settings.runner.batch_size, self._counts
+        runner, counts = self._settings.runner, self._counts
         ahead: deque[ImageRef] = deque()
         while True:
             while len(ahead) < LIST_AHEAD and not counts.all_listed:
@@ -154,7 +154,10 @@ class _Ingest:
                         ahead.append(ref)
             if not ahead:
                 return
-            yield [ahead.popleft() for _ in range(min(size, len(ahead)))]
+            size = min(runner.batch_size, len(ahead))
+            if counts.all_listed:
+                size = last_chunk_size(len(ahead), size, runner.workers)
+            yield [ahead.popleft() for _ in range(size)]
 
 
 def _index_exists(options: IndexOptions) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,18 @@ def chunks(
     if len(listings) > 1:
         refs = _once(refs)
     return _chunked(islice(refs, limit), size, counts)
+
+
+def last_chunk_size(left: int, most: int, workers: int) -> int:
+    """Images for the next chunk where `left` images are all that is left to do, at most `most`.
+
+    Half of a worker's share (guided self-scheduling, Polychronopoulos and Kuck, 1987): chunks get
+    smaller towards the end, so that no worker waits long for the last chunk of another. One alone
+    has nobody to wait for.
+    """
+    if workers == 1:
+        return min(most, left)
+    return min(most, math.ceil(left / (2 * workers)))
 
 
 def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:

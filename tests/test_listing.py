@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from s3_server import Reply, Request, error_reply, listing_page, moto_server, scripted_server
 
-from pipeline.listing import ListingCounts, chunks
+from pipeline.listing import ListingCounts, chunks, last_chunk_size
 from schemas.errors import StoreAccessError, UsageError
 from schemas.options import StoreOptions
 
@@ -121,3 +121,20 @@ def test_more_than_a_page_of_a_bucket_comes_through(monkeypatch: pytest.MonkeyPa
         "zero bytes": 1,
         "not an image by its suffix": 1,
     }
+
+
+def test_the_last_chunks_get_smaller_so_that_workers_end_together() -> None:
+    left, sizes = 40, []
+    while left:
+        sizes.append(last_chunk_size(left, 8, 2))
+        left -= sizes[-1]
+    assert sizes == [8, 8, 6, 5, 4, 3, 2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("images", [1, 2, 4, 30])
+def test_a_small_bucket_is_work_for_every_worker(images: int) -> None:
+    assert last_chunk_size(images, 256, 2) <= max(1, images // 2)
+
+
+def test_a_worker_alone_gets_full_chunks() -> None:
+    assert [last_chunk_size(left, 8, 1) for left in (40, 9, 8, 3)] == [8, 8, 8, 3]
