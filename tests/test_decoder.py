@@ -15,7 +15,7 @@ from workers.segmenters.decoder import (
     mask_logits,
     mask_weights,
 )
-from workers.segmenters.places import levels
+from workers.segmenters.places import WholeTurns, levels
 
 SIDE = 12
 
@@ -36,7 +36,7 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
     every, spread = decoder.transformer(image, asked, tokens)
     wanted = every[:, [0, 2, 3, 4]], spread
     rows = (x[:1].flatten(2)[0].T for x in (image, position))
-    tokens, places = attend(decoder, levels(decoder, *rows), sparse)
+    tokens, places = attend(decoder, WholeTurns(levels(decoder, *rows)), sparse)
     found = tokens, torch.cat([some.rows() for some in places])
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -59,7 +59,7 @@ def test_inference_computes_what_training_does(prompts: int) -> None:
 
     def computed() -> tuple[torch.Tensor, torch.Tensor]:
         image = levels(decoder, places, position)
-        tokens, spread = attend(decoder, image, sparse)
+        tokens, spread = attend(decoder, WholeTurns(image), sparse)
         of_base = doubled_base(decoder, image[-1])[:, : SIDE * 7]
         halves = torch.cat([doubled_places(decoder, some, of_base) for some in spread])
         rows = torch.cat([some.rows() for some in spread])[:, : SIDE * 7]

@@ -11,7 +11,7 @@ from small_decoder import small_decoder
 from torch import nn
 
 from workers.segmenters.decoder import attend, doubled, doubled_base, mask_logits, mask_weights
-from workers.segmenters.places import levels
+from workers.segmenters.places import WholeTurns, levels
 from workers.segmenters.upscaling import fits, gelu, low_logits
 
 ROWS, COLUMNS = 5, 12
@@ -33,7 +33,7 @@ def test_logits_of_a_prompt_are_those_of_its_places(
 ) -> None:
     decoder, image = small_decoder(width, heads=4), torch.randn(COLUMNS**2, width)
     levels_of_image = levels(decoder, image, torch.randn(COLUMNS**2, width))
-    tokens, (places, *_) = attend(decoder, levels_of_image, torch.randn(1, 2, width))
+    tokens, (places, *_) = attend(decoder, WholeTurns(levels_of_image), torch.randn(1, 2, width))
     part = rows * COLUMNS
     weights = mask_weights(decoder, tokens)[:, chosen]
     cells = mask_logits(decoder, doubled(decoder, places.rows()[:, :part]), weights)

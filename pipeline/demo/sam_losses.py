@@ -10,7 +10,7 @@ from torch.nn import functional
 from pipeline.demo.sam_samples import MASK_STRIDE
 from workers.sam_demo_model import EMBED_DIM, STRIDE
 from workers.segmenters.decoder import attend, doubled, mask_logits, mask_weights
-from workers.segmenters.places import levels
+from workers.segmenters.places import WholeTurns, levels
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -97,7 +97,7 @@ def masks_at(
     of p * p mask pixels. Returns the logits of the three multimask outputs, (n, 3, k, p, p), and
     their predicted IoU (n, 3).
     """
-    tokens, written = attend(decoder, levels(decoder, image, position), sparse)
+    tokens, written = attend(decoder, WholeTurns(levels(decoder, image, position)), sparse)
     places = torch.cat([some.rows() for some in written])
     chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
     logits = mask_logits(decoder, doubled(decoder, chosen), mask_weights(decoder, tokens))

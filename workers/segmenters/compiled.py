@@ -23,6 +23,11 @@ def compiled_fused(function: Function) -> Function:
     return _compiled(function, fastmath={"contract"})
 
 
+def compiled_loosely(function: Function) -> Function:
+    """The same, and sums may be added up in another order. Numbers must be no NaN."""
+    return _compiled(function, fastmath={"contract", "reassoc", "nsz", "nnan"})
+
+
 def _compiled(function: Function, **options: Any) -> Function:
     # Divisions by zero are not looked for: looking keeps loops from being done eight at a time.
     options |= {"nogil": True, "error_model": "numpy"}

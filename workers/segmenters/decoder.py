@@ -14,78 +14,64 @@ from typing import cast
 import torch
 from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.common import LayerNorm2d
-from segment_anything.modeling.transformer import Attention
+from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workers.segmenters.places import Level, Places, Unwritten, Written, heads
+from workers.segmenters.places import Level, Turns, Written, heads
 from workers.segmenters.products import linear
 
 
-def attend(
-    decoder: MaskDecoder, image: Sequence[Level], sparse: Tensor
-) -> tuple[Tensor, list[Written]]:
+def attend(decoder: MaskDecoder, turns: Turns, sparse: Tensor) -> tuple[Tensor, Sequence[Written]]:
     """What `decoder.transformer` returns for prompts of one image, sparse (n, their tokens, c).
 
-    image: its `levels`. Returns the tokens that something is made of, the predicted IoU's and those
-    of the multimask outputs, (n, 1 + 3, c), and the places, of a prompt each on a CPU.
+    turns: of the image, not begun. Returns the tokens that something is made of, the predicted
+    IoU's and those of the multimask outputs, (n, 1 + 3, c), and the places.
     """
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
-    # What a CPU holds of one prompt's places stays in its caches.
-    group = 1 if sparse.device.type == "cpu" else len(sparse)
-    tokens, written = prompts, list[Written]()
-    places: Sequence[Places] = [Unwritten(image[0])] * math.ceil(len(sparse) / group)
-    for layer, after in zip(decoder.transformer.layers, image[1:], strict=True):
-        queries = tokens + prompts
-        if layer.skip_first_layer_pe:
-            tokens = layer.self_attn(tokens, tokens, tokens)
-        else:
-            tokens = tokens + layer.self_attn(queries, queries, tokens)
-        tokens = layer.norm1(tokens)
-        read = _read(layer.cross_attn_token_to_image, tokens + prompts, places, group)
-        tokens = layer.norm2(tokens + read)
+    layers = list(decoder.transformer.layers)
+    final = decoder.transformer.final_attn_token_to_image
+    tokens = _of_each_other(layers[0], prompts, prompts)
+    reader = layers[0].cross_attn_token_to_image
+    heard = turns.read(_asked(reader.q_proj, reader, tokens + prompts))
+    for number, layer in enumerate(layers, start=1):
+        tokens = layer.norm2(tokens + _joined(reader, heard))
         tokens = layer.norm3(tokens + layer.mlp(tokens))
         writer = layer.cross_attn_image_to_token
-        places = written = _written(writer, tokens + prompts, tokens, places, after, group)
-    used = [0, *range(2, len(own))]
-    tokens, prompts = tokens[:, used], prompts[:, used]
-    final = decoder.transformer.final_attn_token_to_image
-    read = _read(final, tokens + prompts, places, group)
-    return decoder.transformer.norm_final_attn(tokens + read), written
+        asked = _asked(writer.k_proj, writer, tokens + prompts)
+        told = heads(writer.v_proj(tokens), writer.num_heads)
+        # What the places will be asked next hangs on the tokens alone.
+        if number < len(layers):
+            tokens = _of_each_other(layers[number], tokens, prompts)
+            reader = layers[number].cross_attn_token_to_image
+        else:
+            used = [0, *range(2, len(own))]
+            tokens, prompts, reader = tokens[:, used], prompts[:, used], final
+        heard = turns.write(asked, told, _asked(reader.q_proj, reader, tokens + prompts))
+    return decoder.transformer.norm_final_attn(tokens + _joined(final, heard)), turns.places()
 
 
-def _scaled(attention: Attention, rows: Tensor) -> Tensor:
-    """By heads, and scaled as scores are."""
-    return heads(rows, attention.num_heads) / math.sqrt(
-        attention.internal_dim / attention.num_heads
-    )
+def _of_each_other(layer: TwoWayAttentionBlock, tokens: Tensor, prompts: Tensor) -> Tensor:
+    queries = tokens + prompts
+    if layer.skip_first_layer_pe:
+        heard = layer.self_attn(tokens, tokens, tokens)
+    else:
+        heard = tokens + layer.self_attn(queries, queries, tokens)
+    normed: Tensor = layer.norm1(heard)
+    return normed
 
 
-def _read(attention: Attention, queries: Tensor, places: Sequence[Places], group: int) -> Tensor:
-    """Tokens read places: queries and the result (n, t, c)."""
-    asked = torch.split(_scaled(attention, attention.q_proj(queries)), group)
-    read = [
-        some.read(some.scores(ask, some.level.keys).softmax(dim=-1))
-        for some, ask in zip(places, asked, strict=True)
-    ]
-    out: Tensor = attention.out_proj(torch.cat(read).transpose(1, 2).flatten(2))
+def _asked(projection: nn.Linear, attention: Attention, rows: Tensor) -> Tensor:
+    """Rows (n, t, c) projected, by heads, and scaled as scores are."""
+    scale = math.sqrt(attention.internal_dim / attention.num_heads)
+    return heads(projection(rows), attention.num_heads) / scale
+
+
+def _joined(attention: Attention, heard: Tensor) -> Tensor:
+    """What heads have read, (n, heads, t, d), as what tokens take: (n, t, c)."""
+    out: Tensor = attention.out_proj(heard.transpose(1, 2).flatten(2))
     return out
-
-
-def _written(
-    attention: Attention, keys: Tensor, values: Tensor, places: Sequence[Places], after: Level,
-    group: int,
-) -> list[Written]:  # fmt: skip
-    """Places read tokens, keys and values (n, t, c), add what they read, and are normed."""
-    asked = torch.split(_scaled(attention, attention.k_proj(keys)), group)
-    told = torch.split(heads(attention.v_proj(values), attention.num_heads), group)
-    written = []
-    for some, ask, tell in zip(places, asked, told, strict=True):
-        assert some.level.queries is not None
-        shares = some.scores(ask, some.level.queries).softmax(dim=2)
-        written.append(some.written(shares, tell, after))
-    return written
 
 
 def doubled(decoder: MaskDecoder, places: Tensor) -> Tensor:

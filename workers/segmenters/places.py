@@ -15,6 +15,7 @@ are the same sums in another order. Differentiable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -146,6 +147,26 @@ def _saying(writer: Attention, bias: Tensor) -> Tensor:
     return torch.cat([values, (bias / count).expand(count, 1, -1)], dim=1)
 
 
+class Turns(Protocol):
+    """What n prompts' tokens and places say to each other, from one level to the next."""
+
+    def read(self, asked: Tensor) -> Tensor:
+        """What tokens read of the image's own places: both (n, heads, t, d)."""
+        ...
+
+    def write(self, asked: Tensor, told: Tensor, then: Tensor) -> Tensor:
+        """Places take what tokens tell as far as they agree with what these ask, and are read.
+
+        asked and told (n, heads, t, d): the tokens' keys and values; then, and the result, as in
+        `read`.
+        """
+        ...
+
+    def places(self) -> Sequence[Written]:
+        """What has become of them, the prompts in their order."""
+        ...
+
+
 class Places(Protocol):
     """Those of n prompts at a level."""
 
@@ -182,7 +203,7 @@ class Unwritten:
 
     def written(self, shares: Tensor, values: Tensor, level: Level) -> Written:
         own = torch.ones_like(shares[:, :1, 0])
-        return _normed(level, own, shares.flatten(1, 2), _with_one(values))
+        return _normed(level, own, shares.flatten(1, 2), with_one(values))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,7 +241,7 @@ class Written:
 
     def written(self, shares: Tensor, values: Tensor, level: Level) -> Written:
         every = torch.cat([self.shares * self.scale, shares.flatten(1, 2)], dim=1)
-        said = torch.cat([self.values, _with_one(values)], dim=1)
+        said = torch.cat([self.values, with_one(values)], dim=1)
         return _normed(level, self.own * self.scale, every, said)
 
     def __len__(self) -> int:
@@ -249,7 +270,47 @@ class Written:
         return self.scale.mT * whole + self.level.bias
 
 
-def _with_one(values: Tensor) -> Tensor:
+class WholeTurns:
+    """`Turns` of all places at a time; of a prompt at a time on a CPU, to stay in its caches."""
+
+    def __init__(self, image: Sequence[Level]) -> None:
+        self._levels = iter(image)
+        self._places: Sequence[Places] = [Unwritten(next(self._levels))]
+        self._written: list[Written] = []
+
+    def read(self, asked: Tensor) -> Tensor:
+        (unwritten,) = self._places
+        self._places = [unwritten] * len(_grouped(asked))
+        return self._read(asked)
+
+    def write(self, asked: Tensor, told: Tensor, then: Tensor) -> Tensor:
+        level = next(self._levels)
+        self._written = []
+        for some, ask, tell in zip(self._places, _grouped(asked), _grouped(told), strict=True):
+            assert some.level.queries is not None
+            shares = some.scores(ask, some.level.queries).softmax(dim=2)
+            self._written.append(some.written(shares, tell, level))
+        self._places = self._written
+        return self._read(then)
+
+    def places(self) -> Sequence[Written]:
+        return self._written
+
+    def _read(self, asked: Tensor) -> Tensor:
+        return torch.cat(
+            [
+                some.read(some.scores(ask, some.level.keys).softmax(dim=-1))
+                for some, ask in zip(self._places, _grouped(asked), strict=True)
+            ]
+        )
+
+
+def _grouped(prompts: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(prompts, 1 if prompts.device.type == "cpu" else len(prompts))
+
+
+def with_one(values: Tensor) -> Tensor:
+    """(..., d) to (..., d + 1), see `Level.said`."""
     return torch.cat([values, values.new_ones(*values.shape[:-1], 1)], dim=-1)
 
 

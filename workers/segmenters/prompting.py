@@ -24,7 +24,8 @@ from workers.segmenters.decoder import (
     mask_logits,
     mask_weights,
 )
-from workers.segmenters.places import Level, Written, levels
+from workers.segmenters.places import Level, Turns, WholeTurns, Written, levels
+from workers.segmenters.turns import Blocks, BlockTurns, has_kernels
 from workers.segmenters.upscaling import fits, low_logits
 
 _KEPT_BYTES = 32 * 2**20 - 2**16  # just under the most that glibc adapts itself to
@@ -75,7 +76,7 @@ class _SamGuesses:
     predicted_iou: Float32s
     view: _SamView
     tokens: Tensor
-    places: list[Written]
+    places: Sequence[Written]
 
     @torch.inference_mode()
     def logits(self, chosen: BoolMatrix) -> Float32s:
@@ -84,13 +85,11 @@ class _SamGuesses:
         weights = mask_weights(prompter.heads, self.tokens).to(prompter.position.dtype)
         wanted = torch.from_numpy(chosen).to(weights.device)
         of_base = self.view.doubled
-        if prompter.has_kernels:
-            each = zip(self.places, weights, wanted, strict=True)
+        if prompter.has_upscaling_kernels:
             return np.concatenate(
                 [
-                    low_logits(decoder, places, of_base, of_prompt[asked], columns)
-                    for places, of_prompt, asked in each
-                    if asked.any()
+                    low_logits(decoder, self.places[n], of_base, weights[n, wanted[n]], columns)
+                    for n in np.flatnonzero(chosen.any(axis=1)).tolist()
                 ]
             )
         found, at = [], 0
@@ -122,6 +121,10 @@ class _SamView:
         return levels(self.prompter.decoder, self.embedding, self.prompter.position)
 
     @cached_property
+    def _blocks(self) -> list[Blocks]:
+        return [Blocks.of(level) for level in self._levels]
+
+    @cached_property
     def doubled(self) -> Tensor:
         """Of the rows that the image covers, and those that these are mixed with."""
         prompter = self.prompter
@@ -130,11 +133,16 @@ class _SamView:
         every = doubled_base(prompter.decoder, self._levels[-1])
         return every[:, : rows * prompter.columns].contiguous()
 
+    def _turns(self) -> Turns:
+        if self.prompter.has_turn_kernels:
+            return BlockTurns(self._blocks)
+        return WholeTurns(self._levels)
+
     @torch.inference_mode()
     def guess(self, points_xy: Float64s) -> Guesses:
         prompter = self.prompter
         sparse = prompter.prompts(points_xy, self.size_hw)
-        tokens, places = attend(prompter.decoder, self._levels, sparse)
+        tokens, places = attend(prompter.decoder, self._turns(), sparse)
         tokens = tokens.float()
         predicted = prompter.heads.iou_prediction_head(tokens[:, 0])[:, 1:]
         return _SamGuesses(predicted.cpu().numpy(), self, tokens, places)
@@ -165,7 +173,7 @@ class SamPrompter:
         self.heads: MaskDecoder = model.mask_decoder
         self.decoder: MaskDecoder = _in(dtype, model.mask_decoder)
         self.encoder = _in(dtype, model.image_encoder)
-        self.has_kernels = fits(self.decoder)
+        self.has_upscaling_kernels = fits(self.decoder)
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)
@@ -173,6 +181,7 @@ class SamPrompter:
             position = model.prompt_encoder.get_dense_pe()
         self.columns: int = position.shape[-1]
         self.low_side = 4 * self.columns
+        self.has_turn_kernels = has_kernels(self.decoder, self.columns**2)
         self.position = position[0].flatten(1).T.contiguous().to(dtype)
         # Apple's devices have no float64.
         self._point_type = torch.float32 if device == "mps" else torch.float64

@@ -50,7 +50,7 @@ def cleaned(masks: Sequence[ObjectMask], min_area_px: int, nms_thresh: float) ->
 
 
 def _clean(mask: ObjectMask, min_area_px: int) -> ObjectMask:
-    rle = CocoRle.from_mask(remove_small_regions(mask.rle.decode(), min_area_px))
+    rle = remove_small_regions(mask.rle, min_area_px)
     clean = measured(
         rle,
         predicted_iou=mask.predicted_iou,

@@ -129,12 +129,15 @@ def trace(
         )  # fmt: skip
         if done < count:
             changes = np.concatenate([changes, np.empty_like(changes)])
-    counts = _coco_counts(changes, ends, image_height * frame.image_hw[1])
+    counts = coco_counts(changes, ends, image_height * frame.image_hw[1])
     return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
 
 
-def _coco_counts(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
-    """Of every mask, whose places in `changes` end where the next one's begin."""
+def coco_counts(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
+    """Compressed RLEs of masks of so many pixels, from outside at first.
+
+    Mask k changes, column-major, at changes[ends[k] : ends[k + 1]].
+    """
     packed = np.zeros_like(ends)
     room = np.empty(_BYTES_OF_A_RUN * (int(ends[-1]) + len(ends)), np.uint8)
     _compress(changes, ends, pixels, room, packed)
