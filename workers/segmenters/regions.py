@@ -35,7 +35,7 @@ def _run_ends(text: Bytes) -> Int64s:
     count, end, before, last = 0, 0, 0, 0
     value, shift = 0, 0
     for character in text:
-        bits = np.int64(character) - 48
+        bits = int(character) - 48
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
