@@ -100,10 +100,14 @@ class _Ingest:
     def _run(self, images: Iterator[list[ImageRef]], known: str | None, *, new_index: bool) -> Path:
         """Work on `images`: what there is to do if the pipeline is `known`, else what is listed."""
         settings, note = self._settings, self._progress.note
+        if new_index:
+            _set_aside(self._folder)
+            images = self._to_do(images, FinishedImages())
+        early = images if new_index or known is not None else iter(())
         with (
             job_log(self._folder) as log,
             # Ray first: nothing may be forked while a shard is open.
-            open_runner(self._recipe, settings.runner, log, note) as runner,
+            open_runner(self._recipe, settings.runner, log, note, early) as runner,
             closing(open_index(settings.index, runner.info.dim, create=True)) as index,
         ):
             fingerprint = runner.info.fingerprint
@@ -114,9 +118,7 @@ class _Ingest:
                     "the weights of the models have changed in place since the settings last ran "
                     "on this index: run the command again to embed everything anew"
                 )
-            if new_index:
-                _set_aside(self._folder)
-            if known is None:
+            if known is None and not new_index:
                 images = self._to_do(images, self._manifest.finished(fingerprint))
             _log.info("%s as %s", settings.index.location, fingerprint)
             with Writer(

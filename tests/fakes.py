@@ -145,6 +145,25 @@ def aborting_reader(
     return reader(refs)
 
 
+def telling_reader(
+    refs: Sequence[ImageRef], reader: partial[list[Decoded]], folder: Path
+) -> list[Decoded]:
+    """Reads as `reader` does, and leaves a file of each image's name in a folder."""
+    for ref in refs:
+        (folder / ref.key.rpartition("/")[2]).touch()
+    return reader(refs)
+
+
+def waiting_segmenter(folder: Path, wait_s: float = 60.0) -> BrightSegmenter:
+    """One that takes as long to load as a folder is empty."""
+    deadline = time.monotonic() + wait_s
+    while not any(folder.iterdir()):
+        if time.monotonic() > deadline:
+            raise ModelError(f"expected files in {folder} within {wait_s:g} s")
+        time.sleep(0.02)
+    return segmenter("", 0.0, None)
+
+
 def settings(index: Path, runner: Literal["ray", "local"] = "local", **changes: object) -> Settings:
     """Settings as a user's, for the fakes. Chunks of 4 images."""
     return Settings(

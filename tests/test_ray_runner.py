@@ -78,6 +78,27 @@ def run(images: Path, settings: Settings, recipe: Recipe) -> dict[str, int]:
     return {name: getattr(counts, name) for name in names if getattr(counts, name)}
 
 
+def test_images_are_read_while_models_load(
+    images: Path, settings: Settings, tmp_path: Path
+) -> None:
+    read = tmp_path / "read"
+    read.mkdir()
+    recipe = fakes.recipe(settings)
+    slow = replace(
+        recipe,
+        segmenter=partial(fakes.waiting_segmenter, read),
+        reader=partial(fakes.telling_reader, reader=recipe.reader, folder=read),
+    )
+    assert run(images, settings, slow) == {"listed": 20, "done": 20}
+    assert len(list(read.iterdir())) == 20
+    # What is done is not read again.
+    for name in read.iterdir():
+        name.unlink()
+    fakes.write_image(images / "later.png", 3)
+    assert run(images, settings, slow) == {"listed": 21, "unchanged": 20, "done": 1}
+    assert [path.name for path in read.iterdir()] == ["later.png"]
+
+
 def test_both_runners_write_the_same_points(images: Path, tmp_path: Path) -> None:
     (images / "bad.png").write_bytes(b"no image")
     local = fakes.settings(tmp_path / "local")

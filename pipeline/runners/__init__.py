@@ -29,11 +29,13 @@ class Runner(Protocol):
 
 
 def open_runner(
-    recipe: Recipe, options: RunnerOptions, log: Path, note: Note
+    recipe: Recipe, options: RunnerOptions, log: Path, note: Note, early: Iterator[list[ImageRef]]
 ) -> AbstractContextManager[Runner]:
     """The runner `options.name` with its models loaded; what it has to say goes to `log`.
 
-    Raises UnknownModelError, UsageError, ModelError, WorkerDiedError on entering.
+    early: chunks of what `run` will be given, of which the first may be read while models load.
+    Raises UnknownModelError, UsageError, ModelError, WorkerDiedError on entering, and what `early`
+    raises.
     """
     if options.name == "local":
         from pipeline.runners.local import LocalRunner
@@ -41,4 +43,4 @@ def open_runner(
         return LocalRunner(recipe)
     from pipeline.runners.ray_pool import ray_runner
 
-    return ray_runner(recipe, options, log, note)
+    return ray_runner(recipe, options, log, note, early)

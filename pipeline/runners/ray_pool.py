@@ -49,14 +49,14 @@ _KEEP_MEMORY = {
 
 @contextmanager
 def ray_runner(
-    recipe: Recipe, options: RunnerOptions, log: Path, note: Note
+    recipe: Recipe, options: RunnerOptions, log: Path, note: Note, early: Iterator[list[ImageRef]]
 ) -> Iterator[RayRunner]:
     """A pool of model actors on Ray; see `open_runner`."""
     note("starting Ray" if options.ray_address is None else f"connecting to {options.ray_address}")
     with ray_session(options, log):
         runner = RayRunner(recipe, options, log)
         try:
-            runner.wait_until_ready(note)
+            runner.start(early, note)
             yield runner
         finally:
             runner.close()
@@ -88,7 +88,7 @@ class _Slot:
 
 
 class RayRunner:
-    """See the module. `info` is set by `wait_until_ready`."""
+    """See the module. `info` is set by `start`."""
 
     info: WorkerInfo
 
@@ -96,7 +96,6 @@ class RayRunner:
         self._recipe = recipe
         self._options = options
         self._log = log
-        self._most_waiting = options.workers + 1
         self._read: Any = ray.remote(num_cpus=1, num_returns=2, max_retries=0)(_read)
         self._pending: dict[Any, Callable[[Any], list[Result]]] = {}
         self._again: deque[_Chunk] = deque()
@@ -106,12 +105,14 @@ class RayRunner:
         self._suspected = 0  # suspects wherever they are: read, waiting or worked on
         self._slots: list[_Slot] = []
         self._bad_starts = 0
-        for _ in range(options.workers):
-            self._add_slot()
 
-    def wait_until_ready(self, note: Note) -> None:
+    def start(self, early: Iterator[list[ImageRef]], note: Note) -> None:
         """Return when the first actor has loaded its models. Raises what kept it from it."""
         note("loading the models")
+        # One chunk only: actors that import and load have better use for the cores.
+        self._read_ahead(early, most=1)
+        for _ in range(self._options.workers):
+            self._add_slot()
         hello = self._slots[0].actor.info.remote()
         while not ray.wait([hello], timeout=_PATIENCE_S)[0]:
             note(f"still waiting for a worker with {self._needs()} to load the models")
@@ -120,7 +121,7 @@ class RayRunner:
     def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
         source = iter(chunks)
         while True:
-            self._read_ahead(source)
+            self._read_ahead(source, self._options.workers + 1)
             self._dispatch()
             if not (self._reading or self._waiting or self._suspects or self._working()):
                 return
@@ -189,11 +190,11 @@ class RayRunner:
 
     # Reading
 
-    def _read_ahead(self, source: Iterator[list[ImageRef]]) -> None:
+    def _read_ahead(self, source: Iterator[list[ImageRef]], most: int) -> None:
         # What has been read before is not held back: it is part of what was in flight.
         while self._again:
             self._start_reading(self._again.popleft())
-        while len(self._reading) + len(self._waiting) < self._most_waiting:
+        while len(self._reading) + len(self._waiting) < most:
             refs = next(source, None)
             if refs is None:
                 return
