@@ -304,6 +304,9 @@ def long_run(console: Console, client: Any, work: Path, images: int, points: int
         table.add_row(
             f"{kind}, peak MiB, growth since {_EARLY_IMAGES} images", f"{peak:.0f}, {share:+.1%}"
         )
+        tenths = [first_read + wall * tenth / 10 for tenth in range(1, 11)]
+        peaks = " ".join(f"{memory.peak(kind, tenth) / 2**20:.0f}" for tenth in tenths)
+        table.add_row(f"{kind}, peak MiB by tenths of the run", peaks)
     for part in ("read", "segment", "embed"):
         cpu = sum(seconds for *_, seconds in diary.entries(part))
         table.add_row(f"{part}, CPU ms an image", f"{1e3 * cpu / images:.1f}")

@@ -40,9 +40,9 @@ def _framed(
     if fill is None:
         below, after = side - top - height, side - left - width
         return np.pad(region, ((top, below), (left, after), (0, 0)), mode="edge")
-    square = np.full((side, side, 3), fill, np.uint8)
-    square[top : top + height, left : left + width] = region
-    return square
+    square = Image.new("RGB", (side, side), fill)
+    square.paste(Image.fromarray(region), (left, top))
+    return np.array(square)
 
 
 def object_views(image: UInt8Image, mask: ObjectMask, options: EmbedderOptions) -> list[UInt8Image]:
@@ -64,9 +64,10 @@ def object_views(image: UInt8Image, mask: ObjectMask, options: EmbedderOptions) 
     if options.views != "cutout":
         views.append(_framed(region, before_yx, side, None))
     if options.views != "context":
-        inside = mask.rle.decode()[rows, columns, None]
-        cut = np.where(inside, region, np.array(options.cutout_fill, np.uint8))
-        views.append(_framed(cut, before_yx, side, options.cutout_fill))
+        inside = np.multiply(mask.rle.decode()[rows, columns], 255, dtype=np.uint8)
+        cut = Image.new("RGB", (region.shape[1], region.shape[0]), options.cutout_fill)
+        cut.paste(Image.fromarray(region), mask=Image.fromarray(inside))
+        views.append(_framed(np.asarray(cut), before_yx, side, options.cutout_fill))
     return views
 
 
