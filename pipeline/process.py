@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,6 +104,7 @@ class ModelWorker:
         """
         images = [one for one in chunk if isinstance(one, DecodedImage)]
         results = iter(self._results(images))
+        _return_freed_memory()
         return [one if isinstance(one, Failure) else next(results) for one in chunk]
 
     def _results(self, images: list[DecodedImage]) -> list[Result]:
@@ -158,6 +161,17 @@ def _raise_if_fatal(error: BaseException) -> None:
     broken = getattr(torch, "AcceleratorError", None)
     if broken is not None and isinstance(error, broken):
         raise WorkerDiedError(f"the device failed: {_line(error)}") from error
+
+
+def _return_freed_memory() -> None:
+    """Give what is free back to the system, where the C library is glibc.
+
+    It keeps the space of whatever was largest at some time, in pieces that fit nothing: a worker
+    held a third more after 1,000 images than after 100.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _free_memory() -> None:
