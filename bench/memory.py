@@ -5,7 +5,8 @@
 sam_demo with all thresholds off, so that every prompt's masks are kept, on one scene: ours and
 the reference at its defaults, a process each, for more and more points. What is told is the most
 that a process held while it segmented, beyond what it held with its models loaded and an image
-already segmented. The reference is left out where it would take minutes.
+already segmented. The reference is left out where it would take minutes. Equal masks count once on
+our side, three times a prompt on the other.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from workers.sam_demo_model import build_sam_demo
 from workers.weights import fill, read_weights
 
 _ALL = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
-_OURS = (8, 16, 32, 64)
-_THEIRS = (8, 16, 32)
+_OURS = (8, 16, 32)
+_THEIRS = (8,)
 _MIB = 2**20
 
 
 def ours(points: int, image: np.ndarray) -> Callable[[], int]:
     segmenter = build_segmenter(
         SegmenterOptions(
-            name="sam_demo", device="cpu", precision="fp32", max_area_frac=1, max_objects=10**6,
-            points_per_side=points, crop_n_layers=0, **_ALL, **OFF,
+            name="sam_demo", device="cpu", precision="fp32", points_per_side=points,
+            min_area_frac=0, max_area_frac=1, max_objects=10**6, crop_n_layers=0, **_ALL, **OFF,
         ),
         None,
     )  # fmt: skip
@@ -85,18 +86,18 @@ def main() -> None:
     if args.side:
         print(json.dumps(measure(args.side, args.points)))
         return
-    table = Table("points per side", "masks", "ours, MiB", "reference, MiB", box=None)
+    table = Table("points per side", "ours, MiB (masks)", "reference, MiB (masks)", box=None)
     for points in _OURS:
         found: dict[str, Any] = {
             side: _elsewhere(side, points)
             for side, sizes in (("ours", _OURS), ("theirs", _THEIRS))
             if points in sizes
         }
-        counts = {side: one["masks"] for side, one in found.items()}
-        if len(set(counts.values())) > 1:
-            raise SystemExit(f"the sides do not find as many masks: {counts}")
-        told = [f"{found[s]['bytes'] / _MIB:.0f}" if s in found else "" for s in ("ours", "theirs")]
-        table.add_row(str(points), str(counts["ours"]), *told)
+        told = [
+            f"{one['bytes'] / _MIB:.0f} ({one['masks']:,})" if one else ""
+            for one in (found.get("ours"), found.get("theirs"))
+        ]
+        table.add_row(str(points), *told)
     Console().print(table)
 
 
