@@ -166,8 +166,8 @@ def _raise_if_fatal(error: BaseException) -> None:
 def _return_freed_memory() -> None:
     """Give what is free back to the system, where the C library is glibc.
 
-    It keeps the space of whatever was largest at some time, in pieces that fit nothing: a worker
-    held a third more after 1,000 images than after 100.
+    Left to itself it keeps the space of whatever was largest at some time, in pieces that fit
+    nothing: a worker held a third more after 1,000 images than after 100.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:

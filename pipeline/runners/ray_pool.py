@@ -39,7 +39,8 @@ _MOST_READS = 3
 _MOST_BAD_STARTS = 3
 _PATIENCE_S = 20.0
 # glibc hands large blocks back to the system at once, and every mask of every batch is one: getting
-# them anew took a quarter of a CPU actor's time. Other C libraries do not read these.
+# them anew took a quarter of a CPU actor's time. What is free after a chunk is handed back by
+# `ModelWorker`. Other C libraries do not read these.
 _KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
