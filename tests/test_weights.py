@@ -19,11 +19,13 @@ from schemas.errors import DownloadError, ModelError
 from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.catalog import ModelEntry
+from workers.download import download
 from workers.segmenters import sam
 from workers.weights import (
     cache_folder,
     fetch,
     fill,
+    no_report,
     read_weights,
     sha256_of,
     verify,
@@ -242,6 +244,27 @@ def test_two_at_once_download_once(served: Served, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert paths == [tmp_path / "weights.pth"] * 4
+    assert len(served.requests) == 1
+    assert listed(tmp_path) == ["weights.pth"]
+
+
+def test_many_that_come_late_leave_what_is_there(served: Served, tmp_path: Path) -> None:
+    target = fetch(entry_of(served), tmp_path)
+    errors: list[Exception] = []
+
+    def come_late() -> None:
+        try:
+            for _ in range(200):
+                download(served.url, target, report=no_report)
+        except Exception as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=come_late) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
     assert len(served.requests) == 1
     assert listed(tmp_path) == ["weights.pth"]
 

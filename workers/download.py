@@ -71,7 +71,11 @@ def _owned(partial: Path) -> Iterator[BufferedRandom]:
 
 
 def _same_file(file: BufferedRandom, path: Path) -> bool:
-    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+    # One call: between two another process may remove the file.
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _validator_path(partial: Path) -> Path:
