@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from workers.resizing import Interpolation, resize_squares, resize_weights
+from workers.resizing import Interpolation, resize_squares, resize_together, resize_weights
 
 PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 CPU = torch.device("cpu")
@@ -25,13 +28,14 @@ def _squares() -> list[np.ndarray]:
     return [image // 2 + grain for image, grain in zip(enlarged, noise, strict=True)]
 
 
+@pytest.mark.parametrize("resize", [resize_squares, resize_together])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("size_hw", [(64, 64), (224, 160)])
 def test_squares_are_resized_as_pillow_does(
-    interpolation: Interpolation, size_hw: tuple[int, int]
+    resize: Callable[..., Tensor], interpolation: Interpolation, size_hw: tuple[int, int]
 ) -> None:
     squares = _squares()
-    resized = resize_squares(squares, size_hw, interpolation, CPU)
+    resized = resize(squares, size_hw, interpolation, CPU)
     assert resized.shape == (len(squares), 3, *size_hw)
     assert torch.equal(resized, resized.round())
     for square, found in zip(squares, resized, strict=True):
@@ -41,8 +45,9 @@ def test_squares_are_resized_as_pillow_does(
         assert (found != wanted).float().mean() < 0.1
 
 
-def test_nothing_gives_nothing() -> None:
-    assert resize_squares([], (8, 8), "bicubic", CPU).shape == (0, 3, 8, 8)
+@pytest.mark.parametrize("resize", [resize_squares, resize_together])
+def test_nothing_gives_nothing(resize: Callable[..., Tensor]) -> None:
+    assert resize([], (8, 8), "bicubic", CPU).shape == (0, 3, 8, 8)
 
 
 def test_weights_sum_to_one_and_leave_out_what_is_padding() -> None:

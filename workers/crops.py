@@ -28,21 +28,22 @@ def square_around(bbox_xyxy: tuple[int, int, int, int], margin: float) -> tuple[
 
 
 def _framed(
-    region: UInt8Image, before_yx: tuple[int, int], side: int, fill: Colour | None
+    region: Image.Image, before_yx: tuple[int, int], side: int, fill: Colour | None
 ) -> UInt8Image:
     """A region at `before_yx` of a square of `side`; the rest filled, or with the edge repeated."""
     factor = max(side // _ENOUGH_PX, 1)
     if factor > 1:
-        region = np.asarray(Image.fromarray(region).reduce(factor))
+        region = region.reduce(factor)
         side = -(-side // factor)
     top, left = before_yx[0] // factor, before_yx[1] // factor
-    height, width = region.shape[:2]
     if fill is None:
-        below, after = side - top - height, side - left - width
-        return np.pad(region, ((top, below), (left, after), (0, 0)), mode="edge")
-    square = Image.new("RGB", (side, side), fill)
-    square.paste(Image.fromarray(region), (left, top))
-    return np.array(square)
+        below, after = side - top - region.height, side - left - region.width
+        return np.pad(np.asarray(region), ((top, below), (left, after), (0, 0)), mode="edge")
+    if region.size != (side, side):
+        square = Image.new("RGB", (side, side), fill)
+        square.paste(region, (left, top))
+        region = square
+    return np.array(region)
 
 
 def object_views(image: UInt8Image, mask: ObjectMask, options: EmbedderOptions) -> list[UInt8Image]:
@@ -59,15 +60,15 @@ def object_views(image: UInt8Image, mask: ObjectMask, options: EmbedderOptions) 
     rows = slice(max(top, 0), min(top + side, height))
     columns = slice(max(left, 0), min(left + side, width))
     before_yx = rows.start - top, columns.start - left
-    region = image[rows, columns]
+    region = Image.fromarray(image[rows, columns])
     views = []
     if options.views != "cutout":
         views.append(_framed(region, before_yx, side, None))
     if options.views != "context":
-        inside = np.multiply(mask.rle.decode()[rows, columns], 255, dtype=np.uint8)
-        cut = Image.new("RGB", (region.shape[1], region.shape[0]), options.cutout_fill)
-        cut.paste(Image.fromarray(region), mask=Image.fromarray(inside))
-        views.append(_framed(np.asarray(cut), before_yx, side, options.cutout_fill))
+        inside = mask.rle.decode()[rows, columns]
+        cut = Image.new("RGB", region.size, options.cutout_fill)
+        cut.paste(region, mask=Image.fromarray(np.multiply(inside, 255, dtype=np.uint8)))
+        views.append(_framed(cut, before_yx, side, options.cutout_fill))
     return views
 
 
@@ -77,4 +78,4 @@ def square_image(image: UInt8Image, fill: Colour) -> UInt8Image:
     side = max(height, width)
     if height == width < 2 * _ENOUGH_PX:
         return image
-    return _framed(image, ((side - height) // 2, (side - width) // 2), side, fill)
+    return _framed(Image.fromarray(image), ((side - height) // 2, (side - width) // 2), side, fill)

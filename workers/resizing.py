@@ -1,7 +1,9 @@
 """Squares of any size to one size, as Pillow resizes them, many at once and on any device.
 
-An antialiased resize is linear along each side, so that a batch of squares, padded to one size, is
-resized by two batched products with the weights of their pixels.
+An antialiased resize is linear along each side, so that on an accelerator a batch of squares,
+padded to one size, is resized by two batched products with the weights of their pixels. On a CPU
+most of that would be products with zeros, and torch has a kernel for bytes that takes the squares
+one by one in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from schemas.images import UInt8Image
 
@@ -32,6 +35,28 @@ def resize_squares(
     squares: uint8 (side, side, 3), each of its own side. Agrees with Pillow's resize with the same
     filter, to a level or two where a sum lies just between levels.
     """
+    if device.type == "cpu":
+        return _one_by_one(squares, size_hw, interpolation)
+    return resize_together(squares, size_hw, interpolation, device)
+
+
+def _one_by_one(
+    squares: Sequence[UInt8Image], size_hw: tuple[int, int], interpolation: Interpolation
+) -> Tensor:
+    resized = torch.empty((len(squares), 3, *size_hw))
+    for place, square in zip(resized, squares, strict=True):
+        pixels = torch.from_numpy(square).permute(2, 0, 1)[None]
+        (place[...],) = functional.interpolate(pixels, size_hw, mode=interpolation, antialias=True)
+    return resized
+
+
+def resize_together(
+    squares: Sequence[UInt8Image],
+    size_hw: tuple[int, int],
+    interpolation: Interpolation,
+    device: torch.device,
+) -> Tensor:
+    """As `resize_squares`, by products: for any device, made for those with many cores."""
     resized = torch.empty((len(squares), 3, *size_hw), device=device)
     sides = np.array([len(square) for square in squares], np.int64)
     for rows in _groups(sides):
