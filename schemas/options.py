@@ -91,12 +91,14 @@ class EmbedderOptions(_Options):
     """`name`: `clip_demo`, `architecture/pretrained` of open_clip, or `local-dir:FOLDER`.
 
     `views`: which views of an object make its vector; both by default, of `clip_demo` the cutout,
-    by which it tells objects better. `cutout_fill` RGB replaces the background of the cutout; its
-    default is the mean colour of CLIP's training images.
+    by which it tells objects better. `precision` as of the segmenter; it is that of images only.
+    `cutout_fill` RGB replaces the background of the cutout; its default is the mean colour of
+    CLIP's training images.
     """
 
     name: str = "clip_demo"
     device: DeviceName = "auto"
+    precision: PrecisionName = "auto"
     views: Literal["both", "context", "cutout"] = "both"
     context_margin: float = Field(default=0.15, ge=0, le=2)
     cutout_fill: Rgb = (122, 116, 104)

@@ -49,8 +49,13 @@ def write_folder(folder, seed=0, preprocess=HALVES):
     return folder
 
 
+def exactly(**options):
+    """In float32 whatever the CPU is fast in, as what is compared to many digits."""
+    return EmbedderOptions(**{"device": "cpu", "precision": "fp32", **options})
+
+
 def local(folder, **options):
-    return openclip.build(EmbedderOptions(name=f"local-dir:{folder}", device="cpu", **options))
+    return openclip.build(exactly(name=f"local-dir:{folder}", **options))
 
 
 def put_into_hub_cache(monkeypatch, cache, weights):
@@ -90,18 +95,14 @@ def demo_weights(tmp_path_factory):
 def kind(request, tmp_path, monkeypatch, demo_weights):
     if request.param == "clip_demo":
         return Kind(
-            lambda **options: clip_demo.from_weights(
-                demo_weights, EmbedderOptions(device="cpu", **options)
-            ),
+            lambda **options: clip_demo.from_weights(demo_weights, exactly(**options)),
             256,
         )
     if request.param == "local-dir":
         folder = write_folder(tmp_path / "model")
         return Kind(lambda **options: local(folder, **options), 24)
     name = put_into_hub_cache(monkeypatch, tmp_path, tiny_model(quick_gelu=True).state_dict())
-    return Kind(
-        lambda **options: openclip.build(EmbedderOptions(name=name, device="cpu", **options)), 24
-    )
+    return Kind(lambda **options: openclip.build(exactly(name=name, **options)), 24)
 
 
 def crops_of_any_size(seed=0):
@@ -178,7 +179,7 @@ def _natural_crops(count):
 
 
 def test_squares_are_preprocessed_as_open_clip_does():
-    embedder = clip_demo.build(EmbedderOptions(name="clip_demo", device="cpu"))
+    embedder = clip_demo.build(exactly())
     with quietly():
         model = create_clip_demo().eval()
         model.load_state_dict(embedder._model.state_dict())
@@ -194,10 +195,23 @@ def test_squares_are_preprocessed_as_open_clip_does():
     assert cosines.min() >= 0.99
 
 
+def test_in_bfloat16_objects_keep_their_vectors():
+    crops = _natural_crops(200)
+    exact, half = (clip_demo.build(exactly(precision=name)) for name in ("fp32", "bf16"))
+    assert {weights.dtype for weights in half._model.visual.parameters()} == {torch.bfloat16}
+    vectors = half.embed_images(crops)
+    assert vectors.dtype == np.float32
+    cosines = (vectors * exact.embed_images(crops)).sum(axis=1)
+    assert np.median(cosines) >= 0.999
+    assert 0.99 <= cosines.min() < 1 - 1e-6
+    np.testing.assert_array_equal(half.embed_texts(["a cup"]), exact.embed_texts(["a cup"]))
+    assert half.fingerprint == exact.fingerprint
+
+
 def test_a_tag_brings_its_own_activation_and_colours(tmp_path, monkeypatch):
     model = tiny_model(quick_gelu=True)
     name = put_into_hub_cache(monkeypatch, tmp_path, model.state_dict())
-    embedder = openclip.build(EmbedderOptions(name=name, device="cpu"))
+    embedder = openclip.build(exactly(name=name))
     crop = np.full((32, 32, 3), 255, np.uint8)
     white = torch.full((1, 3, 32, 32), (1 - 0.5) / 0.25)
     with torch.inference_mode():
@@ -267,7 +281,7 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path):
 )
 def test_an_unknown_name_is_refused_with_those_near_it(name, near):
     with pytest.raises(UnknownModelError) as caught:
-        openclip.build(EmbedderOptions(name=name, device="cpu"))
+        openclip.build(exactly(name=name))
     assert str(caught.value).startswith(f"no embedder is called {name!r}: ")
     assert near in str(caught.value)
 
@@ -275,7 +289,7 @@ def test_an_unknown_name_is_refused_with_those_near_it(name, near):
 def test_without_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
     name = put_into_hub_cache(monkeypatch, tmp_path, None)
     with pytest.raises(DownloadError) as caught:
-        openclip.build(EmbedderOptions(name=name, device="cpu"))
+        openclip.build(exactly(name=name))
     message = str(caught.value)
     for part in (name, "objseek/tiny", "open_clip_model.safetensors", str(tmp_path), "local-dir:"):
         assert part in message
@@ -335,7 +349,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(tmp_path, damage):
 
 
 def test_demo_weights_that_are_absent_or_of_another_model_are_refused(tmp_path):
-    options = EmbedderOptions(device="cpu")
+    options = exactly()
     with pytest.raises(ModelError, match=r"none\.safetensors"):
         clip_demo.from_weights(tmp_path / "none.safetensors", options)
     save_file(tiny_model().state_dict(), tmp_path / "tiny.safetensors")
@@ -344,7 +358,7 @@ def test_demo_weights_that_are_absent_or_of_another_model_are_refused(tmp_path):
 
 
 def test_half_precision_weights_are_widened(demo_weights):
-    embedder = clip_demo.from_weights(demo_weights, EmbedderOptions(device="cpu"))
+    embedder = clip_demo.from_weights(demo_weights, exactly())
     model = embedder._model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not model.training
@@ -353,7 +367,7 @@ def test_half_precision_weights_are_widened(demo_weights):
 def test_the_bundled_weights_know_what_a_cat_is():
     if not bundled_path(find("clip_demo")).is_file():
         pytest.skip("the trained weights of clip_demo are not bundled in this checkout")
-    embedder = clip_demo.build(EmbedderOptions(device="cpu"))
+    embedder = clip_demo.build(exactly())
     cat, photo, airplane = embedder.embed_texts(["cat", "a photo of a cat", "airplane"])
     assert cat @ photo > cat @ airplane
     assert embedder.embed_images(crops_of_any_size()).shape == (7, 256)

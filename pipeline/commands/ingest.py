@@ -108,7 +108,9 @@ Preset = Annotated[
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"] | None,
     typer.Option(
-        help="auto: bf16 where it is faster.", show_default="auto", rich_help_panel=_MODELS
+        help="For both models; auto: bf16 where it is faster.",
+        show_default="auto",
+        rich_help_panel=_MODELS,
     ),
 ]
 RunnerName = Annotated[
@@ -175,7 +177,7 @@ def ingest_command(
             "preset": preset,
             "precision": precision,
         },
-        "embedder": {"name": embedder, "device": device},
+        "embedder": {"name": embedder, "device": device, "precision": precision},
         "index": {"location": index},
         "runner": {
             "name": runner,

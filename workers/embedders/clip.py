@@ -20,6 +20,7 @@ from schemas.ids import fingerprint
 from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
 from workers.crops import square_image
+from workers.precision import resolve_precision
 from workers.protocols import UInt8Crops
 from workers.resizing import Interpolation, resize_squares
 
@@ -38,6 +39,7 @@ class ClipEmbedder:
     `architecture` is any JSON value that tells the model's shape; it goes into the fingerprint
     together with the weights, the preprocessing and what `options` say of the crops. A crop that
     is not square is put into a square of `options.cutout_fill`, so that nothing is cut away.
+    Images are embedded in `options.precision`; texts, which are few, in float32.
     """
 
     def __init__(
@@ -66,6 +68,9 @@ class ClipEmbedder:
         self._batch_size = options.batch_size
         self._device = torch.device(options.device)
         self._model = model.eval().requires_grad_(False).to(self._device)
+        self._dtype = resolve_precision(options.precision, options.device)
+        # In this format a CPU convolves without turning each layer's input.
+        self._model.visual.to(dtype=self._dtype, memory_format=torch.channels_last)
         self._tokenizer = tokenizer
         size = preprocess["size"]
         self._size_hw: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
@@ -98,7 +103,10 @@ class ClipEmbedder:
         # Square by now: no model's own way to crop or pad changes anything.
         squares = [square_image(crop, self._fill) for crop in crops]
         batch = resize_squares(squares, self._size_hw, self._interpolation, self._device)
-        features: Tensor = self._model.encode_image((batch - self._mean) / self._std)
+        batch = ((batch - self._mean) / self._std).to(
+            dtype=self._dtype, memory_format=torch.channels_last
+        )
+        features: Tensor = self._model.encode_image(batch)
         return features
 
     def _encode_texts(self, texts: Sequence[str]) -> Tensor:
