@@ -1,8 +1,7 @@
-"""The script that people write today, which `bench.ingest` holds ours against.
+"""The script that people write today, which `bench.against_script` holds ours against.
 
 boto3 GET, SamAutomaticMaskGenerator, the cutout of each mask embedded by itself with open_clip, an
-upsert per image into qdrant-client's local mode. What the package cannot do, or not without OpenCV,
-is left out, here and on our side.
+upsert per image into qdrant-client's local mode.
 """
 
 from __future__ import annotations
@@ -22,9 +21,7 @@ from segment_anything.modeling import Sam
 
 from schemas.masks import CocoRle
 from workers.crops import square_around
-from workers.segmenters.sam_demo import DEFAULTS
 
-OFF: dict[str, float] = {"min_mask_region_area": 0, "mask_nms_thresh": 1.0, "part_thresh": 1.0}
 _FILL, _MARGIN = (122, 116, 104), 0.15
 Found = dict[str, dict[CocoRle, np.ndarray]]
 """Vectors by key and mask."""
@@ -33,9 +30,7 @@ Found = dict[str, dict[CocoRle, np.ndarray]]
 class Script:
     """The loop, with its models loaded."""
 
-    def __init__(self, sam: Sam, clip: open_clip.CLIP, points_per_side: int) -> None:
-        parameters: dict[str, Any] = {**DEFAULTS, "points_per_side": points_per_side}
-        parameters = {name: value for name, value in parameters.items() if name not in OFF}
+    def __init__(self, sam: Sam, clip: open_clip.CLIP, parameters: Mapping[str, Any]) -> None:
         self.generator = SamAutomaticMaskGenerator(sam, output_mode="coco_rle", **parameters)
         self.clip = clip
         side = clip.visual.preprocess_cfg["size"]

@@ -1,0 +1,217 @@
+"""The script, a plain loop over our own workers and objseek on Ray, in turns on one bucket.
+
+Unless all masks have their match at an IoU of 0.99 both ways and matched vectors agree to a cosine
+of 0.99, no ratio is told. All sides compute in float32; where this CPU is faster in bfloat16,
+objseek runs once more in that, and the share of masks with a match at 0.9 is printed beside it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip import CLIP
+from rich.console import Console
+from rich.table import Table
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam
+
+from bench.bucket import BUCKET, put_images, settings_for
+from bench.parity import Parity, ious, parity
+from bench.script import Found, Script
+from pipeline.ingest import ingest
+from pipeline.listing import chunks
+from pipeline.manifest import Manifest, manifest_folder
+from pipeline.process import ModelWorker, recipe_of
+from pipeline.progress import Counts
+from pipeline.settings import Settings
+from pipeline.writer import Writer
+from schemas.options import IndexOptions
+from workers import catalog
+from workers.clip_demo_model import create_clip_demo
+from workers.embedders.clip import quietly
+from workers.indexes import open_index
+from workers.precision import resolve_precision
+from workers.sam_demo_model import build_sam_demo
+from workers.segmenters.sam_demo import DEFAULTS
+from workers.weights import fill, read_weights
+
+_MIN_COSINE = 0.99
+_ALIKE_IOU = 0.9
+# What the package cannot do, or not without OpenCV.
+_OURS_OFF: dict[str, float] = {
+    "min_mask_region_area": 0, "mask_nms_thresh": 1.0, "part_thresh": 1.0, "max_area_frac": 1.0
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One segmenter on both sides: `sam` for the script, settings of `segmenter` for ours."""
+
+    sam: Sam
+    segmenter: Mapping[str, Any]
+    parameters: Mapping[str, Any]  # of SamAutomaticMaskGenerator
+
+
+def demo_case(points_per_side: int) -> Case:
+    """The bundled model at its own settings but for the grid."""
+    sam = build_sam_demo()
+    _fill_bundled(sam, "sam_demo")
+    parameters = {**DEFAULTS, "points_per_side": points_per_side}
+    shared = {name: value for name, value in parameters.items() if name not in _OURS_OFF}
+    return Case(sam.eval(), {"name": "sam_demo"}, shared)
+
+
+def vit_b_case(points_per_side: int, folder: Path) -> Case:
+    """Weights of `sam_vit_b`'s shape, drawn at random and put into a checkpoint in `folder`.
+
+    Random weights find no objects; so that masks have areas and depend on the prompt, queries and
+    keys are larger and the four pixels that upscaling makes of one are the same. Thresholds keep
+    a few of them, and nothing is removed as a duplicate: nearly all boxes are the whole image.
+    """
+    torch.manual_seed(0)
+    sam = sam_model_registry["vit_b"]()
+    for name, weights in sam.mask_decoder.named_parameters():
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            weights.data *= 2
+        elif name in ("output_upscaling.0.weight", "output_upscaling.3.weight"):
+            weights.data[:] = 2 * weights.data.mean((2, 3), keepdim=True)
+    checkpoint = folder / "sam_vit_b.pth"
+    torch.save(sam.state_dict(), checkpoint)
+    parameters = {
+        "points_per_side": points_per_side,
+        "pred_iou_thresh": 0.12,
+        "stability_score_thresh": 0.0,
+        "box_nms_thresh": 1.0,
+    }
+    return Case(sam.eval(), {"name": "sam_vit_b", "checkpoint": str(checkpoint)}, parameters)
+
+
+def against_the_script(
+    console: Console, client: Any, case: Case, work: Path, *, images: int, rounds: int, cores: int
+) -> dict[str, Any]:
+    """Ratios, parity and what was counted."""
+    work.mkdir()
+    keys = put_images(client, work.name, images)
+    source = f"s3://{BUCKET}/{work.name}/"
+    script = Script(case.sam, _clip(), case.parameters)
+    grid = {**case.segmenter, **case.parameters, **_OURS_OFF}
+    here, ray = {"name": "local"}, {"workers": cores}
+    worker = ModelWorker(recipe_of(settings_for(work, here, grid, "fp32")))
+    has_bf16 = resolve_precision("auto", "cpu") == torch.bfloat16
+    ratios: dict[str, list[float]] = defaultdict(list)
+    match, alike = Parity(), Parity()
+    for number in range(rounds):
+        times: dict[str, float] = {}
+        with _timed(times, "script"):
+            theirs = script.run(client, BUCKET, keys)
+        settings = settings_for(work / f"loop-{number}", here, grid, "fp32")
+        with _timed(times, "loop"):
+            _plain_loop(worker, settings, source)
+        _checked(theirs, _indexed(settings.index))
+        settings = settings_for(work / f"ray-{number}", ray, grid, "fp32")
+        times["objseek"] = _seconds_of_ingest(source, settings)
+        match += _checked(theirs, _indexed(settings.index))
+        if has_bf16:
+            settings = settings_for(work / f"bf16-{number}", ray, grid, "bf16")
+            times["objseek in bf16"] = _seconds_of_ingest(source, settings)
+            found = _indexed(settings.index)
+            for key, wanted in theirs.items():
+                alike += parity(list(wanted), list(found[key]), _ALIKE_IOU)
+            ratios["script_ratio_bf16"].append(times["script"] / times["objseek in bf16"])
+        ratios["script_ratio"].append(times["script"] / times["objseek"])
+        ratios["loop_ratio"].append(times["loop"] / times["objseek"])
+        told = ", ".join(f"{side} {seconds:.1f} s" for side, seconds in times.items())
+        console.print(f"round {number + 1} of {rounds}: {told}")
+    table = Table(f"{grid['name']}, objects a second", "median", "least", box=None)
+    figures: dict[str, Any] = {}
+    for name, values in ratios.items():
+        figures[name] = round(statistics.median(values), 3)
+        figures[f"{name}_min"] = round(min(values), 3)
+        table.add_row(name, f"{figures[name]:.2f}", f"{figures[f'{name}_min']:.2f}")
+    console.print(table)
+    console.print(f"{match.ours // rounds} objects, {match.matched_share:.2%} matched both ways")
+    if has_bf16:
+        console.print(f"in bf16 {alike.matched_share:.2%} at an IoU of {_ALIKE_IOU}")
+        figures["objects_alike_bf16"] = round(alike.matched_share, 5)
+    return figures | {
+        "objects_match": round(match.matched_share, 5),
+        "objects": match.ours // rounds,
+        "images": images,
+        "points_per_side": grid["points_per_side"],
+    }
+
+
+def _clip() -> CLIP:
+    with quietly():
+        clip = create_clip_demo()
+    _fill_bundled(clip, "clip_demo")
+    return clip.eval()
+
+
+def _fill_bundled(model: torch.nn.Module, name: str) -> None:
+    fill(model, read_weights(catalog.bundled_path(catalog.find(name))), name)
+
+
+@contextmanager
+def _timed(times: dict[str, float], side: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    times[side] = time.perf_counter() - started
+
+
+def _seconds_of_ingest(source: str, settings: Settings) -> float:
+    """Beyond the fixed start, which is told apart."""
+    summary = ingest([source], settings)
+    return summary.counts.handled / summary.images_per_s
+
+
+def _plain_loop(worker: ModelWorker, settings: Settings, source: str) -> None:
+    """Our own workers, one image after the other, nothing beside them."""
+    counts = Counts()
+    reader = recipe_of(settings).reader
+    listed = chunks([source], settings.store, 1, None, counts.listing)
+    manifest = Manifest(manifest_folder(settings.index.location))
+    with (
+        closing(open_index(settings.index, worker.info.dim, create=True)) as index,
+        Writer(index, manifest, worker.info.fingerprint, counts, new_index=True) as writer,
+    ):
+        for refs in listed:
+            writer.add(worker.process(reader(refs)))
+
+
+def _indexed(options: IndexOptions) -> Found:
+    """What an ingest has written, as the script's result."""
+    found: Found = {}
+    with closing(open_index(options, None)) as index:
+        for point in index.scroll():
+            vectors = found.setdefault(Path(point.payload.key).name, {})
+            if point.payload.rle is not None:
+                identity = uuid.UUID(point.object_id)
+                vectors[point.payload.rle.to_rle()] = index.stored([identity])[identity].vector
+    return found
+
+
+def _checked(theirs: Found, mine: Found) -> Parity:
+    """How many masks have their match. Raises SystemExit where the outputs do not agree."""
+    if theirs.keys() != mine.keys():
+        raise SystemExit("the images differ: no speed is told")
+    total, least = Parity(), 1.0
+    for name, wanted in theirs.items():
+        got = mine[name]
+        total += parity(list(wanted), list(got))
+        vectors = list(got.values())
+        for vector, near in zip(wanted.values(), ious(wanted, got), strict=True):
+            if near.size and near.max() >= 0.99:
+                least = min(least, float(vector @ vectors[near.argmax()]))
+    if not total.ours or total.matched_share < 1 or least < _MIN_COSINE:
+        raise SystemExit(f"the outputs do not agree, so no speed is told: {total}, {least:.4f}")
+    return total
