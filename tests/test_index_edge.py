@@ -211,6 +211,35 @@ def test_a_really_read_only_disk(small_disk: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_many_points_are_tidied_up_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "_MOST_UNTIDIED", 400)
+    options = options_for(str(tmp_path / "index"))
+    vectors = unit(0, 1500, 64)
+    images = [
+        embedded(f"{number}.jpg", vectors[number * 150 : (number + 1) * 150], size_hw=(200, 30))
+        for number in range(10)
+    ]
+    with edge.build(options, 64, create=True) as index:
+        segments = []
+        for image in images:
+            index.replace_images([image])
+            info = index._shard.info()
+            segments.append((info.segments_count, info.indexed_vectors_count))
+        assert [count for count, _ in segments] == sorted(count for count, _ in segments)
+        assert segments[1] == (1, 0)
+        assert segments[-1][0] > 2
+        assert segments[-1][1] >= 1200
+        assert held(index) == set().union(*map(ids_of, images))
+        hits = index.search(IndexQuery(vectors[700], 1000))
+        order = np.argsort(-(vectors @ vectors[700]))[:1000]
+        found = [int(hit.payload.key.split(".")[0]) * 150 + hit.payload.ordinal + 1 for hit in hits]
+        assert found == order.tolist()
+    with edge.build(options, 64) as index:
+        assert held(index) == set().union(*map(ids_of, images))
+
+
 def test_tidying_up_on_closing_keeps_every_point(tmp_path: Path) -> None:
     options = options_for(str(tmp_path / "index"), upsert_batch=512)
     vectors = unit(0, 1200, 64)

@@ -23,7 +23,7 @@ from schemas.errors import (
 )
 from schemas.options import IndexOptions
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
-from schemas.records import VECTOR_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Vector
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import PointFilter, to_edge_filter
@@ -44,6 +44,10 @@ _WRITE_RESERVE = 64 * 2**20
 _CREATE_RESERVE = 192 * 2**20
 # Write-ahead log, vectors, payload storage and payload indexes.
 _COPIES = 4
+# New points and their payload indexes are held in memory, 2 KB a point, until they are tidied up.
+_MOST_UNTIDIED = 10_000  # points
+# Tidied points are not tidied again with others: that would take longer the more there are.
+_SEGMENT_SHARE = 1.5  # of what so many vectors take
 
 
 def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
@@ -162,12 +166,16 @@ def _config(dim: int) -> edge.EdgeConfig:
     vectors = edge.EdgeVectorParams(
         size=dim, distance=edge.Distance.Cosine, memory=edge.Memory.Cold
     )
+    untidied_kb = _MOST_UNTIDIED * dim * 4 // 1024
     return edge.EdgeConfig(
         vectors={VECTOR_NAME: vectors},
         payload_memory=edge.Memory.Cold,
         # No graph: search compares with every vector, and is exact.
         hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
         wal_enabled=True,
+        optimizers=edge.EdgeOptimizersConfig(
+            indexing_threshold=untidied_kb, max_segment_size=int(_SEGMENT_SHARE * untidied_kb)
+        ),
     )
 
 
@@ -204,6 +212,7 @@ class EdgeIndex(QdrantIndex):
         self._folder = folder
         self._shard, self._lock = shard, lock
         self._written = False
+        self._untidied = 0
         self._closed = False
 
     def close(self) -> None:
@@ -213,13 +222,26 @@ class EdgeIndex(QdrantIndex):
         self._closed = True
         with _mapped(self._folder):
             try:
-                room = shutil.disk_usage(self._folder).free
-                if self._written and room > 2 * self._size_bytes() + _WRITE_RESERVE:
-                    self._shard.optimize()
-                    self._shard.flush()
+                if self._written:
+                    self._tidy()
             finally:
                 self._shard.close()
                 self._lock.release()
+
+    def replace_images(self, images: Sequence[EmbeddedImage]) -> None:
+        super().replace_images(images)
+        self._untidied += sum(1 + len(image.objects) for image in images)
+        if self._untidied >= _MOST_UNTIDIED:
+            with _mapped(self._folder):
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Reclaim what was replaced, and move points out of memory, if the disk has room."""
+        self._untidied = 0
+        room = shutil.disk_usage(self._folder).free
+        if room > 2 * self._size_bytes() + _WRITE_RESERVE:
+            self._shard.optimize()
+            self._shard.flush()
 
     def _upsert(self, rows: Sequence[PointRow]) -> None:
         points = [
