@@ -11,7 +11,7 @@ from typing import Any
 
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.images import UInt8Image
 from workers.segmenters.prompting import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
@@ -73,7 +73,7 @@ class _TimedGuesses:
     def predicted_iou(self) -> Float32s:
         return self.inner.predicted_iou
 
-    def logits(self, chosen: BoolMatrix) -> Float32s:
+    def logits(self, chosen: BoolMatrix) -> Tensor:
         with self.clock.of("decode"):
             return self.inner.logits(chosen)
 
@@ -94,7 +94,7 @@ class TimedPrompter:
     def __init__(self, inner: Prompter, clock: Clock) -> None:
         self.inner, self.clock = inner, clock
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
-        self.mask_threshold = inner.mask_threshold
+        self.mask_threshold, self.device = inner.mask_threshold, inner.device
 
     def encode(self, images: Sequence[UInt8Image]) -> list[View]:
         with self.clock.of("encode"):

@@ -45,6 +45,10 @@ def main() -> None:
         parser.error(f"what grows can be told of {LEAST_IMAGES} images or more, got {args.long}")
 
     console, cores = Console(), len(os.sched_getaffinity(0))
+    machine = (
+        f"{platform.machine()}, {cores} cores, torch {torch.__version__}, "
+        f"{resolve_precision('auto', 'cpu')}"
+    )
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, s3_server() as client:
         work = Path(name)
@@ -54,6 +58,7 @@ def main() -> None:
                 console, client, case, work / "demo", images=args.images, rounds=args.rounds,
                 cores=cores,
             )  # fmt: skip
+            figures["script_machine"] = machine
         if args.vit_b_rounds:
             case = vit_b_case(args.points_per_side, work)
             found = against_the_script(
@@ -61,14 +66,13 @@ def main() -> None:
                 rounds=args.vit_b_rounds, cores=cores,
             )  # fmt: skip
             figures |= {f"vit_b_{name}": value for name, value in found.items()}
+            figures["vit_b_machine"] = machine
         if args.long:
             figures |= long_run(console, client, work, args.long, args.long_points)
             figures |= one_and_two_actors(console, work, args.actor_images, args.points_per_side)
-    figures["machine"] = (
-        f"{platform.machine()}, {cores} cores, torch {torch.__version__}, "
-        f"{resolve_precision('auto', 'cpu')}"
-    )
-    console.print(figures["machine"])
+            figures["long_machine"] = machine
+    console.print(machine)
+    # Parts that were left out keep what they had.
     _RESULTS.parent.mkdir(exist_ok=True)
     before = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {}
     _RESULTS.write_text(json.dumps(before | figures, indent=1) + "\n")

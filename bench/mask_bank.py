@@ -172,11 +172,10 @@ class _BlendedGuesses:
     drawn: Tensor
     predicted_iou: Float32s
 
-    def logits(self, chosen: BoolMatrix) -> Float32s:
-        computed = torch.from_numpy(self.inner.logits(chosen))
+    def logits(self, chosen: BoolMatrix) -> Tensor:
+        computed = self.inner.logits(chosen)
         drawn = self.drawn[torch.from_numpy(chosen)][:, : computed.shape[1]]
-        out: Float32s = self.blend.logits(drawn, computed).numpy()
-        return out
+        return self.blend.logits(drawn, computed)
 
 
 class _BlendedView:
@@ -202,7 +201,7 @@ class BankPrompter:
         self._inner = inner
         self.blend: Blend | None = None
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
-        self.mask_threshold = inner.mask_threshold
+        self.mask_threshold, self.device = inner.mask_threshold, inner.device
 
     def encode(self, images: Sequence[UInt8Image]) -> Sequence[View]:
         views, blend = self._inner.encode(images), self.blend

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from segment_anything import SamAutomaticMaskGenerator
 
-from bench.script import OFF
+from bench.parity import OURS_OFF
 from pipeline.demo.scenes import SCENE_HW, compose
 from pipeline.demo.sprites import bundled_sprites
 from schemas.options import SegmenterOptions
@@ -44,7 +44,7 @@ def ours(points: int, image: np.ndarray) -> Callable[[], int]:
     segmenter = build_segmenter(
         SegmenterOptions(
             name="sam_demo", device="cpu", precision="fp32", points_per_side=points,
-            min_area_frac=0, max_area_frac=1, max_objects=10**6, crop_n_layers=0, **_ALL, **OFF,
+            crop_n_layers=0, **_ALL, **OURS_OFF,
         ),
         None,
     )  # fmt: skip

@@ -11,6 +11,15 @@ from pycocotools import mask as coco
 from schemas.masks import CocoRle
 
 MIN_IOU = 0.99
+# Of our parameters what SamAutomaticMaskGenerator cannot do, or not without OpenCV, switched off.
+OURS_OFF: dict[str, float] = {
+    "min_mask_region_area": 0,
+    "mask_nms_thresh": 1.0,
+    "part_thresh": 1.0,
+    "min_area_frac": 0.0,
+    "max_area_frac": 1.0,
+    "max_objects": 10**6,
+}
 
 
 @dataclass(frozen=True, slots=True)

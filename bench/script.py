@@ -51,7 +51,8 @@ class Script:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
             image = np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))
             masks = self.generator.generate(image)
-            rles = [CocoRle(image.shape[:2], mask["segmentation"]["counts"]) for mask in masks]
+            counts = [mask["segmentation"]["counts"] for mask in masks if mask["area"]]
+            rles = [CocoRle(image.shape[:2], one) for one in counts]
             vectors = {rle: self.embed(image, rle) for rle in rles}
             points = [
                 models.PointStruct(

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from bench.clock import Clock, Timed, TimedPredictor, TimedPrompter
 from bench.mask_bank import BankDecoder, BankPrompter, Blend, MaskBank, draw_bank, wide_sam
-from bench.parity import Parity, parity
+from bench.parity import OURS_OFF, Parity, parity
 from pipeline.demo.scenes import compose
 from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
@@ -45,9 +45,8 @@ from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.precision import resolve_precision
 from workers.sam_demo_model import build_sam_demo
-from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.generator import POINTS_ON_A_CPU, GridSegmenter
 from workers.segmenters.prompting import SamPrompter
-from workers.segmenters.sam import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
 from workers.weights import fill, read_weights
 
@@ -63,8 +62,6 @@ _PARTS: dict[tuple[str, str], Callable[[Clock], float]] = {
     ("whole_", "with the encoder"): lambda clock: clock.spent["all"],
     ("wall_", "with the encoder, wall time"): lambda clock: clock.spent["all_wall"],
 }
-# Not in the package, or not without OpenCV.
-_OFF: dict[str, float] = {"min_mask_region_area": 0, "mask_nms_thresh": 1.0, "part_thresh": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +137,8 @@ class Contest:
         ]
 
     def ours(self, case: Case, dtype: str) -> list[CocoRle]:
-        parameters = {"points_per_side": case.points_per_side, **self.parameters, **_OFF}
-        options = SegmenterOptions(device="cpu", max_area_frac=1, max_objects=10**6, **parameters)
+        parameters = {"points_per_side": case.points_per_side, **self.parameters, **OURS_OFF}
+        options = SegmenterOptions(device="cpu", **parameters)
         segmenter = GridSegmenter(
             TimedPrompter(self.prompters[dtype], self.clock),
             weights_sha256="0" * 64,
@@ -258,7 +255,7 @@ def checked(result: Result, name: str) -> None:
 def contest_of_demo() -> Contest:
     model = build_sam_demo()
     fill(model, read_weights(catalog.bundled_path(catalog.find("sam_demo"))), "sam_demo")
-    own = ("points_per_side", "points_per_batch", *_OFF)
+    own = ("points_per_side", *OURS_OFF)
     return Contest(model.eval(), {k: v for k, v in DEFAULTS.items() if k not in own}, ["fp32"])
 
 
