@@ -19,8 +19,8 @@ from workers.protocols import ImageEmbedder, Segmenter
 _FILE = "pipelines.json"
 # They change where or how fast it runs, not what comes out.
 _NO_MATTER = {
-    "segmenter": {"device", "points_per_batch"},
-    "embedder": {"device", "batch_size"},
+    "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
+    "embedder": {"device", "precision", "batch_size"},
 }
 
 

@@ -44,10 +44,11 @@ class SegmenterOptions(_Options):
     """segment-anything's own parameters, and some of ours.
 
     None leaves a parameter at the segmenter's default: the package's for `sam_vit_*`, its own for
-    `sam_demo`. `preset` moves those defaults: `fast` asks fewer points and finds the large objects,
-    `thorough` asks more, and looks at crops too. `precision` `auto` is bf16 where the device is
-    faster in it, which is measured; it moves borders by a pixel here and there and, like the
-    device, makes no new generation. `images_per_batch` are encoded at once.
+    `sam_demo`; of how many points and images are taken at once, what the device does best. `preset`
+    moves those defaults: `fast` asks fewer points and finds the large objects, `thorough` asks
+    more, and looks at crops too. `precision` `auto` is bf16 where the device is faster in it, which
+    is measured; it moves borders by a pixel here and there and, like the device, makes no new
+    generation. `images_per_batch` are encoded at once.
 
     Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped

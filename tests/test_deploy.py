@@ -15,6 +15,7 @@ import yaml
 from pipeline.cli import app
 from pipeline.settings import load_settings
 from schemas.options import SegmenterOptions
+from workers.segmenters.generator import effective_parameters
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -47,7 +48,15 @@ def test_example_settings_show_the_defaults() -> None:
     for section in ("store", "decode", "index", "runner"):
         part = getattr(shown, section)
         assert part == type(part)(), section
-    assert shown.segmenter.max_objects == SegmenterOptions().max_objects
+    segmenter = SegmenterOptions(name="sam_vit_b").model_dump(exclude_none=True)
+    assert shown.segmenter.model_dump(exclude_none=True) == segmenter | package()
+
+
+def package() -> dict[str, float]:
+    """The parameters of `sam_vit_*`, but for those that depend on the device."""
+    speed = {"points_per_batch", "images_per_batch"}
+    every = effective_parameters(SegmenterOptions(name="sam_vit_b"), {})
+    return {name: value for name, value in every.items() if name not in speed}
 
 
 def test_compose_ingest_is_a_real_command_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,17 +23,20 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
+from torch import Tensor
 
 from pipeline.demo.bucket import write_bucket
 from schemas.errors import UsageError
-from schemas.images import UInt8Image
+from schemas.images import ImageRef, UInt8Image
 from schemas.masks import ObjectMask
-from schemas.options import SegmenterOptions
+from schemas.options import DecodeOptions, SegmenterOptions
 from workers import catalog
+from workers.decode import decode
 from workers.protocols import Segmenter
 from workers.registry import build_segmenter
 from workers.sam_demo_model import build_sam_demo
-from workers.segmenters.generator import GridSegmenter
+from workers.segmenters import sam_demo
+from workers.segmenters.generator import GridSegmenter, batch_sizes
 from workers.segmenters.prompting import SamPrompter
 from workers.segmenters.sam_demo import DEFAULTS
 from workers.weights import fill, read_weights
@@ -83,7 +87,7 @@ class ColourGuesses:
     def predicted_iou(self) -> np.ndarray:
         return (self.colours[:, :1] / 255).astype(np.float32).repeat(3, axis=1)
 
-    def logits(self, chosen: np.ndarray) -> np.ndarray:
+    def logits(self, chosen: np.ndarray) -> Tensor:
         colours = self.colours.repeat(3, axis=0)[chosen.ravel()][:, None, None]
         same = (self.image == colours).all(axis=3) & (colours.sum(axis=3) > 0)
         height, width = self.image.shape[:2]
@@ -91,7 +95,7 @@ class ColourGuesses:
         frame = np.zeros((len(same), side, side), bool)
         rows, columns = (np.arange(side) * n // side for n in (height, width))
         frame[:] = same[:, rows][:, :, columns]
-        return np.where(frame, 10.0, -10.0).astype(np.float32)
+        return torch.where(torch.from_numpy(frame), 10.0, -10.0)
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,26 @@ class Colours:
     The predicted IoU is the red channel / 255; black is nothing.
     """
 
+    device = torch.device("cpu")
     frame_side = low_side = 64
     mask_threshold = 0.0
 
     def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
         return [ColourView(image) for image in images]
+
+
+class Cramped(Colours):
+    """Has room for so many images at once. `tried`: how many it was given."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.tried: list[int] = []
+
+    def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
+        self.tried.append(len(images))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return super().encode(images)
 
 
 def colour_segmenter(**options: object) -> GridSegmenter:
@@ -226,6 +245,18 @@ def test_images_encoded_at_once_are_segmented_each_on_its_own(
             assert other.predicted_iou == pytest.approx(one.predicted_iou, abs=1e-4)
 
 
+def test_fewer_images_are_encoded_at_once_where_there_is_no_room() -> None:
+    images = [painted((0, 0, 10 + side, 20, 240)) for side in range(9)]
+    options = SegmenterOptions(device="cpu", points_per_side=8, images_per_batch=5)
+    wanted = colour_segmenter(points_per_side=8).segment(images)
+    prompter = Cramped(2)
+    segmenter = GridSegmenter(prompter, weights_sha256=SHA, options=options)
+    assert segmenter.segment(images) == wanted
+    assert prompter.tried == [5, 3, 2, 1, 2, 2, 2]
+    with pytest.raises(torch.OutOfMemoryError):
+        GridSegmenter(Cramped(0), weights_sha256=SHA, options=options).segment(images)
+
+
 def test_bfloat16_finds_the_same_objects(tmp_path: Path) -> None:
     truth = write_bucket(tmp_path, 1, seed=3)
     image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
@@ -304,6 +335,15 @@ def test_crops_find_what_lies_between_the_points() -> None:
     assert pixels[50:57, 50:57].sum() == small.area_px >= 25
 
 
+def test_a_grey_file_is_segmented_as_any_other() -> None:
+    file = io.BytesIO()
+    Image.fromarray(painted((10, 10, 40, 30, 240))[..., 0]).save(file, "PNG")
+    ref = ImageRef("file", "", "grey.png", "1", len(file.getvalue()))
+    image = decode(file.getvalue(), ref, DecodeOptions()).pixels
+    (square,) = colour_segmenter().segment([image])[0]
+    assert (square.bbox_xyxy, square.area_px) == ((10, 10, 40, 30), 600)
+
+
 def test_area_limits_come_before_the_best_are_kept() -> None:
     image = painted((0, 0, 40, 40, 255), (44, 0, 64, 20, 230), (44, 30, 60, 46, 250))
     image[52:60, 4:12] = (254, 1, 1)
@@ -376,9 +416,32 @@ def test_the_bundled_models_masks_are_the_packages(seed: int, tmp_path: Path) ->
     # The package needs OpenCV for small regions, and does not hold masks against each other.
     left_out = "min_mask_region_area", "mask_nms_thresh", "part_thresh"
     parameters = {name: value for name, value in DEFAULTS.items() if name not in left_out}
+    parameters["points_per_batch"] = 16
     pairs = pairs_with_the_packages(model.eval(), image, **parameters)
     equal = [mask.rle.counts == note["segmentation"]["counts"] for mask, note in pairs]
     assert np.mean(equal) > 0.8
+
+
+def test_masks_traced_as_on_an_accelerator_are_the_same(tmp_path: Path) -> None:
+    truth = write_bucket(tmp_path, 1, 3)
+    image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
+    options = SegmenterOptions(device="cpu", precision="fp32", points_per_side=12)
+    here, there = (sam_demo.build(options) for _ in range(2))
+    there._prompter.device = torch.device("cuda")  # where it says that its logits lie
+    wanted, found = (segmenter.segment([image])[0] for segmenter in (here, there))
+    assert len(found) == len(wanted) > 3
+    equal = [a.rle == b.rle for a, b in zip(wanted, found, strict=True)]
+    assert np.mean(equal) > 0.8
+    for mask, other in zip(wanted, found, strict=True):
+        assert other.predicted_iou == mask.predicted_iou
+        assert other.bbox_xyxy == mask.bbox_xyxy
+        assert other.area_px == pytest.approx(mask.area_px, rel=0.001)
+        assert other.stability_score == pytest.approx(mask.stability_score, abs=0.001)
+
+
+def test_an_accelerator_takes_more_at_once() -> None:
+    assert batch_sizes("cpu") == {"points_per_batch": 16}
+    assert batch_sizes("cuda")["images_per_batch"] > 1
 
 
 def test_crops_without_points_are_refused() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import pytest
+import torch
+from torch import Tensor
 
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
@@ -22,10 +26,10 @@ class Stacked:
 
     predicted_iou: np.ndarray
 
-    def logits(self, chosen: np.ndarray) -> np.ndarray:
-        shapes = np.full((3, SIDE, SIDE), -10, np.float32)
+    def logits(self, chosen: np.ndarray) -> Tensor:
+        shapes = torch.full((3, SIDE, SIDE), -10.0)
         shapes[:2, 0:40, 0:40] = shapes[1, 40:60, 10:12] = shapes[2, 44:, 20:] = 10
-        return np.concatenate([shapes[row] for row in chosen])
+        return torch.cat([shapes[row] for row in torch.from_numpy(chosen)])
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Shapes:
     """A prompter that sees the same everywhere. `scores` are the predicted IoUs."""
 
     scores: tuple[float, ...]
+    device: ClassVar = torch.device("cpu")
     frame_side: int = SIDE
     low_side: int = SIDE
     mask_threshold: float = 0.0
@@ -42,6 +47,21 @@ class Shapes:
 
     def guess(self, points_xy: np.ndarray) -> Stacked:
         return Stacked(np.array([self.scores], np.float32).repeat(len(points_xy), axis=0))
+
+
+def test_masks_of_more_pixels_than_32_bits_count() -> None:
+    side = 24_000
+    options = SegmenterOptions(
+        device="cpu", points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0,
+        box_nms_thresh=1, mask_nms_thresh=1, max_area_frac=1,
+    )  # fmt: skip
+    segmenter = GridSegmenter(Shapes((0.9, 0.8, 0.7)), weights_sha256="0" * SIDE, options=options)
+    masks = segmenter.segment([np.zeros((side, side, 3), np.uint8)])[0]
+    assert 3 * 2 * 2 * side**2 > 2**31
+    assert len(masks) == 3
+    square = next(mask for mask in masks if mask.predicted_iou == np.float32(0.9))
+    assert square.bbox_xyxy == (0, 0, 15_000, 15_000)
+    assert square.area_px == pytest.approx(15_000**2, rel=1e-3)
 
 
 SQUARE, STALK, BESIDE = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, SIDE, SIDE)

@@ -17,8 +17,9 @@ from segment_anything.utils.amg import (
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from workers.segmenters import tracing
-from workers.segmenters.tracing import Frame, axis, trace
+from workers.segmenters import device_tracing, tracing
+from workers.segmenters.device_tracing import DeviceTracer
+from workers.segmenters.tracing import Frame, HostTracer, Tracer, axis
 
 Hw = tuple[int, int]
 
@@ -39,8 +40,10 @@ def used_of(size_hw: Hw, frame_side: int) -> Hw:
 
 
 def check(
-    low_side: int, frame_side: int, size_hw: Hw, left: int, right: int, top: int, below: int
-) -> None:
+    tracing: type[HostTracer | DeviceTracer], low_side: int, frame_side: int, size_hw: Hw,
+    left: int, right: int, top: int, below: int,
+) -> None:  # fmt: skip
+    """What is traced on a device is so on the CPU too."""
     logits, used = blobs(5, low_side, seed=sum(size_hw)), used_of(size_hw, frame_side)
     scaled = interpolate(logits[None], (frame_side, frame_side), mode="bilinear")
     scaled = interpolate(scaled[..., : used[0], : used[1]], size_hw, mode="bilinear")[0]
@@ -53,8 +56,12 @@ def check(
     rows = axis(size_hw[0], used[0], low_side, frame_side)
     columns = axis(size_hw[1], used[1], low_side, frame_side)
     needed = int(rows.first[-1]) + 3
-    shown = np.ascontiguousarray(logits[:, :needed].numpy())
-    found = trace(shown, rows, columns, Frame(size_hw, left, top, (height, width)), 0.0, 1.0)
+    frame = Frame(size_hw, left, top, (height, width))
+    tracer: Tracer = tracing(rows, columns, frame, 0.0, 1.0)
+    assert tracer.traced().counts == []
+    for some in logits[:, :needed].split(3):
+        tracer.add(some.contiguous())
+    found = tracer.traced()
     sizes = {"size": [height, width]}
     packed = [coco_encode_rle({**sizes, "counts": counts})["counts"] for counts in wanted]
     assert found.counts == packed
@@ -65,6 +72,7 @@ def check(
         np.testing.assert_allclose(found.inside / found.outside, stability, rtol=1e-6)
 
 
+@pytest.mark.parametrize("tracing", [HostTracer, DeviceTracer])
 @pytest.mark.parametrize(
     ("low_side", "frame_side", "size_hw"),
     [
@@ -78,25 +86,42 @@ def check(
 )
 @pytest.mark.parametrize("margins", [(0, 0, 0, 0), (7, 4, 0, 0), (0, 0, 5, 3), (0, 9, 0, 9)])
 def test_masks_are_those_of_the_package(
-    low_side: int, frame_side: int, size_hw: Hw, margins: tuple[int, int, int, int]
-) -> None:
-    check(low_side, frame_side, size_hw, *margins)
+    tracing: type[HostTracer | DeviceTracer], low_side: int, frame_side: int, size_hw: Hw,
+    margins: tuple[int, int, int, int],
+) -> None:  # fmt: skip
+    check(tracing, low_side, frame_side, size_hw, *margins)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
+    tracing=st.sampled_from([HostTracer, DeviceTracer]),
     height=st.integers(1, 90),
     width=st.integers(1, 90),
     scale=st.sampled_from([1, 2, 4]),
     margins=st.tuples(*[st.integers(0, 3)] * 4),
 )
 def test_masks_of_any_size(
-    height: int, width: int, scale: int, margins: tuple[int, int, int, int]
-) -> None:
+    tracing: type[HostTracer | DeviceTracer], height: int, width: int, scale: int,
+    margins: tuple[int, int, int, int],
+) -> None:  # fmt: skip
     if min(used_of((height, width), 16 * scale)) > 0:
-        check(16, 16 * scale, (height, width), *margins)
+        check(tracing, 16, 16 * scale, (height, width), *margins)
 
 
 def test_a_mask_of_many_runs_gets_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "_CHANGES_OF_A_MASK", 8)
-    check(16, 64, (50, 60), 0, 0, 0, 0)
+    check(HostTracer, 16, 64, (50, 60), 0, 0, 0, 0)
+
+
+def test_a_device_holds_few_whole_masks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    trace_them = DeviceTracer._traced
+
+    def noted(tracer: DeviceTracer, values: Tensor) -> object:
+        held.append(len(values))
+        return trace_them(tracer, values)
+
+    monkeypatch.setattr(DeviceTracer, "_traced", noted)
+    monkeypatch.setattr(device_tracing, "_AT_ONCE_PX", 2 * 50 * 60)
+    check(DeviceTracer, 16, 64, (50, 60), 2, 0, 0, 1)
+    assert held == [2, 1, 2]

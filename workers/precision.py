@@ -6,10 +6,13 @@ import time
 from functools import cache
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.options import DeviceName, PrecisionName
 
-_SIDE = 512
+# So large that it, and not the start of a kernel, takes the time.
+_SIDES: dict[DeviceName, int] = {"cpu": 512, "cuda": 4096}
 _TRIALS = 5
 _MIN_GAIN = 1.5  # below it, the conversions around a product cost what is gained
 
@@ -24,9 +27,19 @@ def resolve_precision(precision: PrecisionName, device: DeviceName) -> torch.dty
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
+def converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`module` itself, with all but its batch norms in `dtype`."""
+    module.to(dtype)
+    for part in module.modules():
+        # Eight bits are too few for statistics that are subtracted.
+        if isinstance(part, _BatchNorm):
+            part.float()
+    return module
+
+
 @cache
 def _gains_by_bf16(device: DeviceName) -> bool:
-    if device == "mps":
+    if device not in _SIDES:
         return False
     return _seconds(device, torch.float32) > _MIN_GAIN * _seconds(device, torch.bfloat16)
 
@@ -34,7 +47,8 @@ def _gains_by_bf16(device: DeviceName) -> bool:
 @torch.inference_mode()
 def _seconds(device: DeviceName, dtype: torch.dtype) -> float:
     """The fastest of some products of two square matrices."""
-    matrix = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
+    side = _SIDES[device]
+    matrix = torch.ones(side, side, dtype=dtype, device=device)
     fastest = float("inf")
     for _ in range(_TRIALS):
         started = time.perf_counter()

@@ -45,7 +45,8 @@ def _one_by_one(
 ) -> Tensor:
     resized = torch.empty((len(squares), 3, *size_hw))
     for place, square in zip(resized, squares, strict=True):
-        pixels = torch.from_numpy(square).permute(2, 0, 1)[None]
+        writeable = np.require(square, requirements=["C", "W"])
+        pixels = torch.from_numpy(writeable).permute(2, 0, 1)[None]
         (place[...],) = functional.interpolate(pixels, size_hw, mode=interpolation, antialias=True)
     return resized
 

@@ -20,7 +20,7 @@ from schemas.ids import fingerprint
 from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
 from workers.crops import square_image
-from workers.precision import resolve_precision
+from workers.precision import converted, resolve_precision
 from workers.protocols import UInt8Crops
 from workers.resizing import Interpolation, resize_squares
 
@@ -70,7 +70,7 @@ class ClipEmbedder:
         self._model = model.eval().requires_grad_(False).to(self._device)
         self._dtype = resolve_precision(options.precision, options.device)
         # In this format a CPU convolves without turning each layer's input.
-        self._model.visual.to(dtype=self._dtype, memory_format=torch.channels_last)
+        converted(self._model.visual, self._dtype).to(memory_format=torch.channels_last)
         self._tokenizer = tokenizer
         size = preprocess["size"]
         self._size_hw: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)

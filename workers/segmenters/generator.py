@@ -25,6 +25,7 @@ from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import PresetName, SegmenterOptions
+from workers.segmenters.device_tracing import DeviceTracer
 from workers.segmenters.prompting import Prompter, View
 from workers.segmenters.selection import (
     cleaned,
@@ -34,11 +35,17 @@ from workers.segmenters.selection import (
     without_overlaps,
     without_parts,
 )
-from workers.segmenters.tracing import Frame, Traced, axis, trace
+from workers.segmenters.tracing import Frame, HostTracer, Traced, Tracer, axis
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
+
+# What the points of a batch share of an image's places is fetched once for all of them, and their
+# tokens' own layers are faster for several. More at once take memory without gain; a CPU's caches
+# hold the encoder's layers of one image.
+POINTS_ON_A_CPU = 16
+_IMAGES_ON_AN_ACCELERATOR = 4
 
 _VERSION = 2  # to be raised whenever the same parameters give other masks
 _SPEED_ONLY = {"points_per_batch", "images_per_batch"}
@@ -109,8 +116,9 @@ class GridSegmenter:
 
     `defaults` are the model's own parameters: they stand over the package's and under those of
     `options`. `fingerprint` covers the weights and every parameter that changes the result, so
-    neither the device nor `points_per_batch`. No mask is held whole: of `points_per_batch` points
-    the low-resolution logits, and of a mask whose predicted IoU is high enough its RLE.
+    neither the device nor what is done at once. On a CPU no mask is held whole: of
+    `points_per_batch` points the low-resolution logits, and of a mask whose predicted IoU is high
+    enough its RLE. On an accelerator a few are (see `device_tracing`).
     """
 
     def __init__(
@@ -121,7 +129,7 @@ class GridSegmenter:
         options: SegmenterOptions,
         defaults: Mapping[str, float] | None = None,
     ) -> None:
-        self._parameters = parameters = _effective(options, defaults or {})
+        self._parameters = parameters = effective_parameters(options, defaults or {})
         self.name = options.name
         self.fingerprint = fingerprint(
             {
@@ -133,6 +141,7 @@ class GridSegmenter:
             }
         )
         self._prompter, self._options = prompter, options
+        self._at_once = int(parameters["images_per_batch"])
         self._layers = int(parameters["crop_n_layers"])
         self._grids = build_all_layer_point_grids(
             int(parameters["points_per_side"]),
@@ -144,19 +153,29 @@ class GridSegmenter:
         """Masks of each uint8 (height, width, 3) RGB image, largest first; empty if none is found.
 
         Masks outside the area limits are dropped, then all but the `max_objects` of the highest
-        `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time.
+        `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time, from then on
+        fewer where the device has no room for them.
         """
         padded = [self._padded(image) for image in images]
         found: list[list[_Candidates]] = [[] for _ in images]
         crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
-        while batch := list(islice(crops, int(self._parameters["images_per_batch"]))):
-            views = self._prompter.encode([crop.pixels for crop in batch])
-            for crop, view in zip(batch, views, strict=True):
+        while batch := list(islice(crops, self._at_once)):
+            for crop, view in zip(batch, self._views(batch), strict=True):
                 found[crop.image].append(self._candidates(crop, view))
         return [
             self._masks(_Candidates.together(candidates), work.shape[:2], image.shape[:2])
             for candidates, work, image in zip(found, padded, images, strict=True)
         ]
+
+    def _views(self, crops: Sequence[_Crop]) -> Sequence[View]:
+        """All encoded at once, or, where the device has no room for so many, by halves."""
+        try:
+            return self._prompter.encode([crop.pixels for crop in crops])
+        except torch.OutOfMemoryError:
+            if len(crops) == 1:
+                raise
+        self._at_once = half = (len(crops) + 1) // 2
+        return [*self._views(crops[:half]), *self._views(crops[half:])]
 
     def _padded(self, image: UInt8Image) -> UInt8Image:
         height, width = image.shape[:2]
@@ -196,7 +215,8 @@ class GridSegmenter:
         offset = parameters["stability_score_offset"]
         batch = int(parameters["points_per_batch"])
         points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
-        traced: list[Traced] = []
+        tracing = HostTracer if prompter.device.type == "cpu" else DeviceTracer
+        tracer: Tracer = tracing(rows, columns, frame, prompter.mask_threshold, offset)
         predicted, asked = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for start in range(0, len(points), batch):
             some = points[start : start + batch]
@@ -204,13 +224,12 @@ class GridSegmenter:
             chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
             of_points = np.nonzero(chosen)[0]
             if len(of_points):
-                logits = guesses.logits(chosen)
-                traced.append(trace(logits, rows, columns, frame, prompter.mask_threshold, offset))
+                tracer.add(guesses.logits(chosen))
                 predicted.append(guesses.predicted_iou[chosen])
                 asked.append(some[of_points])
         # At once, because a batch is a few points and its masks a few rows.
         scores, points_xy = np.concatenate(predicted), np.concatenate(asked)
-        stable = _filtered(Traced.together(traced), scores, points_xy, parameters, crop)
+        stable = _filtered(tracer.traced(), scores, points_xy, parameters, crop)
         return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
 
     def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
@@ -245,12 +264,24 @@ class GridSegmenter:
         )
 
 
+def batch_sizes(device: str) -> dict[str, float]:
+    """How many points and images a model on `device` does best at once."""
+    if device == "cpu":
+        return {"points_per_batch": POINTS_ON_A_CPU}
+    return {"images_per_batch": _IMAGES_ON_AN_ACCELERATOR}
+
+
 def _area(box: Sequence[int]) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _effective(options: SegmenterOptions, defaults: Mapping[str, float]) -> dict[str, float]:
-    """All parameters of the package that are settings of ours, with the values in force."""
+def effective_parameters(
+    options: SegmenterOptions, defaults: Mapping[str, float]
+) -> dict[str, float]:
+    """All parameters of the package that are settings of ours, with the values in force.
+
+    Raises UsageError if the smallest crops would be left without points.
+    """
     signature = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
     names = [name for name in signature if name in SegmenterOptions.model_fields]
     package = {name: signature[name].default for name in names}

@@ -14,9 +14,9 @@ import torch
 from segment_anything.modeling import MaskDecoder, Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.images import UInt8Image
+from workers.precision import converted
 from workers.segmenters.decoder import (
     attend,
     doubled_base,
@@ -43,7 +43,7 @@ class Guesses(Protocol):
         """float32 (n, 3)."""
         ...
 
-    def logits(self, chosen: BoolMatrix) -> Float32s:
+    def logits(self, chosen: BoolMatrix) -> Tensor:
         """Of the masks in bool (n, 3), in order: float32 (m, rows, low_side), the image's rows."""
         ...
 
@@ -59,9 +59,11 @@ class View(Protocol):
 class Prompter(Protocol):
     """A model that guesses masks from points.
 
-    Images are scaled to fit `frame_side` pixels; logits have `low_side` to a frame's side.
+    Images are scaled to fit `frame_side` pixels; logits have `low_side` to a frame's side and lie
+    on `device`.
     """
 
+    device: torch.device
     frame_side: int
     low_side: int
     mask_threshold: float
@@ -79,19 +81,18 @@ class _SamGuesses:
     places: Sequence[Written]
 
     @torch.inference_mode()
-    def logits(self, chosen: BoolMatrix) -> Float32s:
+    def logits(self, chosen: BoolMatrix) -> Tensor:
         prompter = self.view.prompter
         decoder, columns = prompter.decoder, prompter.columns
         weights = mask_weights(prompter.heads, self.tokens).to(prompter.position.dtype)
         wanted = torch.from_numpy(chosen).to(weights.device)
         of_base = self.view.doubled
         if prompter.has_upscaling_kernels:
-            return np.concatenate(
-                [
-                    low_logits(decoder, self.places[n], of_base, weights[n, wanted[n]], columns)
-                    for n in np.flatnonzero(chosen.any(axis=1)).tolist()
-                ]
-            )
+            upscaled = [
+                low_logits(decoder, self.places[n], of_base, weights[n, wanted[n]], columns)
+                for n in np.flatnonzero(chosen.any(axis=1)).tolist()
+            ]
+            return torch.from_numpy(np.concatenate(upscaled))
         found, at = [], 0
         for places in self.places:
             of_group = slice(at, at + len(places))
@@ -103,8 +104,7 @@ class _SamGuesses:
             cells = mask_logits(decoder, doubled, weights[of_group][asked])
             cells = torch.unflatten(cells[wanted[of_group][asked]], 1, (-1, columns))
             found.append(cells.transpose(2, 3).flatten(3, 4).flatten(1, 2))
-        out: Float32s = torch.cat(found).float().cpu().numpy()
-        return out
+        return torch.cat(found).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +170,7 @@ class SamPrompter:
         if device == "cpu":
             keep_freed_memory()
         self._model, self._dtype = model, dtype
+        self.device = torch.device(device)
         self.heads: MaskDecoder = model.mask_decoder
         self.decoder: MaskDecoder = _in(dtype, model.mask_decoder)
         self.encoder = _in(dtype, model.image_encoder)
@@ -213,12 +214,5 @@ class SamPrompter:
 
 
 def _in(dtype: torch.dtype, module: nn.Module) -> nn.Module:
-    """`module` itself in float32, else a copy with all but its batch norms in `dtype`."""
-    if dtype == torch.float32:
-        return module
-    converted = copy.deepcopy(module).to(dtype)
-    for part in converted.modules():
-        # Eight bits are too few for statistics that are subtracted.
-        if isinstance(part, _BatchNorm):
-            part.float()
-    return converted
+    """`module` itself in float32, else a copy of it."""
+    return module if dtype == torch.float32 else converted(copy.deepcopy(module), dtype)

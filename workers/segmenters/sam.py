@@ -11,13 +11,9 @@ from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.catalog import ModelEntry
 from workers.precision import resolve_precision
-from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.generator import GridSegmenter, batch_sizes
 from workers.segmenters.prompting import SamPrompter
 from workers.weights import fetch, fill, read_weights, sha256_of, verify
-
-# What the points of a batch share of an image's places is fetched once for all of them, and their
-# tokens' own layers are faster for several. More at once take memory without gain.
-POINTS_ON_A_CPU = 16
 
 
 def build(
@@ -41,5 +37,9 @@ def build(
     fill(model, read_weights(path), entry.name)
     dtype = resolve_precision(options.precision, options.device)
     prompter = SamPrompter(model, options.device, dtype)
-    defaults = {"points_per_batch": POINTS_ON_A_CPU} if options.device == "cpu" else {}
-    return GridSegmenter(prompter, weights_sha256=sha256, options=options, defaults=defaults)
+    return GridSegmenter(
+        prompter,
+        weights_sha256=sha256,
+        options=options,
+        defaults=batch_sizes(options.device),
+    )

@@ -9,7 +9,7 @@ from schemas.options import SegmenterOptions
 from workers import catalog
 from workers.precision import resolve_precision
 from workers.sam_demo_model import build_sam_demo
-from workers.segmenters.generator import GridSegmenter
+from workers.segmenters.generator import GridSegmenter, batch_sizes
 from workers.segmenters.prompting import SamPrompter
 from workers.weights import fill, read_weights, sha256_of
 
@@ -20,7 +20,6 @@ from workers.weights import fill, read_weights, sha256_of
 # several.
 DEFAULTS = {
     "points_per_side": 24,
-    "points_per_batch": 16,
     "crop_n_layers": 1,
     "crop_n_points_downscale_factor": 2,
     "pred_iou_thresh": 0.47,
@@ -50,5 +49,5 @@ def build(options: SegmenterOptions) -> GridSegmenter:
         SamPrompter(model, options.device, resolve_precision(options.precision, options.device)),
         weights_sha256=sha256,
         options=options,
-        defaults=DEFAULTS,
+        defaults={**DEFAULTS, **batch_sizes(options.device)},
     )

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from workers.segmenters.compiled import compiled
 
@@ -107,6 +109,34 @@ class Traced:
             np.concatenate([none.reshape(0, 4), *(part.boxes for part in parts)]),
             [counts for part in parts for counts in part.counts],
         )
+
+
+class Tracer(Protocol):
+    """Traces the masks of a crop, as many at a time as come."""
+
+    def add(self, logits: Tensor) -> None:
+        """float32 (n, rows, low_side), of which the last rows may lack."""
+        ...
+
+    def traced(self) -> Traced:
+        """All masks that were added, in order."""
+        ...
+
+
+class HostTracer:
+    """A `Tracer` of logits in the memory of the CPU."""
+
+    def __init__(
+        self, rows: Axis, columns: Axis, frame: Frame, threshold: float, offset: float
+    ) -> None:
+        self._how = rows, columns, frame, threshold, offset
+        self._parts: list[Traced] = []
+
+    def add(self, logits: Tensor) -> None:
+        self._parts.append(trace(logits.numpy(), *self._how))
+
+    def traced(self) -> Traced:
+        return Traced.together(self._parts)
 
 
 def trace(
