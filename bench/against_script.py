@@ -48,7 +48,7 @@ from workers.weights import fill, read_weights
 _MIN_COSINE = 0.99
 _ALIKE_IOU = 0.9
 # The package is faster so on a CPU than in its own batches of 64.
-_KIND = {"points_per_batch": POINTS_ON_A_CPU}
+_SMALL_BATCHES = {"points_per_batch": POINTS_ON_A_CPU}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ def demo_case(points_per_side: int) -> Case:
     """The bundled model at its own settings but for the grid."""
     sam = build_sam_demo()
     _fill_bundled(sam, "sam_demo")
-    parameters = {**DEFAULTS, **_KIND, "points_per_side": points_per_side}
+    parameters = {**DEFAULTS, **_SMALL_BATCHES, "points_per_side": points_per_side}
     shared = {name: value for name, value in parameters.items() if name not in OURS_OFF}
     return Case(sam.eval(), {"name": "sam_demo"}, shared)
 
@@ -86,7 +86,7 @@ def vit_b_case(points_per_side: int, folder: Path) -> Case:
     checkpoint = folder / "sam_vit_b.pth"
     torch.save(sam.state_dict(), checkpoint)
     parameters = {
-        **_KIND,
+        **_SMALL_BATCHES,
         "points_per_side": points_per_side,
         "pred_iou_thresh": 0.12,
         "stability_score_thresh": 0.0,

@@ -41,8 +41,7 @@ def long_run(console: Console, client: Any, work: Path, images: int, points: int
     counts = summary.counts
     reads, segments = diary.entries("read"), diary.entries("segment")
     first_read, first_segment = (min(begin for _, begin, *_ in part) for part in (reads, segments))
-    # Models load while the first images are read: that is of the fixed start too.
-    wall = ended - first_segment
+    wall = ended - first_read
     model_s = sum(cpu for part in ("segment", "embed") for *_, cpu in diary.entries(part))
     done = np.cumsum([count for count, *_ in segments])
     ends = np.array([end for *_, end, _ in segments])
@@ -51,18 +50,26 @@ def long_run(console: Console, client: Any, work: Path, images: int, points: int
     early, late = (_slope(done, ends, *fifth) for fifth in fifths)
     early_cost, late_cost = (_slope(done, costs, *fifth) for fifth in fifths)
     at_early = float(ends[np.searchsorted(done, _EARLY_IMAGES)])
-    # Over times of one length: the longer one looks, the higher is the highest sample.
-    stretch = at_early - first_segment
     growth = {
-        kind: memory.peak(kind, ended, ended - stretch) / early_peak - 1
+        kind: memory.peak(kind, ended) / early_peak - 1
         for kind in ("driver", "actor", "reader")
-        if (early_peak := memory.peak(kind, at_early, first_segment))
+        if (early_peak := memory.peak(kind, at_early))
+    }
+    # The longer one looks, the higher is the highest sample: so told over times of one length too.
+    stretch = at_early - first_segment
+    of_stretch = {
+        kind: memory.peak(kind, ended, ended - stretch) / memory.peak(kind, at_early, first_segment)
+        - 1
+        for kind in growth
     }
     figures = {
         "overhead_frac": round(1 - model_s / (cores * wall), 4),
+        # Models load while the first images are read: without that, which does not grow.
+        "overhead_loaded_frac": round(1 - model_s / (cores * (ended - first_segment)), 4),
         "start_s": round(first_read - started, 2),
         "start_to_segment_s": round(first_segment - started, 2),
         "rss_growth_frac": round(max(growth.values()), 4),
+        "rss_stretch_growth_frac": round(max(of_stretch.values()), 4),
         "time_growth_frac": round(late / early - 1, 4),
         # What of it is the processor's: a segmenter's work does not depend on what came before.
         "segment_cpu_growth_frac": round(late_cost / early_cost - 1, 4),
@@ -75,7 +82,7 @@ def long_run(console: Console, client: Any, work: Path, images: int, points: int
         table.add_row(name, f"{value:,}")
     for kind, share in growth.items():
         table.add_row(f"{kind}, growth since the first {_EARLY_IMAGES} images", f"{share:+.1%}")
-        tenths = [first_segment + wall * tenth / 10 for tenth in range(1, 11)]
+        tenths = [first_read + wall * tenth / 10 for tenth in range(1, 11)]
         peaks = " ".join(f"{memory.peak(kind, tenth) / 2**20:.0f}" for tenth in tenths)
         table.add_row(f"{kind}, peak MiB by tenths of the run", peaks)
     for part in ("read", "segment", "embed"):
