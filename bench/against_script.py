@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from open_clip import CLIP
 from rich.console import Console
 from rich.table import Table
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from bench.bucket import BUCKET, put_images, settings_for
+from bench.bundled import bundled_clip, bundled_sam
 from bench.parity import OURS_OFF, Parity, ious, parity
 from bench.script import Found, Script
 from pipeline.ingest import ingest
@@ -35,15 +35,10 @@ from pipeline.progress import Counts
 from pipeline.settings import Settings
 from pipeline.writer import Writer
 from schemas.options import IndexOptions
-from workers import catalog
-from workers.clip_demo_model import create_clip_demo
-from workers.embedders.clip import quietly
 from workers.indexes import open_index
 from workers.precision import resolve_precision
-from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
-from workers.weights import fill, read_weights
 
 _MIN_COSINE = 0.99
 _ALIKE_IOU = 0.9
@@ -62,11 +57,9 @@ class Case:
 
 def demo_case(points_per_side: int) -> Case:
     """The bundled model at its own settings but for the grid."""
-    sam = build_sam_demo()
-    _fill_bundled(sam, "sam_demo")
     parameters = {**DEFAULTS, **_SMALL_BATCHES, "points_per_side": points_per_side}
     shared = {name: value for name, value in parameters.items() if name not in OURS_OFF}
-    return Case(sam.eval(), {"name": "sam_demo"}, shared)
+    return Case(bundled_sam(), {"name": "sam_demo"}, shared)
 
 
 def vit_b_case(points_per_side: int, folder: Path) -> Case:
@@ -102,7 +95,7 @@ def against_the_script(
     work.mkdir()
     keys = put_images(client, work.name, images)
     source = f"s3://{BUCKET}/{work.name}/"
-    script = Script(case.sam, _clip(), case.parameters)
+    script = Script(case.sam, bundled_clip(), case.parameters)
     grid = {**case.segmenter, **case.parameters, **OURS_OFF}
     here, ray = {"name": "local"}, {"workers": cores}
     worker = ModelWorker(recipe_of(settings_for(work, here, grid, "fp32")))
@@ -148,17 +141,6 @@ def against_the_script(
         "images": images,
         "points_per_side": grid["points_per_side"],
     }
-
-
-def _clip() -> CLIP:
-    with quietly():
-        clip = create_clip_demo()
-    _fill_bundled(clip, "clip_demo")
-    return clip.eval()
-
-
-def _fill_bundled(model: torch.nn.Module, name: str) -> None:
-    fill(model, read_weights(catalog.bundled_path(catalog.find(name))), name)
 
 
 @contextmanager

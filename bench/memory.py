@@ -25,14 +25,12 @@ from rich.console import Console
 from rich.table import Table
 from segment_anything import SamAutomaticMaskGenerator
 
+from bench.bundled import bundled_sam
 from bench.parity import OURS_OFF
 from pipeline.demo.scenes import SCENE_HW, compose
 from pipeline.demo.sprites import bundled_sprites
 from schemas.options import SegmenterOptions
-from workers import catalog
 from workers.registry import build_segmenter
-from workers.sam_demo_model import build_sam_demo
-from workers.weights import fill, read_weights
 
 _ALL = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
 _OURS = (8, 16, 32)
@@ -52,10 +50,8 @@ def ours(points: int, image: np.ndarray) -> Callable[[], int]:
 
 
 def theirs(points: int, image: np.ndarray) -> Callable[[], int]:
-    sam = build_sam_demo()
-    fill(sam, read_weights(catalog.bundled_path(catalog.find("sam_demo"))), "sam_demo")
     generator = SamAutomaticMaskGenerator(
-        sam.eval(), output_mode="coco_rle", points_per_side=points, **_ALL
+        bundled_sam(), output_mode="coco_rle", points_per_side=points, **_ALL
     )
     return lambda: len(generator.generate(image))
 

@@ -34,6 +34,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from bench.bundled import bundled_sam
 from bench.clock import Clock, Timed, TimedPredictor, TimedPrompter
 from bench.mask_bank import BankDecoder, BankPrompter, Blend, MaskBank, draw_bank, wide_sam
 from bench.parity import OURS_OFF, Parity, parity
@@ -42,13 +43,10 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from schemas.options import SegmenterOptions
-from workers import catalog
 from workers.precision import resolve_precision
-from workers.sam_demo_model import build_sam_demo
 from workers.segmenters.generator import POINTS_ON_A_CPU, GridSegmenter
 from workers.segmenters.prompting import SamPrompter
 from workers.segmenters.sam_demo import DEFAULTS
-from workers.weights import fill, read_weights
 
 _RESULTS = Path(__file__).parent / "results" / "segment.json"
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -253,10 +251,8 @@ def checked(result: Result, name: str) -> None:
 
 
 def contest_of_demo() -> Contest:
-    model = build_sam_demo()
-    fill(model, read_weights(catalog.bundled_path(catalog.find("sam_demo"))), "sam_demo")
     own = ("points_per_side", *OURS_OFF)
-    return Contest(model.eval(), {k: v for k, v in DEFAULTS.items() if k not in own}, ["fp32"])
+    return Contest(bundled_sam(), {k: v for k, v in DEFAULTS.items() if k not in own}, ["fp32"])
 
 
 def told(console: Console, results: Sequence[Result], name: str) -> dict[str, Any]:
