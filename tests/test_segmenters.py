@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from colour_prompter import SHA, Cramped, colour_segmenter, painted
 from PIL import Image
 from pycocotools import mask as coco
 from safetensors.torch import save_file
@@ -23,7 +23,6 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from torch import Tensor
 
 from pipeline.demo.bucket import write_bucket
 from schemas.errors import UsageError
@@ -49,7 +48,6 @@ EVERYTHING = SegmenterOptions(
     stability_score_offset=0.001,
     max_area_frac=1,
 )
-SHA = "0" * 64
 BUNDLED = catalog.bundled_path(catalog.find("sam_demo"))
 
 
@@ -71,81 +69,6 @@ def tiny_vit() -> Sam:
             iou_head_hidden_dim=16,
         ),
     )
-
-
-@dataclass(frozen=True)
-class ColourGuesses:
-    image: UInt8Image
-    points_xy: np.ndarray
-
-    @property
-    def colours(self) -> np.ndarray:
-        at = self.points_xy.astype(int)
-        return self.image[at[:, 1], at[:, 0]].astype(int)
-
-    @property
-    def predicted_iou(self) -> np.ndarray:
-        return (self.colours[:, :1] / 255).astype(np.float32).repeat(3, axis=1)
-
-    def logits(self, chosen: np.ndarray) -> Tensor:
-        colours = self.colours.repeat(3, axis=0)[chosen.ravel()][:, None, None]
-        same = (self.image == colours).all(axis=3) & (colours.sum(axis=3) > 0)
-        height, width = self.image.shape[:2]
-        side = Colours.low_side
-        frame = np.zeros((len(same), side, side), bool)
-        rows, columns = (np.arange(side) * n // side for n in (height, width))
-        frame[:] = same[:, rows][:, :, columns]
-        return torch.where(torch.from_numpy(frame), 10.0, -10.0)
-
-
-@dataclass(frozen=True)
-class ColourView:
-    image: UInt8Image
-
-    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
-        return ColourGuesses(self.image, points_xy)
-
-
-class Colours:
-    """A mask is what has the colour of its point.
-
-    The predicted IoU is the red channel / 255; black is nothing.
-    """
-
-    device = torch.device("cpu")
-    frame_side = low_side = 64
-    mask_threshold = 0.0
-
-    def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
-        return [ColourView(image) for image in images]
-
-
-class Cramped(Colours):
-    """Has room for so many images at once. `tried`: how many it was given."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.tried: list[int] = []
-
-    def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
-        self.tried.append(len(images))
-        if len(images) > self.room:
-            raise torch.OutOfMemoryError("no room")
-        return super().encode(images)
-
-
-def colour_segmenter(**options: object) -> GridSegmenter:
-    recipe = {"points_per_side": 16, "device": "cpu", **options}
-    chosen = SegmenterOptions.model_validate(recipe)
-    return GridSegmenter(Colours(), weights_sha256=SHA, options=chosen, defaults={})
-
-
-def painted(*rectangles: tuple[int, int, int, int, int]) -> UInt8Image:
-    """64 x 64, black, with rectangles x0, y0, x1, y1 of a red value."""
-    image = np.zeros((64, 64, 3), np.uint8)
-    for number, (x0, y0, x1, y1, red) in enumerate(rectangles):
-        image[y0:y1, x0:x1] = (red, 10, number + 1)
-    return image
 
 
 @pytest.fixture(scope="module")
