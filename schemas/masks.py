@@ -79,9 +79,17 @@ class CocoRle:
 
     def decode(self) -> BoolMask:
         """bool (height, width). Raises ValueError for an invalid string."""
-        counts = self.runs()
-        values = np.arange(len(counts)) % 2 == 1
-        return np.repeat(values, counts).reshape(self.size_hw, order="F")
+        return self.decode_columns(0, self.size_hw[1])
+
+    def decode_columns(self, first: int, end: int) -> BoolMask:
+        """Columns `first` up to `end`, which must lie in the mask: bool (height, end - first).
+
+        Raises ValueError for an invalid string.
+        """
+        height = self.size_hw[0]
+        ends = np.cumsum([0, *self.runs()]).clip(first * height, end * height)
+        values = np.arange(len(ends) - 1) % 2 == 1
+        return np.repeat(values, np.diff(ends)).reshape((height, end - first), order="F")
 
     @property
     def area_px(self) -> int:

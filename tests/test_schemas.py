@@ -77,6 +77,14 @@ def test_rle_of_one_pixel(height: int, width: int, data: st.DataObject) -> None:
     np.testing.assert_array_equal(rle.decode(), mask)
 
 
+@given(masks, st.data())
+def test_columns_of_an_rle_are_those_of_the_mask(mask: BoolMask, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, mask.shape[1]))
+    end = data.draw(st.integers(first, mask.shape[1]))
+    columns = CocoRle.from_mask(mask).decode_columns(first, end)
+    np.testing.assert_array_equal(columns, mask[:, first:end])
+
+
 def test_rle_golden() -> None:
     mask = np.zeros((3, 4), bool)
     mask[1:3, 1:3] = True

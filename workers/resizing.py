@@ -43,7 +43,8 @@ def resize_squares(
 def _one_by_one(
     squares: Sequence[UInt8Image], size_hw: tuple[int, int], interpolation: Interpolation
 ) -> Tensor:
-    resized = torch.empty((len(squares), 3, *size_hw))
+    # As models on a CPU want it.
+    resized = torch.empty((len(squares), 3, *size_hw), memory_format=torch.channels_last)
     for place, square in zip(resized, squares, strict=True):
         writeable = np.require(square, requirements=["C", "W"])
         pixels = torch.from_numpy(writeable).permute(2, 0, 1)[None]

@@ -103,9 +103,8 @@ class ClipEmbedder:
         # Square by now: no model's own way to crop or pad changes anything.
         squares = [square_image(crop, self._fill) for crop in crops]
         batch = resize_squares(squares, self._size_hw, self._interpolation, self._device)
-        batch = ((batch - self._mean) / self._std).to(
-            dtype=self._dtype, memory_format=torch.channels_last
-        )
+        batch.sub_(self._mean).div_(self._std)
+        batch = batch.to(dtype=self._dtype, memory_format=torch.channels_last)
         features: Tensor = self._model.encode_image(batch)
         return features
 
