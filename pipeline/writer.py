@@ -21,7 +21,7 @@ from schemas.manifest import ManifestRow
 from workers.protocols import VectorIndex
 
 _MOST_IMAGES = 64
-_MOST_SECONDS = 5.0
+_MOST_SECONDS = 10.0
 _WRITES_TO_COMPACT = 1000
 
 
