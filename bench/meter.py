@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -18,7 +19,8 @@ from pipeline.process import Decoded, Recipe
 from schemas.images import ImageRef
 from workers.protocols import ImageEmbedder, Segmenter
 
-_SAMPLE_EVERY_S = 1.0
+_SAMPLE_EVERY_S = 0.1  # or what a process takes for a moment is seen by chance
+_LOOK_FOR_WORKERS_EVERY_S = 2.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -113,13 +115,24 @@ class Memory:
             thread.join()
 
     def _watch(self) -> None:
+        workers: list[tuple[int, str]] = []
+        looked = -math.inf
         while not self._ended.wait(_SAMPLE_EVERY_S):
             now = time.time()
+            if now >= looked + _LOOK_FOR_WORKERS_EVERY_S:
+                workers, looked = list(_ray_workers()), now
             largest = {"driver": _resident(os.getpid())}
-            for pid, kind in _ray_workers():
+            for pid, kind in workers:
                 largest[kind] = max(largest.get(kind, 0), _resident(pid))
             for kind, resident in largest.items():
-                self.samples[kind].append((now, resident))
+                self._note(kind, now, resident)
+
+    def _note(self, kind: str, now: float, resident: int) -> None:
+        # The most of each second: this process is one of those that are measured.
+        samples = self.samples[kind]
+        if samples and int(samples[-1][0]) == int(now):
+            resident = max(resident, samples.pop()[1])
+        samples.append((now, resident))
 
     def peak(self, kind: str, before: float, after: float = 0) -> int:
         """The most bytes of a kind between two times; 0 without a sample."""

@@ -38,6 +38,8 @@ class RunnerOptions(BaseModel):
     """How the work is spread. `workers` are model actors; resources are declared, never probed.
 
     `batch_size` is images in a chunk, `read_concurrency` is requests in flight per read task.
+    `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one
+    for two workers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +48,7 @@ class RunnerOptions(BaseModel):
     workers: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1.0, gt=0)
     gpus_per_worker: float = Field(default=0.0, ge=0)
+    readers: int | None = Field(default=None, ge=1)
     read_concurrency: int = Field(default=8, ge=1)
     batch_size: int = Field(default=8, ge=1, le=256)
 

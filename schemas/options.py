@@ -93,6 +93,7 @@ class EmbedderOptions(_Options):
 
     `views`: which views of an object make its vector; both by default, of `clip_demo` the cutout,
     by which it tells objects better. `precision` as of the segmenter; it is that of images only.
+    `batch_size` crops are embedded at once, None: as many as the device does best.
     `cutout_fill` RGB replaces the background of the cutout; its default is the mean colour of
     CLIP's training images.
     """
@@ -103,7 +104,7 @@ class EmbedderOptions(_Options):
     views: Literal["both", "context", "cutout"] = "both"
     context_margin: float = Field(default=0.15, ge=0, le=2)
     cutout_fill: Rgb = (122, 116, 104)
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,7 @@ from schemas.records import (
     ObjectRecord,
 )
 from workers.crops import object_views, square_image
-from workers.protocols import ImageEmbedder
+from workers.protocols import CROPS_AT_ONCE, ImageEmbedder
 
 
 def embed_segmented(
@@ -34,9 +34,10 @@ def embed_segmented(
     """Embed every object of every image, and each image as a whole; the order stays.
 
     `masks[i]` are the objects of `images[i]`, `fingerprint` is the pipeline's. The crops of all
-    images share batches; at most `options.batch_size` of them are in memory at a time.
+    images share batches; at most `options.batch_size` of them, or 64, are in memory at a time.
     """
-    vectors = _embed_in_slices(_crops(images, masks, options), embedder, options.batch_size)
+    at_once = options.batch_size or CROPS_AT_ONCE
+    vectors = _embed_in_slices(_crops(images, masks, options), embedder, at_once)
     views = 2 if options.views == "both" else 1
     embedded, at = [], 0
     for image, found in zip(images, masks, strict=True):

@@ -16,6 +16,8 @@ from schemas.search import Condition, IndexInfo, IndexQuery, SearchHit, StoredPo
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
+CROPS_AT_ONCE = 64
+"""How many are handed to an embedder at a time unless the options say otherwise."""
 
 
 class Segmenter(Protocol):

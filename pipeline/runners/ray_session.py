@@ -52,8 +52,10 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
 
 
 def _start(options: RunnerOptions, folder: Path) -> None:
-    # Declared, not counted: one read task beside each worker, which must not wait for a core.
-    cpus = math.ceil(options.workers * options.cpus_per_worker) + options.workers
+    # Declared, not counted: read tasks are not to wait for a worker's core. A process for them
+    # takes a hundredth of a core even with nothing to read, and Ray keeps as many as may run.
+    readers = options.readers or math.ceil(options.workers / 2)
+    cpus = math.ceil(options.workers * options.cpus_per_worker) + readers
     variables = {
         # A local Ray listens on loopback for this job only, and must not write keys to the home.
         "RAY_AUTH_MODE": "disabled",

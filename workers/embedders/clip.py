@@ -21,13 +21,16 @@ from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
 from workers.crops import square_image
 from workers.precision import converted, resolve_precision
-from workers.protocols import UInt8Crops
+from workers.protocols import CROPS_AT_ONCE, UInt8Crops
 from workers.resizing import Interpolation, resize_squares
 
 # Of open_clip's CLIP and CustomTextCLIP.
 _TEXT_PARTS = (
     "transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection", "text"
 )  # fmt: skip
+
+# A CPU is no faster with more, which take another 100 MB for what the layers hand on.
+_ON_A_CPU = 16
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to int64 (n, context_length)."""
@@ -65,8 +68,9 @@ class ClipEmbedder:
             }
         )
         self._fill = options.cutout_fill
-        self._batch_size = options.batch_size
         self._device = torch.device(options.device)
+        at_once = _ON_A_CPU if self._device.type == "cpu" else CROPS_AT_ONCE
+        self._batch_size = options.batch_size or at_once
         self._model = model.eval().requires_grad_(False).to(self._device)
         self._dtype = resolve_precision(options.precision, options.device)
         # In this format a CPU convolves without turning each layer's input.
