@@ -28,6 +28,8 @@ from workers.indexes import index_folder, is_server, server_address
 _BUFFERED_ROWS = 4096
 _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
+# What parts lack that were written before there were these columns.
+_BEFORE: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
 _T = TypeVar("_T")
 
 
@@ -103,6 +105,20 @@ class Manifest:
     def failures(self) -> Iterator[ManifestRow]:
         """The last attempts that did not end as done."""
         return (row for row in self.latest() if row.state is not State.DONE)
+
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """How often images have failed in a row, by image id and version: those that still do."""
+        columns = ["image_id", "version", "state", "attempts"]
+
+        def collect() -> dict[tuple[str, str], int]:
+            found = {}
+            for table in self._kept(*self._last_rows(), columns):
+                failed = table.filter(pc.field("state") == State.FAILED.value)
+                for row in failed.to_pylist():
+                    found[row["image_id"], row["version"]] = row["attempts"]
+            return found
+
+        return self._consistent(collect)
 
     def counts(self) -> dict[State, int]:
         """How many images each state was the last of; every state is there."""
@@ -223,8 +239,13 @@ def _batches(part: Path, columns: list[str] | None) -> Iterator[pa.Table]:
     schema = MANIFEST_SCHEMA if columns is None else pa.schema(map(MANIFEST_SCHEMA.field, columns))
     try:
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-                yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            there = set(file.schema_arrow.names)
+            wanted = [name for name in schema.names if name in there or name not in _BEFORE]
+            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+                table = pa.Table.from_batches([batch])
+                for name in set(schema.names) - set(wanted):
+                    table = table.append_column(name, pa.array([_BEFORE[name]] * len(table)))
+                yield table.select(schema.names).cast(schema)
     except FileNotFoundError as exc:
         raise _PartGoneError(
             f"the manifest part {part} is gone: another process compacts the manifest, try again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -18,6 +18,7 @@ from schemas.errors import VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure
 from schemas.manifest import ManifestRow
+from schemas.payload import checksum_of
 from workers.protocols import VectorIndex
 
 _MOST_IMAGES = 64
@@ -29,7 +30,8 @@ class Writer:
     """Collects results and writes them in batches; on leaving the context, what is left.
 
     A row reaches the manifest after the index has its image for good, so a crash in between is
-    repaired by doing the image again. `new_index`: the index held nothing before this run.
+    repaired by doing the image again. `new_index`: the index held nothing before this run;
+    `attempts`: how often images have failed before it, by image id and version.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Writer:
         counts: Counts,
         *,
         new_index: bool = False,
+        attempts: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         self._index = index
         self._manifest = manifest
         self._fingerprint = fingerprint
         self._counts = counts
         self._new_index = new_index
+        self._attempts = attempts or {}
         self._results: list[Result] = []
         self._written_at = time.monotonic()
         self._writes = 0
@@ -78,23 +82,27 @@ class Writer:
         failures = [result for result in results if isinstance(result, Failure)]
         embedded = [result for result in results if not isinstance(result, Failure)]
         self._index.replace_images(embedded)
-        for failure in failures:
-            # What is there was made from bytes that are there no more.
-            if (failure.gone or failure.rejected) and not self._new_index:
-                self._index.delete_image(image_id(failure.ref))
-        now = datetime.now(UTC)
-        rows = [
-            ManifestRow.done(one.ref, one.generation, len(one.objects), now) for one in embedded
-        ]
-        for failure in failures:
-            generation = Generation(failure.ref.version, self._fingerprint)
-            rows.append(ManifestRow.failure(failure, generation, now))
-        self._manifest.append(rows)
+        # What is there of these was made from bytes that are there no more.
+        vanished = [image_id(one.ref) for one in failures if one.gone or one.rejected]
+        if vanished and not self._new_index:
+            self._index.delete_images(vanished)
+        self._manifest.append([self._row(result) for result in results])
         self._manifest.flush()
         self._counts.add(results)
         self._writes += 1
         if self._writes % _WRITES_TO_COMPACT == 0:
             self._manifest.compact()
+
+    def _row(self, result: Result) -> ManifestRow:
+        ref, now = result.ref, datetime.now(UTC)
+        attempts = self._attempts.get((str(image_id(ref)), ref.version), 0) + 1
+        if isinstance(result, Failure):
+            generation = Generation(ref.version, self._fingerprint)
+            return ManifestRow.failure(result, generation, now, attempts=attempts)
+        checksum, objects = checksum_of(result), len(result.objects)
+        return ManifestRow.done(
+            ref, result.generation, objects, now, checksum=checksum, attempts=attempts
+        )
 
 
 @contextmanager

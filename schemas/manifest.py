@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypedDict
 
 import pyarrow as pa
 
 from schemas.ids import Generation, image_id
-from schemas.images import Failure, ImageRef, Stage
+from schemas.images import Failure, ImageRef
 
 
 class State(StrEnum):
@@ -34,6 +35,9 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("stage", pa.string(), nullable=False),
         pa.field("error_class", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
+        pa.field("retryable", pa.bool_(), nullable=False),
+        pa.field("attempts", pa.int64(), nullable=False),
+        pa.field("checksum", pa.string(), nullable=False),
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
@@ -41,7 +45,12 @@ MANIFEST_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One attempt at one image. `objects` counts its objects when done; the rest is empty then."""
+    """One attempt at one image.
+
+    `objects` counts its objects when done, and `checksum` is that of its points then, empty if it
+    is not known; `stage`, `error_class`, `message` and `retryable` tell of what went wrong
+    otherwise. `attempts` counts this one and those at the same version that failed before it.
+    """
 
     image_id: str
     uri: str
@@ -54,44 +63,73 @@ class ManifestRow:
     stage: str
     error_class: str
     message: str
+    retryable: bool
+    attempts: int
+    checksum: str
     at: datetime
 
     @classmethod
-    def done(cls, ref: ImageRef, generation: Generation, objects: int, at: datetime) -> ManifestRow:
-        return cls._row(ref, generation, State.DONE, at, objects=objects)
+    def done(
+        cls,
+        ref: ImageRef,
+        generation: Generation,
+        objects: int,
+        at: datetime,
+        *,
+        checksum: str = "",
+        attempts: int = 1,
+    ) -> ManifestRow:
+        return cls(
+            **_identity(ref, generation),
+            state=State.DONE,
+            objects=objects,
+            stage="",
+            error_class="",
+            message="",
+            retryable=False,
+            attempts=attempts,
+            checksum=checksum,
+            at=at,
+        )
 
     @classmethod
-    def failure(cls, failure: Failure, generation: Generation, at: datetime) -> ManifestRow:
+    def failure(
+        cls, failure: Failure, generation: Generation, at: datetime, *, attempts: int = 1
+    ) -> ManifestRow:
         state = State.FAILED
         if failure.rejected:
             state = State.REJECTED
         elif failure.gone:
             state = State.GONE
-        why = (failure.stage, failure.error_class, failure.message)
-        return cls._row(failure.ref, generation, state, at, why=why)
-
-    @classmethod
-    def _row(
-        cls,
-        ref: ImageRef,
-        generation: Generation,
-        state: State,
-        at: datetime,
-        *,
-        objects: int = 0,
-        why: tuple[Stage | str, str, str] = ("", "", ""),
-    ) -> ManifestRow:
         return cls(
-            image_id=str(image_id(ref)),
-            uri=ref.uri,
-            version=ref.version,
-            size_bytes=ref.size_bytes,
-            generation=generation.id,
-            fingerprint=generation.fingerprint,
+            **_identity(failure.ref, generation),
             state=state,
-            objects=objects,
-            stage=str(why[0]),
-            error_class=why[1],
-            message=why[2],
+            objects=0,
+            stage=str(failure.stage),
+            error_class=failure.error_class,
+            message=failure.message,
+            retryable=failure.retryable,
+            attempts=attempts,
+            checksum="",
             at=at,
         )
+
+
+class _Identity(TypedDict):
+    image_id: str
+    uri: str
+    version: str
+    size_bytes: int
+    generation: str
+    fingerprint: str
+
+
+def _identity(ref: ImageRef, generation: Generation) -> _Identity:
+    return {
+        "image_id": str(image_id(ref)),
+        "uri": ref.uri,
+        "version": ref.version,
+        "size_bytes": ref.size_bytes,
+        "generation": generation.id,
+        "fingerprint": generation.fingerprint,
+    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.ids import image_id
+from schemas.ids import IMAGE_ORDINAL, image_id
 from schemas.images import StoreName
 from schemas.masks import CocoRle
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
@@ -21,6 +23,8 @@ KEYWORD_FIELDS = (
 INTEGER_FIELDS = ("width", "height", "area", "ordinal")
 FLOAT_FIELDS = ("area_frac", "predicted_iou", "stability_score")
 DATETIME_FIELDS = ("ingested_at",)
+_DIGEST_BYTES = 16
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class RlePayload(BaseModel):
@@ -100,3 +104,26 @@ def payload_of(
         "rle": {"size": mask.rle.size_hw, "counts": mask.rle.counts},
     }
     return PointPayload.model_validate({**common, **shape})
+
+
+def digest(point_id: str, payload: PointPayload) -> int:
+    """128 bits over a point's id and payload, but for when it was written."""
+    text = point_id + payload.model_dump_json(exclude={"ingested_at"})
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
+
+
+def checksum(digests: Iterable[int]) -> str:
+    """32 hex digits over the digests of an image's points, in whatever order they come."""
+    return f"{sum(digests) % 2 ** (8 * _DIGEST_BYTES):0{2 * _DIGEST_BYTES}x}"
+
+
+def checksum_of(image: EmbeddedImage) -> str:
+    """The checksum of the points that an image brings into an index."""
+    records: list[tuple[int, ObjectRecord | ImageRecord]] = [
+        (IMAGE_ORDINAL, image.whole),
+        *enumerate(image.objects),
+    ]
+    return checksum(
+        digest(str(record.object_id), payload_of(image, record, ordinal, _NEVER))
+        for ordinal, record in records
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,36 @@ def test_the_last_attempt_counts(tmp_path: Path) -> None:
     manifest.compact()
     assert set(manifest.latest()) == expected
     assert len(parts(tmp_path)) == 1
+
+
+def test_failed_attempts_are_known_as_long_as_they_are_the_last(tmp_path: Path) -> None:
+    def failed(key: str, attempts: int, minute: int = 0) -> ManifestRow:
+        return replace(row(key, State.FAILED, minute=minute), attempts=attempts)
+
+    manifest = Manifest(tmp_path)
+    manifest.append([failed("a", 1), failed("b", 1), row("c"), row("d", State.REJECTED)])
+    manifest.flush()
+    manifest.append([failed("a", 2, minute=1), row("b", minute=1)])
+    manifest.flush()
+    assert manifest.attempts() == {(str(image_id(ref("a"))), "v1"): 2}
+
+
+def test_parts_from_before_there_were_checksums_are_read(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    manifest.append([row("a"), row("b", State.FAILED)])
+    manifest.flush()
+    (part,) = tmp_path.iterdir()
+    older = pq.read_table(part).drop_columns(["retryable", "attempts", "checksum"])
+    pq.write_table(older, part)
+    found = {one.uri: one for one in manifest.latest()}
+    assert found[ref("a").uri] == row("a")
+    assert found[ref("b").uri] == replace(row("b", State.FAILED), retryable=False)
+    manifest.append([row("c")])
+    manifest.compact()
+    assert len(list(manifest.latest())) == 3
+    pq.write_table(older.drop_columns(["uri"]), tmp_path / "part-9.parquet")
+    with pytest.raises(VectorIndexError, match="part-9"):
+        list(manifest.latest())
 
 
 def test_finished_are_the_done_and_the_rejected_of_this_pipeline(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from schemas.ids import (
 )
 from schemas.images import ImageRef
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from schemas.payload import PointPayload, payload_of
+from schemas.payload import PointPayload, checksum, checksum_of, digest, payload_of
 from schemas.records import VECTOR_NAME, EmbeddedImage, ImageRecord, ObjectRecord, check_vectors
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -174,6 +175,27 @@ def test_different_images_have_different_ids(images: list[tuple[Any, str, str]])
     assert len(ids) == len(images)
 
 
+@given(keys)
+def test_a_file_is_known_by_its_uri(key: str) -> None:
+    image = ImageRef("file", "", "/" + key, "v", 3)
+    assert ImageRef.from_uri(image.uri, "v", 3) == image
+
+
+@given(
+    st.text("abc.-", min_size=3),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+)
+def test_an_s3_object_is_known_by_its_uri(bucket: str, key: str) -> None:
+    image = ImageRef("s3", bucket, key, "v", 3)
+    assert ImageRef.from_uri(image.uri, "v", 3) == image
+
+
+@pytest.mark.parametrize("uri", ["", "a.jpg", "s3://", "s3://bucket", "s3://bucket/", "http://a/b"])
+def test_what_is_no_uri_of_an_image_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="expected s3://bucket/key or file:///path"):
+        ImageRef.from_uri(uri, "v", 3)
+
+
 def test_parts_do_not_run_into_one_another() -> None:
     assert image_id(ref("b", "a")) != image_id(ref("", "ab"))
     assert Generation("a", "b").id != Generation("ab", "").id
@@ -263,6 +285,38 @@ def test_the_payload_of_an_image_has_no_mask() -> None:
     stored = whole.model_dump(mode="json", exclude_none=True)
     assert not {"rle", "predicted_iou", "stability_score"} & set(stored)
     assert stored["ingested_at"] == "2026-01-01T00:00:00Z"
+
+
+@given(masks.filter(lambda mask: mask.any()), keys, st.randoms())
+def test_the_checksum_of_points_survives_json_and_order(
+    mask: BoolMask, key: str, random: Random
+) -> None:
+    image = embedded(image=ImageRef("file", "", key, "v1", 10), mask=mask)
+    records = [(IMAGE_ORDINAL, image.whole), (0, image.objects[0])]
+    random.shuffle(records)
+    stored = {
+        str(record.object_id): payload_of(image, record, ordinal, datetime.now(UTC)).model_dump(
+            mode="json", exclude_none=True
+        )
+        for ordinal, record in records
+    }
+    found = [
+        digest(identity, PointPayload.model_validate(json.loads(json.dumps(payload))))
+        for identity, payload in stored.items()
+    ]
+    assert checksum(found) == checksum_of(image)
+    assert checksum(found[:1]) != checksum_of(image)
+
+
+@pytest.mark.parametrize(
+    "change", [{"area": 5}, {"bbox": (0, 0, 1, 2)}, {"uri": "s3://x/y"}, {"predicted_iou": 0.5}]
+)
+def test_the_checksum_covers_what_a_payload_says(change: dict[str, Any]) -> None:
+    image = embedded()
+    payload = payload_of(image, image.objects[0], 0, datetime.now(UTC))
+    identity = str(image.objects[0].object_id)
+    assert digest(identity, payload) != digest(identity, payload.model_copy(update=change))
+    assert digest(identity, payload) != digest(str(image.whole.object_id), payload)
 
 
 def test_good_vectors_pass() -> None:

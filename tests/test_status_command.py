@@ -91,14 +91,15 @@ def test_where_nothing_came_through_status_tells_of_the_failures(tmp_path: Path)
 
 def test_failures_are_listed_with_their_reasons(settings: Settings) -> None:
     header, gone, rejected = _run("failures", settings).splitlines()
-    assert header.split() == ["state", "stage", "image", "reason"]
-    assert gone.split(maxsplit=3) == [
+    assert header.split() == ["state", "stage", "attempts", "image", "reason"]
+    assert gone.split(maxsplit=4) == [
         "gone",
         "read",
+        "1",
         "s3://photos/gone.jpg",
         "expected a listed object, got 404",
     ]
-    assert rejected.startswith("rejected  read   s3://photos/broken.jpg")
+    assert rejected.startswith("rejected  read   1         s3://photos/broken.jpg")
 
 
 def test_failures_as_json_lines_of_one_state(settings: Settings) -> None:
@@ -109,6 +110,8 @@ def test_failures_as_json_lines_of_one_state(settings: Settings) -> None:
         "uri": "s3://photos/broken.jpg",
         "error_class": "BadImageError",
         "reason": "expected a whole image, got half",
+        "retryable": False,
+        "attempts": 1,
         "version": "v",
         "at": "2026-01-31T13:00:00+00:00",
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.ingest import Config, Index
+from pipeline.commands.options import Config, Index
 from pipeline.console import counted, user_errors
 from pipeline.rows import print_rows
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _HELP = """List the images that are not in an index, each with its reason.
 
-Rejected ones are bad input, failed ones are tried again by the next ingest, gone ones are no longer
-in the store.
+Rejected ones are bad input, failed ones are tried again by the next ingest or by `objseek retry`,
+gone ones are no longer in the store.
 
 Examples:
 
@@ -26,7 +26,7 @@ Examples:
 
     objseek failures --index objseek-index --state rejected --json
 """
-_COLUMNS = ("state", "stage", "image", "reason")
+_COLUMNS = ("state", "stage", "attempts", "image", "reason")
 
 
 class Unfinished(StrEnum):
@@ -69,19 +69,23 @@ def failures(
         for row in rows:
             typer.echo(json.dumps(_fields(row)))
     else:
-        cells = [(row.state.value, row.stage, row.uri, row.message) for row in rows]
+        cells = [
+            (row.state.value, row.stage, str(row.attempts), row.uri, row.message) for row in rows
+        ]
         if cells:
             print_rows(_COLUMNS, cells, stacked=2)
         typer.echo(counted(len(rows), "image"), err=True)
 
 
-def _fields(row: ManifestRow) -> dict[str, str]:
+def _fields(row: ManifestRow) -> dict[str, object]:
     return {
         "state": row.state.value,
         "stage": row.stage,
         "uri": row.uri,
         "error_class": row.error_class,
         "reason": row.message,
+        "retryable": row.retryable,
+        "attempts": row.attempts,
         "version": row.version,
         "at": row.at.isoformat(),
     }
