@@ -43,16 +43,23 @@ def chunks(
 ) -> Iterator[list[ImageRef]]:
     """Chunks of `size` images (the last may be smaller), the same for the same sources.
 
-    Streamed: `counts` grows as chunks are taken. An image that several sources name is listed once.
+    Streamed: `counts` grows as chunks are taken. See `listed_images`.
+    """
+    return _chunked(islice(listed_images(sources, options, counts), limit), size, counts)
+
+
+def listed_images(
+    sources: Sequence[str], options: StoreOptions, counts: ListingCounts
+) -> Iterator[ImageRef]:
+    """Every image of the sources, once, though several name it; `counts` counts what is skipped.
+
     Raises UsageError, StoreAccessError or StoreUnavailableError at once if any source cannot be
     listed.
     """
     stores = [build_store(source, options) for source in dict.fromkeys(sources)]
     listings = [store.list_images(counts.skip) for store in stores]
     refs: Iterator[ImageRef] = chain.from_iterable(listings)
-    if len(listings) > 1:
-        refs = _once(refs)
-    return _chunked(islice(refs, limit), size, counts)
+    return _once(refs) if len(listings) > 1 else refs
 
 
 def last_chunk_size(left: int, most: int, workers: int) -> int:

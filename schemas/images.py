@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,18 @@ class ImageRef:
         if self.store == "s3":
             return f"s3://{self.bucket}/{self.key}"
         return "file://" + quote(self.key.encode("utf-8", "surrogateescape"))
+
+    @classmethod
+    def from_uri(cls, uri: str, version: str, size_bytes: int) -> ImageRef:
+        """The image that `uri` is the uri of. Raises ValueError for any other text."""
+        if uri.startswith("s3://"):
+            bucket, slash, key = uri.removeprefix("s3://").partition("/")
+            if bucket and slash and key:
+                return cls("s3", bucket, key, version, size_bytes)
+        elif uri.startswith("file://"):
+            path = unquote_to_bytes(uri.removeprefix("file://"))
+            return cls("file", "", path.decode("utf-8", "surrogateescape"), version, size_bytes)
+        raise ValueError(f"expected s3://bucket/key or file:///path, got {uri!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -72,6 +73,15 @@ class StoredPoint:
 
     point: SearchHit
     vector: Float32Vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawPoint:
+    """A point just as an index has it, not looked at: `vector` float32 (any,), None without one."""
+
+    id: str
+    payload: Mapping[str, Any]
+    vector: Float32Vector | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -61,7 +61,7 @@ def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
     """An empty index."""
     yield shared
     for image in {hit.payload.image_id for hit in shared.scroll()}:
-        shared.delete_image(uuid.UUID(image))
+        shared.delete_images([uuid.UUID(image)])
 
 
 def test_what_is_written_comes_back(index: QdrantIndex) -> None:
@@ -164,9 +164,31 @@ def test_an_image_may_not_stand_twice_in_one_batch(index: QdrantIndex) -> None:
 def test_an_image_is_deleted_whole_and_alone(index: QdrantIndex) -> None:
     gone, kept = embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 2))
     index.replace_images([gone, kept])
-    index.delete_image(image_id(gone.ref))
-    index.delete_image(image_id(gone.ref))
+    index.delete_images([image_id(gone.ref)])
+    index.delete_images([image_id(gone.ref)])
     assert held(index) == ids_of(kept)
+
+
+def test_points_are_deleted_by_their_ids(index: QdrantIndex) -> None:
+    image = embedded("a.jpg", unit(0, 4))
+    index.replace_images([image])
+    first, *others = sorted(ids_of(image))
+    index.delete_points([first, str(uuid.uuid4())])
+    assert held(index) == set(others)
+    index.delete_points([])
+    assert held(index) == set(others)
+
+
+def test_a_scan_gives_every_point_with_its_vector(index: QdrantIndex) -> None:
+    images = [embedded(f"{n}.jpg", unit(n, 3)) for n in range(3)]
+    index.replace_images(images)
+    scanned = {point.id: point for point in index.scan()}
+    assert set(scanned) == set().union(*map(ids_of, images))
+    for number, image in enumerate(images):
+        for record, vector in zip((image.whole, *image.objects), unit(number, 3), strict=True):
+            point = scanned[str(record.object_id)]
+            np.testing.assert_allclose(point.vector, vector, atol=1e-6)
+            assert point.payload["key"] == f"{number}.jpg"
 
 
 def test_search_ranks_by_cosine(index: QdrantIndex) -> None:

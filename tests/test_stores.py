@@ -186,6 +186,8 @@ def test_odd_names_come_back_as_they_are(place: Place, name: str) -> None:
     (ref,), _ = listed(store)
     assert place.name_of(ref) == name
     assert store.read(ref) == name.encode()
+    assert ImageRef.from_uri(ref.uri, ref.version, ref.size_bytes) == ref
+    assert stores.find(ref, place.options) == ref
 
 
 def test_changed_and_gone_objects_are_told_apart(place: Place) -> None:
@@ -199,6 +201,42 @@ def test_changed_and_gone_objects_are_told_apart(place: Place) -> None:
         store.read(changed)
     with pytest.raises(ObjectGoneError, match=r"/b\.jpg"):
         store.read(gone)
+
+
+def test_what_is_there_now_is_found(place: Place) -> None:
+    place.put("a.jpg", b"one")
+    place.put("b.jpg", b"two")
+    (changed, gone), _ = listed(build_store(place.source, place.options))
+    place.put("a.jpg", b"another")
+    place.remove("b.jpg")
+    now = stores.find(changed, place.options)
+    assert now is not None
+    assert stores.read(now, place.options) == b"another"
+    assert (now.uri, now.size_bytes) == (changed.uri, 7)
+    assert now.version != changed.version
+    assert stores.find(gone, place.options) is None
+
+
+def test_a_source_covers_what_it_would_list(place: Place) -> None:
+    names = ("a.jpg", "a/b.jpg", "a/c.txt", "ab.jpg")
+    for name in names:
+        place.put(name, b"body")
+    whole = build_store(place.source, place.options)
+    refs, _ = listed(whole)
+    assert all(whole.covers(ref) for ref in refs)
+    inner = build_store(place.source + "/a/", place.options)
+    assert [place.name_of(ref) for ref in refs if inner.covers(ref)] == ["a/b.jpg"]
+    some = build_store(place.source, place.options.model_copy(update={"exclude": ("*/a/*",)}))
+    some = (
+        some
+        if place.options.endpoint_url is None
+        else build_store(place.source, place.options.model_copy(update={"exclude": ("a/*",)}))
+    )
+    assert [place.name_of(ref) for ref in refs if some.covers(ref)] == ["a.jpg", "ab.jpg"]
+    text = ImageRef.from_uri(refs[1].uri.replace("b.jpg", "c.txt"), "", 4)
+    assert not whole.covers(text)
+    elsewhere = ImageRef("s3", "another-bucket", "a.jpg", "v", 4)
+    assert not whole.covers(elsewhere)
 
 
 def test_an_empty_source_is_no_error(place: Place) -> None:

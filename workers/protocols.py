@@ -12,7 +12,7 @@ import numpy.typing as npt
 from schemas.images import ImageRef, UInt8Image
 from schemas.masks import ObjectMask
 from schemas.records import EmbeddedImage, Float32Matrix
-from schemas.search import Condition, IndexInfo, IndexQuery, SearchHit, StoredPoint
+from schemas.search import Condition, IndexInfo, IndexQuery, RawPoint, SearchHit, StoredPoint
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
@@ -71,6 +71,13 @@ class ObjectStore(Protocol):
         """All images below the source, in a deterministic order, streamed."""
         ...
 
+    def covers(self, ref: ImageRef) -> bool:
+        """Whether the listing would name this image if it were there.
+
+        Raises UsageError where that cannot be told.
+        """
+        ...
+
     def read(self, ref: ImageRef) -> bytes:
         """The bytes of exactly the listed version.
 
@@ -91,8 +98,12 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def delete_image(self, image: uuid.UUID) -> None:
-        """Remove every point of an image; durable on return."""
+    def delete_images(self, images: Sequence[uuid.UUID]) -> None:
+        """Remove every point of these images; durable on return."""
+        ...
+
+    def delete_points(self, ids: Sequence[str]) -> None:
+        """Remove points by their ids; durable on return."""
         ...
 
     def search(self, query: IndexQuery) -> list[SearchHit]:
@@ -105,6 +116,10 @@ class VectorIndex(Protocol):
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[SearchHit]:
         """Every point under all conditions, score 0, in no particular order."""
+        ...
+
+    def scan(self) -> Iterator[RawPoint]:
+        """Every point, whatever it is, with its vector, in no particular order."""
         ...
 
     def info(self) -> IndexInfo: ...

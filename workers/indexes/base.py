@@ -6,7 +6,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from schemas.search import (
     EmbedderCount,
     IndexInfo,
     IndexQuery,
+    RawPoint,
     SearchHit,
     StoredPoint,
 )
@@ -33,7 +34,13 @@ from workers.indexes.points import (
 )
 
 _LOWEST = np.float32(-np.inf)
+_DELETED_AT_ONCE = 1000
 Offset = int | str | uuid.UUID | None
+_T = TypeVar("_T")
+
+
+def _in_batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _only(field: str, value: str) -> PointFilter:
@@ -69,9 +76,16 @@ class QdrantIndex(ABC):
             self._delete(stale)
             self._flush()
 
-    def delete_image(self, image: uuid.UUID) -> None:
-        """Remove every point of an image; durable on return."""
-        self._delete(_only("image_id", str(image)))
+    def delete_images(self, images: Sequence[uuid.UUID]) -> None:
+        """Remove every point of these images; durable on return."""
+        for some in _in_batches(images, _DELETED_AT_ONCE):
+            self._delete(PointFilter(must=(OneOf("image_id", tuple(map(str, some))),)))
+        self._flush()
+
+    def delete_points(self, ids: Sequence[str]) -> None:
+        """Remove points by their ids; durable on return."""
+        for some in _in_batches(ids, _DELETED_AT_ONCE):
+            self._delete(PointFilter(must=(Ids(tuple(some)),)))
         self._flush()
 
     def search(self, query: IndexQuery) -> list[SearchHit]:
@@ -83,25 +97,37 @@ class QdrantIndex(ABC):
         threshold = None if least is None else float(np.nextafter(np.float32(least), _LOWEST))
 
         def fetch(limit: int) -> list[Found]:
-            found = self._nearest(query.vector, where, limit, threshold)
-            return [one for one in found if least is None or one.score >= least]
+            nearest = self._nearest(query.vector, where, limit, threshold)
+            return [one for one in nearest if least is None or one.score >= least]
 
         chosen = best(fetch, query.limit, query.group_by_image, query.max_overlap)
         return [to_hit(one) for one in chosen]
 
     def stored(self, object_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredPoint]:
         """Those of the points that are there."""
-        found = self._retrieve(object_ids) if object_ids else []
-        return {uuid.UUID(one.id): StoredPoint(to_hit(one), vector) for one, vector in found}
+        points = self._retrieve(object_ids) if object_ids else []
+        return {
+            uuid.UUID(one.id): StoredPoint(to_hit(one), one.vector)
+            for one in points
+            if one.vector is not None
+        }
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[SearchHit]:
         """Every point under all conditions, score 0, in no particular order. Raises UsageError."""
-        where = point_filter(conditions)
+        for page in self._pages(point_filter(conditions), vectors=False):
+            yield from map(to_hit, page)
+
+    def scan(self) -> Iterator[RawPoint]:
+        """Every point, whatever it is, with its vector, in no particular order."""
+        for page in self._pages(PointFilter(), vectors=True):
+            for one in page:
+                yield RawPoint(one.id, one.payload, one.vector)
+
+    def _pages(self, where: PointFilter, *, vectors: bool) -> Iterator[list[Found]]:
         offset: Offset = None
         while True:
-            page, offset = self._page(where, offset)
-            for found in page:
-                yield to_hit(found)
+            page, offset = self._page(where, offset, vectors=vectors)
+            yield page
             if offset is None:
                 return
 
@@ -150,11 +176,13 @@ class QdrantIndex(ABC):
         """The `limit` nearest above `threshold`, with their payloads."""
 
     @abstractmethod
-    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[tuple[Found, Float32Vector]]:
+    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:
         """Those of the points that are there, score 0, with their vectors."""
 
     @abstractmethod
-    def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
+    def _page(
+        self, where: PointFilter, offset: Offset, *, vectors: bool
+    ) -> tuple[list[Found], Offset]:
         """Some points, score 0, from `offset` on, and the offset of the next."""
 
     @abstractmethod

@@ -28,7 +28,7 @@ from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
-from workers.indexes.points import Found, PointRow, with_vectors
+from workers.indexes.points import Found, PointRow, found
 
 _SHARD = "points"
 _CONFIG = "edge_config.json"
@@ -284,20 +284,26 @@ class EdgeIndex(QdrantIndex):
             points = self._shard.query(request)
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
-    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[tuple[Found, Float32Vector]]:
+    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:
         with _mapped(self._folder):
             records = self._shard.retrieve(
                 list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]
             )
-        return with_vectors(records)
+        return [found(record) for record in records]
 
-    def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
+    def _page(
+        self, where: PointFilter, offset: Offset, *, vectors: bool
+    ) -> tuple[list[Found], Offset]:
         request = edge.ScrollRequest(
-            offset=offset, limit=_PAGE, filter=to_edge_filter(where), with_payload=True
+            offset=offset,
+            limit=_PAGE,
+            filter=to_edge_filter(where),
+            with_payload=True,
+            with_vector=[VECTOR_NAME] if vectors else False,
         )
         with _mapped(self._folder):
             records, following = self._shard.scroll(request)
-        return [Found(str(one.id), 0.0, one.payload or {}) for one in records], following
+        return [found(record) for record in records], following
 
     def _count(self, where: PointFilter) -> int:
         with _mapped(self._folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,25 +47,26 @@ class PointRow:
         return len(json.dumps(self.payload)) + _NUMBER_BYTES * self.vector.size + 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One point as the index returns it."""
+    """One point as the index returns it; `vector` where it was asked for and is there."""
 
     id: str
     score: float
     payload: dict[str, Any]
+    vector: Float32Vector | None = None
 
 
-def with_vectors(records: Iterable[Any]) -> list[tuple[Found, Float32Vector]]:
-    """Qdrant's records, either client's, as points with score 0 and their vectors."""
-    return [
-        (
-            Found(str(record.id), 0.0, record.payload or {}),
-            np.asarray(record.vector[VECTOR_NAME], np.float32),
-        )
-        for record in records
-        if isinstance(record.vector, dict)
-    ]
+def found(record: Any) -> Found:
+    """One of Qdrant's records, either client's, with score 0."""
+    vectors = record.vector if isinstance(record.vector, dict) else {}
+    vector = vectors.get(VECTOR_NAME)
+    return Found(
+        str(record.id),
+        0.0,
+        record.payload or {},
+        None if vector is None else np.asarray(vector, np.float32),
+    )
 
 
 def check_images(images: Sequence[EmbeddedImage], dim: int) -> None:

@@ -25,7 +25,7 @@ from schemas.records import VECTOR_NAME, Float32Vector
 from workers.indexes import ServerAddress, server_address
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import PointFilter, to_filter
-from workers.indexes.points import Found, PointRow, with_vectors
+from workers.indexes.points import Found, PointRow, found
 
 _PAGE = 256
 _FACETS = 10_000
@@ -186,7 +186,7 @@ class RemoteIndex(QdrantIndex):
             ).points
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
-    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[tuple[Found, Float32Vector]]:
+    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:
         with _mapped(self._address):
             records = self._client.retrieve(
                 self._collection,
@@ -194,9 +194,11 @@ class RemoteIndex(QdrantIndex):
                 with_payload=True,
                 with_vectors=[VECTOR_NAME],
             )
-        return with_vectors(records)
+        return [found(record) for record in records]
 
-    def _page(self, where: PointFilter, offset: Offset) -> tuple[list[Found], Offset]:
+    def _page(
+        self, where: PointFilter, offset: Offset, *, vectors: bool
+    ) -> tuple[list[Found], Offset]:
         with _mapped(self._address):
             records, following = self._client.scroll(
                 self._collection,
@@ -204,8 +206,9 @@ class RemoteIndex(QdrantIndex):
                 limit=_PAGE,
                 offset=offset,
                 with_payload=True,
+                with_vectors=[VECTOR_NAME] if vectors else False,
             )
-        return [Found(str(one.id), 0.0, one.payload or {}) for one in records], following
+        return [found(record) for record in records], following
 
     def _count(self, where: PointFilter) -> int:
         with _mapped(self._address):

@@ -55,6 +55,20 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
     return files.read(ref, options)
 
 
+def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
+    """The same image in the version that is there now, None if it is there no more.
+
+    Raises StoreAccessError, StoreUnavailableError.
+    """
+    if ref.store == "s3":
+        from workers.stores import s3
+
+        return s3.find(ref, options)
+    from workers.stores import files
+
+    return files.find(ref, options)
+
+
 def reason_to_skip(key: str, size_bytes: int, options: StoreOptions) -> str | None:
     """Why a listed object is no image to be read, or None.
 
@@ -70,6 +84,11 @@ def reason_to_skip(key: str, size_bytes: int, options: StoreOptions) -> str | No
     if _matches(key, options.exclude):
         return EXCLUDED
     return EMPTY if size_bytes == 0 else None
+
+
+def may_be_listed(key: str, options: StoreOptions) -> bool:
+    """Whether an object of this key is an image to be read, as long as it is not empty."""
+    return reason_to_skip(key, 1, options) is None
 
 
 def _matches(key: str, patterns: tuple[str, ...]) -> bool:

@@ -6,6 +6,7 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from urllib.parse import unquote_to_bytes
 
 from schemas.errors import (
@@ -18,7 +19,7 @@ from schemas.errors import (
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import Skipped
-from workers.stores import reason_to_skip
+from workers.stores import may_be_listed, reason_to_skip
 
 NOT_A_FILE = "not a regular file"
 LINKED_FOLDER = "symbolic link to a folder"
@@ -33,11 +34,31 @@ def build(source: str, options: StoreOptions) -> FileStore:
 
 def read(ref: ImageRef, options: StoreOptions) -> bytes:
     """The bytes of a file whose size and time are still those listed; see `ObjectStore.read`."""
+    with _mapped(ref), open(ref.key, "rb") as file:
+        found = _version(os.fstat(file.fileno()))
+        data = file.read() if found == ref.version else b""
+        after = _version(os.fstat(file.fileno()))
+    if after != ref.version or len(data) != ref.size_bytes:
+        raise ObjectChangedError(
+            f"expected version {ref.version} (size-mtime_ns), got {after}: {ref.uri}"
+        )
+    return data
+
+
+def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
+    """What is at the path now; see `stores.find`."""
+    with _mapped(ref):
+        try:
+            status = os.stat(ref.key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return _ref(ref.key, status) if stat.S_ISREG(status.st_mode) else None
+
+
+@contextmanager
+def _mapped(ref: ImageRef) -> Iterator[None]:
     try:
-        with open(ref.key, "rb") as file:
-            found = _version(os.fstat(file.fileno()))
-            data = file.read() if found == ref.version else b""
-            after = _version(os.fstat(file.fileno()))
+        yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
         raise ObjectGoneError(f"expected a listed file, got none: {ref.uri}") from exc
     except PermissionError as exc:
@@ -46,11 +67,6 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
         raise StoreUnavailableError(
             f"expected to read a file, got: {exc.strerror} ({ref.uri})"
         ) from exc
-    if after != ref.version or len(data) != ref.size_bytes:
-        raise ObjectChangedError(
-            f"expected version {ref.version} (size-mtime_ns), got {after}: {ref.uri}"
-        )
-    return data
 
 
 class FileStore:
@@ -75,6 +91,21 @@ class FileStore:
         if not matches:
             raise UsageError(f"expected files that match a glob, got none for {path!r}")
         return self._walk(matches, skipped)
+
+    def covers(self, ref: ImageRef) -> bool:
+        """See `ObjectStore.covers`. Raises UsageError for a glob: what it named is not known."""
+        path = os.path.abspath(self._source)
+        if not os.path.exists(path) and glob.has_magic(self._source):
+            raise UsageError(
+                f"expected a folder or a file, got the glob {self._source!r}: "
+                "it does not tell which images are no longer there"
+            )
+        below = os.path.join(path, "")
+        return (
+            ref.store == "file"
+            and (ref.key == path or ref.key.startswith(below))
+            and may_be_listed(ref.key, self._options)
+        )
 
     def read(self, ref: ImageRef) -> bytes:
         return read(ref, self._options)

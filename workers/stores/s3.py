@@ -26,7 +26,7 @@ from schemas.errors import (
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import Skipped
-from workers.stores import reason_to_skip
+from workers.stores import may_be_listed, reason_to_skip
 
 _MAX_CONNECTIONS = 64
 _making_client = threading.Lock()
@@ -84,6 +84,18 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
     raise AssertionError("max_attempts is at least 1")
 
 
+def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
+    """HEAD; see `stores.find`."""
+    try:
+        with _mapped(ref.uri, options):
+            head = client_for(options).head_object(
+                Bucket=ref.bucket, Key=ref.key, **_payer(options)
+            )
+    except ObjectGoneError:
+        return None
+    return _ref(ref.bucket, ref.key, head["ETag"], head["ContentLength"])
+
+
 def client_for(options: StoreOptions) -> Any:
     """The boto3 S3 client for these options, one in a process; safe to use from many threads.
 
@@ -127,6 +139,14 @@ class S3Store:
         pages = self._pages()
         return self._images(chain([next(pages)], pages), skipped)
 
+    def covers(self, ref: ImageRef) -> bool:
+        """See `ObjectStore.covers`."""
+        return (
+            (ref.store, ref.bucket) == ("s3", self._bucket)
+            and ref.key.startswith(self._prefix)
+            and may_be_listed(ref.key, self._options)
+        )
+
     def read(self, ref: ImageRef) -> bytes:
         return read(ref, self._options)
 
@@ -146,18 +166,16 @@ class S3Store:
         self, pages: Iterator[list[dict[str, Any]]], skipped: Skipped
     ) -> Iterator[ImageRef]:
         for item in chain.from_iterable(pages):
-            ref = ImageRef(
-                store="s3",
-                bucket=self._bucket,
-                key=item["Key"],
-                version=item["ETag"].strip('"'),
-                size_bytes=item["Size"],
-            )
+            ref = _ref(self._bucket, item["Key"], item["ETag"], item["Size"])
             reason = reason_to_skip(ref.key, ref.size_bytes, self._options)
             if reason is None:
                 yield ref
             else:
                 skipped(reason, ref.uri)
+
+
+def _ref(bucket: str, key: str, etag: str, size_bytes: int) -> ImageRef:
+    return ImageRef("s3", bucket, key, version=etag.strip('"'), size_bytes=size_bytes)
 
 
 def _config(options: StoreOptions) -> Config:
@@ -216,7 +234,7 @@ def _from_response(exc: exceptions.ClientError, uri: str) -> ObjseekError:
     got = f"HTTP {status} {code}: {_sentence(message)} ({uri})"
     if code in _REFUSALS or status in (401, 403):
         return StoreAccessError(f"expected access to the bucket and its objects, got {got}")
-    of_object = exc.operation_name == "GetObject"
+    of_object = exc.operation_name in ("GetObject", "HeadObject")
     if status == 404 and of_object:
         return ObjectGoneError(f"expected a listed object, got {got}")
     if status == 412 and of_object:
