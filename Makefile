@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test lint format bench bench-segment bench-ingest lock clean
+.PHONY: setup demo test faults lint format bench bench-segment bench-ingest lock clean
 
 setup: .venv/.installed
 
@@ -19,6 +19,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+faults: setup
+	$(BIN)/python -m pytest -m faults
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands import demo, eval, failures, ingest, models, search, status
+from pipeline.commands import (
+    demo,
+    eval,
+    failures,
+    ingest,
+    models,
+    retry,
+    search,
+    status,
+    sync,
+    verify,
+)  # fmt: skip
 
 app = typer.Typer(
     name="objseek",
@@ -36,7 +47,7 @@ def _options(
     pass
 
 
-for _command in (demo, ingest, search, status, failures, models, eval):
+for _command in (demo, ingest, search, sync, status, failures, retry, verify, models, eval):
     _command.register(app)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -56,10 +56,31 @@ def ingest(
     workers are built from, by default what the settings say. Raises ObjseekError: UsageError
     where there are no images, and what stores, models and index raise.
     """
+    size, limit = settings.runner.batch_size, settings.limit
+
+    def listing(counts: Counts) -> Iterator[list[ImageRef]]:
+        listed = chunks(sources, settings.store, size, limit, counts.listing)
+        first = next(listed, None)
+        if first is None:
+            raise UsageError(_no_images(sources, counts))
+        return chain([first], listed)
+
+    return ingest_listed(listing, settings, progress, recipe)
+
+
+def ingest_listed(
+    listing: Callable[[Counts], Iterator[list[ImageRef]]],
+    settings: Settings,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+    *,
+    again: bool = False,
+) -> IngestSummary:
+    """`ingest` of the chunks that `listing` gives and counts; `again`: also what is finished."""
     progress = progress or Progress()
     recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
     with progress:
-        log = _Ingest(settings, recipe, progress).run(sources)
+        log = _Ingest(settings, recipe, progress, again=again).run(listing)
         progress.counts.check()
     return IngestSummary(
         progress.counts, progress.seconds, progress.rate, settings.index.location, log
@@ -67,31 +88,29 @@ def ingest(
 
 
 class _Ingest:
-    def __init__(self, settings: Settings, recipe: Recipe, progress: Progress) -> None:
+    def __init__(
+        self, settings: Settings, recipe: Recipe, progress: Progress, *, again: bool
+    ) -> None:
         self._settings = settings
         self._recipe = recipe
         self._progress = progress
+        self._again = again
         self._counts = progress.counts
         self._folder = manifest_folder(settings.index.location)
         self._manifest = Manifest(self._folder)
         self._pipelines = KnownPipelines(self._folder)
 
-    def run(self, sources: Sequence[str]) -> Path | None:
+    def run(self, listing: Callable[[Counts], Iterator[list[ImageRef]]]) -> Path | None:
         """The log file, or None if there was nothing to do."""
         settings = self._settings
         self._progress.note("listing images")
         # Before anything costs time: an index that is in use or broken is told at once.
         exists = _index_exists(settings.index)
-        size, limit = settings.runner.batch_size, settings.limit
-        listed = chunks(sources, settings.store, size, limit, self._counts.listing)
-        first = next(listed, None)
-        if first is None:
-            raise UsageError(_no_images(sources, self._counts))
-        listed = chain([first], listed)
+        listed = listing(self._counts)
         known = self._pipelines.find(settings) if exists else None
         if known is None:
             return self._run(listed, known, new_index=not exists)
-        to_do = self._to_do(listed, self._manifest.finished(known))
+        to_do = self._to_do(listed, self._finished(known))
         start = next(to_do, None)
         if start is None:
             return None
@@ -119,11 +138,13 @@ class _Ingest:
                     "on this index: run the command again to embed everything anew"
                 )
             if known is None and not new_index:
-                images = self._to_do(images, self._manifest.finished(fingerprint))
+                images = self._to_do(images, self._finished(fingerprint))
             _log.info("%s as %s", settings.index.location, fingerprint)
+            attempts = {} if new_index else self._manifest.attempts()
             with Writer(
-                index, self._manifest, fingerprint, self._counts, new_index=new_index
-            ) as writer:
+                index, self._manifest, fingerprint, self._counts,
+                new_index=new_index, attempts=attempts,
+            ) as writer:  # fmt: skip
                 self._work(runner, images, writer)
             _log.info("%s", self._progress.told())
             self._manifest.compact()
@@ -138,6 +159,9 @@ class _Ingest:
             for result in results:
                 if isinstance(result, Failure):
                     _log.warning("%s: %s", result.stage, result.message)
+
+    def _finished(self, fingerprint: str) -> FinishedImages:
+        return FinishedImages() if self._again else self._manifest.finished(fingerprint)
 
     def _to_do(
         self, listed: Iterator[list[ImageRef]], finished: FinishedImages

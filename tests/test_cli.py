@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -17,6 +18,8 @@ from pipeline.console import user_errors
 from pipeline.process import Recipe
 from pipeline.settings import Settings
 from schemas.errors import ModelError, UsageError
+from schemas.options import IndexOptions
+from workers.indexes import open_index
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = (
@@ -64,7 +67,7 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert found.stdout.endswith("heavy: []\n")
-    for command in ("ingest", "search", "status", "failures", "models"):
+    for command in ("ingest", "search", "sync", "status", "failures", "retry", "verify", "models"):
         assert command in found.stdout
 
 
@@ -75,6 +78,13 @@ def test_help_imports_nothing_heavy() -> None:
 def test_ingest_has_the_option(option: str) -> None:
     command = typer.main.get_command(app).get_command(None, "ingest")  # type: ignore[attr-defined]
     assert option in [name for parameter in command.params for name in parameter.opts]
+
+
+@pytest.mark.parametrize("command", ["sync", "retry", "verify"])
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option != "--limit"])
+def test_commands_for_what_an_ingest_made_take_its_options(command: str, option: str) -> None:
+    found = typer.main.get_command(app).get_command(None, command)  # type: ignore[attr-defined]
+    assert option in [name for parameter in found.params for name in parameter.opts]
 
 
 @pytest.mark.usefixtures("_fakes")
@@ -108,6 +118,45 @@ def test_ingest_prints_a_summary_and_does_nothing_twice(tmp_path: Path) -> None:
     rest = f"objseek failures --index {tmp_path / 'index'}"
     assert f"1 image was rejected as bad input: {rest}" in out
     assert "log" not in summary(out)
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_sync_verify_and_repair(tmp_path: Path) -> None:
+    images, index = tmp_path / "images", tmp_path / "index"
+    fakes.write_images(images, 10)
+    options = ("--index", index, "--runner", "local")
+    code, out, _ = objseek("sync", images, *options)
+    assert code == 0
+    assert out.startswith("removed 0 images that are no longer there\n")
+    assert summary(out)["done"] == "10"
+    (images / "004.png").unlink()
+    code, out, _ = objseek("verify", images, *options)
+    assert code == 1
+    assert out.splitlines()[1].split() == ["gone", (images / "004.png").as_uri()]
+    assert out.splitlines()[-1] == "30 points and 10 done images compared: 1 gone"
+    code, out, err = objseek("sync", images, *options, "--max-delete", "0.05")
+    assert (code, out) == (2, "")
+    assert "1 of the 10 images" in err
+    assert "--max-delete 0.05" in err
+    assert objseek("sync", images, *options)[0] == 0
+    with open_index(IndexOptions(location=str(index)), None) as opened:  # type: ignore[attr-defined]
+        opened.delete_points([next(opened.scan()).id])
+    code, out, _ = objseek("verify", "--json", *options)
+    told = json.loads(out)
+    assert code == 1
+    assert (told["points"], told["damaged_images"], told["repaired"]) == (26, 1, False)
+    assert [finding["fault"] for finding in told["findings"]] == ["missing"]
+    code, out, err = objseek("verify", "--repair", *options)
+    assert code == 1
+    assert "1 image will be done again by the next ingest or retry" in err
+    assert objseek("retry", *options)[0] == 0
+    code, out, _ = objseek("verify", images, *options)
+    assert (code, out) == (
+        0,
+        "27 points and 9 done, 1 gone images compared: nothing is wrong\n",
+    )
+    code, out, _ = objseek("retry", *options)
+    assert (code, out) == (0, "Nothing to do: no image is failed.\n")
 
 
 @pytest.mark.usefixtures("_fakes")
@@ -222,7 +271,8 @@ def test_the_version_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "ingest", "search", "status", "failures", "models", "eval"]
+    "command",
+    ["demo", "ingest", "search", "sync", "status", "failures", "retry", "verify", "models", "eval"],
 )
 def test_help_has_examples(command: str) -> None:
     code, out, _ = objseek(command, "--help")

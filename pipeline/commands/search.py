@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from pipeline.commands.ingest import (
+from pipeline.commands.options import (
     Anonymous,
     Config,
     EndpointUrl,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.ingest import Config, Index
+from pipeline.commands.options import Config, Index
 from pipeline.console import out, user_errors
 
 if TYPE_CHECKING:

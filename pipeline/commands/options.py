@@ -1,0 +1,184 @@
+"""The options of the commands that run the pipeline, declared once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+Load = Callable[..., Any]
+"""Makes the settings from what the command line gave; sections and values given to it are added."""
+
+_STORE = "Object store"
+_MODELS = "Models"
+_RUN = "How it runs"
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="s3://bucket/prefix, a folder, a file or a glob."),
+]
+Index = Annotated[
+    str | None,
+    typer.Option(help="A folder, or http(s)://host:6333/collection.", show_default="objseek-index"),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="OBJSEEK_CONFIG",
+        help="A TOML file of settings. Variables OBJSEEK_SECTION__KEY stand above it, options "
+        "above both.",
+    ),
+]
+EndpointUrl = Annotated[
+    str | None, typer.Option(help="Of an S3 store that is not AWS.", rich_help_panel=_STORE)
+]
+Profile = Annotated[str | None, typer.Option(help="AWS profile.", rich_help_panel=_STORE)]
+Anonymous = Annotated[
+    bool | None,
+    typer.Option("--anonymous/--signed", help="Without credentials.", rich_help_panel=_STORE),
+]
+RequesterPays = Annotated[
+    bool | None,
+    typer.Option(
+        "--requester-pays/--owner-pays", help="Pay for the requests.", rich_help_panel=_STORE
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only images whose whole key (a file: absolute path) matches this pattern, such as "
+        "'*/2026/*.jpg' (again for more).",
+        rich_help_panel=_STORE,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="No keys that match this pattern (again for more).", rich_help_panel=_STORE),
+]
+SegmenterName = Annotated[
+    str | None,
+    typer.Option(
+        "--segmenter",
+        help="See `objseek models`.",
+        show_default="sam_demo",
+        rich_help_panel=_MODELS,
+    ),
+]
+EmbedderName = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        help="clip_demo, architecture/pretrained of open_clip, or local-dir:FOLDER.",
+        show_default="clip_demo",
+        rich_help_panel=_MODELS,
+    ),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"] | None,
+    typer.Option(help="For both models.", show_default="auto", rich_help_panel=_MODELS),
+]
+Preset = Annotated[
+    Literal["fast", "balanced", "thorough"] | None,
+    typer.Option(
+        help="How closely to look: fast misses small objects, thorough takes some times as long.",
+        show_default="balanced",
+        rich_help_panel=_MODELS,
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"] | None,
+    typer.Option(
+        help="For both models; auto: bf16 where it is faster.",
+        show_default="auto",
+        rich_help_panel=_MODELS,
+    ),
+]
+RunnerName = Annotated[
+    Literal["ray", "local"] | None,
+    typer.Option(
+        "--runner", help="local: all in one process.", show_default="ray", rich_help_panel=_RUN
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that run the models.", show_default="1", rich_help_panel=_RUN),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Images in a chunk.", show_default="8", rich_help_panel=_RUN)
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster that runs already; auto finds it.", rich_help_panel=_RUN),
+]
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for every setting that is worth one; it takes them as `load`.
+
+    Settings are not made before the command asks for them, so that what is wrong with them is told
+    as every other error is.
+    """
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["load"]
+    shared = inspect.signature(_options, eval_str=True).parameters
+
+    @wraps(command)
+    def wrapped(**given: Any) -> None:
+        options = {name: given.pop(name) for name in shared}
+        command(load=partial(_load, options), **given)
+
+    # Typer reads these, and they are evaluated already.
+    wrapped.__signature__ = inspect.Signature([*own.values(), *shared.values()])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {}
+    return wrapped
+
+
+def _options(
+    index: Index = None,
+    config: Config = None,
+    segmenter: SegmenterName = None,
+    embedder: EmbedderName = None,
+    device: Device = None,
+    preset: Preset = None,
+    precision: Precision = None,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    anonymous: Anonymous = None,
+    requester_pays: RequesterPays = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    runner: RunnerName = None,
+    workers: Workers = None,
+    batch_size: BatchSize = None,
+    ray_address: RayAddress = None,
+) -> None:
+    """What `with_settings` adds to a command."""
+
+
+def _load(given: Mapping[str, Any], **more: Any) -> Any:
+    from pipeline.settings import load_settings
+
+    def section(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names}
+
+    models = section("device", "precision")
+    overrides = {
+        "store": {
+            **section("endpoint_url", "profile", "anonymous", "requester_pays"),
+            "include": given["include"] or None,
+            "exclude": given["exclude"] or None,
+        },
+        "segmenter": {"name": given["segmenter"], "preset": given["preset"], **models},
+        "embedder": {"name": given["embedder"], **models},
+        "index": {"location": given["index"]},
+        "runner": {
+            "name": given["runner"],
+            **section("workers", "batch_size", "ray_address"),
+        },
+        **more,
+    }
+    return load_settings(given["config"], overrides)

@@ -1,0 +1,113 @@
+"""Make an index equal to its source: what is gone leaves it, what is new or changed comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pipeline.ingest import IngestSummary, ingest
+from pipeline.listing import ListingCounts, listed_images
+from pipeline.manifest import Manifest, manifest_folder
+from pipeline.process import Recipe
+from pipeline.progress import Progress
+from pipeline.settings import Settings
+from schemas.errors import UsageError
+from schemas.ids import Generation, image_id
+from schemas.images import Failure, ImageRef, Stage
+from schemas.manifest import ManifestRow, State
+from workers.indexes import open_index
+from workers.protocols import ObjectStore
+from workers.stores import build_store
+
+MAX_DELETE = 0.1
+"""Share of a source's images whose disappearance is believed without being told."""
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSummary:
+    """What a run came to: images removed, and the ingest, None where the source is empty."""
+
+    removed: int
+    ingest: IngestSummary | None
+
+
+def sync(
+    sources: Sequence[str],
+    settings: Settings,
+    max_delete: float = MAX_DELETE,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+) -> SyncSummary:
+    """Remove from the index what `sources` no longer list, then `ingest` them.
+
+    Only images that `sources` would list, were they there, are removed: those of other sources and
+    those that patterns leave out stay. Raises UsageError, with nothing done, if that is a larger
+    share of them than `max_delete`, and what `ingest` raises.
+    """
+    if settings.limit is not None:
+        raise UsageError("expected no limit: a sync has to see all of its source")
+    progress = progress or Progress()
+    with progress:
+        progress.note("listing images, to find those that are gone")
+        listed = listed_images(sources, settings.store, ListingCounts())
+        present = {image_id(ref).bytes for ref in listed}
+        removed = _remove_others(sources, settings, max_delete, present, progress)
+    ingested = ingest(sources, settings, progress, recipe) if present else None
+    return SyncSummary(removed, ingested)
+
+
+def _remove_others(
+    sources: Sequence[str],
+    settings: Settings,
+    max_delete: float,
+    present: set[bytes],
+    progress: Progress,
+) -> int:
+    """Remove what the manifest has of `sources` and is not `present`; how many images that was."""
+    manifest = Manifest(manifest_folder(settings.index.location))
+    stores = [build_store(source, settings.store) for source in sources]
+    known, gone = 0, []
+    for row in _of(stores, manifest):
+        known += 1
+        if UUID(row.image_id).bytes not in present:
+            gone.append(row)
+    if len(gone) > max_delete * known:
+        raise UsageError(
+            f"{len(gone):,} of the {known:,} images that were ingested from {' '.join(sources)} "
+            f"are no longer there, --max-delete {max_delete:g} allows fewer: nothing was changed"
+        )
+    if gone:
+        progress.note(f"removing {len(gone):,} images")
+        _remove(gone, manifest, settings)
+    return len(gone)
+
+
+def _of(stores: Sequence[ObjectStore], manifest: Manifest) -> Iterator[ManifestRow]:
+    """The images of these stores that have not been recorded as gone."""
+    for row in manifest.latest():
+        ref = _ref(row)
+        if row.state is not State.GONE and any(store.covers(ref) for store in stores):
+            yield row
+
+
+def _remove(rows: Sequence[ManifestRow], manifest: Manifest, settings: Settings) -> None:
+    with closing(open_index(settings.index, None)) as index:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            index.delete_images([UUID(row.image_id) for row in some])
+            manifest.append([_gone(row) for row in some])
+            manifest.flush()
+
+
+def _ref(row: ManifestRow) -> ImageRef:
+    return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
+
+
+def _gone(row: ManifestRow) -> ManifestRow:
+    message = f"expected a listed object, the listing has it no more ({row.uri})"
+    failure = Failure(_ref(row), Stage.READ, "ObjectGoneError", message, retryable=False, gone=True)
+    return ManifestRow.failure(failure, Generation(row.version, row.fingerprint), datetime.now(UTC))
