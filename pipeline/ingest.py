@@ -12,16 +12,16 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.fingerprint import KnownPipelines
+from pipeline.finished import FinishedImages
 from pipeline.joblog import job_log
 from pipeline.listing import chunks, last_chunk_size
-from pipeline.manifest import FinishedImages, Manifest, manifest_folder
+from pipeline.manifest import Manifest, manifest_folder
 from pipeline.process import Recipe, recipe_of
 from pipeline.progress import Counts, Progress
 from pipeline.runners import Runner, open_runner
 from pipeline.settings import Settings
 from pipeline.writer import Writer
 from schemas.errors import IndexMissingError, ModelError, UsageError
-from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
 from schemas.options import IndexOptions
 from workers.indexes import open_index
@@ -29,6 +29,7 @@ from workers.indexes import open_index
 _log = logging.getLogger(__name__)
 LIST_AHEAD = 10_000
 """Images that are listed before they are needed, so that most runs know how much there is."""
+_LISTED_A_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class _Ingest:
         settings = self._settings
         self._progress.note("listing images")
         # Before anything costs time: an index that is in use or broken is told at once.
-        exists = _index_exists(settings.index)
+        exists = index_exists(settings.index)
         listed = listing(self._counts)
         known = self._pipelines.find(settings) if exists else None
         if known is None:
@@ -170,11 +171,13 @@ class _Ingest:
         runner, counts = self._settings.runner, self._counts
         ahead: deque[ImageRef] = deque()
         while True:
-            while len(ahead) < LIST_AHEAD and not counts.all_listed:
+            # A little for every chunk: nobody is to wait until all that is listed ahead is there.
+            enough = min(LIST_AHEAD, len(ahead) + _LISTED_A_CHUNK)
+            while len(ahead) < enough and not counts.all_listed:
                 refs = next(listed, None)
                 counts.all_listed = refs is None
-                for ref in refs or ():
-                    if (str(image_id(ref)), ref.version) in finished:
+                for ref, done in zip(refs or (), finished.among(refs or ()), strict=True):
+                    if done:
                         counts.unchanged += 1
                     else:
                         ahead.append(ref)
@@ -186,7 +189,8 @@ class _Ingest:
             yield [ahead.popleft() for _ in range(size)]
 
 
-def _index_exists(options: IndexOptions) -> bool:
+def index_exists(options: IndexOptions) -> bool:
+    """Whether there is an index. Raises IndexBusyError, and what else keeps it from being used."""
     try:
         open_index(options, None).close()
     except IndexMissingError:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from schemas.ids import image_id
+from schemas.ids import image_id_bytes
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.stores import EMPTY, build_store
@@ -78,7 +78,7 @@ def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
     # 16 bytes an image: only sources that may overlap need it.
     seen: set[bytes] = set()
     for ref in refs:
-        identity = image_id(ref).bytes
+        identity = image_id_bytes(ref)
         if identity not in seen:
             seen.add(identity)
             yield ref

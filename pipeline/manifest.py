@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import uuid
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.finished import FinishedImages, Keys, keys_of
 from schemas.errors import IndexUnavailableError, VectorIndexError
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 from workers.indexes import index_folder, is_server, server_address
@@ -43,28 +43,6 @@ def manifest_folder(location: str) -> Path:
     collection = quote(address.collection, safe="")
     # A collection may be called "..".
     return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"
-
-
-class FinishedImages:
-    """Images that need no work, 16 bytes each: `(image_id, version) in finished`."""
-
-    def __init__(self) -> None:
-        self._digests: set[bytes] = set()
-
-    def add(self, image_id: str, version: str) -> None:
-        self._digests.add(self._digest(image_id, version))
-
-    def __contains__(self, image: tuple[str, str]) -> bool:
-        return self._digest(*image) in self._digests
-
-    def __len__(self) -> int:
-        return len(self._digests)
-
-    @staticmethod
-    def _digest(image_id: str, version: str) -> bytes:
-        # An image id is of fixed length, so the two cannot run into one another.
-        text = _storable(image_id + version)
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 class Manifest:
@@ -140,13 +118,10 @@ class Manifest:
         )
 
         def collect() -> FinishedImages:
-            finished = FinishedImages()
-            for table in self._kept(*self._last_rows(), columns):
-                chosen = table.filter(wanted)
-                pairs = (chosen[name].to_pylist() for name in ("image_id", "version"))
-                for image_id, version in zip(*pairs, strict=True):
-                    finished.add(image_id, version)
-            return finished
+            chosen = (table.filter(wanted) for table in self._kept(*self._last_rows(), columns))
+            return FinishedImages(
+                (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
+            )
 
         return self._consistent(collect)
 
@@ -170,19 +145,21 @@ class Manifest:
     def _last_rows(self) -> tuple[list[Path], npt.NDArray[np.bool_]]:
         """All parts in order, and over all of their rows whether each is an image's last."""
         parts = self._parts()
-        if not parts:
+        columns = [
+            (_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
+            for part in parts
+            for table in _batches(part, ["image_id", "at"])
+        ]
+        if not columns:
             return parts, np.zeros(0, bool)
-        table = pa.concat_tables(
-            [table for part in parts for table in _batches(part, ["image_id", "at"])]
-        )
+        keys, at = (np.concatenate(column) for column in zip(*columns, strict=True))
+        del columns
         # Stable, so that rows of the same time stay in the order of parts.
-        order = pc.sort_indices(table["at"]).to_numpy()
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        ranked = pa.table({"image_id": table["image_id"], "rank": rank})
-        best = ranked.group_by("image_id").aggregate([("rank", "max")])["rank_max"].to_numpy()
+        order = np.lexsort((at, keys[:, 1], keys[:, 0]))
+        keys = keys[order]
         last = np.zeros(len(order), bool)
-        last[order[best]] = True
+        last[order[:-1]] = (keys[1:] != keys[:-1]).any(axis=1)
+        last[order[-1]] = True
         return parts, last
 
     def _kept(
@@ -253,6 +230,13 @@ def _batches(part: Path, columns: list[str] | None) -> Iterator[pa.Table]:
     except (pa.ArrowException, KeyError, ValueError, OSError) as exc:
         reason = " ".join(str(exc).split())
         raise VectorIndexError(f"the manifest part {part} cannot be read: {reason}") from exc
+
+
+def _keys(ids: pa.ChunkedArray) -> Keys:
+    try:
+        return keys_of(ids.to_numpy())
+    except ValueError as exc:
+        raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
 
 
 def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from pipeline.ingest import IngestSummary, ingest
+from pipeline.ingest import IngestSummary, index_exists, ingest
 from pipeline.listing import ListingCounts, listed_images
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.process import Recipe
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from schemas.errors import UsageError
-from schemas.ids import Generation, image_id
+from schemas.ids import Generation, image_id_bytes
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from workers.indexes import open_index
@@ -50,11 +50,12 @@ def sync(
     """
     if settings.limit is not None:
         raise UsageError("expected no limit: a sync has to see all of its source")
+    index_exists(settings.index)  # one that is in use is told before a long listing
     progress = progress or Progress()
     with progress:
         progress.note("listing images, to find those that are gone")
         listed = listed_images(sources, settings.store, ListingCounts())
-        present = {image_id(ref).bytes for ref in listed}
+        present = set(map(image_id_bytes, listed))
         removed = _remove_others(sources, settings, max_delete, present, progress)
     ingested = ingest(sources, settings, progress, recipe) if present else None
     return SyncSummary(removed, ingested)

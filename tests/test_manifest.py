@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ def test_finished_are_the_done_and_the_rejected_of_this_pipeline(tmp_path: Path)
 
     def finished(pipeline: str) -> set[tuple[str, str]]:
         known = manifest.finished(pipeline)
-        found = {pair for pair in pairs if (str(image_id(ref(pair[0]))), pair[1]) in known}
+        order = sorted(pairs)
+        found = set(compress(order, known.among([ref(*pair) for pair in order])))
         assert len(found) == len(known)
         return found
 

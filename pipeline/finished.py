@@ -1,0 +1,77 @@
+"""Images that need no work: 16 bytes each, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.ids import image_id_bytes
+from schemas.images import ImageRef
+
+Keys = npt.NDArray[np.uint64]
+"""uint64 (n, 2): the 128 bits of image ids, high half first."""
+
+_ID_LENGTH = 36
+_DASHES = (8, 13, 18, 23)
+_DIGITS = np.array([place for place in range(_ID_LENGTH) if place not in _DASHES])
+_NO_DIGIT = 255
+_VALUES = np.full(256, _NO_DIGIT, np.uint8)
+_VALUES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+
+
+def keys_of(ids: Sequence[str] | npt.NDArray[np.object_]) -> Keys:
+    """The bits of image ids as they stand in a manifest. Raises ValueError for another text."""
+    if not len(ids):
+        return np.zeros((0, 2), np.uint64)
+    text = np.array(ids, "S").astype(f"S{_ID_LENGTH + 1}", copy=False)
+    characters = text.view(np.uint8).reshape(len(ids), -1)
+    digits = _VALUES[characters[:, _DIGITS]]
+    if (digits == _NO_DIGIT).any() or characters[:, _ID_LENGTH].any():
+        raise ValueError("expected ids of images, such as 6c1b5b0e-7f0e-5b52-9d8a-0f6a3b0c2e11")
+    return _halves(digits[:, ::2] << 4 | digits[:, 1::2])
+
+
+def _halves(raw: npt.NDArray[np.uint8]) -> Keys:
+    """uint8 (n, 16), as an id's bytes stand in it."""
+    return np.ascontiguousarray(raw).view(">u8").astype(np.uint64)
+
+
+def _with_versions(keys: Keys, versions: Iterable[str]) -> Keys:
+    # The hash of a text holds for this process, as these keys do.
+    hashes = np.fromiter((hash(version) for version in versions), np.int64, len(keys))
+    mixed = keys.copy()
+    mixed[:, 1] ^= hashes.view(np.uint64)
+    return mixed
+
+
+class FinishedImages:
+    """Which images are done with, in which version."""
+
+    def __init__(self, parts: Iterable[tuple[Keys, Sequence[str]]] = ()) -> None:
+        """From parts of ids' keys and versions, which are not kept."""
+        keys = [_with_versions(keys, versions) for keys, versions in parts]
+        together = np.concatenate([np.zeros((0, 2), np.uint64), *keys])
+        order = np.argsort(together[:, 0], kind="stable")
+        self._high, self._low = together[order, 0], together[order, 1]
+        # Of different images the high halves are hardly ever the same.
+        starts = np.flatnonzero(np.diff(self._high, prepend=~self._high[:1]))
+        self._longest = int(np.diff(starts, append=len(order)).max(initial=0))
+
+    def __len__(self) -> int:
+        return len(self._high)
+
+    def among(self, refs: Sequence[ImageRef]) -> list[bool]:
+        """Of each image, whether it is finished in its version."""
+        if not len(self) or not refs:
+            return [False] * len(refs)
+        raw = b"".join(map(image_id_bytes, refs))
+        keys = _halves(np.frombuffer(raw, np.uint8).reshape(len(refs), 16))
+        keys = _with_versions(keys, (ref.version for ref in refs))
+        found = np.zeros(len(refs), bool)
+        first = np.searchsorted(self._high, keys[:, 0])
+        for further in range(self._longest):
+            place = np.minimum(first + further, len(self) - 1)
+            found |= (self._high[place] == keys[:, 0]) & (self._low[place] == keys[:, 1])
+        return found.tolist()
