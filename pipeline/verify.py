@@ -107,13 +107,18 @@ class _Image:
 
 
 def verify(
-    settings: Settings, sources: Sequence[str] = (), progress: Progress | None = None
+    settings: Settings,
+    sources: Sequence[str] = (),
+    progress: Progress | None = None,
+    *,
+    repairing: bool = False,
 ) -> Report:
     """Compare every point of the index with the manifest, and the manifest with `sources`.
 
-    Images that have failed are waiting for the next ingest, whatever the index has of them. Half a
-    kilobyte of memory an image. Raises IndexMissingError, IndexBusyError, and what a listing
-    raises.
+    `repairing`: stray points are deleted, and damaged images are recorded as failed, so that the
+    next ingest does them again. Images that have failed are waiting for it already, whatever the
+    index has of them. Half a kilobyte of memory an image. Raises IndexMissingError, IndexBusyError,
+    and what a listing raises.
     """
     progress = progress or Progress()
     manifest = Manifest(manifest_folder(settings.index.location))
@@ -121,6 +126,7 @@ def verify(
         raise IndexMissingError(
             f"expected an index at {settings.index.location!r}, nothing was ingested there"
         )
+    # Nothing may be written between what is found and its repair.
     with closing(open_index(settings.index, None)) as index:
         progress.note("reading the manifest")
         comparison = _Comparison(manifest)
@@ -128,22 +134,17 @@ def verify(
             if number % _POINTS_A_NOTE == 0:
                 progress.note(f"{number:,} points compared")
             comparison.take_point(point)
-    if sources:
-        progress.note("listing images")
-        for ref in listed_images(sources, settings.store, ListingCounts()):
-            comparison.take_listed(ref)
-    return comparison.report([build_store(source, settings.store) for source in sources])
-
-
-def repair(settings: Settings, report: Report) -> None:
-    """Delete the stray points of a report, and queue its damaged images for the next ingest."""
-    now = datetime.now(UTC)
-    with closing(open_index(settings.index, None)) as index:
-        if report.stray:
-            index.delete_points(report.stray)
-    manifest = Manifest(manifest_folder(settings.index.location))
-    manifest.append([replace(row, at=now) for row in report.queued])
-    manifest.flush()
+        if sources:
+            progress.note("listing images")
+            for ref in listed_images(sources, settings.store, ListingCounts()):
+                comparison.take_listed(ref)
+        report = comparison.report([build_store(source, settings.store) for source in sources])
+        if repairing:
+            if report.stray:
+                index.delete_points(report.stray)
+            manifest.append(report.queued)
+            manifest.flush()
+    return report
 
 
 class _Comparison:
@@ -235,6 +236,7 @@ def _failed(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
     """The row that queues an image for the next ingest."""
     return replace(
         row,
+        at=datetime.now(UTC),
         state=State.FAILED,
         objects=0,
         stage=_STAGE,

@@ -12,7 +12,7 @@ from damage import DAMAGES, do, tear_the_log
 
 from pipeline.ingest import ingest
 from pipeline.settings import Settings
-from pipeline.verify import Fault, repair, verify
+from pipeline.verify import Fault, verify
 
 SEED = 5
 TORN = len(DAMAGES)  # one more kind
@@ -35,10 +35,9 @@ def test_faults_are_found_and_sound_indexes_are_not_accused(
         assert ingest_all(folder, settings) == count
         alarms += len(verify(settings, [str(folder / "images")]).findings)
         name, expected = damaged(number, int(random.integers(count)), count, settings, folder)
-        report = verify(settings)
+        report = verify(settings, repairing=True)
         told = Counter((finding.fault, finding.points) for finding in report.findings)
         found[name] += told == expected
-        repair(settings, report)
         ingest_all(folder, settings)
         repaired += not verify(settings, [str(folder / "images")]).findings
     with capsys.disabled():

@@ -13,7 +13,7 @@ from damage import DAMAGES, Damage, change_a_box, do, lose_one, rows_of, tear_th
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.settings import Settings
-from pipeline.verify import Fault, Finding, Report, repair, verify
+from pipeline.verify import Fault, Finding, Report, verify
 from schemas.errors import IndexBusyError, IndexMissingError
 from schemas.manifest import State
 from workers.indexes import open_index
@@ -60,9 +60,9 @@ def test_a_fault_is_found_and_repaired(
 ) -> None:
     sound = verify(settings)
     do(damage, settings, "002.png")
-    report = verify(settings)
+    assert faults(verify(settings)) == [(fault, points)]
+    report = verify(settings, repairing=True)
     assert faults(report) == [(fault, points)]
-    repair(settings, report)
     damaged = len(report.queued)
     # Only the image that is damaged is done again, and only if it is.
     assert run(images, settings) == damaged <= 1
@@ -74,9 +74,7 @@ def test_a_fault_is_found_and_repaired(
 def test_a_torn_log_is_found_and_repaired(images: Path, settings: Settings, tmp_path: Path) -> None:
     # It loads as if nothing were wrong.
     tear_the_log(settings, tmp_path / "aside")
-    report = verify(settings)
-    assert faults(report) == [(Fault.MISSING, 3)] * IMAGES
-    repair(settings, report)
+    assert faults(verify(settings, repairing=True)) == [(Fault.MISSING, 3)] * IMAGES
     assert run(images, settings) == IMAGES
     assert verify(settings, [str(images)]).findings == []
 
@@ -100,7 +98,8 @@ def test_what_the_source_has_now_is_told(images: Path, settings: Settings) -> No
         (Fault.NEW, "new.png"),
     }
     assert verify(settings).findings == []
-    repair(settings, report)
+    # Neither is damage of the index: an ingest and a sync are what is wanted.
+    verify(settings, [str(images)], repairing=True)
     assert verify(settings, [str(images)]).findings == report.findings
 
 
@@ -128,9 +127,7 @@ def test_points_of_a_rejected_image_are_extra(images: Path, settings: Settings) 
     (images / "002.png").write_bytes(b"no image")
     run(images, settings)
     do(lambda index, _: index._upsert(before), settings, "002.png")
-    report = verify(settings)
-    assert faults(report) == [(Fault.EXTRA, 3)]
-    repair(settings, report)
+    assert faults(verify(settings, repairing=True)) == [(Fault.EXTRA, 3)]
     assert verify(settings, [str(images)]).findings == []
 
 

@@ -116,15 +116,17 @@ RayAddress = Annotated[
 ]
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+def with_settings(command: Callable[..., None], *, models: bool = True) -> Callable[..., None]:
     """The command with an option for every setting that is worth one; it takes them as `load`.
 
     Settings are not made before the command asks for them, so that what is wrong with them is told
-    as every other error is.
+    as every other error is. Without `models` it gets no options for models and for how they run.
     """
     own = dict(inspect.signature(command, eval_str=True).parameters)
     del own["load"]
-    shared = inspect.signature(_options, eval_str=True).parameters
+    shared = dict(inspect.signature(_of_places, eval_str=True).parameters)
+    if models:
+        shared |= inspect.signature(_of_models, eval_str=True).parameters
 
     @wraps(command)
     def wrapped(**given: Any) -> None:
@@ -132,53 +134,56 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(load=partial(_load, options), **given)
 
     # Typer reads these, and they are evaluated already.
-    wrapped.__signature__ = inspect.Signature([*own.values(), *shared.values()])  # type: ignore[attr-defined]
+    signature = inspect.Signature([*own.values(), *shared.values()])
+    wrapped.__signature__ = signature  # type: ignore[attr-defined]
     wrapped.__annotations__ = {}
     return wrapped
 
 
-def _options(
+def _of_places(
     index: Index = None,
     config: Config = None,
-    segmenter: SegmenterName = None,
-    embedder: EmbedderName = None,
-    device: Device = None,
-    preset: Preset = None,
-    precision: Precision = None,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
     anonymous: Anonymous = None,
     requester_pays: RequesterPays = None,
     include: Include = None,
     exclude: Exclude = None,
+) -> None:
+    """Where images and their index are."""
+
+
+def _of_models(
+    segmenter: SegmenterName = None,
+    embedder: EmbedderName = None,
+    device: Device = None,
+    preset: Preset = None,
+    precision: Precision = None,
     runner: RunnerName = None,
     workers: Workers = None,
     batch_size: BatchSize = None,
     ray_address: RayAddress = None,
 ) -> None:
-    """What `with_settings` adds to a command."""
+    """What is done to images, and how it runs."""
 
 
 def _load(given: Mapping[str, Any], **more: Any) -> Any:
     from pipeline.settings import load_settings
 
     def section(*names: str) -> dict[str, Any]:
-        return {name: given[name] for name in names}
+        return {name: given.get(name) for name in names}
 
-    models = section("device", "precision")
+    both = section("device", "precision")
     overrides = {
         "store": {
             **section("endpoint_url", "profile", "anonymous", "requester_pays"),
             "include": given["include"] or None,
             "exclude": given["exclude"] or None,
         },
-        "segmenter": {"name": given["segmenter"], "preset": given["preset"], **models},
-        "embedder": {"name": given["embedder"], **models},
+        "segmenter": {"name": given.get("segmenter"), **section("preset"), **both},
+        "embedder": {"name": given.get("embedder"), **both},
         "index": {"location": given["index"]},
-        "runner": {
-            "name": given["runner"],
-            **section("workers", "batch_size", "ray_address"),
-        },
+        "runner": {"name": given.get("runner"), **section("workers", "batch_size", "ray_address")},
         **more,
     }
     return load_settings(given["config"], overrides)

@@ -39,7 +39,7 @@ _SHOWN = 50
 
 def register(app: typer.Typer) -> None:
     """Add `verify` to the command line."""
-    app.command("verify", help=_HELP)(with_settings(verify_command))
+    app.command("verify", help=_HELP)(with_settings(verify_command, models=False))
 
 
 @user_errors
@@ -56,14 +56,11 @@ def verify_command(
 ) -> None:
     """The command; its help stands above."""
     from pipeline.progress import show_progress
-    from pipeline.verify import repair, verify
+    from pipeline.verify import verify
 
     settings = load()
-    progress = show_progress(err())
-    with progress:
-        report = verify(settings, sources or (), progress)
-        if repairing:
-            repair(settings, report)
+    with show_progress(err()) as progress:
+        report = verify(settings, sources or (), progress, repairing=repairing)
     if as_json:
         typer.echo(json.dumps(_fields(report, repaired=repairing), indent=2))
     else:
