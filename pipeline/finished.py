@@ -30,7 +30,7 @@ def keys_of(ids: Sequence[str] | npt.NDArray[np.object_]) -> Keys:
     digits = _VALUES[characters[:, _DIGITS]]
     if (digits == _NO_DIGIT).any() or characters[:, _ID_LENGTH].any():
         raise ValueError("expected ids of images, such as 6c1b5b0e-7f0e-5b52-9d8a-0f6a3b0c2e11")
-    return _halves(digits[:, ::2] << 4 | digits[:, 1::2])
+    return _halves(digits[:, ::2] << np.uint8(4) | digits[:, 1::2])
 
 
 def _halves(raw: npt.NDArray[np.uint8]) -> Keys:

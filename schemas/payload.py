@@ -24,6 +24,7 @@ INTEGER_FIELDS = ("width", "height", "area", "ordinal")
 FLOAT_FIELDS = ("area_frac", "predicted_iou", "stability_score")
 DATETIME_FIELDS = ("ingested_at",)
 _DIGEST_BYTES = 16
+_DECIMALS = 6
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -108,7 +109,13 @@ def payload_of(
 
 def digest(point_id: str, payload: PointPayload) -> int:
     """128 bits over a point's id and payload, but for when it was written."""
-    text = point_id + payload.model_dump_json(exclude={"ingested_at"})
+    # Indexes read numbers from JSON to the last bit but one.
+    rounded = {
+        name: round(value, _DECIMALS)
+        for name in FLOAT_FIELDS
+        if (value := getattr(payload, name)) is not None
+    }
+    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude={"ingested_at"})
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 
 

@@ -83,9 +83,10 @@ class BrightSegmenter:
 def _object(mask: np.ndarray) -> ObjectMask:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return ObjectMask(
-        CocoRle.from_mask(mask), box, int(mask.sum()), 0.9, 0.8, (float(box[0]), float(box[1]))
-    )
+    area = int(mask.sum())
+    # Scores that no short text of digits gives exactly.
+    scores = 0.9 - area / 7919, 0.8 + area / 7907
+    return ObjectMask(CocoRle.from_mask(mask), box, area, *scores, (float(box[0]), float(box[1])))
 
 
 class MeanEmbedder:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
@@ -317,6 +317,18 @@ def test_the_checksum_covers_what_a_payload_says(change: dict[str, Any]) -> None
     identity = str(image.objects[0].object_id)
     assert digest(identity, payload) != digest(identity, payload.model_copy(update=change))
     assert digest(identity, payload) != digest(str(image.whole.object_id), payload)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_last_bit_of_a_number_is_not_part_of_the_checksum(score: float, step: float) -> None:
+    image = embedded()
+    payload = payload_of(image, image.objects[0], 0, datetime.now(UTC))
+    exact = payload.model_copy(update={"predicted_iou": score})
+    near = payload.model_copy(update={"predicted_iou": float(np.nextafter(score, step))})
+    assume(abs(score * 1e6 % 1 - 0.5) > 1e-9)
+    assert digest("a", exact) == digest("a", near)
+    other = payload.model_copy(update={"predicted_iou": score + 2e-6})
+    assert digest("a", exact) != digest("a", other)
 
 
 def test_good_vectors_pass() -> None:
