@@ -14,9 +14,9 @@ from pipeline.manifest import Manifest, manifest_folder
 from pipeline.process import Recipe
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from schemas.errors import UsageError
-from schemas.ids import Generation, image_id_bytes
-from schemas.images import Failure, ImageRef, Stage
+from schemas.errors import ObjectGoneError, UsageError
+from schemas.ids import image_id_bytes
+from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from workers.indexes import open_index
 from workers.protocols import ObjectStore
@@ -90,7 +90,7 @@ def _remove_others(
 def _of(stores: Sequence[ObjectStore], manifest: Manifest) -> Iterator[ManifestRow]:
     """The images of these stores that have not been recorded as gone."""
     for row in manifest.latest():
-        ref = _ref(row)
+        ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
         if row.state is not State.GONE and any(store.covers(ref) for store in stores):
             yield row
 
@@ -99,16 +99,19 @@ def _remove(rows: Sequence[ManifestRow], manifest: Manifest, settings: Settings)
     with closing(open_index(settings.index, None)) as index:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
+            # A crash in between must not leave an image that is done and has no points: it may
+            # come back to its source in the same version.
+            _record(some, State.FAILED, "is being removed from the index", manifest)
             index.delete_images([UUID(row.image_id) for row in some])
-            manifest.append([_gone(row) for row in some])
-            manifest.flush()
+            _record(some, State.GONE, "the listing has it no more", manifest)
 
 
-def _ref(row: ManifestRow) -> ImageRef:
-    return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-
-
-def _gone(row: ManifestRow) -> ManifestRow:
-    message = f"expected a listed object, the listing has it no more ({row.uri})"
-    failure = Failure(_ref(row), Stage.READ, "ObjectGoneError", message, retryable=False, gone=True)
-    return ManifestRow.failure(failure, Generation(row.version, row.fingerprint), datetime.now(UTC))
+def _record(rows: Sequence[ManifestRow], state: State, got: str, manifest: Manifest) -> None:
+    now = datetime.now(UTC)
+    for row in rows:
+        message = f"expected a listed object, {got} ({row.uri})"
+        gone = row.failed(
+            state, Stage.READ, ObjectGoneError.__name__, message, now, retryable=False
+        )
+        manifest.append([gone])
+    manifest.flush()

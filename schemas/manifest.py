@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
 
 import pyarrow as pa
 
@@ -80,7 +79,12 @@ class ManifestRow:
         attempts: int = 1,
     ) -> ManifestRow:
         return cls(
-            **_identity(ref, generation),
+            image_id=str(image_id(ref)),
+            uri=ref.uri,
+            version=ref.version,
+            size_bytes=ref.size_bytes,
+            generation=generation.id,
+            fingerprint=generation.fingerprint,
             state=State.DONE,
             objects=objects,
             stage="",
@@ -101,35 +105,31 @@ class ManifestRow:
             state = State.REJECTED
         elif failure.gone:
             state = State.GONE
-        return cls(
-            **_identity(failure.ref, generation),
+        row = cls.done(failure.ref, generation, 0, at, attempts=attempts)
+        return row.failed(
+            state, failure.stage, failure.error_class, failure.message, at,
+            retryable=failure.retryable,
+        )  # fmt: skip
+
+    def failed(
+        self,
+        state: State,
+        stage: str,
+        error_class: str,
+        message: str,
+        at: datetime,
+        *,
+        retryable: bool,
+    ) -> ManifestRow:
+        """The same image, of which something else is to be recorded than that it is done."""
+        return replace(
+            self,
             state=state,
             objects=0,
-            stage=str(failure.stage),
-            error_class=failure.error_class,
-            message=failure.message,
-            retryable=failure.retryable,
-            attempts=attempts,
+            stage=str(stage),
+            error_class=error_class,
+            message=message,
+            retryable=retryable,
             checksum="",
             at=at,
         )
-
-
-class _Identity(TypedDict):
-    image_id: str
-    uri: str
-    version: str
-    size_bytes: int
-    generation: str
-    fingerprint: str
-
-
-def _identity(ref: ImageRef, generation: Generation) -> _Identity:
-    return {
-        "image_id": str(image_id(ref)),
-        "uri": ref.uri,
-        "version": ref.version,
-        "size_bytes": ref.size_bytes,
-        "generation": generation.id,
-        "fingerprint": generation.fingerprint,
-    }

@@ -13,11 +13,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from pipeline.manifest import Manifest, manifest_folder
 from pipeline.process import Decoded, Recipe, recipe_of
 from pipeline.settings import RunnerOptions, Settings
 from schemas.errors import ModelError, WorkerDiedError
 from schemas.ids import fingerprint
 from schemas.images import ImageRef, UInt8Image
+from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, SegmenterOptions
 from schemas.records import Float32Matrix
@@ -192,6 +194,12 @@ def recipe(
         decode=real.decode,
         embedding=real.embedding,
     )
+
+
+def rows(of: Settings) -> dict[str, ManifestRow]:
+    """The last attempt at each image, by the name of its file."""
+    manifest = Manifest(manifest_folder(of.index.location))
+    return {row.uri.rpartition("/")[2]: row for row in manifest.latest()}
 
 
 def main(source: str, index: str, runner: str, delay_s: str, ray_address: str = "") -> None:

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import fakes
 import pytest
+from fakes import rows
 
 from pipeline.ingest import IngestSummary, ingest
-from pipeline.manifest import Manifest, manifest_folder
+from pipeline.manifest import manifest_folder
 from pipeline.process import Recipe
 from pipeline.progress import Counts, Progress
 from pipeline.settings import Settings
 from pipeline.writer import interrupts_held
 from schemas.errors import IndexBusyError, ModelError, UsageError
 from schemas.images import ImageRef
-from schemas.manifest import ManifestRow, State
+from schemas.manifest import State
 from schemas.search import SearchHit
 from workers.indexes import open_index
 
@@ -39,11 +40,6 @@ def points(settings: Settings) -> list[SearchHit]:
 
 def keys(settings: Settings) -> set[str]:
     return {Path(point.payload.key).name for point in points(settings)}
-
-
-def rows(settings: Settings) -> dict[str, ManifestRow]:
-    manifest = Manifest(manifest_folder(settings.index.location))
-    return {row.uri.rpartition("/")[2]: row for row in manifest.latest()}
 
 
 def states(counts: Counts) -> dict[str, int]:

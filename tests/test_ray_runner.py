@@ -16,6 +16,7 @@ from typing import Any
 import fakes
 import pytest
 import ray
+from fakes import rows
 
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
@@ -23,7 +24,6 @@ from pipeline.process import Recipe
 from pipeline.runners.ray_session import check_reachable, ray_session
 from pipeline.settings import Settings
 from schemas.errors import ModelError, UsageError, WorkerDiedError
-from schemas.manifest import ManifestRow
 from workers.indexes import open_index
 
 ROOT = Path(__file__).parent.parent
@@ -65,11 +65,6 @@ def points(settings: Settings) -> dict[str, Any]:
             )
             for identity, stored in index.stored(ids).items()
         }
-
-
-def rows(settings: Settings) -> dict[str, ManifestRow]:
-    manifest = Manifest(manifest_folder(settings.index.location))
-    return {row.uri.rpartition("/")[2]: row for row in manifest.latest()}
 
 
 def run(images: Path, settings: Settings, recipe: Recipe) -> dict[str, int]:

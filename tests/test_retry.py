@@ -6,13 +6,13 @@ from pathlib import Path
 
 import fakes
 import pytest
+from fakes import rows
 
 from pipeline.ingest import ingest
-from pipeline.manifest import Manifest, manifest_folder
 from pipeline.retry import retry
 from pipeline.settings import Settings
 from schemas.errors import IndexMissingError, UsageError
-from schemas.manifest import ManifestRow, State
+from schemas.manifest import State
 
 
 @pytest.fixture
@@ -28,11 +28,6 @@ def settings(images: Path, tmp_path: Path) -> Settings:
     made = fakes.settings(tmp_path / "index")
     assert ingest([str(images)], made, recipe=fakes.recipe(made, "error")).counts.failed == 1
     return made
-
-
-def rows(settings: Settings) -> dict[str, ManifestRow]:
-    manifest = Manifest(manifest_folder(settings.index.location))
-    return {Path(row.uri).name: row for row in manifest.latest()}
 
 
 def test_only_what_failed_is_done_again(images: Path, settings: Settings) -> None:

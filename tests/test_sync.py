@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import uuid
 from pathlib import Path
 
 import fakes
 import pytest
+from fakes import rows
 
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.settings import Settings
 from pipeline.sync import SyncSummary, sync
 from pipeline.verify import verify
 from schemas.errors import IndexBusyError, UsageError
-from schemas.manifest import ManifestRow, State
+from schemas.manifest import State
 from schemas.options import StoreOptions
 from workers.indexes import open_index
+from workers.indexes.edge import EdgeIndex
 
 
 @pytest.fixture
@@ -31,11 +35,6 @@ def settings(tmp_path: Path) -> Settings:
 
 def run(source: Path, settings: Settings, max_delete: float = 0.1) -> SyncSummary:
     return sync([str(source)], settings, max_delete, recipe=fakes.recipe(settings))
-
-
-def rows(settings: Settings) -> dict[str, ManifestRow]:
-    manifest = Manifest(manifest_folder(settings.index.location))
-    return {Path(row.uri).name: row for row in manifest.latest()}
 
 
 def indexed(settings: Settings) -> set[str]:
@@ -133,6 +132,31 @@ def test_images_that_were_rejected_or_failed_are_gone_too(images: Path, settings
     (images / "bad.png").unlink()
     assert run(images, settings).removed == 1
     assert rows(settings)["bad.png"].state is State.GONE
+
+
+def test_a_crash_while_removing_loses_no_image(
+    images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(images, settings)
+    body, times = (images / "003.png").read_bytes(), os.stat(images / "003.png")
+    (images / "003.png").unlink()
+
+    def killed(index: EdgeIndex, ids: list[uuid.UUID]) -> None:
+        delete_images(index, ids)
+        raise KeyboardInterrupt
+
+    delete_images = EdgeIndex.delete_images
+    with monkeypatch.context() as patched:
+        patched.setattr(EdgeIndex, "delete_images", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(images, settings)
+    # It comes back in the version that was done, and has no points.
+    (images / "003.png").write_bytes(body)
+    os.utime(images / "003.png", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert len(indexed(settings)) == 19
+    run(images, settings)
+    assert len(indexed(settings)) == 20
+    assert not verify(settings, [str(images)]).findings
 
 
 def test_a_glob_does_not_tell_what_is_gone(images: Path, settings: Settings) -> None:
