@@ -48,9 +48,7 @@ def ingest_command(
 
     settings = load(limit=limit)
     summary = shown(settings, lambda progress: ingest(sources, settings, progress))
-    print_summary(summary, settings)
-    if summary.counts.failed:
-        raise typer.Exit(EXIT_FAILED)
+    conclude(summary, settings)
 
 
 def shown(settings: Settings, work: Callable[[Progress], _T]) -> _T:
@@ -72,8 +70,8 @@ def shown(settings: Settings, work: Callable[[Progress], _T]) -> _T:
         raise
 
 
-def print_summary(summary: IngestSummary, settings: Settings) -> None:
-    """What a run came to, and the first of the images that are not in the index."""
+def conclude(summary: IngestSummary, settings: Settings) -> None:
+    """Print what a run came to; the exit code tells whether images have failed."""
     console = out()
     counts = summary.counts
     rows = [(state, f"{getattr(counts, state):,}") for state in _SHOWN]
@@ -92,6 +90,8 @@ def print_summary(summary: IngestSummary, settings: Settings) -> None:
         _print_rejected_before(settings.index.location)
     _print_empty(counts)
     _print_failures(counts, settings)
+    if counts.failed:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _print_empty(counts: Counts) -> None:

@@ -6,11 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-Load = Callable[..., Any]
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+Load = Callable[..., "Settings"]
 """Makes the settings from what the command line gave; sections and values given to it are added."""
 
 _STORE = "Object store"
@@ -114,6 +117,15 @@ RayAddress = Annotated[
     str | None,
     typer.Option(help="A Ray cluster that runs already; auto finds it.", rich_help_panel=_RUN),
 ]
+MaxDelete = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="The largest share of what is there that may be deleted; 1: all.",
+        show_default="0.1",
+    ),
+]
 
 
 def with_settings(command: Callable[..., None], *, models: bool = True) -> Callable[..., None]:
@@ -167,7 +179,7 @@ def _of_models(
     """What is done to images, and how it runs."""
 
 
-def _load(given: Mapping[str, Any], **more: Any) -> Any:
+def _load(given: Mapping[str, Any], **more: Any) -> Settings:
     from pipeline.settings import load_settings
 
     def section(*names: str) -> dict[str, Any]:

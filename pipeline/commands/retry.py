@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.failures import Unfinished
-from pipeline.commands.ingest import print_summary, shown
+from pipeline.commands.ingest import conclude, shown
 from pipeline.commands.options import Load, with_settings
-from pipeline.console import EXIT_FAILED, user_errors
+from pipeline.console import user_errors
 
 _HELP = """Try the images again that failed, and no others; nothing is listed.
 
@@ -49,6 +49,4 @@ def retry_command(
     if summary is None:
         typer.echo(f"Nothing to do: no image is {' or '.join(chosen)}.")
         return
-    print_summary(summary, settings)
-    if summary.counts.failed:
-        raise typer.Exit(EXIT_FAILED)
+    conclude(summary, settings)

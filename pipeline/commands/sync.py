@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from pipeline.commands.ingest import print_summary, shown
-from pipeline.commands.options import Load, Sources, with_settings
-from pipeline.console import EXIT_FAILED, counted, user_errors
+from pipeline.commands.ingest import conclude, shown
+from pipeline.commands.options import Load, MaxDelete, Sources, with_settings
+from pipeline.console import counted, user_errors
 
 _HELP = """Ingest what is new or changed, and remove from the index what is gone from its source.
 
@@ -33,20 +31,15 @@ def register(app: typer.Typer) -> None:
 def sync_command(
     load: Load,
     sources: Sources,
-    max_delete: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of a source's images that may be gone; 1: all."),
-    ] = 0.1,
+    max_delete: MaxDelete = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.sync import sync
+    from pipeline.sync import MAX_DELETE, sync
 
-    settings = load()
-    summary = shown(settings, lambda progress: sync(sources, settings, max_delete, progress))
+    settings, most = load(), MAX_DELETE if max_delete is None else max_delete
+    summary = shown(settings, lambda progress: sync(sources, settings, most, progress))
     typer.echo(f"removed {counted(summary.removed, 'image')} that are no longer there")
     if summary.ingest is None:
         typer.echo("The source is empty: there is nothing to ingest.")
         return
-    print_summary(summary.ingest, settings)
-    if summary.ingest.counts.failed:
-        raise typer.Exit(EXIT_FAILED)
+    conclude(summary.ingest, settings)
