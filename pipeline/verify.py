@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
@@ -16,14 +16,15 @@ from pipeline.listing import ListingCounts, listed_images
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from schemas.errors import IndexMissingError
+from pipeline.sync import MAX_DELETE
+from schemas.errors import IndexMissingError, UsageError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
 from schemas.records import Float32Vector
 from schemas.search import RawPoint
-from workers.indexes import open_index
+from workers.indexes import is_server, open_index
 from workers.protocols import ObjectStore
 from workers.stores import build_store
 
@@ -31,6 +32,8 @@ _STAGE = "verify"
 # Of a unit vector in float32, normed once more by the index.
 _LENGTH_TOLERANCE = 1e-3
 _POINTS_A_NOTE = 50_000
+# From when points are written until the manifest has them, with clocks that differ.
+_ON_ITS_WAY = timedelta(minutes=10)
 
 
 class Fault(StrEnum):
@@ -79,7 +82,10 @@ class Report:
 
 @dataclass(slots=True)
 class _Image:
-    """What an image should have in the index, and what of it has been seen."""
+    """What an image should have in the index, and what of it has been seen.
+
+    `unsettled`: it may be written to right now, and is not judged.
+    """
 
     state: State
     generation: str
@@ -92,6 +98,7 @@ class _Image:
     not_finite: int = 0
     listed: bool = False
     changed: bool = False
+    unsettled: bool = False
 
     def damage(self) -> Iterator[tuple[Fault, int]]:
         """What is wrong with its points, and how many of them."""
@@ -112,13 +119,16 @@ def verify(
     progress: Progress | None = None,
     *,
     repairing: bool = False,
+    max_delete: float = MAX_DELETE,
 ) -> Report:
     """Compare every point of the index with the manifest, and the manifest with `sources`.
 
     `repairing`: stray points are deleted, and damaged images are recorded as failed, so that the
     next ingest does them again. Images that have failed are waiting for it already, whatever the
-    index has of them. Half a kilobyte of memory an image. Raises IndexMissingError, IndexBusyError,
-    and what a listing raises.
+    index has of them; what a server's index got in the last ten minutes may still be written to,
+    and is not judged. Half a kilobyte of memory an image. Raises IndexMissingError, IndexBusyError,
+    what a listing raises, and UsageError, with nothing repaired, if a larger share of all points
+    than `max_delete` is stray.
     """
     progress = progress or Progress()
     manifest = Manifest(manifest_folder(settings.index.location))
@@ -126,11 +136,13 @@ def verify(
         raise IndexMissingError(
             f"expected an index at {settings.index.location!r}, nothing was ingested there"
         )
-    # Nothing may be written between what is found and its repair.
+    # A folder is held until what is found has been repaired; others may write to a server.
+    shared = is_server(settings.index.location)
+    settled_before = datetime.now(UTC) - _ON_ITS_WAY if shared else None
     with closing(open_index(settings.index, None)) as index:
-        progress.note("reading the manifest")
-        comparison = _Comparison(manifest)
-        for number, point in enumerate(index.scan()):
+        progress.note("comparing points with the manifest")
+        comparison = _Comparison(manifest, settled_before)
+        for number, point in enumerate(index.scan(), start=1):
             if number % _POINTS_A_NOTE == 0:
                 progress.note(f"{number:,} points compared")
             comparison.take_point(point)
@@ -140,6 +152,12 @@ def verify(
                 comparison.take_listed(ref)
         report = comparison.report([build_store(source, settings.store) for source in sources])
         if repairing:
+            if len(report.stray) > max_delete * report.points:
+                raise UsageError(
+                    f"{len(report.stray):,} of {report.points:,} points are of images that the "
+                    f"manifest does not have so, --max-delete {max_delete:g} allows fewer: nothing "
+                    "was repaired; was it another manifest's index?"
+                )
             if report.stray:
                 index.delete_points(report.stray)
             manifest.append(report.queued)
@@ -147,13 +165,22 @@ def verify(
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    fault: Fault
+    point_id: str
+    image_id: str
+    uri: str
+
+
 class _Comparison:
-    def __init__(self, manifest: Manifest) -> None:
+    """`settled_before`: what was written later may not be whole yet; None where all of it is."""
+
+    def __init__(self, manifest: Manifest, settled_before: datetime | None) -> None:
         self._manifest = manifest
+        self._settled_before = settled_before
         self._points = 0
-        self._stray: list[str] = []
-        # By fault and uri; the uri is all that is known of an image without a row.
-        self._strays: Counter[tuple[Fault, str]] = Counter()
+        self._strays: list[_Stray] = []
         self._new: list[str] = []
         self._images = {
             row.image_id: _Image(
@@ -164,14 +191,20 @@ class _Comparison:
 
     def take_point(self, point: RawPoint) -> None:
         self._points += 1
-        image = self._images.get(str(point.payload.get("image_id")))
-        uri = str(point.payload.get("uri") or f"point {point.id}")
+        identity = str(point.payload.get("image_id"))
+        image = self._images.get(identity)
+        if self._is_recent(point.payload.get("ingested_at")):
+            if image is not None:
+                image.unsettled = True
+            return
         if image is not None and image.state is State.FAILED:
             return  # the next ingest replaces whatever it has
+        # The uri is all that is known of an image without a row.
+        uri = str(point.payload.get("uri") or f"point {point.id}")
         if image is None or image.state is not State.DONE:
-            self._call_stray(Fault.EXTRA, point.id, uri)
+            self._strays.append(_Stray(Fault.EXTRA, point.id, identity, uri))
         elif point.payload.get("generation") != image.generation:
-            self._call_stray(Fault.STALE, point.id, uri)
+            self._strays.append(_Stray(Fault.STALE, point.id, identity, uri))
         else:
             image.seen += 1
             image.not_finite += not _is_unit(point.vector)
@@ -182,9 +215,13 @@ class _Comparison:
             else:
                 image.digests += digest(point.id, payload)
 
-    def _call_stray(self, fault: Fault, point_id: str, uri: str) -> None:
-        self._stray.append(point_id)
-        self._strays[fault, uri] += 1
+    def _is_recent(self, at: object) -> bool:
+        if self._settled_before is None:
+            return False
+        try:
+            return datetime.fromisoformat(str(at)) >= self._settled_before
+        except (ValueError, TypeError):  # no time, or one without its zone: not ours
+            return False
 
     def take_listed(self, ref: ImageRef) -> None:
         image = self._images.get(str(image_id(ref)))
@@ -196,25 +233,39 @@ class _Comparison:
 
     def report(self, stores: Sequence[ObjectStore]) -> Report:
         """What has been found; `stores` are those whose images were listed."""
-        findings = [Finding(fault, uri, count) for (fault, uri), count in self._strays.items()]
-        findings += [Finding(Fault.NEW, uri) for uri in self._new]
+        findings = [Finding(Fault.NEW, uri) for uri in self._new]
         states: Counter[State] = Counter()
         queued = []
         for row in self._manifest.latest():
-            image = self._images[row.image_id]
             states[row.state] += 1
+            image = self._images.get(row.image_id)
+            if image is None:  # it has come since
+                continue
+            image.unsettled |= self._settled_before is not None and row.at >= self._settled_before
             if image.changed:
                 findings.append(Finding(Fault.CHANGED, row.uri))
             elif stores and _is_gone(row, image, stores):
                 findings.append(Finding(Fault.GONE, row.uri))
-            damage = list(image.damage()) if row.state is State.DONE else []
-            findings += [Finding(fault, row.uri, count) for fault, count in damage]
-            if damage:
-                queued.append(_failed(row, [fault for fault, _ in damage]))
+            if row.state is State.DONE and not image.unsettled:
+                damage = list(image.damage())
+                findings += [Finding(fault, row.uri, count) for fault, count in damage]
+                if damage:
+                    queued.append(_damaged(row, [fault for fault, _ in damage]))
+        strays = [stray for stray in self._strays if self._is_settled(stray.image_id)]
+        counts = Counter((stray.fault, stray.uri) for stray in strays)
+        findings += [Finding(fault, uri, count) for (fault, uri), count in counts.items()]
         findings.sort(key=lambda finding: (finding.uri, finding.fault))
         return Report(
-            {state: states[state] for state in State}, self._points, findings, self._stray, queued
+            images={state: states[state] for state in State},
+            points=self._points,
+            findings=findings,
+            stray=[stray.point_id for stray in strays],
+            queued=queued,
         )
+
+    def _is_settled(self, identity: str) -> bool:
+        image = self._images.get(identity)
+        return image is None or not image.unsettled
 
 
 def _is_unit(vector: Float32Vector | None) -> bool:
@@ -232,16 +283,8 @@ def _is_gone(row: ManifestRow, image: _Image, stores: Sequence[ObjectStore]) -> 
     return any(store.covers(ref) for store in stores)
 
 
-def _failed(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
+def _damaged(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
     """The row that queues an image for the next ingest."""
-    return replace(
-        row,
-        at=datetime.now(UTC),
-        state=State.FAILED,
-        objects=0,
-        stage=_STAGE,
-        error_class="VectorIndexError",
-        message=f"expected the points that were written, got them {', '.join(faults)} ({row.uri})",
-        retryable=True,
-        checksum="",
-    )
+    message = f"expected the points that were written, got them {', '.join(faults)} ({row.uri})"
+    now, kind = datetime.now(UTC), VectorIndexError.__name__
+    return row.failed(State.FAILED, _STAGE, kind, message, now, retryable=True)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fakes
 import pytest
-from damage import DAMAGES, Damage, change_a_box, do, lose_one, rows_of, tear_the_log
+from damage import (
+    DAMAGES,
+    Damage,
+    bring_another_image,
+    bring_back_an_old_generation,
+    change_a_box,
+    do,
+    lose_one,
+    rows_of,
+    tear_the_log,
+)  # fmt: skip
 
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.settings import Settings
 from pipeline.verify import Fault, Finding, Report, verify
-from schemas.errors import IndexBusyError, IndexMissingError
+from schemas.errors import IndexBusyError, IndexMissingError, UsageError
 from schemas.manifest import State
 from workers.indexes import open_index
 from workers.indexes.points import PointRow
@@ -61,7 +71,7 @@ def test_a_fault_is_found_and_repaired(
     sound = verify(settings)
     do(damage, settings, "002.png")
     assert faults(verify(settings)) == [(fault, points)]
-    report = verify(settings, repairing=True)
+    report = verify(settings, repairing=True, max_delete=1)
     assert faults(report) == [(fault, points)]
     damaged = len(report.queued)
     # Only the image that is damaged is done again, and only if it is.
@@ -71,10 +81,34 @@ def test_a_fault_is_found_and_repaired(
     assert (after.points, after.images) == (sound.points, sound.images)
 
 
+def test_more_than_is_believed_repairs_nothing(settings: Settings) -> None:
+    do(bring_back_an_old_generation, settings, "002.png")
+    do(lose_one, settings, "001.png")
+    with pytest.raises(UsageError, match=r"3 of 20 points .* --max-delete 0\.1 .* nothing was rep"):
+        verify(settings, repairing=True)
+    assert faults(verify(settings)) == [(Fault.MISSING, 1), (Fault.STALE, 3)]
+    verify(settings, repairing=True, max_delete=0.15)
+    assert verify(settings).images[State.FAILED] == 1
+
+
+def test_what_others_may_be_writing_is_not_judged(
+    images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for damage in (lose_one, bring_back_an_old_generation, bring_another_image):
+        do(damage, settings, "002.png")
+    assert len(verify(settings).findings) == 3
+    # As if it were a server's: all of it is younger than ten minutes.
+    monkeypatch.setattr("pipeline.verify.is_server", lambda _: True)
+    report = verify(settings, [str(images)], repairing=True)
+    assert (report.findings, report.stray, report.queued) == ([], [], [])
+    monkeypatch.setattr("pipeline.verify._ON_ITS_WAY", timedelta(0))
+    assert len(verify(settings).findings) == 3
+
+
 def test_a_torn_log_is_found_and_repaired(images: Path, settings: Settings, tmp_path: Path) -> None:
     # It loads as if nothing were wrong.
     tear_the_log(settings, tmp_path / "aside")
-    assert faults(verify(settings, repairing=True)) == [(Fault.MISSING, 3)] * IMAGES
+    assert faults(verify(settings, repairing=True, max_delete=1)) == [(Fault.MISSING, 3)] * IMAGES
     assert run(images, settings) == IMAGES
     assert verify(settings, [str(images)]).findings == []
 
@@ -127,7 +161,7 @@ def test_points_of_a_rejected_image_are_extra(images: Path, settings: Settings) 
     (images / "002.png").write_bytes(b"no image")
     run(images, settings)
     do(lambda index, _: index._upsert(before), settings, "002.png")
-    assert faults(verify(settings, repairing=True)) == [(Fault.EXTRA, 3)]
+    assert faults(verify(settings, repairing=True, max_delete=1)) == [(Fault.EXTRA, 3)]
     assert verify(settings, [str(images)]).findings == []
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import Load, with_settings
+from pipeline.commands.options import Load, MaxDelete, with_settings
 from pipeline.console import EXIT_FAILED, counted, err, out, user_errors
 from pipeline.rows import print_rows
 
@@ -23,8 +23,8 @@ With sources, images are also told that are new, changed or gone there. The exit
 nothing is found.
 
 --repair deletes the points that no image should have, and queues the damaged images: the next
-ingest or retry embeds them again. New and changed images want an ingest, those that are gone a
-sync.
+ingest or retry embeds them again. If more than --max-delete of all points would go, nothing is
+done. New and changed images want an ingest, those that are gone a sync.
 
 Examples:
 
@@ -52,15 +52,17 @@ def verify_command(
     repairing: Annotated[
         bool, typer.Option("--repair", help="Delete stray points, queue damaged images.")
     ] = False,
+    max_delete: MaxDelete = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, all of it.")] = False,
 ) -> None:
     """The command; its help stands above."""
     from pipeline.progress import show_progress
+    from pipeline.sync import MAX_DELETE
     from pipeline.verify import verify
 
-    settings = load()
+    settings, most = load(), MAX_DELETE if max_delete is None else max_delete
     with show_progress(err()) as progress:
-        report = verify(settings, sources or (), progress, repairing=repairing)
+        report = verify(settings, sources or (), progress, repairing=repairing, max_delete=most)
     if as_json:
         typer.echo(json.dumps(_fields(report, repaired=repairing), indent=2))
     else:
