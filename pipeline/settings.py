@@ -39,7 +39,9 @@ class RunnerOptions(BaseModel):
 
     `batch_size` is images in a chunk, `read_concurrency` is requests in flight per read task.
     `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one
-    for two workers.
+    for two workers. Each is ended if it takes more memory than `reader_memory_mb` (MiB) above what
+    it began with, or longer than `decode_timeout_s` for one image. A run that gets no further for
+    `stall_timeout_s` ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,9 @@ class RunnerOptions(BaseModel):
     gpus_per_worker: float = Field(default=0.0, ge=0)
     readers: int | None = Field(default=None, ge=1)
     read_concurrency: int = Field(default=8, ge=1)
+    reader_memory_mb: int = Field(default=2048, ge=64)
+    decode_timeout_s: float = Field(default=30.0, gt=0)
+    stall_timeout_s: float = Field(default=300.0, gt=0)
     batch_size: int = Field(default=8, ge=1, le=256)
 
 

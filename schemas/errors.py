@@ -13,6 +13,7 @@ ObjseekError
 ├── ModelError            weights that cannot be fetched, trusted or loaded
 │   └── DownloadError                                                    (retryable)
 ├── WorkerDiedError       the process that worked on it ended            (retryable)
+├── StalledError          a run got no further                           (retryable)
 └── VectorIndexError      the index
     ├── IndexBusyError    another process owns it
     ├── IndexMissingError
@@ -81,6 +82,12 @@ class DownloadError(ModelError):
 
 class WorkerDiedError(ObjseekError):
     """The worker process ended while it held this image."""
+
+    retryable = True
+
+
+class StalledError(ObjseekError):
+    """A run got no further for as long as it may."""
 
     retryable = True
 

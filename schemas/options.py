@@ -18,7 +18,11 @@ class _Options(BaseModel):
 
 
 class StoreOptions(_Options):
-    """How to reach and select. Patterns are `fnmatch` patterns against the whole key or path."""
+    """How to reach and select. Patterns are `fnmatch` patterns against the whole key or path.
+
+    `retry_budget_s` is for how long a read or a page of a listing is asked for again, however often
+    a request of it is sent (`max_attempts`).
+    """
 
     endpoint_url: str | None = None
     profile: str | None = None
@@ -29,6 +33,7 @@ class StoreOptions(_Options):
     max_attempts: int = Field(default=5, ge=1)
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=60.0, gt=0)
+    retry_budget_s: float = Field(default=120.0, ge=0)
 
 
 class DecodeOptions(_Options):
@@ -115,9 +120,16 @@ class EmbedderOptions(_Options):
 
 
 class IndexOptions(_Options):
-    """`location`: a folder for the embedded index, or `http(s)://host:6333/collection`."""
+    """`location`: a folder for the embedded index, or `http(s)://host:6333/collection`.
+
+    `state`: where the manifest is kept, a folder or `s3://bucket/prefix`; None: in the index
+    folder, or for a server in the user's data. `retry_budget_s` is for how long a server that does
+    not answer is asked again.
+    """
 
     location: str = Field(default="objseek-index", min_length=1)
+    state: str | None = Field(default=None, min_length=1)
     api_key: str | None = None
     timeout_s: float = Field(default=60.0, gt=0)
+    retry_budget_s: float = Field(default=120.0, ge=0)
     upsert_batch: int = Field(default=128, ge=1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ from workers.protocols import UInt8Crops
 POISON = (250, 0, 250)
 """Colour of an image that a misbehaving segmenter does not survive."""
 
-Misbehaviour = Literal["", "abort", "error", "error in a batch", "bug", "device"]
+Misbehaviour = Literal["", "abort", "hang", "error", "error in a batch", "bug", "device"]
 
 
 def write_image(path: Path, number: int, colour: tuple[int, int, int] | None = None) -> Path:
@@ -66,6 +67,8 @@ class BrightSegmenter:
     def _misbehave(self, images: int) -> None:
         if self._misbehaviour == "abort":
             os.abort()
+        elif self._misbehaviour == "hang":
+            hang()
         elif self._misbehaviour == "error" or (
             self._misbehaviour == "error in a batch" and images > 1
         ):
@@ -139,12 +142,27 @@ def embedder(*, zero: bool = False) -> MeanEmbedder:
     return MeanEmbedder(zero=zero)
 
 
-def aborting_reader(
-    refs: Sequence[ImageRef], reader: partial[list[Decoded]], name: str
+def hang() -> None:
+    """Never return, and never let go of the interpreter's lock, as native code may."""
+    ctypes.PyDLL(None).pause()
+
+
+def exhaust_memory() -> None:
+    """Ask for far more than a process may have."""
+    held = []
+    for _ in range(64):
+        held.append(np.ones(1 << 27))  # 1 GiB
+
+
+def misbehaving_reader(
+    refs: Sequence[ImageRef],
+    reader: partial[list[Decoded]],
+    name: str,
+    misbehave: Callable[[], None] = os.abort,
 ) -> list[Decoded]:
-    """Reads as `reader` does, but does not survive files of this name."""
+    """Reads as `reader` does, but misbehaves at files of this name."""
     if any(ref.key.endswith(name) for ref in refs):
-        os.abort()
+        misbehave()
     return reader(refs)
 
 

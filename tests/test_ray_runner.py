@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,9 +22,11 @@ from fakes import rows
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.process import Recipe
+from pipeline.runners import ray_pool
 from pipeline.runners.ray_session import check_reachable, ray_session
 from pipeline.settings import Settings
-from schemas.errors import ModelError, UsageError, WorkerDiedError
+from schemas.errors import ModelError, StalledError, UsageError, WorkerDiedError
+from schemas.manifest import State
 from workers.indexes import open_index
 
 ROOT = Path(__file__).parent.parent
@@ -132,12 +135,98 @@ def test_two_that_kill_are_both_found(images: Path, tmp_path: Path) -> None:
 
 def test_only_the_image_that_kills_its_reader_is_given_up(images: Path, settings: Settings) -> None:
     recipe = fakes.recipe(settings)
-    reader = partial(fakes.aborting_reader, reader=recipe.reader, name="006.png")
+    reader = partial(fakes.misbehaving_reader, reader=recipe.reader, name="006.png")
     counts = run(images, settings, replace(recipe, reader=reader))
     assert counts == {"listed": 20, "done": 19, "failed": 1}
     row = rows(settings)["006.png"]
     assert (row.stage, row.error_class) == ("read", "WorkerDiedError")
     assert run(images, settings, recipe) == {"listed": 20, "done": 1, "unchanged": 19}
+
+
+def impatient(tmp_path: Path, stall_timeout_s: float) -> Settings:
+    return fakes.settings(
+        tmp_path / "index", "ray", cpus_per_worker=0.5, stall_timeout_s=stall_timeout_s
+    )
+
+
+@pytest.mark.parametrize("name", ["000.png", "0095.png", "019.png"])
+def test_only_the_image_that_never_ends_is_given_up(
+    images: Path, tmp_path: Path, name: str
+) -> None:
+    settings = impatient(tmp_path, 8)
+    fakes.write_image(images / name, 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, "hang"))
+    listed = len(list(images.iterdir()))
+    assert counts == {"listed": listed, "done": listed - 1, "failed": 1}
+    row = rows(settings)[name]
+    assert (row.stage, row.error_class) == ("segment", "WorkerDiedError")
+    assert re.search(
+        r"died twice of file://.*/\d+\.png alone \(TimeoutError: ended after", row.message
+    )
+
+
+def test_only_the_image_whose_reading_never_ends_is_given_up(images: Path, tmp_path: Path) -> None:
+    settings = impatient(tmp_path, 8)
+    recipe = fakes.recipe(settings)
+    reader = partial(
+        fakes.misbehaving_reader, reader=recipe.reader, name="006.png", misbehave=fakes.hang
+    )
+    counts = run(images, settings, replace(recipe, reader=reader))
+    assert counts == {"listed": 20, "done": 19, "failed": 1}
+    assert rows(settings)["006.png"].stage == "read"
+
+
+def test_only_the_image_that_takes_all_memory_is_rejected(images: Path, settings: Settings) -> None:
+    recipe = fakes.recipe(settings)
+    reader = partial(
+        fakes.misbehaving_reader,
+        reader=recipe.reader,
+        name="006.png",
+        misbehave=fakes.exhaust_memory,
+    )
+    counts = run(images, settings, replace(recipe, reader=reader))
+    assert counts == {"listed": 20, "done": 19, "rejected": 1}
+    row = rows(settings)["006.png"]
+    assert (row.stage, row.error_class) == ("read", "BadImageError")
+    assert row.message == (
+        f"expected an image to take at most 2048 MiB, got one that takes more ({row.uri})"
+    )
+
+
+def test_a_run_in_which_nothing_moves_ends_and_says_where_it_stood(
+    images: Path, tmp_path: Path
+) -> None:
+    settings = impatient(tmp_path, 4)
+    for path in images.iterdir():
+        fakes.write_image(path, 3, fakes.POISON)
+    with pytest.raises(StalledError) as caught:
+        run(images, settings, fakes.recipe(settings, "hang"))
+    assert re.fullmatch(
+        r"expected an image to come through within 4 s \(stall_timeout_s\), got none: "
+        r"workers were at file://.*/\d+\.png, see .*\.log",
+        str(caught.value),
+    )
+
+
+def test_models_that_never_load_end_the_run(images: Path, tmp_path: Path) -> None:
+    settings = impatient(tmp_path, 3)
+    recipe = replace(fakes.recipe(settings), segmenter=fakes.hang)
+    with pytest.raises(StalledError, match=r"a worker with 0\.5 CPU, 0 GPU was waited for"):
+        run(images, settings, recipe)
+
+
+def test_models_that_no_image_survives_end_the_run(
+    images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_pool, "_MOST_GIVEN_UP", 3)  # ten take half a minute
+    for number in range(20):
+        fakes.write_image(images / f"{number:03}.png", 3, fakes.POISON)
+    told = r"3 images in a row were too much for the models, .* of the last: .* died twice of "
+    with pytest.raises(WorkerDiedError, match=told):
+        run(images, settings, fakes.recipe(settings, "abort"))
+    # Those that were given up stand in the manifest, each by name.
+    assert {row.state for row in rows(settings).values()} == {State.FAILED}
+    assert len(rows(settings)) == 2
 
 
 def test_an_image_that_fails_alone_does_not_kill(images: Path, settings: Settings) -> None:

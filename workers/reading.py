@@ -10,6 +10,7 @@ from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.options import DecodeOptions, StoreOptions
 from workers import stores
 from workers.decode import decode
+from workers.limits import decoding
 
 
 def read_images(
@@ -18,7 +19,10 @@ def read_images(
     decode_options: DecodeOptions,
     concurrency: int,
 ) -> list[DecodedImage | Failure]:
-    """One result for each ref, in their order. At most `concurrency` are fetched at a time."""
+    """One result for each ref, in their order. At most `concurrency` are fetched at a time.
+
+    Raises MemoryError if there is not enough for all of them.
+    """
     if not refs:
         return []
     results: dict[int, DecodedImage | Failure] = {}
@@ -37,6 +41,8 @@ def _decoded(
     fetched: Future[bytes], ref: ImageRef, options: DecodeOptions
 ) -> DecodedImage | Failure:
     try:
-        return decode(fetched.result(), ref, options)
+        data = fetched.result()
+        with decoding():
+            return decode(data, ref, options)
     except ObjseekError as exc:
         return Failure.from_error(ref, Stage.READ, exc)

@@ -117,6 +117,14 @@ RayAddress = Annotated[
     str | None,
     typer.Option(help="A Ray cluster that runs already; auto finds it.", rich_help_panel=_RUN),
 ]
+StallTimeout = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds after which a run that gets no further ends, and images that hang are found.",
+        show_default="300",
+        rich_help_panel=_RUN,
+    ),
+]
 MaxDelete = Annotated[
     float | None,
     typer.Option(
@@ -175,6 +183,7 @@ def _of_models(
     workers: Workers = None,
     batch_size: BatchSize = None,
     ray_address: RayAddress = None,
+    stall_timeout: StallTimeout = None,
 ) -> None:
     """What is done to images, and how it runs."""
 
@@ -195,7 +204,11 @@ def _load(given: Mapping[str, Any], **more: Any) -> Settings:
         "segmenter": {"name": given.get("segmenter"), **section("preset"), **both},
         "embedder": {"name": given.get("embedder"), **both},
         "index": {"location": given["index"]},
-        "runner": {"name": given.get("runner"), **section("workers", "batch_size", "ray_address")},
+        "runner": {
+            "name": given.get("runner"),
+            "stall_timeout_s": given.get("stall_timeout"),
+            **section("workers", "batch_size", "ray_address"),
+        },
         **more,
     }
     return load_settings(given["config"], overrides)

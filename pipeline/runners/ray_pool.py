@@ -4,21 +4,24 @@ Who is blamed when a process dies: a read task takes only its own chunk with it,
 until the image that does it is alone. A model actor takes up to two chunks with it. Each becomes a
 suspect, and is tried on a fresh actor with nothing beside it, and halved while it goes on killing.
 An image is given up when it has killed twice while alone.
+
+What takes too long is ended, and has died then as everything else does: a reader ends itself, see
+`ReadLimits`, an actor is killed when it is at one chunk for longer than `Pace` allows.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
 import ray
 from ray.exceptions import (
+    NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
     RayActorError,
@@ -26,18 +29,26 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from pipeline.process import Decoded, ModelWorker, Recipe, Result, WorkerInfo
+from pipeline.process import Recipe, Result, WorkerInfo
 from pipeline.runners import Note
+from pipeline.runners.flight import Chunk, Slot, given_up
+from pipeline.runners.pace import Pace
 from pipeline.runners.ray_session import ray_session
+from pipeline.runners.ray_workers import ModelActor, raise_cause, read
 from pipeline.settings import RunnerOptions
-from schemas.errors import ModelError, ObjseekError, WorkerDiedError
-from schemas.images import DecodedImage, Failure, ImageRef, Stage
+from schemas.errors import ModelError, StalledError, WorkerDiedError
+from schemas.images import ImageRef, Stage
+from workers.limits import ReadLimits
 
 IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
 _MOST_READS = 3
 _MOST_BAD_STARTS = 3
+_MOST_GIVEN_UP = 10
+"""So many images in a row, each alone on a fresh worker: it is not the images."""
 _PATIENCE_S = 20.0
+# Of the stall timeout: a reader that hangs is found before the run is ended for it.
+_READ_SHARE = 0.45
 # glibc hands large blocks back to the system at once, and every mask of every batch is one: getting
 # them anew took a quarter of a CPU actor's time. What is free after a chunk is handed back by
 # `ModelWorker`. Other C libraries do not read these.
@@ -63,31 +74,6 @@ def ray_runner(
             runner.close()
 
 
-@dataclass(eq=False)
-class _Chunk:
-    """Images that travel together. `data` refers to their pixels once they are read."""
-
-    refs: list[ImageRef]
-    suspect: bool = False
-    deaths: int = 0
-    reads: int = 0
-    data: Any = None
-
-    def halves(self) -> list[_Chunk]:
-        middle = len(self.refs) // 2
-        return [_Chunk(part, self.suspect) for part in (self.refs[:middle], self.refs[middle:])]
-
-
-@dataclass(eq=False)
-class _Slot:
-    """A place for a model actor. `reserved`: for suspects only, as long as there are any."""
-
-    actor: Any
-    ready: bool = False
-    reserved: bool = False
-    chunks: list[_Chunk] = field(default_factory=list)
-
-
 class RayRunner:
     """See the module. `info` is set by `start`."""
 
@@ -97,15 +83,24 @@ class RayRunner:
         self._recipe = recipe
         self._options = options
         self._log = log
-        self._read: Any = ray.remote(num_cpus=1, num_returns=2, max_retries=0)(_read)
+        self._read: Any = ray.remote(num_cpus=1, num_returns=2, max_retries=0)(read)
+        self._read_limits = ReadLimits(
+            memory_bytes=options.reader_memory_mb << 20,
+            decode_s=options.decode_timeout_s,
+            read_s=_READ_SHARE * options.stall_timeout_s,
+        )
+        self._pace = Pace(options.stall_timeout_s)
+        self._listed: list[ImageRef] = []
         self._pending: dict[Any, Callable[[Any], list[Result]]] = {}
-        self._again: deque[_Chunk] = deque()
-        self._reading: set[_Chunk] = set()
-        self._waiting: deque[_Chunk] = deque()
-        self._suspects: deque[_Chunk] = deque()
+        self._again: deque[Chunk] = deque()
+        self._reading: set[Chunk] = set()
+        self._waiting: deque[Chunk] = deque()
+        self._suspects: deque[Chunk] = deque()
         self._suspected = 0  # suspects wherever they are: read, waiting or worked on
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         self._bad_starts = 0
+        self._given_up = 0
+        self._moved_at = time.monotonic()
 
     def start(self, early: Iterator[list[ImageRef]], note: Note) -> None:
         """Return when the first actor has loaded its models. Raises what kept it from it."""
@@ -115,22 +110,27 @@ class RayRunner:
         for _ in range(self._options.workers):
             self._add_slot()
         hello = self._slots[0].actor.info.remote()
-        while not ray.wait([hello], timeout=_PATIENCE_S)[0]:
+        while not ray.wait([hello], timeout=min(_PATIENCE_S, self._options.stall_timeout_s))[0]:
+            self._check_moves()
             note(f"still waiting for a worker with {self._needs()} to load the models")
         self.info = self._hello(hello)
 
     def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
         source = iter(chunks)
+        self._moved_at = time.monotonic()
         while True:
             self._read_ahead(source, self._options.workers + 1)
             self._dispatch()
             if not (self._reading or self._waiting or self._suspects or self._working()):
                 return
-            done, _ = ray.wait(list(self._pending), num_returns=1)
+            done, _ = ray.wait(list(self._pending), num_returns=1, timeout=self._patience_s())
             for ref in done:
                 results = self._pending.pop(ref)(ref)
                 if results:
                     yield results
+                    self._moved_at = time.monotonic()
+            self._kill_hung()
+            self._check_moves()
 
     def close(self) -> None:
         """End the actors, whatever they are at."""
@@ -143,6 +143,46 @@ class RayRunner:
     def _needs(self) -> str:
         return f"{self._options.cpus_per_worker:g} CPU, {self._options.gpus_per_worker:g} GPU"
 
+    # Time
+
+    def _patience_s(self) -> float:
+        """Until it has to be looked who takes too long."""
+        deadlines = [slot.since + self._limit_s(slot) for slot in self._slots if slot.chunks]
+        soonest = min([self._moved_at + self._options.stall_timeout_s, *deadlines])
+        return max(0.0, soonest - time.monotonic()) + 0.01
+
+    def _limit_s(self, slot: Slot) -> float:
+        return self._pace.limit_s(len(slot.chunks[0].refs))
+
+    def _kill_hung(self) -> None:
+        for slot in self._slots:
+            if slot.hung_s is not None or not slot.chunks:
+                continue
+            limit = self._limit_s(slot)
+            overdue = time.monotonic() - slot.since > limit
+            # It may have ended while whoever takes the results had other things to do.
+            if overdue and not ray.wait([slot.chunks[0].work], timeout=0)[0]:
+                slot.hung_s = limit
+                self._pace.took_too_long()
+                ray.kill(slot.actor)
+
+    def _check_moves(self) -> None:
+        """Raise StalledError if no image came through, nor was listed, for too long."""
+        patience = self._options.stall_timeout_s
+        if time.monotonic() - self._moved_at <= patience:
+            return
+        at = [ref.uri for slot in self._slots for chunk in slot.chunks[:1] for ref in chunk.refs]
+        if at:
+            where = f"workers were at {', '.join(at[:3])}{' and others' if at[3:] else ''}"
+        elif not any(slot.ready for slot in self._slots):
+            where = f"a worker with {self._needs()} was waited for"
+        else:
+            where = f"{next(iter(self._reading)).refs[0].uri} was being read"
+        raise StalledError(
+            f"expected an image to come through within {patience:g} s (stall_timeout_s), got none: "
+            f"{where}, see {self._log}"
+        )
+
     # Actors
 
     def _add_slot(self, *, reserved: bool = False) -> None:
@@ -151,12 +191,12 @@ class RayRunner:
             num_gpus=self._options.gpus_per_worker,
             max_restarts=0,
             runtime_env={"env_vars": _KEEP_MEMORY},
-        )(_ModelActor).remote(self._recipe)
-        slot = _Slot(actor, reserved=reserved)
+        )(ModelActor).remote(self._recipe)
+        slot = Slot(actor, reserved=reserved)
         self._slots.append(slot)
         self._pending[actor.info.remote()] = partial(self._greeted, slot)
 
-    def _greeted(self, slot: _Slot, ref: Any) -> list[Result]:
+    def _greeted(self, slot: Slot, ref: Any) -> list[Result]:
         try:
             info = self._hello(ref)
         except WorkerDiedError:
@@ -172,7 +212,7 @@ class RayRunner:
         slot.ready = True
         return []
 
-    def _replace(self, slot: _Slot) -> None:
+    def _replace(self, slot: Slot) -> None:
         if slot in self._slots:
             self._slots.remove(slot)
             ray.kill(slot.actor)
@@ -186,7 +226,7 @@ class RayRunner:
                 f"a worker process ended while it loaded the models, see {self._log}"
             ) from exc
         except RayTaskError as exc:
-            _raise_cause(exc)
+            raise_cause(exc)
         return info
 
     # Reading
@@ -196,26 +236,32 @@ class RayRunner:
         while self._again:
             self._start_reading(self._again.popleft())
         while len(self._reading) + len(self._waiting) < most:
-            refs = next(source, None)
-            if refs is None:
+            if not self._listed:
+                self._listed = next(source, [])
+                self._moved_at = time.monotonic()
+            if not self._listed:
                 return
-            self._start_reading(_Chunk(refs))
+            size = self._pace.most_images
+            self._start_reading(Chunk(self._listed[:size]))
+            self._listed = self._listed[size:]
 
-    def _start_reading(self, chunk: _Chunk) -> None:
+    def _start_reading(self, chunk: Chunk) -> None:
         chunk.reads += 1
         # The second return tells of the end without fetching the pixels.
-        chunk.data, ended = self._read.remote(chunk.refs, self._recipe)
+        chunk.data, ended = self._read.remote(chunk.refs, self._recipe, self._read_limits)
         self._reading.add(chunk)
         self._pending[ended] = partial(self._was_read, chunk)
 
-    def _was_read(self, chunk: _Chunk, ended: Any) -> list[Result]:
+    def _was_read(self, chunk: Chunk, ended: Any) -> list[Result]:
         self._reading.remove(chunk)
         try:
             ray.get(ended)
-        except (WorkerCrashedError, OutOfMemoryError) as exc:
+        except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as exc:
             return self._died(chunk, Stage.READ, exc)
         except RayTaskError as exc:
-            _raise_cause(exc)
+            if isinstance(exc.cause, MemoryError):
+                return self._died(chunk, Stage.READ, exc.cause)
+            raise_cause(exc)
         (self._suspects if chunk.suspect else self._waiting).append(chunk)
         return []
 
@@ -230,7 +276,7 @@ class RayRunner:
                 if slot.ready and len(slot.chunks) == depth:
                     self._give_next(slot)
 
-    def _give_next(self, slot: _Slot) -> None:
+    def _give_next(self, slot: Slot) -> None:
         if not slot.reserved:
             queue = self._waiting
         elif not slot.chunks:
@@ -239,35 +285,47 @@ class RayRunner:
             return
         if queue:
             chunk = queue.popleft()
+            if not slot.chunks:
+                slot.since = time.monotonic()
             slot.chunks.append(chunk)
-            self._pending[slot.actor.process.remote(chunk.data)] = partial(
-                self._was_processed, slot, chunk
-            )
+            chunk.work = slot.actor.process.remote(chunk.data)
+            self._pending[chunk.work] = partial(self._was_processed, slot, chunk)
 
-    def _was_processed(self, slot: _Slot, chunk: _Chunk, ref: Any) -> list[Result]:
+    def _was_processed(self, slot: Slot, chunk: Chunk, ref: Any) -> list[Result]:
         slot.chunks.remove(chunk)
+        began, slot.since = slot.since, time.monotonic()
         try:
             results: list[Result] = ray.get(ref)
-        except RayActorError as exc:
+        except (RayActorError, OutOfMemoryError) as exc:
             return self._actor_died(slot, chunk, exc)
-        except ObjectLostError:
+        except ObjectLostError as exc:
             if chunk.reads == _MOST_READS:
-                raise
+                return self._died(chunk, Stage.READ, exc)
             self._again.append(chunk)
             return []
         except RayTaskError as exc:
-            if isinstance(exc.cause, WorkerDiedError):
+            if isinstance(exc.cause, WorkerDiedError | MemoryError):
                 return self._actor_died(slot, chunk, exc.cause)
-            _raise_cause(exc)
+            raise_cause(exc)
+        self._pace.took(len(chunk.refs), slot.since - began)
+        self._given_up = 0
         self._suspected -= chunk.suspect
         return results
 
     # Deaths
 
-    def _actor_died(self, slot: _Slot, chunk: _Chunk, error: Exception) -> list[Result]:
+    def _narrowed_down(self) -> None:
+        # Each death is a step, and there are only so many, unless nothing works at all.
+        if self._pace.known:
+            self._moved_at = time.monotonic()
+
+    def _actor_died(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Result]:
         slot.reserved = True
         self._replace(slot)
+        self._narrowed_down()
         if chunk.suspect:
+            if slot.hung_s is not None:
+                error = TimeoutError(f"ended after {slot.hung_s:g} s")
             return self._died(chunk, Stage.SEGMENT, error)
         # Another chunk was with the actor, so neither is to blame yet.
         chunk.suspect = True
@@ -275,8 +333,9 @@ class RayRunner:
         self._suspects.append(chunk)
         return []
 
-    def _died(self, chunk: _Chunk, stage: Stage, error: Exception) -> list[Result]:
+    def _died(self, chunk: Chunk, stage: Stage, error: Exception) -> list[Result]:
         """What becomes of a chunk that killed a process while it was alone with it."""
+        self._narrowed_down()
         if len(chunk.refs) > 1:
             self._again.extend(chunk.halves())
             self._suspected += chunk.suspect
@@ -286,50 +345,11 @@ class RayRunner:
             self._again.append(chunk)
             return []
         self._suspected -= chunk.suspect
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        ref = chunk.refs[0]
-        told = WorkerDiedError(f"the worker process died twice of {ref.uri} alone ({reason:.300})")
-        return [Failure.from_error(ref, stage, told)]
-
-
-def _read(refs: list[ImageRef], recipe: Recipe) -> tuple[list[Decoded], None]:
-    return recipe.reader(refs), None
-
-
-class _ModelActor:
-    """A ModelWorker in a process of its own.
-
-    Its constructor does not raise: Ray would hand over the text of the traceback only.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._worker: ModelWorker | Exception
-        try:
-            self._worker = ModelWorker(recipe)
-        except Exception as exc:
-            self._worker = exc
-
-    def info(self) -> WorkerInfo:
-        return self._usable().info
-
-    def process(self, chunk: Sequence[Decoded]) -> list[Result]:
-        return self._usable().process([_writeable(one) for one in chunk])
-
-    def _usable(self) -> ModelWorker:
-        if isinstance(self._worker, Exception):
-            raise self._worker
-        return self._worker
-
-
-def _writeable(decoded: Decoded) -> Decoded:
-    # Arrays in Ray's shared memory are read-only; a model sees the same as in the local runner.
-    if isinstance(decoded, DecodedImage):
-        return DecodedImage(decoded.ref, np.array(decoded.pixels))
-    return decoded
-
-
-def _raise_cause(error: RayTaskError) -> NoReturn:
-    """Raise what the worker raised: one sentence if it is ours, else with its traceback there."""
-    if isinstance(error.cause, ObjseekError):
-        raise error.cause from None
-    raise error
+        failure = given_up(chunk.refs[0], stage, error, self._options.reader_memory_mb)
+        self._given_up += stage is Stage.SEGMENT
+        if self._given_up == _MOST_GIVEN_UP:
+            raise WorkerDiedError(
+                f"{_MOST_GIVEN_UP} images in a row were too much for the models, each alone on a "
+                f"fresh worker; of the last: {failure.message}; see {self._log}"
+            )
+        return [failure]

@@ -1,0 +1,46 @@
+"""Another attempt at what may go better in a while: backoff with jitter, inside a budget."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from schemas.errors import ObjseekError
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses between attempts: random, below a bound that doubles from `first_s` to `longest_s`.
+
+    Full jitter (Brooker, Exponential Backoff And Jitter, 2015), so that many who failed at once do
+    not come back at once. No attempt begins later than `budget_s` after the first one did.
+    """
+
+    budget_s: float
+    first_s: float = 0.2
+    longest_s: float = 20.0
+
+    def retried(self, action: Callable[[], _T], what: str) -> _T:
+        """The result of `action`, done again while it raises an ObjseekError that is retryable.
+
+        `what` stands for it in the log. Raises the last error when the budget is spent.
+        """
+        deadline = time.monotonic() + self.budget_s
+        bound = self.first_s
+        while True:
+            try:
+                return action()
+            except ObjseekError as exc:
+                pause = random.uniform(0, bound)
+                if not exc.retryable or time.monotonic() + pause > deadline:
+                    raise
+                _log.warning("%s, trying again in %.1f s: %s", what, pause, exc)
+            time.sleep(pause)
+            bound = min(2 * bound, self.longest_s)
