@@ -6,7 +6,9 @@ import ctypes
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -24,6 +26,7 @@ from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, SegmenterOptions
 from schemas.records import Float32Matrix
+from workers.indexes import open_index
 from workers.protocols import UInt8Crops
 
 POISON = (250, 0, 250)
@@ -138,6 +141,15 @@ def dying_segmenter() -> BrightSegmenter:
     os.abort()
 
 
+def dying_at_first_segmenter(loads: Path) -> BrightSegmenter:
+    """One whose first process does not survive loading it, as if its machine had gone."""
+    first = not loads.exists()
+    loaded = segmenter(loads=loads)
+    if first:
+        os.abort()
+    return loaded
+
+
 def embedder(*, zero: bool = False) -> MeanEmbedder:
     return MeanEmbedder(zero=zero)
 
@@ -220,10 +232,29 @@ def rows(of: Settings) -> dict[str, ManifestRow]:
     return {row.uri.rpartition("/")[2]: row for row in manifest.latest()}
 
 
-def main(source: str, index: str, runner: str, delay_s: str, ray_address: str = "") -> None:
+def points(of: Settings) -> dict[str, tuple[dict[str, object], list[float]]]:
+    """Every point by its id: its payload without the times of the run, and its vector."""
+    times = {"ingested_at", "run_started_at"}
+    with closing(open_index(of.index, None)) as index:
+        ids = [uuid.UUID(hit.object_id) for hit in index.scroll()]
+        return {
+            str(identity): (stored.point.payload.model_dump(exclude=times), stored.vector.tolist())
+            for identity, stored in index.stored(ids).items()
+        }
+
+
+def main(
+    source: str,
+    index: str,
+    runner: str,
+    delay_s: str,
+    ray_address: str = "",
+    written_at_once: str = "64",
+) -> None:
     """An ingest as the command does it, for tests that need one in a process of its own."""
     import typer
 
+    from pipeline import writer
     from pipeline.console import err, user_errors
     from pipeline.ingest import ingest
     from pipeline.progress import PlainProgress
@@ -231,6 +262,8 @@ def main(source: str, index: str, runner: str, delay_s: str, ray_address: str = 
     options = settings(
         Path(index), "ray" if runner == "ray" else "local", ray_address=ray_address or None
     )
+
+    writer._MOST_IMAGES = int(written_at_once)
 
     @user_errors
     def command() -> None:

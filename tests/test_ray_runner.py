@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import fakes
 import pytest
 import ray
-from fakes import rows
+from fakes import points, rows
 
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
@@ -27,7 +26,6 @@ from pipeline.runners.ray_session import check_reachable, ray_session
 from pipeline.settings import Settings
 from schemas.errors import ModelError, StalledError, UsageError, WorkerDiedError
 from schemas.manifest import State
-from workers.indexes import open_index
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, str(ROOT / "tests" / "fakes.py")]
@@ -53,21 +51,6 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return fakes.settings(tmp_path / "index", "ray", cpus_per_worker=0.5)
-
-
-def points(settings: Settings) -> dict[str, Any]:
-    """Every point by its id: its payload without the time, and its vector."""
-    import uuid
-
-    with open_index(settings.index, None) as index:  # type: ignore[attr-defined]
-        ids = [uuid.UUID(hit.object_id) for hit in index.scroll()]
-        return {
-            str(identity): (
-                stored.point.payload.model_dump(exclude={"ingested_at"}),
-                stored.vector.tolist(),
-            )
-            for identity, stored in index.stored(ids).items()
-        }
 
 
 def run(images: Path, settings: Settings, recipe: Recipe) -> dict[str, int]:
@@ -254,6 +237,17 @@ def test_a_worker_that_dies_while_it_loads_is_one_sentence(
     recipe = replace(fakes.recipe(settings), segmenter=fakes.dying_segmenter)
     with pytest.raises(WorkerDiedError, match=r"ended while it loaded the models, see .*\.log"):
         run(images, settings, recipe)
+
+
+def test_a_worker_whose_machine_goes_while_it_loads_is_replaced(
+    images: Path, settings: Settings, tmp_path: Path
+) -> None:
+    loads = tmp_path / "loads"
+    recipe = replace(
+        fakes.recipe(settings), segmenter=partial(fakes.dying_at_first_segmenter, loads)
+    )
+    assert run(images, settings, recipe) == {"listed": 20, "done": 20}
+    assert loads.read_text().count("\n") == 2
 
 
 def written(index: Path) -> int:

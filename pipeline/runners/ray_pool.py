@@ -47,6 +47,7 @@ _MOST_BAD_STARTS = 3
 _MOST_GIVEN_UP = 10
 """So many images in a row, each alone on a fresh worker: it is not the images."""
 _PATIENCE_S = 20.0
+_NODE_DIED = "its node has died"  # the only thing by which Ray tells it from a worker's own death
 # Of the stall timeout: a reader that hangs is found before the run is ended for it.
 _READ_SHARE = 0.45
 # glibc hands large blocks back to the system at once, and every mask of every batch is one: getting
@@ -109,11 +110,17 @@ class RayRunner:
         self._read_ahead(early, most=1)
         for _ in range(self._options.workers):
             self._add_slot()
-        hello = self._slots[0].actor.info.remote()
-        while not ray.wait([hello], timeout=min(_PATIENCE_S, self._options.stall_timeout_s))[0]:
-            self._check_moves()
-            note(f"still waiting for a worker with {self._needs()} to load the models")
-        self.info = self._hello(hello)
+        while True:
+            slot = self._slots[0]
+            hello = slot.actor.info.remote()
+            while not ray.wait([hello], timeout=min(_PATIENCE_S, self._options.stall_timeout_s))[0]:
+                self._check_moves()
+                note(f"still waiting for a worker with {self._needs()} to load the models")
+            try:
+                self.info = self._hello(hello)
+                return
+            except WorkerDiedError as exc:
+                self._start_again(slot, exc)
 
     def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
         source = iter(chunks)
@@ -197,20 +204,25 @@ class RayRunner:
         self._pending[actor.info.remote()] = partial(self._greeted, slot)
 
     def _greeted(self, slot: Slot, ref: Any) -> list[Result]:
+        if slot not in self._slots:
+            return []
         try:
             info = self._hello(ref)
-        except WorkerDiedError:
-            # Its machine may have gone; a model that no worker survives is another matter.
-            self._bad_starts += 1
-            if self._bad_starts == _MOST_BAD_STARTS:
-                raise
-            self._replace(slot)
+        except WorkerDiedError as exc:
+            self._start_again(slot, exc)
             return []
         if info != self.info:
             raise ModelError("two workers have loaded different models under the same names")
         self._bad_starts = 0
         slot.ready = True
         return []
+
+    def _start_again(self, slot: Slot, error: WorkerDiedError) -> None:
+        # A machine that has gone says nothing of the models. Ray sends actors there for a while.
+        self._bad_starts += _NODE_DIED not in str(error.__cause__)
+        if self._bad_starts == _MOST_BAD_STARTS:
+            raise error
+        self._replace(slot)
 
     def _replace(self, slot: Slot) -> None:
         if slot in self._slots:
