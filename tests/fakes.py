@@ -33,6 +33,13 @@ POISON = (250, 0, 250)
 """Colour of an image that a misbehaving segmenter does not survive."""
 
 Misbehaviour = Literal["", "abort", "hang", "error", "error in a batch", "bug", "device"]
+POISONS: tuple[Misbehaviour, ...] = ("abort", "hang", "error", "error in a batch", "device")
+"""What images of the colours of `poison` do to a segmenter, whatever its own misbehaviour is."""
+
+
+def poison(of: Misbehaviour) -> tuple[int, int, int]:
+    """The colour of an image that makes a segmenter misbehave so."""
+    return (250, 1 + POISONS.index(of), 250)
 
 
 def write_image(path: Path, number: int, colour: tuple[int, int, int] | None = None) -> Path:
@@ -63,22 +70,22 @@ class BrightSegmenter:
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         time.sleep(self._delay_s * len(images))
-        if any(tuple(image[-1, -1]) == POISON for image in images):
-            self._misbehave(len(images))
+        for image in images:
+            red, green, blue = image[-1, -1]
+            if (red, blue) == (250, 250):
+                self._misbehave(POISONS[green - 1] if green else self._misbehaviour, len(images))
         return [self._masks(image) for image in images]
 
-    def _misbehave(self, images: int) -> None:
-        if self._misbehaviour == "abort":
+    def _misbehave(self, how: Misbehaviour, images: int) -> None:
+        if how == "abort":
             os.abort()
-        elif self._misbehaviour == "hang":
+        elif how == "hang":
             hang()
-        elif self._misbehaviour == "error" or (
-            self._misbehaviour == "error in a batch" and images > 1
-        ):
+        elif how == "error" or (how == "error in a batch" and images > 1):
             raise RuntimeError("no memory is left on the device")
-        elif self._misbehaviour == "bug":
+        elif how == "bug":
             raise TypeError("a bug in the segmenter")
-        elif self._misbehaviour == "device":
+        elif how == "device":
             raise WorkerDiedError("the device failed")
 
     def _masks(self, image: UInt8Image) -> list[ObjectMask]:
@@ -175,6 +182,27 @@ def misbehaving_reader(
     """Reads as `reader` does, but misbehaves at files of this name."""
     if any(ref.key.endswith(name) for ref in refs):
         misbehave()
+    return reader(refs)
+
+
+READ_FAULTS: dict[str, Callable[[], None]] = {
+    "read-abort": os.abort,
+    "read-hang": hang,
+    "read-memory": exhaust_memory,
+}
+
+
+def faulty_reader(refs: Sequence[ImageRef], reader: partial[list[Decoded]]) -> list[Decoded]:
+    """Reads as `reader` does, but for files whose names end in a fault: NAME-FAULT.png."""
+    for ref in refs:
+        path = Path(ref.key)
+        _, _, fault = path.stem.partition("-")
+        if fault in READ_FAULTS:
+            READ_FAULTS[fault]()
+        elif fault == "changes":
+            write_image(path, 77)
+        elif fault == "goes":
+            path.unlink(missing_ok=True)
     return reader(refs)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import fakes
 import pytest
+from processes import kill, kill_a_worker, pids
 
 from pipeline.ingest import ingest
 from pipeline.settings import Settings
@@ -53,7 +53,7 @@ def test_killed_processes_lose_and_double_nothing(
         with running(source, killed, "ray", delay_s=0.05) as job:
             while killed_workers < workers and job.poll() is None:
                 time.sleep(chance.uniform(0.2, 1.5))
-                killed_workers += a_worker_is_killed(job, chance)
+                killed_workers += kill_a_worker(job.pid, chance)
             # In the middle of everything, more often than not.
             killed_drivers += killed_after(job, chance.uniform(0.0, 2.0))
         runs += 1
@@ -121,11 +121,10 @@ def running(
 def members(job: subprocess.Popen[bytes]) -> list[int]:
     """Processes of the job's session, which Ray's workers stay in."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(ProcessLookupError):
-                if os.getsid(int(entry.name)) == job.pid:
-                    found.append(int(entry.name))
+    for pid in pids():
+        with suppress(ProcessLookupError):
+            if os.getsid(pid) == job.pid:
+                found.append(pid)
     return found
 
 
@@ -138,22 +137,3 @@ def killed_after(job: subprocess.Popen[bytes], seconds: float) -> bool:
     job.kill()
     job.wait()
     return True
-
-
-def a_worker_is_killed(job: subprocess.Popen[bytes], chance: random.Random) -> bool:
-    """Kill a reader or a model actor of the job that is at work, if there is one."""
-    workers = [pid for pid in members(job) if command(pid).startswith(("ray::read", "ray::Model"))]
-    return bool(workers) and kill(chance.choice(workers))
-
-
-def command(pid: int) -> str:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    return ""
-
-
-def kill(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-        return True
-    return False
