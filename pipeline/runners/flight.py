@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 from typing import Any
 
 from schemas.errors import BadImageError, WorkerDiedError
 from schemas.images import Failure, ImageRef, Stage
+
+_MOST_BYTES = 256 << 20
+"""Of the files of a chunk: a reader has them in memory, and their pixels."""
 
 
 @dataclass(eq=False)
@@ -27,6 +32,13 @@ class Chunk:
         """Two chunks that have nothing but the images and the suspicion."""
         middle = len(self.refs) // 2
         return [Chunk(part, self.suspect) for part in (self.refs[:middle], self.refs[middle:])]
+
+
+def first_chunk(refs: Sequence[ImageRef], most_images: int) -> Chunk:
+    """The first of `refs` that may travel together: one at least."""
+    sizes = accumulate(ref.size_bytes for ref in refs[:most_images])
+    fit = sum(1 for _ in takewhile(lambda size: size <= _MOST_BYTES, sizes))
+    return Chunk(list(refs[: max(1, fit)]))
 
 
 @dataclass(eq=False)

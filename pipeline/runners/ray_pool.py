@@ -31,7 +31,7 @@ from ray.exceptions import (
 
 from pipeline.process import Recipe, Result, WorkerInfo
 from pipeline.runners import Note
-from pipeline.runners.flight import Chunk, Slot, given_up
+from pipeline.runners.flight import Chunk, Slot, first_chunk, given_up
 from pipeline.runners.pace import Pace
 from pipeline.runners.ray_session import ray_session
 from pipeline.runners.ray_workers import ModelActor, raise_cause, read
@@ -253,9 +253,9 @@ class RayRunner:
                 self._moved_at = time.monotonic()
             if not self._listed:
                 return
-            size = self._pace.most_images
-            self._start_reading(Chunk(self._listed[:size]))
-            self._listed = self._listed[size:]
+            chunk = first_chunk(self._listed, self._pace.most_images)
+            self._listed = self._listed[len(chunk.refs) :]
+            self._start_reading(chunk)
 
     def _start_reading(self, chunk: Chunk) -> None:
         chunk.reads += 1
