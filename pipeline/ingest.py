@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -96,6 +97,7 @@ class _Ingest:
         self._recipe = recipe
         self._progress = progress
         self._again = again
+        self._started_at = datetime.now(UTC)
         self._counts = progress.counts
         self._folder = manifest_folder(settings.index.location)
         self._manifest = Manifest(self._folder)
@@ -144,7 +146,7 @@ class _Ingest:
             attempts = {} if new_index else self._manifest.attempts()
             with Writer(
                 index, self._manifest, fingerprint, self._counts,
-                new_index=new_index, attempts=attempts,
+                run_started_at=self._started_at, new_index=new_index, attempts=attempts,
             ) as writer:  # fmt: skip
                 self._work(runner, images, writer)
             _log.info("%s", self._progress.told())

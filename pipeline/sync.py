@@ -50,25 +50,25 @@ def sync(
     """
     if settings.limit is not None:
         raise UsageError("expected no limit: a sync has to see all of its source")
+    started_at = datetime.now(UTC)
     index_exists(settings.index)  # one that is in use is told before a long listing
     progress = progress or Progress()
     with progress:
         progress.note("listing images, to find those that are gone")
         listed = listed_images(sources, settings.store, ListingCounts())
         present = set(map(image_id_bytes, listed))
-        removed = _remove_others(sources, settings, max_delete, present, progress)
+        gone = _others(sources, settings, max_delete, present)
+        if gone:
+            progress.note(f"removing {len(gone):,} images")
+        removed = _remove(gone, settings, started_at) if gone else 0
     ingested = ingest(sources, settings, progress, recipe) if present else None
     return SyncSummary(removed, ingested)
 
 
-def _remove_others(
-    sources: Sequence[str],
-    settings: Settings,
-    max_delete: float,
-    present: set[bytes],
-    progress: Progress,
-) -> int:
-    """Remove what the manifest has of `sources` and is not `present`; how many images that was."""
+def _others(
+    sources: Sequence[str], settings: Settings, max_delete: float, present: set[bytes]
+) -> list[ManifestRow]:
+    """What the manifest has of `sources` and is not `present`."""
     manifest = Manifest(manifest_folder(settings.index.location))
     stores = [build_store(source, settings.store) for source in sources]
     known, gone = 0, []
@@ -81,10 +81,7 @@ def _remove_others(
             f"{len(gone):,} of the {known:,} images that were ingested from {' '.join(sources)} "
             f"are no longer there, --max-delete {max_delete:g} allows fewer: nothing was changed"
         )
-    if gone:
-        progress.note(f"removing {len(gone):,} images")
-        _remove(gone, manifest, settings)
-    return len(gone)
+    return gone
 
 
 def _of(stores: Sequence[ObjectStore], manifest: Manifest) -> Iterator[ManifestRow]:
@@ -95,23 +92,29 @@ def _of(stores: Sequence[ObjectStore], manifest: Manifest) -> Iterator[ManifestR
             yield row
 
 
-def _remove(rows: Sequence[ManifestRow], manifest: Manifest, settings: Settings) -> None:
+def _remove(rows: Sequence[ManifestRow], settings: Settings, started_at: datetime) -> int:
+    """Remove images from the index; how many are gone. What later runs have written stays."""
+    manifest = Manifest(manifest_folder(settings.index.location))
+    removed = 0
     with closing(open_index(settings.index, None)) as index:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
             # A crash in between must not leave an image that is done and has no points: it may
             # come back to its source in the same version.
-            _record(some, State.FAILED, "is being removed from the index", manifest)
-            index.delete_images([UUID(row.image_id) for row in some])
-            _record(some, State.GONE, "the listing has it no more", manifest)
+            _record(some, State.FAILED, "is being removed from the index", manifest, started_at)
+            kept = index.delete_images([UUID(row.image_id) for row in some], started_at)
+            some = [row for row in some if UUID(row.image_id) not in kept]
+            _record(some, State.GONE, "the listing has it no more", manifest, started_at)
+            removed += len(some)
+    return removed
 
 
-def _record(rows: Sequence[ManifestRow], state: State, got: str, manifest: Manifest) -> None:
-    now = datetime.now(UTC)
+def _record(
+    rows: Sequence[ManifestRow], state: State, got: str, manifest: Manifest, at: datetime
+) -> None:
+    """`at` is when this run began: the rows of a later one are to be the last."""
     for row in rows:
         message = f"expected a listed object, {got} ({row.uri})"
-        gone = row.failed(
-            state, Stage.READ, ObjectGoneError.__name__, message, now, retryable=False
-        )
+        gone = row.failed(state, Stage.READ, ObjectGoneError.__name__, message, at, retryable=False)
         manifest.append([gone])
     manifest.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -14,13 +15,14 @@ from typing import Self
 from pipeline.manifest import Manifest
 from pipeline.process import Result
 from pipeline.progress import Counts
-from schemas.errors import VectorIndexError
+from schemas.errors import SupersededError, VectorIndexError
 from schemas.ids import Generation, image_id
-from schemas.images import Failure
+from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
 from workers.protocols import VectorIndex
 
+_log = logging.getLogger(__name__)
 _MOST_IMAGES = 64
 _MOST_SECONDS = 10.0
 _WRITES_TO_COMPACT = 1000
@@ -30,8 +32,9 @@ class Writer:
     """Collects results and writes them in batches; on leaving the context, what is left.
 
     A row reaches the manifest after the index has its image for good, so a crash in between is
-    repaired by doing the image again. `new_index`: the index held nothing before this run;
-    `attempts`: how often images have failed before it, by image id and version.
+    repaired by doing the image again. `run_started_at`: when this run began, UTC; what runs that
+    started later have written stays, and is recorded as failed. `new_index`: the index held nothing
+    before this run; `attempts`: how often images have failed before it, by image id and version.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Writer:
         fingerprint: str,
         counts: Counts,
         *,
+        run_started_at: datetime,
         new_index: bool = False,
         attempts: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
@@ -48,6 +52,7 @@ class Writer:
         self._manifest = manifest
         self._fingerprint = fingerprint
         self._counts = counts
+        self._run_started_at = run_started_at
         self._new_index = new_index
         self._attempts = attempts or {}
         self._results: list[Result] = []
@@ -81,11 +86,15 @@ class Writer:
     def _write(self, results: Sequence[Result]) -> None:
         failures = [result for result in results if isinstance(result, Failure)]
         embedded = [result for result in results if not isinstance(result, Failure)]
-        self._index.replace_images(embedded)
+        superseded = self._index.replace_images(embedded, self._run_started_at)
         # What is there of these was made from bytes that are there no more.
         vanished = [image_id(one.ref) for one in failures if one.gone or one.rejected]
         if vanished and not self._new_index:
-            self._index.delete_images(vanished)
+            superseded |= self._index.delete_images(vanished, self._run_started_at)
+        if superseded:
+            results = [
+                _superseded(one) if image_id(one.ref) in superseded else one for one in results
+            ]
         self._manifest.append([self._row(result) for result in results])
         self._manifest.flush()
         self._counts.add(results)
@@ -98,11 +107,20 @@ class Writer:
         attempts = self._attempts.get((str(image_id(ref)), ref.version), 0) + 1
         if isinstance(result, Failure):
             generation = Generation(ref.version, self._fingerprint)
-            return ManifestRow.failure(result, generation, now, attempts=attempts)
+            # The later run's row is to be the last one, whichever comes first.
+            at = self._run_started_at if result.error_class == SupersededError.__name__ else now
+            return ManifestRow.failure(result, generation, at, attempts=attempts)
         checksum, objects = checksum_of(result), len(result.objects)
         return ManifestRow.done(
             ref, result.generation, objects, now, checksum=checksum, attempts=attempts
         )
+
+
+def _superseded(result: Result) -> Failure:
+    uri = result.ref.uri
+    error = SupersededError(f"a run that started later has written this image ({uri})")
+    _log.warning("%s: %s", Stage.WRITE, error)
+    return Failure.from_error(result.ref, Stage.WRITE, error)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ ObjseekError
 ├── BadImageError         this image cannot be read, and never will be: rejected, with a reason
 ├── StoreError            the object store
 │   ├── StoreAccessError  refused: credentials, permissions, no such bucket
+│   │   └── TokenExpiredError   until whoever renews them has done so      (retryable)
 │   ├── ObjectGoneError   listed, but no longer there
 │   ├── ObjectChangedError  listed, but its bytes are of another version now
 │   └── StoreUnavailableError   timeouts, throttling, connections        (retryable)
@@ -18,6 +19,7 @@ ObjseekError
     ├── IndexBusyError    another process owns it
     ├── IndexMissingError
     ├── InvalidVectorError  wrong dimension, not finite, zero
+    ├── SupersededError   a run that started later has written this image
     └── IndexUnavailableError   full or read-only disk, server away      (retryable)
 """
 
@@ -54,6 +56,12 @@ class StoreError(ObjseekError):
 
 class StoreAccessError(StoreError):
     """The store refused: credentials, permissions, or no such bucket."""
+
+
+class TokenExpiredError(StoreAccessError):
+    """The credentials were good for a while, and are no longer."""
+
+    retryable = True
 
 
 class ObjectGoneError(StoreError):
@@ -106,6 +114,10 @@ class IndexMissingError(VectorIndexError):
 
 class InvalidVectorError(VectorIndexError):
     """A vector has the wrong dimension, is not finite, or is zero."""
+
+
+class SupersededError(VectorIndexError):
+    """A run that started later has written this image."""
 
 
 class IndexUnavailableError(VectorIndexError):

@@ -22,7 +22,8 @@ KEYWORD_FIELDS = (
 )  # fmt: skip
 INTEGER_FIELDS = ("width", "height", "area", "ordinal")
 FLOAT_FIELDS = ("area_frac", "predicted_iou", "stability_score")
-DATETIME_FIELDS = ("ingested_at",)
+DATETIME_FIELDS = ("ingested_at", "run_started_at")
+_OF_THE_RUN = {"ingested_at", "run_started_at"}
 _DIGEST_BYTES = 16
 _DECIMALS = 6
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -43,7 +44,7 @@ class PointPayload(BaseModel):
     """One point. `bbox` is [x0, y0, x1, y1] in pixels, half-open; `area` in pixels.
 
     For `kind` "image" the box is the image, and `rle`, `predicted_iou`, `stability_score` are
-    absent.
+    absent. Points of older indexes have no `run_started_at`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,10 +69,15 @@ class PointPayload(BaseModel):
     stability_score: float | None = None
     rle: RlePayload | None = None
     ingested_at: datetime
+    run_started_at: datetime | None = None
 
 
 def payload_of(
-    image: EmbeddedImage, record: ObjectRecord | ImageRecord, ordinal: int, ingested_at: datetime
+    image: EmbeddedImage,
+    record: ObjectRecord | ImageRecord,
+    ordinal: int,
+    ingested_at: datetime,
+    run_started_at: datetime | None = None,
 ) -> PointPayload:
     """The payload of one record of an image; `ordinal` is `IMAGE_ORDINAL` for the image."""
     ref, (height, width) = image.ref, image.size_hw
@@ -90,6 +96,7 @@ def payload_of(
         "width": width,
         "height": height,
         "ingested_at": ingested_at,
+        "run_started_at": run_started_at,
     }
     if isinstance(record, ImageRecord):
         shape = {"kind": "image", "bbox": (0, 0, width, height), "area": height * width}
@@ -108,14 +115,14 @@ def payload_of(
 
 
 def digest(point_id: str, payload: PointPayload) -> int:
-    """128 bits over a point's id and payload, but for when it was written."""
+    """128 bits over a point's id and payload, but for when it was written, and by which run."""
     # Indexes read numbers from JSON to the last bit but one.
     rounded = {
         name: round(value, _DECIMALS)
         for name in FLOAT_FIELDS
         if (value := getattr(payload, name)) is not None
     }
-    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude={"ingested_at"})
+    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude=_OF_THE_RUN)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 
 

@@ -260,7 +260,10 @@ def rows(of: Settings) -> dict[str, ManifestRow]:
     return {row.uri.rpartition("/")[2]: row for row in manifest.latest()}
 
 
-def points(of: Settings) -> dict[str, tuple[dict[str, object], list[float]]]:
+Points = dict[str, tuple[dict[str, object], list[float]]]
+
+
+def points(of: Settings) -> Points:
     """Every point by its id: its payload without the times of the run, and its vector."""
     times = {"ingested_at", "run_started_at"}
     with closing(open_index(of.index, None)) as index:
@@ -269,6 +272,18 @@ def points(of: Settings) -> dict[str, tuple[dict[str, object], list[float]]]:
             str(identity): (stored.point.payload.model_dump(exclude=times), stored.vector.tolist())
             for identity, stored in index.stored(ids).items()
         }
+
+
+def compared(there: Points, expected: Points) -> tuple[int, int, int]:
+    """How many points are missing, extra, and other than expected."""
+
+    def differ(identity: str) -> bool:
+        (payload, vector), (wanted, direction) = there[identity], expected[identity]
+        # A point that is written twice may be normed twice.
+        return payload != wanted or not np.allclose(vector, direction, rtol=0, atol=1e-6)
+
+    common = there.keys() & expected.keys()
+    return len(expected) - len(common), len(there) - len(common), sum(map(differ, common))
 
 
 def main(

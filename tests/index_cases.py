@@ -1,6 +1,7 @@
 """What the tests of the indexes share: images to put into them, and ways to open them.
 
-A real server is used when OBJSEEK_TEST_QDRANT_URL names one, such as http://127.0.0.1:6333.
+A real server is used when OBJSEEK_TEST_QDRANT_URL names one, such as http://127.0.0.1:6333; a
+stand-in for one is always at hand.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
+from qdrant_server import QdrantServer
 
 from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
 from schemas.images import ImageRef
@@ -29,6 +31,7 @@ SERVER = os.environ.get("OBJSEEK_TEST_QDRANT_URL")
 KINDS = [
     "edge",
     "memory",
+    "stand-in",
     pytest.param(
         "server",
         marks=pytest.mark.skipif(not SERVER, reason="OBJSEEK_TEST_QDRANT_URL names no server"),
@@ -91,8 +94,11 @@ Opener = Callable[..., QdrantIndex]
 def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
     """A function that opens the same index again, and one that removes it."""
     name = f"objseek-test-{uuid.uuid4().hex}"
+    server = QdrantServer() if kind == "stand-in" else None
     if kind == "edge":
         location, client = str(folder / "index"), None
+    elif server is not None:
+        location, client = f"{server.url}/{name}", None
     elif kind == "memory":
         location, client = f"http://memory/{name}", QdrantClient(":memory:")
     else:
@@ -107,6 +113,8 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
         return index
 
     def removed() -> None:
+        if server is not None:
+            server.close()
         if client is not None and kind == "server":
             client.delete_collection(name)
             client.close()

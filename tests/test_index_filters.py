@@ -22,7 +22,7 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.masks import CocoRle
-from schemas.payload import RlePayload
+from schemas.payload import DATETIME_FIELDS, RlePayload
 from schemas.search import Condition, IndexQuery
 from workers.indexes import edge
 from workers.indexes.base import QdrantIndex
@@ -44,7 +44,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[QdrantInde
         )
         for n in range(16)
     ]
-    kinds = ["edge", "memory", *(["server"] if SERVER else [])]
+    kinds = ["edge", "memory", "stand-in", *(["server"] if SERVER else [])]
     made = [make_opener(kind, tmp_path_factory.mktemp("filled")) for kind in kinds]
     indexes = [opened() for opened, _ in made]
     for index in indexes:
@@ -83,7 +83,7 @@ number_conditions = st.one_of(
 )
 time_conditions = st.builds(
     where,
-    st.just("ingested_at"),
+    st.sampled_from(["ingested_at", "run_started_at"]),
     st.sampled_from(numbers),
     st.sampled_from(["2020-01-01", "2020-01-01T00:00:00+02:00", "2999-12-31T23:59:59.5Z"]),
 )
@@ -96,7 +96,7 @@ def met(condition: Condition, payload: dict[str, Any]) -> bool:
         return not met(condition.model_copy(update={"op": "="}), payload)
     if value is None:
         return False
-    if condition.field == "ingested_at":
+    if condition.field in DATETIME_FIELDS:
         value, wanted = datetime.fromisoformat(value), datetime.fromisoformat(str(wanted))
         wanted = wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC)
     if isinstance(wanted, str):

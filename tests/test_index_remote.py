@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import socket
 import threading
+import uuid
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from index_cases import (
     DIM,
+    embedded,
+    held,
+    ids_of,
     options_for,
+    unit,
 )
 from qdrant_client import QdrantClient
+from qdrant_server import Moment, Outage, QdrantServer, Write, qdrant_server
 
 from schemas.errors import (
     IndexMissingError,
@@ -20,7 +27,9 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.options import IndexOptions
+from schemas.search import IndexQuery
 from workers.indexes import open_index, remote, server_address
+from workers.indexes.base import QdrantIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -80,13 +89,17 @@ def test_a_server_that_is_away_is_named() -> None:
         (404, IndexMissingError, r"does not know the collection 'objects' \(404: "),
         (400, VectorIndexError, r"refused the request \(400: "),
         (503, IndexUnavailableError, r"failed \(503: "),
+        (429, IndexUnavailableError, r"failed \(429: "),
     ],
 )
 def test_a_server_that_refuses_is_named(
     status: int, error: type[VectorIndexError], said: str
 ) -> None:
+    asked = []
+
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.path)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(b"Must provide\na key")
@@ -107,6 +120,61 @@ def test_a_server_that_refuses_is_named(
         server.server_close()
     assert url in str(caught.value)
     assert "secret" not in str(caught.value)
+    # Whoever opens an index is told at once.
+    assert asked == ["/collections/objects/exists"]
+
+
+IMAGE = embedded("a.jpg", unit(0, 4))
+
+
+@pytest.fixture
+def server() -> Iterator[QdrantServer]:
+    with qdrant_server() as made:
+        yield made
+
+
+def opened(server: QdrantServer, retry_budget_s: float) -> QdrantIndex:
+    location = f"{server.url}/objects"
+    options = IndexOptions(location=location, timeout_s=5, retry_budget_s=retry_budget_s)
+    return remote.build(options, DIM, create=True)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda index: len(index.replace_images([embedded("b.jpg", unit(1, 2))])),
+        lambda index: len(index.delete_images([uuid.uuid4()])),
+        lambda index: index.delete_points([str(uuid.uuid4())]),
+        lambda index: len(index.search(IndexQuery(unit(0, 1)[0], 3))),
+        lambda index: len(index.stored([IMAGE.whole.object_id])),
+        lambda index: len(list(index.scroll())),
+        lambda index: index.info().points,
+    ],
+    ids=["replace_images", "delete_images", "delete_points", "search", "stored", "scroll", "info"],
+)
+def test_whatever_is_asked_while_a_server_restarts_is_answered(
+    server: QdrantServer, ask: Callable[[QdrantIndex], object]
+) -> None:
+    with opened(server, retry_budget_s=60) as index:
+        index.replace_images([IMAGE])
+        expected = ask(index)
+        server.stop()
+        back = threading.Timer(0.1, server.start)
+        back.start()
+        assert ask(index) == expected
+        back.join()
+
+
+def test_without_a_budget_an_outage_is_told_at_once(server: QdrantServer) -> None:
+    with opened(server, retry_budget_s=0) as index:
+        index.replace_images([IMAGE])
+        server.plan(Outage(Write.UPSERT, Moment.BEFORE, away_s=None))
+        server.plan(Outage(Write.UPSERT, Moment.BEFORE, away_s=None))
+        with pytest.raises(IndexUnavailableError, match="does not answer"):
+            index.replace_images([IMAGE])
+        server.start()
+        assert server.planned == 1
+        assert held(index) == ids_of(IMAGE)
 
 
 def test_a_collection_of_someone_else_is_refused() -> None:

@@ -266,13 +266,13 @@ def embedded(
 def test_a_payload_survives_json(mask: BoolMask, key: str, at: datetime) -> None:
     image = embedded(image=ImageRef("file", "", key, "v1", 10), mask=mask)
     for ordinal, record in ((IMAGE_ORDINAL, image.whole), (0, image.objects[0])):
-        payload = payload_of(image, record, ordinal, at)
+        payload = payload_of(image, record, ordinal, at, at)
         stored = payload.model_dump(mode="json", exclude_none=True)
         assert PointPayload.model_validate(json.loads(json.dumps(stored))) == payload
         assert PointPayload.model_validate_json(payload.model_dump_json()) == payload
         stored_text = json.dumps(stored, ensure_ascii=False).encode()
         assert PointPayload.model_validate_json(stored_text) == payload
-        assert payload.ingested_at == at
+        assert payload.ingested_at == payload.run_started_at == at
     assert payload.rle is not None
     np.testing.assert_array_equal(payload.rle.to_rle().decode(), mask)
     assert payload.area_frac == mask.sum() / mask.size
@@ -285,6 +285,8 @@ def test_the_payload_of_an_image_has_no_mask() -> None:
     stored = whole.model_dump(mode="json", exclude_none=True)
     assert not {"rle", "predicted_iou", "stability_score"} & set(stored)
     assert stored["ingested_at"] == "2026-01-01T00:00:00Z"
+    # As points of older indexes are.
+    assert "run_started_at" not in stored
 
 
 @given(masks.filter(lambda mask: mask.any()), keys, st.randoms())
@@ -294,8 +296,9 @@ def test_the_checksum_of_points_survives_json_and_order(
     image = embedded(image=ImageRef("file", "", key, "v1", 10), mask=mask)
     records = [(IMAGE_ORDINAL, image.whole), (0, image.objects[0])]
     random.shuffle(records)
+    now = datetime.now(UTC)
     stored = {
-        str(record.object_id): payload_of(image, record, ordinal, datetime.now(UTC)).model_dump(
+        str(record.object_id): payload_of(image, record, ordinal, now, now).model_dump(
             mode="json", exclude_none=True
         )
         for ordinal, record in records

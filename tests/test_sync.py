@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import fakes
 import pytest
 from fakes import rows
 
+from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
+from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.sync import SyncSummary, sync
 from pipeline.verify import verify
@@ -134,6 +137,26 @@ def test_images_that_were_rejected_or_failed_are_gone_too(images: Path, settings
     assert rows(settings)["bad.png"].state is State.GONE
 
 
+def test_what_a_later_run_has_brought_back_stays(images: Path, settings: Settings) -> None:
+    class Overtaken(Progress):
+        def note(self, text: str) -> None:
+            if text.startswith("removing"):
+                fakes.write_image(images / "004.png", 4)
+                ingest([str(images)], settings, recipe=fakes.recipe(settings))
+
+    run(images, settings)
+    for name in ("004.png", "005.png"):
+        (images / name).unlink()
+    summary = sync([str(images)], settings, 1, Overtaken(), fakes.recipe(settings))
+    assert summary.removed == 1
+    assert {name: row.state for name, row in rows(settings).items() if name < "006.png"} == {
+        **dict.fromkeys(("000.png", "001.png", "002.png", "003.png", "004.png"), State.DONE),
+        "005.png": State.GONE,
+    }
+    assert indexed(settings) == {path.name for path in images.iterdir()}
+    assert verify(settings, [str(images)]).findings == []
+
+
 def test_a_crash_while_removing_loses_no_image(
     images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,8 +164,8 @@ def test_a_crash_while_removing_loses_no_image(
     body, times = (images / "003.png").read_bytes(), os.stat(images / "003.png")
     (images / "003.png").unlink()
 
-    def killed(index: EdgeIndex, ids: list[uuid.UUID]) -> None:
-        delete_images(index, ids)
+    def killed(index: EdgeIndex, ids: list[uuid.UUID], run_started_at: datetime) -> None:
+        delete_images(index, ids, run_started_at)
         raise KeyboardInterrupt
 
     delete_images = EdgeIndex.delete_images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -87,19 +88,29 @@ class ObjectStore(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Where vectors and payloads live. One writer at a time."""
+    """Where vectors and payloads live. Of writers of an image, the run that started last wins."""
 
     dim: int
 
-    def replace_images(self, images: Sequence[EmbeddedImage]) -> None:
+    def replace_images(
+        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    ) -> set[uuid.UUID]:
         """Put these generations in place of whatever these images had; durable on return.
 
-        Raises InvalidVectorError before anything is written.
+        `run_started_at` is when the run of this writer began, None: now. Images that a run which
+        started later has written are left alone; their ids are returned. Raises InvalidVectorError
+        before anything is written.
         """
         ...
 
-    def delete_images(self, images: Sequence[uuid.UUID]) -> None:
-        """Remove every point of these images; durable on return."""
+    def delete_images(
+        self, images: Sequence[uuid.UUID], run_started_at: datetime | None = None
+    ) -> set[uuid.UUID]:
+        """Remove every point of these images; durable on return.
+
+        With `run_started_at` those of runs that started later stay; the ids of images that have
+        such are returned.
+        """
         ...
 
     def delete_points(self, ids: Sequence[str]) -> None:

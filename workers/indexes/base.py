@@ -21,7 +21,7 @@ from schemas.search import (
     SearchHit,
     StoredPoint,
 )
-from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
+from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Times, point_filter
 from workers.indexes.points import (
     Found,
     PointRow,
@@ -34,13 +34,18 @@ from workers.indexes.points import (
 )
 
 _LOWEST = np.float32(-np.inf)
-_DELETED_AT_ONCE = 1000
+_AT_ONCE = 1000
 Offset = int | str | uuid.UUID | None
 _T = TypeVar("_T")
 
 
 def _in_batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _later_than(run_started_at: datetime) -> Times:
+    # Points of older indexes do not tell their run, and are of none that started later.
+    return Times("run_started_at", run_started_at, ("gt",))
 
 
 def _only(field: str, value: str) -> PointFilter:
@@ -54,37 +59,86 @@ class QdrantIndex(ABC):
         self.dim = dim
         self._upsert_batch = upsert_batch
 
-    def replace_images(self, images: Sequence[EmbeddedImage]) -> None:
+    def replace_images(
+        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    ) -> set[uuid.UUID]:
         """Upsert these generations, then delete whatever else these images had.
 
+        Images that a run which started later has written are left alone; their ids are returned.
         Durable on return. A crash in between is repaired by calling it again. Raises
         InvalidVectorError before anything is written.
+
+        However the requests of two runs that write an image follow each other, the later run's
+        points are what is left. The earlier run never touches them: its upserts and deletes pass
+        over what a later run wrote, even under the same id. And its own points go: either they are
+        there when the later run deletes what is not its own, or they come after that, and then its
+        second look, which follows its last upsert, finds the later run's, which were there before
+        that deletion.
         """
         check_images(images, self.dim)
-        if not images:
-            return
         now = datetime.now(UTC)
-        rows = [row for image in images for row in point_rows(image, now)]
+        started = run_started_at or now
+        by_id = {str(image_id(image.ref)): image for image in images}
+        superseded = self._written_later([*by_id], started)
+        mine = [identity for identity in by_id if identity not in superseded]
+        rows = [row for identity in mine for row in point_rows(by_id[identity], now, started)]
+        if rows:
+            superseded |= self._replace(mine, rows, started)
+        return set(map(uuid.UUID, superseded))
+
+    def _replace(
+        self, images: Sequence[str], rows: Sequence[PointRow], started: datetime
+    ) -> set[str]:
+        """Put `rows` in place of what these images had; the images that a later run has written."""
+        later = _later_than(started)
         for batch in batches(rows, self._upsert_batch):
-            self._upsert(batch)
+            self._upsert(batch, PointFilter(must_not=(later,)))
         self._flush()
-        replaced = OneOf("image_id", tuple(str(image_id(image.ref)) for image in images))
         written = Ids(tuple(row.id for row in rows))
-        stale = PointFilter(must=(replaced,), must_not=(written,))
+        self._delete_any(
+            PointFilter(must=(OneOf("image_id", tuple(images)),), must_not=(written, later))
+        )
+        superseded = self._written_later(images, started)
+        if superseded:
+            left = OneOf("image_id", tuple(superseded))
+            self._delete_any(PointFilter(must=(left, written), must_not=(later,)))
+        return superseded
+
+    def _delete_any(self, where: PointFilter) -> None:
         # A flush waits for the disk: none where there is nothing to delete.
-        if self._count(stale):
-            self._delete(stale)
+        if self._count(where):
+            self._delete(where)
             self._flush()
 
-    def delete_images(self, images: Sequence[uuid.UUID]) -> None:
-        """Remove every point of these images; durable on return."""
-        for some in _in_batches(images, _DELETED_AT_ONCE):
-            self._delete(PointFilter(must=(OneOf("image_id", tuple(map(str, some))),)))
+    def _written_later(self, images: Sequence[str], run_started_at: datetime) -> set[str]:
+        """Those of the images that have points of a run which started later."""
+        later = _later_than(run_started_at)
+        found: set[str] = set()
+        for some in _in_batches(images, _AT_ONCE):
+            where = PointFilter(must=(OneOf("image_id", tuple(some)), later))
+            found.update(self._facet("image_id", where))
+        return found
+
+    def delete_images(
+        self, images: Sequence[uuid.UUID], run_started_at: datetime | None = None
+    ) -> set[uuid.UUID]:
+        """Remove every point of these images; durable on return.
+
+        With `run_started_at` points of runs that started later stay; the ids of images that have
+        such are returned. This look follows the deletion: what comes later is recorded later.
+        """
+        identities = [str(image) for image in images]
+        spared = () if run_started_at is None else (_later_than(run_started_at),)
+        for some in _in_batches(identities, _AT_ONCE):
+            self._delete(PointFilter(must=(OneOf("image_id", tuple(some)),), must_not=spared))
         self._flush()
+        if run_started_at is None:
+            return set()
+        return set(map(uuid.UUID, self._written_later(identities, run_started_at)))
 
     def delete_points(self, ids: Sequence[str]) -> None:
         """Remove points by their ids; durable on return."""
-        for some in _in_batches(ids, _DELETED_AT_ONCE):
+        for some in _in_batches(ids, _AT_ONCE):
             self._delete(PointFilter(must=(Ids(tuple(some)),)))
         self._flush()
 
@@ -119,7 +173,7 @@ class QdrantIndex(ABC):
 
     def scan(self) -> Iterator[RawPoint]:
         """Every point, whatever it is, with its vector, in no particular order."""
-        for page in self._pages(PointFilter(), vectors=True):
+        for page in self._pages(EVERY_POINT, vectors=True):
             for one in page:
                 yield RawPoint(one.id, one.payload, one.vector)
 
@@ -136,7 +190,7 @@ class QdrantIndex(ABC):
         embedders = self._facet("embedder")
         return IndexInfo(
             dim=self.dim,
-            points=self._count(PointFilter()),
+            points=self._count(EVERY_POINT),
             objects=self._count(_only("kind", "object")),
             images=self._count(_only("kind", "image")),
             embedders=tuple(EmbedderCount(name, embedders[name]) for name in sorted(embedders)),
@@ -156,7 +210,8 @@ class QdrantIndex(ABC):
         """Release what is held. May be called again."""
 
     @abstractmethod
-    def _upsert(self, rows: Sequence[PointRow]) -> None: ...
+    def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
+        """Write points; of those that are there, only over what meets the filter."""
 
     @abstractmethod
     def _delete(self, where: PointFilter) -> None: ...
@@ -189,8 +244,8 @@ class QdrantIndex(ABC):
     def _count(self, where: PointFilter) -> int: ...
 
     @abstractmethod
-    def _facet(self, field: str) -> dict[str, int]:
-        """How many points have each value of a field."""
+    def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        """How many points have each value of a field, at most 10,000 values."""
 
     @abstractmethod
     def _size_bytes(self) -> int | None: ...

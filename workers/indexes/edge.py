@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import qdrant_edge as edge
@@ -26,7 +27,7 @@ from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWO
 from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Vector
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
-from workers.indexes.filters import PointFilter, to_edge_filter
+from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
 from workers.indexes.points import Found, PointRow, found
 
@@ -228,12 +229,15 @@ class EdgeIndex(QdrantIndex):
                 self._shard.close()
                 self._lock.release()
 
-    def replace_images(self, images: Sequence[EmbeddedImage]) -> None:
-        super().replace_images(images)
+    def replace_images(
+        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    ) -> set[uuid.UUID]:
+        superseded = super().replace_images(images, run_started_at)
         self._untidied += sum(1 + len(image.objects) for image in images)
         if self._untidied >= _MOST_UNTIDIED:
             with _mapped(self._folder):
                 self._tidy()
+        return superseded
 
     def _tidy(self) -> None:
         """Reclaim what was replaced, and move points out of memory, if the disk has room."""
@@ -243,12 +247,12 @@ class EdgeIndex(QdrantIndex):
             self._shard.optimize()
             self._shard.flush()
 
-    def _upsert(self, rows: Sequence[PointRow]) -> None:
+    def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
         points = [
             edge.Point(row.id, {VECTOR_NAME: row.vector.tolist()}, row.payload) for row in rows
         ]
         room = _WRITE_RESERVE + _COPIES * sum(row.json_bytes for row in rows)
-        self._update(edge.UpdateOperation.upsert_points(points), room)
+        self._update(edge.UpdateOperation.upsert_points(points, to_edge_filter(over)), room)
 
     def _delete(self, where: PointFilter) -> None:
         filtered = to_edge_filter(where)
@@ -309,9 +313,10 @@ class EdgeIndex(QdrantIndex):
         with _mapped(self._folder):
             return self._shard.count(edge.CountRequest(exact=True, filter=to_edge_filter(where)))
 
-    def _facet(self, field: str) -> dict[str, int]:
+    def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        request = edge.FacetRequest(field, limit=_FACETS, exact=True, filter=to_edge_filter(where))
         with _mapped(self._folder):
-            hits = self._shard.facet(edge.FacetRequest(field, limit=_FACETS, exact=True)).hits
+            hits = self._shard.facet(request).hits
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
 

@@ -80,6 +80,9 @@ class PointFilter:
     must_not: tuple[Test, ...] = ()
 
 
+EVERY_POINT = PointFilter()
+
+
 def point_filter(conditions: Sequence[Condition]) -> PointFilter:
     """The filter under which all `conditions` hold.
 
@@ -158,7 +161,7 @@ def to_filter(given: PointFilter) -> models.Filter | None:
             case Ids(ids):
                 return models.HasIdCondition(has_id=list(ids))
 
-    if given == PointFilter():
+    if given == EVERY_POINT:
         return None
     return models.Filter(
         must=[condition(test) for test in given.must],
@@ -185,7 +188,7 @@ def to_edge_filter(given: PointFilter) -> edge.Filter | None:
             case Ids(ids):
                 return edge.HasIdCondition(set(ids))
 
-    if given == PointFilter():
+    if given == EVERY_POINT:
         return None
     return edge.Filter(
         must=[condition(test) for test in given.must],

@@ -93,7 +93,9 @@ def check_query(query: IndexQuery, dim: int) -> None:
         raise InvalidVectorError("expected a query vector other than zero")
 
 
-def point_rows(image: EmbeddedImage, ingested_at: datetime) -> list[PointRow]:
+def point_rows(
+    image: EmbeddedImage, ingested_at: datetime, run_started_at: datetime | None = None
+) -> list[PointRow]:
     """The points of an image: the image as a whole, then its objects in their order."""
     records: list[tuple[int, ObjectRecord | ImageRecord]] = [
         (IMAGE_ORDINAL, image.whole),
@@ -103,7 +105,7 @@ def point_rows(image: EmbeddedImage, ingested_at: datetime) -> list[PointRow]:
         PointRow(
             id=str(record.object_id),
             vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
-            payload=payload_of(image, record, ordinal, ingested_at).model_dump(
+            payload=payload_of(image, record, ordinal, ingested_at, run_started_at).model_dump(
                 mode="json", exclude_none=True
             ),
         )

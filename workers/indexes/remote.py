@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -24,11 +25,13 @@ from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWO
 from schemas.records import VECTOR_NAME, Float32Vector
 from workers.indexes import ServerAddress, server_address
 from workers.indexes.base import Offset, QdrantIndex
-from workers.indexes.filters import PointFilter, to_filter
+from workers.indexes.filters import EVERY_POINT, PointFilter, to_filter
 from workers.indexes.points import Found, PointRow, found
+from workers.retrying import Backoff
 
 _PAGE = 256
 _FACETS = 10_000
+_T = TypeVar("_T")
 
 
 def build(
@@ -40,7 +43,8 @@ def build(
 ) -> RemoteIndex:
     """Open the collection that `options.location` names, or make it; see `open_index`.
 
-    `client` takes the place of one that is connected to the address in `options`.
+    That is tried once: an address where no server has ever been is told at once. `client` takes the
+    place of one that is connected to the address in `options`.
     """
     address = server_address(options.location)
     if client is None:
@@ -62,7 +66,9 @@ def build(
             )
         if create:
             _index_payload(client, address.collection, details)
-    return RemoteIndex(client, address, stored, options.upsert_batch)
+    return RemoteIndex(
+        client, address, stored, options.upsert_batch, Backoff(options.retry_budget_s)
+    )
 
 
 def _connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
@@ -95,7 +101,7 @@ def _mapped(address: ServerAddress) -> Iterator[None]:
             raise IndexMissingError(
                 f"{server} does not know the collection {address.collection!r} (404: {said})"
             ) from exc
-        if status >= 500:
+        if status >= 500 or status == 429:
             raise IndexUnavailableError(f"{server} failed ({status}: {said})") from exc
         raise VectorIndexError(f"{server} refused the request ({status}: {said})") from exc
 
@@ -132,37 +138,66 @@ def _index_payload(client: QdrantClient, collection: str, details: models.Collec
 
 
 class RemoteIndex(QdrantIndex):
-    """A collection of a Qdrant server, over HTTP."""
+    """A collection of a Qdrant server, over HTTP.
+
+    What the server does not answer, or not now, is asked again as `backoff` says. A request whose
+    answer got lost may have been done, wholly or in part, so each can be done twice: points are
+    upserted under the same ids, and what is deleted is named by its ids and images, and by runs
+    that did not start later than this one. A request that the server does long after it was given
+    up for lost may bring back what has been replaced, which a verification finds.
+    """
 
     def __init__(
-        self, client: QdrantClient, address: ServerAddress, dim: int, upsert_batch: int
+        self,
+        client: QdrantClient,
+        address: ServerAddress,
+        dim: int,
+        upsert_batch: int,
+        backoff: Backoff,
     ) -> None:
         super().__init__(dim, upsert_batch)
         self._client = client
         self._address = address
         self._collection = address.collection
+        self._backoff = backoff
 
     def close(self) -> None:
         """Close the connection. May be called again."""
         self._client.close()
 
-    def _upsert(self, rows: Sequence[PointRow]) -> None:
+    def _answered(self, what: str, ask: Callable[[], _T]) -> _T:
+        """What `ask` returns, asked again while the server is away."""
+
+        def once() -> _T:
+            with _mapped(self._address):
+                return ask()
+
+        return self._backoff.retried(once, f"{what} {self._collection!r}")
+
+    def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
         points = [
             models.PointStruct(
                 id=row.id, vector={VECTOR_NAME: row.vector.tolist()}, payload=row.payload
             )
             for row in rows
         ]
-        with _mapped(self._address):
-            self._client.upsert(self._collection, points, wait=True)
+        condition = to_filter(over)
+        self._answered(
+            "an upsert into",
+            lambda: self._client.upsert(
+                self._collection, points, wait=True, update_filter=condition
+            ),
+        )
 
     def _delete(self, where: PointFilter) -> None:
         filtered = to_filter(where)
         if filtered is None:
             raise ValueError("a filter that every point meets would delete them all")
         selector = models.FilterSelector(filter=filtered)
-        with _mapped(self._address):
-            self._client.delete(self._collection, selector, wait=True)
+        self._answered(
+            "a delete from",
+            lambda: self._client.delete(self._collection, selector, wait=True),
+        )
 
     def _flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
@@ -174,51 +209,68 @@ class RemoteIndex(QdrantIndex):
         limit: int,
         threshold: float | None,
     ) -> list[Found]:
-        with _mapped(self._address):
-            points = self._client.query_points(
-                self._collection,
-                query=vector.tolist(),
-                using=VECTOR_NAME,
-                query_filter=to_filter(where),
-                limit=limit,
-                score_threshold=threshold,
-                with_payload=True,
-            ).points
+        points = self._answered(
+            "a query of",
+            lambda: (
+                self._client.query_points(
+                    self._collection,
+                    query=vector.tolist(),
+                    using=VECTOR_NAME,
+                    query_filter=to_filter(where),
+                    limit=limit,
+                    score_threshold=threshold,
+                    with_payload=True,
+                ).points
+            ),
+        )
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
     def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:
-        with _mapped(self._address):
-            records = self._client.retrieve(
+        records = self._answered(
+            "points of",
+            lambda: self._client.retrieve(
                 self._collection,
                 [str(object_id) for object_id in object_ids],
                 with_payload=True,
                 with_vectors=[VECTOR_NAME],
-            )
+            ),
+        )
         return [found(record) for record in records]
 
     def _page(
         self, where: PointFilter, offset: Offset, *, vectors: bool
     ) -> tuple[list[Found], Offset]:
-        with _mapped(self._address):
-            records, following = self._client.scroll(
+        records, following = self._answered(
+            "a page of",
+            lambda: self._client.scroll(
                 self._collection,
                 scroll_filter=to_filter(where),
                 limit=_PAGE,
                 offset=offset,
                 with_payload=True,
                 with_vectors=[VECTOR_NAME] if vectors else False,
-            )
+            ),
+        )
         return [found(record) for record in records], following
 
     def _count(self, where: PointFilter) -> int:
-        with _mapped(self._address):
-            return self._client.count(
-                self._collection, count_filter=to_filter(where), exact=True
-            ).count
+        counted = self._answered(
+            "a count in",
+            lambda: self._client.count(self._collection, count_filter=to_filter(where), exact=True),
+        )
+        return counted.count
 
-    def _facet(self, field: str) -> dict[str, int]:
-        with _mapped(self._address):
-            hits = self._client.facet(self._collection, field, limit=_FACETS, exact=True).hits
+    def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        hits = self._answered(
+            "a facet of",
+            lambda: self._client.facet(
+                self._collection,
+                field,
+                facet_filter=to_filter(where),
+                limit=_FACETS,
+                exact=True,
+            ),
+        ).hits
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
 
