@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -109,16 +110,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """`declared` is the Content-Length to claim, where it differs from the body's."""
+    """`declared` is the Content-Length to claim, where it differs from the body's.
+
+    `pause_s` is how long to wait after each byte of the body.
+    """
 
     status: int
     body: bytes = b""
     declared: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pause_s: float = 0.0
 
 
 @contextmanager
 def scripted_server(respond: Callable[[Request], Reply]) -> Iterator[str]:
-    """The endpoint of an HTTP server on loopback that answers every GET by `respond`."""
+    """The endpoint of an HTTP server on loopback that answers every GET and HEAD by `respond`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -126,8 +132,20 @@ def scripted_server(respond: Callable[[Request], Reply]) -> Iterator[str]:
             self.send_response(reply.status)
             declared = len(reply.body) if reply.declared is None else reply.declared
             self.send_header("Content-Length", str(declared))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body)
+            with suppress(ConnectionError):  # whoever asked may wait no longer
+                self._write(reply)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def _write(self, reply: Reply) -> None:
+            if not reply.pause_s:
+                self.wfile.write(reply.body)
+            for byte in reply.body if reply.pause_s else b"":
+                self.wfile.write(bytes([byte]))
+                time.sleep(reply.pause_s)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from s3_server import (
     Reply,
@@ -17,7 +20,9 @@ from schemas.errors import (
     ObjectGoneError,
     ObjseekError,
     StoreAccessError,
+    StoreError,
     StoreUnavailableError,
+    TokenExpiredError,
     UsageError,
 )
 from schemas.images import ImageRef
@@ -35,7 +40,8 @@ S3_REF = ImageRef(store="s3", bucket="bucket", key="a.jpg", version="e", size_by
 
 
 def options_for(endpoint: str, **more: object) -> StoreOptions:
-    return StoreOptions.model_validate({"endpoint_url": endpoint, "max_attempts": 1, **more})
+    once = {"endpoint_url": endpoint, "max_attempts": 1, "retry_budget_s": 0}
+    return StoreOptions.model_validate({**once, **more})
 
 
 def test_listing_asks_for_a_page_only_when_it_is_needed() -> None:
@@ -67,8 +73,10 @@ def test_listing_asks_for_a_page_only_when_it_is_needed() -> None:
         (403, "AccessDenied", StoreAccessError),
         (403, "InvalidAccessKeyId", StoreAccessError),
         (401, "Unauthorized", StoreAccessError),
-        (400, "ExpiredToken", StoreAccessError),
-        (400, "SomethingElse", StoreUnavailableError),
+        (400, "ExpiredToken", TokenExpiredError),
+        (400, "SomethingElse", StoreAccessError),
+        (400, "RequestTimeout", StoreUnavailableError),
+        (429, "TooManyRequests", StoreUnavailableError),
         (500, "InternalError", StoreUnavailableError),
         (503, "SlowDown", StoreUnavailableError),
     ],
@@ -125,17 +133,122 @@ def test_a_read_names_the_version_and_what_the_options_say() -> None:
     assert "x-amz-request-payer" not in signed
 
 
-def test_a_body_that_breaks_off_is_asked_for_again_then_given_up() -> None:
-    replies = [Reply(200, b"ab", declared=3), Reply(200, b"abc")]
+WHOLE = Reply(200, b"abc")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"ab", declared=3),
+        Reply(200, b"ab"),
+        Reply(200, b"abcd"),
+        error_reply(200, "InternalError"),
+        Reply(200, b"<html>a proxy's page</html>"),
+        error_reply(503, "SlowDown"),
+        error_reply(429, "TooManyRequests"),
+        error_reply(400, "RequestTimeout"),
+        error_reply(400, "ExpiredToken"),
+    ],
+)
+def test_what_is_not_the_object_is_asked_for_again_then_given_up(reply: Reply) -> None:
+    replies = [reply, reply, WHOLE]
     with scripted_server(lambda request: replies.pop(0)) as endpoint:
-        assert stores.read(S3_REF, options_for(endpoint, max_attempts=2)) == b"abc"
-    replies = [Reply(200, b"ab", declared=3), Reply(200, b"abc")]
+        assert stores.read(S3_REF, options_for(endpoint, retry_budget_s=30)) == b"abc"
+    assert replies == []
+    replies = [reply, WHOLE]
     with (
         scripted_server(lambda request: replies.pop(0)) as endpoint,
-        pytest.raises(StoreUnavailableError, match=r"s3://bucket/a\.jpg"),
+        pytest.raises(StoreError, match=r"s3://bucket/a\.jpg") as caught,
     ):
         stores.read(S3_REF, options_for(endpoint))
-    assert len(replies) == 1
+    assert replies == [WHOLE]
+    assert caught.value.retryable
+
+
+def test_an_answer_of_another_version_is_not_asked_for_again() -> None:
+    replies = [Reply(200, b"abcd", headers={"ETag": '"f"'}), WHOLE]
+    with (
+        scripted_server(lambda request: replies.pop(0)) as endpoint,
+        pytest.raises(ObjectChangedError, match=r"^expected version e, got f \(s3://bucket/a.jpg"),
+    ):
+        stores.read(S3_REF, options_for(endpoint, retry_budget_s=30))
+    assert replies == [WHOLE]
+
+
+def test_a_body_that_trickles_is_not_waited_for() -> None:
+    replies = [Reply(200, b"abc", pause_s=0.4), WHOLE]
+    with scripted_server(lambda request: replies.pop(0)) as endpoint:
+        # No single read takes as long as it may.
+        options = options_for(endpoint, retry_budget_s=30, read_timeout_s=0.6)
+        assert stores.read(S3_REF, options) == b"abc"
+    assert replies == []
+
+
+def test_a_listing_that_trickles_is_not_waited_for() -> None:
+    whole = listing_page(["1.jpg"])
+    replies = [replace(whole, pause_s=0.1), whole]
+    with scripted_server(lambda request: replies.pop(0)) as endpoint:
+        options = options_for(
+            endpoint, retry_budget_s=30, connect_timeout_s=0.5, read_timeout_s=0.5
+        )
+        refs = build_store("s3://bucket/p", options).list_images(anywhere)
+        assert [ref.key for ref in refs] == ["1.jpg"]
+    assert replies == []
+
+
+def test_credentials_that_were_renewed_are_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    keys: list[str] = []
+
+    def renew(key: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=secret\n")
+
+    def respond(request: Request) -> Reply:
+        keys.append(request.headers["Authorization"].partition("Credential=")[2][:3])
+        if keys[-1] == "NEW":
+            return WHOLE
+        renew("NEW")
+        return error_reply(400, "ExpiredToken")
+
+    renew("OLD")
+    with scripted_server(respond) as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        assert stores.read(S3_REF, options_for(endpoint, retry_budget_s=30)) == b"abc"
+    assert keys == ["OLD", "NEW"]
+
+
+def test_a_listing_goes_on_from_the_page_that_failed() -> None:
+    asked: list[str] = []
+    answers = [
+        listing_page(["1.jpg"], "token-1"),
+        error_reply(503, "SlowDown"),
+        Reply(200, b"<html>a proxy's page</html>"),
+        Reply(200, b"<ListBucketResult><IsTrunc", declared=400),
+        error_reply(200, "InternalError"),
+        listing_page(["2.jpg"], "token-2"),
+        listing_page(["never"], "token-2"),
+        listing_page(["3.jpg"]),
+    ]
+
+    def respond(request: Request) -> Reply:
+        asked.append(request.target)
+        return answers.pop(0)
+
+    with scripted_server(respond) as endpoint:
+        options = options_for(endpoint, retry_budget_s=30)
+        refs = build_store("s3://bucket/p", options).list_images(anywhere)
+        assert [ref.key for ref in refs] == ["1.jpg", "2.jpg", "3.jpg"]
+    tokens = [target.partition("continuation-token=")[2].partition("&")[0] for target in asked]
+    assert tokens == ["", *["token-1"] * 5, *["token-2"] * 2]
+
+
+def test_an_object_is_looked_for_again_while_the_store_is_away() -> None:
+    replies = [Reply(503), Reply(404)]
+    with scripted_server(lambda request: replies.pop(0)) as endpoint:
+        assert stores.find(S3_REF, options_for(endpoint, retry_budget_s=30)) is None
+    assert replies == []
 
 
 def test_a_store_that_is_busy_is_asked_again() -> None:

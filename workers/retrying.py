@@ -20,26 +20,29 @@ class Backoff:
     """Pauses between attempts: random, below a bound that doubles from `first_s` to `longest_s`.
 
     Full jitter (Brooker, Exponential Backoff And Jitter, 2015), so that many who failed at once do
-    not come back at once. No attempt begins later than `budget_s` after the first one did.
+    not come back at once. No attempt begins later than `budget_s` after the first one failed.
+    `only`: which errors are waited out, of those that are retryable.
     """
 
     budget_s: float
     first_s: float = 0.2
     longest_s: float = 20.0
+    only: type[ObjseekError] = ObjseekError
 
     def retried(self, action: Callable[[], _T], what: str) -> _T:
         """The result of `action`, done again while it raises an ObjseekError that is retryable.
 
         `what` stands for it in the log. Raises the last error when the budget is spent.
         """
-        deadline = time.monotonic() + self.budget_s
+        failed_at: float | None = None
         bound = self.first_s
         while True:
             try:
                 return action()
-            except ObjseekError as exc:
-                pause = random.uniform(0, bound)
-                if not exc.retryable or time.monotonic() + pause > deadline:
+            except self.only as exc:
+                pause, now = random.uniform(0, bound), time.monotonic()
+                failed_at = now if failed_at is None else failed_at
+                if not exc.retryable or now + pause > failed_at + self.budget_s:
                     raise
                 _log.warning("%s, trying again in %.1f s: %s", what, pause, exc)
             time.sleep(pause)

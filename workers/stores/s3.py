@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import lru_cache
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
 from botocore import UNSIGNED, exceptions
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from schemas.errors import (
     ObjectChangedError,
@@ -21,13 +24,16 @@ from schemas.errors import (
     ObjseekError,
     StoreAccessError,
     StoreUnavailableError,
+    TokenExpiredError,
     UsageError,
 )
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import Skipped
+from workers.retrying import Backoff
 from workers.stores import may_be_listed, reason_to_skip
 
+_T = TypeVar("_T")
 _MAX_CONNECTIONS = 64
 _making_client = threading.Lock()
 _CREDENTIAL_ERRORS = (
@@ -47,16 +53,20 @@ _REQUEST_ERRORS = (
     exceptions.ConfigParseError,
     exceptions.EndpointProviderError,
 )
-_BROKEN_BODY = (
-    exceptions.IncompleteReadError,
-    exceptions.ResponseStreamingError,
-    exceptions.ReadTimeoutError,
+_EXPIRED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
-# Refusals that come with other status codes than 401 and 403.
-_REFUSALS = frozenset(
-    {"NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed"}
-    | {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
-)
+# Refusals that come with other status codes than 400, 401 and 403.
+_REFUSALS = frozenset({"NoSuchBucket", "PermanentRedirect"})
+# With status 400, though the same request may be answered later.
+_NOT_NOW = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"})
+# Whoever waits for a first answer may have mistyped the endpoint.
+_FIRST_BUDGET_S = 3.0
+# Who renews credentials does so before they expire, or is a person.
+_EXPIRED_BUDGET_S = 20.0
+# A body that is slower has to be taken for stuck: no read of it need ever time out.
+_LEAST_BYTES_A_S = 50_000
+_PIECE = 1 << 20
 
 
 def build(source: str, options: StoreOptions) -> S3Store:
@@ -71,29 +81,25 @@ def build(source: str, options: StoreOptions) -> S3Store:
 def read(ref: ImageRef, options: StoreOptions) -> bytes:
     """The bytes of exactly the listed version (GET with If-Match); see `ObjectStore.read`.
 
-    A body that breaks off is asked for again, up to `options.max_attempts` times in all.
+    What breaks off, is too slow or is not the object is asked for again, as is what the store
+    cannot answer now, for `options.retry_budget_s`.
     """
-    with _mapped(ref.uri, options):
-        client = client_for(options)
-        for attempt in range(1, options.max_attempts + 1):
-            try:
-                return _get(client, ref, options)
-            except _BROKEN_BODY:
-                if attempt == options.max_attempts:
-                    raise
-    raise AssertionError("max_attempts is at least 1")
+    return _retried(lambda: _get(ref, options), ref.uri, options)
 
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
     """HEAD; see `stores.find`."""
     try:
-        with _mapped(ref.uri, options):
-            head = client_for(options).head_object(
-                Bucket=ref.bucket, Key=ref.key, **_payer(options)
-            )
+        return _retried(lambda: _head(ref, options), ref.uri, options)
     except ObjectGoneError:
         return None
-    return _ref(ref.bucket, ref.key, head["ETag"], head["ContentLength"])
+
+
+def _retried(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
+    """The result of one request, done again while the store, or its answer, is not there."""
+    expired = Backoff(min(options.retry_budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError)
+    away = Backoff(options.retry_budget_s, only=StoreUnavailableError)
+    return away.retried(lambda: expired.retried(action, what), what)
 
 
 def client_for(options: StoreOptions) -> Any:
@@ -151,16 +157,53 @@ class S3Store:
         return read(ref, self._options)
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
-        with _mapped(f"s3://{self._bucket}/{self._prefix}", self._options):
-            paginator = client_for(self._options).get_paginator("list_objects_v2")
-            request = {"Bucket": self._bucket, "Prefix": self._prefix, **_payer(self._options)}
-            for page in paginator.paginate(**request):
-                if "IsTruncated" not in page:  # a web page, say, in which boto3 finds nothing
-                    raise StoreUnavailableError(
-                        f"expected a listing of s3://{self._bucket}/{self._prefix} from "
-                        f"{client_for(self._options).meta.endpoint_url}, got an answer that is none"
-                    )
-                yield page.get("Contents", [])
+        uri, options = f"s3://{self._bucket}/{self._prefix}", self._options
+        first = options.model_copy(
+            update={"retry_budget_s": min(options.retry_budget_s, _FIRST_BUDGET_S)}
+        )
+        page = _retried(lambda: self._page(uri, None), uri, first)
+        while True:
+            yield page.get("Contents", [])
+            token = page.get("NextContinuationToken")
+            if token is None:
+                return
+            page = _retried(partial(self._page, uri, token), uri, options)
+
+    def _page(self, uri: str, token: str | None) -> dict[str, Any]:
+        """One page of the listing: the first, or the one that follows `token`."""
+        request = {"Bucket": self._bucket, "Prefix": self._prefix, **_payer(self._options)}
+        if token is not None:
+            request["ContinuationToken"] = token
+        page = self._within_limits(uri, request)
+        following = page.get("NextContinuationToken")
+        has_more = following not in (None, token)  # the same page again would go on for ever
+        # Neither in a web page, say, in which boto3 finds nothing.
+        if page.get("IsTruncated") is not has_more:
+            raise StoreUnavailableError(
+                f"expected a listing of {uri} from "
+                f"{client_for(self._options).meta.endpoint_url}, got an answer that is none"
+            )
+        return page
+
+    def _within_limits(self, uri: str, request: dict[str, str]) -> dict[str, Any]:
+        # boto3 reads the answer itself, and waits for ever if it trickles.
+        options, answer = self._options, Future[dict[str, Any]]()
+        longest_s = options.connect_timeout_s + options.max_attempts * options.read_timeout_s
+
+        def ask() -> None:
+            try:
+                with _mapped(uri, options):
+                    answer.set_result(client_for(options).list_objects_v2(**request))
+            except BaseException as exc:
+                answer.set_exception(exc)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            return answer.result(longest_s)
+        except TimeoutError as exc:
+            raise StoreUnavailableError(
+                f"expected a listing of {uri} within {longest_s:g} s, got none"
+            ) from exc
 
     def _images(
         self, pages: Iterator[list[dict[str, Any]]], skipped: Skipped
@@ -195,13 +238,50 @@ def _payer(options: StoreOptions) -> dict[str, str]:
     return {"RequestPayer": "requester"} if options.requester_pays else {}
 
 
-def _get(client: Any, ref: ImageRef, options: StoreOptions) -> bytes:
-    response = client.get_object(
-        Bucket=ref.bucket, Key=ref.key, IfMatch=f'"{ref.version}"', **_payer(options)
-    )
-    with closing(response["Body"]) as body:
-        data: bytes = body.read()
+def _head(ref: ImageRef, options: StoreOptions) -> ImageRef:
+    with _mapped(ref.uri, options):
+        head = client_for(options).head_object(Bucket=ref.bucket, Key=ref.key, **_payer(options))
+    return _ref(ref.bucket, ref.key, head["ETag"], head["ContentLength"])
+
+
+def _get(ref: ImageRef, options: StoreOptions) -> bytes:
+    with _mapped(ref.uri, options):
+        response = client_for(options).get_object(
+            Bucket=ref.bucket, Key=ref.key, IfMatch=f'"{ref.version}"', **_payer(options)
+        )
+        with response["Body"] as body:
+            data = _body(body, ref, options)
+    version = response.get("ETag", ref.version).strip('"')
+    if version != ref.version:
+        raise ObjectChangedError(f"expected version {ref.version}, got {version} ({ref.uri})")
+    # Servers answer with success and a document about an error, too. 0: the size is not known.
+    length = ref.size_bytes or response["ContentLength"]
+    if len(data) != length:
+        raise StoreUnavailableError(
+            f"expected an object of {length} bytes, got {len(data)} bytes ({ref.uri})"
+        )
     return data
+
+
+def _body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
+    """All of a response's body; `stream` is urllib3's. Raises StoreUnavailableError."""
+    longest_s = options.read_timeout_s + ref.size_bytes / _LEAST_BYTES_A_S
+    deadline = time.monotonic() + longest_s
+    pieces = []
+    try:
+        # Whatever has come, at once: `read` waits until it has all that was asked for.
+        while piece := stream.read1(_PIECE):
+            pieces.append(piece)
+            if time.monotonic() > deadline:
+                raise StoreUnavailableError(
+                    f"expected an object within {longest_s:g} s, got only "
+                    f"{sum(map(len, pieces))} bytes of it ({ref.uri})"
+                )
+    except HTTPError as exc:
+        raise StoreUnavailableError(
+            f"expected all of an object, got: {_sentence(exc)} ({ref.uri})"
+        ) from exc
+    return b"".join(pieces)
 
 
 @contextmanager
@@ -232,7 +312,11 @@ def _from_response(exc: exceptions.ClientError, uri: str) -> ObjseekError:
     status = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     message = exc.response["Error"].get("Message") or code
     got = f"HTTP {status} {code}: {_sentence(message)} ({uri})"
-    if code in _REFUSALS or status in (401, 403):
+    if code in _EXPIRED:
+        # The next one reads the credentials anew.
+        _client.cache_clear()
+        return TokenExpiredError(f"expected credentials that are valid now, got {got}")
+    if code in _REFUSALS or (status in (400, 401, 403) and code not in _NOT_NOW):
         return StoreAccessError(f"expected access to the bucket and its objects, got {got}")
     of_object = exc.operation_name in ("GetObject", "HeadObject")
     if status == 404 and of_object:
