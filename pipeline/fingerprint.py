@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from importlib import metadata, resources
 from pathlib import Path
 
+from pipeline.parts import Parts
 from pipeline.settings import Settings
-from schemas.errors import IndexUnavailableError
 from schemas.ids import fingerprint
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.catalog import LOCAL_PREFIX
 from workers.protocols import ImageEmbedder, Segmenter
 
-_FILE = "pipelines.json"
+_START = "pipeline-"
+_OLDER = "pipelines.json"
+"""In which they stood together."""
 # They change where or how fast it runs, not what comes out.
 _NO_MATTER = {
     "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
@@ -48,32 +50,24 @@ class KnownPipelines:
     and every run that does load them holds the two against each other.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def find(self, settings: Settings) -> str | None:
         """The fingerprint that these settings had when they last ran, if they did."""
-        found = self._read().get(_settings_key(settings))
-        return found if isinstance(found, str) else None
+        key = _settings_key(settings)
+        return self._parts.read_text(_START + key) or self._older().get(key)
 
     def remember(self, settings: Settings, pipeline: str) -> None:
-        """Keep it for the next run. Raises IndexUnavailableError if the folder cannot be used."""
-        known = {**self._read(), _settings_key(settings): pipeline}
-        unfinished = self._path.with_name(f".{_FILE}.tmp")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(json.dumps(known, indent=1))
-            unfinished.replace(self._path)
-        except OSError as exc:
-            raise IndexUnavailableError(
-                f"the folder {self._path.parent} cannot be written: {exc.strerror}"
-            ) from exc
+        """Keep it for the next run. Raises what `Parts` raise."""
+        # One file for each, so that two who remember at once forget nothing.
+        self._parts.write_text(_START + _settings_key(settings), pipeline)
 
-    def _read(self) -> dict[str, object]:
+    def _older(self) -> dict[str, str]:
         # It only saves work: whatever is wrong with it, the models are loaded instead.
         try:
-            known = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
+            known = json.loads(self._parts.read_text(_OLDER) or "{}")
+        except ValueError:
             return {}
         return known if isinstance(known, dict) else {}
 

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from schemas.ids import image_id_bytes
+from schemas.ids import image_ids_bytes
 from schemas.images import ImageRef
 
 Keys = npt.NDArray[np.uint64]
 """uint64 (n, 2): the 128 bits of image ids, high half first."""
 
+_EXPECTED = "expected ids of images, such as 6c1b5b0e-7f0e-5b52-9d8a-0f6a3b0c2e11"
 _ID_LENGTH = 36
 _DASHES = (8, 13, 18, 23)
 _DIGITS = np.array([place for place in range(_ID_LENGTH) if place not in _DASHES])
@@ -21,15 +23,19 @@ _VALUES = np.full(256, _NO_DIGIT, np.uint8)
 _VALUES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
-def keys_of(ids: Sequence[str] | npt.NDArray[np.object_]) -> Keys:
+def keys_of(ids: pa.StringArray) -> Keys:
     """The bits of image ids as they stand in a manifest. Raises ValueError for another text."""
     if not len(ids):
         return np.zeros((0, 2), np.uint64)
-    text = np.array(ids, "S").astype(f"S{_ID_LENGTH + 1}", copy=False)
-    characters = text.view(np.uint8).reshape(len(ids), -1)
+    _, offsets, text = ids.buffers()
+    # Straight from Arrow's memory: a Python object for each takes ten times as long.
+    starts = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1]
+    if ids.null_count or (np.diff(starts) != _ID_LENGTH).any():
+        raise ValueError(_EXPECTED)
+    characters = np.frombuffer(text, np.uint8)[starts[0] : starts[-1]].reshape(-1, _ID_LENGTH)
     digits = _VALUES[characters[:, _DIGITS]]
-    if (digits == _NO_DIGIT).any() or characters[:, _ID_LENGTH].any():
-        raise ValueError("expected ids of images, such as 6c1b5b0e-7f0e-5b52-9d8a-0f6a3b0c2e11")
+    if (digits == _NO_DIGIT).any():
+        raise ValueError(_EXPECTED)
     return _halves(digits[:, ::2] << np.uint8(4) | digits[:, 1::2])
 
 
@@ -66,9 +72,7 @@ class FinishedImages:
         """Of each image, whether it is finished in its version."""
         if not len(self) or not refs:
             return [False] * len(refs)
-        raw = b"".join(map(image_id_bytes, refs))
-        keys = _halves(np.frombuffer(raw, np.uint8).reshape(len(refs), 16))
-        keys = _with_versions(keys, (ref.version for ref in refs))
+        keys = _with_versions(_halves(image_ids_bytes(refs)), (ref.version for ref in refs))
         found = np.zeros(len(refs), bool)
         first = np.searchsorted(self._high, keys[:, 0])
         for further in range(self._longest):

@@ -16,7 +16,7 @@ from pipeline.fingerprint import KnownPipelines
 from pipeline.finished import FinishedImages
 from pipeline.joblog import job_log
 from pipeline.listing import chunks, last_chunk_size
-from pipeline.manifest import Manifest, manifest_folder
+from pipeline.manifest import Manifest, manifest_folder, parts_of
 from pipeline.process import Recipe, recipe_of
 from pipeline.progress import Counts, Progress
 from pipeline.runners import Runner, open_runner
@@ -30,7 +30,8 @@ from workers.indexes import open_index
 _log = logging.getLogger(__name__)
 LIST_AHEAD = 10_000
 """Images that are listed before they are needed, so that most runs know how much there is."""
-_LISTED_A_CHUNK = 500
+LISTED_AT_ONCE = 500
+"""And held against the manifest together: for a few at a time that takes many times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,9 @@ def ingest(
     workers are built from, by default what the settings say. Raises ObjseekError: UsageError
     where there are no images, and what stores, models and index raise.
     """
-    size, limit = settings.runner.batch_size, settings.limit
 
     def listing(counts: Counts) -> Iterator[list[ImageRef]]:
-        listed = chunks(sources, settings.store, size, limit, counts.listing)
+        listed = chunks(sources, settings.store, LISTED_AT_ONCE, settings.limit, counts.listing)
         first = next(listed, None)
         if first is None:
             raise UsageError(_no_images(sources, counts))
@@ -100,8 +100,9 @@ class _Ingest:
         self._started_at = datetime.now(UTC)
         self._counts = progress.counts
         self._folder = manifest_folder(settings.index.location)
-        self._manifest = Manifest(self._folder)
-        self._pipelines = KnownPipelines(self._folder)
+        self._parts = parts_of(settings.index, settings.store)
+        self._manifest = Manifest(self._parts)
+        self._pipelines = KnownPipelines(self._parts)
 
     def run(self, listing: Callable[[Counts], Iterator[list[ImageRef]]]) -> Path | None:
         """The log file, or None if there was nothing to do."""
@@ -123,7 +124,7 @@ class _Ingest:
         """Work on `images`: what there is to do if the pipeline is `known`, else what is listed."""
         settings, note = self._settings, self._progress.note
         if new_index:
-            _set_aside(self._folder)
+            self._begin_manifest()
             images = self._to_do(images, FinishedImages())
         early = images if new_index or known is not None else iter(())
         with (
@@ -153,6 +154,17 @@ class _Ingest:
             self._manifest.compact()
         return log
 
+    def _begin_manifest(self) -> None:
+        """Take the manifest of an index that is no more out of the way of the new one's."""
+        if not self._parts.sizes():
+            return
+        if self._settings.index.state is not None:
+            raise UsageError(
+                f"there is no index at {self._settings.index.location}, but images of one are "
+                f"recorded in {self._parts.place}: choose another state, or remove that one"
+            )
+        self._parts.set_aside()
+
     def _work(self, runner: Runner, images: Iterator[list[ImageRef]], writer: Writer) -> None:
         self._progress.begin()
         self._progress.advance()
@@ -174,7 +186,7 @@ class _Ingest:
         ahead: deque[ImageRef] = deque()
         while True:
             # A little for every chunk: nobody is to wait until all that is listed ahead is there.
-            enough = min(LIST_AHEAD, len(ahead) + _LISTED_A_CHUNK)
+            enough = min(LIST_AHEAD, len(ahead) + LISTED_AT_ONCE)
             while len(ahead) < enough and not counts.all_listed:
                 refs = next(listed, None)
                 counts.all_listed = refs is None
@@ -198,12 +210,6 @@ def index_exists(options: IndexOptions) -> bool:
     except IndexMissingError:
         return False
     return True
-
-
-def _set_aside(folder: Path) -> None:
-    """Take the manifest of an index that is no more out of the way of the new one's."""
-    for part in folder.glob("part-*.parquet"):
-        part.rename(part.with_name(f"old-{part.name}"))
 
 
 def _no_images(sources: Sequence[str], counts: Counts) -> str:

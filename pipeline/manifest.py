@@ -1,4 +1,4 @@
-"""The manifest on disk: append-only Parquet parts, compacted to the last attempt at each image."""
+"""The manifest: append-only Parquet parts, compacted to the last attempt at each image."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -21,8 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.finished import FinishedImages, Keys, keys_of
-from schemas.errors import IndexUnavailableError, VectorIndexError
+from pipeline.parts import FolderParts, Parts
+from schemas.errors import UsageError, VectorIndexError
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
+from schemas.options import IndexOptions, StoreOptions
 from workers.indexes import index_folder, is_server, server_address
 
 _BUFFERED_ROWS = 4096
@@ -30,7 +32,6 @@ _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
 # What parts lack that were written before there were these columns.
 _BEFORE: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
-_T = TypeVar("_T")
 
 
 def manifest_folder(location: str) -> Path:
@@ -45,22 +46,43 @@ def manifest_folder(location: str) -> Path:
     return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"
 
 
-class Manifest:
-    """The manifest in a folder, which is made when the first rows are written.
+def open_manifest(index: IndexOptions, store: StoreOptions) -> Manifest:
+    """The manifest of an index: where `index.state` says, else beside the index.
 
-    One process appends and compacts; others may read meanwhile. The last attempt at an image is
-    the one with the latest `at`, then in the later part, then further down in it. Raises
-    IndexUnavailableError if the folder cannot be used, VectorIndexError for a damaged part.
+    A bucket is reached as `store` says. Raises UsageError for a place that cannot be one.
+    """
+    return Manifest(parts_of(index, store))
+
+
+def parts_of(index: IndexOptions, store: StoreOptions) -> Parts:
+    """Where the manifest of an index keeps its parts; see `open_manifest`."""
+    if index.state is None:
+        return FolderParts(manifest_folder(index.location))
+    if index.state.startswith("s3://"):
+        from pipeline.bucket_parts import BucketParts
+
+        return BucketParts(index.state, store)
+    if "://" in index.state:
+        raise UsageError(f"expected a folder or s3://bucket/prefix as state, got {index.state!r}")
+    return FolderParts(Path(index.state).expanduser())
+
+
+class Manifest:
+    """The manifest in a folder, or wherever its parts are.
+
+    Several processes may append to it, compact it and read it at the same time. The last attempt at
+    an image is the one with the latest `at`, then in the later part, then further down in it.
+    Raises IndexUnavailableError if the folder cannot be used, VectorIndexError for a damaged part,
+    and what `Parts` raise.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, place: Path | Parts) -> None:
+        self._parts: Parts = FolderParts(place) if isinstance(place, Path) else place
         self._buffer: list[ManifestRow] = []
 
     def exists(self) -> bool:
         """Whether anything was ingested under this manifest."""
-        with self._mapped():
-            return self._folder.is_dir()
+        return self._parts.exists()
 
     def append(self, rows: Sequence[ManifestRow]) -> None:
         """Add rows; they are on disk after `flush`, which comes by itself when many wait."""
@@ -76,9 +98,9 @@ class Manifest:
 
     def latest(self) -> Iterator[ManifestRow]:
         """The last attempt at each image, streamed, in no particular order."""
-        parts, last = self._consistent(self._last_rows)
-        for table in self._kept(parts, last):
-            yield from _to_rows(table)
+        with self._opened() as parts:
+            for table in _kept(parts, _last_rows(parts)):
+                yield from _to_rows(table)
 
     def failures(self) -> Iterator[ManifestRow]:
         """The last attempts that did not end as done."""
@@ -86,155 +108,174 @@ class Manifest:
 
     def attempts(self) -> dict[tuple[str, str], int]:
         """How often images have failed in a row, by image id and version: those that still do."""
-        columns = ["image_id", "version", "state", "attempts"]
-
-        def collect() -> dict[tuple[str, str], int]:
-            found = {}
-            for table in self._kept(*self._last_rows(), columns):
+        found = {}
+        with self._opened() as parts:
+            columns = ["image_id", "version", "state", "attempts"]
+            for table in _kept(parts, _last_rows(parts), columns):
                 failed = table.filter(pc.field("state") == State.FAILED.value)
                 for row in failed.to_pylist():
                     found[row["image_id"], row["version"]] = row["attempts"]
-            return found
-
-        return self._consistent(collect)
+        return found
 
     def counts(self) -> dict[State, int]:
         """How many images each state was the last of; every state is there."""
-
-        def count() -> Counter[str]:
-            counter: Counter[str] = Counter()
-            for table in self._kept(*self._last_rows(), ["state"]):
-                counter.update(table["state"].to_pylist())
-            return counter
-
-        counter = self._consistent(count)
+        counter: Counter[str] = Counter()
+        with self._opened() as parts:
+            for table in _kept(parts, _last_rows(parts), ["state"]):
+                for counted in pc.value_counts(table["state"]).to_pylist():
+                    counter[counted["values"]] += counted["counts"]
         return {state: counter[state] for state in State}
 
     def finished(self, fingerprint: str) -> FinishedImages:
         """The images whose last attempt is done or rejected under this pipeline fingerprint."""
-        columns = ["image_id", "version", "fingerprint", "state"]
         wanted = (pc.field("fingerprint") == fingerprint) & pc.field("state").isin(
             [State.DONE.value, State.REJECTED.value]
         )
-
-        def collect() -> FinishedImages:
-            chosen = (table.filter(wanted) for table in self._kept(*self._last_rows(), columns))
+        columns = ["image_id", "version", "fingerprint", "state"]
+        with self._opened() as parts:
+            chosen = (table.filter(wanted) for table in _kept(parts, _last_rows(parts), columns))
             return FinishedImages(
                 (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
             )
 
-        return self._consistent(collect)
-
     def compact(self) -> None:
-        """Leave one part that has the last attempt at each image. A crash loses nothing."""
+        """Leave few parts, with only the last of the attempts that they hold at each image.
+
+        The latest parts that are together at least half as large as the one before them become one
+        with it, so that a row is written again a few times only, however many there are. A crash
+        loses nothing, nor does another process that does the same.
+        """
         self.flush()
-        parts, last = self._last_rows()
-        if len(parts) < 2 and last.all():
+        sizes = self._parts.sizes()
+        names = _worth_merging(sizes)
+        try:
+            with self._opened(names) as parts:
+                last = _last_rows(parts)
+                if len(names) < 2 and last.all():
+                    return
+                # The rows stand in two parts until the old ones are gone, which reading does not
+                # mind.
+                self._write(_kept(parts, last))
+        except _PartGoneError:  # another process compacts
             return
-        # The rows stand in two parts until the old ones are gone, which reading does not mind.
-        self._write(self._kept(parts, last))
-        with self._mapped():
-            for part in parts:
-                part.unlink()
-            _sync_folder(self._folder)
-
-    def _parts(self) -> list[Path]:
-        with self._mapped():
-            return sorted(self._folder.glob("part-*.parquet"))
-
-    def _last_rows(self) -> tuple[list[Path], npt.NDArray[np.bool_]]:
-        """All parts in order, and over all of their rows whether each is an image's last."""
-        parts = self._parts()
-        columns = [
-            (_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
-            for part in parts
-            for table in _batches(part, ["image_id", "at"])
-        ]
-        if not columns:
-            return parts, np.zeros(0, bool)
-        keys, at = (np.concatenate(column) for column in zip(*columns, strict=True))
-        del columns
-        # Stable, so that rows of the same time stay in the order of parts.
-        order = np.lexsort((at, keys[:, 1], keys[:, 0]))
-        keys = keys[order]
-        last = np.zeros(len(order), bool)
-        last[order[:-1]] = (keys[1:] != keys[:-1]).any(axis=1)
-        last[order[-1]] = True
-        return parts, last
-
-    def _kept(
-        self, parts: list[Path], last: npt.NDArray[np.bool_], columns: list[str] | None = None
-    ) -> Iterator[pa.Table]:
-        start = 0
-        for part in parts:
-            for table in _batches(part, columns):
-                yield table.filter(pa.array(last[start : start + table.num_rows]))
-                start += table.num_rows
-
-    def _consistent(self, read: Callable[[], _T]) -> _T:
-        # Parts vanish while a running ingest compacts; its new part is then there.
-        for _ in range(_READ_ATTEMPTS - 1):
-            try:
-                return read()
-            except _PartGoneError:
-                continue
-        return read()
-
-    def _write(self, tables: Sequence[pa.Table] | Iterator[pa.Table]) -> None:
-        name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
-        unfinished = self._folder / f".{name}.tmp"
-        with self._mapped():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with unfinished.open("wb") as file:
-                    with pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer:
-                        for table in tables:
-                            writer.write_table(table)
-                    file.flush()
-                    os.fsync(file.fileno())
-                unfinished.rename(self._folder / name)
-            finally:
-                unfinished.unlink(missing_ok=True)
-            _sync_folder(self._folder)
+        self._parts.remove(names)
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _opened(self, names: Sequence[str] | None = None) -> Iterator[list[_Part]]:
+        """All parts, or those named, to be read to the end even if they are removed meanwhile."""
+        with ExitStack() as stack:
+            yield self._open(stack, names)
+
+    def _open(self, stack: ExitStack, names: Sequence[str] | None) -> list[_Part]:
+        # Parts vanish while a running ingest compacts; its new part is then there.
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                return [
+                    self._part(stack, name)
+                    for name in (self._parts.sizes() if names is None else names)
+                ]
+            except _PartGoneError:
+                if names is not None or attempt == _READ_ATTEMPTS:
+                    raise
+                stack.close()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _part(self, stack: ExitStack, name: str) -> _Part:
         try:
-            yield
-        except OSError as exc:
-            reason = exc.strerror or str(exc)
-            raise IndexUnavailableError(
-                f"the manifest in {self._folder} cannot be used: {reason}"
+            return _Part(name, self._parts.place, stack.enter_context(self._parts.open(name)))
+        except FileNotFoundError as exc:
+            raise _PartGoneError(
+                f"the manifest part {name} in {self._parts.place} is gone: another process "
+                "compacts the manifest, try again"
             ) from exc
+
+    def _write(self, tables: Iterable[pa.Table]) -> None:
+        name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
+        with (
+            self._parts.new(name) as path,
+            pq.ParquetWriter(path, MANIFEST_SCHEMA, compression="zstd") as writer,
+        ):
+            for table in tables:
+                writer.write_table(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    place: str
+    file: BinaryIO
+
+    @property
+    def told(self) -> str:
+        return os.path.join(self.place, self.name)
+
+
+def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
+    """The latest parts, back to the first that is more than twice as large as all after it."""
+    merged: list[str] = []
+    together = 0
+    for name, size in reversed(list(sizes.items())):
+        if merged and size > 2 * together:
+            break
+        merged.append(name)
+        together += size
+    return merged[::-1]
+
+
+def _last_rows(parts: Sequence[_Part]) -> npt.NDArray[np.bool_]:
+    """Over all rows of the parts, in their order, whether each is an image's last."""
+    columns = [
+        (_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
+        for part in parts
+        for table in _batches(part, ["image_id", "at"])
+    ]
+    if not columns:
+        return np.zeros(0, bool)
+    keys, at = (np.concatenate(column) for column in zip(*columns, strict=True))
+    del columns
+    # Stable, so that rows of the same time stay in the order of parts.
+    order = np.lexsort((at, keys[:, 1], keys[:, 0]))
+    keys = keys[order]
+    last = np.zeros(len(order), bool)
+    last[order[:-1]] = (keys[1:] != keys[:-1]).any(axis=1)
+    last[order[-1]] = True
+    return last
+
+
+def _kept(
+    parts: Sequence[_Part], last: npt.NDArray[np.bool_], columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    start = 0
+    for part in parts:
+        for table in _batches(part, columns):
+            yield table.filter(pa.array(last[start : start + table.num_rows]))
+            start += table.num_rows
 
 
 class _PartGoneError(VectorIndexError):
     """A part was there when the folder was listed, and is no longer."""
 
 
-def _batches(part: Path, columns: list[str] | None) -> Iterator[pa.Table]:
+def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
     schema = MANIFEST_SCHEMA if columns is None else pa.schema(map(MANIFEST_SCHEMA.field, columns))
     try:
-        with pq.ParquetFile(part) as file:
-            there = set(file.schema_arrow.names)
-            wanted = [name for name in schema.names if name in there or name not in _BEFORE]
-            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
-                table = pa.Table.from_batches([batch])
-                for name in set(schema.names) - set(wanted):
-                    table = table.append_column(name, pa.array([_BEFORE[name]] * len(table)))
-                yield table.select(schema.names).cast(schema)
-    except FileNotFoundError as exc:
-        raise _PartGoneError(
-            f"the manifest part {part} is gone: another process compacts the manifest, try again"
-        ) from exc
+        part.file.seek(0)
+        file = pq.ParquetFile(part.file)
+        there = set(file.schema_arrow.names)
+        wanted = [name for name in schema.names if name in there or name not in _BEFORE]
+        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+            table = pa.Table.from_batches([batch])
+            for name in set(schema.names) - set(wanted):
+                table = table.append_column(name, pa.array([_BEFORE[name]] * len(table)))
+            yield table.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError, ValueError, OSError) as exc:
         reason = " ".join(str(exc).split())
-        raise VectorIndexError(f"the manifest part {part} cannot be read: {reason}") from exc
+        raise VectorIndexError(f"the manifest part {part.told} cannot be read: {reason}") from exc
 
 
 def _keys(ids: pa.ChunkedArray) -> Keys:
     try:
-        return keys_of(ids.to_numpy())
+        return keys_of(ids.combine_chunks())
     except ValueError as exc:
         raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
 
@@ -258,11 +299,3 @@ def _to_rows(table: pa.Table) -> Iterator[ManifestRow]:
 def _storable(text: str) -> str:
     # File names that are not UTF-8 stand in messages; Parquet takes UTF-8 only.
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,7 @@ from functools import partial
 
 from pipeline.fingerprint import KnownPipelines
 from pipeline.ingest import IngestSummary, ingest_listed
-from pipeline.manifest import Manifest, manifest_folder
+from pipeline.manifest import Manifest, parts_of
 from pipeline.process import Recipe
 from pipeline.progress import Counts, Progress
 from pipeline.settings import Settings
@@ -30,11 +30,11 @@ def retry(
     UsageError if `settings` are not those of an ingest into this index, and what `ingest` raises.
     """
     location = settings.index.location
-    folder = manifest_folder(location)
-    manifest = Manifest(folder)
+    parts = parts_of(settings.index, settings.store)
+    manifest = Manifest(parts)
     if not manifest.exists():
         raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")
-    pipeline = KnownPipelines(folder).find(settings)
+    pipeline = KnownPipelines(parts).find(settings)
     if pipeline is None:
         raise UsageError(
             f"expected the settings and models of an ingest into {location!r}, got others: "

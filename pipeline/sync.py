@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pipeline.ingest import IngestSummary, index_exists, ingest
 from pipeline.listing import ListingCounts, listed_images
-from pipeline.manifest import Manifest, manifest_folder
+from pipeline.manifest import Manifest, open_manifest
 from pipeline.process import Recipe
 from pipeline.progress import Progress
 from pipeline.settings import Settings
@@ -69,7 +69,7 @@ def _others(
     sources: Sequence[str], settings: Settings, max_delete: float, present: set[bytes]
 ) -> list[ManifestRow]:
     """What the manifest has of `sources` and is not `present`."""
-    manifest = Manifest(manifest_folder(settings.index.location))
+    manifest = open_manifest(settings.index, settings.store)
     stores = [build_store(source, settings.store) for source in sources]
     known, gone = 0, []
     for row in _of(stores, manifest):
@@ -94,7 +94,7 @@ def _of(stores: Sequence[ObjectStore], manifest: Manifest) -> Iterator[ManifestR
 
 def _remove(rows: Sequence[ManifestRow], settings: Settings, started_at: datetime) -> int:
     """Remove images from the index; how many are gone. What later runs have written stays."""
-    manifest = Manifest(manifest_folder(settings.index.location))
+    manifest = open_manifest(settings.index, settings.store)
     removed = 0
     with closing(open_index(settings.index, None)) as index:
         for start in range(0, len(rows), _ROWS_AT_ONCE):

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.listing import ListingCounts, listed_images
-from pipeline.manifest import Manifest, manifest_folder
+from pipeline.manifest import Manifest, open_manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.sync import MAX_DELETE
@@ -131,7 +131,7 @@ def verify(
     than `max_delete` is stray.
     """
     progress = progress or Progress()
-    manifest = Manifest(manifest_folder(settings.index.location))
+    manifest = open_manifest(settings.index, settings.store)
     if not manifest.exists():
         raise IndexMissingError(
             f"expected an index at {settings.index.location!r}, nothing was ingested there"

@@ -23,6 +23,7 @@ from schemas.ids import (
     Generation,
     fingerprint,
     image_id,
+    image_ids_bytes,
     object_id,
 )
 from schemas.images import ImageRef
@@ -372,3 +373,9 @@ def test_a_box_or_area_that_cannot_be_is_refused(
     rle = CocoRle.from_mask(np.ones((4, 6), bool))
     with pytest.raises(ValueError, match="does not"):
         ObjectMask(rle, bbox_xyxy, area_px, 0.9, 0.9, (0.0, 0.0))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "ö"]), st.text(max_size=20)), max_size=8))
+def test_ids_of_many_images_are_those_of_each(images: list[tuple[str, str]]) -> None:
+    refs = [ImageRef("s3", bucket, key + "\udcff", "v1", 1) for bucket, key in images]
+    assert [bytes(raw) for raw in image_ids_bytes(refs)] == [image_id(ref).bytes for ref in refs]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import Config, Index
+from pipeline.commands.options import Config, Index, StatePlace
 from pipeline.console import counted, user_errors
 from pipeline.rows import print_rows
 
@@ -52,17 +52,20 @@ def failures(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object an image.")
     ] = False,
+    state: StatePlace = None,
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.manifest import Manifest, manifest_folder
+    from pipeline.manifest import open_manifest
     from pipeline.settings import load_settings
     from schemas.errors import IndexMissingError
 
-    location = load_settings(config, {"index": {"location": index}}).index.location
-    manifest = Manifest(manifest_folder(location))
+    settings = load_settings(config, {"index": {"location": index, "state": state}})
+    manifest = open_manifest(settings.index, settings.store)
     if not manifest.exists():
-        raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")
+        raise IndexMissingError(
+            f"expected an index at {settings.index.location!r}, nothing was ingested there"
+        )
     rows = [row for row in manifest.failures() if not states or Unfinished(row.state) in states]
     rows.sort(key=lambda row: (row.state.value, row.uri))
     if as_json:

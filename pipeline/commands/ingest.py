@@ -87,7 +87,7 @@ def conclude(summary: IngestSummary, settings: Settings) -> None:
         console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
     if not counts.handled:
         typer.echo("Nothing to do: every image was dealt with before, with the same settings.")
-        _print_rejected_before(settings.index.location)
+        _print_rejected_before(settings)
     _print_empty(counts)
     _print_failures(counts, settings)
     if counts.failed:
@@ -104,13 +104,14 @@ def _print_empty(counts: Counts) -> None:
         console.print(f"and {more:,} more of {EMPTY}")
 
 
-def _print_rejected_before(location: str) -> None:
-    from pipeline.manifest import Manifest, manifest_folder
+def _print_rejected_before(settings: Settings) -> None:
+    from pipeline.manifest import open_manifest
     from schemas.manifest import State
 
-    if rejected := Manifest(manifest_folder(location)).counts()[State.REJECTED]:
+    index = settings.index
+    if rejected := open_manifest(index, settings.store).counts()[State.REJECTED]:
         told = "image was rejected" if rejected == 1 else "images were rejected"
-        typer.echo(f"{rejected:,} {told} as bad input: objseek failures --index {location}")
+        typer.echo(f"{rejected:,} {told} as bad input: objseek failures --index {index.location}")
 
 
 _SHOWN = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects")

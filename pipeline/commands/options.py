@@ -36,6 +36,15 @@ Config = Annotated[
         "above both.",
     ),
 ]
+StatePlace = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        help="Where the record of each image is kept: a folder or s3://bucket/prefix, which jobs "
+        "on several machines may share.",
+        show_default="with the index",
+    ),
+]
 EndpointUrl = Annotated[
     str | None, typer.Option(help="Of an S3 store that is not AWS.", rich_help_panel=_STORE)
 ]
@@ -162,6 +171,7 @@ def with_settings(command: Callable[..., None], *, models: bool = True) -> Calla
 
 def _of_places(
     index: Index = None,
+    state: StatePlace = None,
     config: Config = None,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
@@ -203,7 +213,7 @@ def _load(given: Mapping[str, Any], **more: Any) -> Settings:
         },
         "segmenter": {"name": given.get("segmenter"), **section("preset"), **both},
         "embedder": {"name": given.get("embedder"), **both},
-        "index": {"location": given["index"]},
+        "index": {"location": given["index"], "state": given["state"]},
         "runner": {
             "name": given.get("runner"),
             "stall_timeout_s": given.get("stall_timeout"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.options import Config, Index
+from pipeline.commands.options import Config, Index, StatePlace
 from pipeline.console import out, user_errors
 
 if TYPE_CHECKING:
@@ -49,16 +49,18 @@ def register(app: typer.Typer) -> None:
 def status(
     index: Index = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    state: StatePlace = None,
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.manifest import Manifest, manifest_folder
+    from pipeline.manifest import open_manifest
     from pipeline.settings import load_settings
     from schemas.errors import IndexBusyError, IndexMissingError
     from workers.indexes import open_index
 
-    options = load_settings(config, {"index": {"location": index}}).index
-    recorded = recorded_in(Manifest(manifest_folder(options.location)).latest())
+    settings = load_settings(config, {"index": {"location": index, "state": state}})
+    options = settings.index
+    recorded = recorded_in(open_manifest(options, settings.store).latest())
     info, note = None, ""
     try:
         opened = open_index(options, None)

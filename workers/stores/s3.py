@@ -84,19 +84,19 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
     What breaks off, is too slow or is not the object is asked for again, as is what the store
     cannot answer now, for `options.retry_budget_s`.
     """
-    return _retried(lambda: _get(ref, options), ref.uri, options)
+    return retried(lambda: _get(ref, options), ref.uri, options)
 
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
     """HEAD; see `stores.find`."""
     try:
-        return _retried(lambda: _head(ref, options), ref.uri, options)
+        return retried(lambda: _head(ref, options), ref.uri, options)
     except ObjectGoneError:
         return None
 
 
-def _retried(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
-    """The result of one request, done again while the store, or its answer, is not there."""
+def retried(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
+    """The result of one request about `what`, done again while the store does not answer it."""
     expired = Backoff(min(options.retry_budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError)
     away = Backoff(options.retry_budget_s, only=StoreUnavailableError)
     return away.retried(lambda: expired.retried(action, what), what)
@@ -161,13 +161,13 @@ class S3Store:
         first = options.model_copy(
             update={"retry_budget_s": min(options.retry_budget_s, _FIRST_BUDGET_S)}
         )
-        page = _retried(lambda: self._page(uri, None), uri, first)
+        page = retried(lambda: self._page(uri, None), uri, first)
         while True:
             yield page.get("Contents", [])
             token = page.get("NextContinuationToken")
             if token is None:
                 return
-            page = _retried(partial(self._page, uri, token), uri, options)
+            page = retried(partial(self._page, uri, token), uri, options)
 
     def _page(self, uri: str, token: str | None) -> dict[str, Any]:
         """One page of the listing: the first, or the one that follows `token`."""
@@ -192,7 +192,7 @@ class S3Store:
 
         def ask() -> None:
             try:
-                with _mapped(uri, options):
+                with mapped(uri, options):
                     answer.set_result(client_for(options).list_objects_v2(**request))
             except BaseException as exc:
                 answer.set_exception(exc)
@@ -239,13 +239,13 @@ def _payer(options: StoreOptions) -> dict[str, str]:
 
 
 def _head(ref: ImageRef, options: StoreOptions) -> ImageRef:
-    with _mapped(ref.uri, options):
+    with mapped(ref.uri, options):
         head = client_for(options).head_object(Bucket=ref.bucket, Key=ref.key, **_payer(options))
     return _ref(ref.bucket, ref.key, head["ETag"], head["ContentLength"])
 
 
 def _get(ref: ImageRef, options: StoreOptions) -> bytes:
-    with _mapped(ref.uri, options):
+    with mapped(ref.uri, options):
         response = client_for(options).get_object(
             Bucket=ref.bucket, Key=ref.key, IfMatch=f'"{ref.version}"', **_payer(options)
         )
@@ -285,7 +285,7 @@ def _body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
 
 
 @contextmanager
-def _mapped(uri: str, options: StoreOptions) -> Iterator[None]:
+def mapped(uri: str, options: StoreOptions) -> Iterator[None]:
     """What boto3 raises, as one of our errors about `uri`."""
     try:
         yield
