@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
 import warnings
 import zlib
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from image_files import BAD, GOOD, encoded, png_file
 from PIL import ExifTags, Image, features
 
 from schemas.errors import BadImageError
@@ -25,12 +25,6 @@ OPTIONS = DecodeOptions()
 
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 ALL_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", pytest.param("AVIF", marks=needs_avif)]
-
-
-def encoded(image: Image.Image, kind: str, **how: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **how)
-    return out.getvalue()
 
 
 def pixels(data: bytes, options: DecodeOptions = OPTIONS) -> np.ndarray:
@@ -126,12 +120,8 @@ def png(
 ) -> bytes:
     """A PNG with one row of data, made by hand: what Pillow cannot write."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
-    body = b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
+    data = (b"IDAT", zlib.compress(b"\0" + row))
+    return png_file((b"IHDR", header), *chunks, data, (b"IEND", b""))
 
 
 def test_16_bit_colour_and_its_transparency() -> None:
@@ -235,6 +225,35 @@ def test_other_files_are_refused_in_one_sentence() -> None:
         f"expected an image ({', '.join(allowed_formats())}), got 35 bytes that begin with "
         "b'<html><b' (s3://b/photo.jpg)"
     )
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_odd_files_that_are_images_are_decoded(kind: str) -> None:
+    assert pixels(GOOD[kind](3)).shape[2] == 3
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_files_that_are_no_image_are_refused_in_one_sentence(kind: str) -> None:
+    with pytest.raises(BadImageError, match=r"^expected [^\n]+, got[^\n]+\(s3://b/photo\.jpg\)$"):
+        pixels(BAD[kind](3))
+
+
+def test_a_chunk_of_a_png_that_does_not_match_its_checksum_is_named() -> None:
+    with pytest.raises(BadImageError) as caught:
+        pixels(BAD["png of a bad crc"](3))
+    assert str(caught.value) == (
+        "expected a whole image, got a chunk IDAT that does not match its checksum "
+        "(s3://b/photo.jpg)"
+    )
+
+
+def test_not_enough_memory_is_no_fault_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(self: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "load", none_left)
+    with pytest.raises(MemoryError):
+        pixels(GOOD["bmp"](3))
 
 
 @pytest.mark.parametrize("kind", ["PPM", "ICO", "TGA", "PCX", "PDF", "EPS"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -29,7 +30,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+_ROWS = 64  # worked on at a time
+_Rows = npt.NDArray[Any]
 _decoding = threading.Lock()
 
 
@@ -37,13 +41,16 @@ def decode(data: bytes, ref: ImageRef, options: DecodeOptions) -> DecodedImage:
     """The first frame of an image file, upright, as C-contiguous uint8 (height, width, 3) RGB.
 
     The suffix of the key does not matter. Raises BadImageError for whatever is wrong with the
-    bytes. Decodes one image at a time in a process: for more, use more processes.
+    bytes, and MemoryError where there is not enough. Decodes one image at a time in a process: for
+    more, use more processes.
     """
     try:
         with _pillow(options.max_pixels):
             pixels = _pixels(data, options)
     except BadImageError as exc:
         raise BadImageError(f"{exc} ({ref.uri})") from exc.__cause__
+    except MemoryError:  # of which the bytes need not be the cause
+        raise
     # Pillow's plugins raise nearly every built-in exception on hostile bytes.
     except Exception as exc:
         reason = " ".join(str(exc).split()) or type(exc).__name__
@@ -75,6 +82,8 @@ def _pillow(max_pixels: int) -> Iterator[None]:
 def _pixels(data: bytes, options: DecodeOptions) -> UInt8Image:
     with _open(data, options.max_pixels) as image:
         _check_size(image.size, options)
+        if image.format == "PNG":
+            _check_pixel_chunks(data)
         image.load()
         # A plugin may find another size than the header's while it loads.
         _check_size(image.size, options)
@@ -111,6 +120,23 @@ def _check_size(size_wh: tuple[int, int], options: DecodeOptions) -> None:
         )
 
 
+def _check_pixel_chunks(data: bytes) -> None:
+    """Hold a PNG's pixels to their checksums, as libpng does; Pillow leaves those out."""
+    place = len(_PNG_MAGIC)
+    # Whatever is cut off is told by the decoder.
+    while place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4])
+        end = place + 8 + length
+        name = data[place + 4 : place + 8]
+        if name == b"IDAT" and end + 4 <= len(data):
+            given = int.from_bytes(data[end : end + 4])
+            if zlib.crc32(memoryview(data)[place + 4 : end]) != given:
+                raise BadImageError(
+                    "expected a whole image, got a chunk IDAT that does not match its checksum"
+                )
+        place = end + 4
+
+
 def _orientation(image: Image.Image) -> int:
     # Broken metadata do not make good pixels bad.
     try:
@@ -125,16 +151,31 @@ def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image
         image = _to_8_bits(image)
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
-    transparent = image.convert("RGBA")
-    canvas = Image.new("RGBA", image.size, (*background, 255))
-    return Image.alpha_composite(canvas, transparent).convert("RGB")
+    return _over(image, background)
+
+
+def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """RGB: the image over the background; some rows at a time, for memory's sake."""
+    width, height = image.size
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, height, _ROWS):
+        box = (0, top, width, min(top + _ROWS, height))
+        strip = image.crop(box).convert("RGBA")
+        canvas = Image.new("RGBA", strip.size, (*background, 255))
+        rgb.paste(Image.alpha_composite(canvas, strip).convert("RGB"), box)
+    return rgb
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """One deep channel, rescaled; L, or LA where a grey value is marked as transparent."""
     values = np.asarray(image)
     white = _white(image, values)
-    scaled = _stretched(values) if white is None else _clipped(values / np.float32(white))
+    low, high = _halved_range(values) if white is None else (0.0, 0.0)
+    scaled = np.empty(values.shape, np.uint8)
+    for strip, result in zip(_strips(values), _strips(scaled), strict=True):
+        result[:] = (
+            _stretched(strip, low, high) if white is None else _clipped(strip / np.float32(white))
+        )
     grey = Image.fromarray(255 - scaled if _white_is_zero(image) else scaled)
     key = image.info.get("transparency")
     if isinstance(key, int):
@@ -160,13 +201,26 @@ def _white_is_zero(image: Image.Image) -> bool:
     return bool(image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0)
 
 
-def _stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """uint8: the range of the finite values onto 0 to 255; NaN becomes the lowest of them."""
+def _strips(rows: _Rows) -> list[_Rows]:
+    """Views of some rows at a time: sums over all of a large image would not fit into memory."""
+    return [rows[top : top + _ROWS] for top in range(0, len(rows), _ROWS)]
+
+
+def _halved_range(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Half of the least and the greatest finite value, 0 and 0 if there are none."""
     # Halved, because the range of two large numbers need not be one of their type.
-    halves = values / 2
-    finite = halves[np.isfinite(halves)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    halves = np.nan_to_num(halves, nan=low, posinf=high, neginf=low)
+    low, high = np.inf, -np.inf
+    for strip in _strips(values):
+        halves = strip / 2
+        finite = halves[np.isfinite(halves)]
+        low = min(low, finite.min(initial=np.inf))
+        high = max(high, finite.max(initial=-np.inf))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _stretched(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """uint8: the halved range onto 0 to 255; NaN becomes its lowest."""
+    halves = np.nan_to_num(values / 2, nan=low, posinf=high, neginf=low)
     return _clipped((halves - low) / ((high - low) or 1.0))
 
 
