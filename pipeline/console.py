@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
+from schemas.redaction import redacted
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from rich.console import Console
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+_SECRETS = (
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OBJSEEK_INDEX__API_KEY", "HF_TOKEN",
+    "RAY_AUTH_TOKEN",
+)  # fmt: skip
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -41,6 +47,15 @@ def printable(text: str) -> str:
     return "".join(
         mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
     )
+
+
+def told(text: str) -> str:
+    """`text` as a person, or a log, may see it: printable, and without secrets."""
+    return printable(redacted(text, _known_secrets()))
+
+
+def _known_secrets() -> list[str]:
+    return [os.environ[name] for name in _SECRETS if name in os.environ]
 
 
 def counted(number: int, noun: str) -> str:
@@ -71,17 +86,17 @@ def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             typer.echo("Interrupted.", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except Exception as exc:
-            told = _told(exc)
-            if told is None:
+            error = _of_the_user(exc)
+            if error is None:
                 raise
-            sentence, code = told
-            typer.echo(f"Error: {printable(sentence)}", err=True)
+            sentence, code = error
+            typer.echo(f"Error: {told(sentence)}", err=True)
             raise typer.Exit(code) from exc
 
     return wrapped
 
 
-def _told(error: Exception) -> tuple[str, int] | None:
+def _of_the_user(error: Exception) -> tuple[str, int] | None:
     """The sentence and exit code of an error that is the user's to read, or None."""
     from pydantic import ValidationError
 

@@ -7,11 +7,32 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pipeline.console import told
 from schemas.errors import IndexUnavailableError
 
 _KEPT = 20
 _OURS = "pipeline"
+
+
+class _OneLine(logging.Formatter):
+    """A line a record, whatever is in a key, with what an exception tells indented below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Formatters leave there what they have made of an exception, for the next one.
+        kept, record.exc_text = record.exc_text, None
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = kept
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return told(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    {told(line)}" for line in lines)
 
 
 @contextmanager
@@ -31,7 +52,7 @@ def job_log(folder: Path) -> Iterator[Path]:
         raise IndexUnavailableError(
             f"the index folder {folder.parent} cannot be used: {exc.strerror}"
         ) from exc
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, ours = logging.getLogger(), logging.getLogger(_OURS)
     root.addHandler(handler)
     level = ours.level

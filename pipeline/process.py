@@ -18,6 +18,7 @@ from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import ObjectMask
 from schemas.options import DecodeOptions, EmbedderOptions
 from schemas.records import EmbeddedImage, check_vectors
+from schemas.redaction import redacted
 from workers.embedding import embed_segmented
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.reading import read_images
@@ -128,7 +129,7 @@ class ModelWorker:
             return self._checked(self._embed([image], masks)[0])
         except _INPUT_ERRORS as exc:
             _raise_if_fatal(exc)
-            _log.warning("%s failed in %s", image.ref.uri, stage, exc_info=exc)
+            _log.warning("%r failed in %s", image.ref.uri, stage, exc_info=exc)
             _free_memory()
             return _failure(image.ref, stage, exc)
 
@@ -183,7 +184,8 @@ def _free_memory() -> None:
 def _failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
     if isinstance(error, ObjseekError):
         return Failure.from_error(ref, stage, error)
-    return Failure(ref, stage, type(error).__name__, f"{_line(error)} ({ref.uri})", retryable=True)
+    message = redacted(f"{_line(error)} ({ref.uri})")
+    return Failure(ref, stage, type(error).__name__, message, retryable=True)
 
 
 def _line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ObjseekError
+from schemas.redaction import redacted
 
 UInt8Image = npt.NDArray[np.uint8]
 """uint8 (height, width, 3), RGB, upright."""
@@ -100,7 +101,7 @@ class Failure:
             ref=ref,
             stage=stage,
             error_class=kind,
-            message=str(error),
+            message=redacted(str(error)),
             retryable=error.retryable,
             rejected=kind == "BadImageError",
             gone=kind == "ObjectGoneError",

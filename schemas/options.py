@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
@@ -34,6 +35,13 @@ class StoreOptions(_Options):
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _endpoint_tells_no_secret(cls, given: str | None) -> str | None:
+        if given is not None and "@" in urlsplit(given).netloc:
+            raise ValueError("credentials belong into the AWS_ variables or a profile")
+        return given
 
 
 class DecodeOptions(_Options):
@@ -129,7 +137,7 @@ class IndexOptions(_Options):
 
     location: str = Field(default="objseek-index", min_length=1)
     state: str | None = Field(default=None, min_length=1)
-    api_key: str | None = None
+    api_key: SecretStr | None = None
     timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
     upsert_batch: int = Field(default=128, ge=1)

@@ -6,7 +6,10 @@ import os
 import random
 import signal
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+
+_LISTENS = "0A"  # the kernel's number of the state
 
 
 def kill(pid: int) -> bool:
@@ -26,6 +29,37 @@ def kill_a_worker(driver: int, chance: random.Random) -> bool:
         if parents.get(raylet) == driver and command(pid).startswith(("ray::read", "ray::Model"))
     ]
     return bool(workers) and kill(chance.choice(workers))
+
+
+def descendants(pid: int) -> list[int]:
+    """What a process has started, and what those have."""
+    children: dict[int, list[int]] = {}
+    for one in pids():
+        children.setdefault(parent(one), []).append(one)
+    found = list(children.get(pid, []))
+    for one in found:  # which grows meanwhile
+        found += children.get(one, [])
+    return found
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses at which a process waits for connections."""
+    sockets = set()
+    with suppress(OSError):
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                sockets.add(os.readlink(handle))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == _LISTENS and f"socket:[{rest[5]}]" in sockets:
+                # Words of 32 bits, each in the order of this machine.
+                words = bytes.fromhex(local.partition(":")[0])
+                raw = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
+                address = ip_address(raw)
+                found.add(str(getattr(address, "ipv4_mapped", None) or address))
+    return found
 
 
 def pids() -> list[int]:

@@ -68,7 +68,7 @@ def test_compose_ingest_is_a_real_command_line() -> None:
     config = Path(params["config"])
     mounts = dict(volume.split(":")[:2] for volume in service["volumes"])
     assert mounts["./objseek.toml"] == str(config)
-    assert "6333:6333" in compose["services"]["qdrant"]["ports"]
+    assert "127.0.0.1:6333:6333" in compose["services"]["qdrant"]["ports"]
     port = params["endpoint_url"].rsplit(":", 1)[1]
     assert f"-s3.port={port}" in compose["services"]["s3"]["command"]
     assert service["build"]["target"] in targets()
@@ -88,6 +88,14 @@ def test_rayjob_entrypoint_is_a_real_command_line() -> None:
     workers = job()["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
     assert params["workers"] == workers["replicas"]
     assert params["ray_address"] == "auto"
+
+
+def test_nobody_talks_to_what_asks_for_no_key() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert job()["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
 
 
 def test_rayjob_runs_the_locked_ray() -> None:

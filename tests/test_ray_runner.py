@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +19,7 @@ import fakes
 import pytest
 import ray
 from fakes import points, rows
+from processes import descendants, listening
 
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
@@ -291,20 +294,80 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
     assert len(points(local)) == 60
 
 
-def test_a_cluster_that_runs_already_is_used_and_left_alone(images: Path, tmp_path: Path) -> None:
-    address, before = ray.get_runtime_context().gcs_address, ray.cluster_resources()["CPU"]
-    index = tmp_path / "index"
-    environment = {**ENVIRONMENT, "RAY_AUTH_MODE": "disabled"}
-    found = subprocess.run(
-        [*COMMAND, str(images), str(index), "ray", "0", address],
-        env=environment,
+def test_ray_listens_on_loopback_alone() -> None:
+    ours = [os.getpid(), *descendants(os.getpid())]
+    assert len(ours) > 3
+    assert {address for pid in ours for address in listening(pid)} == {"127.0.0.1"}
+
+
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster of somebody else, who has the key."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # a short path
+        head = subprocess.Popen(
+            [
+                *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+                *(f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2"),
+                *("--include-dashboard=false", "--disable-usage-stats"),
+            ],
+            env={**ENVIRONMENT, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": KEY},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            address = f"{ray.util.get_node_ip_address()}:{port}"
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    check_reachable(address)
+                    break
+                except UsageError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)
+            yield address
+        finally:
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait()
+
+
+def ingest_on(
+    cluster: str, images: Path, index: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, str(images), str(index), "ray", "0", cluster],
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
     )
-    assert found.stdout == "done 20, unchanged 0\n", found.stderr
+
+
+def test_a_cluster_that_runs_already_is_used_and_left_alone(
+    cluster: str, images: Path, tmp_path: Path
+) -> None:
+    for index in (tmp_path / "first", tmp_path / "second"):
+        found = ingest_on(cluster, images, index, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=KEY)
+        assert found.stdout == "done 20, unchanged 0\n", found.stderr
+        assert "Traceback" not in found.stderr
+        assert len(points(fakes.settings(index))) == 60
+
+
+def test_a_cluster_whose_key_one_has_not_is_one_sentence(
+    cluster: str, images: Path, tmp_path: Path
+) -> None:
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    # Ray asks once a second, twenty times if it is not told otherwise.
+    found = ingest_on(cluster, images, tmp_path / "index", **wrong, RAY_NUM_REDIS_GET_RETRIES="2")
+    assert found.returncode == 2
+    assert f"Error: expected a Ray cluster at '{cluster}', got: " in found.stderr
+    assert "InvalidAuthToken" in found.stderr
     assert "Traceback" not in found.stderr
-    assert len(points(fakes.settings(index))) == 60
-    assert ray.cluster_resources()["CPU"] == before
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from pipeline.commands.options import Load, Sources, with_settings
-from pipeline.console import EXIT_FAILED, err, out, printable, user_errors
+from pipeline.console import EXIT_FAILED, err, out, printable, told, user_errors
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestSummary
@@ -121,7 +121,7 @@ def _print_failures(counts: Counts, settings: Settings) -> None:
     console = out()
     for failure in counts.shown:
         state = "rejected" if failure.rejected else "gone" if failure.gone else "failed"
-        line = f"{state}: {printable(failure.message)}"
+        line = f"{state}: {told(failure.message)}"
         console.print(line, markup=False, soft_wrap=True)
     total = counts.rejected + counts.failed + counts.gone
     if total > len(counts.shown):

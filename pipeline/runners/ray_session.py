@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -14,6 +15,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+from ray.exceptions import AuthenticationError
 
 from pipeline.environment import environment
 from pipeline.settings import RunnerOptions
@@ -22,6 +26,7 @@ from schemas.errors import UsageError, WorkerDiedError
 # Sockets lie below it, and their paths must stay under 104 bytes; TMPDIR can be longer than that.
 _SHORT_TEMP = "/tmp"
 _CONNECT_TIMEOUT_S = 10.0
+_ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _STARTS = 3
 
 
@@ -48,6 +53,7 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
                 yield
             finally:
                 ray.shutdown()
+                _reread_environment()
                 _keep_worker_logs(folder, log)
 
 
@@ -57,8 +63,10 @@ def _start(options: RunnerOptions, folder: Path) -> None:
     readers = options.readers or math.ceil(options.workers / 2)
     cpus = math.ceil(options.workers * options.cpus_per_worker) + readers
     variables = {
-        # A local Ray listens on loopback for this job only, and must not write keys to the home.
-        "RAY_AUTH_MODE": "disabled",
+        # Whoever may talk to Ray may run anything. A key for this run alone, which nobody is told.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        _ONE_MACHINE: "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # A worker that declares no GPU may still use the one that is there.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -69,7 +77,8 @@ def _start(options: RunnerOptions, folder: Path) -> None:
         # Workers import what this process imports, installed or not.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if os.path.isdir(path)),
     }
-    with environment(variables):
+    with environment(variables), _on_loopback():
+        _reread_environment()
         for attempt in range(1, _STARTS + 1):
             try:
                 return _init_local(
@@ -87,6 +96,24 @@ def _start(options: RunnerOptions, folder: Path) -> None:
                     ) from exc
 
 
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray's processes listen on loopback alone, as they do where Ray has no clusters."""
+    # Ray has read the variable when it was imported; a node's own address of 127.0.0.1 it replaces.
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _reread_environment() -> None:
+    # Ray has read how to authenticate when it was imported, and keeps the key that it first saw.
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 def _init_local(cpus: int, gpus: int, folder: Path) -> None:
     ray.init(
         address="local",
@@ -102,9 +129,10 @@ def _init_local(cpus: int, gpus: int, folder: Path) -> None:
 def _connect(address: str) -> None:
     if address != "auto":
         check_reachable(address)
+    _reread_environment()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as exc:
+    except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as exc:
         reason = " ".join(str(exc).split())
         raise UsageError(f"expected a Ray cluster at {address!r}, got: {reason}") from exc
 

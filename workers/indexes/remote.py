@@ -77,7 +77,7 @@ def _connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return QdrantClient(
             url=address.url,
-            api_key=options.api_key,
+            api_key=options.api_key.get_secret_value() if options.api_key else None,
             timeout=math.ceil(options.timeout_s),
             check_compatibility=False,
         )
