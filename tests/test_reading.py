@@ -81,7 +81,7 @@ def test_failures_stand_beside_what_came_through(tmp_path: Path) -> None:
 
 def s3_refs(count: int) -> list[ImageRef]:
     return [
-        ImageRef(store="s3", bucket="bucket", key=f"{n}.png", version="e", size_bytes=1)
+        ImageRef(store="s3", bucket="bucket", key=f"{n}.png", version="e", size_bytes=0)
         for n in range(count)
     ]
 
@@ -105,7 +105,7 @@ def test_a_store_that_refuses_or_breaks_fails_each_image() -> None:
         "/bucket/2.png": Reply(200, png(5)),
     }
     with scripted_server(lambda request: answers[request.target]) as endpoint:
-        options = StoreOptions(endpoint_url=endpoint, max_attempts=1)
+        options = StoreOptions(endpoint_url=endpoint, max_attempts=1, retry_budget_s=0)
         short, refused, good = read(s3_refs(3), options)
     assert isinstance(short, Failure)
     assert (short.error_class, short.retryable) == ("StoreUnavailableError", True)
