@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from schemas.errors import IndexUnavailableError
+from workers.syncing import sync
 
 ASIDE = "old-"
 """Before the names of parts that are none any more."""
@@ -95,17 +96,17 @@ class FolderParts:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 yield unfinished
-                _sync(unfinished)
+                sync(unfinished)
                 unfinished.rename(self._folder / name)
             finally:
                 unfinished.unlink(missing_ok=True)
-            _sync(self._folder)
+            sync(self._folder)
 
     def remove(self, names: Iterable[str]) -> None:
         with self._mapped():
             for name in names:
                 (self._folder / name).unlink(missing_ok=True)
-            _sync(self._folder)
+            sync(self._folder)
 
     def set_aside(self) -> None:
         with self._mapped():
@@ -136,11 +137,3 @@ class FolderParts:
     def _unusable(self, error: OSError) -> IndexUnavailableError:
         reason = error.strerror or str(error)
         return IndexUnavailableError(f"the manifest in {self._folder} cannot be used: {reason}")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

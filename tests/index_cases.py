@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,13 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
             client.close()
 
     return opened, removed
+
+
+@contextmanager
+def one_index(kind: str, folder: Path) -> Iterator[QdrantIndex]:
+    """An index of a kind, open for many tests, which empty it after themselves."""
+    opened, removed = make_opener(kind, folder)
+    made = opened()
+    yield made
+    removed()
+    made.close()

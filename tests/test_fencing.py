@@ -17,7 +17,7 @@ from index_cases import (
     embedded,
     held,
     ids_of,
-    make_opener,
+    one_index,
     options_for,
     unit,
     where,
@@ -49,11 +49,8 @@ LATER = EARLIER + timedelta(microseconds=1)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[QdrantIndex]:
-    opened, removed = make_opener(request.param, tmp_path_factory.mktemp("shared"))
-    made = opened()
-    yield made
-    removed()
-    made.close()
+    with one_index(request.param, tmp_path_factory.mktemp("shared")) as made:
+        yield made
 
 
 @pytest.fixture

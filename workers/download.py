@@ -14,6 +14,7 @@ from io import BufferedRandom
 from pathlib import Path
 
 from schemas.errors import DownloadError, ModelError
+from workers.syncing import sync
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes so far and the bytes in all, where the server tells."""
@@ -41,7 +42,7 @@ def download(
                     _receive(url, file, _validator_path(partial), report)
                 _check(url, file, sha256, size_bytes)
                 os.replace(partial, target)
-                _sync_folder(target.parent)
+                sync(target.parent)
     except OSError as exc:
         raise ModelError(f"{target} cannot be written: {exc.strerror or exc}") from exc
 
@@ -148,11 +149,3 @@ def _check(url: str, file: BufferedRandom, sha256: str, size_bytes: int | None) 
     got = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 and got != sha256:
         raise ModelError(f"expected sha256 {sha256} from {url}, got {got}")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

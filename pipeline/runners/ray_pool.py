@@ -31,33 +31,24 @@ from ray.exceptions import (
 
 from pipeline.process import Recipe, Result, WorkerInfo
 from pipeline.runners import Note
+from pipeline.runners.actor_pool import ActorPool
 from pipeline.runners.flight import Chunk, Slot, first_chunk, given_up
 from pipeline.runners.pace import Pace
 from pipeline.runners.ray_session import ray_session
-from pipeline.runners.ray_workers import ModelActor, raise_cause, read
+from pipeline.runners.ray_workers import raise_cause, read
 from pipeline.settings import RunnerOptions
-from schemas.errors import ModelError, StalledError, WorkerDiedError
+from schemas.errors import StalledError, WorkerDiedError
 from schemas.images import ImageRef, Stage
 from workers.limits import ReadLimits
 
 IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
 _MOST_READS = 3
-_MOST_BAD_STARTS = 3
 _MOST_GIVEN_UP = 10
 """So many images in a row, each alone on a fresh worker: it is not the images."""
 _PATIENCE_S = 20.0
-_NODE_DIED = "its node has died"  # the only thing by which Ray tells it from a worker's own death
 # Of the stall timeout: a reader that hangs is found before the run is ended for it.
 _READ_SHARE = 0.45
-# glibc hands large blocks back to the system at once, and every mask of every batch is one: getting
-# them anew took a quarter of a CPU actor's time. What is free after a chunk is handed back by
-# `ModelWorker`. Other C libraries do not read these.
-_KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-    "MALLOC_TOP_PAD_": str(256 << 20),
-}
 
 
 @contextmanager
@@ -98,8 +89,7 @@ class RayRunner:
         self._waiting: deque[Chunk] = deque()
         self._suspects: deque[Chunk] = deque()
         self._suspected = 0  # suspects wherever they are: read, waiting or worked on
-        self._slots: list[Slot] = []
-        self._bad_starts = 0
+        self._actors = ActorPool(recipe, options, log, self._pending)
         self._given_up = 0
         self._moved_at = time.monotonic()
 
@@ -108,19 +98,12 @@ class RayRunner:
         note("loading the models")
         # One chunk only: actors that import and load have better use for the cores.
         self._read_ahead(early, most=1)
-        for _ in range(self._options.workers):
-            self._add_slot()
-        while True:
-            slot = self._slots[0]
-            hello = slot.actor.info.remote()
-            while not ray.wait([hello], timeout=min(_PATIENCE_S, self._options.stall_timeout_s))[0]:
-                self._check_moves()
-                note(f"still waiting for a worker with {self._needs()} to load the models")
-            try:
-                self.info = self._hello(hello)
-                return
-            except WorkerDiedError as exc:
-                self._start_again(slot, exc)
+        self._actors.start()
+        patience_s = min(_PATIENCE_S, self._options.stall_timeout_s)
+        while (info := self._actors.greeting(patience_s)) is None:
+            self._check_moves()
+            note(f"still waiting for a worker with {self._actors.needs} to load the models")
+        self.info = info
 
     def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
         source = iter(chunks)
@@ -141,20 +124,16 @@ class RayRunner:
 
     def close(self) -> None:
         """End the actors, whatever they are at."""
-        for slot in self._slots:
-            ray.kill(slot.actor)
+        self._actors.close()
 
     def _working(self) -> bool:
-        return any(slot.chunks for slot in self._slots)
-
-    def _needs(self) -> str:
-        return f"{self._options.cpus_per_worker:g} CPU, {self._options.gpus_per_worker:g} GPU"
+        return any(slot.chunks for slot in self._actors.slots)
 
     # Time
 
     def _patience_s(self) -> float:
         """Until it has to be looked who takes too long."""
-        deadlines = [slot.since + self._limit_s(slot) for slot in self._slots if slot.chunks]
+        deadlines = [slot.since + self._limit_s(slot) for slot in self._actors.slots if slot.chunks]
         soonest = min([self._moved_at + self._options.stall_timeout_s, *deadlines])
         return max(0.0, soonest - time.monotonic()) + 0.01
 
@@ -162,7 +141,7 @@ class RayRunner:
         return self._pace.limit_s(len(slot.chunks[0].refs))
 
     def _kill_hung(self) -> None:
-        for slot in self._slots:
+        for slot in self._actors.slots:
             if slot.hung_s is not None or not slot.chunks:
                 continue
             limit = self._limit_s(slot)
@@ -178,68 +157,22 @@ class RayRunner:
         patience = self._options.stall_timeout_s
         if time.monotonic() - self._moved_at <= patience:
             return
-        at = [ref.uri for slot in self._slots for chunk in slot.chunks[:1] for ref in chunk.refs]
+        at = [
+            ref.uri
+            for slot in self._actors.slots
+            for chunk in slot.chunks[:1]
+            for ref in chunk.refs
+        ]
         if at:
             where = f"workers were at {', '.join(at[:3])}{' and others' if at[3:] else ''}"
-        elif not any(slot.ready for slot in self._slots):
-            where = f"a worker with {self._needs()} was waited for"
+        elif not any(slot.ready for slot in self._actors.slots):
+            where = f"a worker with {self._actors.needs} was waited for"
         else:
             where = f"{next(iter(self._reading)).refs[0].uri} was being read"
         raise StalledError(
             f"expected an image to come through within {patience:g} s (stall_timeout_s), got none: "
             f"{where}, see {self._log}"
         )
-
-    # Actors
-
-    def _add_slot(self, *, reserved: bool = False) -> None:
-        actor: Any = ray.remote(
-            num_cpus=self._options.cpus_per_worker,
-            num_gpus=self._options.gpus_per_worker,
-            max_restarts=0,
-            runtime_env={"env_vars": _KEEP_MEMORY},
-        )(ModelActor).remote(self._recipe)
-        slot = Slot(actor, reserved=reserved)
-        self._slots.append(slot)
-        self._pending[actor.info.remote()] = partial(self._greeted, slot)
-
-    def _greeted(self, slot: Slot, ref: Any) -> list[Result]:
-        if slot not in self._slots:
-            return []
-        try:
-            info = self._hello(ref)
-        except WorkerDiedError as exc:
-            self._start_again(slot, exc)
-            return []
-        if info != self.info:
-            raise ModelError("two workers have loaded different models under the same names")
-        self._bad_starts = 0
-        slot.ready = True
-        return []
-
-    def _start_again(self, slot: Slot, error: WorkerDiedError) -> None:
-        # A machine that has gone says nothing of the models. Ray sends actors there for a while.
-        self._bad_starts += _NODE_DIED not in str(error.__cause__)
-        if self._bad_starts == _MOST_BAD_STARTS:
-            raise error
-        self._replace(slot)
-
-    def _replace(self, slot: Slot) -> None:
-        if slot in self._slots:
-            self._slots.remove(slot)
-            ray.kill(slot.actor)
-            self._add_slot(reserved=slot.reserved)
-
-    def _hello(self, ref: Any) -> WorkerInfo:
-        try:
-            info: WorkerInfo = ray.get(ref)
-        except RayActorError as exc:
-            raise WorkerDiedError(
-                f"a worker process ended while it loaded the models, see {self._log}"
-            ) from exc
-        except RayTaskError as exc:
-            raise_cause(exc)
-        return info
 
     # Reading
 
@@ -281,10 +214,10 @@ class RayRunner:
 
     def _dispatch(self) -> None:
         if not self._suspected:
-            for slot in self._slots:
+            for slot in self._actors.slots:
                 slot.reserved = False
         for depth in range(IN_FLIGHT):
-            for slot in self._slots:
+            for slot in self._actors.slots:
                 if slot.ready and len(slot.chunks) == depth:
                     self._give_next(slot)
 
@@ -333,7 +266,7 @@ class RayRunner:
 
     def _actor_died(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Result]:
         slot.reserved = True
-        self._replace(slot)
+        self._actors.replace(slot)
         self._narrowed_down()
         if chunk.suspect:
             if slot.hung_s is not None:
