@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands.options import Config, Index, StatePlace
+from pipeline.commands.options import Config, Index
 from pipeline.console import counted, user_errors
 from pipeline.rows import print_rows
 
@@ -52,7 +52,10 @@ def failures(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object an image.")
     ] = False,
-    state: StatePlace = None,
+    state_place: Annotated[
+        str | None,
+        typer.Option(help="What other commands call --state: where the record of images is kept."),
+    ] = None,
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
@@ -60,7 +63,7 @@ def failures(
     from pipeline.settings import load_settings
     from schemas.errors import IndexMissingError
 
-    settings = load_settings(config, {"index": {"location": index, "state": state}})
+    settings = load_settings(config, {"index": {"location": index, "state": state_place}})
     manifest = open_manifest(settings.index, settings.store)
     if not manifest.exists():
         raise IndexMissingError(
