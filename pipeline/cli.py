@@ -18,6 +18,7 @@ from pipeline.commands import (
     sync,
     verify,
 )  # fmt: skip
+from pipeline.joblog import show_warnings_as_text
 
 app = typer.Typer(
     name="objseek",
@@ -44,7 +45,7 @@ def _options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Tell it, and exit."),
     ] = False,
 ) -> None:
-    pass
+    show_warnings_as_text()
 
 
 for _command in (demo, ingest, search, sync, status, failures, retry, verify, models, eval):

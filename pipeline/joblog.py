@@ -13,10 +13,10 @@ from pipeline.console import told
 from schemas.errors import IndexUnavailableError
 
 _KEPT = 20
-_OURS = "pipeline"
+_OURS = ("pipeline", "workers")
 
 
-class _OneLine(logging.Formatter):
+class OneLine(logging.Formatter):
     """A line a record, whatever is in a key, with what an exception tells indented below it."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -33,6 +33,12 @@ class _OneLine(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802
         lines = super().formatException(ei).splitlines()
         return "\n".join(f"    {told(line)}" for line in lines)
+
+
+def show_warnings_as_text() -> None:
+    """What is logged where there is no log reaches the screen as a person may see it."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(OneLine("%(message)s"))
 
 
 @contextmanager
@@ -52,14 +58,16 @@ def job_log(folder: Path) -> Iterator[Path]:
         raise IndexUnavailableError(
             f"the index folder {folder.parent} cannot be used: {exc.strerror}"
         ) from exc
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, ours = logging.getLogger(), logging.getLogger(_OURS)
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in _OURS]
     root.addHandler(handler)
-    level = ours.level
-    ours.setLevel(logging.INFO)
+    levels = [logger.level for logger in ours]
+    for logger in ours:
+        logger.setLevel(logging.INFO)
     try:
         yield path
     finally:
-        ours.setLevel(level)
+        for logger, level in zip(ours, levels, strict=True):
+            logger.setLevel(level)
         root.removeHandler(handler)
         handler.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pipeline.ingest import IngestSummary, index_exists, ingest
@@ -104,7 +104,9 @@ def _remove(rows: Sequence[ManifestRow], settings: Settings, started_at: datetim
             _record(some, State.FAILED, "is being removed from the index", manifest, started_at)
             kept = index.delete_images([UUID(row.image_id) for row in some], started_at)
             some = [row for row in some if UUID(row.image_id) not in kept]
-            _record(some, State.GONE, "the listing has it no more", manifest, started_at)
+            # Later than that, whatever another job makes of the two parts that hold them.
+            gone_at = started_at + timedelta(microseconds=1)
+            _record(some, State.GONE, "the listing has it no more", manifest, gone_at)
             removed += len(some)
     return removed
 

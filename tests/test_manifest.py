@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import manifest as module
-from pipeline.manifest import Manifest, manifest_folder
-from schemas.errors import IndexUnavailableError, UsageError, VectorIndexError
+from pipeline.manifest import Manifest
+from schemas.errors import IndexUnavailableError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
@@ -393,25 +393,3 @@ def test_parts_have_the_schema(tmp_path: Path) -> None:
     manifest.compact()
     for name in parts(tmp_path):
         assert pq.read_schema(tmp_path / name) == MANIFEST_SCHEMA
-
-
-def test_the_manifest_lies_in_the_folder_of_an_index(tmp_path: Path) -> None:
-    assert manifest_folder(str(tmp_path)) == tmp_path / "manifest"
-    assert manifest_folder("~/index") == Path.home() / "index" / "manifest"
-
-
-def test_the_manifest_of_a_server_lies_in_the_users_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    folder = manifest_folder("http://qdrant:6333/photos")
-    assert folder == tmp_path / "objseek" / "manifests" / "qdrant%3A6333" / "collection-photos"
-    assert manifest_folder("https://QDRANT/photos/") == folder
-    others = ["http://qdrant:6334/photos", "http://qdrant/..", "http://other/photos"]
-    assert len({folder, *map(manifest_folder, others)}) == 4
-    assert manifest_folder("http://qdrant/..").is_relative_to(folder.parent)
-    monkeypatch.delenv("XDG_DATA_HOME")
-    data = Path.home() / ".local" / "share" / "objseek" / "manifests"
-    assert manifest_folder("http://qdrant/photos").is_relative_to(data)
-    with pytest.raises(UsageError, match="it names no collection"):
-        manifest_folder("http://qdrant:6333")

@@ -128,13 +128,6 @@ def test_another_index_is_not_begun_over_it(
     assert verify(first).findings == []
 
 
-def test_places_that_cannot_be_one() -> None:
-    with pytest.raises(UsageError, match="expected a folder or s3://bucket/prefix as state, got"):
-        open_manifest(IndexOptions(state="https://example.org/state"), StoreOptions())
-    with pytest.raises(UsageError, match="expected s3://bucket/prefix, got 's3://'"):
-        open_manifest(IndexOptions(state="s3://"), StoreOptions())
-
-
 def test_a_bucket_that_is_not_there_is_named() -> None:
     with moto_server() as server:
         options = StoreOptions(endpoint_url=server.endpoint_url)

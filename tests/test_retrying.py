@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from schemas.errors import BadImageError, IndexUnavailableError, ObjseekError, StoreUnavailableError
+from workers import retrying
 from workers.retrying import Backoff
 
 QUICK = Backoff(30, first_s=0.001, longest_s=0.002)
@@ -52,3 +55,15 @@ def test_only_some_errors() -> None:
     with pytest.raises(IndexUnavailableError):
         Backoff(30, 0.001, only=StoreUnavailableError).retried(action, "a read")
     assert action.attempts == 2
+
+
+def test_only_what_lasts_is_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(retrying, "_TOLD_AFTER_S", 0.05)
+    action = Failing(*[StoreUnavailableError("away")] * 200)
+    assert QUICK.retried(action, "a read") == 201
+    levels = [record.levelno for record in caplog.records]
+    assert levels == sorted(levels)
+    assert set(levels) == {logging.INFO, logging.WARNING}

@@ -14,11 +14,11 @@ import pytest
 from s3_server import Reply, Request, scripted_server
 
 from pipeline.console import told
-from pipeline.joblog import job_log
+from pipeline.joblog import job_log, show_warnings_as_text
 from pipeline.settings import load_settings
 from schemas.errors import StoreUnavailableError, UsageError
 from schemas.images import Failure, ImageRef, Stage
-from schemas.options import IndexOptions, StoreOptions
+from schemas.options import StoreOptions
 from schemas.redaction import redacted
 
 ROOT = Path(__file__).parent.parent
@@ -111,6 +111,20 @@ def test_a_log_has_a_line_a_record_and_no_secret(
     assert "canary" not in path.read_text()
 
 
+def test_a_warning_without_a_log_is_shown_as_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRETS["HF_TOKEN"])
+    assert isinstance(logging.lastResort, logging.Handler)
+    monkeypatch.setattr(logging.lastResort, "formatter", None)
+    show_warnings_as_text()
+    record = logging.makeLogRecord(
+        {"levelno": logging.WARNING, "msg": "s3://b/\x1b[31m: %s", "args": (SECRETS["HF_TOKEN"],)}
+    )
+    logging.lastResort.handle(record)
+    assert capsys.readouterr().err == "s3://b/\\x1b[31m: ***\n"
+
+
 def refused(request: Request) -> Reply:
     """A server that repeats everything it was told."""
     said = "; ".join(f"{name}: {value}" for name, value in request.headers.items())
@@ -148,6 +162,6 @@ def test_commands_tell_no_secret(what: str, tmp_path: Path) -> None:
     assert not any(b"canary" in path.read_bytes() for path in files)
 
 
-def test_options_are_what_they_were() -> None:
-    assert IndexOptions().api_key is None
-    assert StoreOptions(endpoint_url="http://localhost:9000/@x").endpoint_url is not None
+def test_an_at_sign_in_a_path_is_no_password() -> None:
+    endpoint = "http://localhost:9000/@x"
+    assert StoreOptions(endpoint_url=endpoint).endpoint_url == endpoint

@@ -13,6 +13,8 @@ from schemas.errors import ObjseekError
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+# What is soon over, or soon told as an error, needs no warning.
+_TOLD_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Backoff:
                 failed_at = now if failed_at is None else failed_at
                 if not exc.retryable or now + pause > failed_at + self.budget_s:
                     raise
-                _log.warning("%s, trying again in %.1f s: %s", what, pause, exc)
+                level = logging.WARNING if now > failed_at + _TOLD_AFTER_S else logging.INFO
+                _log.log(level, "%s, trying again in %.1f s: %s", what, pause, exc)
             time.sleep(pause)
             bound = min(2 * bound, self.longest_s)

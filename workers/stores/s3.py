@@ -60,7 +60,6 @@ _EXPIRED = frozenset(
 _REFUSALS = frozenset({"NoSuchBucket", "PermanentRedirect"})
 # With status 400, though the same request may be answered later.
 _NOT_NOW = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"})
-# Whoever waits for a first answer may have mistyped the endpoint.
 _FIRST_BUDGET_S = 3.0
 # Who renews credentials does so before they expire, or is a person.
 _EXPIRED_BUDGET_S = 20.0
@@ -100,6 +99,12 @@ def retried(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
     expired = Backoff(min(options.retry_budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError)
     away = Backoff(options.retry_budget_s, only=StoreUnavailableError)
     return away.retried(lambda: expired.retried(action, what), what)
+
+
+def for_a_first_answer(options: StoreOptions) -> StoreOptions:
+    """The same with little patience: what has never answered may be mistyped."""
+    budget_s = min(options.retry_budget_s, _FIRST_BUDGET_S)
+    return options.model_copy(update={"retry_budget_s": budget_s})
 
 
 def client_for(options: StoreOptions) -> Any:
@@ -158,10 +163,7 @@ class S3Store:
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
         uri, options = f"s3://{self._bucket}/{self._prefix}", self._options
-        first = options.model_copy(
-            update={"retry_budget_s": min(options.retry_budget_s, _FIRST_BUDGET_S)}
-        )
-        page = retried(lambda: self._page(uri, None), uri, first)
+        page = retried(lambda: self._page(uri, None), uri, for_a_first_answer(options))
         while True:
             yield page.get("Contents", [])
             token = page.get("NextContinuationToken")

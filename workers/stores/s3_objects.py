@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from schemas.errors import UsageError
 from schemas.options import StoreOptions
-from workers.stores.s3 import client_for, mapped, retried
+from workers.stores.s3 import client_for, for_a_first_answer, mapped, retried
 
 _T = TypeVar("_T")
 
@@ -27,6 +27,7 @@ class S3Objects:
             raise UsageError(f"expected s3://bucket/prefix, got {source!r}")
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         self._options = options
+        self._patience = for_a_first_answer(options)
         self.uri = f"s3://{self._bucket}/{self._prefix}"
 
     def sizes(self, start: str) -> dict[str, int]:
@@ -97,7 +98,9 @@ class S3Objects:
             with mapped(uri, self._options):
                 return ask(client_for(self._options))
 
-        return retried(once, uri, self._options)
+        result = retried(once, uri, self._patience)
+        self._patience = self._options
+        return result
 
 
 def _delete(bucket: str, key: str, client: Any) -> None:
