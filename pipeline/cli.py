@@ -11,6 +11,7 @@ from pipeline.commands import (
     eval,
     failures,
     ingest,
+    label,
     models,
     retry,
     search,
@@ -48,7 +49,7 @@ def _options(
     show_warnings_as_text()
 
 
-for _command in (demo, ingest, search, sync, status, failures, retry, verify, models, eval):
+for _command in (demo, ingest, search, sync, status, failures, retry, verify, label, models, eval):
     _command.register(app)
 
 

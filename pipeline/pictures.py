@@ -40,6 +40,15 @@ def images_of(hits: Sequence[SearchHit], settings: Settings) -> Iterator[Decoded
         yield from (by_ref[ref] for ref in refs)
 
 
+def read_picture(hit: SearchHit, settings: Settings) -> DecodedImage:
+    """The image of a hit, in the version that was indexed. Raises StoreError, BadImageError."""
+    from workers import stores
+    from workers.decode import decode
+
+    ref = ref_of(hit.payload)
+    return decode(stores.read(ref, settings.store), ref, settings.decode)
+
+
 def query_image(place: str, settings: Settings) -> DecodedImage:
     """The image at a path or uri, whatever patterns `settings` select images by.
 

@@ -20,6 +20,7 @@ from schemas.options import DecodeOptions, EmbedderOptions
 from schemas.records import EmbeddedImage, check_vectors
 from schemas.redaction import redacted
 from workers.embedding import embed_segmented
+from workers.labels import Labeller, build_labeller, labelled
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.reading import read_images
 from workers.registry import build_image_embedder, build_segmenter
@@ -28,6 +29,10 @@ Decoded = DecodedImage | Failure
 Result = EmbeddedImage | Failure
 
 _log = logging.getLogger(__name__)
+
+
+def no_labels() -> None:
+    """The labeller of those who want none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Recipe:
     decode: DecodeOptions
     embedding: EmbedderOptions
     threads: int | None = None
+    labeller: Callable[[], Labeller | None] = no_labels
 
 
 def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
@@ -63,6 +69,7 @@ def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
         decode=settings.decode,
         embedding=settings.embedder,
         threads=max(1, int(runner.cpus_per_worker)) if runner.name == "ray" else None,
+        labeller=partial(build_labeller, settings.labels, settings.embedder, cache),
     )
 
 
@@ -87,6 +94,7 @@ class ModelWorker:
         self._recipe = recipe
         self._segmenter = recipe.segmenter()
         self._embedder = recipe.embedder()
+        self._labeller = recipe.labeller()
         self.info = WorkerInfo(
             segmenter=self._segmenter.name,
             embedder=self._embedder.name,
@@ -140,9 +148,10 @@ class ModelWorker:
         self, images: Sequence[DecodedImage], masks: Sequence[Sequence[ObjectMask]]
     ) -> list[EmbeddedImage]:
         recipe, info = self._recipe, self.info
-        return embed_segmented(
+        embedded = embed_segmented(
             images, masks, self._embedder, recipe.embedding, info.fingerprint, info.segmenter
         )
+        return [labelled(image, self._labeller) for image in embedded]
 
     def _checked(self, image: EmbeddedImage) -> EmbeddedImage:
         check_vectors(image, self.info.dim)

@@ -11,13 +11,24 @@ import numpy as np
 from PIL import Image
 
 from pipeline.console import check_output_file, counted
-from pipeline.pictures import images_of
+from pipeline.examples import image_point
+from pipeline.pictures import images_of, query_image, read_picture
 from pipeline.search import Searcher
 from pipeline.settings import Settings
 from pipeline.sheet import contact_sheet, file_name, tile_picture
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, Failure, UInt8Image
-from schemas.search import SearchHit, SearchQuery
+from schemas.search import (
+    Example,
+    FileExample,
+    IndexedImageExample,
+    ObjectExample,
+    SearchHit,
+    SearchPage,
+    SearchQuery,
+    TextExample,
+    UploadExample,
+)
 
 MAX_TILES = 60
 _ID_CHARS = 8
@@ -32,11 +43,9 @@ class Sheet:
     unread: Sequence[Failure]
 
 
-def sheet_of(
-    searcher: Searcher, query: SearchQuery, hits: Sequence[SearchHit], settings: Settings
-) -> Sheet:
+def sheet_of(searcher: Searcher, query: SearchQuery, page: SearchPage, settings: Settings) -> Sheet:
     """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again."""
-    shown = hits[:MAX_TILES]
+    shown = page.hits[:MAX_TILES]
     unread: list[Failure] = []
 
     def read() -> Iterator[DecodedImage | Failure]:
@@ -49,23 +58,34 @@ def sheet_of(
         shown,
         read(),
         title=title_of(query),
-        subtitle=_subtitle(searcher, query, hits, settings),
-        subject=_subject(searcher, query, settings),
+        subtitle=_subtitle(searcher, query, page.hits, settings),
+        subject=_subject(query, searcher, page, settings) if page.regions else None,
     )
     return Sheet(picture, unread)
 
 
 def title_of(query: SearchQuery) -> str:
     """The query in words."""
-    if query.text is not None:
-        words = query.text
-    elif query.image_path is not None:
-        region = "a region of " if query.box_xyxy else ""
-        words = f"like {region}{file_name(query.image_path)}"
-    else:
-        # The whole id leaves no room for what it is not to be like; the object is shown beside.
-        words = f"like object {str(query.like)[:_ID_CHARS]}…"
-    return f"{words}, not {query.negative_text}" if query.negative_text else words
+    words = " + ".join(map(_told, query.wanted))
+    against = ", ".join(map(_told, query.negative))
+    return f"{words}, not {against}" if against else words
+
+
+def _told(example: Example) -> str:
+    match example:
+        case TextExample(text=text):
+            return text
+        case ObjectExample(object_id=identity):
+            # The whole id leaves no room for the rest; the object is shown beside.
+            return f"like object {identity[:_ID_CHARS]}…"
+        case FileExample(path=path):
+            what = file_name(path)
+        case IndexedImageExample(image_id=identity):
+            what = f"image {identity[:_ID_CHARS]}…"
+        case UploadExample():
+            what = "an uploaded image"
+    region = "a region of " if example.box_xyxy or example.point_xy else ""
+    return f"like {region}{what}"
 
 
 def check_sheet_path(path: Path) -> None:
@@ -103,16 +123,26 @@ def _subtitle(
     return " · ".join([*parts, *conditions, searcher.embedder_name, settings.index.location])
 
 
-def _subject(searcher: Searcher, query: SearchQuery, settings: Settings) -> UInt8Image | None:
-    """What was searched with, to be shown beside the title."""
-    if query.image_path is not None:
-        pixels = searcher.picture_of(query).pixels
-        if query.box_xyxy is None:
+def _subject(
+    query: SearchQuery, searcher: Searcher, page: SearchPage, settings: Settings
+) -> UInt8Image | None:
+    """The first picture that was searched with, to be shown beside the title."""
+    for example, mask in zip(query.wanted, page.regions, strict=True):
+        match example:
+            case FileExample(path=path):
+                pixels = query_image(path, settings).pixels
+            case IndexedImageExample(image_id=identity):
+                pixels = read_picture(image_point(searcher.index, identity), settings).pixels
+            case ObjectExample(object_id=identity):
+                own = searcher.find(identity)
+                if own is None:
+                    continue
+                (image,) = images_of([own], settings)
+                return np.asarray(tile_picture(own.payload, image))
+            case _:
+                continue
+        if mask is None:
             return pixels
-        x0, y0, x1, y1 = query.box_xyxy
+        x0, y0, x1, y1 = mask.bbox_xyxy
         return pixels[y0:y1, x0:x1]
-    own = searcher.find(query.like) if query.like is not None else None
-    if own is None:
-        return None
-    (image,) = images_of([own], settings)
-    return np.asarray(tile_picture(own.payload, image))
+    return None

@@ -24,6 +24,7 @@ from schemas.options import (
     DecodeOptions,
     EmbedderOptions,
     IndexOptions,
+    LabelOptions,
     SegmenterOptions,
     StoreOptions,
 )
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     decode: DecodeOptions = DecodeOptions()
     segmenter: SegmenterOptions = SegmenterOptions()
     embedder: EmbedderOptions = EmbedderOptions()
+    labels: LabelOptions = LabelOptions()
     index: IndexOptions = IndexOptions()
     runner: RunnerOptions = RunnerOptions()
     limit: int | None = Field(default=None, ge=1)

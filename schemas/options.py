@@ -127,6 +127,19 @@ class EmbedderOptions(_Options):
         return given
 
 
+class LabelOptions(_Options):
+    """What objects may be called.
+
+    `names`: a list that comes along (`general`, `emoji`), a file with a label a line, `none`, or
+    `auto`, which is `emoji` for the demo's embedder and `general` for all others. Each object gets
+    its `top_k` most likely labels, as far as they are at least `min_score` likely.
+    """
+
+    names: str = Field(default="auto", min_length=1)
+    top_k: int = Field(default=3, ge=1, le=20)
+    min_score: float = Field(default=0.05, ge=0, le=1)
+
+
 class IndexOptions(_Options):
     """`location`: a folder for the embedded index, or `http(s)://host:6333/collection`.
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.ids import IMAGE_ORDINAL, image_id
 from schemas.images import StoreName
+from schemas.labels import Label
 from schemas.masks import CocoRle
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 
@@ -18,12 +19,19 @@ Kind = Literal["object", "image"]
 
 KEYWORD_FIELDS = (
     "kind", "store", "bucket", "key", "uri", "image_id", "version", "generation", "fingerprint",
-    "segmenter", "embedder",
+    "segmenter", "embedder", "labels", "labelled_by",
 )  # fmt: skip
 INTEGER_FIELDS = ("width", "height", "area", "ordinal")
-FLOAT_FIELDS = ("area_frac", "predicted_iou", "stability_score")
+FLOAT_FIELDS = (
+    "area_frac", "predicted_iou", "stability_score", "center_x_frac", "center_y_frac",
+)  # fmt: skip
 DATETIME_FIELDS = ("ingested_at", "run_started_at")
-_OF_THE_RUN = {"ingested_at", "run_started_at"}
+# Of the run, or made from what else is there, or given anew at any time.
+_NOT_DIGESTED = {
+    "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
+    "center_x_frac", "center_y_frac",
+}  # fmt: skip
+_IMAGE_LABELS = 20  # of its objects, on the point of the image
 _DIGEST_BYTES = 16
 _DECIMALS = 6
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -44,7 +52,10 @@ class PointPayload(BaseModel):
     """One point. `bbox` is [x0, y0, x1, y1] in pixels, half-open; `area` in pixels.
 
     For `kind` "image" the box is the image, and `rle`, `predicted_iou`, `stability_score` are
-    absent. Points of older indexes have no `run_started_at`.
+    absent. `labels` are what it may be called, surest first, with their probabilities; those of an
+    image are its objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and
+    `center_y_frac` are where the middle of the box is, as shares of width and height. Points of
+    older indexes lack these, and `run_started_at`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +79,12 @@ class PointPayload(BaseModel):
     predicted_iou: float | None = None
     stability_score: float | None = None
     rle: RlePayload | None = None
+    labels: tuple[str, ...] | None = None
+    label_scores: tuple[float, ...] | None = None
+    label_logsumexp: float | None = None
+    labelled_by: str | None = None
+    center_x_frac: float | None = None
+    center_y_frac: float | None = None
     ingested_at: datetime
     run_started_at: datetime | None = None
 
@@ -98,10 +115,20 @@ def payload_of(
         "ingested_at": ingested_at,
         "run_started_at": run_started_at,
     }
+    named: dict[str, object] = {}
+    if image.labelled_by is not None:
+        labels = labels_of(image, record)
+        named = {
+            "labels": tuple(label.name for label in labels),
+            "label_scores": tuple(label.score for label in labels),
+            "labelled_by": image.labelled_by,
+        }
     if isinstance(record, ImageRecord):
         shape = {"kind": "image", "bbox": (0, 0, width, height), "area": height * width}
-        return PointPayload.model_validate({**common, **shape, "area_frac": 1.0})
+        middle = {"center_x_frac": 0.5, "center_y_frac": 0.5}
+        return PointPayload.model_validate({**common, **named, **shape, **middle, "area_frac": 1.0})
     mask = record.mask
+    x0, y0, x1, y1 = mask.bbox_xyxy
     shape = {
         "kind": "object",
         "bbox": mask.bbox_xyxy,
@@ -110,8 +137,27 @@ def payload_of(
         "predicted_iou": mask.predicted_iou,
         "stability_score": mask.stability_score,
         "rle": {"size": mask.rle.size_hw, "counts": mask.rle.counts},
+        "center_x_frac": (x0 + x1) / 2 / width,
+        "center_y_frac": (y0 + y1) / 2 / height,
+        "label_logsumexp": record.naming.logsumexp if record.naming else None,
     }
-    return PointPayload.model_validate({**common, **shape})
+    return PointPayload.model_validate({**common, **named, **shape})
+
+
+def labels_of(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> tuple[Label, ...]:
+    """A record's labels, surest first; those of the image are its objects'."""
+    if isinstance(record, ObjectRecord):
+        return record.naming.labels if record.naming else ()
+    return best_labels(label for one in image.objects for label in labels_of(image, one))
+
+
+def best_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Of an image's objects' labels each where it is surest, surest first, and no more than 20."""
+    best: dict[str, Label] = {}
+    for label in labels:
+        if label.name not in best or best[label.name].score < label.score:
+            best[label.name] = label
+    return tuple(sorted(best.values(), key=lambda one: (-one.score, one.name))[:_IMAGE_LABELS])
 
 
 def digest(point_id: str, payload: PointPayload) -> int:
@@ -120,9 +166,9 @@ def digest(point_id: str, payload: PointPayload) -> int:
     rounded = {
         name: round(value, _DECIMALS)
         for name in FLOAT_FIELDS
-        if (value := getattr(payload, name)) is not None
+        if name not in _NOT_DIGESTED and (value := getattr(payload, name)) is not None
     }
-    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude=_OF_THE_RUN)
+    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude=_NOT_DIGESTED)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 
 

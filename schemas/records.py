@@ -12,6 +12,7 @@ import numpy.typing as npt
 from schemas.errors import InvalidVectorError
 from schemas.ids import Generation
 from schemas.images import ImageRef
+from schemas.labels import Naming
 from schemas.masks import ObjectMask
 
 Float32Vector = npt.NDArray[np.float32]
@@ -20,15 +21,18 @@ Float32Matrix = npt.NDArray[np.float32]
 """float32 (n, dim), unit rows."""
 
 VECTOR_NAME = "clip"
+WORDS_NAME = "words"
+"""Sparse: BM25 over labels and the words of the uri."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """An object with its vectors by name."""
+    """An object with its vectors by name, and what it is called if that was looked at."""
 
     object_id: uuid.UUID
     mask: ObjectMask
     vectors: Mapping[str, Float32Vector] = field(hash=False)
+    naming: Naming | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,10 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedImage:
-    """Everything one image brings into the index. `embedder` is the embedder's name."""
+    """Everything one image brings into the index.
+
+    `embedder` is the embedder's name, `labelled_by` the fingerprint of whoever gave the labels.
+    """
 
     ref: ImageRef
     size_hw: tuple[int, int]
@@ -50,6 +57,7 @@ class EmbeddedImage:
     embedder: str
     whole: ImageRecord
     objects: tuple[ObjectRecord, ...]
+    labelled_by: str | None = None
 
 
 def check_vectors(image: EmbeddedImage, dim: int) -> None:

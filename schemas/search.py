@@ -3,68 +3,177 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.labels import Naming
+from schemas.masks import ObjectMask
 from schemas.payload import Kind, PointPayload
-from schemas.records import Float32Vector
+from schemas.records import Float32Matrix, Float32Vector
 
 MAX_OVERLAP = 0.5
 """Default of `SearchQuery.max_overlap`."""
+MAX_EXAMPLES = 32
+MAX_CONDITIONS = 64
+MAX_TEXT_CHARS = 1000
+MAX_PAGED = 1000
+"""Hits that can be paged through with cursors."""
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels, half-open."""
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+"""With a limit pydantic also refuses half of a surrogate pair, which JSON can hold."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Condition(BaseModel):
     """One filter condition on a payload field: `area_frac > 0.05`, `uri ^= s3://…` (prefix)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    field: str
+    field: str = Field(max_length=64)
     op: Literal["=", "!=", "<", "<=", ">", ">=", "^="]
     value: str | int | float
 
 
-class SearchQuery(BaseModel):
-    """Exactly one of `text`, `image_path`, `like`; `box_xyxy` is a region of the image, pixels.
+class _Example(_Frozen):
+    weight: float = Field(default=1.0, gt=0, le=100)
 
-    A segmenter shows a thing, its parts and groups of things: of hits in one image, the best of
-    those that share more than `max_overlap` of the smaller mask stands for all; 1 keeps every hit.
-    `like` asks for what all masks of that object's thing show, and what they cover is no hit.
-    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    text: str | None = None
-    image_path: str | None = None
-    box_xyxy: tuple[int, int, int, int] | None = None
-    like: str | None = None
-    negative_text: str | None = None
-    kind: Kind | None = "object"
-    limit: int = Field(default=10, ge=1, le=10_000)
-    min_score: float | None = Field(default=None, allow_inf_nan=False)
-    conditions: tuple[Condition, ...] = ()
-    group_by_image: bool = False
-    max_overlap: float = Field(default=MAX_OVERLAP, ge=0, le=1)
+class TextExample(_Example):
+    """What a text says."""
+
+    text: Text = Field(min_length=1)
+
+
+class ObjectExample(_Example):
+    """An indexed object, by its id: what all masks of that object's thing show."""
+
+    object_id: Text
+
+
+class _Region(_Example):
+    """A picture, or what a box or a click at a point (x, y, pixels) shows of it."""
+
+    box_xyxy: Box | None = None
+    point_xy: tuple[float, float] | None = None
 
     @model_validator(mode="after")
-    def _one_subject(self) -> Self:
-        given = [x for x in (self.text, self.image_path, self.like) if x is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"expected exactly one of a text, an image or an object, got {len(given)}"
-            )
-        if self.box_xyxy is not None and self.image_path is None:
-            raise ValueError("a box needs an image")
+    def _one_region(self) -> Self:
+        if self.box_xyxy is not None and self.point_xy is not None:
+            raise ValueError("expected a box or a point, got both")
         return self
 
 
-class SearchHit(BaseModel):
-    """One found object: where it is, its mask, and how sure. `score` is the cosine similarity."""
+class FileExample(_Region):
+    """An image at a path or uri, which whoever asks may read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: str = Field(min_length=1)
+
+
+class IndexedImageExample(_Region):
+    """An image of the index, by its id."""
+
+    image_id: Text
+
+
+class UploadExample(_Region):
+    """An image that was given to the service, by the id that it answered with."""
+
+    upload_id: Text
+
+
+Example = TextExample | ObjectExample | IndexedImageExample | UploadExample | FileExample
+
+
+class SearchQuery(_Frozen):
+    """Objects that are like all of `text` and `positive`, and not like `negative`.
+
+    A segmenter shows a thing, its parts and groups of things: of hits in one image, the best of
+    those that share more than `max_overlap` of the smaller mask stands for all; 1 keeps every hit.
+    What masks of an `ObjectExample` cover is no hit.
+
+    `hybrid`: what labels and uris say counts as well where texts are asked for, as far as the index
+    has words. `diversity` above 0 trades nearness against variety (maximal marginal relevance; 1:
+    variety alone). `strategy` is Qdrant's for recommendations: `average_vector` looks near the mean
+    of the examples, `best_score` near any of them. `group_size` hits of an image stand together if
+    it is given. `cursor` is where the page before ended.
+    """
+
+    text: Text | None = None
+    positive: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    negative: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    kind: Kind | None = "object"
+    limit: int = Field(default=10, ge=1, le=10_000)
+    min_score: float | None = None
+    conditions: tuple[Condition, ...] = Field(default=(), max_length=MAX_CONDITIONS)
+    hybrid: bool = True
+    strategy: Literal["average_vector", "best_score"] = "average_vector"
+    diversity: float = Field(default=0.0, ge=0, le=1)
+    group_size: int | None = Field(default=None, ge=1, le=100)
+    max_overlap: float = Field(default=MAX_OVERLAP, ge=0, le=1)
+    cursor: str | None = Field(default=None, max_length=32_768)
+
+    @model_validator(mode="after")
+    def _something_to_look_for(self) -> Self:
+        if not self.wanted:
+            raise ValueError("expected a text, an image or an object to look for, got none")
+        return self
+
+    @property
+    def wanted(self) -> tuple[Example, ...]:
+        """Everything that hits should be like."""
+        if self.text is None:
+            return self.positive
+        return (TextExample.model_construct(text=self.text, weight=1.0), *self.positive)
+
+
+class Relevance(StrEnum):
+    """How likely a hit shows what was asked for; its bounds are those of `CALIBRATION`."""
+
+    STRONG = "strong"
+    LIKELY = "likely"
+    WEAK = "weak"
+
+
+class SearchHit(_Frozen):
+    """One found object: where it is, its mask, and how sure.
+
+    `score` is the cosine similarity to the query. `probability` that it shows what was asked for,
+    and `relevance`, the same in a word, stand where they are known.
+    """
+
     object_id: str
     score: float
     payload: PointPayload
+    probability: float | None = None
+    relevance: Relevance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """Hits of a query; `cursor` asks for the next ones, None: there are no more.
+
+    `relevance` is that of the surest hit: where it is weak, what was asked for is most likely not
+    there. `hybrid`: words counted. `regions` are, of each thing that was asked for, what a box or a
+    point showed. `seconds` are by stage.
+    """
+
+    hits: tuple[SearchHit, ...]
+    cursor: str | None = None
+    relevance: Relevance | None = None
+    hybrid: bool = False
+    regions: tuple[ObjectMask | None, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,22 +194,56 @@ class RawPoint:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """A sparse vector: of each word, by its number, how much it counts. Both (n,)."""
+
+    indices: npt.NDArray[np.uint32]
+    values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class IndexQuery:
     """What an index searches for: the nearest points to `vector` under all `conditions`.
 
-    `max_overlap`: see `SearchQuery`.
+    With `words` the ranks in nearness and in words are fused. With `liked` (n, dim) points rank by
+    their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` has it.
+    `diversity`, `group_size`, `max_overlap`: see `SearchQuery`. Points in `without` are no hits.
+    `exact`: nothing is approximated.
     """
 
     vector: Float32Vector
     limit: int
     conditions: tuple[Condition, ...] = ()
     min_score: float | None = None
-    group_by_image: bool = False
+    group_size: int | None = None
     max_overlap: float = 1.0
+    words: Words | None = None
+    liked: Float32Matrix | None = None
+    disliked: Float32Matrix | None = None
+    diversity: float = 0.0
+    without: frozenset[str] = frozenset()
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.vector.ndim != 1 or not np.isfinite(self.vector).all():
             raise ValueError(f"expected a finite vector (dim,), got shape {self.vector.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """How many points have a value."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """What a point is to be called, and its words; an image's `naming` has no logsumexp."""
+
+    point_id: str
+    naming: Naming
+    words: Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +266,5 @@ class IndexInfo:
     segmenters: tuple[str, ...]
     generations: int
     size_bytes: int | None
+    labelled: int = 0
+    has_words: bool = False

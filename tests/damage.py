@@ -16,6 +16,7 @@ import qdrant_edge as edge
 from pipeline.settings import Settings
 from pipeline.verify import Fault
 from schemas.records import VECTOR_NAME
+from schemas.search import Words
 from workers.indexes import open_index
 from workers.indexes.edge import EdgeIndex
 from workers.indexes.points import PointRow
@@ -23,10 +24,13 @@ from workers.indexes.points import PointRow
 Damage = Callable[[EdgeIndex, str], None]
 
 
+NO_WORDS = Words(np.zeros(0, np.uint32), np.zeros(0, np.float32))
+
+
 def rows_of(index: EdgeIndex, name: str) -> list[PointRow]:
     """The points of one image, as they can be written again; the image itself first."""
     rows = [
-        PointRow(point.id, point.vector, dict(point.payload))
+        PointRow(point.id, point.vector, NO_WORDS, dict(point.payload))
         for point in index.scan()
         if point.vector is not None and str(point.payload["key"]).endswith(name)
     ]
@@ -34,7 +38,7 @@ def rows_of(index: EdgeIndex, name: str) -> list[PointRow]:
 
 
 def altered(row: PointRow, **payload: object) -> PointRow:
-    return PointRow(row.id, row.vector, {**row.payload, **payload})
+    return PointRow(row.id, row.vector, NO_WORDS, {**row.payload, **payload})
 
 
 def new_id() -> str:
@@ -51,7 +55,7 @@ def lose_all(index: EdgeIndex, name: str) -> None:
 
 def add_one(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[2]
-    index._upsert([PointRow(new_id(), row.vector, {**row.payload, "ordinal": 9})])
+    index._upsert([PointRow(new_id(), row.vector, NO_WORDS, {**row.payload, "ordinal": 9})])
 
 
 def change_a_box(index: EdgeIndex, name: str) -> None:
@@ -70,14 +74,14 @@ def change_what_kind_of_value_it_is(index: EdgeIndex, name: str) -> None:
 def lose_a_field(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
     payload = {field: value for field, value in row.payload.items() if field != "predicted_iou"}
-    index._upsert([PointRow(row.id, row.vector, payload)])
+    index._upsert([PointRow(row.id, row.vector, NO_WORDS, payload)])
 
 
 def no_number(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
     broken = row.vector.copy()
     broken[3] = np.nan
-    index._upsert([PointRow(row.id, broken, row.payload)])
+    index._upsert([PointRow(row.id, broken, NO_WORDS, row.payload)])
 
 
 def no_vector(index: EdgeIndex, name: str) -> None:
@@ -88,7 +92,7 @@ def no_vector(index: EdgeIndex, name: str) -> None:
 def bring_back_an_old_generation(index: EdgeIndex, name: str) -> None:
     index._upsert(
         [
-            PointRow(new_id(), row.vector, {**row.payload, "generation": "0" * 32})
+            PointRow(new_id(), row.vector, NO_WORDS, {**row.payload, "generation": "0" * 32})
             for row in rows_of(index, name)
         ]
     )
@@ -97,7 +101,7 @@ def bring_back_an_old_generation(index: EdgeIndex, name: str) -> None:
 def bring_another_image(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[0]
     other = {"image_id": new_id(), "uri": "s3://elsewhere/x.jpg"}
-    index._upsert([PointRow(new_id(), row.vector, {**row.payload, **other})])
+    index._upsert([PointRow(new_id(), row.vector, NO_WORDS, {**row.payload, **other})])
 
 
 def bring_what_is_not_ours(index: EdgeIndex, name: str) -> None:
@@ -138,7 +142,7 @@ def tear_the_log(settings: Settings, aside: Path) -> None:
     assert isinstance(index, EdgeIndex)
     with index:
         rows = [
-            PointRow(point.id, point.vector, dict(point.payload))
+            PointRow(point.id, point.vector, NO_WORDS, dict(point.payload))
             for point in index.scan()
             if point.vector is not None
         ]

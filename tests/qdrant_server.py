@@ -150,7 +150,9 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
         return models.CollectionExistence(exists=engine.collection_exists(name))
     if request.operation == "PUT /":
         made = models.CreateCollection.model_validate(body)
-        return engine.create_collection(name, vectors_config=made.vectors)
+        return engine.create_collection(
+            name, vectors_config=made.vectors, sparse_vectors_config=made.sparse_vectors
+        )
     if not engine.collection_exists(name):
         raise LookupError(f"Collection `{name}` doesn't exist!")
     match request.operation:
@@ -176,9 +178,13 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
         case "POST /points/query":
             query = models.QueryRequest.model_validate(body)
             return engine.query_points(
-                name, query.query, using=query.using, query_filter=query.filter, limit=query.limit,
-                score_threshold=query.score_threshold, with_payload=query.with_payload,
+                name, query.query, using=query.using, prefetch=query.prefetch,
+                query_filter=query.filter, limit=query.limit, with_payload=query.with_payload,
+                score_threshold=query.score_threshold, with_vectors=query.with_vector,
             )  # fmt: skip
+        case "POST /points/batch":
+            operations = models.UpdateOperations.model_validate(body).operations
+            return engine.batch_update_points(name, operations)
         case "POST /points/count":
             return engine.count(name, models.CountRequest.model_validate(body).filter)
         case "POST /facet":

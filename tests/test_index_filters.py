@@ -136,7 +136,9 @@ def test_filters_mean_the_same_everywhere(
             firsts.setdefault(image, one)
         expected = [(one, image) for image, one in firsts.items()]
     for index in filled:
-        hits = index.search(IndexQuery(query, limit, tuple(conditions), group_by_image=grouped))
+        hits = index.search(
+            IndexQuery(query, limit, tuple(conditions), group_size=1 if grouped else None)
+        )
         assert [hit.object_id for hit in hits] == [one for one, _ in expected[:limit]]
 
 

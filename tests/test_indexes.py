@@ -240,9 +240,9 @@ def test_grouped_by_image_each_gives_its_best(index: QdrantIndex) -> None:
     for hit in everything:
         firsts.setdefault(hit.payload.image_id, hit.object_id)
     for limit in (1, 3, 5, 50):
-        hits = index.search(IndexQuery(query, limit, group_by_image=True))
+        hits = index.search(IndexQuery(query, limit, group_size=1))
         assert [hit.object_id for hit in hits] == list(firsts.values())[:limit]
-    chosen = IndexQuery(query, 9, (where("kind", "=", "image"),), group_by_image=True)
+    chosen = IndexQuery(query, 9, (where("kind", "=", "image"),), group_size=1)
     assert {hit.payload.kind for hit in index.search(chosen)} == {"image"}
     assert len(index.search(chosen)) == 5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,26 @@ from colour_world import NAME, OPTIONS, ColourEmbedder, build_index, paint, rect
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pipeline.models
 import pipeline.search
 from pipeline.conditions import parse_conditions
+from pipeline.examples import box_mask
 from pipeline.pictures import images_of, query_image, ref_of
-from pipeline.search import Searcher, box_mask, search
+from pipeline.search import Searcher, search
 from pipeline.settings import Settings
 from pipeline.thing import thing_of, unit
 from schemas.errors import EmbedderMismatchError, IndexMissingError, UsageError
 from schemas.images import DecodedImage, Failure
 from schemas.options import EmbedderOptions, IndexOptions
-from schemas.search import SearchHit, SearchQuery
+from schemas.search import (
+    Box,
+    FileExample,
+    ObjectExample,
+    SearchHit,
+    SearchPage,
+    SearchQuery,
+    TextExample,
+)
 from workers.embedding import embed_segmented
 from workers.indexes import open_index
 
@@ -43,7 +53,16 @@ def searcher(settings: Settings) -> Iterator[Searcher]:
         yield searcher
 
 
-def _boxes(hits: list[SearchHit]) -> list[tuple[str, tuple[int, ...]]]:
+def liked(*ids: str) -> tuple[ObjectExample, ...]:
+    return tuple(ObjectExample(object_id=identity) for identity in ids)
+
+
+def pictured(path: str, box: Box | None = None) -> tuple[FileExample, ...]:
+    return (FileExample(path=path, box_xyxy=box),)
+
+
+def _boxes(found: SearchPage | Sequence[SearchHit]) -> list[tuple[str, tuple[int, ...]]]:
+    hits = found.hits if isinstance(found, SearchPage) else found
     return [(hit.payload.uri.rpartition("/")[2], hit.payload.bbox) for hit in hits]
 
 
@@ -54,7 +73,7 @@ GREEN = ("three.png", (30, 30, 90, 70))
 
 
 def test_a_text_finds_the_nearest_objects_best_first(searcher: Searcher) -> None:
-    hits = searcher.search(SearchQuery(text="red"))
+    hits = searcher.search(SearchQuery(text="red")).hits
     assert _boxes(hits)[:2] == [RED, PINK]
     assert hits[0].score == pytest.approx(1.0, abs=0.01)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -64,32 +83,32 @@ def test_a_text_finds_the_nearest_objects_best_first(searcher: Searcher) -> None
 def test_limit_min_score_kind_and_conditions_narrow_the_hits(searcher: Searcher) -> None:
     assert _boxes(searcher.search(SearchQuery(text="blue", limit=1))) == [BLUE]
     assert _boxes(searcher.search(SearchQuery(text="red", min_score=0.95))) == [RED]
-    images = searcher.search(SearchQuery(text="green", kind="image"))
+    images = searcher.search(SearchQuery(text="green", kind="image")).hits
     assert [hit.payload.kind for hit in images] == ["image"] * 3
     assert _boxes(images)[0] == ("three.png", (0, 0, 120, 80))
-    assert len(searcher.search(SearchQuery(text="green", kind=None))) == 7
+    assert len(searcher.search(SearchQuery(text="green", kind=None)).hits) == 7
     small = parse_conditions(["area_frac<0.15", "uri^=file://"])
     assert _boxes(searcher.search(SearchQuery(text="green", conditions=small))) == [PINK]
 
 
 def test_grouping_leaves_the_best_of_each_image(searcher: Searcher) -> None:
-    hits = searcher.search(SearchQuery(text="red", group_by_image=True))
+    hits = searcher.search(SearchQuery(text="red", group_size=1)).hits
     assert _boxes(hits)[:2] == [RED, PINK]
     assert len(hits) == 3
 
 
 def test_an_image_and_a_region_of_it_are_queries(searcher: Searcher, folder: Path) -> None:
     path = str(folder / "three.png")
-    assert _boxes(searcher.search(SearchQuery(image_path=path, limit=1))) == [GREEN]
-    region = SearchQuery(image_path=str(folder / "two.png"), box_xyxy=(62, 22, 98, 68), limit=1)
+    assert _boxes(searcher.search(SearchQuery(positive=pictured(path), limit=1))) == [GREEN]
+    region = SearchQuery(positive=pictured(str(folder / "two.png"), (62, 22, 98, 68)), limit=1)
     assert _boxes(searcher.search(region)) == [BLUE]
 
 
 def test_a_region_that_is_an_object_has_the_vector_of_that_object(
     searcher: Searcher, folder: Path
 ) -> None:
-    query = SearchQuery(image_path=str(folder / "two.png"), box_xyxy=BLUE[1])
-    hit = searcher.search(query)[0]
+    query = SearchQuery(positive=pictured(str(folder / "two.png"), BLUE[1]))
+    hit = searcher.search(query).hits[0]
     assert _boxes([hit]) == [BLUE]
     assert hit.score == pytest.approx(1.0, abs=1e-5)
 
@@ -97,23 +116,23 @@ def test_a_region_that_is_an_object_has_the_vector_of_that_object(
 def test_a_box_outside_of_the_image_is_refused_with_its_size(
     searcher: Searcher, folder: Path
 ) -> None:
-    query = SearchQuery(image_path=str(folder / "one.png"), box_xyxy=(100, 0, 121, 10))
+    query = SearchQuery(positive=pictured(str(folder / "one.png"), (100, 0, 121, 10)))
     with pytest.raises(UsageError, match="within the image's 120 x 80 pixels, got 100,0,121,10"):
         searcher.search(query)
     assert box_mask((1, 2, 3, 5), (80, 120)).rle.area_px == 6
 
 
 def test_an_indexed_object_finds_others_and_not_itself(searcher: Searcher) -> None:
-    red = searcher.search(SearchQuery(text="red", limit=1))[0]
-    hits = searcher.search(SearchQuery(like=red.object_id, limit=2))
+    red = searcher.search(SearchQuery(text="red", limit=1)).hits[0]
+    hits = searcher.search(SearchQuery(positive=liked(red.object_id), limit=2)).hits
     assert len(hits) == 2
     assert _boxes(hits)[0] == PINK
     assert red.object_id not in [hit.object_id for hit in hits]
 
 
 def test_in_the_image_of_the_object_itself_the_next_best_stands_for_it(searcher: Searcher) -> None:
-    pink = searcher.search(SearchQuery(text="pink", limit=1))[0]
-    hits = searcher.search(SearchQuery(like=pink.object_id, group_by_image=True))
+    pink = searcher.search(SearchQuery(text="pink", limit=1)).hits[0]
+    hits = searcher.search(SearchQuery(positive=liked(pink.object_id), group_size=1)).hits
     assert sorted(_boxes(hits)) == sorted([RED, BLUE, GREEN])
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -136,21 +155,21 @@ def nested(tmp_path: Path) -> Iterator[Searcher]:
 
 
 def test_a_thing_is_shown_once(nested: Searcher) -> None:
-    once = nested.search(SearchQuery(text="red"))
+    once = nested.search(SearchQuery(text="red")).hits
     assert [name for name, _ in _boxes(once)] == ["one.png", "two.png"]
-    every = nested.search(SearchQuery(text="red", max_overlap=1))
+    every = nested.search(SearchQuery(text="red", max_overlap=1)).hits
     assert [name for name, _ in _boxes(every)] == ["one.png"] * 3 + ["two.png"]
     # The part covers less than half of either square, but lies in them wholly.
-    assert nested.search(SearchQuery(text="red", max_overlap=0.99)) == once
+    assert nested.search(SearchQuery(text="red", max_overlap=0.99)).hits == once
 
 
-@pytest.mark.parametrize("group_by_image", [False, True])
-def test_an_object_does_not_find_its_own_parts(nested: Searcher, group_by_image: bool) -> None:
-    red = nested.search(SearchQuery(text="red", limit=1))[0]
-    like = SearchQuery(like=red.object_id, group_by_image=group_by_image)
+@pytest.mark.parametrize("group_size", [None, 1])
+def test_an_object_does_not_find_its_own_parts(nested: Searcher, group_size: int | None) -> None:
+    red = nested.search(SearchQuery(text="red", limit=1)).hits[0]
+    like = SearchQuery(positive=liked(red.object_id), group_size=group_size)
     assert _boxes(nested.search(like)) == [BLUE]
-    every = nested.search(like.model_copy(update={"max_overlap": 1.0}))
-    assert len(every) == (2 if group_by_image else 3)
+    every = nested.search(like.model_copy(update={"max_overlap": 1.0})).hits
+    assert len(every) == (2 if group_size else 3)
 
 
 def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
@@ -184,12 +203,12 @@ def test_an_image_as_a_whole_stands_for_itself(nested: Searcher) -> None:
 
 
 def test_a_negative_text_pushes_away_what_is_like_it(searcher: Searcher) -> None:
-    plain = searcher.query_vector(SearchQuery(text="pink"))
-    less = searcher.query_vector(SearchQuery(text="pink", negative_text="blue"))
+    plain = searcher.look_at(SearchQuery(text="pink")).vector
+    less = searcher.look_at(SearchQuery(text="pink", negative=(TextExample(text="blue"),))).vector
     blue = ColourEmbedder().embed_texts(["blue"])[0]
     assert np.allclose(less, unit(plain - 0.5 * blue))
     assert less @ blue < plain @ blue
-    hits = searcher.search(SearchQuery(text="pink", negative_text="blue"))
+    hits = searcher.search(SearchQuery(text="pink", negative=(TextExample(text="blue"),))).hits
     assert _boxes(hits)[0] == RED
 
 
@@ -204,9 +223,9 @@ def test_a_difference_of_units_can_always_be_made_a_unit(numbers: list[float]) -
 def test_an_object_that_is_not_there_is_named(searcher: Searcher) -> None:
     absent = str(uuid.UUID(int=1))
     with pytest.raises(UsageError, match=f"the index holds no object {absent}"):
-        searcher.search(SearchQuery(like=absent))
+        searcher.search(SearchQuery(positive=liked(absent)))
     with pytest.raises(UsageError, match="got 'apple'"):
-        searcher.search(SearchQuery(like="apple"))
+        searcher.search(SearchQuery(positive=liked("apple")))
     assert searcher.find(absent) is None
 
 
@@ -225,14 +244,14 @@ def test_the_embedder_of_the_index_is_built_unless_one_is_named(
         return ColourEmbedder(options.name)
 
     for name in ("build_embedder", "build_text_embedder"):
-        monkeypatch.setattr(pipeline.search, name, build)
+        monkeypatch.setattr(pipeline.models, name, build)
     assert _boxes(search(SearchQuery(text="blue", limit=1), settings)) == [BLUE]
     assert [options.name for options in built] == [NAME]
     # The index was closed: it can be opened again.
     with Searcher.open(settings) as searcher:
-        blue = searcher.search(SearchQuery(text="blue", limit=1))[0]
+        blue = searcher.search(SearchQuery(text="blue", limit=1)).hits[0]
         assert len(built) == 2
-        searcher.prepare(SearchQuery(like=blue.object_id))
+        searcher.prepare(SearchQuery(positive=liked(blue.object_id)))
         searcher.search(SearchQuery(text="red"))
         assert len(built) == 2
 
@@ -240,15 +259,15 @@ def test_the_embedder_of_the_index_is_built_unless_one_is_named(
 def test_an_indexed_object_needs_no_embedder(
     settings: Settings, searcher: Searcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    red = searcher.search(SearchQuery(text="red", limit=1))[0]
+    red = searcher.search(SearchQuery(text="red", limit=1)).hits[0]
     searcher.close()
 
     def build(options: EmbedderOptions) -> ColourEmbedder:
         raise AssertionError("no embedder is needed")
 
     for name in ("build_embedder", "build_text_embedder"):
-        monkeypatch.setattr(pipeline.search, name, build)
-    assert _boxes(search(SearchQuery(like=red.object_id, limit=1), settings)) == [PINK]
+        monkeypatch.setattr(pipeline.models, name, build)
+    assert _boxes(search(SearchQuery(positive=liked(red.object_id), limit=1), settings)) == [PINK]
 
 
 def test_another_embedder_than_the_index_has_is_refused_with_both_names(
@@ -281,20 +300,20 @@ def test_in_a_mixed_index_one_is_named_and_finds_its_own(tmp_path: Path) -> None
         search(SearchQuery(text="red"), settings)
     index = open_index(settings.index, None)
     with Searcher(index, ColourEmbedder("other"), settings) as searcher:
-        hits = searcher.search(SearchQuery(text="red"))
+        hits = searcher.search(SearchQuery(text="red")).hits
         assert _boxes(hits)[0] == PINK
         assert {hit.payload.embedder for hit in hits} == {"other"}
         foreign = next(hit for hit in index.scroll() if hit.payload.embedder == NAME)
         with pytest.raises(EmbedderMismatchError, match=r"embedded by 'clip_demo'.*of 'other'"):
-            searcher.search(SearchQuery(like=foreign.object_id))
-        like = searcher.search(SearchQuery(like=hits[0].object_id))
+            searcher.search(SearchQuery(positive=liked(foreign.object_id)))
+        like = searcher.search(SearchQuery(positive=liked(hits[0].object_id))).hits
         assert {hit.payload.embedder for hit in like} == {"other"}
 
 
 def test_an_empty_index_has_no_hits_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
     options = IndexOptions(location=str(tmp_path / "empty"))
     open_index(options, 4, create=True).close()
-    assert search(SearchQuery(text="red"), Settings(index=options)) == []
+    assert search(SearchQuery(text="red"), Settings(index=options)).hits == ()
     missing = Settings(index=IndexOptions(location=str(tmp_path / "missing")))
     with pytest.raises(IndexMissingError):
         search(SearchQuery(text="red"), missing)
@@ -305,7 +324,7 @@ def test_images_of_hits_are_read_in_the_version_that_was_indexed(tmp_path: Path)
     settings = build_index(tmp_path)
     index = open_index(settings.index, None)
     with Searcher(index, ColourEmbedder(), settings) as searcher:
-        hits = searcher.search(SearchQuery(text="red"))
+        hits = searcher.search(SearchQuery(text="red")).hits
     assert ref_of(hits[0].payload) == query_image(str(tmp_path / "one.png"), settings).ref
     (tmp_path / "one.png").write_bytes(b"changed")
     (tmp_path / "three.png").unlink()

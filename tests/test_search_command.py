@@ -15,8 +15,8 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
+import pipeline.models
 import pipeline.rows
-import pipeline.search
 from pipeline.commands import failures, search, status
 from pipeline.commands.search import parse_box
 from pipeline.rows import print_rows
@@ -43,7 +43,7 @@ def _colours(monkeypatch: pytest.MonkeyPatch) -> None:
         return ColourEmbedder(options.name)
 
     for name in ("build_embedder", "build_text_embedder"):
-        monkeypatch.setattr(pipeline.search, name, build)
+        monkeypatch.setattr(pipeline.models, name, build)
 
 
 def _run(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
@@ -66,9 +66,12 @@ GREEN = ("three.png", [30, 30, 90, 70])
 def test_a_piped_table_has_whole_ids_and_uris_one_line_a_hit(folder: Path) -> None:
     out, err = _run(folder, "red", "--limit", "2")
     header, first, second = out.splitlines()
-    assert " ".join(header.split()) == "rank score box size px area image object id"
+    assert (
+        " ".join(header.split()) == "rank score relevance box size px area labels image object id"
+    )
     hits = json.loads(_run(folder, "red", "--limit", "2", "--json")[0])
-    rank, score, box, width, _, height, area, uri, object_id = first.split()
+    rank, score, sure, box, width, _, height, area, labels, uri, object_id = first.split()
+    assert (sure, labels) == ("-", "-")
     assert (rank, box, width, height, area) == ("1", "20,20,60,60", "40", "40", "16.7%")
     assert score == f"{hits[0]['score']:.3f}"
     assert uri == (folder / "one.png").as_uri()
@@ -159,9 +162,13 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
         (["red", "--filter", "colour=red"], "unknown filter field 'colour'"),
         (["red", "--filter", "area>1", "colour=red"], "unknown filter field 'colour'"),
         (["red", "--min-score", "nan"], "min_score: Input should be a finite number"),
-        (["red", "--box", "1,2,3,4"], "a box needs an image"),
-        ([], "expected exactly one of a text, an image or an object, got 0"),
-        (["red", "--like", "x"], "expected exactly one of a text, an image or an object, got 2"),
+        (["red", "--box", "1,2,3,4"], "expected an --image to go with --box"),
+        ([], "expected a text, an image or an object to look for"),
+        (["red", "--like", "x"], "expected the id of an indexed object"),
+        (["red", "--point", "1,2"], "expected an --image to go with --box or --point"),
+        (["--image", "a.png", "--point", "1"], "expected a point as x,y"),
+        ([" ^2"], "expected a text to search for, got a blank one"),
+        (["red", "--cursor", "x"], "expected a cursor as a search returned it"),
         (["--image", "a.png", "--box", "1,2,3"], "expected a box as x0,y0,x1,y1"),
         (["red", "--limit", "0"], "limit: Input should be greater than or equal to 1"),
         (["red", "--sheet", "sheet.gif"], "expected a sheet that ends in one of"),

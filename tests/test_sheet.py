@@ -18,7 +18,15 @@ from schemas.errors import UsageError
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import CocoRle
 from schemas.payload import PointPayload, RlePayload
-from schemas.search import SearchHit, SearchQuery
+from schemas.search import (
+    FileExample,
+    IndexedImageExample,
+    ObjectExample,
+    SearchHit,
+    SearchQuery,
+    TextExample,
+    UploadExample,
+)
 
 OBJECT, GROUND = (20, 60, 200), (40, 160, 60)
 BOX = (100, 60, 160, 100)
@@ -215,13 +223,23 @@ def test_lines_break_at_blanks_and_lose_nothing_that_fits() -> None:
 
 
 def test_titles_say_what_was_searched() -> None:
+    glass = (TextExample(text="a glass"),)
     assert title_of(SearchQuery(text="a cup")) == "a cup"
-    assert title_of(SearchQuery(text="a cup", negative_text="a glass")) == "a cup, not a glass"
-    assert title_of(SearchQuery(image_path="in/a.jpg")) == "like a.jpg"
-    region = SearchQuery(image_path="s3://b/a.jpg", box_xyxy=(0, 0, 1, 1))
-    assert title_of(region) == "like a region of a.jpg"
-    liked = SearchQuery(like="01234567-89ab-cdef-0123-456789abcdef", negative_text="a glass")
-    assert title_of(liked) == "like object 01234567…, not a glass"
+    assert title_of(SearchQuery(text="a cup", negative=glass)) == "a cup, not a glass"
+    pictured = FileExample(path="in/a.jpg")
+    assert title_of(SearchQuery(positive=(pictured,))) == "like a.jpg"
+    region = FileExample(path="s3://b/a.jpg", box_xyxy=(0, 0, 1, 1))
+    both = SearchQuery(text="blue", positive=(region,))
+    assert title_of(both) == "blue + like a region of a.jpg"
+    liked = ObjectExample(object_id="01234567-89ab-cdef-0123-456789abcdef")
+    query = SearchQuery(positive=(liked,), negative=glass)
+    assert title_of(query) == "like object 01234567…, not a glass"
+    of_index = IndexedImageExample(image_id="01234567-89ab-cdef-0123-456789abcdef", point_xy=(1, 2))
+    uploaded = UploadExample(upload_id="1")
+    assert (
+        title_of(SearchQuery(positive=(of_index, uploaded)))
+        == "like a region of image 01234567… + like an uploaded image"
+    )
 
 
 def test_a_sheet_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ ModelSource = Literal["bundled", "official", "open_clip"]
 LOCAL_PREFIX = "local-dir:"
 """Before the folder of an open_clip model that is in no list."""
 
+DEMO_EMBEDDER = "clip_demo"
+
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 
 
@@ -160,4 +162,9 @@ def unknown_model(name: str, kind: str, known: Iterable[str]) -> UnknownModelErr
 
 def bundled_path(entry: ModelEntry) -> Path:
     """Where the weights of a bundled model lie in the installed package (they may be absent)."""
-    return Path(str(resources.files("workers.bundled"))) / entry.file_name
+    return bundled_file(entry.file_name)
+
+
+def bundled_file(name: str) -> Path:
+    """Where a file that comes along lies in the installed package (it may be absent)."""
+    return Path(str(resources.files("workers.bundled"))) / name

@@ -13,7 +13,16 @@ import numpy.typing as npt
 from schemas.images import ImageRef, UInt8Image
 from schemas.masks import ObjectMask
 from schemas.records import EmbeddedImage, Float32Matrix
-from schemas.search import Condition, IndexInfo, IndexQuery, RawPoint, SearchHit, StoredPoint
+from schemas.search import (
+    Condition,
+    FacetCount,
+    IndexInfo,
+    IndexQuery,
+    Labelled,
+    RawPoint,
+    SearchHit,
+    StoredPoint,
+)
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
@@ -29,6 +38,13 @@ class Segmenter(Protocol):
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         """Masks of each image at its own size, in a deterministic order (largest area first)."""
+        ...
+
+    def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
+        """The mask of what is at a point (pixels), None if there is none.
+
+        Raises UsageError for a point that is not in the image.
+        """
         ...
 
 
@@ -129,8 +145,22 @@ class VectorIndex(Protocol):
         """Every point under all conditions, score 0, in no particular order."""
         ...
 
-    def scan(self) -> Iterator[RawPoint]:
-        """Every point, whatever it is, with its vector, in no particular order."""
+    def scan(self, conditions: Sequence[Condition] = ()) -> Iterator[RawPoint]:
+        """Every point under all conditions, whatever it is, with its vector, in no order."""
+        ...
+
+    def facet(
+        self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
+    ) -> list[FacetCount]:
+        """Values of a text field by how many points have them, most first."""
+        ...
+
+    def count(self, conditions: Sequence[Condition] = ()) -> int:
+        """How many points meet all conditions."""
+        ...
+
+    def relabel(self, items: Sequence[Labelled], labelled_by: str) -> None:
+        """Give points other labels and words; durable on return. Those that are gone stay so."""
         ...
 
     def info(self) -> IndexInfo: ...

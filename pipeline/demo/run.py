@@ -15,10 +15,10 @@ from pipeline.evaluation import MIN_VISIBLE_FRACTION
 from pipeline.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.search import Searcher
-from pipeline.search_sheet import save_sheet, sheet_of
+from pipeline.search_sheet import save_sheet, sheet_of, title_of
 from pipeline.settings import Settings, load_settings
 from pipeline.truth import CocoTruth
-from schemas.search import SearchHit, SearchQuery
+from schemas.search import ObjectExample, SearchQuery
 
 QUERIES = 5
 CHUNK_IMAGES = 2  # the demo models run on CPUs: progress is to be seen every few seconds
@@ -97,9 +97,9 @@ def run_demo(
 def _queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:
     """Text queries, and one by an object: the best hit of the first."""
     texts = [SearchQuery(text=with_article(name), limit=_HITS) for name in queries_for(truth)]
-    best = searcher.search(texts[0])
-    likes = [SearchQuery(like=best[0].object_id, limit=_HITS)] if best else []
-    return [*texts, *likes]
+    best = searcher.search(texts[0]).hits[:1]
+    likes = (ObjectExample(object_id=hit.object_id) for hit in best)
+    return [*texts, *(SearchQuery(positive=(like,), limit=_HITS) for like in likes)]
 
 
 def with_article(name: str) -> str:
@@ -111,10 +111,10 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     """Search, and write the contact sheet into the folder `sheets`."""
     searcher.prepare(query)
     started = time.perf_counter()
-    hits: Sequence[SearchHit] = searcher.search(query)
+    page = searcher.search(query)
     seconds = time.perf_counter() - started
     name = re.sub(r"[^\w-]+", "-", query.text or "like an object")[:_NAME_LENGTH]
     path = sheets / f"{name}.png"
-    save_sheet(sheet_of(searcher, query, hits, settings).picture, path)
-    told = query.text or f"like object {query.like}"
-    return Answer(told, len(hits), hits[0].score if hits else 0.0, seconds, path)
+    save_sheet(sheet_of(searcher, query, page, settings).picture, path)
+    best = page.hits[0].score if page.hits else 0.0
+    return Answer(title_of(query), len(page.hits), best, seconds, path)

@@ -145,6 +145,15 @@ def build(options: EmbedderOptions) -> TextTower | None:
     return None if config is None else TextTower(options.name, config, weights)
 
 
+def weights_state(name: str) -> list[int]:
+    """Size and time of an embedder's weights as far as they are a local file: they may change."""
+    found = _files(name)
+    if found is None or not found[1].is_file():
+        return []
+    status = found[1].stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
 def _plain_config(description: Path) -> dict[str, Any] | None:
     """A model's description; None if it says more than sizes, or cannot be understood."""
     try:

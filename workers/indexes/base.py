@@ -5,18 +5,23 @@ from __future__ import annotations
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self, TypeVar
 
 import numpy as np
 
+from schemas.errors import UsageError
 from schemas.ids import image_id
+from schemas.payload import KEYWORD_FIELDS
 from schemas.records import EmbeddedImage, Float32Vector
 from schemas.search import (
     Condition,
     EmbedderCount,
+    FacetCount,
     IndexInfo,
     IndexQuery,
+    Labelled,
     RawPoint,
     SearchHit,
     StoredPoint,
@@ -25,16 +30,20 @@ from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Times,
 from workers.indexes.points import (
     Found,
     PointRow,
+    apart,
     batches,
     best,
     check_images,
     check_query,
+    firsts,
     point_rows,
     to_hit,
 )
 
 _LOWEST = np.float32(-np.inf)
 _AT_ONCE = 1000
+# Ranks that are fused or varied are those of so many points; others are no hits.
+_LEAST_POOL, _POOL_SHARE, _MOST_POOL = 100, 4, 4000
 Offset = int | str | uuid.UUID | None
 _T = TypeVar("_T")
 
@@ -145,17 +154,71 @@ class QdrantIndex(ABC):
     def search(self, query: IndexQuery) -> list[SearchHit]:
         """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
         check_query(query, self.dim)
+        query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
         where = point_filter(query.conditions)
-        least = query.min_score
+        if query.without:
+            without = Ids(tuple(sorted(query.without)))
+            where = PointFilter(where.must, (*where.must_not, without))
+        plain = query.words is None and query.liked is None and not query.diversity
+        chosen = self._best_of_nearest(query, where) if plain else self._first_ranked(query, where)
+        return [to_hit(one) for one in chosen]
+
+    def _best_of_nearest(self, query: IndexQuery, where: PointFilter) -> list[Found]:
+        """All certain: what is left out of what was fetched is made up for."""
+        least, grouped = query.min_score, query.group_size is not None
         # Engines leave out what scores exactly the threshold: one float32 lower, then exactly.
         threshold = None if least is None else float(np.nextafter(np.float32(least), _LOWEST))
 
-        def fetch(limit: int) -> list[Found]:
-            nearest = self._nearest(query.vector, where, limit, threshold)
+        def fetch(limit: int, where: PointFilter = where) -> list[Found]:
+            nearest = self._nearest(query.vector, where, limit, threshold, exact=query.exact)
             return [one for one in nearest if least is None or one.score >= least]
 
-        chosen = best(fetch, query.limit, query.group_by_image, query.max_overlap)
-        return [to_hit(one) for one in chosen]
+        chosen = best(fetch, query.limit, grouped, query.max_overlap)
+        if query.group_size in (None, 1) or not chosen:
+            return chosen
+        images = OneOf("image_id", tuple(one.payload["image_id"] for one in chosen))
+        there = PointFilter((*where.must, images), where.must_not)
+        everything = sorted(fetch(self._count(there), there), key=lambda one: (-one.score, one.id))
+        return firsts(apart(everything, query.max_overlap), query.group_size or 1)
+
+    def _first_ranked(self, query: IndexQuery, where: PointFilter) -> list[Found]:
+        """Of a pool some times as large as what is asked for, which is all that was ranked."""
+        pool = min(max(_LEAST_POOL, _POOL_SHARE * query.limit), _MOST_POOL)
+        ranked = []
+        for one in self._ranked(query, where, pool):
+            if one.vector is None:
+                continue
+            score = float(one.vector @ query.vector)
+            if query.min_score is None or score >= query.min_score:
+                ranked.append(replace(one, score=score, vector=None))
+        ranked = apart(ranked, query.max_overlap)
+        if query.group_size is None:
+            return ranked[: query.limit]
+        grouped = firsts(ranked, query.group_size)
+        images = list(dict.fromkeys(one.payload["image_id"] for one in grouped))[: query.limit]
+        return [one for one in grouped if one.payload["image_id"] in images]
+
+    def facet(
+        self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
+    ) -> list[FacetCount]:
+        """Values of a text field by how many points have them, most first. Raises UsageError."""
+        if field not in KEYWORD_FIELDS:
+            raise UsageError(
+                f"expected one of {', '.join(KEYWORD_FIELDS)} to count by, got {field!r}"
+            )
+        counted = self._facet(field, point_filter(conditions))
+        ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+        return [FacetCount(value, count) for value, count in ordered[:limit]]
+
+    def count(self, conditions: Sequence[Condition] = ()) -> int:
+        """How many points meet all conditions. Raises UsageError."""
+        return self._count(point_filter(conditions))
+
+    def relabel(self, items: Sequence[Labelled], labelled_by: str) -> None:
+        """Give points other labels and words; durable on return. Those that are gone stay so."""
+        for some in _in_batches(items, self._upsert_batch):
+            self._set_labels(some, labelled_by)
+        self._flush()
 
     def stored(self, object_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredPoint]:
         """Those of the points that are there."""
@@ -171,9 +234,9 @@ class QdrantIndex(ABC):
         for page in self._pages(point_filter(conditions), vectors=False):
             yield from map(to_hit, page)
 
-    def scan(self) -> Iterator[RawPoint]:
-        """Every point, whatever it is, with its vector, in no particular order."""
-        for page in self._pages(EVERY_POINT, vectors=True):
+    def scan(self, conditions: Sequence[Condition] = ()) -> Iterator[RawPoint]:
+        """Every point under all conditions, whatever it is, with its vector, in no order."""
+        for page in self._pages(point_filter(conditions), vectors=True):
             for one in page:
                 yield RawPoint(one.id, one.payload, one.vector)
 
@@ -197,6 +260,8 @@ class QdrantIndex(ABC):
             segmenters=tuple(sorted(self._facet("segmenter"))),
             generations=len(self._facet("fingerprint")),
             size_bytes=self._size_bytes(),
+            labelled=sum(self._facet("labelled_by").values()),
+            has_words=self._has_words(),
         )
 
     def __enter__(self) -> Self:
@@ -227,8 +292,21 @@ class QdrantIndex(ABC):
         where: PointFilter,
         limit: int,
         threshold: float | None,
+        *,
+        exact: bool = False,
     ) -> list[Found]:
-        """The `limit` nearest above `threshold`, with their payloads."""
+        """The `limit` nearest above `threshold`, with their payloads; `score` is the cosine."""
+
+    @abstractmethod
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[Found]:
+        """Points with payloads and vectors in the order that `query` ranks a pool of them in."""
+
+    @abstractmethod
+    def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
+        """Labels and words of points, as far as these are there."""
+
+    @abstractmethod
+    def _has_words(self) -> bool: ...
 
     @abstractmethod
     def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import qdrant_edge as edge
 
@@ -24,12 +26,13 @@ from schemas.errors import (
 )
 from schemas.options import IndexOptions
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
-from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
+from schemas.search import IndexQuery, Labelled, Words
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
-from workers.indexes.points import Found, PointRow, found
+from workers.indexes.points import RRF_K, Found, PointRow, found, labels_payload
 
 _SHARD = "points"
 _CONFIG = "edge_config.json"
@@ -49,6 +52,10 @@ _COPIES = 4
 _MOST_UNTIDIED = 10_000  # points
 # Tidied points are not tidied again with others: that would take longer the more there are.
 _SEGMENT_SHARE = 1.5  # of what so many vectors take
+# Points that are looked at in whole numbers for those that are asked for.
+_OVERSAMPLING, _OVERSAMPLED = 2, 20
+_EXACT = edge.SearchParams(exact=True)
+_IN_FOUR_BITS = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=False))
 
 
 def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
@@ -83,7 +90,9 @@ def _locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) 
             f"but the embedder makes vectors of {dim}"
         )
     _check_room(folder, _OPEN_RESERVE)
-    return EdgeIndex(folder, stored, upsert_batch, edge.EdgeShard.load(str(shard)), lock)
+    loaded = edge.EdgeShard.load(str(shard), _config(stored))
+    _add_what_older_ones_lack(loaded, shard)
+    return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
 
 
 @contextmanager
@@ -153,8 +162,7 @@ def _create(folder: Path, dim: int) -> None:
     try:
         shard = edge.EdgeShard.create(str(unfinished), _config(dim))
         try:
-            for field, params in _payload_indexes().items():
-                shard.update(edge.UpdateOperation.create_field_index(field, params))
+            _add_what_older_ones_lack(shard, unfinished)
             shard.flush()
         finally:
             shard.close()
@@ -163,15 +171,38 @@ def _create(folder: Path, dim: int) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _add_what_older_ones_lack(shard: edge.EdgeShard, path: Path) -> None:
+    """Payload indexes, and the words, that came after an index was made."""
+    there = shard.info().payload_schema
+    missing = {name: how for name, how in _payload_indexes().items() if name not in there}
+    for field, params in missing.items():
+        shard.update(edge.UpdateOperation.create_field_index(field, params))
+    if not _words_at(path):
+        shard.update(edge.UpdateOperation.create_sparse_vector(WORDS_NAME, edge.Modifier.Idf))
+    if missing:
+        shard.flush()
+
+
+def _words_at(path: Path) -> bool:
+    sparse = json.loads((path / _CONFIG).read_bytes()).get("sparse_vectors")
+    return WORDS_NAME in (sparse or {})
+
+
 def _config(dim: int) -> edge.EdgeConfig:
     vectors = edge.EdgeVectorParams(
-        size=dim, distance=edge.Distance.Cosine, memory=edge.Memory.Cold
+        size=dim,
+        distance=edge.Distance.Cosine,
+        memory=edge.Memory.Cold,
+        quantization_config=edge.TurboQuantQuantizationConfig(
+            bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Cold
+        ),
     )
     untidied_kb = _MOST_UNTIDIED * dim * 4 // 1024
     return edge.EdgeConfig(
         vectors={VECTOR_NAME: vectors},
         payload_memory=edge.Memory.Cold,
-        # No graph: search compares with every vector, and is exact.
+        id_tracker_memory=edge.Memory.Cold,
+        # No graph: search compares with every vector, in four bits a number.
         hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
         wal_enabled=True,
         optimizers=edge.EdgeOptimizersConfig(
@@ -191,6 +222,29 @@ def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
         **{name: edge.FloatIndexParams(memory=cold) for name in FLOAT_FIELDS},
         **{name: edge.DatetimeIndexParams(memory=cold) for name in DATETIME_FIELDS},
     }
+
+
+def _sparse(words: Words) -> edge.SparseVector:
+    return edge.SparseVector(words.indices.tolist(), words.values.tolist())
+
+
+def _near(
+    vector: Float32Vector, where: edge.Filter | None, limit: int, *, exact: bool = False
+) -> dict[str, Any]:
+    """What asks for the nearest: of the nearest in four bits the nearest in whole numbers.
+
+    Not left to the engine's own rescoring, which looks at as many of every segment.
+    """
+    nearest = edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
+    if exact:
+        return {"query": nearest, "filter": where, "params": _EXACT}
+    roughly = edge.Prefetch(
+        limit=_OVERSAMPLING * limit + _OVERSAMPLED,
+        query=nearest,
+        filter=where,
+        params=_IN_FOUR_BITS,
+    )
+    return {"query": nearest, "prefetches": [roughly], "params": _EXACT}
 
 
 def _stored_dim(shard: Path) -> int:
@@ -231,7 +285,7 @@ class EdgeIndex(QdrantIndex):
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
-    ) -> set[uuid.UUID]:
+    ) -> set[UUID]:
         superseded = super().replace_images(images, run_started_at)
         self._untidied += sum(1 + len(image.objects) for image in images)
         if self._untidied >= _MOST_UNTIDIED:
@@ -249,22 +303,28 @@ class EdgeIndex(QdrantIndex):
 
     def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
         points = [
-            edge.Point(row.id, {VECTOR_NAME: row.vector.tolist()}, row.payload) for row in rows
+            edge.Point(
+                row.id,
+                {VECTOR_NAME: row.vector.tolist(), WORDS_NAME: _sparse(row.words)},
+                row.payload,
+            )
+            for row in rows
         ]
         room = _WRITE_RESERVE + _COPIES * sum(row.json_bytes for row in rows)
-        self._update(edge.UpdateOperation.upsert_points(points, to_edge_filter(over)), room)
+        self._update(edge.UpdateOperation.upsert_points(points, to_edge_filter(over)), room=room)
 
     def _delete(self, where: PointFilter) -> None:
         filtered = to_edge_filter(where)
         if filtered is None:
             raise ValueError("a filter that every point meets would delete them all")
-        self._update(edge.UpdateOperation.delete_points_by_filter(filtered), _OPEN_RESERVE)
+        self._update(edge.UpdateOperation.delete_points_by_filter(filtered), room=_OPEN_RESERVE)
 
-    def _update(self, operation: edge.UpdateOperation, room: int) -> None:
+    def _update(self, *operations: edge.UpdateOperation, room: int) -> None:
         with _mapped(self._folder):
             _check_room(self._folder, room)
             self._written = True
-            self._shard.update(operation)
+            for operation in operations:
+                self._shard.update(operation)
 
     def _flush(self) -> None:
         with _mapped(self._folder):
@@ -276,19 +336,63 @@ class EdgeIndex(QdrantIndex):
         where: PointFilter,
         limit: int,
         threshold: float | None,
+        *,
+        exact: bool = False,
     ) -> list[Found]:
         request = edge.QueryRequest(
             limit=limit,
-            query=edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME),
-            filter=to_edge_filter(where),
             score_threshold=threshold,
             with_payload=True,
+            **_near(vector, to_edge_filter(where), limit, exact=exact),
         )
+        return self._queried(request)
+
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[Found]:
+        filtered = to_edge_filter(where)
+        request = _near(query.vector, filtered, pool)
+        if query.liked is not None:
+            disliked = [] if query.disliked is None else query.disliked.tolist()
+            examples = edge.RecommendQuery(query.liked.tolist(), disliked)
+            best = edge.Query.RecommendBestScore(examples, using=VECTOR_NAME)
+            request = {"query": best, "filter": filtered, "params": _IN_FOUR_BITS}
+        if query.words is not None:
+            sparse = edge.Query.Nearest(_sparse(query.words), using=WORDS_NAME)
+            both = [
+                edge.Prefetch(limit=pool, **request),
+                edge.Prefetch(limit=pool, query=sparse, filter=filtered),
+            ]
+            request = {"query": edge.Fusion.Rrf(k=RRF_K), "prefetches": both}
+        if query.diversity:
+            before = [edge.Prefetch(limit=pool, **request)]
+            mmr = edge.Mmr(query.vector.tolist(), 1 - query.diversity, pool, using=VECTOR_NAME)
+            request = {"query": mmr, "prefetches": before}
+        ranked = self._queried(
+            edge.QueryRequest(limit=pool, with_payload=True, with_vector=[VECTOR_NAME], **request)
+        )
+        return ranked if query.diversity else sorted(ranked, key=lambda one: (-one.score, one.id))
+
+    def _queried(self, request: edge.QueryRequest) -> list[Found]:
         with _mapped(self._folder):
             points = self._shard.query(request)
-        return [Found(str(point.id), point.score, point.payload or {}) for point in points]
+        return [replace(found(one), score=one.score) for one in points]
 
-    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:
+    def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
+        there = {UUID(one.id) for one in self._retrieve([UUID(item.point_id) for item in items])}
+        items = [item for item in items if UUID(item.point_id) in there]
+        payloads = [
+            edge.UpdateOperation.set_payload([item.point_id], labels_payload(item, labelled_by))
+            for item in items
+        ]
+        words = [
+            edge.PointVectors(item.point_id, {WORDS_NAME: _sparse(item.words)}) for item in items
+        ]
+        self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=_WRITE_RESERVE)
+        self._untidied += len(items)
+
+    def _has_words(self) -> bool:
+        return True
+
+    def _retrieve(self, object_ids: Sequence[UUID]) -> list[Found]:
         with _mapped(self._folder):
             records = self._shard.retrieve(
                 list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]

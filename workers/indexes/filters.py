@@ -114,7 +114,10 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"the filter field {name!r} takes a text, got {value!r}")
     # As payloads are written: bytes that are not UTF-8 have become replacement characters.
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"the filter field {name!r} takes a text, got {value!r}") from exc
 
 
 def _number(name: str, value: object) -> float:

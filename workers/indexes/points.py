@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from schemas.errors import InvalidVectorError, VectorIndexError
 from schemas.ids import IMAGE_ORDINAL, image_id
-from schemas.payload import PointPayload, payload_of
+from schemas.payload import PointPayload, labels_of, payload_of
 from schemas.records import (
     VECTOR_NAME,
     EmbeddedImage,
@@ -25,10 +25,13 @@ from schemas.records import (
     ObjectRecord,
     check_vectors,
 )
-from schemas.search import IndexQuery, SearchHit
+from schemas.search import IndexQuery, Labelled, SearchHit, Words
+from workers.words import words_of
 
 # A Qdrant server refuses requests of more than 32 MB.
 MAX_BATCH_BYTES = 24 * 2**20
+RRF_K = 60
+"""Of reciprocal rank fusion (G. V. Cormack, C. L. A. Clarke and S. Büttcher, 2009)."""
 # Digits, sign, point and comma of a float32 as JSON.
 _NUMBER_BYTES = 22
 
@@ -39,12 +42,14 @@ class PointRow:
 
     id: str
     vector: Float32Vector
+    words: Words
     payload: dict[str, Any]
 
     @property
     def json_bytes(self) -> int:
         """Upper bound of its size as JSON."""
-        return len(json.dumps(self.payload)) + _NUMBER_BYTES * self.vector.size + 64
+        numbers = self.vector.size + 2 * self.words.indices.size
+        return len(json.dumps(self.payload)) + _NUMBER_BYTES * numbers + 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +72,18 @@ def found(record: Any) -> Found:
         record.payload or {},
         None if vector is None else np.asarray(vector, np.float32),
     )
+
+
+def labels_payload(item: Labelled, labelled_by: str) -> dict[str, Any]:
+    """The fields of a point that tell its labels."""
+    naming = item.naming
+    fields = {
+        "labels": [label.name for label in naming.labels],
+        "label_scores": [label.score for label in naming.labels],
+        "labelled_by": labelled_by,
+    }
+    of_object = {} if naming.logsumexp is None else {"label_logsumexp": naming.logsumexp}
+    return fields | of_object
 
 
 def check_images(images: Sequence[EmbeddedImage], dim: int) -> None:
@@ -105,6 +122,7 @@ def point_rows(
         PointRow(
             id=str(record.object_id),
             vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
+            words=words_of(labels_of(image, record), image.ref.uri),
             payload=payload_of(image, record, ordinal, ingested_at, run_started_at).model_dump(
                 mode="json", exclude_none=True
             ),
@@ -156,10 +174,7 @@ def best(
     while True:
         found = fetch(size)
         ranked = sorted(found, key=lambda point: (-point.score, point.id))
-        if by_image:
-            ranked = _firsts(ranked)
-        elif max_overlap < 1:
-            ranked = _apart(ranked, max_overlap)
+        ranked = firsts(ranked, 1) if by_image else apart(ranked, max_overlap)
         if len(found) < size:
             return ranked[:limit]
         floor = min(point.score for point in found)
@@ -169,19 +184,22 @@ def best(
         size *= 2
 
 
-def _firsts(ranked: Sequence[Found]) -> list[Found]:
-    firsts: dict[str, Found] = {}
+def firsts(ranked: Sequence[Found], each: int) -> list[Found]:
+    """The first `each` points of every image, together, in the order of each image's first."""
+    of_image: dict[str, list[Found]] = defaultdict(list)
     for point in ranked:
-        firsts.setdefault(point.payload["image_id"], point)
-    return list(firsts.values())
+        of_image[point.payload["image_id"]].append(point)
+    return [point for points in of_image.values() for point in points[:each]]
 
 
-def _apart(ranked: Sequence[Found], max_overlap: float) -> list[Found]:
+def apart(ranked: Sequence[Found], max_overlap: float) -> list[Found]:
     """Points in their order, but those that overlap an earlier one of their image too much.
 
     The overlap of two masks is the share of the smaller one that both cover; points without a mask
     overlap nothing.
     """
+    if max_overlap >= 1:
+        return list(ranked)
     shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
     kept = []
     for point in ranked:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
+from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -22,11 +23,12 @@ from schemas.errors import (
 )
 from schemas.options import IndexOptions
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
-from schemas.records import VECTOR_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.search import IndexQuery, Labelled, Words
 from workers.indexes import ServerAddress, server_address
 from workers.indexes.base import Offset, QdrantIndex
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_filter
-from workers.indexes.points import Found, PointRow, found
+from workers.indexes.points import RRF_K, Found, PointRow, found, labels_payload
 from workers.retrying import Backoff
 
 _PAGE = 256
@@ -67,7 +69,12 @@ def build(
         if create:
             _index_payload(client, address.collection, details)
     return RemoteIndex(
-        client, address, stored, options.upsert_batch, Backoff(options.retry_budget_s)
+        client,
+        address,
+        stored,
+        options.upsert_batch,
+        Backoff(options.retry_budget_s),
+        has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
     )
 
 
@@ -108,7 +115,12 @@ def _mapped(address: ServerAddress) -> Iterator[None]:
 
 def _create(client: QdrantClient, collection: str, dim: int) -> None:
     vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
-    client.create_collection(collection, vectors_config={VECTOR_NAME: vectors})
+    words = models.SparseVectorParams(modifier=models.Modifier.IDF)
+    client.create_collection(
+        collection,
+        vectors_config={VECTOR_NAME: vectors},
+        sparse_vectors_config={WORDS_NAME: words},
+    )
 
 
 def _stored_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
@@ -137,6 +149,10 @@ def _index_payload(client: QdrantClient, collection: str, details: models.Collec
             client.create_payload_index(collection, field, field_schema=schema, wait=True)
 
 
+def _sparse(words: Words) -> models.SparseVector:
+    return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
+
+
 class RemoteIndex(QdrantIndex):
     """A collection of a Qdrant server, over HTTP.
 
@@ -154,8 +170,11 @@ class RemoteIndex(QdrantIndex):
         dim: int,
         upsert_batch: int,
         backoff: Backoff,
+        *,
+        has_words: bool,
     ) -> None:
         super().__init__(dim, upsert_batch)
+        self._words = has_words
         self._client = client
         self._address = address
         self._collection = address.collection
@@ -177,7 +196,9 @@ class RemoteIndex(QdrantIndex):
     def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
         points = [
             models.PointStruct(
-                id=row.id, vector={VECTOR_NAME: row.vector.tolist()}, payload=row.payload
+                id=row.id,
+                vector={VECTOR_NAME: row.vector.tolist(), **self._words_of(row.words)},
+                payload=row.payload,
             )
             for row in rows
         ]
@@ -202,30 +223,92 @@ class RemoteIndex(QdrantIndex):
     def _flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
 
+    def _words_of(self, words: Words) -> dict[str, models.SparseVector]:
+        # A collection that is older than words has no place for them.
+        return {WORDS_NAME: _sparse(words)} if self._words else {}
+
     def _nearest(
         self,
         vector: Float32Vector,
         where: PointFilter,
         limit: int,
         threshold: float | None,
+        *,
+        exact: bool = False,
     ) -> list[Found]:
-        points = self._answered(
-            "a query of",
-            lambda: (
-                self._client.query_points(
-                    self._collection,
-                    query=vector.tolist(),
-                    using=VECTOR_NAME,
-                    query_filter=to_filter(where),
-                    limit=limit,
-                    score_threshold=threshold,
-                    with_payload=True,
-                ).points
-            ),
+        points = self._queried(
+            query=vector.tolist(),
+            using=VECTOR_NAME,
+            query_filter=to_filter(where),
+            limit=limit,
+            score_threshold=threshold,
+            search_params=models.SearchParams(exact=True) if exact else None,
         )
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
-    def _retrieve(self, object_ids: Sequence[uuid.UUID]) -> list[Found]:
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[Found]:
+        filtered = to_filter(where)
+        request: dict[str, Any] = {"query": query.vector.tolist(), "using": VECTOR_NAME}
+        if query.liked is not None:
+            disliked = [] if query.disliked is None else query.disliked.tolist()
+            examples = models.RecommendInput(
+                positive=query.liked.tolist(),
+                negative=disliked,
+                strategy=models.RecommendStrategy.BEST_SCORE,
+            )
+            request["query"] = models.RecommendQuery(recommend=examples)
+        if query.words is not None and self._words:
+            sparse = models.Prefetch(
+                query=_sparse(query.words), using=WORDS_NAME, limit=pool, filter=filtered
+            )
+            both = [models.Prefetch(**request, limit=pool, filter=filtered), sparse]
+            request = {"query": models.RrfQuery(rrf=models.Rrf(k=RRF_K)), "prefetch": both}
+        if query.diversity:
+            before = models.Prefetch(**request, limit=pool, filter=filtered)
+            mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
+            varied = models.NearestQuery(nearest=query.vector.tolist(), mmr=mmr)
+            request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
+        points = self._queried(
+            **request, query_filter=filtered, limit=pool, with_vectors=[VECTOR_NAME]
+        )
+        ranked = [replace(found(point), score=point.score) for point in points]
+        return ranked if query.diversity else sorted(ranked, key=lambda one: (-one.score, one.id))
+
+    def _queried(self, **request: Any) -> list[models.ScoredPoint]:
+        return self._answered(
+            "a query of",
+            lambda: (
+                self._client.query_points(self._collection, with_payload=True, **request).points
+            ),
+        )
+
+    def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
+        there = {UUID(one.id) for one in self._retrieve([UUID(item.point_id) for item in items])}
+        operations: list[models.UpdateOperation] = []
+        vectors: list[models.PointVectors] = []
+        for item in items:
+            if UUID(item.point_id) not in there:
+                continue
+            payload = models.SetPayload(
+                payload=labels_payload(item, labelled_by), points=[item.point_id]
+            )
+            operations.append(models.SetPayloadOperation(set_payload=payload))
+            if self._words:
+                words = {WORDS_NAME: _sparse(item.words)}
+                vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
+        if vectors:
+            update = models.UpdateVectors(points=vectors)
+            operations.append(models.UpdateVectorsOperation(update_vectors=update))
+        if operations:
+            self._answered(
+                "labels of",
+                lambda: self._client.batch_update_points(self._collection, operations, wait=True),
+            )
+
+    def _has_words(self) -> bool:
+        return self._words
+
+    def _retrieve(self, object_ids: Sequence[UUID]) -> list[Found]:
         records = self._answered(
             "points of",
             lambda: self._client.retrieve(

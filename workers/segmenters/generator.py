@@ -167,6 +167,29 @@ class GridSegmenter:
             for candidates, work, image in zip(found, padded, images, strict=True)
         ]
 
+    def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
+        """The surest of the model's masks for a point, pixels of uint8 (height, width, 3) RGB.
+
+        None if all are empty. Raises UsageError for a point that is not in the image.
+        """
+        (x, y), (height, width) = point_xy, image.shape[:2]
+        if not (0 <= x < width and 0 <= y < height):
+            raise UsageError(
+                f"expected a point within the image's {width} x {height} pixels, got {x:g},{y:g}"
+            )
+        padded = self._padded(image)
+        tall, wide = padded.shape[:2]
+        crop = _Crop(0, (tall, wide), (0, 0, wide, tall), 0, padded)
+        point = np.array([[x, y]], np.float64)
+        guesses = self._prompter.encode([padded])[0].guess(point)
+        tracer = self._tracer(crop)
+        tracer.add(guesses.logits(np.ones((1, 3), np.bool_)))
+        parameters = {**self._parameters, "stability_score_thresh": 0.0}
+        points = np.repeat(point, 3, axis=0)
+        found = _filtered(tracer.traced(), guesses.predicted_iou[0], points, parameters, crop)
+        masks = _object_masks(found, (tall, wide), (height, width))
+        return max(masks, key=lambda mask: mask.predicted_iou, default=None)
+
     def _views(self, crops: Sequence[_Crop]) -> Sequence[View]:
         """All encoded at once, or, where the device has no room for so many, by halves."""
         try:
@@ -203,20 +226,12 @@ class GridSegmenter:
 
     def _candidates(self, crop: _Crop, view: View) -> _Candidates:
         """Every mask of a crop that passes the thresholds, each thing once."""
-        x0, y0, x1, y1 = crop.box
-        crop_hw = y1 - y0, x1 - x0
-        prompter, parameters = self._prompter, self._parameters
-        low_side, frame_side = prompter.low_side, prompter.frame_side
-        used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
-        rows = axis(crop_hw[0], used_hw[0], low_side, frame_side)
-        columns = axis(crop_hw[1], used_hw[1], low_side, frame_side)
-        frame = Frame(crop_hw, x0, y0, crop.image_hw)
+        parameters = self._parameters
+        crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
         least_iou = parameters["pred_iou_thresh"]
-        offset = parameters["stability_score_offset"]
         batch = int(parameters["points_per_batch"])
         points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
-        tracing = HostTracer if prompter.device.type == "cpu" else DeviceTracer
-        tracer: Tracer = tracing(rows, columns, frame, prompter.mask_threshold, offset)
+        tracer = self._tracer(crop)
         predicted, asked = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for start in range(0, len(points), batch):
             some = points[start : start + batch]
@@ -231,6 +246,20 @@ class GridSegmenter:
         scores, points_xy = np.concatenate(predicted), np.concatenate(asked)
         stable = _filtered(tracer.traced(), scores, points_xy, parameters, crop)
         return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
+
+    def _tracer(self, crop: _Crop) -> Tracer:
+        """What draws masks of a crop at the size of its image."""
+        x0, y0, x1, y1 = crop.box
+        crop_hw = y1 - y0, x1 - x0
+        prompter = self._prompter
+        low_side, frame_side = prompter.low_side, prompter.frame_side
+        used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
+        rows = axis(crop_hw[0], used_hw[0], low_side, frame_side)
+        columns = axis(crop_hw[1], used_hw[1], low_side, frame_side)
+        frame = Frame(crop_hw, x0, y0, crop.image_hw)
+        offset = self._parameters["stability_score_offset"]
+        tracing = HostTracer if prompter.device.type == "cpu" else DeviceTracer
+        return tracing(rows, columns, frame, prompter.mask_threshold, offset)
 
     def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
         size_hw = image.shape[0], image.shape[1]
