@@ -9,7 +9,7 @@ from pipeline.examples import Resolved
 from schemas.payload import PointPayload
 from schemas.records import Float32Vector
 from schemas.search import Example, Relevance, SearchHit, TextExample
-from workers.calibration import Calibration, calibration_of
+from workers.calibration import Calibration, calibration_of, text_evidence
 from workers.protocols import VectorIndex
 
 
@@ -67,7 +67,5 @@ def probability(
         return None
     if not isinstance(example, TextExample):
         return None if calibration.picture is None else calibration.picture.probability(score)
-    if payload.label_logsumexp is None:
-        return None
-    log_odds = calibration.label_scale * score - payload.label_logsumexp
-    return calibration.text.probability(log_odds)
+    evidence = text_evidence(calibration.label_scale, example.text, score, payload)
+    return None if evidence is None else calibration.text.probability(*evidence)

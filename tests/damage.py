@@ -106,7 +106,7 @@ def bring_another_image(index: EdgeIndex, name: str) -> None:
 
 def bring_what_is_not_ours(index: EdgeIndex, name: str) -> None:
     vector = rows_of(index, name)[0].vector
-    index._upsert([PointRow(new_id(), vector, {"colour": "red"})])
+    index._upsert([PointRow(new_id(), vector, NO_WORDS, {"colour": "red"})])
 
 
 DAMAGES: list[tuple[Damage, Fault, int]] = [

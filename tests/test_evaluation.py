@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluation import counts, score
+from pipeline.evaluation import score
+from pipeline.matching import counts
 from pipeline.truth import CocoAnnotation, CocoCategory, CocoImage, CocoTruth, load_truth
 from schemas.errors import UsageError
 from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id

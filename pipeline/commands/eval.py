@@ -33,7 +33,14 @@ _ROWS = {
     "mean_iou": "mean IoU of the found",
     "label_r1": "label to object, first hit",
     "label_r10": "label to object, first 10",
+    "keyword_r1": "keyword to object, first hit",
     "keyword_r10": "keyword to object, first 10",
+    "hybrid_label_r1": "label to object with words, first hit",
+    "hybrid_label_r10": "label to object with words, first 10",
+    "hybrid_keyword_r1": "keyword to object with words, first hit",
+    "hybrid_keyword_r10": "keyword to object with words, first 10",
+    "present_weak": "what is there is called weak",
+    "absent_weak": "what is not there is called weak",
     "similar_r10": "object to object of another style, first 10",
 }
 
@@ -102,7 +109,9 @@ def _score(truth: Path, settings: Settings) -> Scores:
     loaded = load_truth(truth)
     with Searcher.open(settings) as searcher:
         options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
-        return score(loaded, searcher.index, build_text_embedder(options).embed_texts)
+        return score(
+            loaded, searcher.index, build_text_embedder(options).embed_texts, searcher.embedder_name
+        )
 
 
 def _demo(scenes: int, seed: int, settings: Settings) -> Scores:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pipeline.demo.bucket import write_bucket
 from pipeline.demo.s3 import served
-from pipeline.evaluation import MIN_VISIBLE_FRACTION
 from pipeline.ingest import IngestSummary, ingest
+from pipeline.matching import MIN_VISIBLE_FRACTION
 from pipeline.progress import Progress
 from pipeline.search import Searcher
 from pipeline.search_sheet import save_sheet, sheet_of, title_of

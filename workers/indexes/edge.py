@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -258,7 +259,10 @@ def _stored_dim(shard: Path) -> int:
 
 
 class EdgeIndex(QdrantIndex):
-    """An open shard; this process owns it until `close`. Not to be used after a fork."""
+    """An open shard; this process owns it until `close`. Not to be used after a fork.
+
+    Threads may share it: one is at it at a time.
+    """
 
     def __init__(
         self, folder: Path, dim: int, upsert_batch: int, shard: edge.EdgeShard, lock: FolderLock
@@ -266,6 +270,7 @@ class EdgeIndex(QdrantIndex):
         super().__init__(dim, upsert_batch)
         self._folder = folder
         self._shard, self._lock = shard, lock
+        self._turn = threading.RLock()
         self._written = False
         self._untidied = 0
         self._closed = False
@@ -275,7 +280,7 @@ class EdgeIndex(QdrantIndex):
         if self._closed:
             return
         self._closed = True
-        with _mapped(self._folder):
+        with self._using():
             try:
                 if self._written:
                     self._tidy()
@@ -283,13 +288,18 @@ class EdgeIndex(QdrantIndex):
                 self._shard.close()
                 self._lock.release()
 
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._turn, _mapped(self._folder):
+            yield
+
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
     ) -> set[UUID]:
         superseded = super().replace_images(images, run_started_at)
         self._untidied += sum(1 + len(image.objects) for image in images)
         if self._untidied >= _MOST_UNTIDIED:
-            with _mapped(self._folder):
+            with self._using():
                 self._tidy()
         return superseded
 
@@ -320,14 +330,14 @@ class EdgeIndex(QdrantIndex):
         self._update(edge.UpdateOperation.delete_points_by_filter(filtered), room=_OPEN_RESERVE)
 
     def _update(self, *operations: edge.UpdateOperation, room: int) -> None:
-        with _mapped(self._folder):
+        with self._using():
             _check_room(self._folder, room)
             self._written = True
             for operation in operations:
                 self._shard.update(operation)
 
     def _flush(self) -> None:
-        with _mapped(self._folder):
+        with self._using():
             self._shard.flush()
 
     def _nearest(
@@ -372,7 +382,7 @@ class EdgeIndex(QdrantIndex):
         return ranked if query.diversity else sorted(ranked, key=lambda one: (-one.score, one.id))
 
     def _queried(self, request: edge.QueryRequest) -> list[Found]:
-        with _mapped(self._folder):
+        with self._using():
             points = self._shard.query(request)
         return [replace(found(one), score=one.score) for one in points]
 
@@ -393,7 +403,7 @@ class EdgeIndex(QdrantIndex):
         return True
 
     def _retrieve(self, object_ids: Sequence[UUID]) -> list[Found]:
-        with _mapped(self._folder):
+        with self._using():
             records = self._shard.retrieve(
                 list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]
             )
@@ -409,17 +419,17 @@ class EdgeIndex(QdrantIndex):
             with_payload=True,
             with_vector=[VECTOR_NAME] if vectors else False,
         )
-        with _mapped(self._folder):
+        with self._using():
             records, following = self._shard.scroll(request)
         return [found(record) for record in records], following
 
     def _count(self, where: PointFilter) -> int:
-        with _mapped(self._folder):
+        with self._using():
             return self._shard.count(edge.CountRequest(exact=True, filter=to_edge_filter(where)))
 
     def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
         request = edge.FacetRequest(field, limit=_FACETS, exact=True, filter=to_edge_filter(where))
-        with _mapped(self._folder):
+        with self._using():
             hits = self._shard.facet(request).hits
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
