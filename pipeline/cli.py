@@ -11,10 +11,12 @@ from pipeline.commands import (
     eval,
     failures,
     ingest,
+    keys,
     label,
     models,
     retry,
     search,
+    serve,
     status,
     sync,
     verify,
@@ -49,7 +51,21 @@ def _options(
     show_warnings_as_text()
 
 
-for _command in (demo, ingest, search, sync, status, failures, retry, verify, label, models, eval):
+for _command in (
+    demo,
+    ingest,
+    search,
+    serve,
+    keys,
+    sync,
+    status,
+    failures,
+    retry,
+    verify,
+    label,
+    models,
+    eval,
+):
     _command.register(app)
 
 

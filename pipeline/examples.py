@@ -71,11 +71,10 @@ class Examples:
         models: Models,
         settings: Settings,
         embedder_name: str,
-        uploads: Uploads | None = None,
     ) -> None:
         self._index, self._models = index, models
         self._settings, self._embedder_name = settings, embedder_name
-        self._uploads = uploads
+        self.uploads: Uploads | None = None
         self._texts: OrderedDict[str, Float32Vector] = OrderedDict()
 
     def resolve(self, example: Example, max_overlap: float) -> Resolved:
@@ -91,9 +90,9 @@ class Examples:
             case FileExample(path=path):
                 return self._of_picture(query_image(path, self._settings).pixels, example)
             case UploadExample(upload_id=identity):
-                if self._uploads is None:
-                    raise UsageError("expected a service that takes uploads")
-                return self._of_picture(self._uploads(identity), example)
+                if self.uploads is None:
+                    raise UsageError("expected a service for an upload: only that takes any")
+                return self._of_picture(self.uploads(identity), example)
             case IndexedImageExample(image_id=identity):
                 return self._of_image(image_point(self._index, identity), example)
 

@@ -6,7 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -22,10 +22,11 @@ from pipeline.progress import Counts, Progress
 from pipeline.runners import Runner, open_runner
 from pipeline.settings import Settings
 from pipeline.writer import Writer
-from schemas.errors import IndexMissingError, ModelError, UsageError
+from schemas.errors import EmbedderMismatchError, IndexMissingError, ModelError, UsageError
 from schemas.images import Failure, ImageRef
 from schemas.options import IndexOptions
 from workers.indexes import open_index
+from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
 LIST_AHEAD = 10_000
@@ -50,14 +51,16 @@ def ingest(
     settings: Settings,
     progress: Progress | None = None,
     recipe: Recipe | None = None,
+    index: VectorIndex | None = None,
 ) -> IngestSummary:
     """Make the images at `sources` searchable in the index that `settings` name.
 
     Images that are done or rejected under the same settings and models are left alone; if that is
     all of them, no model is loaded. `progress.counts` is right at any time, also when this raises
     (KeyboardInterrupt included): whatever was finished by then is written. `recipe` is what
-    workers are built from, by default what the settings say. Raises ObjseekError: UsageError
-    where there are no images, and what stores, models and index raise.
+    workers are built from, by default what the settings say; `index` the one that the settings
+    name, if it is open here already, and stays so. Raises ObjseekError: UsageError where there are
+    no images, and what stores, models and index raise.
     """
 
     def listing(counts: Counts) -> Iterator[list[ImageRef]]:
@@ -67,7 +70,7 @@ def ingest(
             raise UsageError(_no_images(sources, counts))
         return chain([first], listed)
 
-    return ingest_listed(listing, settings, progress, recipe)
+    return ingest_listed(listing, settings, progress, recipe, index)
 
 
 def ingest_listed(
@@ -75,6 +78,7 @@ def ingest_listed(
     settings: Settings,
     progress: Progress | None = None,
     recipe: Recipe | None = None,
+    index: VectorIndex | None = None,
     *,
     again: bool = False,
 ) -> IngestSummary:
@@ -82,7 +86,7 @@ def ingest_listed(
     progress = progress or Progress()
     recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
     with progress:
-        log = _Ingest(settings, recipe, progress, again=again).run(listing)
+        log = _Ingest(settings, recipe, progress, index, again=again).run(listing)
         progress.counts.check()
     return IngestSummary(
         progress.counts, progress.seconds, progress.rate, settings.index.location, log
@@ -91,11 +95,18 @@ def ingest_listed(
 
 class _Ingest:
     def __init__(
-        self, settings: Settings, recipe: Recipe, progress: Progress, *, again: bool
+        self,
+        settings: Settings,
+        recipe: Recipe,
+        progress: Progress,
+        index: VectorIndex | None,
+        *,
+        again: bool,
     ) -> None:
         self._settings = settings
         self._recipe = recipe
         self._progress = progress
+        self._index = index
         self._again = again
         self._started_at = datetime.now(UTC)
         self._counts = progress.counts
@@ -109,7 +120,7 @@ class _Ingest:
         settings = self._settings
         self._progress.note("listing images")
         # Before anything costs time: an index that is in use or broken is told at once.
-        exists = index_exists(settings.index)
+        exists = self._index is not None or index_exists(settings.index)
         listed = listing(self._counts)
         known = self._pipelines.find(settings) if exists else None
         if known is None:
@@ -131,7 +142,7 @@ class _Ingest:
             job_log(self._folder) as log,
             # Ray first: nothing may be forked while a shard is open.
             open_runner(self._recipe, settings.runner, log, note, early) as runner,
-            closing(open_index(settings.index, runner.info.dim, create=True)) as index,
+            self._opened(runner.info.dim) as index,
         ):
             fingerprint = runner.info.fingerprint
             if known != fingerprint:
@@ -153,6 +164,19 @@ class _Ingest:
             _log.info("%s", self._progress.told())
             self._manifest.compact()
         return log
+
+    @contextmanager
+    def _opened(self, dim: int) -> Iterator[VectorIndex]:
+        if self._index is None:
+            with closing(open_index(self._settings.index, dim, create=True)) as index:
+                yield index
+            return
+        if self._index.dim != dim:
+            raise EmbedderMismatchError(
+                f"the index holds vectors of {self._index.dim} numbers, but the embedder makes "
+                f"vectors of {dim}"
+            )
+        yield self._index
 
     def _begin_manifest(self) -> None:
         """Take the manifest of an index that is no more out of the way of the new one's."""

@@ -74,9 +74,8 @@ class Searcher:
     """An open index with the models that belong to it; closes the index. Not thread-safe.
 
     Without `embedder` it is built when first needed: the one `settings` names, else the one that
-    the index was built with. `uploads` finds images that were given to a service. Raises
-    EmbedderMismatchError unless the index holds the embedder's vectors, and UsageError if none is
-    named and the index holds those of several.
+    the index was built with. Raises EmbedderMismatchError unless the index holds the embedder's
+    vectors, and UsageError if none is named and the index holds those of several.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class Searcher:
         index: VectorIndex,
         embedder: Embedder | None = None,
         settings: Settings | None = None,
-        uploads: Uploads | None = None,
     ) -> None:
         self.index = index
         self.settings = settings or Settings()
@@ -92,7 +90,7 @@ class Searcher:
         self._named = embedder.name if embedder else _named_embedder(self.settings)
         self.embedder_name = _chosen_embedder(self._named, self.info, self.settings)
         self.models = QueryModels(self.settings, self.embedder_name, index.dim, embedder)
-        self._examples = Examples(index, self.models, self.settings, self.embedder_name, uploads)
+        self._examples = Examples(index, self.models, self.settings, self.embedder_name)
         self._judge = Judge(index, self.embedder_name)
 
     @classmethod
@@ -117,6 +115,14 @@ class Searcher:
     def refresh(self) -> None:
         """Look again at what the index holds: something has been written to it."""
         self.info = self.index.info()
+
+    def take_uploads(self, uploads: Uploads) -> None:
+        """From now on `UploadExample`s are looked up there."""
+        self._examples.uploads = uploads
+
+    def remember(self, texts: Sequence[str]) -> None:
+        """Embed texts together, for queries that follow. Raises UsageError for a blank one."""
+        self._examples.text_vectors(texts)
 
     def prepare(self, query: SearchQuery) -> None:
         """Load the models now that `query` is going to need."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -24,6 +25,8 @@ DIMMED = 0.5  # how much of the background's colour remains
 _SUBJECT_WH = (150, 80)  # at most, of the picture that was searched with
 _SCALE = 2  # drawn this much larger, then reduced: smooth outlines and corners
 _WHITE_PX, _LINE_PX, _CORNER_PX = 2, 4.5, 10
+_GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
+_TINT = 0.35
 
 PAPER, PANEL, VEIL = (250, 250, 248), (233, 233, 230), (246, 246, 244)
 INK, GREY, ACCENT = (28, 28, 30), (118, 118, 122), (255, 45, 85)
@@ -98,27 +101,47 @@ def _framed(picture: Image.Image, mask: BoolMask | None, side: int) -> Image.Ima
     size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
     resized = picture.resize(size, Image.Resampling.LANCZOS)
     if mask is not None:
-        resized = _outlined(resized, mask)
+        resized = outlined(resized, mask)
     tile = Image.new("RGB", (side, side), PANEL)
     tile.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
     return tile
 
 
-def _outlined(picture: Image.Image, mask: BoolMask) -> Image.Image:
-    """Dim what is not in the mask, and draw a line around what is."""
-    shape = Image.fromarray(mask.astype(np.uint8) * 255)
-    # Enlarged steps of a mask are smoothed by about a pixel of the original.
-    blur = max(picture.width / shape.width / 2, 1.0)
-    grown = shape.resize(picture.size, Image.Resampling.BICUBIC)
-    inside = _stepped(grown.filter(ImageFilter.GaussianBlur(blur)), 128)
+def outlined(picture: Image.Image, mask: BoolMask, scale: float = _SCALE) -> Image.Image:
+    """Dim what is not in the mask, and draw a line around what is, `scale` times as wide."""
+    inside = _smooth(mask, picture.size)
     veiled = Image.blend(Image.new("RGB", picture.size, VEIL), picture, DIMMED)
     result = Image.composite(picture, veiled, inside)
     # White between the object and the line: the line is seen on an object of any colour.
     for colour, width_px in ((ACCENT, _LINE_PX), ((255, 255, 255), _WHITE_PX)):
-        ring = _dilated(inside, width_px * _SCALE)
+        ring = _dilated(inside, width_px * scale)
         line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
         result.paste(colour, mask=line)
     return result
+
+
+def tinted(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
+    """Every mask in a colour of its own, largest first, so that the smaller are seen on them."""
+    result = picture.copy()
+    for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True)):
+        inside = _smooth(mask, picture.size)
+        hue = number * _GOLDEN % 1
+        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 1.0))
+        tint = Image.new("RGB", picture.size, (red, green, blue))
+        result = Image.composite(Image.blend(result, tint, _TINT), result, inside)
+        ring = _dilated(inside, _WHITE_PX)
+        line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
+        result.paste((red, green, blue), mask=line)
+    return result
+
+
+def _smooth(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
+    """The mask at another size, without steps: 8 bits."""
+    shape = Image.fromarray(mask.astype(np.uint8) * 255)
+    # Enlarged steps of a mask are smoothed by about a pixel of the original.
+    blur = max(size[0] / shape.width / 2, 1.0)
+    grown = shape.resize(size, Image.Resampling.BICUBIC)
+    return _stepped(grown.filter(ImageFilter.GaussianBlur(blur)), 128)
 
 
 def _stepped(mask: Image.Image, level: int, slope: float = 5.0) -> Image.Image:

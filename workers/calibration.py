@@ -53,7 +53,7 @@ _CALIBRATIONS = {
         label_scale=30.0,
         text=Curve(-5.014, (1.14, 5.048, 0.577, 0.076)),
         picture=Curve(-18.899, (23.835,)),
-        likely=0.15,
+        likely=0.12,
         strong=0.5,
     ),
 }

@@ -38,7 +38,7 @@ from workers.indexes.points import RRF_K, Found, PointRow, found, labels_payload
 _SHARD = "points"
 _CONFIG = "edge_config.json"
 _UNFINISHED = ".creating-"
-_OTHERS = ("manifest",)
+_OTHERS = ("manifest", "service.json")
 _PAGE = 256
 _FACETS = 10_000
 # Edge writes through memory maps over sparse files: on a full disk the kernel kills the process

@@ -1,0 +1,133 @@
+"""Run the search service over an index, or over a snapshot of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import uvicorn
+
+from pipeline.search import Searcher
+from pipeline.service.access import is_loopback
+from pipeline.service.app import build_app
+from pipeline.service.handle import Handle, write_handle
+from pipeline.service.keys import KeyFile
+from pipeline.settings import ServeOptions, Settings
+from schemas.errors import UsageError
+from workers.indexes import index_folder, is_server, open_index
+
+_MOST_CONNECTIONS = 512
+_KEEP_ALIVE_S = 15
+_SHUTDOWN_S = 5
+_HEAD_BYTES = 32 * 1024
+
+
+def serve(
+    settings: Settings, *, snapshot: bool = False, listening: Callable[[str], None] | None = None
+) -> None:
+    """Answer until Ctrl-C. `listening` is told the address when requests are taken.
+
+    With `snapshot` the index is copied first and let go, so that others may write to it. Raises
+    UsageError for another address than loopback without keys, or one that cannot be listened on,
+    and what opening the index raises.
+    """
+    check_exposure(settings.serve)
+    with _snapshot_of(settings) if snapshot else contextlib.nullcontext(settings) as of:
+        listener = _listen(settings.serve)
+        with closing(listener):
+            _run(of, listener, listening, read_only=snapshot)
+
+
+def check_exposure(options: ServeOptions) -> None:
+    """Raise UsageError where others could ask without a key."""
+    if options.keys is not None:
+        path = Path(options.keys).expanduser()
+        if not KeyFile(path).load():
+            raise UsageError(f"there is no key in {path}: make one with `objseek keys create NAME`")
+    elif not is_loopback(options.host):
+        raise UsageError(
+            f"expected keys to listen on {options.host}, where others can ask: "
+            "make one with `objseek keys create NAME`, and name its file with --keys"
+        )
+
+
+def _run(
+    settings: Settings,
+    listener: socket.socket,
+    listening: Callable[[str], None] | None,
+    *,
+    read_only: bool,
+) -> None:
+    token = secrets.token_urlsafe(32)
+    searcher = Searcher.open(settings)
+    handle: Path | None = None
+    try:
+        app = build_app(searcher, settings, token, read_only=read_only)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            http="h11",
+            lifespan="on",
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+            h11_max_incomplete_event_size=_HEAD_BYTES,
+        )
+        url = url_of(settings.serve.host, listener.getsockname()[1])
+        if not read_only:
+            handle = write_handle(
+                settings.index.location, Handle(url=url, token=token, pid=os.getpid())
+            )
+        if listening is not None:
+            listening(url)
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        if handle is not None:
+            handle.unlink(missing_ok=True)
+        searcher.close()
+
+
+def url_of(host: str, port: int) -> str:
+    """The address to ask a service at that listens on `host`."""
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listen(options: ServeOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return socket.create_server((options.host, options.port), family=family, backlog=128)
+    except (OSError, OverflowError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise UsageError(
+            f"the service cannot listen on {options.host}:{options.port}: {reason}"
+        ) from exc
+
+
+@contextlib.contextmanager
+def _snapshot_of(settings: Settings) -> Iterator[Settings]:
+    """The settings with a copy of the index, which goes with the service.
+
+    Raises UsageError for a server's collection, IndexBusyError while another process writes.
+    """
+    location = settings.index.location
+    if is_server(location):
+        raise UsageError(f"expected a folder to copy, got {location}: a server needs no snapshot")
+    with tempfile.TemporaryDirectory(prefix="objseek-snapshot-") as folder:
+        copy = Path(folder) / "index"
+        # Held while it is copied, so that nobody writes.
+        with closing(open_index(settings.index, None)):
+            shutil.copytree(index_folder(location) / "points", copy / "points")
+        index = settings.index.model_copy(update={"location": str(copy)})
+        yield settings.model_copy(update={"index": index})

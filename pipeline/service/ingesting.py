@@ -1,0 +1,190 @@
+"""Ingests that the service runs itself, as it has the index: one at a time, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.console import told, validation_sentence
+from pipeline.ingest import ingest
+from pipeline.progress import Progress
+from pipeline.service.problems import ProblemError
+from pipeline.settings import Settings
+from schemas.api import IngestRequest, IngestState
+from schemas.errors import ObjseekError
+from workers.protocols import VectorIndex
+
+_log = logging.getLogger(__name__)
+_SECTIONS = ("store", "decode", "segmenter", "embedder", "labels", "runner")
+_EVERY_S = 0.5
+_WRITTEN_EVERY_S = 10.0
+_HEARTBEAT_S = 15.0
+_MOST_LISTENERS = 32
+
+
+class CancelledIngestError(BaseException):
+    """Raised in the ingest's thread where Ctrl-C would be; it ends as cleanly."""
+
+
+class _Told(Progress):
+    """Keeps the latest note, tells `written` now and then, ends the run when that is asked for."""
+
+    def __init__(self, written: Callable[[], None]) -> None:
+        super().__init__()
+        self.latest = ""
+        self.cancelled = False
+        self._written = written
+        self._told_at = time.monotonic()
+
+    def note(self, text: str) -> None:
+        self.latest = text
+        self._check()
+
+    def advance(self) -> None:
+        self.latest = ""
+        if time.monotonic() - self._told_at > _WRITTEN_EVERY_S:
+            self._told_at = time.monotonic()
+            self._written()
+        self._check()
+
+    def _check(self) -> None:
+        if self.cancelled:
+            raise CancelledIngestError
+
+
+class Ingests:
+    """Runs ingests into `index`; `written` is called at the end of one, and now and then."""
+
+    def __init__(self, index: VectorIndex, settings: Settings, written: Callable[[], None]) -> None:
+        self._index, self._settings, self._written = index, settings, written
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._progress: _Told | None = None
+        self._request: IngestRequest | None = None
+        self._started_at: datetime | None = None
+        self._ended: IngestState | None = None
+        self._listeners = 0
+
+    def start(self, request: IngestRequest) -> IngestState:
+        """Begin. Raises ProblemError if one is at work already, or the settings are none."""
+        settings = self._with(request.settings)
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                raise ProblemError(HTTPStatus.CONFLICT, "an ingest is at work already")
+            self._request, self._progress = request, _Told(self._written)
+            self._started_at, self._ended = datetime.now(UTC), None
+            self._thread = threading.Thread(
+                target=self._run, args=(request, settings, self._progress), name="ingest"
+            )
+            self._thread.start()
+        return self.state()
+
+    def cancel(self) -> IngestState:
+        """Have the ingest end; what it has finished by then is written."""
+        if self._progress is not None:
+            self._progress.cancelled = True
+        return self.state()
+
+    def close(self) -> None:
+        """Cancel, and wait for the end."""
+        self.cancel()
+        if self._thread is not None:
+            self._thread.join()
+
+    def state(self) -> IngestState:
+        """How far it is."""
+        if self._ended is not None:
+            return self._ended
+        progress = self._progress
+        if progress is None:
+            return IngestState(state="none")
+        return self._state_of(progress, "running", None)
+
+    async def events(self) -> AsyncIterator[IngestState | None]:
+        """The state whenever it has changed, until the end; None where nothing did for a while."""
+        if self._listeners >= _MOST_LISTENERS:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "too many listen already")
+        self._listeners += 1
+        try:
+            before, quiet = None, 0.0
+            while True:
+                state = self.state()
+                changed = state.model_copy(update={"seconds": 0.0, "images_per_s": 0.0})
+                if changed != before:
+                    yield state
+                    before, quiet = changed, 0.0
+                elif quiet >= _HEARTBEAT_S:
+                    yield None
+                    quiet = 0.0
+                await asyncio.sleep(_EVERY_S)
+                quiet += _EVERY_S
+        finally:
+            self._listeners -= 1
+
+    def _with(self, sections: dict[str, dict[str, object]]) -> Settings:
+        unknown = sorted(set(sections) - set(_SECTIONS))
+        if unknown:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"settings: expected some of {', '.join(_SECTIONS)}, got {', '.join(unknown)}",
+            )
+        given: dict[str, Any] = {
+            name: {**getattr(self._settings, name).model_dump(exclude_unset=True), **values}
+            for name, values in sections.items()
+        }
+        try:
+            parts = {
+                name: type(getattr(self._settings, name)).model_validate(values)
+                for name, values in given.items()
+            }
+        except ValidationError as exc:
+            sentence = f"settings: {validation_sentence(exc)}"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence) from exc
+        return self._settings.model_copy(update=parts)
+
+    def _run(self, request: IngestRequest, settings: Settings, progress: _Told) -> None:
+        error: str | None = None
+        state = "done"
+        try:
+            ingest(request.sources, settings, progress, index=self._index)
+        except CancelledIngestError:
+            state = "cancelled"
+        except ObjseekError as exc:
+            state, error = "failed", told(str(exc))
+        except Exception:
+            _log.exception("an ingest failed")
+            state, error = "failed", "something went wrong; the service's log has the details"
+        finally:
+            self._ended = self._state_of(progress, state, error)
+            self._written()
+
+    def _state_of(self, progress: _Told, state: str, error: str | None) -> IngestState:
+        counts = progress.counts
+        return IngestState.model_validate(
+            {
+                "state": state,
+                "note": progress.latest,
+                "sources": self._request.sources if self._request else (),
+                "started_at": self._started_at,
+                "seconds": round(progress.seconds, 3),
+                "listed": counts.listed,
+                "all_listed": counts.all_listed,
+                "unchanged": counts.unchanged,
+                "done": counts.done,
+                "rejected": counts.rejected,
+                "failed": counts.failed,
+                "gone": counts.gone,
+                "objects": counts.objects,
+                "images_per_s": round(progress.rate, 3),
+                "error": error,
+                "failures": tuple(told(one.message) for one in counts.shown),
+            }
+        )

@@ -1,0 +1,212 @@
+"""What the search service takes and gives, beside queries and hits themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.payload import PointPayload, RlePayload
+from schemas.search import (
+    MAX_EXAMPLES,
+    IndexedImageExample,
+    ObjectExample,
+    Relevance,
+    SearchHit,
+    SearchPage,
+    SearchQuery,
+    TextExample,
+    UploadExample,
+)
+
+MAX_BATCH = 256
+
+ServiceExample = TextExample | ObjectExample | IndexedImageExample | UploadExample
+"""What a service can be asked with: nothing that it would have to fetch."""
+
+
+class SearchRequest(SearchQuery):
+    """A query as a service takes it."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={"examples": [{"text": "a red apple", "limit": 10}]},
+    )
+    positive: tuple[ServiceExample, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    negative: tuple[ServiceExample, ...] = Field(default=(), max_length=MAX_EXAMPLES)
+    limit: int = Field(default=10, ge=1, le=500)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RegionAnswer(_Answer):
+    """What a box or a point showed. `bbox` is x0, y0, x1, y1 in pixels, half-open."""
+
+    bbox: tuple[int, int, int, int]
+    rle: RlePayload
+
+
+class SearchAnswer(_Answer):
+    """Hits, best first. `regions`: of each thing that was wanted, what was looked at.
+
+    Where `relevance`, that of the surest hit, is weak, what was asked for is most likely not there.
+    `seconds` are by stage.
+    """
+
+    hits: tuple[SearchHit, ...]
+    cursor: str | None = None
+    relevance: Relevance | None = None
+    hybrid: bool = False
+    regions: tuple[RegionAnswer | None, ...] = ()
+    seconds: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, page: SearchPage) -> SearchAnswer:
+        regions = (
+            None
+            if mask is None
+            else RegionAnswer(
+                bbox=mask.bbox_xyxy,
+                rle=RlePayload(size=mask.rle.size_hw, counts=mask.rle.counts),
+            )
+            for mask in page.regions
+        )
+        return cls(
+            hits=page.hits,
+            cursor=page.cursor,
+            relevance=page.relevance,
+            hybrid=page.hybrid,
+            regions=tuple(regions),
+            seconds={stage: round(spent, 6) for stage, spent in page.seconds.items()},
+        )
+
+
+class BatchRequest(BaseModel):
+    """Queries that are answered together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    queries: tuple[SearchRequest, ...] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BatchError(_Answer):
+    """Why one query of a batch has no answer."""
+
+    status: int
+    detail: str
+
+
+class BatchAnswer(_Answer):
+    """An answer or an error for each query, in their order."""
+
+    results: tuple[SearchAnswer | BatchError, ...]
+
+
+class ObjectAnswer(_Answer):
+    """An indexed object, or an image as a whole."""
+
+    object_id: str
+    payload: PointPayload
+
+
+class ImageAnswer(_Answer):
+    """An indexed image with its objects, largest first."""
+
+    image_id: str
+    object_id: str
+    payload: PointPayload
+    objects: tuple[ObjectAnswer, ...]
+
+
+class UploadAnswer(_Answer):
+    """An image that can be searched with for a while, by its id; upright, in pixels."""
+
+    upload_id: str
+    width: int
+    height: int
+
+
+class FacetValue(_Answer):
+    """How many points have a value."""
+
+    value: str
+    count: int
+
+
+class SizeFacet(_Answer):
+    """How many objects take so much of their image: from `least`, below `below`."""
+
+    name: Literal["tiny", "small", "medium", "large"]
+    least: float
+    below: float | None
+    count: int
+
+
+class FacetsAnswer(_Answer):
+    """Counts of the points under the conditions."""
+
+    total: int
+    labels: tuple[FacetValue, ...]
+    buckets: tuple[FacetValue, ...]
+    sizes: tuple[SizeFacet, ...]
+
+
+class StatsAnswer(_Answer):
+    """What the index holds, and what answers."""
+
+    version: str
+    location: str
+    points: int
+    objects: int
+    images: int
+    labelled: int
+    dim: int
+    embedder: str
+    segmenters: tuple[str, ...]
+    generations: int
+    size_bytes: int | None
+    words: bool
+    read_only: bool
+    needs_key: bool
+    uptime_s: float
+
+
+class Health(_Answer):
+    """Whether the service is there, or ready."""
+
+    status: Literal["ok", "starting"]
+
+
+class IngestRequest(BaseModel):
+    """What to ingest, with settings as `objseek ingest` has them; the index is the service's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sources: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
+        min_length=1, max_length=100
+    )
+    settings: dict[str, dict[str, object]] = {}
+
+
+class IngestState(_Answer):
+    """How far an ingest is. Counts are of images, but for `objects`."""
+
+    state: Literal["none", "running", "done", "failed", "cancelled"]
+    note: str = ""
+    sources: tuple[str, ...] = ()
+    started_at: datetime | None = None
+    seconds: float = 0.0
+    listed: int = 0
+    all_listed: bool = False
+    unchanged: int = 0
+    done: int = 0
+    rejected: int = 0
+    failed: int = 0
+    gone: int = 0
+    objects: int = 0
+    images_per_s: float = 0.0
+    error: str | None = None
+    failures: tuple[str, ...] = ()
