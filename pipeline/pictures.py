@@ -55,6 +55,17 @@ def query_image(place: str, settings: Settings) -> DecodedImage:
     Raises UsageError if there is none, BadImageError, StoreError.
     """
     from workers.decode import decode
+
+    ref, data = _fetched(place, settings)
+    return decode(data, ref, settings.decode)
+
+
+def image_bytes(place: str, settings: Settings) -> bytes:
+    """The file of `query_image`, as it is stored. Raises UsageError, StoreError."""
+    return _fetched(place, settings)[1]
+
+
+def _fetched(place: str, settings: Settings) -> tuple[ImageRef, bytes]:
     from workers.stores import build_store
 
     reasons: dict[str, str] = {}
@@ -72,7 +83,7 @@ def query_image(place: str, settings: Settings) -> DecodedImage:
     if ref is None or (ref.uri != place and ref.key != os.path.abspath(_path(place))):
         reason = next(iter(reasons.values()), "no such image")
         raise UsageError(f"expected an image to search with, got {place!r}: {reason}")
-    return decode(store.read(ref), ref, settings.decode)
+    return ref, store.read(ref)
 
 
 def _path(place: str) -> str:

@@ -93,6 +93,11 @@ class Progress:
         self._working = time.monotonic()
 
     @property
+    def working(self) -> bool:
+        """Whether work on images has begun."""
+        return self._working is not None
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self._started

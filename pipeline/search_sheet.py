@@ -43,9 +43,18 @@ class Sheet:
     unread: Sequence[Failure]
 
 
-def sheet_of(searcher: Searcher, query: SearchQuery, page: SearchPage, settings: Settings) -> Sheet:
-    """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again."""
-    shown = page.hits[:MAX_TILES]
+def sheet_of(
+    query: SearchQuery,
+    hits: Sequence[SearchHit],
+    settings: Settings,
+    embedder_name: str,
+    subject: UInt8Image | None = None,
+) -> Sheet:
+    """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again.
+
+    `subject` is a picture that was searched with, uint8 (height, width, 3).
+    """
+    shown = hits[:MAX_TILES]
     unread: list[Failure] = []
 
     def read() -> Iterator[DecodedImage | Failure]:
@@ -58,8 +67,8 @@ def sheet_of(searcher: Searcher, query: SearchQuery, page: SearchPage, settings:
         shown,
         read(),
         title=title_of(query),
-        subtitle=_subtitle(searcher, query, page.hits, settings),
-        subject=_subject(query, searcher, page, settings) if page.regions else None,
+        subtitle=_subtitle(query, hits, settings, embedder_name),
+        subject=subject,
     )
     return Sheet(picture, unread)
 
@@ -111,7 +120,7 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
 
 
 def _subtitle(
-    searcher: Searcher, query: SearchQuery, hits: Sequence[SearchHit], settings: Settings
+    query: SearchQuery, hits: Sequence[SearchHit], settings: Settings, embedder_name: str
 ) -> str:
     things = {"object": "object", "image": "image", None: "hit"}[query.kind]
     parts = ["nothing found"]
@@ -120,14 +129,15 @@ def _subtitle(
         first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
         parts = [first, f"best score {hits[0].score:.3f}"]
     conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]
-    return " · ".join([*parts, *conditions, searcher.embedder_name, settings.index.location])
+    return " · ".join([*parts, *conditions, embedder_name, settings.index.location])
 
 
-def _subject(
+def subject_of(
     query: SearchQuery, searcher: Searcher, page: SearchPage, settings: Settings
 ) -> UInt8Image | None:
-    """The first picture that was searched with, to be shown beside the title."""
-    for example, mask in zip(query.wanted, page.regions, strict=True):
+    """The first picture that was searched with, uint8 (height, width, 3)."""
+    # An empty index looks at nothing.
+    for example, mask in zip(query.wanted, page.regions, strict=bool(page.regions)):
         match example:
             case FileExample(path=path):
                 pixels = query_image(path, settings).pixels

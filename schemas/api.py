@@ -189,6 +189,7 @@ class IngestRequest(BaseModel):
         min_length=1, max_length=100
     )
     settings: dict[str, dict[str, object]] = {}
+    limit: int | None = Field(default=None, ge=1)
 
 
 class IngestState(_Answer):

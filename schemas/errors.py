@@ -15,6 +15,8 @@ ObjseekError
 │   └── DownloadError                                                    (retryable)
 ├── WorkerDiedError       the process that worked on it ended            (retryable)
 ├── StalledError          a run got no further                           (retryable)
+├── ServiceError          a search service that was asked
+│   └── ServiceUnavailableError   it does not answer, or not now         (retryable)
 └── VectorIndexError      the index
     ├── IndexBusyError    another process owns it
     ├── IndexMissingError
@@ -96,6 +98,16 @@ class WorkerDiedError(ObjseekError):
 
 class StalledError(ObjseekError):
     """A run got no further for as long as it may."""
+
+    retryable = True
+
+
+class ServiceError(ObjseekError):
+    """A search service refused, or failed."""
+
+
+class ServiceUnavailableError(ServiceError):
+    """A search service does not answer, or not now."""
 
     retryable = True
 

@@ -44,11 +44,23 @@ def ingest_command(
     limit: Annotated[int | None, typer.Option(help="Stop after so many images.")] = None,
 ) -> None:
     """The command; its help stands above."""
+    from pipeline.handover import ingest_by, service_of
     from pipeline.ingest import ingest
+    from schemas.errors import IndexBusyError
 
     settings = load(limit=limit)
-    summary = shown(settings, lambda progress: ingest(sources, settings, progress))
-    conclude(summary, settings)
+
+    def work(progress: Progress) -> IngestSummary:
+        try:
+            return ingest(sources, settings, progress)
+        except IndexBusyError:
+            service = service_of(settings.index.location)
+            if service is None:
+                raise
+        with service:
+            return ingest_by(service, sources, settings, progress)
+
+    conclude(shown(settings, work), settings)
 
 
 def shown(settings: Settings, work: Callable[[Progress], _T]) -> _T:

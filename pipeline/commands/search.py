@@ -24,7 +24,11 @@ from pipeline.console import counted, user_errors
 from pipeline.rows import print_rows
 
 if TYPE_CHECKING:
+    from pipeline.client import Client
+    from pipeline.search import Searcher
     from pipeline.settings import Settings
+    from schemas.api import SearchAnswer
+    from schemas.images import UInt8Image
     from schemas.search import FileExample, SearchHit, SearchPage, SearchQuery, TextExample
 
 _HELP = """Search for objects by texts, an image, a region of it, other objects, or all of these.
@@ -209,24 +213,72 @@ def search(
 
 
 def _run(query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bool) -> None:
+    from pipeline.handover import service_of
     from pipeline.search import Searcher
-    from pipeline.search_sheet import check_sheet_path, save_sheet, sheet_of
+    from pipeline.search_sheet import check_sheet_path
+    from schemas.errors import IndexBusyError
 
     if sheet is not None:
         check_sheet_path(sheet)
-    with Searcher.open(settings) as searcher:
-        searcher.prepare(query)
-        start = time.perf_counter()
-        page = searcher.search(query)
-        seconds = time.perf_counter() - start
-        _print_page(page, searcher.embedder_name, seconds, as_json)
-        if sheet is not None:
-            drawn = sheet_of(searcher, query, page, settings)
-            save_sheet(drawn.picture, sheet)
-            typer.echo(f"sheet: {sheet}", err=True)
-            if drawn.unread:
-                count, why = len(drawn.unread), drawn.unread[0].message
-                typer.echo(f"tiles without their image: {count}; the first: {why}", err=True)
+    try:
+        searcher = Searcher.open(settings)
+    except IndexBusyError:
+        service = service_of(settings.index.location)
+        if service is None:
+            raise
+        with service:
+            _ask(service, query, settings, sheet, as_json)
+        return
+    with searcher:
+        _search(searcher, query, settings, sheet, as_json)
+
+
+def _search(
+    searcher: Searcher, query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bool
+) -> None:
+    from pipeline.search_sheet import subject_of
+
+    searcher.prepare(query)
+    start = time.perf_counter()
+    page = searcher.search(query)
+    seconds = time.perf_counter() - start
+    _print_page(page, searcher.embedder_name, seconds, as_json)
+    if sheet is not None:
+        subject = subject_of(query, searcher, page, settings)
+        _draw(query, page.hits, settings, searcher.embedder_name, sheet, subject)
+
+
+def _ask(
+    service: Client, query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bool
+) -> None:
+    """Have the service search that has the index open."""
+    from pipeline.handover import asked_of
+
+    embedder = service.stats().embedder
+    asked = asked_of(service, query, settings)
+    start = time.perf_counter()
+    answer = service.search(asked)
+    _print_page(answer, f"{embedder}, by the service", time.perf_counter() - start, as_json)
+    if sheet is not None:
+        _draw(query, answer.hits, settings, embedder, sheet, None)
+
+
+def _draw(
+    query: SearchQuery,
+    hits: Sequence[SearchHit],
+    settings: Settings,
+    embedder: str,
+    path: Path,
+    subject: UInt8Image | None,
+) -> None:
+    from pipeline.search_sheet import save_sheet, sheet_of
+
+    drawn = sheet_of(query, hits, settings, embedder, subject)
+    save_sheet(drawn.picture, path)
+    typer.echo(f"sheet: {path}", err=True)
+    if drawn.unread:
+        count, why = len(drawn.unread), drawn.unread[0].message
+        typer.echo(f"tiles without their image: {count}; the first: {why}", err=True)
 
 
 def parse_text(text: str) -> TextExample:
@@ -280,7 +332,9 @@ def parse_box(text: str) -> tuple[int, int, int, int]:
     return x0, y0, x1, y1
 
 
-def _print_page(page: SearchPage, embedder: str, seconds: float, as_json: bool) -> None:
+def _print_page(
+    page: SearchPage | SearchAnswer, embedder: str, seconds: float, as_json: bool
+) -> None:
     if as_json:
         hits = [hit.model_dump(mode="json", exclude_none=True) for hit in page.hits]
         typer.echo(json.dumps(hits, indent=2))

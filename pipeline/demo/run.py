@@ -15,7 +15,7 @@ from pipeline.ingest import IngestSummary, ingest
 from pipeline.matching import MIN_VISIBLE_FRACTION
 from pipeline.progress import Progress
 from pipeline.search import Searcher
-from pipeline.search_sheet import save_sheet, sheet_of, title_of
+from pipeline.search_sheet import save_sheet, sheet_of, subject_of, title_of
 from pipeline.settings import Settings, load_settings
 from pipeline.truth import CocoTruth
 from schemas.search import ObjectExample, SearchQuery
@@ -115,6 +115,8 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     seconds = time.perf_counter() - started
     name = re.sub(r"[^\w-]+", "-", query.text or "like an object")[:_NAME_LENGTH]
     path = sheets / f"{name}.png"
-    save_sheet(sheet_of(searcher, query, page, settings).picture, path)
+    subject = subject_of(query, searcher, page, settings)
+    sheet = sheet_of(query, page.hits, settings, searcher.embedder_name, subject)
+    save_sheet(sheet.picture, path)
     best = page.hits[0].score if page.hits else 0.0
     return Answer(title_of(query), len(page.hits), best, seconds, path)

@@ -75,7 +75,7 @@ class Ingests:
 
     def start(self, request: IngestRequest) -> IngestState:
         """Begin. Raises ProblemError if one is at work already, or the settings are none."""
-        settings = self._with(request.settings)
+        settings = self._with(request.settings, request.limit)
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 raise ProblemError(HTTPStatus.CONFLICT, "an ingest is at work already")
@@ -129,7 +129,7 @@ class Ingests:
         finally:
             self._listeners -= 1
 
-    def _with(self, sections: dict[str, dict[str, object]]) -> Settings:
+    def _with(self, sections: dict[str, dict[str, object]], limit: int | None) -> Settings:
         unknown = sorted(set(sections) - set(_SECTIONS))
         if unknown:
             raise ProblemError(
@@ -148,7 +148,7 @@ class Ingests:
         except ValidationError as exc:
             sentence = f"settings: {validation_sentence(exc)}"
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence) from exc
-        return self._settings.model_copy(update=parts)
+        return self._settings.model_copy(update={**parts, "limit": limit})
 
     def _run(self, request: IngestRequest, settings: Settings, progress: _Told) -> None:
         error: str | None = None

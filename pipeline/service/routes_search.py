@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Query, Request
 
 from pipeline.conditions import parse_conditions
 from pipeline.facets import facets
@@ -96,11 +97,20 @@ async def count_facets(
         }
     },
 )
-async def upload(request: Request, parts: PartsOf) -> UploadAnswer:
+async def upload(request: Request, parts: PartsOf, after: BackgroundTasks) -> UploadAnswer:
     """Give an image to search with; it is kept in memory for half an hour at most."""
     data = await request.body()
     if not data:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "expected an image, got no bytes")
     kept = await parts.desk.draw(lambda: parts.uploads.add(data))
+    # Whoever uploads looks at the image first, and need not wait for the models then.
+    after.add_task(parts.desk.ask, _load_models)
     height, width = kept.pixels.shape[:2]
     return UploadAnswer(upload_id=kept.identity, width=width, height=height)
+
+
+def _load_models(searcher: Searcher) -> None:
+    if searcher.info.points:
+        with suppress(ObjseekError):  # the search itself tells
+            searcher.models.images()
+            searcher.models.segmenter()

@@ -1,0 +1,184 @@
+"""A client of the search service: typed, one connection, errors as sentences.
+
+with Client("http://127.0.0.1:8765") as client:
+    for hit in client.search("a red apple").hits:
+        print(hit.score, hit.payload.uri)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from schemas.api import (
+    BatchAnswer,
+    BatchError,
+    BatchRequest,
+    FacetsAnswer,
+    ImageAnswer,
+    IngestRequest,
+    IngestState,
+    ObjectAnswer,
+    SearchAnswer,
+    SearchRequest,
+    StatsAnswer,
+    UploadAnswer,
+)
+from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
+
+_TIMEOUT_S = 60.0
+_EVENT = "data: "
+_USERS_MISTAKE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class Client:
+    """Asks the service at `url`, with `key` if it needs one.
+
+    Raises UsageError for what cannot be asked, ServiceUnavailableError where nothing answers or
+    not now, ServiceError for what else goes wrong.
+    """
+
+    def __init__(self, url: str, key: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._url = url
+        # Proxies are for what is far away, and would see the key.
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def search(self, query: SearchRequest | str) -> SearchAnswer:
+        """Hits of a query, or of a text, best first."""
+        asked = SearchRequest(text=query) if isinstance(query, str) else query
+        return self._parsed(SearchAnswer, "POST", "/v1/search", asked)
+
+    def pages(self, query: SearchRequest | str) -> Iterator[SearchAnswer]:
+        """All pages of a query; none shows a hit again, whatever is written meanwhile."""
+        asked = SearchRequest(text=query) if isinstance(query, str) else query
+        while True:
+            answer = self.search(asked)
+            yield answer
+            if answer.cursor is None:
+                return
+            asked = asked.model_copy(update={"cursor": answer.cursor})
+
+    def search_batch(
+        self, queries: Sequence[SearchRequest]
+    ) -> tuple[SearchAnswer | BatchError, ...]:
+        """An answer or an error for each of up to 256 queries."""
+        batch = BatchRequest(queries=tuple(queries))
+        return self._parsed(BatchAnswer, "POST", "/v1/search/batch", batch).results
+
+    def upload(self, image: Path | bytes) -> UploadAnswer:
+        """Give an image to search with: a file, or the bytes of one."""
+        data = image if isinstance(image, bytes) else image.read_bytes()
+        response = self._send("POST", "/v1/uploads", content=data)
+        return UploadAnswer.model_validate_json(response.content)
+
+    def object(self, object_id: str) -> ObjectAnswer:
+        """An indexed object."""
+        return self._parsed(ObjectAnswer, "GET", f"/v1/objects/{object_id}")
+
+    def crop(self, object_id: str, size: int = 512, *, outline: bool = True) -> bytes:
+        """The object in its surroundings: JPEG."""
+        params = {"size": size, "outline": outline}
+        return self._send("GET", f"/v1/objects/{object_id}/crop.jpg", params=params).content
+
+    def mask(self, object_id: str) -> bytes:
+        """The object's mask over its image: PNG."""
+        return self._send("GET", f"/v1/objects/{object_id}/mask.png").content
+
+    def image(self, image_id: str) -> ImageAnswer:
+        """An indexed image with its objects."""
+        return self._parsed(ImageAnswer, "GET", f"/v1/images/{image_id}")
+
+    def preview(self, image_id: str, size: int = 1280, *, masks: bool = False) -> bytes:
+        """The image, made smaller: JPEG."""
+        params = {"size": size, "masks": masks}
+        return self._send("GET", f"/v1/images/{image_id}/preview.jpg", params=params).content
+
+    def facets(
+        self, filters: Sequence[str] = (), kind: str = "object", limit: int = 20
+    ) -> FacetsAnswer:
+        """Counts by label, bucket and size under conditions such as `labels=dog`."""
+        params = {"filter": list(filters), "kind": kind, "limit": limit}
+        return self._parsed(FacetsAnswer, "GET", "/v1/facets", params=params)
+
+    def stats(self) -> StatsAnswer:
+        """What the index holds."""
+        return self._parsed(StatsAnswer, "GET", "/v1/stats")
+
+    def ingest(self, request: IngestRequest) -> IngestState:
+        """Begin an ingest; needs a key of the scope ingest."""
+        return self._parsed(IngestState, "POST", "/v1/ingest", request)
+
+    def ingest_state(self) -> IngestState:
+        """How far the ingest is."""
+        return self._parsed(IngestState, "GET", "/v1/ingest")
+
+    def cancel_ingest(self) -> IngestState:
+        """End the ingest; what it has finished is kept."""
+        return self._parsed(IngestState, "DELETE", "/v1/ingest")
+
+    def ingest_events(self) -> Iterator[IngestState]:
+        """The state of ingests whenever it changes, for ever."""
+        try:
+            with self._http.stream("GET", "/v1/ingest/events") as response:
+                if response.is_error:
+                    response.read()
+                    raise self._error(response)
+                for line in response.iter_lines():
+                    if line.startswith(_EVENT):
+                        yield IngestState.model_validate_json(line.removeprefix(_EVENT))
+        except httpx.HTTPError as exc:
+            raise self._away(exc) from exc
+
+    def _parsed(
+        self,
+        kind: type[_Answer],
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        **more: Any,
+    ) -> _Answer:
+        if body is not None:
+            more["content"] = body.model_dump_json(exclude_unset=True)
+            more["headers"] = {"Content-Type": "application/json"}
+        return kind.model_validate_json(self._send(method, path, **more).content)
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **more)
+        except httpx.HTTPError as exc:
+            raise self._away(exc) from exc
+        if response.is_error:
+            raise self._error(response)
+        return response
+
+    def _away(self, error: httpx.HTTPError) -> ServiceUnavailableError:
+        reason = str(error) or type(error).__name__
+        return ServiceUnavailableError(f"the service at {self._url} does not answer: {reason}")
+
+    def _error(self, response: httpx.Response) -> UsageError | ServiceError:
+        try:
+            sentence = str(response.json()["detail"])
+        except (ValueError, KeyError, TypeError):
+            sentence = f"it answered {response.status_code}"
+        status = response.status_code
+        if status in _USERS_MISTAKE:
+            return UsageError(sentence)
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            return ServiceUnavailableError(f"the service at {self._url} cannot now: {sentence}")
+        return ServiceError(f"the service at {self._url} refused ({status}): {sentence}")

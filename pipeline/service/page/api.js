@@ -1,0 +1,94 @@
+/* The service's API, with a key where it needs one. */
+
+const KEY = "objseek-key";
+let key = sessionStorage.getItem(KEY);
+let askForKey = async () => null;
+
+export class ProblemError extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** `ask` is called when the service wants a key: it resolves to one, or null. */
+export function onKeyNeeded(ask) {
+  askForKey = ask;
+}
+
+async function send(path, options = {}) {
+  const headers = new Headers(options.headers);
+  if (key) headers.set("Authorization", `Bearer ${key}`);
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ProblemError(0, "The service does not answer.");
+  }
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  throw new ProblemError(answer.status, problem.detail ?? `The service answered ${answer.status}.`);
+}
+
+async function call(path, options) {
+  try {
+    return await send(path, options);
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    const given = await askForKey(key ? error.message : "");
+    if (!given) throw error;
+    key = given;
+    sessionStorage.setItem(KEY, given);
+    return call(path, options);
+  }
+}
+
+export async function get(path, signal) {
+  return (await call(path, { signal })).json();
+}
+
+export async function post(path, body, signal) {
+  const headers = { "Content-Type": "application/json" };
+  return (await call(path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
+}
+
+export async function upload(blob) {
+  const headers = { "Content-Type": blob.type || "application/octet-stream" };
+  return (await call("/v1/uploads", { method: "POST", headers, body: blob })).json();
+}
+
+/** Show a picture of the service in an image element; resolves when it is there. */
+export async function picture(image, path) {
+  let address = path;
+  if (key) {
+    address = URL.createObjectURL(await (await call(path)).blob());
+  }
+  try {
+    image.src = address;
+    await image.decode();
+  } catch {
+    // An image element does not tell why.
+    await call(path);
+    throw new ProblemError(0, "The picture cannot be shown.");
+  } finally {
+    if (address !== path) URL.revokeObjectURL(address);
+  }
+}
+
+/** Each event of a stream of server-sent events, parsed. */
+export async function* events(path, signal) {
+  const answer = await call(path, { signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    rest += value;
+    const parts = rest.split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) {
+      if (part.startsWith("data: ")) yield JSON.parse(part.slice(6));
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/* Masks: COCO's compressed run lengths, and how they are drawn. */
+
+/** Lengths of runs, zeros first, down one column after the other. */
+export function runs(counts) {
+  const lengths = [];
+  let value = 0, shift = 0;
+  for (let at = 0; at < counts.length; at++) {
+    const bits = counts.charCodeAt(at) - 48;
+    value |= (bits & 31) << shift;
+    shift += 5;
+    if (bits & 32) continue;
+    if (bits & 16) value |= -1 << shift;
+    lengths.push(lengths.length > 2 ? value + lengths[lengths.length - 2] : value);
+    value = shift = 0;
+  }
+  return lengths;
+}
+
+/** The mask in its box: bytes of 0 and 1, row by row. */
+export function decode(rle, [x0, y0, x1, y1]) {
+  const [height] = rle.size, width = x1 - x0;
+  const inside = new Uint8Array(width * (y1 - y0));
+  let at = 0, on = false;
+  for (const length of runs(rle.counts)) {
+    if (on) {
+      for (let pixel = at; pixel < at + length; pixel++) {
+        const x = Math.floor(pixel / height), y = pixel % height;
+        if (x >= x0 && x < x1 && y >= y0 && y < y1) inside[(y - y0) * width + x - x0] = 1;
+      }
+    }
+    at += length;
+    on = !on;
+  }
+  return inside;
+}
+
+/** A canvas as large as the box, of one colour where the mask is. */
+export function painted(inside, [x0, y0, x1, y1], [red, green, blue]) {
+  const canvas = document.createElement("canvas");
+  canvas.width = x1 - x0;
+  canvas.height = y1 - y0;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let at = 0; at < inside.length; at++) {
+    if (inside[at]) image.data.set([red, green, blue, 255], at * 4);
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** What a crop of the service shows, as `crop_box` there has it. */
+export function cropBox({ bbox: [x0, y0, x1, y1], width, height }) {
+  const longer = Math.max(x1 - x0, y1 - y0);
+  const around = Math.round(Math.max(0.3 * longer, (72 - longer) / 2));
+  return [Math.max(0, x0 - around), Math.max(0, y0 - around), Math.min(width, x1 + around), Math.min(height, y1 + around)];
+}

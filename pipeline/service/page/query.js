@@ -1,0 +1,93 @@
+/* A search as the page has it, to and from the address and the API. */
+
+export const PAGE = 30;
+const SIMPLE = ["group", "diverse", "dense", "least", "kind"];
+
+export function emptyQuery() {
+  return { text: "", more: [], less: [], filters: [], group: "", diverse: "", dense: "", least: "", kind: "" };
+}
+
+/** Whether there is anything to look for. */
+export function isBlank(query) {
+  const { texts } = parsed(query.text);
+  return texts.length === 0 && query.more.length === 0;
+}
+
+/** `mug + blue^0.5 -red`: wanted texts with their weights, and those that are not wanted. */
+export function parsed(text) {
+  const texts = [], not = [];
+  for (const part of text.split(/\s+(?=-[^\s-])|\s+\+\s+/)) {
+    const minus = /^-(?=[^\s-])/.test(part);
+    const weighed = /^(.*)\^(\d+(?:\.\d+)?)$/.exec(part);
+    const words = (weighed ? weighed[1] : part).replace(/^-(?=[^\s-])/, "").trim();
+    const weight = weighed ? Math.min(Math.max(Number(weighed[2]), 0.01), 100) : 1;
+    if (words) (minus ? not : texts).push({ text: words, weight });
+  }
+  return { texts, not };
+}
+
+/** An example as the address holds it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. */
+function told(example) {
+  const region = example.box_xyxy ?? example.point_xy;
+  const where = region ? `@${region.join(",")}` : "";
+  if (example.object_id) return `o:${example.object_id}`;
+  return example.image_id ? `i:${example.image_id}${where}` : `u:${example.upload_id}${where}`;
+}
+
+function understood(text) {
+  const match = /^([oiu]):([\w-]+)(?:@([\d.,]+))?$/.exec(text);
+  if (!match) return null;
+  const example = { [{ o: "object_id", i: "image_id", u: "upload_id" }[match[1]]]: match[2] };
+  const numbers = match[3]?.split(",").map(Number);
+  if (numbers?.length === 4) example.box_xyxy = numbers;
+  if (numbers?.length === 2) example.point_xy = numbers;
+  return example;
+}
+
+export function toAddress(query) {
+  const params = new URLSearchParams();
+  if (query.text.trim()) params.set("q", query.text.trim());
+  for (const one of query.more) params.append("like", told(one));
+  for (const one of query.less) params.append("unlike", told(one));
+  for (const one of query.filters) params.append("filter", one);
+  for (const name of SIMPLE) if (query[name]) params.set(name, query[name]);
+  const text = params.toString();
+  return text ? `?${text}` : location.pathname;
+}
+
+export function fromAddress(search) {
+  const params = new URLSearchParams(search);
+  const query = emptyQuery();
+  query.text = params.get("q") ?? "";
+  query.more = params.getAll("like").map(understood).filter(Boolean);
+  query.less = params.getAll("unlike").map(understood).filter(Boolean);
+  query.filters = params.getAll("filter");
+  for (const name of SIMPLE) query[name] = params.get(name) ?? "";
+  return query;
+}
+
+/** `labels=dog` as the API has it; null for what is no condition. */
+export function condition(text) {
+  const match = /^([a-z_]+)(\^=|<=|>=|!=|=|<|>)(.+)$/s.exec(text);
+  if (!match) return null;
+  const [, field, op, value] = match;
+  const number = op !== "^=" && /^(area|ordinal|width|height|area_frac|predicted_iou|stability_score|center_[xy]_frac)$/.test(field);
+  return { field, op, value: number ? Number(value) : value };
+}
+
+export function toRequest(query, cursor) {
+  const { texts, not } = parsed(query.text);
+  const request = {
+    positive: [...texts, ...query.more],
+    negative: [...not, ...query.less],
+    conditions: query.filters.map(condition).filter(Boolean),
+    limit: PAGE,
+    hybrid: query.dense !== "1",
+  };
+  if (query.kind === "image") request.kind = "image";
+  if (query.group === "1") request.group_size = 1;
+  if (Number(query.diverse) > 0) request.diversity = Math.min(Number(query.diverse), 1);
+  if (Number(query.least) > 0) request.min_score = Number(query.least);
+  if (cursor) request.cursor = cursor;
+  return request;
+}
