@@ -105,9 +105,7 @@ def _pixels_of(uploads: Uploads) -> Callable[[str], UInt8Image]:
         try:
             return uploads.get(identity).pixels
         except UploadNotFoundError:
-            raise UsageError(
-                "no upload has this id, or no longer: upload the image again"
-            ) from None
+            raise UsageError("no upload has this id, or no longer: upload it again") from None
 
     return pixels
 

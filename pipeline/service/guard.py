@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.service.access import Access
-from pipeline.service.problems import ProblemError
+from pipeline.service.problems import ProblemError, bug
 
 _MOST_NESTED = 32
 _UPLOADS = "/v1/uploads"
@@ -58,14 +58,14 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status, begun = time.perf_counter(), 500, False
         headers = Headers(scope=scope)
         origin = self._access.cors_origin(headers)
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 _add_headers(MutableHeaders(scope=message), scope["path"], origin)
             await send(message)
 
@@ -84,7 +84,12 @@ class Guard:
             except ProblemError as problem:
                 await problem.response(scope["path"])(scope, receive, answer)
                 return
-            await self._app(scope, receive, answer)
+            try:
+                await self._app(scope, receive, answer)
+            except Exception as exc:
+                if begun:
+                    raise
+                await bug(scope["path"], scope["method"], exc)(scope, receive, answer)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
 

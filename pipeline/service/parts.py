@@ -59,6 +59,7 @@ _REASONS = {
     HTTPStatus.GONE: "The store has the image no more.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of another type.",
+    HTTPStatus.MISDIRECTED_REQUEST: "This service has another name.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "What is asked for cannot be.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in the last minute.",
     HTTPStatus.BAD_GATEWAY: "The object store refuses.",

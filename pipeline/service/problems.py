@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -66,7 +66,7 @@ class ProblemError(Exception):
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
-    def response(self, instance: str | None = None) -> JSONResponse:
+    def response(self, instance: str | None = None) -> Response:
         return problem_response(self.status, self.detail, instance, headers=self.headers)
 
 
@@ -76,15 +76,13 @@ def problem_response(
     instance: str | None = None,
     errors: list[str] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+) -> Response:
     """A problem document. Secrets and what is not printable are taken out of the sentence."""
     body = detail_of(status, detail, instance, errors)
-    return JSONResponse(
-        body.model_dump(exclude_none=True),
-        status_code=status,
-        media_type=MEDIA_TYPE,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+    # Whatever looks at it as if it were a page finds no markup.
+    text = body.model_dump_json(exclude_none=True).replace("<", "\\u003c")
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(text, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def detail_of(
@@ -113,15 +111,15 @@ def install(app: FastAPI) -> None:
     """Have `app` answer every error as a problem document."""
 
     @app.exception_handler(ProblemError)
-    async def _problem(request: Request, error: ProblemError) -> JSONResponse:
+    async def _problem(request: Request, error: ProblemError) -> Response:
         return error.response(request.url.path)
 
     @app.exception_handler(ObjseekError)
-    async def _ours(request: Request, error: ObjseekError) -> JSONResponse:
+    async def _ours(request: Request, error: ObjseekError) -> Response:
         return problem_response(status_of(error), str(error), request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         sentence = {
             HTTPStatus.NOT_FOUND: "there is nothing at this address",
@@ -130,21 +128,22 @@ def install(app: FastAPI) -> None:
         return problem_response(status, sentence, request.url.path, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         sentences = [_sentence(one) for one in error.errors()]
         detail = sentences[0] if sentences else "the request is not valid"
         return problem_response(
             HTTPStatus.UNPROCESSABLE_ENTITY, detail, request.url.path, sentences[:_SHOWN]
         )
 
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, error: Exception) -> JSONResponse:
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "something went wrong here; the service's log has the details",
-            request.url.path,
-        )
+
+def bug(path: str, method: str, error: Exception) -> Response:
+    """The answer to what should not have happened; what it was stands in the log alone."""
+    _log.error("%s %s failed", method, path, exc_info=error)
+    return problem_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "something went wrong here; the service's log has the details",
+        path,
+    )
 
 
 def _sentence(error: Mapping[str, object]) -> str:
