@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test faults lint format bench bench-segment bench-ingest lock clean
+.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search lock clean
 
 setup: .venv/.installed
 
@@ -32,13 +32,16 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-segment bench-ingest
+bench: bench-segment bench-ingest bench-search
 
 bench-segment: setup
 	$(BIN)/python -m bench.segment
 
 bench-ingest: setup
 	$(BIN)/python -m bench.ingest
+
+bench-search: setup
+	$(BIN)/python -m bench.search
 
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 

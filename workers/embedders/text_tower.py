@@ -25,11 +25,17 @@ from workers.embedders.clip_tokens import ClipTokenizer, open_clip_folder
 _WEIGHTS_NAME = "open_clip_model.safetensors"
 _PLAIN = {"embed_dim", "vision_cfg", "text_cfg"}
 _PLAIN_TEXT = {"context_length", "vocab_size", "width", "heads", "layers"}
+_MATRICES = (
+    "attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight",
+)  # fmt: skip
+_CALLS_TO_TURN = 2  # whoever asks again goes on asking; a command asks once
 _EPSILON = 1e-5  # torch.nn.LayerNorm's
 
 Array = npt.NDArray[np.float32]
 
-_erf = np.vectorize(math.erf, otypes=[np.float32])
+# M. Abramowitz and I. A. Stegun, "Handbook of mathematical functions", 1964, 7.1.26.
+_ERF_P = 0.3275911
+_ERF_A = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 
 
 class TextTower:
@@ -46,6 +52,8 @@ class TextTower:
         self._layers = range(text["layers"])
         self._tokenizer = ClipTokenizer(text["context_length"])
         self._weights = _read(weights, f"{name}'s text encoder")
+        self._turned: dict[str, Array] = {}
+        self._calls = 0
         expected = {
             "token_embedding.weight": (text["vocab_size"], text["width"]),
             "positional_embedding": (text["context_length"], text["width"]),
@@ -63,6 +71,9 @@ class TextTower:
         """float32 (len(texts), dim), unit rows. Raises UsageError for an empty text, ModelError."""
         if not all(text.strip() for text in texts):
             raise UsageError("expected a text that says what to look for, got an empty one")
+        self._calls += 1
+        if self._calls == _CALLS_TO_TURN:
+            self._turn()
         rows = [self._encode(tokens) for tokens in self._tokenizer(texts)]
         vectors = np.array(rows, np.float32).reshape(len(texts), self.dim)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -86,8 +97,7 @@ class TextTower:
 
     def _attention(self, x: Array, name: str) -> Array:
         count, width = x.shape
-        weight, bias = self._tensor(f"{name}.in_proj_weight"), self._tensor(f"{name}.in_proj_bias")
-        stacked = x @ weight.T + bias
+        stacked = x @ self._matrix(f"{name}.in_proj_weight") + self._tensor(f"{name}.in_proj_bias")
         query, key, value = stacked.reshape(count, 3, self._heads, -1).transpose(1, 2, 0, 3)
         scores = query @ key.swapaxes(1, 2) / math.sqrt(width // self._heads)
         scores = np.where(np.tri(count, dtype=np.bool_), scores, -np.inf)
@@ -96,8 +106,21 @@ class TextTower:
         mixed = (shares @ value).transpose(1, 0, 2).reshape(count, width)
         return self._linear(mixed.astype(np.float32), f"{name}.out_proj")
 
+    def _turn(self) -> None:
+        """Lay the matrices out as products with few rows read them: a third less time a text."""
+        for layer in self._layers:
+            block = f"transformer.resblocks.{layer}"
+            for name in _MATRICES:
+                key = f"{block}.{name}"
+                self._turned[key] = np.ascontiguousarray(self._tensor(key).T)
+                del self._weights[key]
+
+    def _matrix(self, name: str) -> Array:
+        turned = self._turned.get(name)
+        return self._tensor(name).T if turned is None else turned
+
     def _linear(self, x: Array, name: str) -> Array:
-        return x @ self._tensor(f"{name}.weight").T + self._tensor(f"{name}.bias")
+        return x @ self._matrix(f"{name}.weight") + self._tensor(f"{name}.bias")
 
     def _norm(self, x: Array, name: str) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
@@ -107,7 +130,7 @@ class TextTower:
 
     def _tensor(self, name: str) -> Array:
         try:
-            return self._weights[name].astype(np.float32)
+            return self._weights[name].astype(np.float32, copy=False)
         except KeyError as exc:
             raise ModelError(
                 f"these weights are of another architecture than {self.name}: {name} is missing"
@@ -116,8 +139,18 @@ class TextTower:
 
 def _gelu(x: Array) -> Array:
     """x times the normal distribution's share below x (D. Hendrycks and K. Gimpel, 2016)."""
-    half: Array = 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    half: Array = 0.5 * x * (1 + _erf(x / np.float32(math.sqrt(2))))
     return half
+
+
+def _erf(x: Array) -> Array:
+    """The error function, at most 1.5e-7 from it: float32, of any shape."""
+    t = 1 / (1 + np.float32(_ERF_P) * np.abs(x))
+    series: Array = np.zeros_like(x)
+    for factor in _ERF_A:
+        series = ((series + np.float32(factor)) * t).astype(np.float32, copy=False)
+    result: Array = np.sign(x) * (1 - series * np.exp(-x * x))
+    return result
 
 
 def _read(weights: Path, what: str) -> dict[str, npt.NDArray[Any]]:

@@ -182,21 +182,14 @@ class QdrantIndex(ABC):
         return firsts(apart(everything, query.max_overlap), query.group_size or 1)
 
     def _first_ranked(self, query: IndexQuery, where: PointFilter) -> list[Found]:
-        """Of a pool some times as large as what is asked for, which is all that was ranked."""
+        """Of a pool some times as large as what is asked for, larger where that is not enough."""
         pool = min(max(_LEAST_POOL, _POOL_SHARE * query.limit), _MOST_POOL)
-        ranked = []
-        for one in self._ranked(query, where, pool):
-            if one.vector is None:
-                continue
-            score = float(one.vector @ query.vector)
-            if query.min_score is None or score >= query.min_score:
-                ranked.append(replace(one, score=score, vector=None))
-        ranked = apart(ranked, query.max_overlap)
-        if query.group_size is None:
-            return ranked[: query.limit]
-        grouped = firsts(ranked, query.group_size)
-        images = list(dict.fromkeys(one.payload["image_id"] for one in grouped))[: query.limit]
-        return [one for one in grouped if one.payload["image_id"] in images]
+        while True:
+            found = self._ranked(query, where, pool)
+            chosen, enough = _chosen(query, found)
+            if enough or len(found) < pool or pool == _MOST_POOL:
+                return chosen
+            pool = min(2 * pool, _MOST_POOL)
 
     def facet(
         self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
@@ -327,3 +320,21 @@ class QdrantIndex(ABC):
 
     @abstractmethod
     def _size_bytes(self) -> int | None: ...
+
+
+def _chosen(query: IndexQuery, found: Sequence[Found]) -> tuple[list[Found], bool]:
+    """Of ranked points those that are asked for, scored by similarity; whether they are enough."""
+    ranked = []
+    for one in found:
+        if one.vector is None:
+            continue
+        score = float(one.vector @ query.vector)
+        if query.min_score is None or score >= query.min_score:
+            ranked.append(replace(one, score=score, vector=None))
+    ranked = apart(ranked, query.max_overlap)
+    if query.group_size is None:
+        return ranked[: query.limit], len(ranked) >= query.limit
+    grouped = firsts(ranked, query.group_size)
+    images = list(dict.fromkeys(one.payload["image_id"] for one in grouped))
+    wanted = set(images[: query.limit])
+    return [one for one in grouped if one.payload["image_id"] in wanted], len(images) >= query.limit

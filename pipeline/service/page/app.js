@@ -53,7 +53,9 @@ function show() {
 async function showStart(counting) {
   running?.abort();
   cursor = null;
+  found = 0;
   clearGrid();
+  busy(false);
   byId("notice").hidden = true;
   byId("status").textContent = "";
   const empty = byId("empty");
@@ -74,8 +76,13 @@ async function showStart(counting) {
   if (isBlank(query)) draw();
 }
 
+function busy(yes) {
+  byId("grid").setAttribute("aria-busy", String(yes));
+}
+
 async function run() {
   running?.abort();
+  busy(true);
   const mine = (running = new AbortController());
   byId("empty").hidden = true;
   const waiting = setTimeout(showWaiting, found ? 1e9 : WAITING_MS);
@@ -94,6 +101,7 @@ async function run() {
     fail(error);
   } finally {
     clearTimeout(waiting);
+    if (mine === running) busy(false);
   }
 }
 
@@ -232,6 +240,7 @@ addEventListener("drop", (event) => {
 
 text.addEventListener("input", () => {
   clearTimeout(typing);
+  busy(true);
   typing = setTimeout(() => change({ text: text.value }, { replace: true }), TYPING_MS);
 });
 byId("search").addEventListener("submit", (event) => {

@@ -1,0 +1,117 @@
+"""An index of as many objects as wanted: vectors that lie as CLIP's do, payloads as the demo's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.images import ImageRef
+from schemas.labels import Label, Naming, parse_labels
+from schemas.masks import CocoRle, ObjectMask
+from schemas.options import IndexOptions
+from schemas.records import (
+    VECTOR_NAME,
+    EmbeddedImage,
+    Float32Matrix,
+    ImageRecord,
+    ObjectRecord,
+)
+from workers.catalog import bundled_file
+from workers.indexes import open_index
+
+DIM = 512
+OBJECTS_AN_IMAGE = 10
+BUCKETS = 10
+FOLDERS = 1000
+_CLUSTERS = 2000
+# CLIP's vectors lie in a narrow cone: two of any images have a cosine of about 0.5, and those of
+# one kind of thing about 0.8.
+_CONE, _KIND, _OWN = 0.7, 0.56, 0.44
+_SIZE_HW = (480, 640)
+_IMAGES_AT_ONCE = 64
+
+
+class Cone:
+    """Unit vectors in clusters within a cone; `rows` are the same for the same seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self._axis = _unit(rng.standard_normal((1, DIM)))
+        self._kinds = _unit(rng.standard_normal((_CLUSTERS, DIM)))
+
+    def rows(self, count: int, seed: int) -> tuple[Float32Matrix, np.ndarray]:
+        """float32 (count, DIM), and of which cluster each is."""
+        rng = np.random.default_rng([seed, 1])
+        # Some things are seen often, most seldom.
+        kinds = (_CLUSTERS * rng.random(count) ** 2).astype(int)
+        own = _unit(rng.standard_normal((count, DIM)))
+        return _unit(_CONE * self._axis + _KIND * self._kinds[kinds] + _OWN * own), kinds
+
+
+def _unit(rows: np.ndarray) -> Float32Matrix:
+    unit: Float32Matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def images(objects: int, embedder: str) -> Iterator[EmbeddedImage]:
+    """Images with ten objects each, in `BUCKETS` buckets of `FOLDERS` folders together."""
+    cone = Cone()
+    names = parse_labels(bundled_file("labels_general.txt").read_text().splitlines())
+    generation = Generation("v1", "synthetic")
+    shapes = _shapes()
+    for number in range(objects // OBJECTS_AN_IMAGE):
+        vectors, kinds = cone.rows(OBJECTS_AN_IMAGE, number)
+        folder = number % FOLDERS
+        key = f"2026/{folder:03}/{number:07}.jpg"
+        ref = ImageRef("s3", f"photos-{folder % BUCKETS}", key, "v1", 100_000)
+        identity = image_id(ref)
+        records = []
+        for ordinal, (vector, kind) in enumerate(zip(vectors, kinds.tolist(), strict=True)):
+            entries = [names[(kind + step) % len(names)] for step in range(3)]
+            pairs = zip(entries, (0.61, 0.17, 0.08), strict=True)
+            naming = Naming(tuple(Label(entry, score) for entry, score in pairs), 80.0)
+            mask = shapes[(number + ordinal) % len(shapes)]
+            point = object_id(identity, generation, ordinal)
+            records.append(ObjectRecord(point, mask, {VECTOR_NAME: vector}, naming))
+        whole = ImageRecord(
+            object_id(identity, generation, IMAGE_ORDINAL),
+            {VECTOR_NAME: _unit(vectors.mean(axis=0, keepdims=True))[0]},
+        )
+        yield EmbeddedImage(
+            ref, _SIZE_HW, generation, "sam_demo", embedder, whole, tuple(records), "synthetic"
+        )
+
+
+def _shapes() -> list[ObjectMask]:
+    """Discs of many sizes and places; their strings are as long as a real mask's."""
+    rng, rows, columns = np.random.default_rng(5), *np.indices(_SIZE_HW)
+    shapes = []
+    for _ in range(50):
+        radius = int(rng.integers(8, 90))
+        y, x = (int(rng.integers(radius + 1, side - radius - 1)) for side in _SIZE_HW)
+        mask = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+        box = (x - radius, y - radius, x + radius + 1, y + radius + 1)
+        rle = CocoRle.from_mask(mask)
+        shapes.append(ObjectMask(rle, box, int(mask.sum()), 0.9, 0.95, (float(x), float(y))))
+    return shapes
+
+
+def build(folder: Path, objects: int, embedder: str) -> None:
+    """Write the index, unless it is there whole."""
+    done = folder / "built"
+    if done.exists():
+        return
+    options = IndexOptions(location=str(folder / "index"))
+    with closing(open_index(options, DIM, create=True)) as index:
+        batch: list[EmbeddedImage] = []
+        for image in images(objects, embedder):
+            batch.append(image)
+            if len(batch) == _IMAGES_AT_ONCE:
+                index.replace_images(batch)
+                batch = []
+        index.replace_images(batch)
+    done.touch()
