@@ -6,11 +6,13 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -29,10 +31,14 @@ _SHUTDOWN_S = 5
 _HEAD_BYTES = 32 * 1024
 
 
+class _Ended(BaseException):
+    """A signal has come that asks the service to end."""
+
+
 def serve(
     settings: Settings, *, snapshot: bool = False, listening: Callable[[str], None] | None = None
 ) -> None:
-    """Answer until Ctrl-C. `listening` is told the address when requests are taken.
+    """Answer until Ctrl-C or SIGTERM. `listening` is told the address when requests are taken.
 
     With `snapshot` the index is copied first and let go, so that others may write to it. Raises
     UsageError for another address than loopback without keys, or one that cannot be listened on,
@@ -40,9 +46,12 @@ def serve(
     """
     check_exposure(settings.serve)
     with _snapshot_of(settings) if snapshot else contextlib.nullcontext(settings) as of:
-        listener = _listen(settings.serve)
-        with closing(listener):
-            _run(of, listener, listening, read_only=snapshot)
+        searcher = Searcher.open(of)
+        try:
+            with closing(_listen(settings.serve)) as listener:
+                _run(searcher, of, listener, listening, read_only=snapshot)
+        finally:
+            searcher.close()
 
 
 def check_exposure(options: ServeOptions) -> None:
@@ -59,6 +68,7 @@ def check_exposure(options: ServeOptions) -> None:
 
 
 def _run(
+    searcher: Searcher,
     settings: Settings,
     listener: socket.socket,
     listening: Callable[[str], None] | None,
@@ -66,7 +76,6 @@ def _run(
     read_only: bool,
 ) -> None:
     token = secrets.token_urlsafe(32)
-    searcher = Searcher.open(settings)
     handle: Path | None = None
     try:
         app = build_app(searcher, settings, token, read_only=read_only)
@@ -90,11 +99,27 @@ def _run(
             )
         if listening is not None:
             listening(url)
-        uvicorn.Server(config).run(sockets=[listener])
+        with _ended_by_signals():
+            uvicorn.Server(config).run(sockets=[listener])
     finally:
         if handle is not None:
             handle.unlink(missing_ok=True)
-        searcher.close()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and a SIGTERM end the block, and are no errors: uvicorn raises them once more."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Ended
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with contextlib.suppress(_Ended):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def url_of(host: str, port: int) -> str:

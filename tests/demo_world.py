@@ -9,12 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from pipeline.demo.bucket import write_bucket
 from pipeline.pictures import query_image
 from pipeline.settings import Settings
-from pipeline.truth import CocoTruth
+from pipeline.truth import CocoAnnotation, CocoImage, CocoTruth
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, LabelOptions
 from workers.embedding import embed_segmented
@@ -36,7 +35,7 @@ def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, Coc
         for one in truth.images:
             image = query_image(str(folder / one.file_name), settings)
             masks = [
-                mask_of(annotation.coco_rle(one.width, one.height))
+                mask_of(rle_of(annotation, one))
                 for annotation in truth.annotations
                 if annotation.image_id == one.id and annotation.visible_fraction > _LEAST_VISIBLE
             ]
@@ -45,9 +44,15 @@ def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, Coc
     return settings, truth
 
 
-def mask_of(rle: dict[str, object]) -> ObjectMask:
-    inside = np.asarray(coco_mask.decode(rle), bool)
+def rle_of(annotation: CocoAnnotation, image: CocoImage) -> CocoRle:
+    """The mask of an annotation of the demo's."""
+    return CocoRle((image.height, image.width), annotation.coco_rle(0, 0)["counts"])
+
+
+def mask_of(rle: CocoRle) -> ObjectMask:
+    """The object that a mask shows."""
+    inside = rle.decode()
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    return ObjectMask(CocoRle.from_mask(inside), box, int(inside.sum()), 0.95, 0.97, middle)
+    return ObjectMask(rle, box, int(inside.sum()), 0.95, 0.97, middle)

@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from demo_world import build_demo, mask_of
+from demo_world import build_demo, mask_of, rle_of
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from pycocotools import mask as coco_mask
 
 from pipeline.client import Client
 from pipeline.pictures import query_image
@@ -346,7 +345,7 @@ def test_an_image_of_ones_own_is_searched_with(
     area = canvas.bounding_box()
     assert area is not None
     scale = area["width"] / image.width
-    rows, columns = np.nonzero(coco_mask.decode(pizza.coco_rle(image.width, image.height)))
+    rows, columns = np.nonzero(rle_of(pizza, image).decode())
     middle = len(rows) // 2  # other things lie on it
     canvas.click(position={"x": columns[middle] * scale, "y": rows[middle] * scale})
     expect(viewer).to_be_hidden()
@@ -462,7 +461,7 @@ def test_markup_in_names_stays_text(
     inside = np.zeros(image.size_hw, bool)
     inside[50:150, 60:200] = True
     rle = CocoRle.from_mask(inside)
-    mask = mask_of({"size": list(rle.size_hw), "counts": rle.counts})
+    mask = mask_of(rle)
     options = EmbedderOptions()
     (made,) = embed_segmented([image], [[mask]], build_embedder(options), options, "f", "s")
     label = Label(LabelEntry("<b onclick=alert(1)>bold</b>"), 0.9)

@@ -63,7 +63,7 @@ class KeyFile:
             raise UsageError(f"the keys in {self.path} cannot be read: {exc.strerror}") from exc
         except ValidationError as exc:
             raise UsageError(
-                f"expected a file of `objseek keys` in {self.path}, got another"
+                f"expected the keys of objseek in {self.path}, got another file"
             ) from exc
 
     def create(self, name: str, scope: Scope, days: float | None) -> tuple[StoredKey, str]:
