@@ -42,11 +42,16 @@ _FILTERS = {
     "10pct": Condition(field="bucket", op="=", value="photos-3"),
     "01pct": Condition(field="uri", op="^=", value="s3://photos-3/2026/123/"),
 }
+# What people write: two words, none of them asked before.
 _WORDS = (
-    "red", "blue", "small", "old", "wooden", "broken", "shiny", "green", "striped", "round",
+    "red", "blue", "green", "yellow", "black", "white", "brown", "pink", "small", "large", "old",
+    "new", "wooden", "metal", "broken", "shiny", "round", "square", "striped", "dirty", "wet",
+    "open", "empty", "full", "folded",
 )  # fmt: skip
 _THINGS = (
     "apple", "chair", "dog", "bicycle", "lamp", "boat", "mug", "tree", "guitar", "clock", "shoe",
+    "car", "cat", "door", "flower", "hat", "horse", "house", "knife", "phone", "plate", "sofa",
+    "table", "train", "window", "bottle", "bridge", "camera", "fence", "glove",
 )  # fmt: skip
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -152,7 +157,8 @@ def service(location: str) -> Iterator[tuple[str, int]]:
 def of_service(location: str, requests: int) -> dict[str, float]:
     """The service: stages and whole requests, texts that were asked before, and many at once."""
     rng = np.random.default_rng(3)
-    texts = [f"a {rng.choice(_WORDS)} {rng.choice(_THINGS)} {n}" for n in range(2 * requests)]
+    every = [f"{word} {thing}" for word in _WORDS for thing in _THINGS]
+    texts = rng.permutation(every)[: 2 * requests].tolist()
     with service(location) as (url, process), Client(url) as client:
         client.search("to begin with")
         client.search("and once more")
@@ -201,8 +207,7 @@ def _throughput(url: str, requests: int) -> float:
     """Texts that are new, asked by four at a time."""
     with Client(url) as client, ThreadPoolExecutor(4) as pool:
         queries = [
-            SearchRequest(positive=(TextExample(text=f"four at a time {n}"),))
-            for n in range(requests)
+            SearchRequest(positive=(TextExample(text=f"{n} at once"),)) for n in range(requests)
         ]
         started = time.perf_counter()
         list(pool.map(client.search, queries))

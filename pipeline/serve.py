@@ -29,6 +29,7 @@ _MOST_CONNECTIONS = 512
 _KEEP_ALIVE_S = 15
 _SHUTDOWN_S = 5
 _HEAD_BYTES = 32 * 1024
+_BACKLOG = 128
 
 
 class _Ended(BaseException):
@@ -131,9 +132,15 @@ def url_of(host: str, port: int) -> str:
 
 def _listen(options: ServeOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    # Named as TCP, or asyncio leaves answers waiting for the client's confirmation, 40 ms each.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((options.host, options.port), family=family, backlog=128)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((options.host, options.port))
+        listener.listen(_BACKLOG)
+        return listener
     except (OSError, OverflowError) as exc:
+        listener.close()
         reason = getattr(exc, "strerror", None) or exc
         raise UsageError(
             f"the service cannot listen on {options.host}:{options.port}: {reason}"

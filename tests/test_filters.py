@@ -67,7 +67,12 @@ def test_unequal_is_what_must_not_be() -> None:
 
 
 def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
-    assert set(FIELDS) == set(PointPayload.model_fields) - {"bbox", "rle", "label_scores"}
+    assert set(FIELDS) == set(PointPayload.model_fields) - {
+        "bbox",
+        "rle",
+        "label_scores",
+        "label_logsumexp",
+    }
 
 
 @pytest.mark.parametrize(

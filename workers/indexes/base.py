@@ -43,7 +43,8 @@ from workers.indexes.points import (
 _LOWEST = np.float32(-np.inf)
 _AT_ONCE = 1000
 # Ranks that are fused or varied are those of so many points; others are no hits.
-_LEAST_POOL, _POOL_SHARE, _MOST_POOL = 100, 4, 4000
+_LEAST_POOL, _POOL_SHARE, _MOST_POOL = 60, 4, 4000
+_LOOKED_AT_FIRST = 4
 Offset = int | str | uuid.UUID | None
 _T = TypeVar("_T")
 
@@ -185,11 +186,33 @@ class QdrantIndex(ABC):
         """Of a pool some times as large as what is asked for, larger where that is not enough."""
         pool = min(max(_LEAST_POOL, _POOL_SHARE * query.limit), _MOST_POOL)
         while True:
-            found = self._ranked(query, where, pool)
-            chosen, enough = _chosen(query, found)
-            if enough or len(found) < pool or pool == _MOST_POOL:
+            ranked = self._ranked(query, where, pool)
+            chosen, enough = self._chosen(query, ranked)
+            if enough or len(ranked) < pool or pool == _MOST_POOL:
                 return chosen
             pool = min(2 * pool, _MOST_POOL)
+
+    def _chosen(self, query: IndexQuery, ranked: Sequence[uuid.UUID]) -> tuple[list[Found], bool]:
+        """Of ranked points those that are asked for; whether they are enough.
+
+        A few are looked at as long as that will do: what makes a point is large.
+        """
+        scored: list[Found] = []
+        size = _LOOKED_AT_FIRST + query.limit
+        for some in _in_batches(ranked, size):
+            there = {uuid.UUID(one.id): one for one in self._retrieve(some)}
+            for identity in some:
+                one = there.get(identity)
+                if one is None or one.vector is None:
+                    continue
+                score = float(one.vector @ query.vector)
+                if query.min_score is None or score >= query.min_score:
+                    scored.append(replace(one, score=score, vector=None))
+            chosen, enough = _grouped(query, apart(scored, query.max_overlap))
+            # Groups may still grow; the order of what is found by then is final.
+            if enough and query.group_size in (None, 1):
+                return chosen, True
+        return _grouped(query, apart(scored, query.max_overlap))
 
     def facet(
         self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
@@ -291,8 +314,8 @@ class QdrantIndex(ABC):
         """The `limit` nearest above `threshold`, with their payloads; `score` is the cosine."""
 
     @abstractmethod
-    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[Found]:
-        """Points with payloads and vectors in the order that `query` ranks a pool of them in."""
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
+        """The first `pool` points in the order that `query` ranks them in."""
 
     @abstractmethod
     def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
@@ -322,18 +345,10 @@ class QdrantIndex(ABC):
     def _size_bytes(self) -> int | None: ...
 
 
-def _chosen(query: IndexQuery, found: Sequence[Found]) -> tuple[list[Found], bool]:
-    """Of ranked points those that are asked for, scored by similarity; whether they are enough."""
-    ranked = []
-    for one in found:
-        if one.vector is None:
-            continue
-        score = float(one.vector @ query.vector)
-        if query.min_score is None or score >= query.min_score:
-            ranked.append(replace(one, score=score, vector=None))
-    ranked = apart(ranked, query.max_overlap)
+def _grouped(query: IndexQuery, ranked: Sequence[Found]) -> tuple[list[Found], bool]:
+    """As many of the ranked, or of their images, as are asked for; whether there were enough."""
     if query.group_size is None:
-        return ranked[: query.limit], len(ranked) >= query.limit
+        return list(ranked[: query.limit]), len(ranked) >= query.limit
     grouped = firsts(ranked, query.group_size)
     images = list(dict.fromkeys(one.payload["image_id"] for one in grouped))
     wanted = set(images[: query.limit])

@@ -31,7 +31,7 @@ from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vecto
 from schemas.search import IndexQuery, Labelled, Words
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
-from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
+from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
 from workers.indexes.points import RRF_K, Found, PointRow, found, labels_payload
 
@@ -54,7 +54,8 @@ _MOST_UNTIDIED = 10_000  # points
 # Tidied points are not tidied again with others: that would take longer the more there are.
 _SEGMENT_SHARE = 1.5  # of what so many vectors take
 # Points that are looked at in whole numbers for those that are asked for.
-_OVERSAMPLING, _OVERSAMPLED = 2, 20
+_OVERSAMPLED = 20
+_IS_AN_OBJECT = OneOf("kind", ("object",))
 _EXACT = edge.SearchParams(exact=True)
 _IN_FOUR_BITS = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=False))
 
@@ -230,22 +231,35 @@ def _sparse(words: Words) -> edge.SparseVector:
 
 
 def _near(
-    vector: Float32Vector, where: edge.Filter | None, limit: int, *, exact: bool = False
+    vector: Float32Vector, where: PointFilter, limit: int, *, exact: bool = False
 ) -> dict[str, Any]:
     """What asks for the nearest: of the nearest in four bits the nearest in whole numbers.
 
     Not left to the engine's own rescoring, which looks at as many of every segment.
     """
     nearest = edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
+    filtered = to_edge_filter(where)
     if exact:
-        return {"query": nearest, "filter": where, "params": _EXACT}
-    roughly = edge.Prefetch(
-        limit=_OVERSAMPLING * limit + _OVERSAMPLED,
-        query=nearest,
-        filter=where,
-        params=_IN_FOUR_BITS,
-    )
+        return {"query": nearest, "filter": filtered, "params": _EXACT}
+    # Of many, those that are cut off are far down.
+    enough = limit + min(limit, _OVERSAMPLED) + _OVERSAMPLED
+    roughly = edge.Prefetch(limit=enough, query=nearest, filter=filtered, params=_IN_FOUR_BITS)
     return {"query": nearest, "prefetches": [roughly], "params": _EXACT}
+
+
+def _usual(where: PointFilter) -> tuple[OneOf | Ids, ...]:
+    """Of a filter what nearly every point meets: it is an object, and not one of a few."""
+    few = tuple(one for one in where.must_not if isinstance(one, Ids))
+    return (*((_IS_AN_OBJECT,) if _IS_AN_OBJECT in where.must else ()), *few)
+
+
+def _meets(point: Found, usual: Sequence[OneOf | Ids]) -> bool:
+    return all(
+        point.id not in one.ids
+        if isinstance(one, Ids)
+        else point.payload.get(one.field) in one.values
+        for one in usual
+    )
 
 
 def _stored_dim(shard: Path) -> int:
@@ -349,17 +363,29 @@ class EdgeIndex(QdrantIndex):
         *,
         exact: bool = False,
     ) -> list[Found]:
+        if not exact and (usual := _usual(where)):
+            # What nearly every point meets is asked of the few alone that are near: of each segment
+            # it takes longer than to compare.
+            rest = PointFilter(
+                tuple(one for one in where.must if one not in usual),
+                tuple(one for one in where.must_not if one not in usual),
+            )
+            more = limit + limit // 2 + sum(len(one.ids) for one in usual if isinstance(one, Ids))
+            near = self._asked(_near(vector, rest, more), more, threshold)
+            found = [one for one in near if _meets(one, usual)]
+            if len(found) >= limit or len(near) < more:
+                return found[:limit]
+        return self._asked(_near(vector, where, limit, exact=exact), limit, threshold)
+
+    def _asked(self, near: dict[str, Any], limit: int, threshold: float | None) -> list[Found]:
         request = edge.QueryRequest(
-            limit=limit,
-            score_threshold=threshold,
-            with_payload=True,
-            **_near(vector, to_edge_filter(where), limit, exact=exact),
+            limit=limit, score_threshold=threshold, with_payload=True, **near
         )
         return self._queried(request)
 
-    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[Found]:
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         filtered = to_edge_filter(where)
-        request = _near(query.vector, filtered, pool)
+        request = _near(query.vector, where, pool)
         if query.liked is not None:
             disliked = [] if query.disliked is None else query.disliked.tolist()
             examples = edge.RecommendQuery(query.liked.tolist(), disliked)
@@ -376,10 +402,11 @@ class EdgeIndex(QdrantIndex):
             before = [edge.Prefetch(limit=pool, **request)]
             mmr = edge.Mmr(query.vector.tolist(), 1 - query.diversity, pool, using=VECTOR_NAME)
             request = {"query": mmr, "prefetches": before}
-        ranked = self._queried(
-            edge.QueryRequest(limit=pool, with_payload=True, with_vector=[VECTOR_NAME], **request)
-        )
-        return ranked if query.diversity else sorted(ranked, key=lambda one: (-one.score, one.id))
+        with self._using():
+            points = self._shard.query(edge.QueryRequest(limit=pool, **request))
+        if not query.diversity:
+            points = sorted(points, key=lambda one: (-one.score, str(one.id)))
+        return [UUID(str(one.id)) for one in points]
 
     def _queried(self, request: edge.QueryRequest) -> list[Found]:
         with self._using():

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -246,7 +245,7 @@ class RemoteIndex(QdrantIndex):
         )
         return [Found(str(point.id), point.score, point.payload or {}) for point in points]
 
-    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[Found]:
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         filtered = to_filter(where)
         request: dict[str, Any] = {"query": query.vector.tolist(), "using": VECTOR_NAME}
         if query.liked is not None:
@@ -268,17 +267,18 @@ class RemoteIndex(QdrantIndex):
             mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
             varied = models.NearestQuery(nearest=query.vector.tolist(), mmr=mmr)
             request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
-        points = self._queried(
-            **request, query_filter=filtered, limit=pool, with_vectors=[VECTOR_NAME]
-        )
-        ranked = [replace(found(point), score=point.score) for point in points]
-        return ranked if query.diversity else sorted(ranked, key=lambda one: (-one.score, one.id))
+        points = self._queried(**request, query_filter=filtered, limit=pool, with_payload=False)
+        if not query.diversity:
+            points = sorted(points, key=lambda one: (-one.score, str(one.id)))
+        return [UUID(str(one.id)) for one in points]
 
-    def _queried(self, **request: Any) -> list[models.ScoredPoint]:
+    def _queried(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
         return self._answered(
             "a query of",
             lambda: (
-                self._client.query_points(self._collection, with_payload=True, **request).points
+                self._client.query_points(
+                    self._collection, with_payload=with_payload, **request
+                ).points
             ),
         )
 
