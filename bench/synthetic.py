@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from schemas.records import (
 )
 from workers.catalog import bundled_file
 from workers.indexes import open_index
+from workers.indexes.edge import EdgeIndex
+from workers.indexes.points import batches, point_rows
 
 DIM = 512
 OBJECTS_AN_IMAGE = 10
@@ -32,7 +36,8 @@ _CLUSTERS = 2000
 # one kind of thing about 0.8.
 _CONE, _KIND, _OWN = 0.7, 0.56, 0.44
 _SIZE_HW = (480, 640)
-_IMAGES_AT_ONCE = 64
+_POINTS_AT_ONCE = 2500
+_TIDIED_EVERY = 4  # batches: as often as an ingest does it
 
 
 class Cone:
@@ -101,17 +106,22 @@ def _shapes() -> list[ObjectMask]:
 
 
 def build(folder: Path, objects: int, embedder: str) -> None:
-    """Write the index, unless it is there whole."""
+    """Write the index, unless it is there whole.
+
+    Without what an ingest does to be safe: nobody else writes, and nothing was there before.
+    """
     done = folder / "built"
     if done.exists():
         return
+    shutil.rmtree(folder, ignore_errors=True)
+    now = datetime.now(UTC)
     options = IndexOptions(location=str(folder / "index"))
     with closing(open_index(options, DIM, create=True)) as index:
-        batch: list[EmbeddedImage] = []
-        for image in images(objects, embedder):
-            batch.append(image)
-            if len(batch) == _IMAGES_AT_ONCE:
-                index.replace_images(batch)
-                batch = []
-        index.replace_images(batch)
+        assert isinstance(index, EdgeIndex)
+        rows = (row for image in images(objects, embedder) for row in point_rows(image, now, now))
+        for number, batch in enumerate(batches(rows, _POINTS_AT_ONCE), start=1):
+            index._upsert(batch)
+            if number % _TIDIED_EVERY == 0:
+                index._flush()
+                index._tidy()
     done.touch()

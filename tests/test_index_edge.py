@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -252,3 +253,23 @@ def test_tidying_up_on_closing_keeps_every_point(tmp_path: Path) -> None:
         hits = index.search(IndexQuery(vectors[5], 250))
         order = np.argsort(-(vectors[:250] @ vectors[5]))
         assert [hit.payload.ordinal + 1 for hit in hits] == order.tolist()
+
+
+def test_threads_may_share_an_index(tmp_path: Path) -> None:
+    with edge.build(options_for(str(tmp_path / "index")), DIM, create=True) as index:
+
+        def write(first: int) -> None:
+            for number in range(first, first + 12):
+                index.replace_images([embedded(f"{number}.jpg", unit(number, 4))])
+
+        def read(seed: int) -> None:
+            for _ in range(40):
+                index.search(IndexQuery(unit(seed, 1)[0], 5))
+                list(index.scroll())
+
+        with ThreadPoolExecutor(4) as pool:
+            writes = [pool.submit(write, first) for first in (0, 100)]
+            reads = [pool.submit(read, seed) for seed in (1, 2)]
+            for done in (*writes, *reads):
+                done.result()
+        assert index.info().points == 2 * 12 * 4

@@ -75,6 +75,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.parametrize("command", commands())
 def test_command(place: Place, command: str) -> None:
+    if command.startswith("objseek serve"):
+        with subprocess.Popen(
+            command.split(), cwd=place.folder, env=place.env, stderr=subprocess.PIPE, text=True
+        ) as served:
+            assert served.stderr is not None
+            line = served.stderr.readline()
+            served.terminate()
+        assert "Searching ./index at http://127.0.0.1:" in line
+        return
     result = place.run(command)
     wants_weights = OFFICIAL_WEIGHTS.search(command) or "deploy/objseek.toml" in command
     if wants_weights:
@@ -87,6 +96,8 @@ def test_command(place: Place, command: str) -> None:
         assert result.returncode == 0, result.stderr
         if command.startswith("objseek failures"):
             assert result.stderr == "0 images\n"  # every image of this place is good
+        elif "labels=red apple" in command:
+            assert "nothing found" in result.stderr or result.stdout.strip()
         else:
             assert result.stdout.strip()
 

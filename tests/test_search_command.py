@@ -225,3 +225,28 @@ def test_a_thing_is_shown_once_by_the_same_measure_as_in_python() -> None:
     # Written twice: importing the schema would slow down --help.
     default = inspect.signature(search.search).parameters["max_overlap"].default
     assert default == SearchQuery(text="red").max_overlap
+
+
+def test_texts_and_objects_count_together(folder: Path) -> None:
+    assert _hits(folder, "red^0.1", "blue", "--limit", "1") == [BLUE]
+    assert _hits(folder, "red", "blue^0.1", "--limit", "1") == [RED]
+    (pink,) = json.loads(_run(folder, "pink", "--limit", "1", "--json")[0])
+    (blue,) = json.loads(_run(folder, "blue", "--limit", "1", "--json")[0])
+    unlike = _hits(folder, "red", "--unlike", pink["object_id"])
+    assert PINK not in unlike
+    both = _hits(folder, "--like", pink["object_id"], "--like", blue["object_id"])
+    assert sorted(both) == sorted([RED, GREEN])
+    either = _hits(folder, "red", "blue", "--strategy", "best_score", "--limit", "2")
+    assert sorted(either) == sorted([RED, BLUE])
+
+
+def test_groups_pages_and_variety(folder: Path) -> None:
+    grouped = _hits(folder, "blue", "--group-by", "image", "--group-size", "2", "--limit", "1")
+    assert grouped == [BLUE, PINK]
+    assert _hits(folder, "red", "--diversity", "0.9", "--limit", "1") == [RED]
+    assert _hits(folder, "red", "--dense", "--limit", "1") == [RED]
+    _, err = _run(folder, "red", "--limit", "1")
+    cursor = err.split("--cursor ")[1].split()[0]
+    assert _hits(folder, "red", "--limit", "1", "--cursor", cursor) == [PINK]
+    _, end = _run(folder, "red", "--limit", "10")
+    assert "--cursor" not in end

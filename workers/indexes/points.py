@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -132,7 +132,7 @@ def point_rows(
 
 
 def batches(
-    rows: Sequence[PointRow], max_points: int, max_bytes: int = MAX_BATCH_BYTES
+    rows: Iterable[PointRow], max_points: int, max_bytes: int = MAX_BATCH_BYTES
 ) -> Iterator[list[PointRow]]:
     """`rows` in order, in lists of at most `max_points`, and `max_bytes` unless one has more."""
     batch: list[PointRow] = []
