@@ -233,10 +233,19 @@ def test_many_points_are_tidied_up_as_they_come(
         assert segments[-1][0] > 2
         assert segments[-1][1] >= 1200
         assert held(index) == set().union(*map(ids_of, images))
-        hits = index.search(IndexQuery(vectors[700], 1000))
-        order = np.argsort(-(vectors @ vectors[700]))[:1000]
-        found = [int(hit.payload.key.split(".")[0]) * 150 + hit.payload.ordinal + 1 for hit in hits]
-        assert found == order.tolist()
+        order = np.argsort(-(vectors @ vectors[700]))[:1000].tolist()
+
+        def found(*, exact: bool) -> list[int]:
+            payloads = [
+                hit.payload for hit in index.search(IndexQuery(vectors[700], 1000, exact=exact))
+            ]
+            return [int(one.key.split(".")[0]) * 150 + one.ordinal + 1 for one in payloads]
+
+        assert found(exact=True) == order
+        # In four bits a few of many are lost at the end, and none of the first.
+        roughly = found(exact=False)
+        assert roughly[:100] == order[:100]
+        assert len(set(roughly) & set(order)) >= 980
     with edge.build(options, 64) as index:
         assert held(index) == set().union(*map(ids_of, images))
 

@@ -15,6 +15,7 @@ from pipeline.rows import print_rows
 
 if TYPE_CHECKING:
     from pipeline.demo.run import DemoSummary
+    from pipeline.settings import Settings
 
 _HELP = """Compose a bucket of scenes, ingest it with the bundled models, and search it.
 
@@ -26,6 +27,8 @@ Examples:
     objseek demo
 
     objseek demo "a house" "something to eat"
+
+    objseek demo --serve
 
     objseek demo --out /tmp/demo --scenes 12 --runner local
 """
@@ -51,19 +54,41 @@ def demo(
     seed: Seed = _SEED,
     workers: Workers = 2,
     runner: Runner = "ray",
+    serving: Annotated[
+        bool, typer.Option("--serve", help="Then search it from a browser, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="With --serve: the port; 0: a free one.")
+    ] = 8765,
 ) -> None:
     """The command; its help stands above."""
     from pipeline.demo.run import run_demo
     from pipeline.progress import show_progress
 
-    summary = run_demo(folder, scenes, seed, runner, show_progress(err()), workers, texts or ())
-    _print(summary)
+    def then(summary: DemoSummary, settings: Settings) -> None:
+        _print(summary)
+        if serving:
+            _serve(settings, port)
+
+    progress = show_progress(err())
+    summary = run_demo(folder, scenes, seed, runner, progress, workers, texts or (), then)
     given = (("--out", folder, _FOLDER), ("--scenes", scenes, _SCENES), ("--seed", seed, _SEED))
     options = [f" {name} {value}" for name, value, default in given if value != default]
     again = f'{_program()} demo "a house"{"".join(options)}'
     out().print(f"Ask more, with pictures: {again}", soft_wrap=True)
+    if not serving:
+        out().print(f"In a browser: {_program()} demo --serve{''.join(options)}", soft_wrap=True)
     if summary.ingest.counts.failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _serve(settings: Settings, port: int) -> None:
+    from pipeline.commands.serve import announced
+    from pipeline.serve import serve
+
+    options = settings.serve.model_copy(update={"port": port})
+    settings = settings.model_copy(update={"serve": options})
+    serve(settings, listening=announced(settings))
 
 
 def _program() -> str:

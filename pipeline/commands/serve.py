@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from pipeline.commands.options import (
     RequesterPays,
 )
 from pipeline.console import err, user_errors
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 _HELP = """Search an index from a browser, and over HTTP.
 
@@ -82,9 +86,15 @@ def serve_command(
     }
     settings = load_settings(config, overrides)
 
+    serve(settings, snapshot=snapshot, listening=announced(settings))
+
+
+def announced(settings: Settings) -> Callable[[str], None]:
+    """Tells whoever started a service where it is."""
+
     def listening(url: str) -> None:
         console = err()
         console.print(f"Searching {settings.index.location} at {url}", soft_wrap=True)
         console.print("Ctrl-C ends it.", soft_wrap=True)
 
-    serve(settings, snapshot=snapshot, listening=listening)
+    return listening

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +69,12 @@ def queries_for(truth: CocoTruth, count: int = QUERIES) -> list[str]:
 
 def run_demo(
     folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int,
-    texts: Sequence[str] = (),
+    texts: Sequence[str] = (), then: Callable[[DemoSummary, Settings], None] | None = None,
 ) -> DemoSummary:  # fmt: skip
     """Everything that `objseek demo` does, in `folder`. Raises ObjseekError.
 
     Asks for `texts` if there are any, else for what the scenes show well and for things like one.
+    `then` is called while the bucket is still served.
     """
     bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
     progress.note(f"composing {scenes} scenes")
@@ -91,7 +92,10 @@ def run_demo(
             queries = [SearchQuery(text=text, limit=_HITS) for text in texts]
             queries = queries or _queries(truth, searcher)
             answers = [ask(searcher, query, settings, sheets) for query in queries]
-    return DemoSummary(summary, tuple(answers), bucket, index, sheets)
+        done = DemoSummary(summary, tuple(answers), bucket, index, sheets)
+        if then is not None:
+            then(done, settings)
+    return done
 
 
 def _queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:

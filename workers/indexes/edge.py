@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import qdrant_edge as edge
@@ -28,12 +27,21 @@ from schemas.errors import (
 from schemas.options import IndexOptions
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
-from schemas.search import IndexQuery, Labelled, Words
+from schemas.search import IndexQuery, Labelled
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
-from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, to_edge_filter
+from workers.indexes.edge_queries import (
+    few,
+    meets,
+    nearest,
+    ranking,
+    sparse,
+    usual_of,
+    without,
+)
+from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
-from workers.indexes.points import RRF_K, Found, PointRow, found, labels_payload
+from workers.indexes.points import Found, PointRow, found, labels_payload
 
 _SHARD = "points"
 _CONFIG = "edge_config.json"
@@ -53,11 +61,6 @@ _COPIES = 4
 _MOST_UNTIDIED = 10_000  # points
 # Tidied points are not tidied again with others: that would take longer the more there are.
 _SEGMENT_SHARE = 1.5  # of what so many vectors take
-# Points that are looked at in whole numbers for those that are asked for.
-_OVERSAMPLED = 20
-_IS_AN_OBJECT = OneOf("kind", ("object",))
-_EXACT = edge.SearchParams(exact=True)
-_IN_FOUR_BITS = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=False))
 
 
 def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
@@ -226,42 +229,6 @@ def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
     }
 
 
-def _sparse(words: Words) -> edge.SparseVector:
-    return edge.SparseVector(words.indices.tolist(), words.values.tolist())
-
-
-def _near(
-    vector: Float32Vector, where: PointFilter, limit: int, *, exact: bool = False
-) -> dict[str, Any]:
-    """What asks for the nearest: of the nearest in four bits the nearest in whole numbers.
-
-    Not left to the engine's own rescoring, which looks at as many of every segment.
-    """
-    nearest = edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
-    filtered = to_edge_filter(where)
-    if exact:
-        return {"query": nearest, "filter": filtered, "params": _EXACT}
-    # Of many, those that are cut off are far down.
-    enough = limit + min(limit, _OVERSAMPLED) + _OVERSAMPLED
-    roughly = edge.Prefetch(limit=enough, query=nearest, filter=filtered, params=_IN_FOUR_BITS)
-    return {"query": nearest, "prefetches": [roughly], "params": _EXACT}
-
-
-def _usual(where: PointFilter) -> tuple[OneOf | Ids, ...]:
-    """Of a filter what nearly every point meets: it is an object, and not one of a few."""
-    few = tuple(one for one in where.must_not if isinstance(one, Ids))
-    return (*((_IS_AN_OBJECT,) if _IS_AN_OBJECT in where.must else ()), *few)
-
-
-def _meets(point: Found, usual: Sequence[OneOf | Ids]) -> bool:
-    return all(
-        point.id not in one.ids
-        if isinstance(one, Ids)
-        else point.payload.get(one.field) in one.values
-        for one in usual
-    )
-
-
 def _stored_dim(shard: Path) -> int:
     try:
         size = json.loads((shard / _CONFIG).read_bytes())["vectors"][VECTOR_NAME]["size"]
@@ -329,7 +296,7 @@ class EdgeIndex(QdrantIndex):
         points = [
             edge.Point(
                 row.id,
-                {VECTOR_NAME: row.vector.tolist(), WORDS_NAME: _sparse(row.words)},
+                {VECTOR_NAME: row.vector.tolist(), WORDS_NAME: sparse(row.words)},
                 row.payload,
             )
             for row in rows
@@ -363,47 +330,19 @@ class EdgeIndex(QdrantIndex):
         *,
         exact: bool = False,
     ) -> list[Found]:
-        if not exact and (usual := _usual(where)):
+        if not exact and (usual := usual_of(where)):
             # What nearly every point meets is asked of the few alone that are near: of each segment
             # it takes longer than to compare.
-            rest = PointFilter(
-                tuple(one for one in where.must if one not in usual),
-                tuple(one for one in where.must_not if one not in usual),
-            )
-            more = limit + limit // 2 + sum(len(one.ids) for one in usual if isinstance(one, Ids))
-            near = self._asked(_near(vector, rest, more), more, threshold)
-            found = [one for one in near if _meets(one, usual)]
+            rest, more = without(where, usual), limit + limit // 2 + few(usual)
+            near = self._queried(nearest(vector, rest, more, threshold))
+            found = [one for one in near if meets(one, usual)]
             if len(found) >= limit or len(near) < more:
                 return found[:limit]
-        return self._asked(_near(vector, where, limit, exact=exact), limit, threshold)
-
-    def _asked(self, near: dict[str, Any], limit: int, threshold: float | None) -> list[Found]:
-        request = edge.QueryRequest(
-            limit=limit, score_threshold=threshold, with_payload=True, **near
-        )
-        return self._queried(request)
+        return self._queried(nearest(vector, where, limit, threshold, exact=exact))
 
     def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
-        filtered = to_edge_filter(where)
-        request = _near(query.vector, where, pool)
-        if query.liked is not None:
-            disliked = [] if query.disliked is None else query.disliked.tolist()
-            examples = edge.RecommendQuery(query.liked.tolist(), disliked)
-            best = edge.Query.RecommendBestScore(examples, using=VECTOR_NAME)
-            request = {"query": best, "filter": filtered, "params": _IN_FOUR_BITS}
-        if query.words is not None:
-            sparse = edge.Query.Nearest(_sparse(query.words), using=WORDS_NAME)
-            both = [
-                edge.Prefetch(limit=pool, **request),
-                edge.Prefetch(limit=pool, query=sparse, filter=filtered),
-            ]
-            request = {"query": edge.Fusion.Rrf(k=RRF_K), "prefetches": both}
-        if query.diversity:
-            before = [edge.Prefetch(limit=pool, **request)]
-            mmr = edge.Mmr(query.vector.tolist(), 1 - query.diversity, pool, using=VECTOR_NAME)
-            request = {"query": mmr, "prefetches": before}
         with self._using():
-            points = self._shard.query(edge.QueryRequest(limit=pool, **request))
+            points = self._shard.query(ranking(query, where, pool))
         if not query.diversity:
             points = sorted(points, key=lambda one: (-one.score, str(one.id)))
         return [UUID(str(one.id)) for one in points]
@@ -421,7 +360,7 @@ class EdgeIndex(QdrantIndex):
             for item in items
         ]
         words = [
-            edge.PointVectors(item.point_id, {WORDS_NAME: _sparse(item.words)}) for item in items
+            edge.PointVectors(item.point_id, {WORDS_NAME: sparse(item.words)}) for item in items
         ]
         self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=_WRITE_RESERVE)
         self._untidied += len(items)
