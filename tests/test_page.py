@@ -2,71 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
-from axe_playwright_python.sync_playwright import Axe
-from demo_world import build_demo, mask_of, rle_of
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from demo_world import build_demo, rle_of
+from page_world import (
+    DESK,
+    NEEDS_CHROMIUM,
+    PHONE,
+    chromium,
+    first,
+    hits,
+    keep,
+    look_for,
+    narrow,
+    opened,
+    pictures_are_there,
+    serving,
+)
+from playwright.sync_api import Browser, Page, expect
 
-from pipeline.client import Client
-from pipeline.pictures import query_image
-from pipeline.search import Searcher
-from pipeline.service.app import build_app
-from pipeline.service.keys import KeyFile, Scope
-from pipeline.settings import ServeOptions, Settings
+from pipeline.settings import Settings
 from pipeline.truth import CocoTruth
-from schemas.api import IngestRequest
-from schemas.labels import Label, LabelEntry, Naming
-from schemas.masks import CocoRle
-from schemas.options import EmbedderOptions
-from workers.embedding import embed_segmented
-from workers.indexes import open_index
-from workers.registry import build_embedder
 
-CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
-ARTEFACTS = Path(__file__).parent.parent / "build" / "screenshots"
-TOKEN = "the-owner's-token"
-DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
-SERIOUS = {"serious", "critical"}
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    searcher = Searcher.open(settings)
-    app = build_app(searcher, settings, TOKEN)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, log_level="critical", http="h11", lifespan="on", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 @pytest.fixture(scope="module")
@@ -84,34 +46,8 @@ def url(world: tuple[Path, Settings, CocoTruth]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with chromium() as launched:
         yield launched
-        launched.close()
-
-
-@contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """A page that says nothing in its console, and asks nobody but the service."""
-    context = browser.new_context(**{"viewport": DESK, **options})
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: said.append(request.url) if _foreign(request.url) else None)
-    page.goto(url)
-    yield page
-    context.close()
-    expected = re.compile(r"status of (401|409|410|422|503)|net::ERR_FAILED")
-    assert [line for line in said if not expected.search(line)] == []
-
-
-def _foreign(address: str) -> bool:
-    return not address.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:", "data:"))
 
 
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
@@ -120,38 +56,6 @@ def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator
     with opened(browser, url, viewport=request.param, **options) as shown:
         shown.size = request.node.callspec.id  # type: ignore[attr-defined]
         yield shown
-
-
-def keep(page: Page, name: str) -> None:
-    """A screenshot, to be looked at."""
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=ARTEFACTS / f"{name}-{getattr(page, 'size', 'desk')}.png")
-
-
-def look_for(page: Page, text: str) -> None:
-    page.get_by_label("What to look for").fill(text)
-    expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
-    expect(page.locator(".tile img.there").first).to_be_visible()
-
-
-def first(page: Page) -> str:
-    return page.locator(".tile .open").first.get_attribute("aria-label") or ""
-
-
-def pictures_are_there(page: Page) -> None:
-    expect(page.locator(".tile img").first).to_be_visible()
-    expect(page.locator(".tile:nth-child(-n+8) img:not(.there)")).to_have_count(0)
-
-
-def hits(page: Page) -> int:
-    return page.locator(".tile:not(.waiting)").count()
-
-
-def narrow(page: Page) -> None:
-    """Show the filters where there is no room for them beside the results."""
-    button = page.get_by_role("button", name="Filters")
-    if button.is_visible() and button.get_attribute("aria-expanded") == "false":
-        button.click()
 
 
 def test_it_begins_with_what_is_there(page: Page) -> None:
@@ -377,148 +281,3 @@ def test_scrolling_brings_everything_once(page: Page) -> None:
         "(all) => all.map((one) => one.closest('.tile').hit.object_id)"
     )
     assert len(labels) == len(set(labels)) > 100
-
-
-def test_all_of_it_can_be_done_with_keys(browser: Browser, url: str) -> None:
-    with opened(browser, url) as page:
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        page.keyboard.press("/")
-        page.keyboard.type("a crown")
-        expect(page.locator(".tile img.there").first).to_be_visible()
-        page.keyboard.press("ArrowDown")
-        focused = "document.activeElement.getAttribute('aria-label')"
-        assert page.evaluate(focused).startswith("Open 1:")
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("ArrowRight")
-        assert page.evaluate(focused).startswith("Open 3:")
-        page.keyboard.press("ArrowDown")
-        below = page.evaluate(focused)
-        page.keyboard.press("ArrowUp")
-        assert page.evaluate(focused) != below
-        page.keyboard.press("Enter")
-        viewer = page.get_by_role("dialog")
-        expect(viewer).to_be_visible()
-        page.keyboard.press("Escape")
-        expect(viewer).to_be_hidden()
-        page.locator(".tile .open").first.focus()
-        page.keyboard.press("+")
-        expect(page.locator(".chip")).to_have_count(1)
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        page.get_by_role("button", name="Keys and tips").click()
-        expect(page.get_by_role("dialog", name="Keys and tips")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: str) -> None:
-    with opened(browser, url, color_scheme=scheme) as page:
-        expect(page.locator(".suggestions button").first).to_be_visible()
-        states = [violations(page)]
-        look_for(page, "a lion")
-        pictures_are_there(page)
-        page.size = scheme  # type: ignore[attr-defined]
-        keep(page, "lion")
-        states.append(violations(page))
-        look_for(page, "a skyscraper made of glass")
-        states.append(violations(page))
-        page.locator(".tile .open").first.click()
-        expect(page.get_by_role("dialog").locator("li").first).to_be_visible()
-        states.append(violations(page))
-        assert states == [[]] * 4
-
-
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary']}"
-        for one in found
-        if one["impact"] in SERIOUS
-        for node in one["nodes"]
-    ]
-
-
-def test_an_error_is_told_and_can_be_tried_again(browser: Browser, url: str) -> None:
-    with opened(browser, url) as page:
-        page.route("**/v1/search", lambda route: route.abort())
-        with page.expect_event("console"):
-            page.get_by_label("What to look for").fill("a lion")
-        expect(page.get_by_role("alert")).to_have_text("The service does not answer.")
-        keep(page, "error")
-        page.unroute("**/v1/search")
-        page.get_by_role("button", name="Try again").click()
-        expect(page.locator(".tile img.there").first).to_be_visible()
-
-
-def test_markup_in_names_stays_text(
-    browser: Browser, tmp_path: Path, world: tuple[Path, Settings, CocoTruth]
-) -> None:
-    folder = tmp_path / "markup"
-    settings, _ = build_demo(folder, 1)
-    evil = folder / "scenes" / "<img src=x onerror=alert(1)>.jpg"
-    shutil.copy(folder / "scenes" / "0001.jpg", evil)
-    shutil.rmtree(folder / "index")
-    image = query_image(str(evil), settings)
-    inside = np.zeros(image.size_hw, bool)
-    inside[50:150, 60:200] = True
-    rle = CocoRle.from_mask(inside)
-    mask = mask_of(rle)
-    options = EmbedderOptions()
-    (made,) = embed_segmented([image], [[mask]], build_embedder(options), options, "f", "s")
-    label = Label(LabelEntry("<b onclick=alert(1)>bold</b>"), 0.9)
-    naming = Naming((label,), 10.0)
-    objects = tuple(replace(one, naming=naming) for one in made.objects)
-    with closing(open_index(settings.index, 256, create=True)) as index:
-        index.replace_images([replace(made, objects=objects, labelled_by="x")])
-    with serving(settings) as address, opened(browser, address) as page:
-        page.on("dialog", lambda dialog: pytest.fail("a script ran"))
-        expect(page.locator(".suggestions button")).to_have_text("<b onclick=alert(1)>bold</b>")
-        look_for(page, "<script>alert(1)</script>")
-        page.locator(".tile .open").first.click()
-        viewer = page.get_by_role("dialog")
-        expect(viewer.locator("h2")).to_have_text("<img src=x onerror=alert(1)>.jpg")
-        expect(viewer.locator("li")).to_contain_text("<b onclick=alert(1)>bold</b>")
-        assert page.locator("img[src=x], b[onclick], script:not([src])").count() == 0
-
-
-def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Path) -> None:
-    settings, _ = build_demo(tmp_path, 2)
-    keys = KeyFile(tmp_path / "keys.json")
-    _, text = keys.create("page", Scope.READ, days=1)
-    serve = ServeOptions(keys=str(keys.path))
-    settings = settings.model_copy(update={"serve": serve})
-    with serving(settings) as address, opened(browser, address) as page:
-        asked = page.get_by_role("dialog", name="This service needs a key")
-        expect(asked).to_be_visible()
-        keep(page, "key")
-        page.get_by_label("Key", exact=True).fill("objseek_wrong")
-        page.get_by_role("button", name="Use it").click()
-        expect(page.locator("#key-error")).to_contain_text("not known")
-        page.get_by_label("Key", exact=True).fill(text)
-        page.get_by_role("button", name="Use it").click()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("in 2 images")
-        look_for(page, "a thing")
-        page.reload()
-        expect(page.locator(".tile img.there").first).to_be_visible()
-        assert text not in page.url
-
-
-def test_an_ingest_is_watched(browser: Browser, tmp_path: Path) -> None:
-    settings, _ = build_demo(tmp_path, 3)
-    more = tmp_path / "more"
-    more.mkdir()
-    for name in ("0001.jpg", "0002.jpg"):
-        shutil.copy(tmp_path / "scenes" / name, more / f"new-{name}")
-    sections = {"runner": {"name": "local"}, "segmenter": {"preset": "fast", "points_per_side": 4}}
-    with serving(settings) as address, opened(browser, address) as page:
-        heading = page.get_by_role("heading", level=1)
-        expect(heading).to_contain_text("in 3 images")
-        with Client(address, TOKEN) as client:
-            client.ingest(IngestRequest(sources=(str(more),), settings=sections))
-        panel = page.get_by_role("region", name="Ingest")
-        expect(panel).to_contain_text("Ingesting")
-        keep(page, "ingest")
-        expect(panel).to_contain_text("Ingested", timeout=120_000)
-        expect(panel).to_contain_text("2 images of 2")
-        expect(heading).to_contain_text("in 5 images")
-        page.get_by_role("button", name="Close").click()
-        expect(panel).to_be_hidden()
