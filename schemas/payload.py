@@ -137,8 +137,8 @@ def payload_of(
         "predicted_iou": mask.predicted_iou,
         "stability_score": mask.stability_score,
         "rle": {"size": mask.rle.size_hw, "counts": mask.rle.counts},
-        "center_x_frac": (x0 + x1) / 2 / width,
-        "center_y_frac": (y0 + y1) / 2 / height,
+        "center_x_frac": round((x0 + x1) / 2 / width, _DECIMALS),
+        "center_y_frac": round((y0 + y1) / 2 / height, _DECIMALS),
         "label_logsumexp": record.naming.logsumexp if record.naming else None,
     }
     return PointPayload.model_validate({**common, **named, **shape})

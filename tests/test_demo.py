@@ -18,8 +18,10 @@ from schemas.options import StoreOptions
 from workers.stores import build_store
 
 FIGURES = {
-    "object_recall_50", "object_recall_75", "mean_iou", "label_r1", "label_r10", "keyword_r10",
-    "similar_r10", "images", "objects", "seconds",
+    "object_recall_50", "object_recall_75", "mean_iou", "label_r1", "label_r10", "keyword_r1",
+    "keyword_r10", "hybrid_label_r1", "hybrid_label_r10", "hybrid_keyword_r1",
+    "hybrid_keyword_r10", "present_weak", "absent_weak", "similar_r10", "images", "objects",
+    "seconds",
 }  # fmt: skip
 
 

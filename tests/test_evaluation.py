@@ -101,9 +101,11 @@ def test_a_perfect_index_scores_one(tmp_path: Path) -> None:
         embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
         embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
     ]
-    scores = score(TRUTH, index_of(tmp_path, images), embed_texts)
+    scores = score(TRUTH, index_of(tmp_path, images), embed_texts, "clip_demo")
     assert scores.object_recall_50 == scores.object_recall_75 == scores.mean_iou == 1
     assert scores.label_r1 == scores.label_r10 == scores.keyword_r10 == scores.similar_r10 == 1
+    # Nothing is labelled here: there are no words, and nothing tells how likely hits are.
+    assert (scores.hybrid_keyword_r10, scores.absent_weak, scores.keyword_r1) == (None, None, 1)
     assert (scores.images, scores.objects) == (2, 4)
 
 
@@ -114,7 +116,7 @@ def test_missed_loose_and_misread_objects_cost_what_they_should(tmp_path: Path) 
         # The apple is embedded as if it were a dog, and the dog as something else.
         embedded(2, [(2, (10, 10, 40, 40)), (5, (45, 45, 60, 60))]),
     ]
-    scores = score(TRUTH, index_of(tmp_path, images), embed_texts)
+    scores = score(TRUTH, index_of(tmp_path, images), embed_texts, "clip_demo")
     assert scores.object_recall_50 == 3 / 4
     assert scores.object_recall_75 == 2 / 4
     assert scores.mean_iou == pytest.approx((0.6 + 1 + 1) / 3)
@@ -138,7 +140,7 @@ def test_small_hidden_and_crowded_objects_do_not_count() -> None:
 def test_truth_of_other_images_is_refused(tmp_path: Path) -> None:
     index = index_of(tmp_path, [embedded(9, [(0, (0, 0, 20, 20))])])
     with pytest.raises(UsageError, match="no image of the ground truth is in the index"):
-        score(TRUTH, index, embed_texts)
+        score(TRUTH, index, embed_texts, "clip_demo")
 
 
 def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
     wide = TRUTH.images[0].model_copy(update={"width": 99})
     truth = TRUTH.model_copy(update={"images": [wide, *TRUTH.images[1:]]})
     with pytest.raises(UsageError, match=r"as 99 x 64 pixels, the index has .* as 64 x 64"):
-        score(truth, index, embed_texts)
+        score(truth, index, embed_texts, "clip_demo")
 
 
 def test_annotations_of_unlisted_images_or_categories_are_refused(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_all_of_it_can_be_done_with_keys(browser: Browser, url: str) -> None:
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.keyboard.press("/")
         page.keyboard.type("a crown")
+        expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
         expect(page.locator(".tile img.there").first).to_be_visible()
         page.keyboard.press("ArrowDown")
         focused = "document.activeElement.getAttribute('aria-label')"

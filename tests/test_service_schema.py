@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,28 +36,31 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield document.exclude(path=_ENDLESS)
 
 
+def statuses_of(operation: Any) -> set[int]:
+    """Ask for 25 things that the document allows or forbids; what was answered."""
+    statuses: set[int] = set()
+
+    @settings(
+        max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(case=operation.as_strategy())
+    def ask(case: Any) -> None:
+        response = case.call()
+        case.validate_response(response, checks=_CHECKS)
+        statuses.add(response.status_code)
+
+    ask()
+    return statuses
+
+
 def test_no_request_makes_it_fail(api: Any) -> None:
-    statuses: Counter[tuple[str, bool]] = Counter()
-    for found in api.get_all_operations():
-        operation = found.ok()
-
-        @settings(
-            max_examples=25,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy())
-        def ask(case: Any, label: str = operation.label) -> None:
-            response = case.call()
-            case.validate_response(response, checks=_CHECKS)
-            statuses[label, response.status_code < 400] += 1
-
-        ask()
-    assert len({label for label, _ in statuses}) >= 17
+    operations = [found.ok() for found in api.get_all_operations()]
+    answered = {operation.label: statuses_of(operation) for operation in operations}
+    assert len(answered) >= 17
+    assert max(status for some in answered.values() for status in some) < 500
     # What is asked gets through to the routes, and is not only refused at the door.
-    answered = {label for label, well in statuses if well}
-    assert answered >= {"POST /v1/search", "GET /v1/facets", "GET /v1/stats", "GET /metrics"}
+    for label in ("POST /v1/search", "GET /v1/facets", "GET /v1/stats", "GET /metrics"):
+        assert 200 in answered[label], label
 
 
 def test_every_address_is_documented(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _key(texts: Sequence[str], embedder_name: str) -> str:
 
 def _read(path: Path, count: int) -> Float32Matrix | None:
     try:
-        vectors = np.load(path, allow_pickle=False)
+        vectors = np.load(path)
     except (OSError, ValueError):
         return None
     whole = vectors.dtype == np.float32 and vectors.ndim == 2 and len(vectors) == count
