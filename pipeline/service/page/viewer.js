@@ -26,9 +26,10 @@ export async function openImage(imageId, chosen) {
   viewer.open("", "");
   try {
     const image = await get(`/v1/images/${imageId}`);
+    if (!viewer.isOpen()) return;
     const payload = image.payload;
     const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
-    viewer.open(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(image.objects.length, "object")} · ${place}`);
+    viewer.entitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(image.objects.length, "object")} · ${place}`);
     await viewer.show(payload.width, payload.height, image.objects, chosen);
   } catch (error) {
     viewer.fail(error.message);
@@ -67,10 +68,19 @@ class Viewer {
     shown = this;
   }
 
-  open(title, about) {
+  /** Whether it has not been closed, or replaced, meanwhile. */
+  isOpen() {
+    return dialog.open && shown === this;
+  }
+
+  entitle(title, about) {
     this.about.replaceChildren(make("h2", {}, title || "Loading…"), make("p", {}, about));
     this.canvas.setAttribute("aria-label", title);
     this.image.alt = title;
+  }
+
+  open(title, about) {
+    this.entitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
     dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.list), close);
     if (!dialog.open) dialog.showModal();
