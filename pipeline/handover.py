@@ -12,11 +12,10 @@ from pipeline.pictures import image_bytes
 from pipeline.progress import Progress
 from pipeline.service.handle import read_handle
 from pipeline.settings import Settings
-from schemas.api import IngestRequest, IngestState, SearchRequest
+from schemas.api import INGEST_SECTIONS, IngestRequest, IngestState, SearchRequest
 from schemas.errors import ServiceError
 from schemas.search import Example, FileExample, SearchQuery, UploadExample
 
-_SECTIONS = ("store", "decode", "segmenter", "embedder", "labels", "runner")
 _MOST_HITS = 500
 _ASKED_FIRST_S = 5.0
 
@@ -66,7 +65,7 @@ def ingest_by(
     """
     sections = {
         name: getattr(settings, name).model_dump(mode="json", exclude_unset=True)
-        for name in _SECTIONS
+        for name in INGEST_SECTIONS
     }
     request = IngestRequest(
         sources=tuple(map(_absolute, sources)), settings=sections, limit=settings.limit

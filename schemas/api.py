@@ -181,6 +181,10 @@ class Health(_Answer):
     status: Literal["ok", "starting"]
 
 
+INGEST_SECTIONS = ("store", "decode", "segmenter", "embedder", "labels", "runner")
+"""Of the settings those that whoever asks for an ingest decides on."""
+
+
 class IngestRequest(BaseModel):
     """What to ingest, with settings as `objseek ingest` has them; the index is the service's."""
 

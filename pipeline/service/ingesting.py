@@ -18,12 +18,11 @@ from pipeline.ingest import ingest
 from pipeline.progress import Progress
 from pipeline.service.problems import ProblemError
 from pipeline.settings import Settings
-from schemas.api import IngestRequest, IngestState
+from schemas.api import INGEST_SECTIONS, IngestRequest, IngestState
 from schemas.errors import ObjseekError
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
-_SECTIONS = ("store", "decode", "segmenter", "embedder", "labels", "runner")
 _EVERY_S = 0.5
 _WRITTEN_EVERY_S = 10.0
 _HEARTBEAT_S = 15.0
@@ -130,11 +129,12 @@ class Ingests:
             self._listeners -= 1
 
     def _with(self, sections: dict[str, dict[str, object]], limit: int | None) -> Settings:
-        unknown = sorted(set(sections) - set(_SECTIONS))
+        unknown = sorted(set(sections) - set(INGEST_SECTIONS))
         if unknown:
             raise ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"settings: expected some of {', '.join(_SECTIONS)}, got {', '.join(unknown)}",
+                f"settings: expected some of {', '.join(INGEST_SECTIONS)}, "
+                f"got {', '.join(unknown)}",
             )
         given: dict[str, Any] = {
             name: {**getattr(self._settings, name).model_dump(exclude_unset=True), **values}
