@@ -44,7 +44,7 @@ pytestmark = [NEEDS_CHROMIUM, pytest.mark.filterwarnings("ignore::DeprecationWar
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settings, CocoTruth]:
     folder = tmp_path_factory.mktemp("page")
-    settings, truth = build_demo(folder, 24)
+    settings, truth = build_demo(folder, 12)
     return folder, settings, truth
 
 
