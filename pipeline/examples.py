@@ -146,14 +146,15 @@ class Examples:
 
 
 def image_point(index: VectorIndex, identity: str) -> SearchHit:
-    """The point of a whole image, by the image's id. Raises UsageError if there is none."""
+    """The latest point of a whole image, by the image's id. Raises UsageError if there is none."""
     try:
         uuid.UUID(identity)
     except ValueError as exc:
         raise UsageError(f"expected the id of an indexed image, got {identity!r}") from exc
     wanted = [("image_id", identity), ("kind", "image")]
     conditions = [Condition(field=field, op="=", value=value) for field, value in wanted]
-    found = next(iter(index.scroll(conditions)), None)
+    every = index.scroll(conditions)
+    found = max(every, key=lambda one: (one.payload.ingested_at, one.object_id), default=None)
     if found is None:
         raise UsageError(f"the index holds no image {identity}")
     return found

@@ -77,8 +77,9 @@ class _Labelling:
         for kind, relabelled in (("object", self._objects), ("image", self._images)):
             points = self._index.scan((*self._conditions(kind), others))
             for some in _in_batches(points):
-                self._index.relabel(relabelled(some), self._labeller.fingerprint)
-                self._labelled += len(some)
+                named = relabelled(some)
+                self._index.relabel(named, self._labeller.fingerprint)
+                self._labelled += len(named)
                 self._progress.note(f"{self._labelled:,} of {self._total:,} points labelled")
         unchanged = self._total - self._labelled
         return LabelSummary(self._labelled, unchanged, len(self._labeller.entries))
@@ -88,18 +89,25 @@ class _Labelling:
         return (own,) if kind is None else (own, Condition(field="kind", op="=", value=kind))
 
     def _objects(self, points: Sequence[RawPoint]) -> list[Labelled]:
-        vectors = np.array([point.vector for point in points], np.float32)
-        names = self._labeller.name(vectors)
-        return [_labelled(point, naming) for point, naming in zip(points, names, strict=True)]
+        # One whose vector is damaged keeps what it is called: that is for a verification.
+        whole = [(point, point.vector) for point in points if point.vector is not None]
+        whole = [(point, vector) for point, vector in whole if np.isfinite(vector).all()]
+        if not whole:
+            return []
+        names = self._labeller.name(np.array([vector for _, vector in whole], np.float32))
+        return [_labelled(point, naming) for (point, _), naming in zip(whole, names, strict=True)]
 
     def _images(self, points: Sequence[RawPoint]) -> list[Labelled]:
-        labels: dict[str, list[Label]] = {point.payload["generation"]: [] for point in points}
-        for generation in labels:
-            of_image = Condition(field="generation", op="=", value=generation)
-            for hit in self._index.scroll((*self._conditions("object"), of_image)):
-                labels[generation] += self._labels_of(hit.payload)
-        best = (best_labels(labels[point.payload["generation"]]) for point in points)
-        return [_labelled(point, Naming(of)) for point, of in zip(points, best, strict=True)]
+        return [_labelled(point, Naming(best_labels(self._beside(point)))) for point in points]
+
+    def _beside(self, image: RawPoint) -> Iterator[Label]:
+        """The labels of an image's objects. Images of one version share their generation's id."""
+        same = (
+            Condition(field=field, op="=", value=image.payload[field])
+            for field in ("image_id", "generation")
+        )
+        for hit in self._index.scroll((*self._conditions("object"), *same)):
+            yield from self._labels_of(hit.payload)
 
     def _labels_of(self, payload: PointPayload) -> Iterator[Label]:
         pairs = zip(payload.labels or (), payload.label_scores or (), strict=True)

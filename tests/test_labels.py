@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_world import OPTIONS, ColourEmbedder, build_index
+from colour_world import OPTIONS, ColourEmbedder, build_index, rectangle
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -16,13 +17,16 @@ from typer.testing import CliRunner
 import workers.labels
 from pipeline.cli import app
 from pipeline.label import LabelSummary, label
+from pipeline.pictures import query_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.labels import MAX_LABEL_CHARS, Label, LabelEntry, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
 from schemas.payload import PointPayload, best_labels, digest
+from schemas.records import EmbeddedImage
 from schemas.search import Relevance
 from workers.calibration import Curve, calibration_of, plain, text_evidence
+from workers.embedding import embed_segmented
 from workers.indexes import open_index
 from workers.labels import Labeller, build_labeller, entries_of
 from workers.words import query_words, uri_text, words_of
@@ -273,3 +277,26 @@ def test_the_command_tells_what_it_did(coloured: Settings, tmp_path: Path) -> No
     ):
         result = runner.invoke(app, [*args, *more])
         assert (result.exit_code, said in result.stderr) == (2, True), result.output
+
+
+RED_SQUARE, GREEN_SQUARE = (20, 20, 60, 60), (30, 30, 90, 70)
+
+
+def same_version(settings: Settings, name: str, box: tuple[int, int, int, int]) -> EmbeddedImage:
+    """One of the coloured squares, in a version that others have as well."""
+    path = Path(settings.index.location).parent / name
+    image = query_image(str(path), settings)
+    image = replace(image, ref=replace(image.ref, version="the same"))
+    mask, embedder = rectangle(box, image.size_hw), ColourEmbedder()
+    return embed_segmented([image], [[mask]], embedder, OPTIONS, "f", "squares")[0]
+
+
+def test_images_of_one_version_keep_their_labels_apart(coloured: Settings) -> None:
+    squares = {"one.png": RED_SQUARE, "three.png": GREEN_SQUARE}
+    with closing(open_index(coloured.index, None)) as index:
+        images = [same_version(coloured, name, box) for name, box in squares.items()]
+        assert len({image.generation.id for image in images}) == 1
+        index.replace_images(images)
+    label(coloured)
+    named = labels_in(coloured)
+    assert (named["one.png", -1], named["three.png", -1]) == (("red",), ("green",))

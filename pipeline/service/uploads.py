@@ -63,11 +63,15 @@ class Uploads:
 
     @property
     def held_bytes(self) -> int:
+        with self._lock:
+            return self._held()
+
+    def _held(self) -> int:
         return sum(upload.pixels.nbytes for upload in self._kept.values())
 
     def _forget(self) -> None:
         now = time.monotonic()
-        held = self.held_bytes
+        held = self._held()
         for identity, upload in list(self._kept.items()):
             latest = len(self._kept) == 1
             if upload.until < now or (held > _MOST_BYTES and not latest):

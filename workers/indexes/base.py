@@ -198,8 +198,11 @@ class QdrantIndex(ABC):
         A few are looked at as long as that will do: what makes a point is large.
         """
         scored: list[Found] = []
-        size = _LOOKED_AT_FIRST + query.limit
-        for some in _in_batches(ranked, size):
+        start, size = 0, _LOOKED_AT_FIRST + query.limit
+        while start < len(ranked):
+            some = ranked[start : start + size]
+            # Twice as many each time: what was found is compared anew with all of it.
+            start, size = start + size, 2 * size
             there = {uuid.UUID(one.id): one for one in self._retrieve(some)}
             for identity in some:
                 one = there.get(identity)
@@ -212,7 +215,9 @@ class QdrantIndex(ABC):
             # Groups may still grow; the order of what is found by then is final.
             if enough and query.group_size in (None, 1):
                 return chosen, True
-        return _grouped(query, apart(scored, query.max_overlap))
+        chosen, enough = _grouped(query, apart(scored, query.max_overlap))
+        # Where few of the nearest are near enough, none of those that follow is.
+        return chosen, enough or len(scored) < len(ranked) // 2
 
     def facet(
         self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
