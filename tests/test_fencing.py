@@ -35,7 +35,7 @@ from schemas.ids import image_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from schemas.options import IndexOptions
-from workers.indexes import edge
+from workers.indexes import edge, edge_layout
 from workers.indexes.base import QdrantIndex
 from workers.indexes.points import point_rows
 
@@ -122,7 +122,7 @@ def test_a_shard_without_an_index_of_runs_gets_one_when_it_is_opened(
     options = options_for(str(tmp_path / "index"))
     newer, older = embedded("a.jpg", unit(0, 4), version="v2"), embedded("a.jpg", unit(1, 3))
     with monkeypatch.context() as patched:
-        patched.setattr(edge, "DATETIME_FIELDS", ("ingested_at",))
+        patched.setattr(edge_layout, "DATETIME_FIELDS", ("ingested_at",))
         with edge.build(options, DIM, create=True) as index:
             index._upsert(point_rows(older, EARLIER))
     with edge.build(options, DIM, create=True) as index:

@@ -31,7 +31,7 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.search import IndexQuery
-from workers.indexes import edge, open_index
+from workers.indexes import edge, edge_layout, open_index
 
 ROOT = Path(__file__).parent.parent
 
@@ -215,7 +215,8 @@ def test_a_really_read_only_disk(small_disk: Path) -> None:
 def test_many_points_are_tidied_up_as_they_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "_MOST_UNTIDIED", 400)
+    for module in (edge, edge_layout):
+        monkeypatch.setattr(module, "MOST_UNTIDIED", 400)
     options = options_for(str(tmp_path / "index"))
     vectors = unit(0, 1500, 64)
     images = [

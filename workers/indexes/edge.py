@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -25,11 +24,17 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.options import IndexOptions
-from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
 from schemas.search import IndexQuery, Labelled
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
+from workers.indexes.edge_layout import (
+    CONFIG_FILE,
+    MOST_UNTIDIED,
+    add_what_older_ones_lack,
+    config_of,
+    stored_dim,
+)
 from workers.indexes.edge_queries import (
     few,
     meets,
@@ -44,7 +49,6 @@ from workers.indexes.folder_lock import FolderLock
 from workers.indexes.points import Found, PointRow, found, labels_payload
 
 _SHARD = "points"
-_CONFIG = "edge_config.json"
 _UNFINISHED = ".creating-"
 _OTHERS = ("manifest", "service.json")
 _PAGE = 256
@@ -57,10 +61,6 @@ _WRITE_RESERVE = 64 * 2**20
 _CREATE_RESERVE = 192 * 2**20
 # Write-ahead log, vectors, payload storage and payload indexes.
 _COPIES = 4
-# New points and their payload indexes are held in memory, 2 KB a point, until they are tidied up.
-_MOST_UNTIDIED = 10_000  # points
-# Tidied points are not tidied again with others: that would take longer the more there are.
-_SEGMENT_SHARE = 1.5  # of what so many vectors take
 
 
 def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
@@ -68,7 +68,7 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
     folder = index_folder(options.location)
     shard = folder / _SHARD
     with _mapped(folder):
-        if not (shard / _CONFIG).is_file():
+        if not (shard / CONFIG_FILE).is_file():
             _check_free_for_index(folder)
             if not create:
                 raise IndexMissingError(f"there is no index in the folder {folder}")
@@ -86,17 +86,17 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
 def _locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
     """Open the shard in a folder that this process holds; make it if it is not there."""
     shard = folder / _SHARD
-    if dim is not None and not (shard / _CONFIG).is_file():
+    if dim is not None and not (shard / CONFIG_FILE).is_file():
         _create(folder, dim)
-    stored = _stored_dim(shard)
+    stored = stored_dim(shard)
     if dim is not None and dim != stored:
         raise EmbedderMismatchError(
             f"the index in {folder} holds vectors of {stored} numbers, "
             f"but the embedder makes vectors of {dim}"
         )
     _check_room(folder, _OPEN_RESERVE)
-    loaded = edge.EdgeShard.load(str(shard), _config(stored))
-    _add_what_older_ones_lack(loaded, shard)
+    loaded = edge.EdgeShard.load(str(shard), config_of(stored))
+    add_what_older_ones_lack(loaded, shard)
     return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
 
 
@@ -165,78 +165,15 @@ def _create(folder: Path, dim: int) -> None:
     # Made aside and renamed: whoever finds a shard finds it with all its payload indexes.
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
-        shard = edge.EdgeShard.create(str(unfinished), _config(dim))
+        shard = edge.EdgeShard.create(str(unfinished), config_of(dim))
         try:
-            _add_what_older_ones_lack(shard, unfinished)
+            add_what_older_ones_lack(shard, unfinished)
             shard.flush()
         finally:
             shard.close()
         unfinished.rename(folder / _SHARD)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _add_what_older_ones_lack(shard: edge.EdgeShard, path: Path) -> None:
-    """Payload indexes, and the words, that came after an index was made."""
-    there = shard.info().payload_schema
-    missing = {name: how for name, how in _payload_indexes().items() if name not in there}
-    for field, params in missing.items():
-        shard.update(edge.UpdateOperation.create_field_index(field, params))
-    if not _words_at(path):
-        shard.update(edge.UpdateOperation.create_sparse_vector(WORDS_NAME, edge.Modifier.Idf))
-    if missing:
-        shard.flush()
-
-
-def _words_at(path: Path) -> bool:
-    sparse = json.loads((path / _CONFIG).read_bytes()).get("sparse_vectors")
-    return WORDS_NAME in (sparse or {})
-
-
-def _config(dim: int) -> edge.EdgeConfig:
-    vectors = edge.EdgeVectorParams(
-        size=dim,
-        distance=edge.Distance.Cosine,
-        memory=edge.Memory.Cold,
-        quantization_config=edge.TurboQuantQuantizationConfig(
-            bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Cold
-        ),
-    )
-    untidied_kb = _MOST_UNTIDIED * dim * 4 // 1024
-    return edge.EdgeConfig(
-        vectors={VECTOR_NAME: vectors},
-        payload_memory=edge.Memory.Cold,
-        id_tracker_memory=edge.Memory.Cold,
-        # No graph: search compares with every vector, in four bits a number.
-        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
-        wal_enabled=True,
-        optimizers=edge.EdgeOptimizersConfig(
-            indexing_threshold=untidied_kb, max_segment_size=int(_SEGMENT_SHARE * untidied_kb)
-        ),
-    )
-
-
-def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
-    cold = edge.Memory.Cold
-    return {
-        **{name: edge.KeywordIndexParams(prefix=True, memory=cold) for name in KEYWORD_FIELDS},
-        **{
-            name: edge.IntegerIndexParams(lookup=True, range=True, memory=cold)
-            for name in INTEGER_FIELDS
-        },
-        **{name: edge.FloatIndexParams(memory=cold) for name in FLOAT_FIELDS},
-        **{name: edge.DatetimeIndexParams(memory=cold) for name in DATETIME_FIELDS},
-    }
-
-
-def _stored_dim(shard: Path) -> int:
-    try:
-        size = json.loads((shard / _CONFIG).read_bytes())["vectors"][VECTOR_NAME]["size"]
-    except (ValueError, KeyError, TypeError) as exc:
-        raise VectorIndexError(
-            f"expected an index made by objseek in {shard}, but its {_CONFIG} is not one"
-        ) from exc
-    return int(size)
 
 
 class EdgeIndex(QdrantIndex):
@@ -279,7 +216,7 @@ class EdgeIndex(QdrantIndex):
     ) -> set[UUID]:
         superseded = super().replace_images(images, run_started_at)
         self._untidied += sum(1 + len(image.objects) for image in images)
-        if self._untidied >= _MOST_UNTIDIED:
+        if self._untidied >= MOST_UNTIDIED:
             with self._using():
                 self._tidy()
         return superseded

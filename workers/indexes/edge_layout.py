@@ -1,0 +1,83 @@
+"""How an embedded index is laid out: vectors, words, payload indexes; and what older ones lack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import qdrant_edge as edge
+
+from schemas.errors import VectorIndexError
+from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.records import VECTOR_NAME, WORDS_NAME
+
+CONFIG_FILE = "edge_config.json"
+# New points and their payload indexes are held in memory, 2 KB a point, until they are tidied up.
+MOST_UNTIDIED = 10_000  # points
+# Tidied points are not tidied again with others: that would take longer the more there are.
+_SEGMENT_SHARE = 1.5  # of what so many vectors take
+
+
+def config_of(dim: int) -> edge.EdgeConfig:
+    """The shard of an index of vectors with `dim` numbers."""
+    vectors = edge.EdgeVectorParams(
+        size=dim,
+        distance=edge.Distance.Cosine,
+        memory=edge.Memory.Cold,
+        quantization_config=edge.TurboQuantQuantizationConfig(
+            bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Cold
+        ),
+    )
+    untidied_kb = MOST_UNTIDIED * dim * 4 // 1024
+    return edge.EdgeConfig(
+        vectors={VECTOR_NAME: vectors},
+        payload_memory=edge.Memory.Cold,
+        id_tracker_memory=edge.Memory.Cold,
+        # No graph: search compares with every vector, in four bits a number.
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
+        wal_enabled=True,
+        optimizers=edge.EdgeOptimizersConfig(
+            indexing_threshold=untidied_kb, max_segment_size=int(_SEGMENT_SHARE * untidied_kb)
+        ),
+    )
+
+
+def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
+    cold = edge.Memory.Cold
+    return {
+        **{name: edge.KeywordIndexParams(prefix=True, memory=cold) for name in KEYWORD_FIELDS},
+        **{
+            name: edge.IntegerIndexParams(lookup=True, range=True, memory=cold)
+            for name in INTEGER_FIELDS
+        },
+        **{name: edge.FloatIndexParams(memory=cold) for name in FLOAT_FIELDS},
+        **{name: edge.DatetimeIndexParams(memory=cold) for name in DATETIME_FIELDS},
+    }
+
+
+def stored_dim(shard: Path) -> int:
+    """How many numbers its vectors have. Raises VectorIndexError for another's shard."""
+    try:
+        size = json.loads((shard / CONFIG_FILE).read_bytes())["vectors"][VECTOR_NAME]["size"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise VectorIndexError(
+            f"expected an index made by objseek in {shard}, but its {CONFIG_FILE} is not one"
+        ) from exc
+    return int(size)
+
+
+def add_what_older_ones_lack(shard: edge.EdgeShard, path: Path) -> None:
+    """Payload indexes, and the words, that came after an index was made."""
+    there = shard.info().payload_schema
+    missing = {name: how for name, how in _payload_indexes().items() if name not in there}
+    for field, params in missing.items():
+        shard.update(edge.UpdateOperation.create_field_index(field, params))
+    if not _words_at(path):
+        shard.update(edge.UpdateOperation.create_sparse_vector(WORDS_NAME, edge.Modifier.Idf))
+    if missing:
+        shard.flush()
+
+
+def _words_at(path: Path) -> bool:
+    sparse = json.loads((path / CONFIG_FILE).read_bytes()).get("sparse_vectors")
+    return WORDS_NAME in (sparse or {})
