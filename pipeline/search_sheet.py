@@ -127,7 +127,7 @@ def _subtitle(
     if hits:
         many = counted(len(hits), things)
         first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
-        parts = [first, f"best score {hits[0].score:.3f}"]
+        parts = [first, f"best score {max(hit.score for hit in hits):.3f}"]
     conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]
     return " · ".join([*parts, *conditions, embedder_name, settings.index.location])
 

@@ -122,5 +122,6 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     subject = subject_of(query, searcher, page, settings)
     sheet = sheet_of(query, page.hits, settings, searcher.embedder_name, subject)
     save_sheet(sheet.picture, path)
-    best = page.hits[0].score if page.hits else 0.0
+    # Where words count too, the first hit need not be the nearest.
+    best = max((hit.score for hit in page.hits), default=0.0)
     return Answer(title_of(query), len(page.hits), best, seconds, path)
