@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import qdrant_edge as edge
 
+from pipeline.comparison import Fault
 from pipeline.settings import Settings
-from pipeline.verify import Fault
 from schemas.records import VECTOR_NAME
 from schemas.search import Words
 from workers.indexes import open_index

@@ -16,11 +16,12 @@ import pytest
 from qdrant_server import qdrant_server
 from s3_server import S3Server, moto_server
 
+from pipeline.comparison import Fault, Finding
 from pipeline.ingest import ingest
 from pipeline.process import Decoded, ModelWorker, Recipe
 from pipeline.settings import Settings
 from pipeline.sync import sync
-from pipeline.verify import Fault, Finding, verify
+from pipeline.verify import verify
 from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import State

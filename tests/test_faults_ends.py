@@ -17,9 +17,10 @@ import fakes
 import pytest
 from processes import kill_a_worker
 
+from pipeline.comparison import Fault
 from pipeline.ingest import ingest
 from pipeline.runners.ray_session import ray_session
-from pipeline.verify import Fault, verify
+from pipeline.verify import verify
 from schemas.errors import ObjseekError
 
 SEED = 3

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from damage import DAMAGES, do, tear_the_log
 
+from pipeline.comparison import Fault
 from pipeline.ingest import ingest
 from pipeline.settings import Settings
-from pipeline.verify import Fault, verify
+from pipeline.verify import verify
 
 SEED = 5
 TORN = len(DAMAGES)  # one more kind

@@ -20,10 +20,11 @@ from damage import (
     tear_the_log,
 )  # fmt: skip
 
+from pipeline.comparison import Fault, Finding, Report
 from pipeline.ingest import ingest
 from pipeline.manifest import Manifest, manifest_folder
 from pipeline.settings import Settings
-from pipeline.verify import Fault, Finding, Report, verify
+from pipeline.verify import verify
 from schemas.errors import IndexBusyError, IndexMissingError, UsageError
 from schemas.manifest import State
 from workers.indexes import open_index

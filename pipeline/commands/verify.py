@@ -14,7 +14,7 @@ from pipeline.console import EXIT_FAILED, counted, err, out, user_errors
 from pipeline.rows import print_rows
 
 if TYPE_CHECKING:
-    from pipeline.verify import Finding, Report
+    from pipeline.comparison import Finding, Report
 
 _HELP = """Tell, image by image, where an index is not what was written, or not what its source has.
 
