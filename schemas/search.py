@@ -185,20 +185,24 @@ class StoredPoint:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RawPoint:
-    """A point just as an index has it, not looked at: `vector` float32 (any,), None without one."""
-
-    id: str
-    payload: Mapping[str, Any]
-    vector: Float32Vector | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Words:
     """A sparse vector: of each word, by its number, how much it counts. Both (n,)."""
 
     indices: npt.NDArray[np.uint32]
     values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawPoint:
+    """A point just as an index has it, not looked at: `vector` float32 (any,), None without one.
+
+    `words` stand where they were asked for and are there.
+    """
+
+    id: str
+    payload: Mapping[str, Any]
+    vector: Float32Vector | None
+    words: Words | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

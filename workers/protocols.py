@@ -145,8 +145,17 @@ class VectorIndex(Protocol):
         """Every point under all conditions, score 0, in no particular order."""
         ...
 
-    def scan(self, conditions: Sequence[Condition] = ()) -> Iterator[RawPoint]:
+    def scan(
+        self, conditions: Sequence[Condition] = (), *, words: bool = False
+    ) -> Iterator[RawPoint]:
         """Every point under all conditions, whatever it is, with its vector, in no order."""
+        ...
+
+    def restore(self, points: Sequence[RawPoint]) -> None:
+        """Put points just as they are, over those of the same ids; durable on return.
+
+        Each has a vector that fits. No fence holds: nobody else writes these images meanwhile.
+        """
         ...
 
     def facet(
@@ -164,5 +173,9 @@ class VectorIndex(Protocol):
         ...
 
     def info(self) -> IndexInfo: ...
+
+    def give_copies(self) -> None:
+        """Let processes that want to read have a copy, where they cannot do so themselves."""
+        ...
 
     def close(self) -> None: ...

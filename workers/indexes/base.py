@@ -14,7 +14,7 @@ import numpy as np
 from schemas.errors import UsageError
 from schemas.ids import image_id
 from schemas.payload import KEYWORD_FIELDS
-from schemas.records import EmbeddedImage, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
 from schemas.search import (
     Condition,
     EmbedderCount,
@@ -37,6 +37,7 @@ from workers.indexes.points import (
     check_query,
     firsts,
     point_rows,
+    raw_row,
     to_hit,
 )
 
@@ -252,19 +253,32 @@ class QdrantIndex(ABC):
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[SearchHit]:
         """Every point under all conditions, score 0, in no particular order. Raises UsageError."""
-        for page in self._pages(point_filter(conditions), vectors=False):
+        for page in self._pages(point_filter(conditions), ()):
             yield from map(to_hit, page)
 
-    def scan(self, conditions: Sequence[Condition] = ()) -> Iterator[RawPoint]:
+    def scan(
+        self, conditions: Sequence[Condition] = (), *, words: bool = False
+    ) -> Iterator[RawPoint]:
         """Every point under all conditions, whatever it is, with its vector, in no order."""
-        for page in self._pages(point_filter(conditions), vectors=True):
+        with_words = words and self._has_words()
+        names = (VECTOR_NAME, WORDS_NAME) if with_words else (VECTOR_NAME,)
+        for page in self._pages(point_filter(conditions), names):
             for one in page:
-                yield RawPoint(one.id, one.payload, one.vector)
+                yield RawPoint(one.id, one.payload, one.vector, one.words)
 
-    def _pages(self, where: PointFilter, *, vectors: bool) -> Iterator[list[Found]]:
+    def restore(self, points: Sequence[RawPoint]) -> None:
+        """Put points just as they are, over those of the same ids; durable on return.
+
+        Each has a vector that fits. No fence holds: nobody else writes these images meanwhile.
+        """
+        for batch in batches(map(raw_row, points), self._upsert_batch):
+            self._upsert(batch)
+        self._flush()
+
+    def _pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[list[Found]]:
         offset: Offset = None
         while True:
-            page, offset = self._page(where, offset, vectors=vectors)
+            page, offset = self._page(where, offset, vectors)
             yield page
             if offset is None:
                 return
@@ -284,6 +298,10 @@ class QdrantIndex(ABC):
             labelled=sum(self._facet("labelled_by").values()),
             has_words=self._has_words(),
         )
+
+    @abstractmethod
+    def give_copies(self) -> None:
+        """Let processes that want to read have a copy, where they cannot do so themselves."""
 
     def __enter__(self) -> Self:
         return self
@@ -335,9 +353,9 @@ class QdrantIndex(ABC):
 
     @abstractmethod
     def _page(
-        self, where: PointFilter, offset: Offset, *, vectors: bool
+        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
     ) -> tuple[list[Found], Offset]:
-        """Some points, score 0, from `offset` on, and the offset of the next."""
+        """Some points with these vectors, score 0, from `offset` on, and the offset of the next."""
 
     @abstractmethod
     def _count(self, where: PointFilter) -> int: ...

@@ -25,9 +25,10 @@ from schemas.errors import (
 )
 from schemas.options import IndexOptions
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
-from schemas.search import IndexQuery, Labelled
+from schemas.search import IndexQuery, Labelled, RawPoint
 from workers.indexes import index_folder
 from workers.indexes.base import Offset, QdrantIndex
+from workers.indexes.edge_copies import SHARD, give_copies
 from workers.indexes.edge_layout import (
     CONFIG_FILE,
     MOST_UNTIDIED,
@@ -48,7 +49,6 @@ from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
 from workers.indexes.folder_lock import FolderLock
 from workers.indexes.points import Found, PointRow, found, labels_payload
 
-_SHARD = "points"
 _UNFINISHED = ".creating-"
 _OTHERS = ("manifest", "service.json")
 _PAGE = 256
@@ -66,7 +66,7 @@ _COPIES = 4
 def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
     """Open the folder `options.location`, or make an index of it; see `open_index`."""
     folder = index_folder(options.location)
-    shard = folder / _SHARD
+    shard = folder / SHARD
     with _mapped(folder):
         if not (shard / CONFIG_FILE).is_file():
             _check_free_for_index(folder)
@@ -85,7 +85,7 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
 
 def _locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
     """Open the shard in a folder that this process holds; make it if it is not there."""
-    shard = folder / _SHARD
+    shard = folder / SHARD
     if dim is not None and not (shard / CONFIG_FILE).is_file():
         _create(folder, dim)
     stored = stored_dim(shard)
@@ -129,7 +129,7 @@ def _check_free_for_index(folder: Path) -> None:
     if not folder.is_dir():
         raise UsageError(f"expected a folder as index, but {folder} is a file")
     for entry in sorted(folder.iterdir()):
-        if entry.name not in (_SHARD, *_OTHERS) and not entry.name.startswith(_UNFINISHED):
+        if entry.name not in (SHARD, *_OTHERS) and not entry.name.startswith(_UNFINISHED):
             raise UsageError(
                 f"the folder {folder} is no index and holds other things ({entry.name}), "
                 "choose another"
@@ -137,7 +137,7 @@ def _check_free_for_index(folder: Path) -> None:
 
 
 def _check_room(folder: Path, reserve: int) -> None:
-    length, on_disk = _extent(folder / _SHARD)
+    length, on_disk = _extent(folder / SHARD)
     needed = max(0, length - on_disk) + reserve
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -171,7 +171,7 @@ def _create(folder: Path, dim: int) -> None:
             shard.flush()
         finally:
             shard.close()
-        unfinished.rename(folder / _SHARD)
+        unfinished.rename(folder / SHARD)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -215,11 +215,18 @@ class EdgeIndex(QdrantIndex):
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
     ) -> set[UUID]:
         superseded = super().replace_images(images, run_started_at)
-        self._untidied += sum(1 + len(image.objects) for image in images)
+        self._wrote(sum(1 + len(image.objects) for image in images))
+        return superseded
+
+    def restore(self, points: Sequence[RawPoint]) -> None:
+        super().restore(points)
+        self._wrote(len(points))
+
+    def _wrote(self, points: int) -> None:
+        self._untidied += points
         if self._untidied >= MOST_UNTIDIED:
             with self._using():
                 self._tidy()
-        return superseded
 
     def _tidy(self) -> None:
         """Reclaim what was replaced, and move points out of memory, if the disk has room."""
@@ -257,6 +264,12 @@ class EdgeIndex(QdrantIndex):
     def _flush(self) -> None:
         with self._using():
             self._shard.flush()
+            give_copies(self._folder, self._shard.flush)
+
+    def give_copies(self) -> None:
+        """See `edge_copies`; what is written has it done as well."""
+        with self._using():
+            give_copies(self._folder, self._shard.flush)
 
     def _nearest(
         self,
@@ -313,14 +326,14 @@ class EdgeIndex(QdrantIndex):
         return [found(record) for record in records]
 
     def _page(
-        self, where: PointFilter, offset: Offset, *, vectors: bool
+        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
     ) -> tuple[list[Found], Offset]:
         request = edge.ScrollRequest(
             offset=offset,
             limit=_PAGE,
             filter=to_edge_filter(where),
             with_payload=True,
-            with_vector=[VECTOR_NAME] if vectors else False,
+            with_vector=[*vectors] or False,
         )
         with self._using():
             records, following = self._shard.scroll(request)

@@ -19,13 +19,14 @@ from schemas.ids import IMAGE_ORDINAL, image_id
 from schemas.payload import PointPayload, labels_of, payload_of
 from schemas.records import (
     VECTOR_NAME,
+    WORDS_NAME,
     EmbeddedImage,
     Float32Vector,
     ImageRecord,
     ObjectRecord,
     check_vectors,
 )
-from schemas.search import IndexQuery, Labelled, SearchHit, Words
+from schemas.search import IndexQuery, Labelled, RawPoint, SearchHit, Words
 from workers.words import words_of
 
 # A Qdrant server refuses requests of more than 32 MB.
@@ -60,18 +61,32 @@ class Found:
     score: float
     payload: dict[str, Any]
     vector: Float32Vector | None = None
+    words: Words | None = None
 
 
 def found(record: Any) -> Found:
     """One of Qdrant's records, either client's, with score 0."""
     vectors = record.vector if isinstance(record.vector, dict) else {}
-    vector = vectors.get(VECTOR_NAME)
+    vector, words = vectors.get(VECTOR_NAME), vectors.get(WORDS_NAME)
     return Found(
         str(record.id),
         0.0,
         record.payload or {},
         None if vector is None else np.asarray(vector, np.float32),
+        None if words is None else _words(words.indices, words.values),
     )
+
+
+def raw_row(point: RawPoint) -> PointRow:
+    """The row that brings a point into an index as it is. Raises ValueError without a vector."""
+    if point.vector is None:
+        raise ValueError(f"point {point.id} has no vector")
+    words = point.words or _words((), ())
+    return PointRow(point.id, point.vector, words, dict(point.payload))
+
+
+def _words(indices: Sequence[int], values: Sequence[float]) -> Words:
+    return Words(np.asarray(indices, np.uint32), np.asarray(values, np.float32))
 
 
 def labels_payload(item: Labelled, labelled_by: str) -> dict[str, Any]:

@@ -183,6 +183,9 @@ class RemoteIndex(QdrantIndex):
         """Close the connection. May be called again."""
         self._client.close()
 
+    def give_copies(self) -> None:
+        """Nothing to do: others ask the server."""
+
     def _answered(self, what: str, ask: Callable[[], _T]) -> _T:
         """What `ask` returns, asked again while the server is away."""
 
@@ -321,7 +324,7 @@ class RemoteIndex(QdrantIndex):
         return [found(record) for record in records]
 
     def _page(
-        self, where: PointFilter, offset: Offset, *, vectors: bool
+        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
     ) -> tuple[list[Found], Offset]:
         records, following = self._answered(
             "a page of",
@@ -331,7 +334,7 @@ class RemoteIndex(QdrantIndex):
                 limit=_PAGE,
                 offset=offset,
                 with_payload=True,
-                with_vectors=[VECTOR_NAME] if vectors else False,
+                with_vectors=[*vectors] or False,
             ),
         )
         return [found(record) for record in records], following
