@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from pipeline.commands import (
+    backup,
     demo,
     eval,
+    export,
     failures,
     ingest,
     keys,
@@ -63,6 +65,8 @@ for _command in (
     retry,
     verify,
     label,
+    export,
+    backup,
     models,
     eval,
 ):

@@ -138,6 +138,22 @@ class Manifest:
                 (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
             )
 
+    def known(self, other: Manifest) -> str | None:
+        """The uri of an image that another manifest has as well, None if there is none."""
+        with self._opened() as parts:
+            mine = {
+                key.tobytes()
+                for table in _kept(parts, _last_rows(parts), ["image_id"])
+                for key in _keys(table["image_id"])
+            }
+        rows = other.latest() if mine else iter(())
+        return next((row.uri for row in rows if _key_of(row) in mine), None)
+
+    def copy_to(self, other: Manifest) -> None:
+        """Add the last attempt at each image to another manifest, as one part."""
+        with self._opened() as parts:
+            other._write(_kept(parts, _last_rows(parts)))
+
     def compact(self) -> None:
         """Leave few parts, with only the last of the attempts that they hold at each image.
 
@@ -278,6 +294,10 @@ def _keys(ids: pa.ChunkedArray) -> Keys:
         return keys_of(ids.combine_chunks())
     except ValueError as exc:
         raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
+
+
+def _key_of(row: ManifestRow) -> bytes:
+    return _keys(pa.chunked_array([[row.image_id]])).tobytes()
 
 
 def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:

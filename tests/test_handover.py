@@ -102,6 +102,11 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
         assert "the service that has this index is asked" in added.stderr.lower()
         with Client(url) as client:
             assert client.stats().images == 5
+        saved = objseek("backup", str(tmp_path / "backup"), "--index", str(index))
+        assert saved.returncode == 0, saved.stderr
+        # Only of that image has the index of the demo's truth a record.
+        assert "of 1 image in" in saved.stdout
+        assert "of images that are not recorded" in saved.stderr
         # Another process that wants the folder for itself is told who has it.
         verify = objseek("verify", "--index", str(index))
         assert (verify.returncode, "in use" in verify.stderr) == (1, True)

@@ -30,6 +30,7 @@ from schemas.errors import ObjseekError, UsageError
 from schemas.images import UInt8Image
 
 _log = logging.getLogger(__name__)
+_COPIES_EVERY_S = 1.0
 _ABOUT = "Search for objects in images: by text, by image, by region, by other objects."
 
 
@@ -73,13 +74,14 @@ def build_app(
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
-    loading = asyncio.create_task(_load(parts))
+    tasks = [asyncio.create_task(_load(parts)), asyncio.create_task(_give_copies(parts))]
     try:
         yield
     finally:
-        loading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await loading
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         if parts.ingests is not None:
             await asyncio.to_thread(parts.ingests.close)
         await asyncio.to_thread(parts.desk.close)
@@ -93,6 +95,16 @@ async def _load(parts: Parts) -> None:
         _log.error("texts cannot be searched for: %s", exc)
         return
     parts.ready = True
+
+
+async def _give_copies(parts: Parts) -> None:
+    """Other processes cannot read a folder that this one has open: they ask for a copy."""
+    while True:
+        await asyncio.sleep(_COPIES_EVERY_S)
+        try:
+            await parts.desk.ask(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
+        except (ObjseekError, ProblemError) as exc:
+            _log.warning("a copy of the index cannot be given: %s", exc)
 
 
 def _load_texts(searcher: Searcher) -> None:

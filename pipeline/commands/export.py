@@ -1,0 +1,124 @@
+"""`objseek export` and `objseek import`: what an index has, for other programs, and back."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.options import Load, with_settings
+from pipeline.console import counted, err, out, user_errors
+
+if TYPE_CHECKING:
+    from pipeline.transfer.exporting import ExportSummary
+
+_EXPORT = """Write all objects of an index to files that other programs read.
+
+parquet: a folder, or s3://bucket/prefix, with a row for every object (and one for every image as
+a whole): vector, mask as COCO RLE, box, uri, labels and all else that is known of it, below
+points/kind=object/ and points/kind=image/; images/ has what the manifest records of each image.
+`objseek import` reads it back, to the bit.
+
+coco: one JSON file of instances, with every mask and its surest label; no vectors.
+
+Examples:
+
+    objseek export photos-parquet --index photos-index
+
+    objseek export s3://datasets/photos/ --index http://localhost:6333/photos
+
+    objseek export masks.json --format coco --index photos-index
+"""
+_IMPORT = """Bring an export back into an index, which is made if it is not there.
+
+Every row is looked at before the first is written: wrong dimensions, broken masks, ids that stand
+twice or do not follow from the uri, vectors that are none are told with file and row, and nothing
+is changed. Images that the index has already are refused.
+
+Examples:
+
+    objseek import photos-parquet --index new-index
+
+    objseek import s3://datasets/photos/ --index http://localhost:6333/photos
+"""
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    PARQUET = "parquet"
+    COCO = "coco"
+
+
+def register(app: typer.Typer) -> None:
+    """Add both to the command line."""
+    app.command("export", help=_EXPORT)(with_settings(export_command, models=False))
+    app.command("import", help=_IMPORT)(with_settings(import_command, models=False))
+
+
+@user_errors
+def export_command(
+    load: Load,
+    target: Annotated[
+        str, typer.Argument(help="A new folder or s3://bucket/prefix; of coco, a file.")
+    ],
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PARQUET,
+) -> None:
+    """The command; its help stands above."""
+    from pipeline.progress import show_progress
+    from pipeline.transfer.coco import export_coco
+    from pipeline.transfer.exporting import export
+
+    settings, began = load(), time.monotonic()
+    with show_progress(err()) as progress:
+        if form is Format.COCO:
+            summary = export_coco(settings, Path(target), progress)
+        else:
+            summary = export(settings, target, progress)
+    tell_written(summary, target, time.monotonic() - began)
+
+
+def tell_written(summary: ExportSummary, target: str, seconds: float) -> None:
+    """Print what an export or a backup came to."""
+    out().print(
+        f"{counted(summary.objects, 'object')} of {counted(summary.images, 'image')} in "
+        f"{counted(summary.files, 'file')}, {summary.size_bytes / 1e6:,.1f} MB, written to "
+        f"{target} in {seconds:.1f} s",
+        markup=False,
+        soft_wrap=True,
+    )
+    if summary.queued:
+        typer.echo(
+            f"{counted(summary.queued, 'image')} did not have the points that were recorded, or "
+            "were just being written to: there, the next ingest does them again.",
+            err=True,
+        )
+    if summary.left_out:
+        typer.echo(
+            f"{counted(summary.left_out, 'point')} of images that are not recorded, or of another "
+            "version of them, will be left out when this is read.",
+            err=True,
+        )
+
+
+@user_errors
+def import_command(
+    load: Load,
+    source: Annotated[str, typer.Argument(help="What an export has written.")],
+) -> None:
+    """The command; its help stands above."""
+    from pipeline.progress import show_progress
+    from pipeline.transfer.importing import import_dataset
+
+    settings = load()
+    with show_progress(err()) as progress:
+        summary = import_dataset(settings, source, progress)
+    out().print(
+        f"{counted(summary.points, 'point')} of {counted(summary.images, 'image')} are in "
+        f"{settings.index.location}",
+        markup=False,
+        soft_wrap=True,
+    )

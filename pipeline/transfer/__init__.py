@@ -1,0 +1,1 @@
+"""What leaves an index and comes back: exports, backups, other indexes."""

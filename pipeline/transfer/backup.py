@@ -1,0 +1,58 @@
+"""All of an index to a folder or bucket, and back into an index that is not there."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from pipeline.ingest import index_exists
+from pipeline.manifest import open_manifest
+from pipeline.progress import Progress
+from pipeline.settings import Settings
+from pipeline.transfer.catalogue import Catalogue, check_files, read_catalogue
+from pipeline.transfer.exporting import ExportSummary, export
+from pipeline.transfer.importing import Dataset, ImportSummary, bring_in
+from pipeline.transfer.places import CATALOGUE, local_dataset
+from schemas.errors import UsageError, VectorIndexError
+from workers.indexes import open_index
+
+
+def backup(settings: Settings, target: str, progress: Progress | None = None) -> ExportSummary:
+    """Write the index and its manifest to `target`, held against each other; see `export`.
+
+    An ingest may be at work meanwhile: images that it was just writing are recorded as failed in
+    the backup, and the next ingest after a `restore` does them again.
+    """
+    return export(settings, target, progress, checking=True)
+
+
+def restore(settings: Settings, source: str, progress: Progress | None = None) -> ImportSummary:
+    """Bring back what `backup` wrote, into an index that holds nothing.
+
+    Every file is held against the catalogue, and every row looked at, before anything is written.
+    One that was interrupted is begun anew by the same command. Raises VectorIndexError for a
+    damaged backup, UsageError where the index holds something.
+    """
+    progress = progress or Progress()
+    location = settings.index.location
+    if any(open_manifest(settings.index, settings.store).counts().values()):
+        raise UsageError(f"expected nothing at {location} to restore to, there are images")
+    with local_dataset(source, settings.store, progress) as folder:
+        catalogue = read_catalogue(folder)
+        if catalogue is None:
+            raise VectorIndexError(f"{source} is no whole backup: it has no {CATALOGUE}")
+        progress.note("checking the files of the backup")
+        check_files(folder, catalogue)
+        left_out = frozenset(catalogue.left_out)
+        _check_empty(settings, catalogue)
+        return bring_in(Dataset(folder, left_out), settings, progress)
+
+
+def _check_empty(settings: Settings, catalogue: Catalogue) -> None:
+    """Points without images: what a restore left behind that was interrupted, or another's."""
+    if not index_exists(settings.index):
+        return
+    with closing(open_index(settings.index, None)) as index:
+        if index.count() > catalogue.points:
+            raise UsageError(
+                f"expected nothing at {settings.index.location} to restore to, there are points"
+            )

@@ -1,0 +1,133 @@
+"""An index to another place: a folder's to a Qdrant server, a server's to a folder."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.comparison import Comparison
+from pipeline.manifest import Manifest, open_manifest
+from pipeline.progress import Progress
+from pipeline.settings import Settings
+from pipeline.transfer.still import held_still
+from schemas.dataset import point_digest
+from schemas.errors import UsageError, VectorIndexError
+from schemas.payload import checksum
+from schemas.search import RawPoint
+from workers.indexes import open_index
+from workers.protocols import VectorIndex
+
+_AT_ONCE = 1024
+# An index norms unit vectors once more, and rounds them by that.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateSummary:
+    """What both places have now; `checksum` is over all ids and payloads, the same in both."""
+
+    points: int
+    images: int
+    checksum: str
+
+
+def migrate(
+    settings: Settings, target: Settings, progress: Progress | None = None
+) -> MigrateSummary:
+    """Copy index and manifest of `settings` to the places that `target` names.
+
+    What was written is read again: each vector and payload is compared, and at the end number and
+    checksum of all points. The source stays as it is. One that was interrupted goes on when it is
+    asked for again. Raises UsageError where the target holds another index's points or images,
+    VectorIndexError if it does not come to hold what the source does.
+    """
+    progress = progress or Progress()
+    to = open_manifest(target.index, target.store)
+    if settings.index.location == target.index.location:
+        raise UsageError(f"expected another place than {settings.index.location} to migrate to")
+    if any(to.counts().values()):
+        raise UsageError(f"expected no images at {target.index.location} yet, it has some")
+    with (
+        held_still(settings, progress) as still,
+        tempfile.TemporaryDirectory(prefix="objseek-migrate-") as temporary,
+    ):
+        manifest = Manifest(Path(temporary) / "manifest")
+        still.manifest.copy_to(manifest)
+        with closing(open_index(target.index, still.index.dim, create=True)) as index:
+            _check_free(still.index, index, target.index.location)
+            summary = _Migration(still.index, index, manifest, progress).run()
+        manifest.copy_to(to)
+    return summary
+
+
+def _check_free(source: VectorIndex, index: VectorIndex, location: str) -> None:
+    """Only points of the source may be there already, of a migration that was interrupted."""
+    for some in _in_batches(index.scan()):
+        ids = [uuid.UUID(point.id) for point in some]
+        if len(source.stored(ids)) != len(ids):
+            raise UsageError(f"expected no points at {location} yet, it has those of another index")
+
+
+class _Migration:
+    def __init__(
+        self, source: VectorIndex, target: VectorIndex, manifest: Manifest, progress: Progress
+    ) -> None:
+        self._source, self._target = source, target
+        self._manifest, self._progress = manifest, progress
+
+    def run(self) -> MigrateSummary:
+        total, digests, written = self._source.count(), 0, 0
+        comparison = Comparison(self._manifest)
+        for some in _in_batches(self._source.scan(words=True)):
+            for point in some:
+                comparison.take_point(point)
+            self._target.restore(some)
+            self._check_written(some)
+            digests += sum(map(point_digest, some))
+            written += len(some)
+            self._progress.note(f"{written:,} of {total:,} points copied")
+        if written != total:
+            raise VectorIndexError(
+                f"expected {total:,} points in the source, got {written:,}: it is being written "
+                "to, migrate when nobody does"
+            )
+        report = comparison.report()
+        if report.findings:
+            raise VectorIndexError(
+                f"expected points and images of the source to fit each other, {report.findings[0]} "
+            )
+        return self._checked(written, checksum([digests]))
+
+    def _check_written(self, points: Sequence[RawPoint]) -> None:
+        there = self._target.stored([uuid.UUID(point.id) for point in points])
+        for point in points:
+            stored = there.get(uuid.UUID(point.id))
+            if stored is None or point.vector is None:
+                raise VectorIndexError(f"point {point.id} was written, and is not there")
+            if not np.allclose(stored.vector, point.vector, rtol=0, atol=_ROUNDING):
+                raise VectorIndexError(f"point {point.id} was written, and has another vector")
+
+    def _checked(self, points: int, wanted: str) -> MigrateSummary:
+        self._progress.note("comparing both")
+        count, digests = 0, 0
+        for point in self._target.scan(words=True):
+            count += 1
+            digests += point_digest(point)
+        found = checksum([digests])
+        if (count, found) != (points, wanted):
+            raise VectorIndexError(
+                f"expected {points:,} points with the checksum {wanted}, got {count:,} with {found}"
+            )
+        return MigrateSummary(points, sum(self._manifest.counts().values()), found)
+
+
+def _in_batches(points: Iterator[RawPoint]) -> Iterator[list[RawPoint]]:
+    while batch := list(islice(points, _AT_ONCE)):
+        yield batch

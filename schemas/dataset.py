@@ -1,0 +1,225 @@
+"""Points as Parquet rows: what an index has, for every other program to read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from schemas.ids import Generation, image_id, object_id
+from schemas.images import ImageRef
+from schemas.payload import PointPayload
+from schemas.search import RawPoint, Words
+
+_TIME = pa.timestamp("us", tz="UTC")
+_RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+_PAYLOAD = (
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("ordinal", pa.int32(), nullable=False),
+    pa.field("store", pa.string(), nullable=False),
+    pa.field("bucket", pa.string(), nullable=False),
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("uri", pa.string(), nullable=False),
+    pa.field("image_id", pa.string(), nullable=False),
+    pa.field("version", pa.string(), nullable=False),
+    pa.field("generation", pa.string(), nullable=False),
+    pa.field("fingerprint", pa.string(), nullable=False),
+    pa.field("segmenter", pa.string(), nullable=False),
+    pa.field("embedder", pa.string(), nullable=False),
+    pa.field("width", pa.int32(), nullable=False),
+    pa.field("height", pa.int32(), nullable=False),
+    pa.field("bbox", pa.list_(pa.int32(), 4), nullable=False),
+    pa.field("area", pa.int64(), nullable=False),
+    pa.field("area_frac", pa.float64(), nullable=False),
+    pa.field("predicted_iou", pa.float64()),
+    pa.field("stability_score", pa.float64()),
+    pa.field("rle", _RLE),
+    pa.field("labels", pa.list_(pa.string())),
+    pa.field("label_scores", pa.list_(pa.float64())),
+    pa.field("label_logsumexp", pa.float64()),
+    pa.field("labelled_by", pa.string()),
+    pa.field("center_x_frac", pa.float64()),
+    pa.field("center_y_frac", pa.float64()),
+    pa.field("ingested_at", _TIME, nullable=False),
+    pa.field("run_started_at", _TIME),
+)
+# Indexes read numbers from JSON to the last bit but one: with fewer digits a number that goes
+# through another index stays what it is.
+_DIGITS = 15
+_DIGEST_BYTES = 16
+
+
+def points_schema(dim: int) -> pa.Schema:
+    """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("word_indices", pa.list_(pa.uint32()), nullable=False),
+            pa.field("word_values", pa.list_(pa.float32()), nullable=False),
+            *_PAYLOAD,
+        ]
+    )
+
+
+def dim_of(schema: pa.Schema) -> int:
+    """How many numbers the vectors of a file have. Raises ValueError if it is not one of points."""
+    field = schema.field("vector") if "vector" in schema.names else None
+    if field is None or not pa.types.is_fixed_size_list(field.type):
+        raise ValueError("expected a column `vector` of fixed-size lists, got none")
+    dim: int = field.type.list_size
+    wanted = points_schema(dim)
+    for column in wanted:
+        if column.name not in schema.names:
+            raise ValueError(f"expected a column {column.name!r}, got none")
+        if schema.field(column.name).type != column.type:
+            got = schema.field(column.name).type
+            raise ValueError(f"expected {column.type} in column {column.name!r}, got {got}")
+    return dim
+
+
+def points_table(points: Sequence[RawPoint], dim: int) -> pa.Table:
+    """Rows of points. Raises ValueError, which names it, for a point that cannot be one."""
+    columns: dict[str, list[Any]] = {field.name: [] for field in _PAYLOAD}
+    vectors, indices, values = [], [], []
+    for point in points:
+        try:
+            fields = PointPayload.model_validate(dict(point.payload)).model_dump()
+        except ValidationError as exc:
+            wrong = ", ".join(sorted({".".join(map(str, one["loc"])) for one in exc.errors()}))
+            raise ValueError(f"point {point.id} is not one of objseek's ({wrong})") from exc
+        if point.vector is None or point.vector.shape != (dim,):
+            raise ValueError(f"expected a vector of {dim} numbers, point {point.id} has another")
+        for name, column in columns.items():
+            column.append(_stored(fields[name]))
+        vectors.append(point.vector)
+        indices.append([] if point.words is None else point.words.indices.tolist())
+        values.append([] if point.words is None else point.words.values.tolist())
+    flat = np.concatenate([np.zeros(0, np.float32), *vectors])
+    arrays = {
+        "id": [point.id for point in points],
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dim),
+        "word_indices": indices,
+        "word_values": values,
+        **columns,
+    }
+    return pa.table(arrays, schema=points_schema(dim))
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, tuple):
+        return [_stored(one) for one in value]
+    return value
+
+
+def table_points(table: pa.Table) -> Iterator[RawPoint | ValueError]:
+    """The points of rows, in their order; for a row that cannot be one, the error that says why."""
+    dim = dim_of(table.schema)
+    vectors = table["vector"].combine_chunks()
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    if vectors.null_count or flat.size != table.num_rows * dim:
+        yield from (ValueError("expected a vector in every row, got null") for _ in table["id"])
+        return
+    # Without their zone: naming one takes a time zone database, which small images lack.
+    times = [name for name in table.column_names if table.schema.field(name).type == _TIME]
+    rest = table.drop_columns(["vector"])
+    for name in times:
+        place = rest.schema.get_field_index(name)
+        rest = rest.set_column(place, name, rest[name].cast(pa.timestamp("us")))
+    rows = rest.select(["id", "word_indices", "word_values", *(f.name for f in _PAYLOAD)])
+    for row, vector in zip(rows.to_pylist(), flat.reshape(-1, dim), strict=True):
+        try:
+            yield _point(row, vector.astype(np.float32))
+        except ValueError as exc:
+            yield exc
+
+
+def _point(row: dict[str, Any], vector: np.ndarray[Any, np.dtype[np.float32]]) -> RawPoint:
+    """Raises ValueError for what no ingest writes."""
+    identity, indices, values = row.pop("id"), row.pop("word_indices"), row.pop("word_values")
+    if not np.isfinite(vector).all() or not vector.any():
+        raise ValueError("expected a finite vector other than zero")
+    if len(indices) != len(values) or len(set(indices)) != len(indices):
+        raise ValueError("expected a value for each word, and each word once")
+    if not np.isfinite(np.array(values, np.float32)).all():
+        raise ValueError("expected finite word_values")
+    fields = {
+        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if value is not None
+    }
+    try:
+        payload = PointPayload.model_validate(fields)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from exc
+    check_identity(identity, payload)
+    check_shape(payload)
+    words = Words(np.array(indices, np.uint32), np.array(values, np.float32))
+    stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
+    return RawPoint(identity, stored, vector, words)
+
+
+def point_digest(point: RawPoint) -> int:
+    """128 bits over a point's id, its words and all of its payload, but not its vector."""
+    payload = {name: _rounded(value) for name, value in point.payload.items()}
+    words = (
+        ()
+        if point.words is None
+        else sorted(zip(point.words.indices.tolist(), point.words.values.tolist(), strict=True))
+    )
+    text = json.dumps([point.id, payload, words], sort_keys=True)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS - 1}g}")
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def check_identity(identity: str, payload: PointPayload) -> None:
+    """Raise ValueError unless all ids follow from the uri, as those of an ingest do."""
+    ref = ImageRef.from_uri(payload.uri, payload.version, 0)
+    of_image = image_id(ref)
+    if (payload.store, payload.bucket) != (ref.store, ref.bucket):
+        raise ValueError(f"expected store and bucket of {payload.uri}, got others")
+    if payload.image_id != str(of_image):
+        raise ValueError(f"expected image_id {of_image} for {payload.uri}, got {payload.image_id}")
+    generation = Generation(payload.version, payload.fingerprint)
+    if payload.generation != generation.id:
+        raise ValueError(f"expected generation {generation.id}, got {payload.generation}")
+    wanted = object_id(of_image, generation, payload.ordinal)
+    if identity != str(wanted):
+        raise ValueError(f"expected id {wanted} for ordinal {payload.ordinal}, got {identity}")
+
+
+def check_shape(payload: PointPayload) -> None:
+    """Raise ValueError unless box, area and mask fit each other and the image."""
+    width, height = payload.width, payload.height
+    x0, y0, x1, y1 = payload.bbox
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"bbox: {payload.bbox} does not lie in {width} x {height} pixels")
+    if payload.kind == "image":
+        if payload.rle is not None:
+            raise ValueError("rle: expected none for an image as a whole")
+        return
+    if payload.rle is None:
+        raise ValueError("rle: expected a mask, got none")
+    if payload.rle.size != (height, width):
+        raise ValueError(f"rle.size: expected {[height, width]}, got {list(payload.rle.size)}")
+    try:
+        area = payload.rle.to_rle().area_px
+    except ValueError as exc:
+        raise ValueError(f"rle.counts: {exc}") from exc
+    if area != payload.area:
+        raise ValueError(f"area: expected the {area} pixels of the mask, got {payload.area}")
