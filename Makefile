@@ -17,8 +17,9 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/objseek demo
 
+# Much of a test is waiting: two processes share the files.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: setup
 	$(BIN)/python -m pytest -m faults
