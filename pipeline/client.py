@@ -24,6 +24,7 @@ from schemas.api import (
     IngestRequest,
     IngestState,
     ObjectAnswer,
+    ReembedRequest,
     SearchAnswer,
     SearchRequest,
     StatsAnswer,
@@ -123,6 +124,10 @@ class Client:
     def ingest(self, request: IngestRequest) -> IngestState:
         """Begin an ingest; needs a key of the scope ingest."""
         return self._parsed(IngestState, "POST", "/v1/ingest", request)
+
+    def reembed(self, request: ReembedRequest) -> IngestState:
+        """Begin to embed all stored masks anew; needs a key of the scope ingest."""
+        return self._parsed(IngestState, "POST", "/v1/ingest/reembed", request)
 
     def ingest_state(self) -> IngestState:
         """How far the ingest is."""

@@ -1,4 +1,4 @@
-"""What a pipeline is known by: everything that decides which vectors an image gets."""
+"""Which pipelines have run on an index, and by what they are known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from importlib import metadata, resources
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipeline.parts import Parts
 from pipeline.settings import Settings
 from schemas.ids import fingerprint
-from schemas.options import DecodeOptions, EmbedderOptions
+from schemas.pipelines import Pipeline
 from workers.catalog import LOCAL_PREFIX
-from workers.protocols import ImageEmbedder, Segmenter
 
 _START = "pipeline-"
+_MADE_OF = "made-of-"
 _OLDER = "pipelines.json"
 """In which they stood together."""
 # They change where or how fast it runs, not what comes out.
@@ -24,22 +26,6 @@ _NO_MATTER = {
     "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
     "embedder": {"device", "precision", "batch_size"},
 }
-
-
-def pipeline_fingerprint(
-    segmenter: Segmenter, embedder: ImageEmbedder, decode: DecodeOptions, options: EmbedderOptions
-) -> str:
-    """16 hex digits over both models, their parameters, and how images become crops."""
-    return fingerprint(
-        {
-            "segmenter": segmenter.fingerprint,
-            "embedder": embedder.fingerprint,
-            "views": options.views,
-            "context_margin": options.context_margin,
-            "cutout_fill": options.cutout_fill,
-            "decode": decode.model_dump(mode="json"),
-        }
-    )
 
 
 class KnownPipelines:
@@ -58,10 +44,24 @@ class KnownPipelines:
         key = _settings_key(settings)
         return self._parts.read_text(_START + key) or self._older().get(key)
 
-    def remember(self, settings: Settings, pipeline: str) -> None:
-        """Keep it for the next run. Raises what `Parts` raise."""
+    def remember(self, settings: Settings, pipeline: Pipeline) -> None:
+        """Keep it for the next run of these settings. Raises what `Parts` raise."""
         # One file for each, so that two who remember at once forget nothing.
-        self._parts.write_text(_START + _settings_key(settings), pipeline)
+        self._parts.write_text(_START + _settings_key(settings), pipeline.fingerprint)
+        self.describe(pipeline)
+
+    def describe(self, *pipelines: Pipeline) -> None:
+        """Keep what their fingerprints stand for. Raises what `Parts` raise."""
+        for pipeline in pipelines:
+            self._parts.write_text(_MADE_OF + pipeline.fingerprint, pipeline.model_dump_json())
+
+    def described(self, fingerprint: str) -> Pipeline | None:
+        """What a fingerprint stands for; None if it was never described, or not so."""
+        text = self._parts.read_text(_MADE_OF + fingerprint)
+        try:
+            return None if text is None else Pipeline.model_validate_json(text)
+        except ValidationError:
+            return None
 
     def _older(self) -> dict[str, str]:
         # It only saves work: whatever is wrong with it, the models are loaded instead.

@@ -12,7 +12,13 @@ from pipeline.pictures import image_bytes
 from pipeline.progress import Progress
 from pipeline.service.handle import read_handle
 from pipeline.settings import Settings
-from schemas.api import INGEST_SECTIONS, IngestRequest, IngestState, SearchRequest
+from schemas.api import (
+    INGEST_SECTIONS,
+    IngestRequest,
+    IngestState,
+    ReembedRequest,
+    SearchRequest,
+)
 from schemas.errors import ServiceError
 from schemas.search import Example, FileExample, SearchQuery, UploadExample
 
@@ -63,26 +69,48 @@ def ingest_by(
 
     Raises ServiceError if it fails.
     """
-    sections = {
-        name: getattr(settings, name).model_dump(mode="json", exclude_unset=True)
-        for name in INGEST_SECTIONS
-    }
     request = IngestRequest(
-        sources=tuple(map(_absolute, sources)), settings=sections, limit=settings.limit
+        sources=tuple(map(_absolute, sources)),
+        settings=_sections(settings),
+        limit=settings.limit,
     )
     with progress:
         progress.note("the service that has this index is asked to ingest")
         service.ingest(request)
-        try:
-            state = _followed(service, progress)
-        except KeyboardInterrupt:
-            service.cancel_ingest()
-            raise
-    if state.state != "done":
-        raise ServiceError(state.error or "the ingest was ended by somebody else")
+        state = _ended(service, progress)
     return IngestSummary(
         progress.counts, state.seconds, state.images_per_s, settings.index.location, None
     )
+
+
+def reembed_by(
+    service: Client, settings: Settings, progress: Progress, *, force: bool
+) -> IngestState:
+    """Embed anew through the service, as `ingest_by` ingests; its state at the end."""
+    request = ReembedRequest(settings=_sections(settings), force=force)
+    with progress:
+        progress.note("the service that has this index is asked to embed it anew")
+        service.reembed(request)
+        return _ended(service, progress)
+
+
+def _sections(settings: Settings) -> dict[str, dict[str, object]]:
+    return {
+        name: getattr(settings, name).model_dump(mode="json", exclude_unset=True)
+        for name in INGEST_SECTIONS
+    }
+
+
+def _ended(service: Client, progress: Progress) -> IngestState:
+    """The state at the end, when all went well; Ctrl-C ends the work there."""
+    try:
+        state = _followed(service, progress)
+    except KeyboardInterrupt:
+        service.cancel_ingest()
+        raise
+    if state.state != "done":
+        raise ServiceError(state.error or "it was ended by somebody else")
+    return state
 
 
 def _followed(service: Client, progress: Progress) -> IngestState:

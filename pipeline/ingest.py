@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.fingerprint import KnownPipelines
 from pipeline.finished import FinishedImages
+from pipeline.generations import at_current
 from pipeline.joblog import job_log
 from pipeline.listing import chunks, last_chunk_size
 from pipeline.manifest import Manifest, manifest_folder, parts_of
@@ -22,7 +23,13 @@ from pipeline.progress import Counts, Progress
 from pipeline.runners import Runner, open_runner
 from pipeline.settings import Settings
 from pipeline.writer import Writer
-from schemas.errors import EmbedderMismatchError, IndexMissingError, ModelError, UsageError
+from schemas.errors import (
+    EmbedderMismatchError,
+    IndexMissingError,
+    ModelError,
+    UsageError,
+    VectorIndexError,
+)
 from schemas.images import Failure, ImageRef
 from schemas.options import IndexOptions
 from workers.indexes import open_index
@@ -85,9 +92,15 @@ def ingest_listed(
     """`ingest` of the chunks that `listing` gives and counts; `again`: also what is finished."""
     progress = progress or Progress()
     recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    current = at_current(settings)
     with progress:
-        log = _Ingest(settings, recipe, progress, index, again=again).run(listing)
+        log = _Ingest(current, recipe, progress, index, again=again).run(listing)
         progress.counts.check()
+    if at_current(settings) != current:
+        raise VectorIndexError(
+            f"another generation of {settings.index.location} came into use while this ran, and "
+            "what was written is in the one before: run the command again"
+        )
     return IngestSummary(
         progress.counts, progress.seconds, progress.rate, settings.index.location, log
     )
@@ -146,7 +159,7 @@ class _Ingest:
         ):
             fingerprint = runner.info.fingerprint
             if known != fingerprint:
-                self._pipelines.remember(settings, fingerprint)
+                self._pipelines.remember(settings, runner.info.pipeline)
             if known not in (None, fingerprint):
                 raise ModelError(
                     "the weights of the models have changed in place since the settings last ran "

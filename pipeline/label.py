@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.generations import at_current
 from pipeline.progress import Progress
 from pipeline.search import Searcher
 from pipeline.settings import Settings
@@ -44,7 +45,7 @@ def label(settings: Settings, progress: Progress | None = None) -> LabelSummary:
     interrupted goes on where it was. Raises UsageError if `settings` name no list, and what the
     index and the embedder raise.
     """
-    progress = progress or Progress()
+    progress, settings = progress or Progress(), at_current(settings)
     with closing(open_index(settings.index, None)) as index:
         name = Searcher(index, settings=settings).embedder_name
         progress.note("embedding the labels")

@@ -126,6 +126,15 @@ class Manifest:
                     counter[counted["values"]] += counted["counts"]
         return {state: counter[state] for state in State}
 
+    def fingerprints(self) -> set[str]:
+        """Of the pipelines whose images are done."""
+        found: set[str] = set()
+        with self._opened() as parts:
+            for table in _kept(parts, _last_rows(parts), ["state", "fingerprint"]):
+                done = table.filter(pc.field("state") == State.DONE.value)
+                found.update(pc.unique(done["fingerprint"]).to_pylist())
+        return found
+
     def finished(self, fingerprint: str) -> FinishedImages:
         """The images whose last attempt is done or rejected under this pipeline fingerprint."""
         wanted = (pc.field("fingerprint") == fingerprint) & pc.field("state").isin(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipeline.fingerprint import pipeline_fingerprint
 from pipeline.settings import Settings
-from schemas.errors import ObjseekError, WorkerDiedError
+from schemas.errors import ObjseekError, VectorIndexError, WorkerDiedError
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
-from schemas.masks import ObjectMask
+from schemas.masks import ObjectMask, SegmentedImage
 from schemas.options import DecodeOptions, EmbedderOptions
+from schemas.pipelines import Pipeline
 from schemas.records import EmbeddedImage, check_vectors
 from schemas.redaction import redacted
 from workers.embedding import embed_segmented
@@ -36,6 +36,25 @@ def no_labels() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenMasks:
+    """Stands for the segmenter that has found the masks which images bring along."""
+
+    name: str
+    fingerprint: str
+
+    def masks_of(self, image: DecodedImage) -> list[ObjectMask]:
+        """Raises VectorIndexError for masks of an image of another size."""
+        masks = image.ref.masks if isinstance(image.ref, SegmentedImage) else ()
+        for mask in masks:
+            if mask.rle.size_hw != image.size_hw:
+                raise VectorIndexError(
+                    f"expected masks of {image.size_hw} pixels, got one of {mask.rle.size_hw} "
+                    f"({image.ref.uri})"
+                )
+        return list(masks)
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """What workers are built from: plain values and importable functions, so that it travels.
 
@@ -44,7 +63,7 @@ class Recipe:
     in a worker; None leaves it to torch.
     """
 
-    segmenter: Callable[[], Segmenter]
+    segmenter: Callable[[], Segmenter | GivenMasks]
     embedder: Callable[[], ImageEmbedder]
     reader: Callable[[Sequence[ImageRef]], list[Decoded]]
     decode: DecodeOptions
@@ -77,10 +96,12 @@ def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
 class WorkerInfo:
     """What a worker turned out to be once its models were loaded."""
 
-    segmenter: str
-    embedder: str
+    pipeline: Pipeline
     dim: int
-    fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        return self.pipeline.fingerprint
 
 
 class ModelWorker:
@@ -95,14 +116,13 @@ class ModelWorker:
         self._segmenter = recipe.segmenter()
         self._embedder = recipe.embedder()
         self._labeller = recipe.labeller()
-        self.info = WorkerInfo(
-            segmenter=self._segmenter.name,
-            embedder=self._embedder.name,
-            dim=self._embedder.dim,
-            fingerprint=pipeline_fingerprint(
-                self._segmenter, self._embedder, recipe.decode, recipe.embedding
-            ),
+        pipeline = Pipeline.of(
+            (self._segmenter.name, self._segmenter.fingerprint),
+            (self._embedder.name, self._embedder.fingerprint),
+            recipe.decode,
+            recipe.embedding,
         )
+        self.info = WorkerInfo(pipeline, self._embedder.dim)
 
     def process(self, chunk: Sequence[Decoded]) -> list[Result]:
         """One result per image, in their order; failures of an earlier stage pass through.
@@ -142,14 +162,22 @@ class ModelWorker:
             return _failure(image.ref, stage, exc)
 
     def _segment(self, images: Sequence[DecodedImage]) -> list[list[ObjectMask]]:
+        if isinstance(self._segmenter, GivenMasks):
+            return [self._segmenter.masks_of(image) for image in images]
         return self._segmenter.segment([image.pixels for image in images])
 
     def _embed(
         self, images: Sequence[DecodedImage], masks: Sequence[Sequence[ObjectMask]]
     ) -> list[EmbeddedImage]:
         recipe, info = self._recipe, self.info
+        images = [_without_masks(image) for image in images]
         embedded = embed_segmented(
-            images, masks, self._embedder, recipe.embedding, info.fingerprint, info.segmenter
+            images,
+            masks,
+            self._embedder,
+            recipe.embedding,
+            info.fingerprint,
+            info.pipeline.segmenter,
         )
         return [labelled(image, self._labeller) for image in embedded]
 
@@ -161,6 +189,12 @@ class ModelWorker:
 # torch raises RuntimeError for what an image can cause: no memory, a size that a kernel refuses.
 _INPUT_ERRORS = (ObjseekError, RuntimeError, MemoryError)
 _NOT_THE_INPUT = (NotImplementedError, RecursionError, WorkerDiedError)
+
+
+def _without_masks(image: DecodedImage) -> DecodedImage:
+    """They are in the objects, and need not travel twice."""
+    ref = image.ref
+    return DecodedImage(ref.listed, image.pixels) if isinstance(ref, SegmentedImage) else image
 
 
 def _raise_if_fatal(error: BaseException) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pipeline.fingerprint import KnownPipelines
+from pipeline.generations import at_current
 from pipeline.ingest import IngestSummary, ingest_listed
 from pipeline.manifest import Manifest, parts_of
 from pipeline.process import Recipe
@@ -30,7 +31,8 @@ def retry(
     UsageError if `settings` are not those of an ingest into this index, and what `ingest` raises.
     """
     location = settings.index.location
-    parts = parts_of(settings.index, settings.store)
+    current = at_current(settings)
+    parts = parts_of(current.index, current.store)
     manifest = Manifest(parts)
     if not manifest.exists():
         raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")

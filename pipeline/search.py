@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.cursor import Cursor, short_id
 from pipeline.examples import Examples, Resolved, Uploads, object_uuid
+from pipeline.generations import at, current
 from pipeline.models import QueryModels
 from pipeline.relevance import Judge
 from pipeline.settings import Settings
@@ -34,6 +35,7 @@ from schemas.search import (
     Words,
 )
 from workers.indexes import open_index
+from workers.indexes.generations import FIRST
 from workers.protocols import Embedder, VectorIndex
 from workers.words import query_words
 
@@ -73,6 +75,8 @@ class Wanted:
 class Searcher:
     """An open index with the models that belong to it; closes the index. Not thread-safe.
 
+    It stays with its `generation`, whichever comes into use.
+
     Without `embedder` it is built when first needed: the one `settings` names, else the one that
     the index was built with. Raises EmbedderMismatchError unless the index holds the embedder's
     vectors, and UsageError if none is named and the index holds those of several.
@@ -83,8 +87,9 @@ class Searcher:
         index: VectorIndex,
         embedder: Embedder | None = None,
         settings: Settings | None = None,
+        generation: str = FIRST,
     ) -> None:
-        self.index = index
+        self.index, self.generation = index, generation
         self.settings = settings or Settings()
         self.info = index.info()
         self._named = embedder.name if embedder else _named_embedder(self.settings)
@@ -95,10 +100,11 @@ class Searcher:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """A searcher of the index that `settings` names."""
-        index = open_index(settings.index, None)
+        """A searcher of the index that `settings` names: of the generation that is in use now."""
+        name = current(settings)
+        index = open_index(at(settings, name).index, None)
         try:
-            return cls(index, settings=settings)
+            return cls(index, settings=settings, generation=name)
         except BaseException:
             index.close()
             raise

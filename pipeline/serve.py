@@ -16,6 +16,7 @@ from types import FrameType
 
 import uvicorn
 
+from pipeline.generations import at_current
 from pipeline.search import Searcher
 from pipeline.service.access import is_loopback
 from pipeline.service.app import build_app
@@ -159,7 +160,8 @@ def _snapshot_of(settings: Settings) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="objseek-snapshot-") as folder:
         copy = Path(folder) / "index"
         # Held while it is copied, so that nobody writes.
-        with closing(open_index(settings.index, None)):
-            shutil.copytree(index_folder(location) / "points", copy / "points")
+        current = at_current(settings).index
+        with closing(open_index(current, None)):
+            shutil.copytree(index_folder(current.location) / "points", copy / "points")
         index = settings.index.model_copy(update={"location": str(copy)})
         yield settings.model_copy(update={"index": index})

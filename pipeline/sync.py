@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from pipeline.generations import at_current
 from pipeline.ingest import IngestSummary, index_exists, ingest
 from pipeline.listing import ListingCounts, listed_images
 from pipeline.manifest import Manifest, open_manifest
@@ -51,16 +52,17 @@ def sync(
     if settings.limit is not None:
         raise UsageError("expected no limit: a sync has to see all of its source")
     started_at = datetime.now(UTC)
-    index_exists(settings.index)  # one that is in use is told before a long listing
+    current = at_current(settings)
+    index_exists(current.index)  # one that is in use is told before a long listing
     progress = progress or Progress()
     with progress:
         progress.note("listing images, to find those that are gone")
         listed = listed_images(sources, settings.store, ListingCounts())
         present = set(map(image_id_bytes, listed))
-        gone = _others(sources, settings, max_delete, present)
+        gone = _others(sources, current, max_delete, present)
         if gone:
             progress.note(f"removing {len(gone):,} images")
-        removed = _remove(gone, settings, started_at) if gone else 0
+        removed = _remove(gone, current, started_at) if gone else 0
     ingested = ingest(sources, settings, progress, recipe) if present else None
     return SyncSummary(removed, ingested)
 

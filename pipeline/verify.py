@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from pipeline.comparison import Comparison, Report
+from pipeline.generations import at_current
 from pipeline.listing import ListingCounts, listed_images
 from pipeline.manifest import open_manifest
 from pipeline.progress import Progress
@@ -38,7 +39,7 @@ def verify(
     what a listing raises, and UsageError, with nothing repaired, if a larger share of all points
     than `max_delete` is stray.
     """
-    progress = progress or Progress()
+    progress, settings = progress or Progress(), at_current(settings)
     manifest = open_manifest(settings.index, settings.store)
     if not manifest.exists():
         raise IndexMissingError(

@@ -196,8 +196,19 @@ class IngestRequest(BaseModel):
     limit: int | None = Field(default=None, ge=1)
 
 
+class ReembedRequest(BaseModel):
+    """What to embed the index's masks with; `force`: switch over though images fail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    settings: dict[str, dict[str, object]] = {}
+    force: bool = False
+
+
 class IngestState(_Answer):
-    """How far an ingest is. Counts are of images, but for `objects`."""
+    """How far an ingest is, or a re-embedding. Counts are of images, but for `objects`.
+
+    `generation` is what a re-embedding has brought into use.
+    """
 
     state: Literal["none", "running", "done", "failed", "cancelled"]
     note: str = ""
@@ -215,3 +226,4 @@ class IngestState(_Answer):
     images_per_s: float = 0.0
     error: str | None = None
     failures: tuple[str, ...] = ()
+    generation: str | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -126,8 +127,17 @@ class ObjectMask:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentedImage:
-    """All objects of an image, in a deterministic order."""
+class SegmentedImage(ImageRef):
+    """A listed image whose objects are known, in a deterministic order."""
 
-    ref: ImageRef
-    masks: tuple[ObjectMask, ...]
+    masks: tuple[ObjectMask, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def from_ref(cls, ref: ImageRef, masks: Iterable[ObjectMask]) -> SegmentedImage:
+        """The image `ref` with these masks."""
+        return cls(ref.store, ref.bucket, ref.key, ref.version, ref.size_bytes, tuple(masks))
+
+    @property
+    def listed(self) -> ImageRef:
+        """The image without its masks."""
+        return ImageRef(self.store, self.bucket, self.key, self.version, self.size_bytes)

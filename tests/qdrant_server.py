@@ -9,6 +9,7 @@ what it had. Its engine is slow and has no payload indexes.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -56,7 +57,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Request:
-    """`operation` is the method and what follows the collection in the path."""
+    """`operation` is the method and what follows the collection in the path, if that names one."""
 
     collection: str
     operation: str
@@ -146,6 +147,16 @@ class QdrantServer:
 def result_of(engine: QdrantClient, request: Request) -> Any:
     """What Qdrant answers, as a model of its client. Raises LookupError for what is not served."""
     name, body = request.collection, request.body
+    match request.operation:
+        case "GET /aliases":
+            return engine.get_aliases()
+        case "GET /collections":
+            return engine.get_collections()
+        case "POST /collections/aliases":
+            changes = models.ChangeAliasesOperation.model_validate(body)
+            return engine.update_collection_aliases(changes.actions)
+        case "DELETE /":
+            return engine.delete_collection(name)
     if request.operation == "GET /exists":
         return models.CollectionExistence(exists=engine.collection_exists(name))
     if request.operation == "PUT /":
@@ -267,11 +278,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._do()
 
+    def do_DELETE(self) -> None:
+        self._do()
+
     def _do(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        _, collection, *tail = unquote(urlsplit(self.path).path).strip("/").split("/")
+        path = unquote(urlsplit(self.path).path).strip("/")
+        named = re.fullmatch(r"collections/(?!aliases$)([^/]+)/?(.*)", path)
+        collection, tail = named.groups() if named else ("", path)
         body = json.loads(content) if content else {}
-        request = Request(collection, f"{self.command} /{'/'.join(tail)}", body)
+        request = Request(collection, f"{self.command} /{tail}", body)
         try:
             status, answer = 200, {"result": self.server.answer(request), "status": "ok"}
         except LookupError as exc:

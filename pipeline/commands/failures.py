@@ -59,12 +59,14 @@ def failures(
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
+    from pipeline.generations import at_current
     from pipeline.manifest import open_manifest
     from pipeline.settings import load_settings
     from schemas.errors import IndexMissingError
 
     settings = load_settings(config, {"index": {"location": index, "state": state_place}})
-    manifest = open_manifest(settings.index, settings.store)
+    current = at_current(settings)
+    manifest = open_manifest(current.index, current.store)
     if not manifest.exists():
         raise IndexMissingError(
             f"expected an index at {settings.index.location!r}, nothing was ingested there"

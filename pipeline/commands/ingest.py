@@ -117,13 +117,15 @@ def _print_empty(counts: Counts) -> None:
 
 
 def _print_rejected_before(settings: Settings) -> None:
+    from pipeline.generations import at_current
     from pipeline.manifest import open_manifest
     from schemas.manifest import State
 
-    index = settings.index
-    if rejected := open_manifest(index, settings.store).counts()[State.REJECTED]:
+    current = at_current(settings)
+    if rejected := open_manifest(current.index, current.store).counts()[State.REJECTED]:
         told = "image was rejected" if rejected == 1 else "images were rejected"
-        typer.echo(f"{rejected:,} {told} as bad input: objseek failures --index {index.location}")
+        location = settings.index.location
+        typer.echo(f"{rejected:,} {told} as bad input: objseek failures --index {location}")
 
 
 _SHOWN = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects")

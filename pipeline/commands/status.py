@@ -53,13 +53,14 @@ def status(
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
+    from pipeline.generations import at_current
     from pipeline.manifest import open_manifest
     from pipeline.settings import load_settings
     from schemas.errors import IndexBusyError, IndexMissingError
     from workers.indexes import open_index
 
     settings = load_settings(config, {"index": {"location": index, "state": state}})
-    options = settings.index
+    options = at_current(settings).index
     recorded = recorded_in(open_manifest(options, settings.store).latest())
     info, note = None, ""
     try:
@@ -74,7 +75,7 @@ def status(
         if recorded == Recorded():
             raise
         note = "nothing has been indexed yet; this is what its manifest knows"
-    told = _report(options.location, recorded, info, note)
+    told = _report(settings.index.location, recorded, info, note)
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:

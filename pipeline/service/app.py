@@ -18,6 +18,7 @@ from pipeline.search import Searcher
 from pipeline.service import problems, routes_ingest, routes_objects, routes_ops, routes_search
 from pipeline.service.access import Access
 from pipeline.service.desk import Desk
+from pipeline.service.following import Following
 from pipeline.service.guard import Guard, Limits
 from pipeline.service.ingesting import Ingests
 from pipeline.service.metrics import Metrics
@@ -30,7 +31,7 @@ from schemas.errors import ObjseekError, UsageError
 from schemas.images import UInt8Image
 
 _log = logging.getLogger(__name__)
-_COPIES_EVERY_S = 1.0
+_KEEP_UP_EVERY_S = 1.0
 _ABOUT = "Search for objects in images: by text, by image, by region, by other objects."
 
 
@@ -55,13 +56,21 @@ def build_app(
     uploads = Uploads(serve.max_upload_pixels)
     searcher.take_uploads(_pixels_of(uploads))
     desk = Desk(searcher, serve.request_timeout_s)
-    ingests = None if read_only else Ingests(searcher.index, settings, searcher.refresh)
+    following = Following(settings, desk, _pixels_of(uploads))
+    ingests = None
+    if not read_only:
+        ingests = Ingests(
+            lambda: desk.searcher.index,
+            settings,
+            lambda: desk.searcher.refresh(),
+            following.follow,
+        )
     parts = Parts(settings, desk, uploads, Pictures(settings), Metrics(), ingests, access.needs_key)
     app = FastAPI(
         title="objseek", description=_ABOUT, version=version("objseek"), lifespan=_lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
-    app.state.parts = parts
+    app.state.parts, app.state.following = parts, following
     problems.install(app)
     for routes in (routes_search, routes_objects, routes_ingest, routes_ops):
         app.include_router(routes.router)
@@ -74,7 +83,7 @@ def build_app(
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
-    tasks = [asyncio.create_task(_load(parts)), asyncio.create_task(_give_copies(parts))]
+    tasks = [asyncio.create_task(_load(parts)), asyncio.create_task(_keep_up(app))]
     try:
         yield
     finally:
@@ -97,14 +106,17 @@ async def _load(parts: Parts) -> None:
     parts.ready = True
 
 
-async def _give_copies(parts: Parts) -> None:
-    """Other processes cannot read a folder that this one has open: they ask for a copy."""
+async def _keep_up(app: FastAPI) -> None:
+    """What others ask of whoever has the index open: a copy, and to use another generation."""
+    parts: Parts = app.state.parts
+    following: Following = app.state.following
     while True:
-        await asyncio.sleep(_COPIES_EVERY_S)
+        await asyncio.sleep(_KEEP_UP_EVERY_S)
         try:
             await parts.desk.ask(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
+            await parts.desk.draw(lambda: following.follow_when_idle(parts.ingests))
         except (ObjseekError, ProblemError) as exc:
-            _log.warning("a copy of the index cannot be given: %s", exc)
+            _log.warning("%s", exc)
 
 
 def _load_texts(searcher: Searcher) -> None:

@@ -37,6 +37,14 @@ class Desk:
         """The same for what needs no searcher."""
         return await self._run(self._drawing, job, None)
 
+    def swap(self, searcher: Searcher) -> None:
+        """Have `searcher` asked from now on, and close the one before: between two questions."""
+        self._searching.submit(self._swap, searcher).result()
+
+    def _swap(self, searcher: Searcher) -> None:
+        before, self.searcher = self.searcher, searcher
+        before.close()
+
     def close(self) -> None:
         """Wait for what is being done, then close the index."""
         self._searching.shutdown(wait=True, cancel_futures=True)

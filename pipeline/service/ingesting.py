@@ -1,4 +1,4 @@
-"""Ingests that the service runs itself, as it has the index: one at a time, in a thread."""
+"""Ingests and re-embeddings that the service runs itself: one at a time, in a thread."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from pipeline.console import told, validation_sentence
 from pipeline.ingest import ingest
 from pipeline.progress import Progress
+from pipeline.reembed import reembed
 from pipeline.service.problems import ProblemError
 from pipeline.settings import Settings
-from schemas.api import INGEST_SECTIONS, IngestRequest, IngestState
-from schemas.errors import ObjseekError
+from schemas.api import INGEST_SECTIONS, IngestRequest, IngestState, ReembedRequest
+from schemas.errors import ObjseekError, VectorIndexError
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
@@ -60,14 +61,25 @@ class _Told(Progress):
 
 
 class Ingests:
-    """Runs ingests into `index`; `written` is called at the end of one, and now and then."""
+    """Runs ingests into the index that `index` gives.
 
-    def __init__(self, index: VectorIndex, settings: Settings, written: Callable[[], None]) -> None:
-        self._index, self._settings, self._written = index, settings, written
+    `written` is called at the end of one, and now and then; `follow` when another generation of the
+    index came into use.
+    """
+
+    def __init__(
+        self,
+        index: Callable[[], VectorIndex],
+        settings: Settings,
+        written: Callable[[], None],
+        follow: Callable[[], None],
+    ) -> None:
+        self._index, self._settings = index, settings
+        self._written, self._follow = written, follow
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._progress: _Told | None = None
-        self._request: IngestRequest | None = None
+        self._sources: tuple[str, ...] = ()
         self._started_at: datetime | None = None
         self._ended: IngestState | None = None
         self._listeners = 0
@@ -75,13 +87,45 @@ class Ingests:
     def start(self, request: IngestRequest) -> IngestState:
         """Begin. Raises ProblemError if one is at work already, or the settings are none."""
         settings = self._with(request.settings, request.limit)
+
+        def work(progress: Progress) -> None:
+            ingest(request.sources, settings, progress, index=self._index())
+
+        return self._start(work, request.sources)
+
+    def start_reembed(self, request: ReembedRequest) -> IngestState:
+        """Begin to embed anew. Raises ProblemError as `start` does."""
+        settings = self._with(request.settings, None)
+
+        def work(progress: Progress) -> str:
+            summary = reembed(settings, progress, index=self._index(), force=request.force)
+            if not summary.switched:
+                raise VectorIndexError(summary.why_not)
+            self._follow()
+            return summary.generation
+
+        return self._start(work, ())
+
+    def when_idle(self, job: Callable[[], None]) -> None:
+        """Do a job while nothing is at work, if so it is; what would begin waits."""
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            if not self._busy:
+                job()
+
+    @property
+    def _busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _start(
+        self, work: Callable[[Progress], str | None], sources: tuple[str, ...]
+    ) -> IngestState:
+        with self._lock:
+            if self._busy:
                 raise ProblemError(HTTPStatus.CONFLICT, "an ingest is at work already")
-            self._request, self._progress = request, _Told(self._written)
+            self._sources, self._progress = sources, _Told(self._written)
             self._started_at, self._ended = datetime.now(UTC), None
             self._thread = threading.Thread(
-                target=self._run, args=(request, settings, self._progress), name="ingest"
+                target=self._run, args=(work, self._progress), name="ingest"
             )
             self._thread.start()
         return self.state()
@@ -105,7 +149,7 @@ class Ingests:
         progress = self._progress
         if progress is None:
             return IngestState(state="none")
-        return self._state_of(progress, "running", None)
+        return self._state_of(progress, "running")
 
     async def events(self) -> AsyncIterator[IngestState | None]:
         """The state whenever it has changed, until the end; None where nothing did for a while."""
@@ -150,11 +194,12 @@ class Ingests:
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence) from exc
         return self._settings.model_copy(update={**parts, "limit": limit})
 
-    def _run(self, request: IngestRequest, settings: Settings, progress: _Told) -> None:
+    def _run(self, work: Callable[[Progress], str | None], progress: _Told) -> None:
         error: str | None = None
+        generation: str | None = None
         state = "done"
         try:
-            ingest(request.sources, settings, progress, index=self._index)
+            generation = work(progress)
         except CancelledIngestError:
             state = "cancelled"
         except ObjseekError as exc:
@@ -163,16 +208,22 @@ class Ingests:
             _log.exception("an ingest failed")
             state, error = "failed", "something went wrong; the service's log has the details"
         finally:
-            self._ended = self._state_of(progress, state, error)
+            self._ended = self._state_of(progress, state, error, generation)
             self._written()
 
-    def _state_of(self, progress: _Told, state: str, error: str | None) -> IngestState:
+    def _state_of(
+        self,
+        progress: _Told,
+        state: str,
+        error: str | None = None,
+        generation: str | None = None,
+    ) -> IngestState:
         counts = progress.counts
         return IngestState.model_validate(
             {
                 "state": state,
                 "note": progress.latest,
-                "sources": self._request.sources if self._request else (),
+                "sources": self._sources,
                 "started_at": self._started_at,
                 "seconds": round(progress.seconds, 3),
                 "listed": counts.listed,
@@ -185,6 +236,7 @@ class Ingests:
                 "objects": counts.objects,
                 "images_per_s": round(progress.rate, 3),
                 "error": error,
+                "generation": generation,
                 "failures": tuple(told(one.message) for one in counts.shown),
             }
         )

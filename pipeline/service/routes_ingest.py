@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pipeline.service.ingesting import Ingests
 from pipeline.service.parts import ERRORS, IngesterOf, Parts, PartsOf
 from pipeline.service.problems import ProblemError
-from schemas.api import IngestRequest, IngestState
+from schemas.api import IngestRequest, IngestState, ReembedRequest
 
 router = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=ERRORS)
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -30,6 +30,15 @@ async def ingest_state(parts: PartsOf) -> IngestState:
 async def start_ingest(request: IngestRequest, parts: PartsOf, caller: IngesterOf) -> IngestState:
     """Ingest sources into this index. Needs a key of the scope ingest."""
     return _ingests(parts).start(request)
+
+
+@router.post("/reembed", status_code=HTTPStatus.ACCEPTED)
+async def start_reembed(request: ReembedRequest, parts: PartsOf, caller: IngesterOf) -> IngestState:
+    """Embed all stored masks with another embedder, and switch over to it at the end.
+
+    It is watched and ended as an ingest is. Needs a key of the scope ingest.
+    """
+    return _ingests(parts).start_reembed(request)
 
 
 @router.delete("")

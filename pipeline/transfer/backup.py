@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from pipeline.generations import at_current
 from pipeline.ingest import index_exists
 from pipeline.manifest import open_manifest
 from pipeline.progress import Progress
@@ -33,7 +34,7 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
     damaged backup, UsageError where the index holds something.
     """
     progress = progress or Progress()
-    location = settings.index.location
+    location, settings = settings.index.location, at_current(settings)
     if any(open_manifest(settings.index, settings.store).counts().values()):
         raise UsageError(f"expected nothing at {location} to restore to, there are images")
     with local_dataset(source, settings.store, progress) as folder:
@@ -42,9 +43,8 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
             raise VectorIndexError(f"{source} is no whole backup: it has no {CATALOGUE}")
         progress.note("checking the files of the backup")
         check_files(folder, catalogue)
-        left_out = frozenset(catalogue.left_out)
         _check_empty(settings, catalogue)
-        return bring_in(Dataset(folder, left_out), settings, progress)
+        return bring_in(Dataset(folder, catalogue), settings, progress)
 
 
 def _check_empty(settings: Settings, catalogue: Catalogue) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.transfer.places import CATALOGUE, files_of
 from schemas.errors import VectorIndexError
+from schemas.pipelines import Pipeline
 
 POINTS = "points"
 IMAGES = "images"
@@ -28,9 +29,10 @@ class FileEntry(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """The whole of a dataset. `left_out`: ids of points in its files that are no part of it.
+    """The whole of a dataset; `pipelines` are those that it was made with, as far as known.
 
-    Those were written to while they were read; their images are recorded as failed.
+    `left_out`: ids of points in its files that are no part of it. Those were written to while they
+    were read; their images are recorded as failed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,11 +44,18 @@ class Catalogue(BaseModel):
     points: int
     images: int
     left_out: tuple[str, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
     files: dict[str, FileEntry]
 
 
 def write_catalogue(
-    folder: Path, index: str, dim: int, points: int, images: int, left_out: tuple[str, ...] = ()
+    folder: Path,
+    index: str,
+    dim: int,
+    points: int,
+    images: int,
+    left_out: tuple[str, ...],
+    pipelines: tuple[Pipeline, ...],
 ) -> Catalogue:
     """Read every file of a dataset once more, and write down what is there."""
     catalogue = Catalogue(
@@ -57,6 +66,7 @@ def write_catalogue(
         points=points,
         images=images,
         left_out=left_out,
+        pipelines=pipelines,
         files={name: _entry(folder / name) for name in files_of(folder)},
     )
     (folder / CATALOGUE).write_text(catalogue.model_dump_json(indent=2), encoding="utf-8")

@@ -81,6 +81,7 @@ def export(
             points=files.counts.total(),
             images=sum(manifest.counts().values()),
             left_out=tuple(left_out),
+            pipelines=still.pipelines,
         )
         return ExportSummary(
             objects=files.counts["object"],

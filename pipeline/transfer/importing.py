@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.comparison import Comparison
+from pipeline.fingerprint import KnownPipelines
 from pipeline.finished import keys_of
+from pipeline.generations import at_current
 from pipeline.ingest import index_exists
-from pipeline.manifest import Manifest, open_manifest
+from pipeline.manifest import Manifest, open_manifest, parts_of
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from pipeline.transfer.catalogue import IMAGES, POINTS, read_catalogue
+from pipeline.transfer.catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.places import local_dataset
 from schemas.dataset import dim_of, table_points
 from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
@@ -47,18 +49,19 @@ def import_dataset(
     progress = progress or Progress()
     with local_dataset(source, settings.store, progress) as folder:
         catalogue = read_catalogue(folder)
-        left_out = frozenset(catalogue.left_out) if catalogue else frozenset()
-        return bring_in(Dataset(folder, left_out), settings, progress)
+        return bring_in(Dataset(folder, catalogue), settings, progress)
 
 
 class Dataset:
-    """An export in a folder; `left_out` are ids of points that are no part of it.
+    """An export in a folder, with its catalogue if it has one.
 
     Raises VectorIndexError where there is none.
     """
 
-    def __init__(self, folder: Path, left_out: frozenset[str] = frozenset()) -> None:
-        self.folder, self._left_out = folder, left_out
+    def __init__(self, folder: Path, catalogue: Catalogue | None) -> None:
+        self.folder = folder
+        self._left_out = frozenset(catalogue.left_out if catalogue else ())
+        self.pipelines = catalogue.pipelines if catalogue else ()
         self.manifest = Manifest(folder / IMAGES)
         self._files = sorted((folder / POINTS).rglob("*.parquet"))
         if not self.manifest.exists():
@@ -131,6 +134,7 @@ class Dataset:
 
 def bring_in(dataset: Dataset, settings: Settings, progress: Progress) -> ImportSummary:
     """Look at all of a dataset, then write it; see `import_dataset`."""
+    settings = at_current(settings)
     manifest = open_manifest(settings.index, settings.store)
     exists = index_exists(settings.index)
     dim = dataset.dim()
@@ -146,6 +150,7 @@ def bring_in(dataset: Dataset, settings: Settings, progress: Progress) -> Import
             points += len(some)
             progress.note(f"{points:,} points written")
         # After all of the points: what ends before that is done again by the same command.
+        KnownPipelines(parts_of(settings.index, settings.store)).describe(*dataset.pipelines)
         dataset.manifest.copy_to(manifest)
         manifest.compact()
     return ImportSummary(points, sum(dataset.manifest.counts().values()))

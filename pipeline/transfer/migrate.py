@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.comparison import Comparison
-from pipeline.manifest import Manifest, open_manifest
+from pipeline.fingerprint import KnownPipelines
+from pipeline.generations import at_current
+from pipeline.manifest import Manifest, open_manifest, parts_of
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.still import held_still
@@ -49,9 +51,10 @@ def migrate(
     VectorIndexError if it does not come to hold what the source does.
     """
     progress = progress or Progress()
-    to = open_manifest(target.index, target.store)
     if settings.index.location == target.index.location:
         raise UsageError(f"expected another place than {settings.index.location} to migrate to")
+    target = at_current(target)
+    to = open_manifest(target.index, target.store)
     if any(to.counts().values()):
         raise UsageError(f"expected no images at {target.index.location} yet, it has some")
     with (
@@ -63,6 +66,7 @@ def migrate(
         with closing(open_index(target.index, still.index.dim, create=True)) as index:
             _check_free(still.index, index, target.index.location)
             summary = _Migration(still.index, index, manifest, progress).run()
+        KnownPipelines(parts_of(target.index, target.store)).describe(*still.pipelines)
         manifest.copy_to(to)
     return summary
 

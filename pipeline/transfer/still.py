@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from pipeline.manifest import Manifest, open_manifest
+from pipeline.fingerprint import KnownPipelines
+from pipeline.generations import at_current
+from pipeline.manifest import Manifest, open_manifest, parts_of
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from schemas.errors import IndexBusyError, IndexMissingError
+from schemas.pipelines import Pipeline
 from workers.indexes import index_folder, is_server, open_index
 from workers.protocols import VectorIndex
 
@@ -18,11 +21,15 @@ _PATIENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """`moving`: index and manifest may differ, as others have gone on writing to one of them."""
+    """`moving`: index and manifest may differ, as others have gone on writing to one of them.
+
+    `pipelines` are those that have made it, as far as they are known.
+    """
 
     index: VectorIndex
     manifest: Manifest
     moving: bool
+    pipelines: tuple[Pipeline, ...]
 
 
 @contextmanager
@@ -32,19 +39,21 @@ def held_still(settings: Settings, progress: Progress) -> Iterator[Still]:
     While another process has a folder open, that one makes a copy, which needs as much room on its
     disk. Raises IndexMissingError, IndexBusyError, IndexUnavailableError.
     """
+    location, settings = settings.index.location, at_current(settings)
     manifest = open_manifest(settings.index, settings.store)
     if not manifest.exists():
-        raise IndexMissingError(
-            f"expected an index at {settings.index.location!r}, nothing was ingested there"
-        )
+        raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")
+    known = KnownPipelines(parts_of(settings.index, settings.store))
+    described = map(known.described, sorted(manifest.fingerprints()))
+    pipelines = tuple(one for one in described if one is not None)
     try:
         index = open_index(settings.index, None)
     except IndexBusyError:
         with _copied(settings, progress) as copy:
-            yield Still(copy, manifest, moving=True)
+            yield Still(copy, manifest, True, pipelines)
         return
     with closing(index):
-        yield Still(index, manifest, moving=is_server(settings.index.location))
+        yield Still(index, manifest, is_server(settings.index.location), pipelines)
 
 
 @contextmanager

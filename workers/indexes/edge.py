@@ -50,7 +50,7 @@ from workers.indexes.folder_lock import FolderLock
 from workers.indexes.points import Found, PointRow, found, labels_payload
 
 _UNFINISHED = ".creating-"
-_OTHERS = ("manifest", "service.json")
+_OTHERS = ("manifest", "service.json", "generations", "current")
 _PAGE = 256
 _FACETS = 10_000
 # Edge writes through memory maps over sparse files: on a full disk the kernel kills the process

@@ -49,8 +49,8 @@ def build(
     """
     address = server_address(options.location)
     if client is None:
-        client = _connect(address, options)
-    with _mapped(address):
+        client = connect(address, options)
+    with mapped(address):
         if not client.collection_exists(address.collection):
             if not create or dim is None:
                 raise IndexMissingError(
@@ -77,7 +77,8 @@ def build(
     )
 
 
-def _connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
+def connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
+    """A client, which asks nothing yet."""
     with warnings.catch_warnings():
         # A key over plain HTTP, inside a cluster: the address says so already.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
@@ -90,7 +91,8 @@ def _connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
 
 
 @contextmanager
-def _mapped(address: ServerAddress) -> Iterator[None]:
+def mapped(address: ServerAddress) -> Iterator[None]:
+    """What the client raises, as one of our errors."""
     server = f"the Qdrant server at {address.url}"
     try:
         yield
@@ -190,7 +192,7 @@ class RemoteIndex(QdrantIndex):
         """What `ask` returns, asked again while the server is away."""
 
         def once() -> _T:
-            with _mapped(self._address):
+            with mapped(self._address):
                 return ask()
 
         return self._backoff.retried(once, f"{what} {self._collection!r}")

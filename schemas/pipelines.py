@@ -1,0 +1,73 @@
+"""What decides which vectors an image gets."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.ids import fingerprint
+from schemas.options import DecodeOptions, EmbedderOptions, Rgb
+
+
+class Pipeline(BaseModel):
+    """Both models with their parameters, and how images become crops.
+
+    The names are for people; what counts are the fingerprints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    segmenter: str
+    segmenter_fingerprint: str
+    embedder: str
+    embedder_fingerprint: str
+    views: str
+    context_margin: float
+    cutout_fill: Rgb
+    decode: DecodeOptions
+
+    @classmethod
+    def of(
+        cls,
+        segmenter: tuple[str, str],
+        embedder: tuple[str, str],
+        decode: DecodeOptions,
+        options: EmbedderOptions,
+    ) -> Pipeline:
+        """Of a segmenter and an embedder, each by name and fingerprint."""
+        return cls(
+            segmenter=segmenter[0],
+            segmenter_fingerprint=segmenter[1],
+            embedder=embedder[0],
+            embedder_fingerprint=embedder[1],
+            views=options.views,
+            context_margin=options.context_margin,
+            cutout_fill=options.cutout_fill,
+            decode=decode,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over everything but the names."""
+        return fingerprint(
+            {
+                "segmenter": self.segmenter_fingerprint,
+                "embedder": self.embedder_fingerprint,
+                "views": self.views,
+                "context_margin": self.context_margin,
+                "cutout_fill": self.cutout_fill,
+                "decode": self.decode.model_dump(mode="json"),
+            }
+        )
+
+    @property
+    def embedding(self) -> str:
+        """16 hex digits over what turns masks into vectors."""
+        return fingerprint(
+            {
+                "embedder": self.embedder_fingerprint,
+                "views": self.views,
+                "context_margin": self.context_margin,
+                "cutout_fill": self.cutout_fill,
+            }
+        )
