@@ -84,6 +84,10 @@ class Manifest:
         """Whether anything was ingested under this manifest."""
         return self._parts.exists()
 
+    def has_parts(self) -> bool:
+        """Whether any row was ever written, told without reading one."""
+        return bool(self._parts.sizes())
+
     def append(self, rows: Sequence[ManifestRow]) -> None:
         """Add rows; they are on disk after `flush`, which comes by itself when many wait."""
         self._buffer.extend(rows)
@@ -98,9 +102,12 @@ class Manifest:
 
     def latest(self) -> Iterator[ManifestRow]:
         """The last attempt at each image, streamed, in no particular order."""
+        return (row for table in self.tables() for row in _to_rows(table))
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """`latest` without an object a row: these columns of `MANIFEST_SCHEMA`, None for all."""
         with self._opened() as parts:
-            for table in _kept(parts, _last_rows(parts)):
-                yield from _to_rows(table)
+            yield from _kept(parts, _last_rows(parts), columns)
 
     def failures(self) -> Iterator[ManifestRow]:
         """The last attempts that did not end as done."""
@@ -109,21 +116,18 @@ class Manifest:
     def attempts(self) -> dict[tuple[str, str], int]:
         """How often images have failed in a row, by image id and version: those that still do."""
         found = {}
-        with self._opened() as parts:
-            columns = ["image_id", "version", "state", "attempts"]
-            for table in _kept(parts, _last_rows(parts), columns):
-                failed = table.filter(pc.field("state") == State.FAILED.value)
-                for row in failed.to_pylist():
-                    found[row["image_id"], row["version"]] = row["attempts"]
+        for table in self.tables(["image_id", "version", "state", "attempts"]):
+            failed = table.filter(pc.field("state") == State.FAILED.value)
+            for row in failed.to_pylist():
+                found[row["image_id"], row["version"]] = row["attempts"]
         return found
 
     def counts(self) -> dict[State, int]:
         """How many images each state was the last of; every state is there."""
         counter: Counter[str] = Counter()
-        with self._opened() as parts:
-            for table in _kept(parts, _last_rows(parts), ["state"]):
-                for counted in pc.value_counts(table["state"]).to_pylist():
-                    counter[counted["values"]] += counted["counts"]
+        for table in self.tables(["state"]):
+            for counted in pc.value_counts(table["state"]).to_pylist():
+                counter[counted["values"]] += counted["counts"]
         return {state: counter[state] for state in State}
 
     def fingerprints(self) -> set[str]:
@@ -137,24 +141,27 @@ class Manifest:
 
     def finished(self, fingerprint: str) -> FinishedImages:
         """The images whose last attempt is done or rejected under this pipeline fingerprint."""
-        wanted = (pc.field("fingerprint") == fingerprint) & pc.field("state").isin(
-            [State.DONE.value, State.REJECTED.value]
+        return self._images(
+            (pc.field("fingerprint") == fingerprint)
+            & pc.field("state").isin([State.DONE.value, State.REJECTED.value])
         )
+
+    def tried(self) -> FinishedImages:
+        """The images whose last attempt is anything but gone, under whichever pipeline."""
+        return self._images(pc.field("state") != State.GONE.value)
+
+    def _images(self, wanted: pc.Expression) -> FinishedImages:
         columns = ["image_id", "version", "fingerprint", "state"]
-        with self._opened() as parts:
-            chosen = (table.filter(wanted) for table in _kept(parts, _last_rows(parts), columns))
-            return FinishedImages(
-                (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
-            )
+        chosen = (table.filter(wanted) for table in self.tables(columns))
+        return FinishedImages(
+            (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
+        )
 
     def known(self, other: Manifest) -> str | None:
         """The uri of an image that another manifest has as well, None if there is none."""
-        with self._opened() as parts:
-            mine = {
-                key.tobytes()
-                for table in _kept(parts, _last_rows(parts), ["image_id"])
-                for key in _keys(table["image_id"])
-            }
+        mine = {
+            key.tobytes() for table in self.tables(["image_id"]) for key in _keys(table["image_id"])
+        }
         rows = other.latest() if mine else iter(())
         return next((row.uri for row in rows if _key_of(row) in mine), None)
 

@@ -80,12 +80,12 @@ def test_ingest_has_the_option(option: str) -> None:
     assert option in [name for parameter in command.params for name in parameter.opts]
 
 
-@pytest.mark.parametrize("command", ["sync", "retry", "verify"])
+@pytest.mark.parametrize("command", ["sync", "retry", "verify", "status"])
 def test_commands_for_what_an_ingest_made_take_its_options(command: str) -> None:
     found = typer.main.get_command(app).get_command(None, command)  # type: ignore[attr-defined]
     given = {name for parameter in found.params for name in parameter.opts}
     wanted = set(OPTIONS) - {"--limit"}
-    if command == "verify":  # it runs no model
+    if command in ("verify", "status"):  # they run no model
         wanted -= {"--segmenter", "--embedder", "--device"}
         wanted -= {"--workers", "--batch-size", "--runner", "--ray-address"}
         assert "--segmenter" not in given

@@ -35,6 +35,10 @@ def _run(name: str, settings: Settings, *args: str) -> str:
     return result.stdout
 
 
+def _group(by: str, name: str, **counts: int) -> dict[str, object]:
+    return {by: name, "done": 0, "rejected": 0, "failed": 0, "gone": 0, **counts}
+
+
 def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
     told = json.loads(_run("status", settings, "--json"))
     size_bytes = told.pop("size_bytes")
@@ -49,6 +53,32 @@ def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
         "embedders": {"clip_demo": 7},
         "dim": 4,
         "points": 7,
+        "waiting": None,
+        "kept": [
+            {
+                "name": "first",
+                "current": True,
+                "images": 3,
+                "location": settings.index.location,
+            }
+        ],
+        "prefixes": [
+            _group("prefix", "file:///", done=3) | {"waiting": None},
+            _group("prefix", "s3://photos/", rejected=1, gone=1) | {"waiting": None},
+        ],
+        "days": [_group("day", "2026-01-31", done=3, rejected=1, gone=1)],
+        "pipelines": told["pipelines"],
+    }
+    (pipeline,) = told["pipelines"]
+    assert len(pipeline.pop("fingerprint")) > 0
+    assert pipeline == {
+        "images": 3,
+        "objects": 4,
+        "first_day": "2026-01-31",
+        "last_day": "2026-01-31",
+        # Of what was ingested before that was recorded.
+        "segmenter": None,
+        "embedder": None,
     }
     lines = _run("status", settings).splitlines()
     assert lines[0].split(maxsplit=1) == ["index:", settings.index.location]
@@ -67,6 +97,8 @@ def test_status_of_an_index_in_use_tells_what_the_manifest_knows(settings: Setti
     assert told["images"] == {"done": 3, "rejected": 1, "failed": 0, "gone": 1}
     assert told["objects"] == 4
     assert told["points"] is None
+    assert [one["prefix"] for one in told["prefixes"]] == ["file:///", "s3://photos/"]
+    assert "2026-01-31       3           1       1  " in "\n".join(lines)
     assert told["note"].startswith("in use by another process")
     assert lines[1].startswith("note:        in use by another process")
 
