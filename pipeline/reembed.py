@@ -15,12 +15,12 @@ from uuid import UUID
 from pipeline.console import counted
 from pipeline.fingerprint import KnownPipelines
 from pipeline.generations import at, current, use
-from pipeline.ingest import LISTED_AT_ONCE, index_exists
 from pipeline.joblog import job_log
 from pipeline.manifest import Manifest, manifest_folder, open_manifest, parts_of
 from pipeline.process import GivenMasks, Recipe, Result, recipe_of
 from pipeline.progress import Counts, Progress
 from pipeline.runners import open_runner
+from pipeline.session import LISTED_AT_ONCE, index_exists
 from pipeline.settings import Settings
 from pipeline.stored_masks import with_masks
 from pipeline.writer import Writer

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pipeline.generations import at_current
-from pipeline.ingest import IngestSummary, index_exists, ingest
+from pipeline.ingest import IngestSummary, ingest
 from pipeline.listing import ListingCounts, listed_images
 from pipeline.manifest import Manifest, open_manifest
 from pipeline.process import Recipe
 from pipeline.progress import Progress
+from pipeline.session import index_exists
 from pipeline.settings import Settings
 from schemas.errors import ObjectGoneError, UsageError
 from schemas.ids import image_id_bytes

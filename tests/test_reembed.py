@@ -197,7 +197,7 @@ def test_an_ingest_that_was_overtaken_says_so(
     recipe, used = other(index), iter([FIRST, name])
     real = generations.current
     monkeypatch.setattr(
-        "pipeline.ingest.at_current", lambda of: generations.at(of, next(used, real(of)))
+        "pipeline.session.at_current", lambda of: generations.at(of, next(used, real(of)))
     )
     with pytest.raises(VectorIndexError, match=r"another generation of .* came into use"):
         ingest([str(images)], index, recipe=fakes.recipe(index))

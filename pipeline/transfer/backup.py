@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 from pipeline.generations import at_current
-from pipeline.ingest import index_exists
 from pipeline.manifest import open_manifest
 from pipeline.progress import Progress
+from pipeline.session import index_exists
 from pipeline.settings import Settings
 from pipeline.transfer.catalogue import Catalogue, check_files, read_catalogue
 from pipeline.transfer.exporting import ExportSummary, export

@@ -15,9 +15,9 @@ from pipeline.comparison import Comparison
 from pipeline.fingerprint import KnownPipelines
 from pipeline.finished import keys_of
 from pipeline.generations import at_current
-from pipeline.ingest import index_exists
 from pipeline.manifest import Manifest, open_manifest, parts_of
 from pipeline.progress import Progress
+from pipeline.session import index_exists
 from pipeline.settings import Settings
 from pipeline.transfer.catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.places import local_dataset
