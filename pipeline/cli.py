@@ -23,6 +23,7 @@ from pipeline.commands import (
     status,
     sync,
     verify,
+    watch,
 )  # fmt: skip
 from pipeline.joblog import show_warnings_as_text
 
@@ -61,6 +62,7 @@ for _command in (
     serve,
     keys,
     sync,
+    watch,
     status,
     failures,
     retry,

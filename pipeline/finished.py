@@ -52,12 +52,10 @@ def _with_versions(keys: Keys, versions: Iterable[str]) -> Keys:
     return mixed
 
 
-class FinishedImages:
-    """Which images are done with, in which version."""
+class KeySet:
+    """A set of keys, of which many are looked up at a time."""
 
-    def __init__(self, parts: Iterable[tuple[Keys, Sequence[str]]] = ()) -> None:
-        """From parts of ids' keys and versions, which are not kept."""
-        keys = [_with_versions(keys, versions) for keys, versions in parts]
+    def __init__(self, keys: Iterable[Keys] = ()) -> None:
         together = np.concatenate([np.zeros((0, 2), np.uint64), *keys])
         order = np.argsort(together[:, 0], kind="stable")
         self._high, self._low = together[order, 0], together[order, 1]
@@ -68,14 +66,37 @@ class FinishedImages:
     def __len__(self) -> int:
         return len(self._high)
 
-    def among(self, refs: Sequence[ImageRef]) -> list[bool]:
-        """Of each image, whether it is finished in its version."""
-        if not len(self) or not refs:
-            return [False] * len(refs)
-        keys = _with_versions(_halves(image_ids_bytes(refs)), (ref.version for ref in refs))
-        found = np.zeros(len(refs), bool)
+    def has(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """bool (n,): whether each key is in it."""
+        found = np.zeros(len(keys), bool)
+        if not len(self):
+            return found
         first = np.searchsorted(self._high, keys[:, 0])
         for further in range(self._longest):
             place = np.minimum(first + further, len(self) - 1)
             found |= (self._high[place] == keys[:, 0]) & (self._low[place] == keys[:, 1])
-        return found.tolist()
+        return found
+
+
+class FinishedImages:
+    """Which images are done with, in which version."""
+
+    def __init__(self, parts: Iterable[tuple[Keys, Sequence[str]]] = ()) -> None:
+        """From parts of ids' keys and versions, which are not kept."""
+        self._keys = KeySet(_with_versions(keys, versions) for keys, versions in parts)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def among(self, refs: Sequence[ImageRef]) -> list[bool]:
+        """Of each image, whether it is finished in its version."""
+        if not len(self) or not refs:
+            return [False] * len(refs)
+        keys = _with_versions(keys_of_images(refs), (ref.version for ref in refs))
+        found: list[bool] = self._keys.has(keys).tolist()
+        return found
+
+
+def keys_of_images(refs: Sequence[ImageRef]) -> Keys:
+    """The bits of the ids of images."""
+    return _halves(image_ids_bytes(refs))

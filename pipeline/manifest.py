@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.finished import FinishedImages, Keys, keys_of
+from pipeline.finished import FinishedImages, Keys, KeySet, keys_of
 from pipeline.parts import FolderParts, Parts
 from schemas.errors import UsageError, VectorIndexError
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
@@ -156,6 +156,22 @@ class Manifest:
         return FinishedImages(
             (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
         )
+
+    def absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
+        """Of the images that are not gone: how many are present, and the rows of the others."""
+        there = 0
+        others: list[ManifestRow] = []
+        for table in self.tables():
+            table = table.filter(pc.field("state") != State.GONE.value)
+            known = present.has(_keys(table["image_id"]))
+            there += int(known.sum())
+            others += _to_rows(table.filter(pa.array(~known)))
+        return there, others
+
+    def among(self, image_ids: Sequence[str]) -> list[ManifestRow]:
+        """The last attempts at these images, as far as there are any."""
+        wanted = pc.field("image_id").isin(image_ids)
+        return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
 
     def known(self, other: Manifest) -> str | None:
         """The uri of an image that another manifest has as well, None if there is none."""

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from pipeline.finished import KeySet, keys_of_images
 from pipeline.generations import at_current
 from pipeline.ingest import IngestSummary, ingest
-from pipeline.listing import ListingCounts, listed_images
+from pipeline.listing import ListingCounts, chunks
 from pipeline.manifest import Manifest, open_manifest
 from pipeline.process import Recipe
 from pipeline.progress import Progress
-from pipeline.session import index_exists
+from pipeline.session import LISTED_AT_ONCE, index_exists
 from pipeline.settings import Settings
-from schemas.errors import ObjectGoneError, UsageError
-from schemas.ids import image_id_bytes
+from schemas.errors import ObjectGoneError, TooManyGoneError, UsageError
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from workers.indexes import open_index
-from workers.protocols import ObjectStore
+from workers.protocols import ObjectStore, VectorIndex
 from workers.stores import build_store
 
 MAX_DELETE = 0.1
 """Share of a source's images whose disappearance is believed without being told."""
 _ROWS_AT_ONCE = 1000
+_ANY = ImageRef("file", "", "/", version="", size_bytes=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,48 +59,62 @@ def sync(
     progress = progress or Progress()
     with progress:
         progress.note("listing images, to find those that are gone")
-        listed = listed_images(sources, settings.store, ListingCounts())
-        present = set(map(image_id_bytes, listed))
-        gone = _others(sources, current, max_delete, present)
+        listed = chunks(sources, settings.store, LISTED_AT_ONCE, None, ListingCounts())
+        present = KeySet(map(keys_of_images, listed))
+        gone = gone_from(sources, current, max_delete, present)
         if gone:
             progress.note(f"removing {len(gone):,} images")
-        removed = _remove(gone, current, started_at) if gone else 0
-    ingested = ingest(sources, settings, progress, recipe) if present else None
+        removed = remove(gone, current, started_at) if gone else 0
+    ingested = ingest(sources, settings, progress, recipe) if len(present) else None
     return SyncSummary(removed, ingested)
 
 
-def _others(
-    sources: Sequence[str], settings: Settings, max_delete: float, present: set[bytes]
+def gone_from(
+    sources: Sequence[str], settings: Settings, max_delete: float, present: KeySet
 ) -> list[ManifestRow]:
-    """What the manifest has of `sources` and is not `present`."""
-    manifest = open_manifest(settings.index, settings.store)
-    stores = [build_store(source, settings.store) for source in sources]
-    known, gone = 0, []
-    for row in _of(stores, manifest):
-        known += 1
-        if UUID(row.image_id).bytes not in present:
-            gone.append(row)
+    """What the manifest has of `sources` and is not `present`, which is all that they list.
+
+    Raises TooManyGoneError if that is a larger share of them than `max_delete`.
+    """
+    stores = stores_of(sources, settings)
+    known, others = open_manifest(settings.index, settings.store).absent(present)
+    gone = [row for row in others if any(store.covers(_ref(row)) for store in stores)]
+    known += len(gone)
     if len(gone) > max_delete * known:
-        raise UsageError(
+        raise TooManyGoneError(
             f"{len(gone):,} of the {known:,} images that were ingested from {' '.join(sources)} "
             f"are no longer there, --max-delete {max_delete:g} allows fewer: nothing was changed"
         )
     return gone
 
 
-def _of(stores: Sequence[ObjectStore], manifest: Manifest) -> Iterator[ManifestRow]:
-    """The images of these stores that have not been recorded as gone."""
-    for row in manifest.latest():
-        ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-        if row.state is not State.GONE and any(store.covers(ref) for store in stores):
-            yield row
+def stores_of(sources: Sequence[str], settings: Settings) -> list[ObjectStore]:
+    """The stores of sources that tell what is no longer there. Raises UsageError for others."""
+    stores = [build_store(source, settings.store) for source in sources]
+    for store in stores:
+        store.covers(_ANY)
+    return stores
 
 
-def _remove(rows: Sequence[ManifestRow], settings: Settings, started_at: datetime) -> int:
-    """Remove images from the index; how many are gone. What later runs have written stays."""
+def _ref(row: ManifestRow) -> ImageRef:
+    return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
+
+
+def remove(
+    rows: Sequence[ManifestRow],
+    settings: Settings,
+    started_at: datetime,
+    index: VectorIndex | None = None,
+) -> int:
+    """Remove images from the index; how many are gone. What later runs have written stays.
+
+    `settings` name the generation; `index` is the one that they name, if it is open here already.
+    """
     manifest = open_manifest(settings.index, settings.store)
     removed = 0
-    with closing(open_index(settings.index, None)) as index:
+    with (
+        closing(open_index(settings.index, None)) if index is None else nullcontext(index) as index
+    ):
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
             # A crash in between must not leave an image that is done and has no points: it may

@@ -3,6 +3,7 @@
 ObjseekError
 ├── UsageError            the user asked for something that cannot be (settings, names, filters)
 │   ├── UnknownModelError
+│   ├── TooManyGoneError  more images than are believed to be gone without being told
 │   └── EmbedderMismatchError
 ├── BadImageError         this image cannot be read, and never will be: rejected, with a reason
 ├── StoreError            the object store
@@ -42,6 +43,10 @@ class UsageError(ObjseekError):
 
 class UnknownModelError(UsageError):
     """No segmenter or embedder has this name."""
+
+
+class TooManyGoneError(UsageError):
+    """More of a source has gone than may be removed without being told."""
 
 
 class EmbedderMismatchError(UsageError):

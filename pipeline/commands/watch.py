@@ -1,0 +1,155 @@
+"""`objseek watch`: an index that follows its source by itself."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.options import Load, MaxDelete, Sources, with_settings
+from pipeline.console import counted, err, out, told, user_errors
+
+if TYPE_CHECKING:
+    from pipeline.progress import Progress
+    from pipeline.watch import Round
+
+_EVERY_S = 30.0
+_EVERY_WITH_QUEUE_S = 300.0
+
+_HELP = """Keep an index in step with its source: what comes, changes or goes there does so here.
+
+The source is listed again and again, and what differs is done, as `objseek sync` does it; models
+are loaded once, when there is something to do. With --queue, an SQS queue that gets the bucket's
+event notifications, changes are taken from there as they come, and listings repair what was lost.
+Events may come twice, late or in any order. See docs/watch.md.
+
+A folder index is open only while something is written to it. Ctrl-C or SIGTERM end it.
+
+Examples:
+
+    objseek watch s3://photos/2026/ --index http://qdrant:6333/photos
+
+    objseek watch s3://photos --index photos-index
+    --queue https://sqs.eu-west-1.amazonaws.com/123456789012/photos
+
+    objseek watch ~/Pictures --index photos-index --every 10
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `watch` to the command line."""
+    app.command("watch", help=_HELP)(with_settings(watch_command))
+
+
+@user_errors
+def watch_command(
+    load: Load,
+    sources: Sources,
+    queue: Annotated[
+        str | None, typer.Option(help="The URL of an SQS queue with the bucket's notifications.")
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds between listings.", show_default="30, with a queue 300"),
+    ] = None,
+    max_delete: MaxDelete = None,
+    once: Annotated[bool, typer.Option("--once", help="List once, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print rounds as lines of JSON.")] = False,
+) -> None:
+    """The command; its help stands above."""
+    import os
+
+    from pipeline.commands.models import fetch_segmenter
+    from pipeline.process import recipe_of
+    from pipeline.sync import MAX_DELETE
+    from pipeline.watch import Told, watch
+    from workers.queues.sqs import SqsQueue
+
+    settings = load()
+    messages = None if queue is None else SqsQueue(queue, settings.store)
+    if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
+        fetch_segmenter(settings.segmenter.name, err())
+    usual = _EVERY_S if queue is None else _EVERY_WITH_QUEUE_S
+    totals = _Totals(as_json=as_json)
+    terminated = _terminated_as_interrupted()
+    err().print(f"Watching {' '.join(sources)}; Ctrl-C ends it.", markup=False, soft_wrap=True)
+    try:
+        watch(
+            sources,
+            settings,
+            Told(totals.tell, _trouble, _progress),
+            every_s=usual if every is None else every,
+            queue=messages,
+            max_delete=MAX_DELETE if max_delete is None else max_delete,
+            once=once,
+            recipe=recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR")),
+        )
+    except KeyboardInterrupt:
+        if not terminated:
+            raise
+    finally:
+        typer.echo(totals.told(), err=True)
+
+
+def _terminated_as_interrupted() -> list[int]:
+    """Has a SIGTERM end the work as cleanly as Ctrl-C does; it is in the list when it came."""
+    came: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, end)
+    return came
+
+
+def _progress() -> Progress:
+    """A bar on a terminal; in a log nothing but what was done."""
+    from pipeline.progress import Progress, show_progress
+
+    console = err()
+    return show_progress(console) if console.is_terminal else Progress()
+
+
+def _trouble(text: str) -> None:
+    typer.echo(f"warning: {told(text)}", err=True)
+
+
+class _Totals:
+    """Prints rounds that did something, and adds them up."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._done = self._removed = self._rounds = 0
+
+    def tell(self, one: Round) -> None:
+        self._rounds += 1
+        if not one.changed:
+            return
+        self._done += one.done
+        self._removed += one.removed
+        if self._as_json:
+            typer.echo(json.dumps({**asdict(one), "started_at": one.started_at.isoformat()}))
+            return
+        parts = [counted(one.done, "image"), counted(one.objects, "object")]
+        parts += [
+            f"{number:,} {state}"
+            for state in ("rejected", "failed", "removed")
+            if (number := getattr(one, state))
+        ]
+        out().print(
+            f"{one.started_at:%Y-%m-%d %H:%M:%S}  {one.cause:<7}  {', '.join(parts)}  "
+            f"{one.seconds:.1f} s",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def told(self) -> str:
+        """All of it in one line."""
+        return (
+            f"{counted(self._done, 'image')} ingested and {self._removed:,} removed in "
+            f"{counted(self._rounds, 'round')}."
+        )

@@ -1,0 +1,1 @@
+"""Where notifications of what has changed come from."""
