@@ -365,12 +365,12 @@ def test_a_signal_ends_it(world: World, number: int, code: int) -> None:
 
 
 def test_rounds_are_told(world: World) -> None:
-    world.put("0.png", 0)
+    world.server.client.put_object(Bucket=world.bucket, Key="0.png", Body=b"no image")
     done = subprocess.run(
         command(world, "--once", "--json"), capture_output=True, text=True, timeout=120, check=True
     )
     told = json.loads(done.stdout)
-    assert (told["cause"], told["done"], told["removed"]) == ("listing", 1, 0)
+    assert (told["cause"], told["rejected"], told["removed"]) == ("listing", 1, 0)
     world.delete("0.png")
     done = subprocess.run(
         command(world, "--once", "--max-delete", "1"),
@@ -383,7 +383,7 @@ def test_rounds_are_told(world: World) -> None:
     ("args", "code", "sentence"),
     [
         (["--queue", "photos"], 2, "expected the URL of an SQS queue, such as https://sqs."),
-        (["--every", "0"], 2, "0.0 is not in the range x>=1"),
+        (["--every", "0"], 2, "should be greater than or equal to 1"),
         (["--queue", "QUEUE-that-is-not-there"], 1, "NonExistentQueue"),
     ],
 )
