@@ -63,12 +63,16 @@ def ingest_command(
     conclude(shown(settings, work), settings)
 
 
-def shown(settings: Settings, work: Callable[[Progress], _T]) -> _T:
-    """Do `work` on images with its progress on the screen; weights are fetched before it."""
+def shown(settings: Settings, work: Callable[[Progress], _T], *, segmenting: bool = True) -> _T:
+    """Do `work` on images with its progress on the screen; weights are fetched before it.
+
+    Those of the segmenter only if it is `segmenting`.
+    """
     from pipeline.commands.models import fetch_segmenter
     from pipeline.progress import show_progress
 
-    if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
+    wanted = segmenting and settings.segmenter.checkpoint is None
+    if wanted and settings.runner.ray_address is None:
         fetch_segmenter(settings.segmenter.name, err())
     progress = show_progress(err())
     try:

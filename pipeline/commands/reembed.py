@@ -62,9 +62,11 @@ def reembed_command(
     from pipeline.handover import reembed_by, service_of
     from pipeline.reembed import reembed
     from schemas.errors import IndexBusyError, UsageError
+    from schemas.options import EmbedderOptions
 
     settings = load()
-    if not settings.embedder.model_fields_set:
+    embedder, usual = settings.embedder, EmbedderOptions()
+    if "name" not in embedder.model_fields_set and embedder.model_dump() == usual.model_dump():
         raise UsageError("expected the embedder to change to, got none: name it with --embedder")
 
     def work(progress: Progress) -> tuple[str, str | None]:
@@ -80,7 +82,9 @@ def reembed_command(
         with service:
             return reembed_by(service, settings, progress, force=force).generation or "", None
 
-    progress, (generation, why_not) = shown(settings, lambda shown: (shown, work(shown)))
+    progress, (generation, why_not) = shown(
+        settings, lambda shown: (shown, work(shown)), segmenting=False
+    )
     counts = progress.counts
     out().print(
         f"{counted(counts.done, 'image')} with {counted(counts.objects, 'object')} embedded in "
