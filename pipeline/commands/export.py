@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.ingest import conclude, shown
 from pipeline.commands.options import Load, with_settings
 from pipeline.console import counted, err, out, user_errors
 
@@ -38,11 +40,18 @@ Every row is looked at before the first is written: wrong dimensions, broken mas
 twice or do not follow from the uri, vectors that are none are told with file and row, and nothing
 is changed. Images that the index has already are refused.
 
+A COCO file of instances, which ends in .json, brings masks without vectors: they are embedded with
+the images that they are of, and no segmenter is asked. Images are where the file's uri says, or by
+their file_name below --images. These masks take the place of what the index has of the images;
+categories are left out, as labels are given anew.
+
 Examples:
 
     objseek import photos-parquet --index new-index
 
     objseek import s3://datasets/photos/ --index http://localhost:6333/photos
+
+    objseek import instances_val2017.json --images s3://coco/val2017 --index coco-index
 """
 
 
@@ -56,7 +65,7 @@ class Format(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add both to the command line."""
     app.command("export", help=_EXPORT)(with_settings(export_command, models=False))
-    app.command("import", help=_IMPORT)(with_settings(import_command, models=False))
+    app.command("import", help=_IMPORT)(with_settings(import_command))
 
 
 @user_errors
@@ -107,13 +116,27 @@ def tell_written(summary: ExportSummary, target: str, seconds: float) -> None:
 @user_errors
 def import_command(
     load: Load,
-    source: Annotated[str, typer.Argument(help="What an export has written.")],
+    source: Annotated[
+        str, typer.Argument(help="What an export has written, or a COCO file of instances.")
+    ],
+    images: Annotated[
+        str | None, typer.Option(help="Of a COCO file, where its images are: a folder or s3://….")
+    ] = None,
 ) -> None:
     """The command; its help stands above."""
     from pipeline.progress import show_progress
+    from pipeline.transfer.coco_importing import import_coco
     from pipeline.transfer.importing import import_dataset
+    from schemas.errors import UsageError
 
     settings = load()
+    if source.endswith(".json"):
+        path = Path(source).expanduser()
+        summary_of = partial(import_coco, settings, path, images)
+        conclude(shown(settings, summary_of, segmenting=False), settings)
+        return
+    if images is not None:
+        raise UsageError(f"expected --images with a COCO file only, got {source}")
     with show_progress(err()) as progress:
         summary = import_dataset(settings, source, progress)
     out().print(
