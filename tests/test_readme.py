@@ -85,6 +85,10 @@ def test_command(place: Place, command: str) -> None:
         assert "Searching ./index at http://127.0.0.1:" in line
         return
     result = place.run(command)
+    if command.startswith("objseek reembed"):
+        assert (result.returncode, "Traceback" in result.stderr) == (1, False), result.stderr
+        assert "ViT-B-32" in result.stderr
+        return
     wants_weights = OFFICIAL_WEIGHTS.search(command) or "deploy/objseek.toml" in command
     if wants_weights:
         # There is no network here: it must say in one sentence what to put where.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,10 +22,12 @@ import pyarrow.parquet as pq
 import pytest
 from pycocotools import mask
 from pycocotools.coco import COCO
+from qdrant_client import QdrantClient
 from qdrant_server import QdrantServer
 from s3_server import moto_server
 from transfer_world import IMAGES, at, raw_points, small_index
 
+from bench.transfer import make
 from pipeline.ingest import ingest
 from pipeline.manifest import open_manifest
 from pipeline.settings import Settings
@@ -35,7 +39,7 @@ from pipeline.transfer.migrate import migrate
 from pipeline.verify import verify
 from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
 from schemas.search import IndexQuery
-from workers.indexes import open_index
+from workers.indexes import open_index, remote, remote_generations
 
 POINTS = 3 * (IMAGES + 1)
 
@@ -344,3 +348,29 @@ def test_a_migration_to_a_server_and_back(world: Settings, tmp_path: Path) -> No
 def with_state(settings: Settings, state: Path | None) -> Settings:
     index = settings.index.model_copy(update={"state": None if state is None else str(state)})
     return settings.model_copy(update={"index": index})
+
+
+@pytest.mark.faults
+def test_100_000_points_migrate_there_and_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the client's engine in memory, or the server that OBJSEEK_TEST_QDRANT_URL names."""
+    source = make(tmp_path / "made", objects=90_910)
+    url = os.environ.get("OBJSEEK_TEST_QDRANT_URL")
+    if url is None:
+        url = "http://in-memory:6333"
+        engine = QdrantClient(":memory:")
+        monkeypatch.setattr(engine, "close", lambda: None)
+        monkeypatch.setattr(remote, "connect", lambda address, options: engine)
+        monkeypatch.setattr(remote_generations, "connect", lambda address, options: engine)
+    there = with_state(at(source, f"{url}/migrated-{uuid.uuid4().hex}"), tmp_path / "state")
+    first = migrate(source, there)
+    back = with_state(at(source, tmp_path / "back"), None)
+    second = migrate(there, back)
+    assert first == second
+    assert (first.points, first.images) == (100_001, 9_091)
+    before = top_ten(source)
+    assert agree(top_ten(there), before)
+    assert agree(top_ten(back), before)
+    with capsys.disabled():
+        print(f"\n{first.points:,} points there and back: checksum {first.checksum} in all three")

@@ -91,7 +91,7 @@ def watch_command(
         if not terminated:
             raise
     finally:
-        typer.echo(totals.told(), err=True)
+        typer.echo(totals.told(), err=as_json)
 
 
 def _terminated_as_interrupted() -> list[int]:
