@@ -351,6 +351,7 @@ def with_state(settings: Settings, state: Path | None) -> Settings:
 
 
 @pytest.mark.faults
+@pytest.mark.filterwarnings("ignore:Local mode", "ignore:Payload indexes have no effect")
 def test_100_000_points_migrate_there_and_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ done again by the next ingest after a restore.
 
 Examples:
 
-    objseek backup s3://backups/photos-2026-11-26/ --index photos-index
+    objseek backup s3://backups/photos-2026-01-31/ --index photos-index
 
     objseek backup /mnt/backups/photos --index http://localhost:6333/photos
 """
@@ -31,7 +31,7 @@ damaged backup changes nothing. One that was interrupted is begun anew by the sa
 
 Examples:
 
-    objseek restore s3://backups/photos-2026-11-26/ --index photos-index
+    objseek restore s3://backups/photos-2026-01-31/ --index photos-index
 
     objseek restore /mnt/backups/photos --index http://localhost:6333/photos
 """

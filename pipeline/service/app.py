@@ -110,13 +110,17 @@ async def _keep_up(app: FastAPI) -> None:
     """What others ask of whoever has the index open: a copy, and to use another generation."""
     parts: Parts = app.state.parts
     following: Following = app.state.following
+    told = ""
     while True:
         await asyncio.sleep(_KEEP_UP_EVERY_S)
         try:
             await parts.desk.ask(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
             await parts.desk.draw(lambda: following.follow_when_idle(parts.ingests))
         except (ObjseekError, ProblemError) as exc:
-            _log.warning("%s", exc)
+            # It is tried again every second: said once is enough.
+            if str(exc) != told:
+                told = str(exc)
+                _log.warning("%s", told)
 
 
 def _load_texts(searcher: Searcher) -> None:

@@ -199,6 +199,8 @@ class Ingests:
         generation: str | None = None
         state = "done"
         try:
+            # Index and manifest have to be those of one generation.
+            self._follow()
             generation = work(progress)
         except CancelledIngestError:
             state = "cancelled"
