@@ -253,7 +253,9 @@ def _page(
 
 
 def _mean(examples: Sequence[Resolved]) -> Float32Vector:
-    weights = np.array([one.weight for one in examples], np.float32)
+    weights = np.array([one.weight for one in examples])
+    # The least of them are zero in float32, and so would be all.
+    weights = (weights / weights.max()).astype(np.float32)
     mean: Float32Vector = weights @ np.stack([one.vector for one in examples]) / weights.sum()
     return mean
 

@@ -202,6 +202,15 @@ def test_an_image_as_a_whole_stands_for_itself(nested: Searcher) -> None:
     assert thing_of(nested.index, uuid.UUID(int=3), max_overlap=0.5) is None
 
 
+def test_the_least_weight_there_is_counts(searcher: Searcher) -> None:
+    least = (TextExample(text="green", weight=5e-324),)
+    alone = searcher.search(SearchQuery(positive=least, limit=3))
+    assert alone.hits == searcher.search(SearchQuery(text="green", limit=3)).hits
+    against = SearchQuery(text="red", negative=least, limit=3)
+    whole = SearchQuery(text="red", negative=(TextExample(text="green"),), limit=3)
+    assert searcher.search(against).hits == searcher.search(whole).hits
+
+
 def test_a_negative_text_pushes_away_what_is_like_it(searcher: Searcher) -> None:
     plain = searcher.look_at(SearchQuery(text="pink")).vector
     less = searcher.look_at(SearchQuery(text="pink", negative=(TextExample(text="blue"),))).vector

@@ -37,11 +37,11 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def statuses_of(operation: Any) -> set[int]:
-    """Ask for 25 things that the document allows or forbids; what was answered."""
+    """Ask for 60 things that the document allows or forbids; what was answered."""
     statuses: set[int] = set()
 
     @settings(
-        max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     @given(case=operation.as_strategy())
     def ask(case: Any) -> None:

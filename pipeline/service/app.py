@@ -111,8 +111,7 @@ async def _keep_up(app: FastAPI) -> None:
     parts: Parts = app.state.parts
     following: Following = app.state.following
     told = ""
-    while True:
-        await asyncio.sleep(_KEEP_UP_EVERY_S)
+    while not parts.desk.closed:
         try:
             await parts.desk.ask(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
             await parts.desk.draw(lambda: following.follow_when_idle(parts.ingests))
@@ -121,6 +120,7 @@ async def _keep_up(app: FastAPI) -> None:
             if str(exc) != told:
                 told = str(exc)
                 _log.warning("%s", told)
+        await asyncio.sleep(_KEEP_UP_EVERY_S)
 
 
 def _load_texts(searcher: Searcher) -> None:

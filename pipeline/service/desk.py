@@ -28,6 +28,7 @@ class Desk:
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._drawing = ThreadPoolExecutor(drawers, thread_name_prefix="draw")
         self.waiting = 0
+        self.closed = False
 
     async def ask(self, job: Callable[[Searcher], _T], timeout_s: float | None = None) -> _T:
         """What `job` returns. Raises ProblemError if it takes too long, or too many wait."""
@@ -47,6 +48,7 @@ class Desk:
 
     def close(self) -> None:
         """Wait for what is being done, then close the index."""
+        self.closed = True
         self._searching.shutdown(wait=True, cancel_futures=True)
         self._drawing.shutdown(wait=True, cancel_futures=True)
         self.searcher.close()
