@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search lock clean
+.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search bench-transfer lock clean
 
 setup: .venv/.installed
 
@@ -33,7 +33,7 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-segment bench-ingest bench-search
+bench: bench-segment bench-ingest bench-search bench-transfer
 
 bench-segment: setup
 	$(BIN)/python -m bench.segment
@@ -43,6 +43,9 @@ bench-ingest: setup
 
 bench-search: setup
 	$(BIN)/python -m bench.search
+
+bench-transfer: setup
+	$(BIN)/python -m bench.transfer
 
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 

@@ -107,7 +107,7 @@ def elsewhere(side: str, folder: Path, target: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--objects", type=int, default=100_000)
-    parser.add_argument("--folder", type=Path, default=Path("bench-transfer"))
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/objseek-transfer"))
     parser.add_argument("--importing", action="store_true", help="bring the export in again, too")
     parser.add_argument("--side", choices=("export", "import", "script"), help=argparse.SUPPRESS)
     parser.add_argument("--target", help=argparse.SUPPRESS)

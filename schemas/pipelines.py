@@ -49,25 +49,22 @@ class Pipeline(BaseModel):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over everything but the names."""
-        return fingerprint(
-            {
-                "segmenter": self.segmenter_fingerprint,
-                "embedder": self.embedder_fingerprint,
-                "views": self.views,
-                "context_margin": self.context_margin,
-                "cutout_fill": self.cutout_fill,
-                "decode": self.decode.model_dump(mode="json"),
-            }
-        )
+        others = {
+            "segmenter": self.segmenter_fingerprint,
+            "decode": self.decode.model_dump(mode="json"),
+        }
+        return fingerprint({**others, **self._embedding})
 
     @property
     def embedding(self) -> str:
         """16 hex digits over what turns masks into vectors."""
-        return fingerprint(
-            {
-                "embedder": self.embedder_fingerprint,
-                "views": self.views,
-                "context_margin": self.context_margin,
-                "cutout_fill": self.cutout_fill,
-            }
-        )
+        return fingerprint(self._embedding)
+
+    @property
+    def _embedding(self) -> dict[str, object]:
+        return {
+            "embedder": self.embedder_fingerprint,
+            "views": self.views,
+            "context_margin": self.context_margin,
+            "cutout_fill": self.cutout_fill,
+        }
