@@ -347,6 +347,21 @@ def command(world: World, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+def test_on_ray_rounds_are_told_and_a_sigterm_ends_it(world: World) -> None:
+    world.put("0.png", 0)
+    process = subprocess.Popen(
+        [*command(world, "--json", "--preset", "fast"), "--runner", "ray"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    # Ray has both streams, and would have the signal.
+    assert json.loads(process.stdout.readline())["done"] == 1
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, ""), err
+    assert err.splitlines()[-1] == "1 image ingested and 0 removed in 1 round."
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_it(world: World, number: int, code: int) -> None:
     process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,8 @@ from pipeline.commands.options import Load, MaxDelete, Sources, with_settings
 from pipeline.console import counted, err, out, told, user_errors
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pipeline.progress import Progress
     from pipeline.watch import Round
 
@@ -73,14 +76,20 @@ def watch_command(
     if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
         fetch_segmenter(settings.segmenter.name, err())
     usual = _EVERY_S if queue is None else _EVERY_WITH_QUEUE_S
-    totals = _Totals(as_json=as_json)
+    # Bound to the streams that there are now: while Ray runs, what is printed goes to its log.
+    results, aside = _bound(out()), _bound(err())
+    totals = _Totals(results, as_json=as_json)
     terminated = _terminated_as_interrupted()
-    err().print(f"Watching {' '.join(sources)}; Ctrl-C ends it.", markup=False, soft_wrap=True)
+    _say(aside, f"Watching {' '.join(sources)}; Ctrl-C ends it.")
     try:
         watch(
             sources,
             settings,
-            Told(totals.tell, _trouble, _progress),
+            Told(
+                totals.tell,
+                lambda text: _say(aside, f"warning: {told(text)}"),
+                partial(_progress, aside),
+            ),
             every_s=usual if every is None else every,
             queue=messages,
             max_delete=MAX_DELETE if max_delete is None else max_delete,
@@ -91,7 +100,7 @@ def watch_command(
         if not terminated:
             raise
     finally:
-        typer.echo(totals.told(), err=as_json)
+        _say(aside if as_json else results, totals.told())
 
 
 def _terminated_as_interrupted() -> list[int]:
@@ -106,23 +115,28 @@ def _terminated_as_interrupted() -> list[int]:
     return came
 
 
-def _progress() -> Progress:
+def _bound(console: Console) -> Console:
+    from rich.console import Console
+
+    return Console(file=console.file, highlight=False)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def _progress(console: Console) -> Progress:
     """A bar on a terminal; in a log nothing but what was done."""
     from pipeline.progress import Progress, show_progress
 
-    console = err()
     return show_progress(console) if console.is_terminal else Progress()
-
-
-def _trouble(text: str) -> None:
-    typer.echo(f"warning: {told(text)}", err=True)
 
 
 class _Totals:
     """Prints rounds that did something, and adds them up."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, console: Console, *, as_json: bool) -> None:
+        self._console, self._as_json = console, as_json
         self._done = self._removed = self._rounds = 0
 
     def tell(self, one: Round) -> None:
@@ -132,7 +146,8 @@ class _Totals:
         self._done += one.done
         self._removed += one.removed
         if self._as_json:
-            typer.echo(json.dumps({**asdict(one), "started_at": one.started_at.isoformat()}))
+            started_at = one.started_at.isoformat()
+            _say(self._console, json.dumps({**asdict(one), "started_at": started_at}))
             return
         parts = [counted(one.done, "image"), counted(one.objects, "object")]
         parts += [
@@ -140,11 +155,10 @@ class _Totals:
             for state in ("rejected", "failed", "removed")
             if (number := getattr(one, state))
         ]
-        out().print(
+        _say(
+            self._console,
             f"{one.started_at:%Y-%m-%d %H:%M:%S}  {one.cause:<7}  {', '.join(parts)}  "
             f"{one.seconds:.1f} s",
-            markup=False,
-            soft_wrap=True,
         )
 
     def told(self) -> str:

@@ -7,9 +7,11 @@ import math
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -41,7 +43,8 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
         yield
     elif options.ray_address is not None:
         with _quiet(log):
-            _connect(options.ray_address)
+            with _sigterm_kept():
+                _connect(options.ray_address)
             try:
                 yield
             finally:
@@ -49,12 +52,25 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
     else:
         with _temp_folder() as folder, _quiet(log):
             try:
-                _start(options, folder)
+                with _sigterm_kept():
+                    _start(options, folder)
                 yield
             finally:
                 ray.shutdown()
                 _reread_environment()
                 _keep_worker_logs(folder, log)
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """What a SIGTERM does stays what it was: Ray says otherwise when it starts."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        # Only the main thread may, and in others Ray does not.
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _start(options: RunnerOptions, folder: Path) -> None:
