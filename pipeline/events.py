@@ -11,6 +11,7 @@ from schemas.images import ImageRef
 
 _EVENT_BRIDGE = "aws.s3"
 _TEST = "s3:TestEvent"
+_LONGEST_KEY = 1024  # bytes, of S3; to a longer one it answers as to a request that is none
 
 
 def images_named(body: str) -> list[ImageRef]:
@@ -38,7 +39,7 @@ def _named(message: Mapping[str, Any]) -> list[ImageRef]:
     refs: list[ImageRef] = []
     for record in message["Records"]:
         bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
-        readings = [unquote_plus(key)]
+        readings = [unquote_plus(key, errors="strict")]
         if record.get("eventSource") != "aws:s3":
             readings.append(key)
         refs += [_ref(bucket, reading) for reading in dict.fromkeys(readings)]
@@ -54,4 +55,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _ref(bucket: Any, key: Any) -> ImageRef:
     if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
         raise TypeError("expected the names of a bucket and a key")
+    # JSON may hold half a character, which no key can.
+    if len(key.encode()) > _LONGEST_KEY:
+        raise ValueError(f"expected a key of at most {_LONGEST_KEY} bytes")
     return ImageRef("s3", bucket, key, version="", size_bytes=0)

@@ -61,7 +61,10 @@ def sync(
         progress.note("listing images, to find those that are gone")
         listed = chunks(sources, settings.store, LISTED_AT_ONCE, None, ListingCounts())
         present = KeySet(map(keys_of_images, listed))
-        gone = gone_from(sources, current, max_delete, present)
+        try:
+            gone = gone_from(sources, current, max_delete, present)
+        except TooManyGoneError as exc:
+            raise TooManyGoneError(f"{exc}: nothing was changed") from None
         if gone:
             progress.note(f"removing {len(gone):,} images")
         removed = remove(gone, current, started_at) if gone else 0
@@ -83,7 +86,7 @@ def gone_from(
     if len(gone) > max_delete * known:
         raise TooManyGoneError(
             f"{len(gone):,} of the {known:,} images that were ingested from {' '.join(sources)} "
-            f"are no longer there, --max-delete {max_delete:g} allows fewer: nothing was changed"
+            f"are no longer there, --max-delete {max_delete:g} allows fewer"
         )
     return gone
 
@@ -105,10 +108,13 @@ def remove(
     settings: Settings,
     started_at: datetime,
     index: VectorIndex | None = None,
+    unrecorded: Sequence[UUID] = (),
 ) -> int:
     """Remove images from the index; how many are gone. What later runs have written stays.
 
     `settings` name the generation; `index` is the one that they name, if it is open here already.
+    `unrecorded` are others that are not there: a run that was killed before it came to the manifest
+    may have left points of them.
     """
     manifest = open_manifest(settings.index, settings.store)
     removed = 0
@@ -126,6 +132,8 @@ def remove(
             gone_at = started_at + timedelta(microseconds=1)
             _record(some, State.GONE, "the listing has it no more", manifest, gone_at)
             removed += len(some)
+        if unrecorded:
+            index.delete_images(unrecorded, started_at)
     return removed
 
 

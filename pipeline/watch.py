@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Protocol
+from uuid import UUID
 
 from pipeline.events import images_named
 from pipeline.finished import Keys, KeySet, keys_of_images
@@ -19,10 +20,10 @@ from pipeline.listing import chunks
 from pipeline.manifest import open_manifest
 from pipeline.process import Recipe
 from pipeline.progress import Counts, Progress
-from pipeline.session import LISTED_AT_ONCE, IngestSession
+from pipeline.session import LISTED_AT_ONCE, IngestSession, index_exists
 from pipeline.settings import Settings
 from pipeline.sync import MAX_DELETE, gone_from, remove, stores_of
-from schemas.errors import IndexBusyError, ObjseekError, TooManyGoneError
+from schemas.errors import IndexBusyError, ObjseekError, StoreAccessError, TooManyGoneError
 from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
@@ -93,7 +94,8 @@ def watch(
     """Keep the index that `settings` name equal to `sources`, until `ended` is set.
 
     Every `every_s` seconds all of the source is listed: what is new or changed comes in, what is
-    gone leaves, as `sync` does it. Messages of `queue` name what has changed in between: the store
+    gone leaves, as `sync` does it, but that what is new comes in where more has gone than
+    `max_delete` allows. Messages of `queue` name what has changed in between: the store
     is asked what is there now, so that it does not matter in which order they come, how often, or
     when; they are deleted when index and manifest have it. What passes (the store or the index is
     away, more is gone than `max_delete` allows) is told, and tried again; raises ObjseekError for
@@ -101,19 +103,19 @@ def watch(
     """
     ended = ended or threading.Event()
     with IngestSession(settings, recipe) as session:
-        watching = _Watch(sources, settings, session, told, max_delete, queue)
+        watching = _Watch(sources, settings, session, told, max_delete, queue, ended)
         if once:
             watching.list_all()
             return
         due = time.monotonic()
         while not ended.is_set():
             if time.monotonic() >= due:
-                went_well = watching.attempt(watching.list_all)
+                went_well = watching.attempt("listing", watching.list_all)
                 due = time.monotonic() + (every_s if went_well else min(every_s, _PATIENCE_S))
             left_s = max(0.0, due - time.monotonic())
             if queue is None:
                 ended.wait(left_s)
-            elif not watching.attempt(partial(watching.take_messages, left_s)):
+            elif not watching.attempt("queue", partial(watching.take_messages, left_s)):
                 ended.wait(_PATIENCE_S)
 
 
@@ -126,25 +128,34 @@ class _Watch:
         told: Told,
         max_delete: float,
         queue: Queue | None,
+        ended: threading.Event,
     ) -> None:
         self._sources, self._settings, self._session = sources, settings, session
         self._told, self._max_delete, self._queue = told, max_delete, queue
         self._stores = stores_of(sources, settings)
+        self._ended = ended
         self._unreadable: set[str] = set()
+        self._troubles: dict[str, str] = {}
 
-    def attempt(self, work: Callable[[], None]) -> bool:
-        """Whether it went well; what passes is told."""
+    def attempt(self, what: str, work: Callable[[], None]) -> bool:
+        """Whether it went so well that there is no hurry; what passes is told, but not again."""
         try:
             work()
-        except (IndexBusyError, TooManyGoneError) as exc:
-            self._told.trouble(str(exc))
-            return False
+        except TooManyGoneError as exc:
+            self._tell_trouble(what, exc)
+            return True
         except ObjseekError as exc:
-            if not exc.retryable:
+            if not (exc.retryable or isinstance(exc, IndexBusyError)):
                 raise
-            self._told.trouble(str(exc))
+            self._tell_trouble(what, exc)
             return False
+        self._troubles.pop(what, None)
         return True
+
+    def _tell_trouble(self, what: str, error: ObjseekError) -> None:
+        if self._troubles.get(what) != str(error):
+            self._told.trouble(str(error))
+        self._troubles[what] = str(error)
 
     def list_all(self) -> None:
         """One round over all that the sources list."""
@@ -162,9 +173,16 @@ class _Watch:
         with self._told.progress() as progress:
             self._session.run(listing, progress, started_at=started_at)
             current = at_current(self._settings)
-            gone = gone_from(self._sources, current, self._max_delete, KeySet(present))
+            too_many: TooManyGoneError | None = None
+            gone: list[ManifestRow] = []
+            try:
+                gone = gone_from(self._sources, current, self._max_delete, KeySet(present))
+            except TooManyGoneError as exc:
+                too_many = exc
             removed = remove(gone, current, started_at) if gone else 0
         self._tell("listing", started_at, progress, removed)
+        if too_many is not None:
+            raise TooManyGoneError(f"{too_many}: they stay in the index")
 
     def take_messages(self, wait_s: float) -> None:
         """One round over what the queue's messages name, if any come within `wait_s`."""
@@ -174,9 +192,20 @@ class _Watch:
         taken = [message for message, named in read if named is not None]
         if not taken:
             return
+        refused: set[ImageRef] = set()
+
+        def look() -> None:
+            # Of a store that refuses everything the next listing tells.
+            refused.update(self._look_at({ref for _, named in read for ref in named or ()}))
+
         with self._queue.held(taken):
-            self._look_at({ref for _, named in read for ref in named or ()})
-            self._queue.delete(taken)
+            # Delivered over and over while the index is away, they would end as undeliverable.
+            while not self.attempt("events", look):
+                if self._ended.wait(_PATIENCE_S):
+                    return
+            self._queue.delete(
+                [one for one, named in read if named is not None and refused.isdisjoint(named)]
+            )
 
     def _named(self, message: Message) -> list[ImageRef] | None:
         """What a message names of the sources, None if it cannot be read: that stays."""
@@ -190,18 +219,20 @@ class _Watch:
             return None
         return [ref for ref in named if any(store.covers(ref) for store in self._stores)]
 
-    def _look_at(self, named: set[ImageRef]) -> None:
-        """Bring the index to what the store has now of these images."""
+    def _look_at(self, named: set[ImageRef]) -> set[ImageRef]:
+        """Bring the index to what the store has now of these images; those that it refuses."""
         if not named:
-            return
+            return set()
         started_at = datetime.now(UTC)
         settings = self._settings
         names = sorted(named, key=lambda ref: ref.uri)
         with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
-            found = list(pool.map(partial(find, options=settings.store), names))
+            found = dict(zip(names, pool.map(self._find, names), strict=True))
         # An image of no bytes is none to a listing either.
-        there = [ref for ref in found if ref is not None and ref.size_bytes]
+        there = [ref for ref in found.values() if isinstance(ref, ImageRef) and ref.size_bytes]
+        refused = {name for name, ref in found.items() if isinstance(ref, StoreAccessError)}
         present = {ref.uri for ref in there}
+        absent = [ref for ref in names if ref.uri not in present and ref not in refused]
 
         def listing(counts: Counts) -> Iterator[list[ImageRef]]:
             for start in range(0, len(there), LISTED_AT_ONCE):
@@ -212,19 +243,30 @@ class _Watch:
         with self._told.progress() as progress:
             if there:
                 self._session.run(listing, progress, started_at=started_at)
-            current = at_current(settings)
-            gone = self._known([ref for ref in names if ref.uri not in present])
-            removed = remove(gone, current, started_at) if gone else 0
+            removed = self._remove(absent, started_at) if absent else 0
         self._tell("events", started_at, progress, removed)
+        return refused
 
-    def _known(self, refs: Sequence[ImageRef]) -> list[ManifestRow]:
-        """The rows of these images, but for those that are recorded as gone."""
-        if not refs:
-            return []
+    def _find(self, name: ImageRef) -> ImageRef | StoreAccessError | None:
+        """The image that is there now, None if there is none, the error where that is refused."""
+        try:
+            return find(name, self._settings.store)
+        except StoreAccessError as exc:
+            if exc.retryable:
+                raise
+            self._told.trouble(f"{exc}; what names it is left in the queue")
+            return exc
+
+    def _remove(self, absent: Sequence[ImageRef], started_at: datetime) -> int:
+        """Remove images that are not there; how many of them were recorded."""
         current = at_current(self._settings)
-        manifest = open_manifest(current.index, current.store)
-        rows = manifest.among([str(image_id(ref)) for ref in refs])
-        return [row for row in rows if row.state is not State.GONE]
+        if not index_exists(current.index):
+            return 0
+        ids = {image_id(ref) for ref in absent}
+        rows = open_manifest(current.index, current.store).among(list(map(str, ids)))
+        known = [row for row in rows if row.state is not State.GONE]
+        unrecorded = ids - {UUID(row.image_id) for row in known}
+        return remove(known, current, started_at, unrecorded=list(unrecorded))
 
     def _tell(
         self,

@@ -85,6 +85,8 @@ def test_a_test_event_names_nothing() -> None:
         '{"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": ""}}}]}',
         '{"source": "aws.s3", "detail": []}', '{"Type": "Notification", "Message": "hello"}',
         '{"Type": "Notification", "Message": 5}', "[" * 100_000,
+        '{"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": "\\ud800.png"}}}]}',
+        s3_event("%FF.png"), s3_event("a" * 1025),
     ],
 )  # fmt: skip
 def test_what_is_no_event_is_told(body: str) -> None:
