@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search bench-transfer lock clean
+.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch lock clean
 
 setup: .venv/.installed
 
@@ -33,7 +33,7 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-segment bench-ingest bench-search bench-transfer
+bench: bench-segment bench-ingest bench-search bench-transfer bench-watch
 
 bench-segment: setup
 	$(BIN)/python -m bench.segment
@@ -46,6 +46,9 @@ bench-search: setup
 
 bench-transfer: setup
 	$(BIN)/python -m bench.transfer
+
+bench-watch: setup
+	$(BIN)/python -m bench.watch
 
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
