@@ -81,7 +81,7 @@ def _print_groups(
         )
     table.add_column("")
     rows = list(zip(*told.values(), strict=True))
-    most = max((sum(row) for row, name in zip(rows, names, strict=True) if name != EARLIER))
+    most = max(sum(row) for row, name in zip(rows, names, strict=True) if name != EARLIER)
     for name, row in zip(names, rows, strict=True):
         # What is earlier may be far more than any day, whose bar would be too short to be seen.
         full = max(most, sum(row)) if to_scale else sum(row)
