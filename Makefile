@@ -17,9 +17,10 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/objseek demo
 
-# Much of a test is waiting: two processes share the files.
+# Much of a test is waiting: two processes share the files. In their own order, as those of few and
+# long tests would else come last, one after the other.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: setup
 	$(BIN)/python -m pytest -m faults
