@@ -147,7 +147,11 @@ def main() -> None:
     parser.add_argument("--points-per-side", type=int, default=8, help="how closely to look")
     args = parser.parse_args()
     console = Console()
-    looks = {"OBJSEEK_SEGMENTER__POINTS_PER_SIDE": str(args.points_per_side)}
+    looks = {
+        "OBJSEEK_SEGMENTER__POINTS_PER_SIDE": str(args.points_per_side),
+        # As an actor has it. Two that wait for each other take minutes where others are at work.
+        "OMP_NUM_THREADS": "1",
+    }
     with tempfile.TemporaryDirectory() as name, s3_server() as client, environment(looks):
         keys = put_images(client, "scenes", args.images)
         scenes = [client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys.values()]
