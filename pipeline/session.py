@@ -27,10 +27,10 @@ from pipeline.settings import RunnerOptions, Settings
 from pipeline.writer import Writer
 from schemas.errors import (
     EmbedderMismatchError,
+    GenerationChangedError,
     IndexMissingError,
     ModelError,
     UsageError,
-    VectorIndexError,
 )
 from schemas.images import Failure, ImageRef
 from schemas.options import IndexOptions
@@ -130,9 +130,9 @@ class IngestSession:
             raise
         progress.counts.check()
         if at_current(self._settings) != run.settings:
-            raise VectorIndexError(
+            raise GenerationChangedError(
                 f"another generation of {self._settings.index.location} came into use while this "
-                "ran, and what was written is in the one before: run the command again"
+                "ran, and what was written is in the one before: it has to be done again"
             )
         return log
 
@@ -184,7 +184,7 @@ class IngestSession:
         return log
 
     def _opened_runner(self, note: Note, early: Iterator[list[ImageRef]]) -> tuple[Runner, Path]:
-        """The runner and the log file of this session; models are loaded unless they are already.
+        """The runner and its log file; models are loaded unless they are already.
 
         `early` are images of which the first may be read meanwhile.
         """

@@ -22,6 +22,7 @@ ObjseekError
     ├── IndexBusyError    another process owns it
     ├── IndexMissingError
     ├── InvalidVectorError  wrong dimension, not finite, zero
+    ├── GenerationChangedError  another generation came into use         (retryable)
     ├── SupersededError   a run that started later has written this image
     └── IndexUnavailableError   full or read-only disk, server away      (retryable)
 """
@@ -135,6 +136,12 @@ class InvalidVectorError(VectorIndexError):
 
 class SupersededError(VectorIndexError):
     """A run that started later has written this image."""
+
+
+class GenerationChangedError(VectorIndexError):
+    """Another generation of the index came into use while something was written to this one."""
+
+    retryable = True
 
 
 class IndexUnavailableError(VectorIndexError):

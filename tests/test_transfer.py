@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import closing
@@ -26,6 +25,7 @@ from qdrant_client import QdrantClient
 from qdrant_server import QdrantServer
 from s3_server import moto_server
 from transfer_world import IMAGES, at, raw_points, small_index
+from waiting import until
 
 from bench.transfer import make
 from pipeline.ingest import ingest
@@ -292,13 +292,6 @@ def test_a_backup_while_another_process_has_the_index(tmp_path: Path) -> None:
     # What the backup did not come to have is done after it.
     ingest([str(tmp_path / "images")], other, recipe=fakes.recipe(other))
     assert fakes.points(other).keys() == fakes.points(settings).keys()
-
-
-def until(true: Callable[[], bool], patience_s: float = 30.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def queries(count: int, dim: int) -> np.ndarray:

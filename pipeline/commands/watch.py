@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -79,40 +81,44 @@ def watch_command(
     # Bound to the streams that there are now: while Ray runs, what is printed goes to its log.
     results, aside = _bound(out()), _bound(err())
     totals = _Totals(results, as_json=as_json)
-    terminated = _terminated_as_interrupted()
     _say(aside, f"Watching {' '.join(sources)}; Ctrl-C ends it.")
     try:
-        watch(
-            sources,
-            settings,
-            Told(
-                totals.tell,
-                lambda text: _say(aside, f"warning: {told(text)}"),
-                partial(_progress, aside),
-            ),
-            every_s=usual if every is None else every,
-            queue=messages,
-            max_delete=MAX_DELETE if max_delete is None else max_delete,
-            once=once,
-            recipe=recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR")),
-        )
-    except KeyboardInterrupt:
-        if not terminated:
-            raise
+        with _ended_by_sigterm():
+            watch(
+                sources,
+                settings,
+                Told(
+                    totals.tell,
+                    lambda text: _say(aside, f"warning: {told(text)}"),
+                    partial(_progress, aside),
+                ),
+                every_s=usual if every is None else every,
+                queue=messages,
+                max_delete=MAX_DELETE if max_delete is None else max_delete,
+                once=once,
+                recipe=recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR")),
+            )
     finally:
         _say(aside if as_json else results, totals.told())
 
 
-def _terminated_as_interrupted() -> list[int]:
-    """Has a SIGTERM end the work as cleanly as Ctrl-C does; it is in the list when it came."""
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """A SIGTERM ends the block as cleanly as Ctrl-C does, and is no error."""
     came: list[int] = []
 
     def end(number: int, frame: object) -> None:
         came.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    signal.signal(signal.SIGTERM, end)
-    return came
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not came:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bound(console: Console) -> Console:

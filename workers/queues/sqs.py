@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from schemas.errors import ObjseekError, UsageError
+from schemas.errors import ObjseekError, StoreAccessError, StoreUnavailableError, UsageError
 from schemas.options import StoreOptions
 from workers.stores.s3 import mapped
 
@@ -23,6 +24,9 @@ _LONGEST_WAIT_S = 20
 _HIDDEN_S = 60
 _SOON_S = 5
 _EXTENDED_EVERY_S = 20.0
+# With the statuses of a refusal; the older protocol has a name before them.
+_NOT_NOW = frozenset({"OverLimit", "RequestThrottled", "ThrottlingException", "Throttling"})
+_NO_QUEUE = frozenset({"NonExistentQueue", "QueueDoesNotExist"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class SqsQueue:
         return messages
 
     def _received(self, wait_s: float) -> list[Message]:
-        with mapped(self.url, self._options):
+        with self._mapped():
             answer = self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=_A_REQUEST,
@@ -89,7 +93,7 @@ class SqsQueue:
     def delete(self, messages: Sequence[Message]) -> None:
         """Have them never delivered again. One that is not deleted is, which changes nothing."""
         for entries in _entries(messages):
-            with mapped(self.url, self._options):
+            with self._mapped():
                 self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
     @contextmanager
@@ -121,8 +125,25 @@ class SqsQueue:
     def _hide(self, messages: Sequence[Message], seconds: int) -> None:
         for entries in _entries(messages):
             longer = [{**entry, "VisibilityTimeout": seconds} for entry in entries]
-            with mapped(self.url, self._options):
+            with self._mapped():
                 self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=longer)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        with mapped(self.url, self._options):
+            try:
+                yield
+            except ClientError as exc:
+                code = exc.response["Error"].get("Code", "").rpartition(".")[2]
+                if code in _NO_QUEUE:
+                    raise StoreAccessError(
+                        f"expected an SQS queue, there is none at {self.url}"
+                    ) from exc
+                if code in _NOT_NOW:
+                    raise StoreUnavailableError(
+                        f"expected the queue to answer, got {code} ({self.url})"
+                    ) from exc
+                raise
 
 
 def _entries(messages: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
