@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.batching import batched
 from pipeline.finished import FinishedImages
 from pipeline.manifest import Manifest
 from schemas.images import ImageRef
@@ -216,8 +217,7 @@ def _folders(uris: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _untried(listed: Iterable[ImageRef], tried: FinishedImages) -> Iterator[pa.Array]:
     """The uris of those that were not, many at a time."""
-    refs = iter(listed)
-    while some := list(islice(refs, _LISTED_AT_ONCE)):
+    for some in batched(listed, _LISTED_AT_ONCE):
         among = tried.among(some)
         yield pa.array(
             [ref.uri for ref, known in zip(some, among, strict=True) if not known], pa.string()

@@ -6,12 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from pipeline.batching import batched
 from pipeline.generations import at_current
 from pipeline.progress import Progress
 from pipeline.search import Searcher
@@ -26,7 +25,6 @@ from workers.protocols import VectorIndex
 from workers.words import words_of
 
 _AT_ONCE = 256
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class _Labelling:
         # Images after all objects: their labels are those of their objects.
         for kind, relabelled in (("object", self._objects), ("image", self._images)):
             points = self._index.scan((*self._conditions(kind), others))
-            for some in _in_batches(points):
+            for some in batched(points, _AT_ONCE):
                 named = relabelled(some)
                 self._index.relabel(named, self._labeller.fingerprint)
                 self._labelled += len(named)
@@ -119,8 +117,3 @@ class _Labelling:
 
 def _labelled(point: RawPoint, naming: Naming) -> Labelled:
     return Labelled(point.id, naming, words_of(naming.labels, point.payload["uri"]))
-
-
-def _in_batches(items: Iterator[_T]) -> Iterator[list[_T]]:
-    while batch := list(islice(items, _AT_ONCE)):
-        yield batch

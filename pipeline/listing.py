@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
+from pipeline.batching import batched
 from schemas.ids import image_id_bytes
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
@@ -87,7 +88,6 @@ def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
 def _chunked(
     refs: Iterable[ImageRef], size: int, counts: ListingCounts
 ) -> Iterator[list[ImageRef]]:
-    refs = iter(refs)
-    while chunk := list(islice(refs, size)):
+    for chunk in batched(refs, size):
         counts.listed += len(chunk)
         yield chunk

@@ -133,10 +133,9 @@ class Manifest:
     def fingerprints(self) -> set[str]:
         """Of the pipelines whose images are done."""
         found: set[str] = set()
-        with self._opened() as parts:
-            for table in _kept(parts, _last_rows(parts), ["state", "fingerprint"]):
-                done = table.filter(pc.field("state") == State.DONE.value)
-                found.update(pc.unique(done["fingerprint"]).to_pylist())
+        for table in self.tables(["state", "fingerprint"]):
+            done = table.filter(pc.field("state") == State.DONE.value)
+            found.update(pc.unique(done["fingerprint"]).to_pylist())
         return found
 
     def finished(self, fingerprint: str) -> FinishedImages:
@@ -183,8 +182,7 @@ class Manifest:
 
     def copy_to(self, other: Manifest) -> None:
         """Add the last attempt at each image to another manifest, as one part."""
-        with self._opened() as parts:
-            other._write(_kept(parts, _last_rows(parts)))
+        other._write(self.tables())
 
     def compact(self) -> None:
         """Leave few parts, with only the last of the attempts that they hold at each image.

@@ -9,9 +9,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from uuid import UUID
 
+from pipeline.batching import batched
 from pipeline.console import counted
 from pipeline.fingerprint import KnownPipelines
 from pipeline.generations import at, current, use
@@ -195,7 +195,7 @@ class _Reembed:
         self, fingerprint: str, manifest: Manifest, old: VectorIndex, writer: Writer
     ) -> Iterator[list[ImageRef]]:
         left = self._left(fingerprint, manifest)
-        while rows := list(islice(left, self._settings.runner.batch_size)):
+        for rows in batched(left, self._settings.runner.batch_size):
             images, failures = with_masks(rows, old)
             self._take(failures, writer)
             if images:
@@ -211,7 +211,7 @@ class _Reembed:
             and row.fingerprint == fingerprint
             and (row.image_id, row.version) not in self._failed
         )
-        while some := list(islice(rows, LISTED_AT_ONCE)):
+        for some in batched(rows, LISTED_AT_ONCE):
             refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in some]
             there = finished.among(refs)
             self._progress.counts.unchanged += sum(there)
@@ -238,9 +238,8 @@ class _Reembed:
 
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:
         """What is recorded of images that are not done holds in the new generation too."""
-        others = self._manifest.failures()
         anyone = next(iter(self._pipelines.values()))
-        while rows := list(islice(others, LISTED_AT_ONCE)):
+        for rows in batched(self._manifest.failures(), LISTED_AT_ONCE):
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
             for row in rows:
                 fingerprint = self._pipelines.get(row.fingerprint, anyone).fingerprint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -21,7 +21,7 @@ from schemas.errors import ObjectGoneError, TooManyGoneError, UsageError
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from workers.indexes import open_index
-from workers.protocols import ObjectStore, VectorIndex
+from workers.protocols import ObjectStore
 from workers.stores import build_store
 
 MAX_DELETE = 0.1
@@ -95,7 +95,7 @@ def stores_of(sources: Sequence[str], settings: Settings) -> list[ObjectStore]:
     """The stores of sources that tell what is no longer there. Raises UsageError for others."""
     stores = [build_store(source, settings.store) for source in sources]
     for store in stores:
-        store.covers(_ANY)
+        store.covers(_ANY)  # raises for a store that cannot tell of any image
     return stores
 
 
@@ -107,20 +107,16 @@ def remove(
     rows: Sequence[ManifestRow],
     settings: Settings,
     started_at: datetime,
-    index: VectorIndex | None = None,
     unrecorded: Sequence[UUID] = (),
 ) -> int:
     """Remove images from the index; how many are gone. What later runs have written stays.
 
-    `settings` name the generation; `index` is the one that they name, if it is open here already.
-    `unrecorded` are others that are not there: a run that was killed before it came to the manifest
-    may have left points of them.
+    `settings` name the generation. `unrecorded` are others that are not there: a run that was
+    killed before it came to the manifest may have left points of them.
     """
     manifest = open_manifest(settings.index, settings.store)
     removed = 0
-    with (
-        closing(open_index(settings.index, None)) if index is None else nullcontext(index) as index
-    ):
+    with closing(open_index(settings.index, None)) as index:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
             # A crash in between must not leave an image that is done and has no points: it may

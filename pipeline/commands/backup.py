@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.export import tell_written
+from pipeline.commands.export import tell_brought_in, tell_written
 from pipeline.commands.options import Load, with_settings
 from pipeline.console import counted, err, out, user_errors
 
@@ -83,12 +83,7 @@ def restore_command(
     settings = load()
     with show_progress(err()) as progress:
         summary = restore(settings, source, progress)
-    out().print(
-        f"{counted(summary.points, 'point')} of {counted(summary.images, 'image')} restored to "
-        f"{settings.index.location}",
-        markup=False,
-        soft_wrap=True,
-    )
+    tell_brought_in(summary, settings)
 
 
 @user_errors

@@ -15,7 +15,9 @@ from pipeline.commands.options import Load, with_settings
 from pipeline.console import counted, err, out, user_errors
 
 if TYPE_CHECKING:
+    from pipeline.settings import Settings
     from pipeline.transfer.exporting import ExportSummary
+    from pipeline.transfer.importing import ImportSummary
 
 _EXPORT = """Write all objects of an index to files that other programs read.
 
@@ -113,6 +115,16 @@ def tell_written(summary: ExportSummary, target: str, seconds: float) -> None:
         )
 
 
+def tell_brought_in(summary: ImportSummary, settings: Settings) -> None:
+    """Print what an import or a restore came to."""
+    out().print(
+        f"{counted(summary.points, 'point')} of {counted(summary.images, 'image')} are in "
+        f"{settings.index.location} now",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @user_errors
 def import_command(
     load: Load,
@@ -139,9 +151,4 @@ def import_command(
         raise UsageError(f"expected --images with a COCO file only, got {source}")
     with show_progress(err()) as progress:
         summary = import_dataset(settings, source, progress)
-    out().print(
-        f"{counted(summary.points, 'point')} of {counted(summary.images, 'image')} are in "
-        f"{settings.index.location}",
-        markup=False,
-        soft_wrap=True,
-    )
+    tell_brought_in(summary, settings)

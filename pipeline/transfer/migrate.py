@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.batching import batched
 from pipeline.comparison import Comparison
 from pipeline.fingerprint import KnownPipelines
 from pipeline.generations import at_current
@@ -73,7 +73,7 @@ def migrate(
 
 def _check_free(source: VectorIndex, index: VectorIndex, location: str) -> None:
     """Only points of the source may be there already, of a migration that was interrupted."""
-    for some in _in_batches(index.scan()):
+    for some in batched(index.scan(), _AT_ONCE):
         ids = [uuid.UUID(point.id) for point in some]
         if len(source.stored(ids)) != len(ids):
             raise UsageError(f"expected no points at {location} yet, it has those of another index")
@@ -89,7 +89,7 @@ class _Migration:
     def run(self) -> MigrateSummary:
         total, digests, written = self._source.count(), 0, 0
         comparison = Comparison(self._manifest)
-        for some in _in_batches(self._source.scan(words=True)):
+        for some in batched(self._source.scan(words=True), _AT_ONCE):
             for point in some:
                 comparison.take_point(point)
             self._target.restore(some)
@@ -130,8 +130,3 @@ class _Migration:
                 f"expected {points:,} points with the checksum {wanted}, got {count:,} with {found}"
             )
         return MigrateSummary(points, sum(self._manifest.counts().values()), found)
-
-
-def _in_batches(points: Iterator[RawPoint]) -> Iterator[list[RawPoint]]:
-    while batch := list(islice(points, _AT_ONCE)):
-        yield batch
