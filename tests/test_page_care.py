@@ -23,7 +23,7 @@ from page_world import (
     pictures_are_there,
     serving,
 )
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from pipeline.client import Client
 from pipeline.pictures import query_image
@@ -85,10 +85,35 @@ def test_all_of_it_can_be_done_with_keys(browser: Browser, url: str) -> None:
         page.locator(".tile .open").first.focus()
         page.keyboard.press("+")
         expect(page.locator(".chip")).to_have_count(1)
+        expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
+        assert page.evaluate(focused).startswith("Open 1:")
         page.keyboard.press("Escape")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.get_by_role("button", name="Keys and tips").click()
         expect(page.get_by_role("dialog", name="Keys and tips")).to_be_visible()
+
+
+def test_who_writes_on_is_not_told_that_the_search_is_over(browser: Browser, url: str) -> None:
+    with opened(browser, url) as page:
+        grid, held = page.locator("#grid"), list[Route]()
+
+        def asked() -> Route:
+            page.clock.run_for(200)
+            while not held:
+                page.wait_for_timeout(10)
+            return held.pop()
+
+        page.clock.install(time=0)
+        page.clock.pause_at(3_600)
+        page.route("**/v1/search", lambda route: held.append(route))
+        page.get_by_label("What to look for").fill("a")
+        search = asked()
+        page.keyboard.type(" crown")
+        search.continue_()
+        expect(page.locator(".tile:not(.waiting)").first).to_be_visible()
+        expect(grid).to_have_attribute("aria-busy", "true")
+        asked().continue_()
+        expect(grid).to_have_attribute("aria-busy", "false")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,7 +3,7 @@
 import { get, onKeyNeeded, picture, post, ProblemError, upload } from "./api.js";
 import { byId, counted, make } from "./dom.js";
 import { showFilters, suggestions } from "./filters.js";
-import { addHits, clearGrid, showWaiting, startGrid } from "./grid.js";
+import { addHits, clearGrid, showHits, showWaiting, startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { condition, emptyQuery, fromAddress, isBlank, parsed, toAddress, toRequest } from "./query.js";
 import { openImage, openUpload, startViewer } from "./viewer.js";
@@ -91,17 +91,16 @@ async function run() {
     const answer = await post("/v1/search", toRequest(query), mine.signal);
     if (mine !== running) return;
     clearTimeout(waiting);
-    clearGrid();
     found = answer.hits.length;
     cursor = answer.cursor;
-    addHits(answer.hits, 0);
+    showHits(answer.hits);
     tell(answer, performance.now() - started);
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
     fail(error);
   } finally {
     clearTimeout(waiting);
-    if (mine === running) busy(false);
+    if (mine === running) busy(typing !== 0);
   }
 }
 
@@ -241,11 +240,15 @@ addEventListener("drop", (event) => {
 text.addEventListener("input", () => {
   clearTimeout(typing);
   busy(true);
-  typing = setTimeout(() => change({ text: text.value }, { replace: true }), TYPING_MS);
+  typing = setTimeout(() => {
+    typing = 0;
+    change({ text: text.value }, { replace: true });
+  }, TYPING_MS);
 });
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(typing);
+  typing = 0;
   change({ text: text.value });
 });
 document.querySelector(".brand").addEventListener("click", (event) => {

@@ -24,6 +24,17 @@ export function showWaiting() {
   grid.replaceChildren(...ratios.map((ratio) => sized(make("li", { class: "tile waiting", "aria-hidden": "true" }), ratio)));
 }
 
+/** Other hits; who stands on a tile with the keys stays there, or else at the first. */
+export function showHits(hits) {
+  const stood = document.activeElement?.closest(".tile")?.hit;
+  clearGrid();
+  addHits(hits, 0);
+  if (!stood) return;
+  const tiles = [...grid.children];
+  const same = tiles.find((one) => one.hit.object_id === stood.object_id) ?? tiles[0];
+  same?.querySelector(".open").focus({ preventScroll: true });
+}
+
 export function addHits(hits, first) {
   grid.append(...hits.map((hit, number) => tile(hit, first + number)));
 }
