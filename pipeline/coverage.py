@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 
 import numpy as np
@@ -52,10 +53,11 @@ class PipelineCounts:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Images by what became of them. Holds a row for each folder, day and pipeline, none an image.
+    """Images by what became of them. Holds a row for each prefix, day and pipeline, none an image.
 
-    `folders` has the columns folder (a uri that ends in a slash), state and images; `runs` has day,
-    state, fingerprint, images and objects. `waiting` is None where nothing was listed.
+    `folders` has the columns folder (a uri that ends in a slash, of a prefix), state and images;
+    `runs` has day, state, fingerprint, images and objects. `waiting` is None where nothing was
+    listed.
     """
 
     folders: pa.Table
@@ -75,25 +77,14 @@ class Coverage:
 
     def common(self) -> str:
         """The uri of the longest folder that all images are in; empty for several stores."""
-        if not self.folders.num_rows:
-            return ""
-        ends = pc.min_max(self.folders["folder"]).as_py()
-        levels = zip(*(end[:-1].split("/") for end in ends.values()), strict=False)
-        shared = takewhile(lambda level: level[0] == level[1], levels)
-        return "".join(f"{name}/" for name, _ in shared)
+        return _common(self.folders["folder"])
 
-    def prefixes(self, depth: int = 1) -> pa.Table:
+    def prefixes(self) -> pa.Table:
         """Columns prefix, done, rejected, failed, gone, waiting; a row a prefix, sorted by it.
 
-        A prefix is a folder `depth` levels below `common`, or the image's own where that is higher.
+        A prefix is a folder some levels below `common`, or the image's own where that is higher.
         """
-        common = self.common()
-        below = pc.utf8_slice_codeunits(self.folders["folder"], len(common))
-        root = "" if common else "[^:]*://"  # of stores there are several
-        pattern = f"^(?P<levels>{root}(?:[^/]*/){{0,{depth}}})"
-        levels = pc.struct_field(pc.extract_regex(below, pattern), "levels")
-        prefix = pc.binary_join_element_wise(_text(common), levels, _text(""))
-        counts = _by_state("prefix", prefix, self.folders, (*_STATES, WAITING))
+        counts = _by_state("prefix", self.folders["folder"], self.folders, (*_STATES, WAITING))
         if self.waiting is None:
             place = counts.column_names.index(WAITING)
             return counts.set_column(place, WAITING, pa.nulls(len(counts), pa.int64()))
@@ -122,13 +113,16 @@ class Coverage:
         return sorted(found, key=lambda one: (one.first_day, one.last_day, one.fingerprint))
 
 
-def covered(manifest: Manifest, listed: Iterable[ImageRef] | None = None) -> Coverage:
+def covered(
+    manifest: Manifest, listed: Iterable[ImageRef] | None = None, depth: int = 1
+) -> Coverage:
     """The last attempts at all images of a manifest, and those `listed` that are waiting.
 
-    Waiting is what was never tried in the listed version, and what was recorded as gone. Streamed;
-    raises what reading a manifest and listing raise.
+    Waiting is what was never tried in the listed version, and what was recorded as gone. Prefixes
+    are `depth` levels below the folder that all images are in. Streamed; raises what reading a
+    manifest and listing raise.
     """
-    folders, runs = _Sums(_FOLDERS), _Sums(_RUNS)
+    folders, runs = _Sums(_FOLDERS, partial(_prefixes, depth=depth)), _Sums(_RUNS)
     for rows in manifest.tables(["uri", "state", "at", "fingerprint", "objects"]):
         ones = np.ones(len(rows), np.int64)
         folders.add([_folders(rows["uri"]), rows["state"], ones])
@@ -166,10 +160,15 @@ def latest(days: pa.Table, most: int) -> pa.Table:
 
 
 class _Sums:
-    """Adds up the numbers of any number of tables by their other columns: a row for each group."""
+    """Adds up the numbers of any number of tables by their other columns: a row for each group.
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
+    `grouped` may make fewer groups of a table's, by any of the tables that came so far.
+    """
+
+    def __init__(
+        self, schema: pa.Schema, grouped: Callable[[pa.Table], pa.Table] = lambda table: table
+    ) -> None:
+        self._schema, self._grouped = schema, grouped
         self._keys = [field.name for field in schema if field.type != pa.int64()]
         self._sums = schema.empty_table()
         self._pending: list[pa.Table] = []
@@ -183,7 +182,8 @@ class _Sums:
             self.total()
 
     def total(self) -> pa.Table:
-        self._sums = _summed(pa.concat_tables([self._sums, *self._pending]), self._keys)
+        together = self._grouped(pa.concat_tables([self._sums, *self._pending]))
+        self._sums = _summed(together, self._keys)
         self._pending, self._rows = [], 0
         return self._sums
 
@@ -213,6 +213,30 @@ def _folders(uris: pa.ChunkedArray) -> pa.ChunkedArray:
     """What stands before the last slash of each uri, with the slash."""
     parts = pc.split_pattern(uris, "/", max_splits=1, reverse=True)
     return pc.binary_join_element_wise(pc.list_element(parts, 0).cast(_TEXT), _text(""), _text("/"))
+
+
+def _common(folders: pa.ChunkedArray) -> str:
+    if not len(folders):
+        return ""
+    ends = pc.min_max(folders).as_py()
+    levels = zip(*(end[:-1].split("/") for end in ends.values()), strict=False)
+    shared = takewhile(lambda level: level[0] == level[1], levels)
+    return "".join(f"{name}/" for name, _ in shared)
+
+
+def _prefixes(counts: pa.Table, depth: int) -> pa.Table:
+    """The same with each folder cut to `depth` levels below the one that all are in.
+
+    With more folders that one can only be higher, so what is cut here would be cut then.
+    """
+    common = _common(counts["folder"])
+    below = pc.utf8_slice_codeunits(counts["folder"], len(common))
+    root = "" if common else "[^:]*://"  # of stores there are several
+    pattern = f"^(?P<levels>{root}(?:[^/]*/){{0,{depth}}})"
+    levels = pc.struct_field(pc.extract_regex(below, pattern), "levels")
+    return counts.set_column(
+        0, "folder", pc.binary_join_element_wise(_text(common), levels, _text(""))
+    )
 
 
 def _untried(listed: Iterable[ImageRef], tried: FinishedImages) -> Iterator[pa.Array]:

@@ -43,13 +43,13 @@ def manifest(folder: Path, *rows: ManifestRow) -> Manifest:
     return made
 
 
-def of_done(folder: Path, *images: ImageRef) -> Coverage:
-    return covered(manifest(folder, *map(row, images)))
+def of_done(folder: Path, *images: ImageRef, depth: int = 1) -> Coverage:
+    return covered(manifest(folder, *map(row, images)), depth=depth)
 
 
-def done(coverage: Coverage, depth: int = 1) -> dict[str, int]:
+def done(coverage: Coverage) -> dict[str, int]:
     """The images that are done, by prefix."""
-    return {found["prefix"]: found["done"] for found in coverage.prefixes(depth).to_pylist()}
+    return {found["prefix"]: found["done"] for found in coverage.prefixes().to_pylist()}
 
 
 def test_images_are_counted_by_folder_below_the_one_that_all_are_in(tmp_path: Path) -> None:
@@ -59,7 +59,8 @@ def test_images_are_counted_by_folder_below_the_one_that_all_are_in(tmp_path: Pa
         row(ref("trips/2026/oslo/3.jpg"), State.FAILED),
         row(ref("trips/2026/4.jpg"), State.GONE),
     ]
-    found = covered(manifest(tmp_path, *rows))
+    known = manifest(tmp_path, *rows)
+    found = covered(known)
     assert found.common() == "s3://photos/trips/2026/"
     none = {"done": 0, "rejected": 0, "failed": 0, "gone": 0, "waiting": None}
     assert found.prefixes().to_pylist() == [
@@ -67,7 +68,7 @@ def test_images_are_counted_by_folder_below_the_one_that_all_are_in(tmp_path: Pa
         {"prefix": "s3://photos/trips/2026/oslo/", **none, "failed": 1},
         {"prefix": "s3://photos/trips/2026/rome/", **none, "done": 1, "rejected": 1},
     ]
-    assert found.prefixes(2).to_pylist()[2:] == [
+    assert covered(known, depth=2).prefixes().to_pylist()[2:] == [
         {"prefix": "s3://photos/trips/2026/rome/", **none, "done": 1},
         {"prefix": "s3://photos/trips/2026/rome/night/", **none, "rejected": 1},
     ]
@@ -95,18 +96,25 @@ def test_keys_are_opaque(tmp_path: Path) -> None:
         "s3://photos/n\nl/": 1,
         "s3://photos/ä ö/": 2,
     }
-    assert done(found, 2)["s3://photos/a//"] == 1
+    assert done(of_done(tmp_path, *map(ref, keys), depth=2))["s3://photos/a//"] == 1
 
 
 def test_buckets_and_stores_have_nothing_in_common(tmp_path: Path) -> None:
-    buckets = of_done(tmp_path / "1", ref("a/1.jpg", "one"), ref("a/1.jpg", "once"))
+    images = ref("a/1.jpg", "one"), ref("a/1.jpg", "once"), ref("/a/1.jpg", "")
+    buckets = of_done(tmp_path / "1", *images[:2])
     assert buckets.common() == "s3://"
     assert done(buckets) == {"s3://once/": 1, "s3://one/": 1}
-    assert done(buckets, 2) == {"s3://once/a/": 1, "s3://one/a/": 1}
-    stores = of_done(tmp_path / "2", ref("a/1.jpg", "one"), ref("/a/1.jpg", ""))
+    assert done(of_done(tmp_path / "1", *images[:2], depth=2)) == {
+        "s3://once/a/": 1,
+        "s3://one/a/": 1,
+    }
+    stores = of_done(tmp_path / "2", *images[::2])
     assert stores.common() == ""
     assert done(stores) == {"file:///": 1, "s3://one/": 1}
-    assert done(stores, 100) == {"file:///a/": 1, "s3://one/a/": 1}
+    assert done(of_done(tmp_path / "2", *images[::2], depth=100)) == {
+        "file:///a/": 1,
+        "s3://one/a/": 1,
+    }
 
 
 def test_files_stand_under_their_uris(tmp_path: Path) -> None:
@@ -116,9 +124,9 @@ def test_files_stand_under_their_uris(tmp_path: Path) -> None:
 
 
 def test_one_image_is_a_group_of_its_folder(tmp_path: Path) -> None:
-    found = of_done(tmp_path, ref("a/b/c.jpg"))
+    found = of_done(tmp_path, ref("a/b/c.jpg"), depth=7)
     assert found.common() == "s3://photos/a/b/"
-    assert done(found, 7) == {"s3://photos/a/b/": 1}
+    assert done(found) == {"s3://photos/a/b/": 1}
 
 
 def test_an_empty_manifest_has_no_groups(tmp_path: Path) -> None:
@@ -223,7 +231,7 @@ def test_prefixes_are_what_counting_one_by_one_finds(
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_SUMMED_AT_ONCE", at_once)
         patch.setattr(module, "_LISTED_AT_ONCE", 5)
-        found = covered(manifest(Path(folder), *map(row, known)), listed).prefixes(depth)
+        found = covered(manifest(Path(folder), *map(row, known)), listed, depth).prefixes()
     new = [image for image in listed if image not in known]
     expected = _one_by_one([image.uri for image in known + new], depth)
     assert Counter({one["prefix"]: one["done"] + one["waiting"] for one in found.to_pylist()}) == (

@@ -95,7 +95,7 @@ def test_a_single_prefix_is_told_only_where_it_is_asked_for(tmp_path: Path) -> N
     told = []
     for by in (None, "prefix"):
         console = Console(file=io.StringIO())
-        print_coverage(console, coverage, by, 1)  # type: ignore[arg-type]
+        print_coverage(console, coverage, by)  # type: ignore[arg-type]
         told.append("by prefix, below s3://photos/\n" in console.file.getvalue())  # type: ignore[attr-defined]
     assert told == [False, True]
 
@@ -130,7 +130,7 @@ def test_a_terminal_gets_colours_and_no_wider_lines(tmp_path: Path) -> None:
         console = Console(
             file=io.StringIO(), width=width, force_terminal=True, color_system="standard"
         )
-        print_coverage(console, coverage, None, 1)
+        print_coverage(console, coverage, None)
         text = console.file.getvalue()  # type: ignore[attr-defined]
         assert "\x1b[32m█" in text
         assert "\x1b[31m▒" in text
@@ -144,7 +144,7 @@ def test_where_only_ascii_can_be_written_bars_are_ascii(tmp_path: Path) -> None:
     coverage = covered(_manifest(tmp_path, [_row("a/1.jpg"), _row("b/2.jpg", State.FAILED)]))
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding="ascii"))
-    print_coverage(console, coverage, "prefix", 1)
+    print_coverage(console, coverage, "prefix")
     console.file.flush()
     assert [line.split() for line in raw.getvalue().decode().splitlines()[2:]] == [
         ["#", "done", "!", "failed"],

@@ -79,18 +79,18 @@ def status(
     listed = listed_images(sources, settings.store, ListingCounts()) if sources else None
     with show_progress(err()) if sources else Progress() as progress:
         progress.note("listing images, to find those that are waiting")
-        coverage = covered(manifest, listed)
+        coverage = covered(manifest, listed, depth)
     told = _report(settings.index.location, coverage, info, note)
     told["kept"] = [asdict(one) for one in generations(settings)]
     known = KnownPipelines(parts_of(current.index, current.store))
     models = {one.fingerprint: known.described(one.fingerprint) for one in coverage.pipelines()}
     if as_json:
-        typer.echo(json.dumps(told | _groups(coverage, depth, models), indent=2))
+        typer.echo(json.dumps(told | _groups(coverage, models), indent=2))
         return
     _print(told)
     from pipeline.commands.status_tables import print_coverage
 
-    print_coverage(out(), coverage, by, depth, models)
+    print_coverage(out(), coverage, by, models)
 
 
 def _opened(options: IndexOptions, manifest: Manifest) -> tuple[IndexInfo | None, str]:
@@ -128,9 +128,7 @@ def _report(location: str, coverage: Coverage, info: IndexInfo | None, note: str
     }
 
 
-def _groups(
-    coverage: Coverage, depth: int, models: Mapping[str, Pipeline | None]
-) -> dict[str, Any]:
+def _groups(coverage: Coverage, models: Mapping[str, Pipeline | None]) -> dict[str, Any]:
     """What JSON has of every group, of which a person sees the largest."""
 
     def named(fingerprint: str) -> dict[str, str | None]:
@@ -141,7 +139,7 @@ def _groups(
         }
 
     return {
-        "prefixes": coverage.prefixes(depth).to_pylist(),
+        "prefixes": coverage.prefixes().to_pylist(),
         "days": coverage.days().to_pylist(),
         "pipelines": [asdict(one) | named(one.fingerprint) for one in coverage.pipelines()],
     }

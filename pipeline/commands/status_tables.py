@@ -35,7 +35,6 @@ def print_coverage(
     console: Console,
     coverage: Coverage,
     by: By | None,
-    depth: int,
     models: Mapping[str, Pipeline | None] | None = None,
 ) -> None:
     """Print what is told `by`; None: by both, by prefix only if there are several.
@@ -44,7 +43,7 @@ def print_coverage(
     """
     if not console.is_terminal:
         console.width = _NO_TERMINAL
-    prefixes = coverage.prefixes(depth)
+    prefixes = coverage.prefixes()
     if by in ("prefix", "both") or (by is None and len(prefixes) > 1):
         common = _shown(coverage.common())
         below = f", below {common}" if common else ""
