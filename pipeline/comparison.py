@@ -54,6 +54,9 @@ class Finding:
     uri: str
     points: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.uri} ({self.fault}: {self.points})"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

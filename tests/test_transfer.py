@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import damage
 import fakes
 import numpy as np
 import pyarrow as pa
@@ -182,7 +183,7 @@ def test_an_import_refuses_what_does_not_fit_the_images(
     source = copied(exported, tmp_path / "damaged")
     file = next(source.glob("points/kind=object/*.parquet"))
     pq.write_table(pq.read_table(file, partitioning=None).slice(1), file)
-    refused(world, source, tmp_path, r"1 images have others: .*missing: 1")
+    refused(world, source, tmp_path, r"got others for 1 image, .*missing: 1")
 
 
 def test_an_import_refuses_other_dimensions(
@@ -336,6 +337,16 @@ def test_a_migration_to_a_server_and_back(world: Settings, tmp_path: Path) -> No
             migrate(world, there)
     finally:
         server.close()
+
+
+def test_a_damaged_index_is_not_migrated(tmp_path: Path) -> None:
+    settings = small_index(tmp_path)
+    damage.do(damage.lose_one, settings, "003.png")
+    target = at(settings, tmp_path / "target")
+    told = r"got others for 1 image, the first is file://\S+/003\.png \(missing: 1\)"
+    with pytest.raises(VectorIndexError, match=told):
+        migrate(settings, target)
+    assert not (tmp_path / "target").exists()
 
 
 def with_state(settings: Settings, state: Path | None) -> Settings:

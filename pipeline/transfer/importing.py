@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.comparison import Comparison
+from pipeline.console import counted
 from pipeline.fingerprint import KnownPipelines
 from pipeline.finished import keys_of
 from pipeline.generations import at_current
@@ -189,10 +190,9 @@ def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) ->
     dataset.check_ids()
     findings = comparison.report().findings
     if findings:
-        first = findings[0]
         raise VectorIndexError(
-            f"expected the points that the rows of images tell of, {len(findings):,} images have "
-            f"others: the first is {first.uri} ({first.fault}: {first.points})"
+            "expected the points that the rows of images tell of, got others for "
+            f"{counted(len(findings), 'image')}, the first is {findings[0]}"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.batching import batched
 from pipeline.comparison import Comparison
+from pipeline.console import counted
 from pipeline.fingerprint import KnownPipelines
 from pipeline.generations import at_current
 from pipeline.manifest import Manifest, open_manifest, parts_of
@@ -63,12 +64,29 @@ def migrate(
     ):
         manifest = Manifest(Path(temporary) / "manifest")
         still.manifest.copy_to(manifest)
+        _check_whole(still.index, manifest, progress)
         with closing(open_index(target.index, still.index.dim, create=True)) as index:
             _check_free(still.index, index, target.index.location)
             summary = _Migration(still.index, index, manifest, progress).run()
         KnownPipelines(parts_of(target.index, target.store)).describe(*still.pipelines)
         manifest.copy_to(to)
     return summary
+
+
+def _check_whole(source: VectorIndex, manifest: Manifest, progress: Progress) -> None:
+    """Damage is found before anything is written."""
+    comparison = Comparison(manifest)
+    for seen, point in enumerate(source.scan(), start=1):
+        comparison.take_point(point)
+        if seen % _AT_ONCE == 0:
+            progress.note(f"{seen:,} points looked at")
+    findings = comparison.report().findings
+    if findings:
+        raise VectorIndexError(
+            "expected the points that the rows of images tell of, got others for "
+            f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
+            "`objseek verify --repair` mends the source"
+        )
 
 
 def _check_free(source: VectorIndex, index: VectorIndex, location: str) -> None:
@@ -88,10 +106,7 @@ class _Migration:
 
     def run(self) -> MigrateSummary:
         total, digests, written = self._source.count(), 0, 0
-        comparison = Comparison(self._manifest)
         for some in batched(self._source.scan(words=True), _AT_ONCE):
-            for point in some:
-                comparison.take_point(point)
             self._target.restore(some)
             self._check_written(some)
             digests += sum(map(point_digest, some))
@@ -101,11 +116,6 @@ class _Migration:
             raise VectorIndexError(
                 f"expected {total:,} points in the source, got {written:,}: it is being written "
                 "to, migrate when nobody does"
-            )
-        report = comparison.report()
-        if report.findings:
-            raise VectorIndexError(
-                f"expected points and images of the source to fit each other, {report.findings[0]} "
             )
         return self._checked(written, checksum([digests]))
 
