@@ -131,7 +131,10 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "broken RLE": (
         annotation(segmentation={"size": [16, 24], "counts": "abc"}), "annotation 2: expected an"),
     "another size": (
-        annotation(segmentation={"size": [24, 16], "counts": "abc"}), "got one of (24, 16)"),
+        annotation(segmentation={"size": [24, 16], "counts": "abc"}), "got [24, 16]"),
+    "no size": (
+        annotation(segmentation={"size": 16, "counts": "abc"}), "annotation 2: expected a mask"),
+    "a uri that is none": (lambda d: d["images"][1].update(uri=5), "image 2: expected uri as a"),
     "no pixel": (
         annotation(segmentation={"size": [16, 24], "counts": [384]}), "without a pixel"),
     "counts of another size": (

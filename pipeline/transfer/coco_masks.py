@@ -74,6 +74,9 @@ def _images(entries: Sequence[Any], path: Path) -> Iterator[tuple[Any, Mapping[s
         for side in ("height", "width"):
             if not isinstance(_field(entry, side, where), int) or entry[side] < 1:
                 raise VectorIndexError(f"{where}: expected {side} in pixels, got {entry[side]!r}")
+        for name in ("uri", "version"):
+            if not isinstance(entry.get(name), str | None):
+                raise VectorIndexError(f"{where}: expected {name} as a text, got {entry[name]!r}")
         yield identity, entry
 
 
@@ -101,9 +104,9 @@ def _mask(entry: Mapping[str, Any], image: Mapping[str, Any], where: str) -> Obj
 def _rle(segmentation: Any, size_hw: tuple[int, int], where: str) -> CocoRle:
     """COCO's three forms: compressed and uncompressed RLE, and polygons."""
     if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str):
-        size = tuple(segmentation.get("size", ()))
-        if size != size_hw:
-            raise VectorIndexError(f"{where}: expected a mask of {size_hw}, got one of {size}")
+        size = segmentation.get("size")
+        if size != list(size_hw):
+            raise VectorIndexError(f"{where}: expected a mask of {list(size_hw)}, got {size!r}")
         return CocoRle(size_hw, segmentation["counts"])
     try:
         encoded = coco.frPyObjects(segmentation, *size_hw)
