@@ -79,6 +79,8 @@ def test_rounds_are_told(world: World) -> None:
     ("args", "code", "sentence"),
     [
         (["--queue", "photos"], 2, "expected the URL of an SQS queue, such as https://sqs."),
+        (["--queue", "http://[::1/photos"], 2, "expected the URL of an SQS queue, such as https"),
+        (["--queue", "QUEUE", "--profile", "none"], 1, "got: The config profile (none) could not"),
         (["--every", "0"], 2, "should be greater than or equal to 1"),
         (["--queue", "QUEUE-that-is-not-there"], 1, "expected an SQS queue, there is none at http"),
     ],

@@ -45,20 +45,26 @@ class SqsQueue:
     """
 
     def __init__(self, url: str, options: StoreOptions) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or len(parts.path) < 2:
+        self.url, self._options = url, options
+        try:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or len(parts.path) < 2:
+                raise ValueError(url)
+            self._client = self._connected(parts.hostname, f"{parts.scheme}://{parts.netloc}")
+        except ValueError as exc:  # boto3's, too, for a host that cannot be one
             raise UsageError(
                 "expected the URL of an SQS queue, such as "
                 f"https://sqs.eu-west-1.amazonaws.com/123456789012/photos, got {url!r}"
-            )
-        self.url, self._options = url, options
-        session = boto3.Session(profile_name=options.profile)
-        host = parts.hostname.split(".")
-        region = host[1] if host[0] == "sqs" and len(host) > 2 else session.region_name
-        with mapped(url, options):
-            self._client: Any = session.client(
+            ) from exc
+
+    def _connected(self, hostname: str, endpoint_url: str) -> Any:
+        options, host = self._options, hostname.split(".")
+        with mapped(self.url, options):
+            session = boto3.Session(profile_name=options.profile)
+            region = host[1] if host[0] == "sqs" and len(host) > 2 else session.region_name
+            return session.client(
                 "sqs",
-                endpoint_url=f"{parts.scheme}://{parts.netloc}",
+                endpoint_url=endpoint_url,
                 region_name=region or "us-east-1",
                 config=Config(
                     connect_timeout=options.connect_timeout_s,
