@@ -175,7 +175,6 @@ def main() -> None:
     figures["ratio"] = round(listings["p50_s"] / events["p50_s"], 1)
     figures["cores"] = len(os.sched_getaffinity(0))
     console.print(f"events are {figures['ratio']:.1f} times as fast as listings (p50)")
-    _RESULTS.parent.mkdir(exist_ok=True)
     _RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -174,11 +174,13 @@ class Manifest:
 
     def known(self, other: Manifest) -> str | None:
         """The uri of an image that another manifest has as well, None if there is none."""
-        mine = {
-            key.tobytes() for table in self.tables(["image_id"]) for key in _keys(table["image_id"])
-        }
-        rows = other.latest() if mine else iter(())
-        return next((row.uri for row in rows if _key_of(row) in mine), None)
+        mine = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
+        for table in other.tables(["image_id", "uri"]):
+            both = mine.has(_keys(table["image_id"]))
+            if both.any():
+                uri: str = table["uri"][int(both.argmax())].as_py()
+                return uri
+        return None
 
     def copy_to(self, other: Manifest) -> None:
         """Add the last attempt at each image to another manifest, as one part."""
@@ -324,10 +326,6 @@ def _keys(ids: pa.ChunkedArray) -> Keys:
         return keys_of(ids.combine_chunks())
     except ValueError as exc:
         raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
-
-
-def _key_of(row: ManifestRow) -> bytes:
-    return _keys(pa.chunked_array([[row.image_id]])).tobytes()
 
 
 def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:
