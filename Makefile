@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch lock clean
+.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed lock clean
 
 setup: .venv/.installed
 
@@ -34,7 +34,7 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-segment bench-ingest bench-search bench-transfer bench-watch
+bench: bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed
 
 bench-segment: setup
 	$(BIN)/python -m bench.segment
@@ -50,6 +50,9 @@ bench-transfer: setup
 
 bench-watch: setup
 	$(BIN)/python -m bench.watch
+
+bench-reembed: setup
+	$(BIN)/python -m bench.reembed
 
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 

@@ -4,21 +4,26 @@
 
 An index of synthetic objects, 512 numbers each, is made once and kept in --folder. Ours is
 `objseek export` as a process of its own; the peer is what a script does, all points read and
-written as one table, on as many objects as fit into memory. Memory is the most that a process held,
-beyond what it held before.
+written as one table, on as many objects as fit into memory. Memory is the most of its own that a
+process held, beyond what it held before: without pages of the index's files, which the kernel has
+mapped for it and takes back at need.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,8 +38,10 @@ from schemas.options import IndexOptions
 from schemas.payload import checksum_of
 from workers.indexes import open_index
 
+_RESULTS = Path(__file__).parent / "results" / "transfer.json"
 _MIB = 2**20
 _OF_PEER = 20_000
+_LOOKED_EVERY_S = 0.02
 _EMBEDDER = "synthetic"
 
 
@@ -70,26 +77,42 @@ def by_script(settings: Settings, target: str) -> int:
 def measure(side: str, folder: Path, target: str) -> dict[str, float]:
     """Seconds and MiB of one side, in this process."""
     settings = Settings(index=IndexOptions(location=str(folder / "index")))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _held("VmRSS")
     started = time.perf_counter()
-    if side == "export":
-        points = export(settings, target).objects
-    elif side == "import":
-        points = import_dataset(
-            Settings(index=IndexOptions(location=target)), str(folder / "export")
-        ).points
-    else:
-        points = by_script(settings, target)
+    with most_held() as held_mib:
+        if side == "export":
+            points = export(settings, target).objects
+        elif side == "import":
+            points = import_dataset(
+                Settings(index=IndexOptions(location=target)), str(folder / "export")
+            ).points
+        else:
+            points = by_script(settings, target)
     seconds = time.perf_counter() - started
-    held = _held("VmHWM") - before
-    return {"points": points, "seconds": round(seconds, 1), "mib": round(held / 1024)}
+    return {"points": points, "seconds": round(seconds, 1), "mib": round(max(held_mib))}
 
 
-def _held(field: str) -> int:
-    """KiB."""
+@contextmanager
+def most_held() -> Iterator[list[float]]:
+    """What this process holds of its own, many times a second, in MiB beyond what it held."""
+    before, held, ended = _held_mib(), [0.0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_LOOKED_EVERY_S):
+            held.append(_held_mib() - before)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield held
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _held_mib() -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+    kib = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    return kib / 1024
 
 
 def elsewhere(side: str, folder: Path, target: Path) -> dict[str, float]:
@@ -115,20 +138,26 @@ def main() -> None:
     if args.side:
         print(json.dumps(measure(args.side, args.folder, args.target)))
         return
+    figures: dict[str, Any] = {"cores": len(os.sched_getaffinity(0))}
     for name, objects in (("small", _OF_PEER), (f"of-{args.objects}", args.objects)):
         folder = args.folder / name
         make(folder, objects)
         ours = elsewhere("export", folder, folder / "export")
         size = sum(path.stat().st_size for path in (folder / "export").rglob("*.parquet"))
         print(f"export of {objects:,} objects: {ours}, {size / _MIB:,.0f} MiB written")
+        figures[f"export_{objects}"] = ours | {"written_mib": round(size / _MIB)}
         if name == "small":
             peer = elsewhere("script", folder, folder / "script")
+            figures[f"script_{objects}"] = peer
             print(
                 f"a script on the same: {peer}; it takes {peer['seconds'] / ours['seconds']:.1f} "
                 f"times as long and {peer['mib'] / ours['mib']:.1f} times the memory"
             )
         if args.importing:
-            print(f"import of it: {elsewhere('import', folder, folder / 'imported')}")
+            brought = elsewhere("import", folder, folder / "imported")
+            figures[f"import_{objects}"] = brought
+            print(f"import of it: {brought}")
+    _RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
