@@ -95,6 +95,7 @@ async function run() {
     cursor = answer.cursor;
     showHits(answer.hits);
     tell(answer, performance.now() - started);
+    lookForTheEnd();
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
     fail(error);
@@ -144,6 +145,7 @@ async function showMore() {
     cursor = answer.cursor;
     const what = query.kind === "image" ? "image" : "object";
     byId("status").textContent = `${cursor ? "the first " : ""}${counted(found, what)}`;
+    lookForTheEnd();
   } catch (error) {
     if (error.name !== "AbortError") cursor = from;
   }
@@ -282,7 +284,13 @@ addEventListener("popstate", () => {
   text.value = query.text;
   show();
 });
-new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && showMore(), { rootMargin: "600px" }).observe(byId("more"));
+const nearTheEnd = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && showMore(), { rootMargin: "600px" });
+
+/* It tells of changes only, and on a tall screen the end may stay in sight. */
+function lookForTheEnd() {
+  nearTheEnd.unobserve(byId("more"));
+  nearTheEnd.observe(byId("more"));
+}
 
 /* A key, where the service needs one. */
 
