@@ -11,6 +11,7 @@ from enum import StrEnum
 import numpy as np
 from pydantic import ValidationError
 
+from pipeline.console import counted
 from pipeline.manifest import Manifest
 from schemas.errors import VectorIndexError
 from schemas.ids import Generation, image_id
@@ -208,6 +209,16 @@ class Comparison:
             stray=[stray.point_id for stray in strays],
             queued=queued,
         )
+
+    def check(self) -> None:
+        """Raise VectorIndexError, which names the first image, unless all points fit the rows."""
+        findings = self.report().findings
+        if findings:
+            raise VectorIndexError(
+                "expected the points that the rows of images tell of, got others for "
+                f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
+                "`objseek verify --repair` mends the index that they are of"
+            )
 
     def _is_settled(self, identity: str) -> bool:
         image = self._images.get(identity)

@@ -116,6 +116,13 @@ def test_who_writes_on_is_not_told_that_the_search_is_over(browser: Browser, url
         expect(grid).to_have_attribute("aria-busy", "false")
 
 
+def test_a_tall_screen_is_filled_without_scrolling(browser: Browser, url: str) -> None:
+    with opened(browser, url, viewport={"width": 1280, "height": 6000}) as page:
+        look_for(page, "a thing")
+        expect(page.locator("#status")).not_to_contain_text("the first")
+        assert page.locator(".tile").count() > 30  # which come at first
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: str) -> None:
     with opened(browser, url, color_scheme=scheme) as page:

@@ -13,7 +13,6 @@ import numpy as np
 
 from pipeline.batching import batched
 from pipeline.comparison import Comparison
-from pipeline.console import counted
 from pipeline.fingerprint import KnownPipelines
 from pipeline.generations import at_current
 from pipeline.manifest import Manifest, open_manifest, parts_of
@@ -80,13 +79,7 @@ def _check_whole(source: VectorIndex, manifest: Manifest, progress: Progress) ->
         comparison.take_point(point)
         if seen % _AT_ONCE == 0:
             progress.note(f"{seen:,} points looked at")
-    findings = comparison.report().findings
-    if findings:
-        raise VectorIndexError(
-            "expected the points that the rows of images tell of, got others for "
-            f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
-            "`objseek verify --repair` mends the source"
-        )
+    comparison.check()
 
 
 def _check_free(source: VectorIndex, index: VectorIndex, location: str) -> None:
