@@ -192,9 +192,17 @@ READ_FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
-def faulty_reader(refs: Sequence[ImageRef], reader: partial[list[Decoded]]) -> list[Decoded]:
-    """Reads as `reader` does, but for files whose names end in a fault: NAME-FAULT.png."""
+def faulty_reader(
+    refs: Sequence[ImageRef], reader: partial[list[Decoded]], mended: Path
+) -> list[Decoded]:
+    """Reads as `reader` does, but for files whose names end in a fault: NAME-FAULT.png.
+
+    Nothing more is done to any once there is a file `mended`: a run that ended early may have left
+    its Ray a task.
+    """
     for ref in refs:
+        if mended.exists():
+            break
         path = Path(ref.key)
         _, _, fault = path.stem.partition("-")
         if fault in READ_FAULTS:

@@ -26,6 +26,7 @@ from schemas.errors import ObjseekError
 SEED = 3
 STALL_TIMEOUT_S = 4.0
 LONGEST_S = 300
+MENDED = "mended"
 KINDS = ("good", "garbage", "changes", "goes", *fakes.POISONS, *fakes.READ_FAULTS)
 
 
@@ -76,7 +77,8 @@ def outcome(folder: Path, images: int) -> str:
         folder / "index", "ray", workers=2, cpus_per_worker=0.5, stall_timeout_s=STALL_TIMEOUT_S
     )
     recipe = fakes.recipe(settings)
-    faulty = replace(recipe, reader=partial(fakes.faulty_reader, reader=recipe.reader))
+    reader = partial(fakes.faulty_reader, reader=recipe.reader, mended=folder / MENDED)
+    faulty = replace(recipe, reader=reader)
     try:
         counts = ingest([str(folder / "images")], settings, recipe=faulty).counts
     except ObjseekError as exc:
@@ -88,6 +90,7 @@ def outcome(folder: Path, images: int) -> str:
 
 def complete(folder: Path) -> None:
     """With the faults mended the next run has every image."""
+    (folder / MENDED).touch()
     for path in sorted((folder / "images").iterdir()):
         if not path.stem.endswith("-good"):
             fakes.write_image(path, 5)
