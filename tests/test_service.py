@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -334,15 +335,16 @@ def test_who_asks_too_often_is_told_when_to_ask_again(tmp_path: Path) -> None:
 
 
 def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    with served(tmp_path, request_timeout_s=0.2) as client:
+    given_up = threading.Event()
+    with served(tmp_path, request_timeout_s=1) as client:
         searcher = client.app.state.parts.desk.searcher  # type: ignore[attr-defined]
         quick = searcher.search
-        searcher.search = lambda query: time.sleep(0.6) or quick(query)
+        searcher.search = lambda query: given_up.wait() and quick(query)
         answer = client.post("/v1/search", json={"text": "red"})
+        given_up.set()
         assert answer.status_code == 504
         assert answer.headers["retry-after"] == "5"
         searcher.search = quick
-        time.sleep(0.6)
         assert client.post("/v1/search", json={"text": "red"}).status_code == 200
 
 
