@@ -18,9 +18,10 @@ demo: setup
 	$(BIN)/objseek demo
 
 # Much of a test is waiting: two processes share the files. In their own order, as those of few and
-# long tests would else come last, one after the other.
+# long tests would else come last, one after the other. Threads that spin while they wait for the
+# others of their sum would take the cores from the other process: everything took twice as long.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: setup
 	$(BIN)/python -m pytest -m faults
