@@ -135,7 +135,7 @@ class GridSegmenter:
             {
                 "segmenter": options.name,
                 "weights_sha256": weights_sha256,
-                "generator": f"{GridSegmenter.__name__} {_VERSION}",
+                "generator": f"GridSegmenter {_VERSION}",
                 "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
                 "limits": options.model_dump(include=set(_LIMITS)),
             }
