@@ -27,17 +27,18 @@ from bench.bucket import BUCKET, put_images, settings_for
 from bench.bundled import bundled_clip, bundled_sam
 from bench.parity import OURS_OFF, Parity, ious, parity
 from bench.script import Found, Script
-from pipeline.ingest import ingest
-from pipeline.listing import chunks
-from pipeline.manifest import Manifest, manifest_folder
-from pipeline.process import ModelWorker, recipe_of
+from pipeline.ingestion.listing import chunks
+from pipeline.ingestion.writer import Writer
+from pipeline.jobs.ingest import ingest
+from pipeline.manifest.manifest import Manifest, manifest_folder
 from pipeline.progress import Counts
+from pipeline.runners.model_worker import ModelWorker
+from pipeline.runners.recipe import recipe_of
 from pipeline.settings import Settings
-from pipeline.writer import Writer
 from schemas.options import IndexOptions
-from workers.indexes import open_index
-from workers.precision import resolve_precision
-from workers.segmenters.generator import POINTS_ON_A_CPU
+from workers.indexes.open import open_index
+from workers.models.precision import resolve_precision
+from workers.segmenters.grid_segmenter import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
 
 _MIN_COSINE = 0.99

@@ -6,11 +6,11 @@ from open_clip import CLIP
 from segment_anything.modeling import Sam
 from torch import nn
 
-from workers import catalog
-from workers.clip_demo_model import create_clip_demo
-from workers.embedders.clip import quietly
-from workers.sam_demo_model import build_sam_demo
-from workers.weights import fill, read_weights
+from workers.embedders.clip_embedder import quietly
+from workers.models import catalog
+from workers.models.clip_demo_architecture import create_clip_demo
+from workers.models.sam_demo_architecture import build_sam_demo
+from workers.models.weights import fill, read_weights
 
 
 def bundled_sam() -> Sam:

@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from schemas.images import UInt8Image
-from workers.segmenters.prompting import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
+from workers.segmenters.sam_prompter import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
 
 
 class Clock:

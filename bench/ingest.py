@@ -25,7 +25,7 @@ from rich.console import Console
 from bench.against_script import against_the_script, demo_case, vit_b_case
 from bench.bucket import s3_server
 from bench.long_run import LEAST_IMAGES, long_run, one_and_two_actors
-from workers.precision import resolve_precision
+from workers.models.precision import resolve_precision
 
 _RESULTS = Path(__file__).parent / "results" / "ingest.json"
 

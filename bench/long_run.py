@@ -16,8 +16,8 @@ from rich.table import Table
 
 from bench.bucket import BUCKET, put_images, settings_for
 from bench.meter import Diary, Memory, noted
-from pipeline.ingest import ingest
-from pipeline.process import recipe_of
+from pipeline.jobs.ingest import ingest
+from pipeline.runners.recipe import recipe_of
 
 LEAST_IMAGES = 200
 _EARLY_IMAGES = 100  # until then the memory of a run may grow

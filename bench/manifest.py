@@ -25,8 +25,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.manifest import Manifest
-from pipeline.session import LISTED_AT_ONCE
+from pipeline.ingestion.session import LISTED_AT_ONCE
+from pipeline.manifest.manifest import Manifest
 from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import MANIFEST_SCHEMA, State

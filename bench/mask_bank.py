@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from schemas.images import UInt8Image
-from workers.segmenters.prompting import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
+from workers.segmenters.sam_prompter import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
 
 _FRAME_SIDE, _LOW_SIDE = 1024, 256
 _LOGIT_SHARE, _IOU_SHARE = 0.35, 0.01  # standard deviations of the perturbations

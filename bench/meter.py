@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.process import Decoded, Recipe
+from pipeline.runners.recipe import Decoded, Recipe
 from schemas.images import ImageRef
 from workers.protocols import ImageEmbedder, Segmenter
 

@@ -27,17 +27,17 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 from pipeline.demo.bucket import write_bucket
-from pipeline.generations import at_current, drop
-from pipeline.ingest import ingest
-from pipeline.process import recipe_of
-from pipeline.reembed import reembed
-from pipeline.settings import RunnerOptions, Settings
+from pipeline.index_home import at_current, drop
+from pipeline.jobs.ingest import ingest
+from pipeline.jobs.reembed import reembed
+from pipeline.runners.recipe import recipe_of
+from pipeline.settings import Settings
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
-from schemas.options import EmbedderOptions, IndexOptions
-from workers.embedders.clip import quietly
-from workers.indexes import open_index
-from workers.segmenters.generator import GridSegmenter
+from schemas.options import EmbedderOptions, IndexOptions, RunnerOptions
+from workers.embedders.clip_embedder import quietly
+from workers.indexes.open import open_index
+from workers.segmenters.grid_segmenter import GridSegmenter
 
 _RESULTS = Path(__file__).parent / "results" / "reembed.json"
 _MODEL = "ViT-B-32"

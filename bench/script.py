@@ -20,7 +20,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from schemas.masks import CocoRle
-from workers.crops import square_around
+from workers.images.crops import square_around
 
 _FILL, _MARGIN = (122, 116, 104), 0.15
 Found = dict[str, dict[CocoRle, np.ndarray]]

@@ -28,11 +28,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from bench.synthetic import DIM, Cone, build
-from pipeline.client import Client
+from pipeline.service.client import Client
 from schemas.api import SearchRequest
 from schemas.options import IndexOptions
 from schemas.search import Condition, IndexQuery, TextExample
-from workers.indexes import open_index
+from workers.indexes.open import open_index
 
 _RESULTS = Path(__file__).parent / "results" / "search.json"
 _FIRST = 10
@@ -139,7 +139,8 @@ def _timed(work: Callable[[], object], spent: list[float]) -> list:
 @contextmanager
 def service(location: str) -> Iterator[tuple[str, int]]:
     """The search service over an index: its address and process."""
-    command = [sys.executable, "-m", "pipeline.cli", "serve", "--index", location, "--port", "0"]
+    command = [sys.executable, "-m", "pipeline.cli.main", "serve"]
+    command += ["--index", location, "--port", "0"]
     environment = {**os.environ, "OBJSEEK_SERVE__REQUESTS_PER_MINUTE": "1000000"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:

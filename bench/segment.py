@@ -43,10 +43,10 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from schemas.options import SegmenterOptions
-from workers.precision import resolve_precision
-from workers.segmenters.generator import POINTS_ON_A_CPU, GridSegmenter
-from workers.segmenters.prompting import SamPrompter
+from workers.models.precision import resolve_precision
+from workers.segmenters.grid_segmenter import POINTS_ON_A_CPU, GridSegmenter
 from workers.segmenters.sam_demo import DEFAULTS
+from workers.segmenters.sam_prompter import SamPrompter
 
 _RESULTS = Path(__file__).parent / "results" / "segment.json"
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)

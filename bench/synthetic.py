@@ -22,10 +22,10 @@ from schemas.records import (
     ImageRecord,
     ObjectRecord,
 )
-from workers.catalog import bundled_file
-from workers.indexes import open_index
-from workers.indexes.edge import EdgeIndex
+from workers.indexes.edge.index import EdgeIndex
+from workers.indexes.open import open_index
 from workers.indexes.points import batches, point_rows
+from workers.models.catalog import bundled_file
 
 DIM = 512
 OBJECTS_AN_IMAGE = 10

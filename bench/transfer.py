@@ -29,14 +29,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.synthetic import OBJECTS_AN_IMAGE, build, images
-from pipeline.manifest import open_manifest
+from pipeline.manifest.manifest import open_manifest
 from pipeline.settings import Settings
-from pipeline.transfer.exporting import export
-from pipeline.transfer.importing import import_dataset
+from pipeline.transfer.export_parquet import export
+from pipeline.transfer.import_parquet import import_dataset
 from schemas.manifest import ManifestRow
 from schemas.options import IndexOptions
 from schemas.payload import checksum_of
-from workers.indexes import open_index
+from workers.indexes.open import open_index
 
 _RESULTS = Path(__file__).parent / "results" / "transfer.json"
 _MIB = 2**20

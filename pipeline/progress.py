@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from pipeline.console import counted
-from pipeline.listing import ListingCounts
+from pipeline.messages import counted
 from schemas.images import Failure
 from schemas.records import EmbeddedImage
+from workers.stores.selection import EMPTY
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as Bars
+    pass
 
-_SECONDS_A_LINE = 5.0
 _MOST_SHOWN = 10
+
+
+_NAMED = 20  # however many there are, for memory's sake
+
+
+@dataclass(slots=True)
+class ListingCounts:
+    """What has been listed so far: images, and what was skipped, by reason.
+
+    `empty` are the uris of the first images of zero bytes: they should have been images.
+    """
+
+    listed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    empty: list[str] = field(default_factory=list)
+
+    def skip(self, reason: str, uri: str) -> None:
+        """Count one skipped object; a `Skipped` for `ObjectStore.list_images`."""
+        self.skipped[reason] += 1
+        if reason == EMPTY and len(self.empty) < _NAMED:
+            self.empty.append(uri)
 
 
 @dataclass(slots=True)
@@ -122,73 +142,6 @@ class Progress:
             if number := getattr(counts, state):
                 parts.append(f"{number:,} {state}")
         return ", ".join(parts)
-
-
-class PlainProgress(Progress):
-    """A line every few seconds, for logs."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-        self._last = time.monotonic()
-
-    def note(self, text: str) -> None:
-        self._print(text[:1].upper() + text[1:])
-
-    def advance(self) -> None:
-        if time.monotonic() - self._last >= _SECONDS_A_LINE:
-            self._print(self.told())
-
-    def _print(self, line: str) -> None:
-        self._last = time.monotonic()
-        self._console.print(line, markup=False, soft_wrap=True)
-
-
-class LiveProgress(Progress):
-    """A bar that stays in its line, for terminals."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn
-        from rich.progress import Progress as Bars
-
-        self._bars: Bars = Bars(
-            SpinnerColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}", markup=False),
-            console=console,
-            transient=True,
-            # Ray prints into streams that are replaced meanwhile; the bar keeps its own.
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._task = self._bars.add_task("listing images", total=None)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._bars.stop()
-
-    def note(self, text: str) -> None:
-        self._bars.update(self._task, description=text)
-
-    def advance(self) -> None:
-        counts = self.counts
-        total = counts.listed - counts.unchanged if counts.all_listed else None
-        self._bars.update(
-            self._task, completed=counts.handled, total=total, description=self.told()
-        )
-
-
-def show_progress(console: Console) -> Progress:
-    """The display that suits `console`, which keeps writing to the stream that it has now."""
-    from rich.console import Console
-
-    # Bound to the stream: sys.stderr is another while Ray runs.
-    bound = Console(file=console.file, highlight=False)
-    return LiveProgress(bound) if bound.is_terminal else PlainProgress(bound)
 
 
 def _clock(seconds: float) -> str:

@@ -154,3 +154,50 @@ class IndexOptions(_Options):
     timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
     upsert_batch: int = Field(default=128, ge=1)
+
+
+class RunnerOptions(BaseModel):
+    """How the work is spread. `workers` are model actors; resources are declared, never probed.
+
+    `batch_size` is images in a chunk, `read_concurrency` is requests in flight per read task.
+    `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one
+    for two workers. Each is ended if it takes more memory than `reader_memory_mb` (MiB) above what
+    it began with, or longer than `decode_timeout_s` for one image. A run that gets no further for
+    `stall_timeout_s` ends.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: Literal["ray", "local"] = "ray"
+    ray_address: str | None = None
+    workers: int = Field(default=1, ge=1)
+    cpus_per_worker: float = Field(default=1.0, gt=0)
+    gpus_per_worker: float = Field(default=0.0, ge=0)
+    readers: int | None = Field(default=None, ge=1)
+    read_concurrency: int = Field(default=8, ge=1)
+    reader_memory_mb: int = Field(default=2048, ge=64)
+    decode_timeout_s: float = Field(default=30.0, gt=0)
+    stall_timeout_s: float = Field(default=300.0, gt=0)
+    batch_size: int = Field(default=8, ge=1, le=256)
+
+
+class ServeOptions(BaseModel):
+    """The search service. On loopback it needs no key, unless a file of `keys` is named.
+
+    Limits are of one request: `request_timeout_s` for its answer, `body_timeout_s` until its body
+    has come, `max_body_kb` and `max_upload_mb` (KiB, MiB) for that. A key, or a client without one,
+    may ask `requests_per_minute` times. `cors_origins` are origins of other sites whose pages may
+    ask; `allowed_hosts` are names that this service is called by, beside those of loopback.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65_535)
+    keys: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    request_timeout_s: float = Field(default=30.0, gt=0)
+    body_timeout_s: float = Field(default=15.0, gt=0)
+    max_body_kb: int = Field(default=256, ge=1)
+    max_upload_mb: int = Field(default=20, ge=1)
+    max_upload_pixels: int = Field(default=40_000_000, ge=1)
+    requests_per_minute: int = Field(default=6000, ge=1)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from support.paths import ROOT
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.settings import load_settings
 from schemas.options import SegmenterOptions
-from workers.segmenters.generator import effective_parameters
+from workers.segmenters.grid_segmenter import effective_parameters
 
-ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 
 

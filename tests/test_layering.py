@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 OURS = {"schemas", "workers", "pipeline", "bench"}
 ALLOWED = {
     "schemas": {"schemas"},
     "workers": {"schemas", "workers"},
     "pipeline": {"schemas", "workers", "pipeline"},
 }
-SCHEMAS_LIBRARIES = {"numpy", "pyarrow", "pydantic"}
+SCHEMAS_LIBRARIES = {"numpy", "pyarrow", "pycocotools", "pydantic"}
 
 
 def modules(package: str) -> list[Path]:

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.demo.s3 import served
-from pipeline.ingest import ingest
-from pipeline.search import search
+from pipeline.demo.s3_server import served
+from pipeline.jobs.ingest import ingest
+from pipeline.jobs.verify import verify
+from pipeline.search.searcher import search
 from pipeline.settings import Settings, load_settings
-from pipeline.verify import verify
 from schemas.manifest import State
 from schemas.search import SearchQuery
-from workers.indexes import open_index
+from workers.indexes.open import open_index
 
 OLDER = Path(__file__).parent / "support" / "older_index"
 FINGERPRINT = "36bf96ad3ba2f8aa"

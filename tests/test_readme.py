@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from s3_server import moto_server
+from support.paths import ROOT
+from support.s3_server import moto_server
 
 from pipeline.demo.bucket import write_bucket
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OFFICIAL_WEIGHTS = re.compile(r"sam_vit_b|ViT-B-32")
 # A coarse grid: what is tested is that the commands are true, not what the models can do.

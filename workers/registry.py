@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
-from workers import catalog
+from workers.models import catalog
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
 
 if TYPE_CHECKING:
-    from workers.embedders.clip import ClipEmbedder
+    from workers.embedders.clip_embedder import ClipEmbedder
 
 
 def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> Segmenter:
@@ -71,9 +71,9 @@ def build_text_embedder(options: EmbedderOptions) -> TextEmbedder:
 
     Raises UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
     """
-    from workers.embedders import text_tower
+    from workers.embedders import numpy_text_encoder
 
-    return text_tower.build(options) or build_embedder(options)
+    return numpy_text_encoder.build(options) or build_embedder(options)
 
 
 def resolve_device(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.demo.scenes import SCENE_HW, Scene, compose
 from pipeline.demo.sprites import Sprite, bundled_sprites
-from pipeline.truth import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.masks import CocoRle
 
 TRUTH_FILE = "truth.json"

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.demo.bucket import write_bucket
-from pipeline.demo.s3 import served
-from pipeline.ingest import IngestSummary, ingest
-from pipeline.matching import MIN_VISIBLE_FRACTION
+from pipeline.demo.s3_server import served
+from pipeline.drawing.search_sheet import save_sheet, sheet_of, subject_of, title_of
+from pipeline.evaluation.matching import MIN_VISIBLE_FRACTION
+from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
-from pipeline.search import Searcher
-from pipeline.search_sheet import save_sheet, sheet_of, subject_of, title_of
+from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings, load_settings
-from pipeline.truth import CocoTruth
+from schemas.coco import CocoTruth
 from schemas.search import ObjectExample, SearchQuery
 
 QUERIES = 5

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Self
 
-from pipeline.process import ModelWorker, Recipe, Result
+from pipeline.runners.model_worker import ModelWorker
+from pipeline.runners.recipe import Recipe, Result
 from schemas.images import ImageRef
 
 

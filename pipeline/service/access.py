@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from pipeline.service.keys import KeyFile, Scope, StoredKey, digest, matching
+from pipeline.service.api_keys import KeyFile, Scope, StoredKey, digest, matching
 from pipeline.service.problems import ProblemError
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -14,17 +14,21 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from pipeline.search import Searcher
-from pipeline.service import problems, routes_ingest, routes_objects, routes_ops, routes_search
+from pipeline.search.searcher import Searcher
+from pipeline.service import problems
 from pipeline.service.access import Access
-from pipeline.service.desk import Desk
-from pipeline.service.following import Following
-from pipeline.service.guard import Guard, Limits
-from pipeline.service.ingesting import Ingests
+from pipeline.service.background_jobs import Ingests
+from pipeline.service.dependencies import Parts
+from pipeline.service.generation_follower import Following
+from pipeline.service.image_cache import Pictures
 from pipeline.service.metrics import Metrics
-from pipeline.service.parts import Parts
+from pipeline.service.middleware import Guard, Limits
 from pipeline.service.problems import ProblemError
-from pipeline.service.rendering import Pictures
+from pipeline.service.routes import ingest as routes_ingest
+from pipeline.service.routes import objects as routes_objects
+from pipeline.service.routes import ops as routes_ops
+from pipeline.service.routes import search as routes_search
+from pipeline.service.search_queue import Desk
 from pipeline.service.uploads import UploadNotFoundError, Uploads
 from pipeline.settings import Settings
 from schemas.errors import ObjseekError, UsageError

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from pipeline.console import told
+from pipeline.messages import told
 from schemas.errors import (
     BadImageError,
     IndexBusyError,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from schemas.errors import BadImageError
 from schemas.images import ImageRef, UInt8Image
 from schemas.options import DecodeOptions
-from workers.decode import decode
+from workers.images.decode import decode
 
 _KEPT_S = 30 * 60.0
 _MOST_BYTES = 256 * 2**20

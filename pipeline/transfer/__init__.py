@@ -1,1 +1,0 @@
-"""What leaves an index and comes back: exports, backups, other indexes."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from pipeline.generations import at_current
-from pipeline.manifest import open_manifest
+from pipeline.index_home import at_current
+from pipeline.ingestion.session import index_exists
+from pipeline.manifest.manifest import open_manifest
 from pipeline.progress import Progress
-from pipeline.session import index_exists
 from pipeline.settings import Settings
-from pipeline.transfer.catalogue import Catalogue, check_files, read_catalogue
-from pipeline.transfer.exporting import ExportSummary, export
-from pipeline.transfer.importing import Dataset, ImportSummary, bring_in
-from pipeline.transfer.places import CATALOGUE, local_dataset
+from pipeline.transfer.dataset_catalogue import Catalogue, check_files, read_catalogue
+from pipeline.transfer.dataset_storage import CATALOGUE, local_dataset
+from pipeline.transfer.export_parquet import ExportSummary, export
+from pipeline.transfer.import_parquet import Dataset, ImportSummary, bring_in
 from schemas.errors import UsageError, VectorIndexError
-from workers.indexes import open_index
+from workers.indexes.open import open_index
 
 
 def backup(settings: Settings, target: str, progress: Progress | None = None) -> ExportSummary:

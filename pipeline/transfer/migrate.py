@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.batching import batched
-from pipeline.comparison import Comparison
-from pipeline.fingerprint import KnownPipelines
-from pipeline.generations import at_current
-from pipeline.manifest import Manifest, open_manifest, parts_of
+from pipeline.index_home import at_current
+from pipeline.manifest.audit import Comparison
+from pipeline.manifest.known_pipelines import KnownPipelines
+from pipeline.manifest.manifest import Manifest, open_manifest, parts_of
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from pipeline.transfer.still import held_still
+from pipeline.transfer.source_snapshot import held_still
 from schemas.dataset import point_digest
 from schemas.errors import UsageError, VectorIndexError
 from schemas.payload import checksum
 from schemas.search import RawPoint
-from workers.indexes import open_index
+from workers.batching import batched
+from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
 
 _AT_ONCE = 1024

@@ -1,1 +1,0 @@
-"""Embedders, one module each with `build(options)`, imported only when chosen."""

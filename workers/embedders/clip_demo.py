@@ -7,10 +7,10 @@ from pathlib import Path
 import open_clip
 
 from schemas.options import EmbedderOptions
-from workers.catalog import bundled_path, find
-from workers.clip_demo_model import ARCHITECTURE, create_clip_demo
-from workers.embedders.clip import ClipEmbedder, quietly
-from workers.weights import fill, read_weights
+from workers.embedders.clip_embedder import ClipEmbedder, quietly
+from workers.models.catalog import bundled_path, find
+from workers.models.clip_demo_architecture import ARCHITECTURE, create_clip_demo
+from workers.models.weights import fill, read_weights
 
 
 def build(options: EmbedderOptions) -> ClipEmbedder:

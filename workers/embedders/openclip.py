@@ -15,8 +15,8 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from schemas.errors import DownloadError, ModelError, UnknownModelError
 from schemas.options import EmbedderOptions
-from workers.catalog import LOCAL_PREFIX
-from workers.embedders.clip import ClipEmbedder, quietly
+from workers.embedders.clip_embedder import ClipEmbedder, quietly
+from workers.models.catalog import LOCAL_PREFIX
 
 _CONFIG_NAME = "open_clip_config.json"
 _WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth")

@@ -1,1 +1,0 @@
-"""Where notifications of what has changed come from."""

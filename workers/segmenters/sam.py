@@ -8,12 +8,12 @@ import torch
 from segment_anything import sam_model_registry
 
 from schemas.options import SegmenterOptions
-from workers import catalog
-from workers.catalog import ModelEntry
-from workers.precision import resolve_precision
-from workers.segmenters.generator import GridSegmenter, batch_sizes
-from workers.segmenters.prompting import SamPrompter
-from workers.weights import fetch, fill, read_weights, sha256_of, verify
+from workers.models import catalog
+from workers.models.catalog import ModelEntry
+from workers.models.precision import resolve_precision
+from workers.models.weights import fetch, fill, read_weights, sha256_of, verify
+from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.sam_prompter import SamPrompter
 
 
 def build(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from schemas.errors import ModelError
 from schemas.options import SegmenterOptions
-from workers import catalog
-from workers.precision import resolve_precision
-from workers.sam_demo_model import build_sam_demo
-from workers.segmenters.generator import GridSegmenter, batch_sizes
-from workers.segmenters.prompting import SamPrompter
-from workers.weights import fill, read_weights, sha256_of
+from workers.models import catalog
+from workers.models.precision import resolve_precision
+from workers.models.sam_demo_architecture import build_sam_demo
+from workers.models.weights import fill, read_weights, sha256_of
+from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.sam_prompter import SamPrompter
 
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
 # both show, the surer mask stays, not the crop's. Masks are told apart by their own overlap, as

@@ -29,9 +29,9 @@ from schemas.errors import (
 )
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
+from workers.backoff import Backoff
 from workers.protocols import Skipped
-from workers.retrying import Backoff
-from workers.stores import may_be_listed, reason_to_skip
+from workers.stores.selection import may_be_listed, reason_to_skip
 
 _T = TypeVar("_T")
 _MAX_CONNECTIONS = 64

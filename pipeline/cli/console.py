@@ -1,0 +1,77 @@
+"""Consoles, and errors as one sentence with an exit code instead of a traceback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+from pipeline.messages import told, validation_sentence
+
+_P = ParamSpec("_P")
+
+_R = TypeVar("_R")
+
+EXIT_FAILED = 1
+
+EXIT_USAGE = 2
+
+EXIT_INTERRUPTED = 130
+
+
+def out() -> Console:
+    """The console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """The console for progress and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turn what a command raises for its user into one sentence on stderr and an exit code.
+
+    2 for a UsageError or a value that does not validate, 1 for any other ObjseekError, 130 for
+    Ctrl-C. Whatever else is raised is a bug, and keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except Exception as exc:
+            error = _of_the_user(exc)
+            if error is None:
+                raise
+            sentence, code = error
+            typer.echo(f"Error: {told(sentence)}", err=True)
+            raise typer.Exit(code) from exc
+
+    return wrapped
+
+
+def _of_the_user(error: Exception) -> tuple[str, int] | None:
+    """The sentence and exit code of an error that is the user's to read, or None."""
+    from pydantic import ValidationError
+
+    from schemas.errors import ObjseekError, UsageError
+
+    if isinstance(error, UsageError):
+        return str(error), EXIT_USAGE
+    if isinstance(error, ObjseekError):
+        return str(error), EXIT_FAILED
+    if isinstance(error, ValidationError):
+        return validation_sentence(error), EXIT_USAGE
+    return None

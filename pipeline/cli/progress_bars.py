@@ -1,0 +1,80 @@
+"""Shows progress: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+from pipeline.progress import Progress
+
+_SECONDS_A_LINE = 5.0
+
+
+class PlainProgress(Progress):
+    """A line every few seconds, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._last = time.monotonic()
+
+    def note(self, text: str) -> None:
+        self._print(text[:1].upper() + text[1:])
+
+    def advance(self) -> None:
+        if time.monotonic() - self._last >= _SECONDS_A_LINE:
+            self._print(self.told())
+
+    def _print(self, line: str) -> None:
+        self._last = time.monotonic()
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+class LiveProgress(Progress):
+    """A bar that stays in its line, for terminals."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._bars: Bars = Bars(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            # Ray prints into streams that are replaced meanwhile; the bar keeps its own.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bars.add_task("listing images", total=None)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bars.stop()
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._task, description=text)
+
+    def advance(self) -> None:
+        counts = self.counts
+        total = counts.listed - counts.unchanged if counts.all_listed else None
+        self._bars.update(
+            self._task, completed=counts.handled, total=total, description=self.told()
+        )
+
+
+def show_progress(console: Console) -> Progress:
+    """The display that suits `console`, which keeps writing to the stream that it has now."""
+    from rich.console import Console
+
+    # Bound to the stream: sys.stderr is another while Ray runs.
+    bound = Console(file=console.file, highlight=False)
+    return LiveProgress(bound) if bound.is_terminal else PlainProgress(bound)

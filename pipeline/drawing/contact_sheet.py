@@ -1,0 +1,225 @@
+"""A contact sheet: every hit as a picture of its object, with the mask drawn on it."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from pipeline.drawing.fonts import fitted, lettering, wrapped
+from schemas.images import DecodedImage, Failure, UInt8Image
+from schemas.masks import BoolMask
+from schemas.payload import PointPayload
+from schemas.search import SearchHit
+
+MAX_COLUMNS = 5
+TILE_PX, LABEL_PX, GAP_PX, MARGIN_PX, HEADER_PX = 280, 58, 24, 40, 116
+CONTEXT_SHARE = 0.3  # of the object's longer side, added on each side of it
+MIN_CROP_PX = 72  # smaller objects get more context rather than more blur
+DIMMED = 0.5  # how much of the background's colour remains
+_SUBJECT_WH = (150, 80)  # at most, of the picture that was searched with
+_SCALE = 2  # drawn this much larger, then reduced: smooth outlines and corners
+_WHITE_PX, _LINE_PX, _CORNER_PX = 2, 4.5, 10
+_GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
+_TINT = 0.35
+
+PAPER, PANEL, VEIL = (250, 250, 248), (233, 233, 230), (246, 246, 244)
+INK, GREY, ACCENT = (28, 28, 30), (118, 118, 122), (255, 45, 85)
+
+
+def contact_sheet(
+    hits: Sequence[SearchHit],
+    images: Iterable[DecodedImage | Failure],
+    *,
+    title: str,
+    subtitle: str = "",
+    subject: UInt8Image | None = None,
+) -> Image.Image:
+    """RGB sheet of `hits`, best first; `images` are their images, one each, taken one by one.
+
+    `title` is the query, in words; `subject` the picture that was searched with, uint8 (height,
+    width, 3). A `Failure` gives a grey tile that says why. Raises ValueError if there are more or
+    fewer images than hits.
+    """
+    columns = max(3, min(MAX_COLUMNS, len(hits)))
+    rows = math.ceil(len(hits) / columns)
+    width = 2 * MARGIN_PX + columns * TILE_PX + (columns - 1) * GAP_PX
+    cell_height = TILE_PX + LABEL_PX + GAP_PX
+    height = HEADER_PX + MARGIN_PX + max(rows * cell_height - GAP_PX, MARGIN_PX)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    _header(sheet, title, subtitle, subject)
+    for position, (hit, image) in enumerate(zip(hits, images, strict=True)):
+        row, column = divmod(position, columns)
+        left = MARGIN_PX + column * (TILE_PX + GAP_PX)
+        top = HEADER_PX + row * cell_height
+        _paste_rounded(sheet, tile_picture(hit.payload, image), (left, top))
+        _label(sheet, hit, position + 1, (left, top + TILE_PX + 10))
+    return sheet
+
+
+def tile_picture(payload: PointPayload, image: DecodedImage | Failure) -> Image.Image:
+    """The object on its background, or a grey tile with the reason: RGB, square, for one hit."""
+    side = TILE_PX * _SCALE
+    if isinstance(image, Failure):
+        return _reason_tile(_reason(image), side)
+    if image.size_hw != (payload.height, payload.width):
+        height, width = image.size_hw
+        was = f"{payload.width} x {payload.height}"
+        return _reason_tile(f"indexed at {was} px, it is {width} x {height} px now", side)
+    if payload.rle is None:
+        return _framed(Image.fromarray(image.pixels), None, side)
+    x0, y0, x1, y1 = _crop_box(payload)
+    mask = payload.rle.to_rle().decode()[y0:y1, x0:x1]
+    return _framed(Image.fromarray(image.pixels[y0:y1, x0:x1]), mask, side)
+
+
+def _crop_box(payload: PointPayload) -> tuple[int, int, int, int]:
+    """Half-open pixels: the object with its surroundings, square where the image allows it."""
+    x0, y0, x1, y1 = payload.bbox
+    longer = max(x1 - x0, y1 - y0)
+    side = max(round(longer * (1 + 2 * CONTEXT_SHARE)), MIN_CROP_PX)
+    left, right = _span((x0 + x1) / 2, side, payload.width)
+    top, bottom = _span((y0 + y1) / 2, side, payload.height)
+    return left, top, right, bottom
+
+
+def _span(centre: float, length: int, limit: int) -> tuple[int, int]:
+    """`length` pixels around `centre`, moved into 0..limit, or all of it if it is shorter."""
+    length = min(length, limit)
+    start = min(max(round(centre - length / 2), 0), limit - length)
+    return start, start + length
+
+
+def _framed(picture: Image.Image, mask: BoolMask | None, side: int) -> Image.Image:
+    """The picture, whole and in proportion, in a square of `side`, its mask drawn on it."""
+    scale = side / max(picture.size)
+    size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+    resized = picture.resize(size, Image.Resampling.LANCZOS)
+    if mask is not None:
+        resized = outlined(resized, mask)
+    tile = Image.new("RGB", (side, side), PANEL)
+    tile.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return tile
+
+
+def outlined(picture: Image.Image, mask: BoolMask, scale: float = _SCALE) -> Image.Image:
+    """Dim what is not in the mask, and draw a line around what is, `scale` times as wide."""
+    inside = _smooth(mask, picture.size)
+    veiled = Image.blend(Image.new("RGB", picture.size, VEIL), picture, DIMMED)
+    result = Image.composite(picture, veiled, inside)
+    # White between the object and the line: the line is seen on an object of any colour.
+    for colour, width_px in ((ACCENT, _LINE_PX), ((255, 255, 255), _WHITE_PX)):
+        ring = _dilated(inside, width_px * scale)
+        line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
+        result.paste(colour, mask=line)
+    return result
+
+
+def tinted(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
+    """Every mask in a colour of its own, largest first, so that the smaller are seen on them."""
+    result = picture.copy()
+    for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True)):
+        inside = _smooth(mask, picture.size)
+        hue = number * _GOLDEN % 1
+        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 1.0))
+        tint = Image.new("RGB", picture.size, (red, green, blue))
+        result = Image.composite(Image.blend(result, tint, _TINT), result, inside)
+        ring = _dilated(inside, _WHITE_PX)
+        line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
+        result.paste((red, green, blue), mask=line)
+    return result
+
+
+def _smooth(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
+    """The mask at another size, without steps: 8 bits."""
+    shape = Image.fromarray(mask.astype(np.uint8) * 255)
+    # Enlarged steps of a mask are smoothed by about a pixel of the original.
+    blur = max(size[0] / shape.width / 2, 1.0)
+    grown = shape.resize(size, Image.Resampling.BICUBIC)
+    return _stepped(grown.filter(ImageFilter.GaussianBlur(blur)), 128)
+
+
+def _stepped(mask: Image.Image, level: int, slope: float = 5.0) -> Image.Image:
+    """A soft edge made sharp, but not jagged, where it crosses `level` (of 255)."""
+    steps = [round((value - level) * slope + 128) for value in range(256)]
+    return mask.point([min(max(step, 0), 255) for step in steps])
+
+
+def _dilated(mask: Image.Image, width_px: float) -> Image.Image:
+    """`mask` grown by `width_px`, with round corners."""
+    # A straight edge under a Gaussian of sigma falls to 0.159 of its height at one sigma, and
+    # more gently the larger sigma is.
+    blurred = mask.filter(ImageFilter.GaussianBlur(width_px))
+    return _stepped(blurred, round(0.159 * 255), slope=2 * width_px)
+
+
+def _reason(failure: Failure) -> str:
+    if failure.gone:
+        return "the image is no longer in the store"
+    if failure.error_class == "ObjectChangedError":
+        return "the image has changed since it was indexed"
+    return failure.message
+
+
+def _reason_tile(reason: str, side: int) -> Image.Image:
+    tile = Image.new("RGB", (side, side), PANEL)
+    draw = ImageDraw.Draw(tile)
+    text, font = lettering(reason, 15 * _SCALE)
+    lines = wrapped(text, font, side - 48 * _SCALE, lines=7)
+    line_height = 21 * _SCALE
+    top = (side - line_height * len(lines)) / 2
+    for number, line in enumerate(lines):
+        left = (side - font.getlength(line)) / 2
+        draw.text((left, top + number * line_height), line, font=font, fill=GREY)
+    return tile
+
+
+def _paste_rounded(sheet: Image.Image, tile: Image.Image, left_top: tuple[int, int]) -> None:
+    corners = Image.new("L", tile.size, 0)
+    edge = (0, 0, tile.width - 1, tile.height - 1)
+    ImageDraw.Draw(corners).rounded_rectangle(edge, _CORNER_PX * _SCALE, fill=255)
+    sheet.paste(tile.reduce(_SCALE), left_top, corners.reduce(_SCALE))
+
+
+def _label(sheet: Image.Image, hit: SearchHit, rank: int, left_top: tuple[int, int]) -> None:
+    """Rank, file name and score; below, in grey, the size of the object and its share."""
+    draw, (left, top) = ImageDraw.Draw(sheet), left_top
+    score, font = lettering(f"{hit.score:.3f}", 15)
+    score_width = font.getlength(score)
+    draw.text((left + TILE_PX - score_width, top), score, font=font, fill=INK)
+    number, font = lettering(f"{rank}", 15)
+    draw.text((left, top), number, font=font, fill=ACCENT)
+    indent = font.getlength(number) + 8
+    name, font = lettering(file_name(hit.payload.uri), 15)
+    name = fitted(name, font, TILE_PX - indent - score_width - 14, keep="ends")
+    draw.text((left + indent, top), name, font=font, fill=INK)
+    x0, y0, x1, y1 = hit.payload.bbox
+    share = f" · {hit.payload.area_frac:.1%} of the image" if hit.payload.kind == "object" else ""
+    detail, font = lettering(f"{x1 - x0} x {y1 - y0} px{share}", 13)
+    draw.text((left + indent, top + 22), detail, font=font, fill=GREY)
+
+
+def file_name(uri: str) -> str:
+    """The last part of a uri or a path."""
+    if uri.startswith("file://"):
+        return PurePosixPath(unquote(urlsplit(uri).path)).name
+    return uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _header(sheet: Image.Image, title: str, subtitle: str, subject: UInt8Image | None) -> None:
+    draw, left = ImageDraw.Draw(sheet), MARGIN_PX
+    if subject is not None:
+        picture = Image.fromarray(subject)
+        picture = ImageOps.contain(picture, (_SUBJECT_WH[0] * _SCALE, _SUBJECT_WH[1] * _SCALE))
+        _paste_rounded(sheet, picture, (left, (HEADER_PX - picture.height // _SCALE) // 2 - 4))
+        left += math.ceil(picture.width / _SCALE) + 16
+    width = sheet.width - MARGIN_PX - left
+    text, font = lettering(title, 32)
+    draw.text((left, 24), fitted(text, font, width), font=font, fill=INK)
+    text, font = lettering(subtitle, 16)
+    draw.text((left, 68), fitted(text, font, width), font=font, fill=GREY)

@@ -1,0 +1,159 @@
+"""From a search to its contact sheet, and to a file."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.drawing.contact_sheet import contact_sheet, file_name, tile_picture
+from pipeline.messages import counted
+from pipeline.search.query_examples import image_point
+from pipeline.search.searcher import Searcher
+from pipeline.search.source_images import images_of, query_image, read_picture
+from pipeline.settings import Settings
+from schemas.errors import UsageError
+from schemas.images import DecodedImage, Failure, UInt8Image
+from schemas.search import (
+    Example,
+    FileExample,
+    IndexedImageExample,
+    ObjectExample,
+    SearchHit,
+    SearchPage,
+    SearchQuery,
+    TextExample,
+    UploadExample,
+)
+from workers.durable_files import check_output_file
+
+MAX_TILES = 60
+_ID_CHARS = 8
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """`picture` is RGB; `unread` says why some of its hits' images could not be shown."""
+
+    picture: Image.Image
+    unread: Sequence[Failure]
+
+
+def sheet_of(
+    query: SearchQuery,
+    hits: Sequence[SearchHit],
+    settings: Settings,
+    embedder_name: str,
+    subject: UInt8Image | None = None,
+) -> Sheet:
+    """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again.
+
+    `subject` is a picture that was searched with, uint8 (height, width, 3).
+    """
+    shown = hits[:MAX_TILES]
+    unread: list[Failure] = []
+
+    def read() -> Iterator[DecodedImage | Failure]:
+        for image in images_of(shown, settings):
+            if isinstance(image, Failure):
+                unread.append(image)
+            yield image
+
+    picture = contact_sheet(
+        shown,
+        read(),
+        title=title_of(query),
+        subtitle=_subtitle(query, hits, settings, embedder_name),
+        subject=subject,
+    )
+    return Sheet(picture, unread)
+
+
+def title_of(query: SearchQuery) -> str:
+    """The query in words."""
+    words = " + ".join(map(_told, query.wanted))
+    against = ", ".join(map(_told, query.negative))
+    return f"{words}, not {against}" if against else words
+
+
+def _told(example: Example) -> str:
+    match example:
+        case TextExample(text=text):
+            return text
+        case ObjectExample(object_id=identity):
+            # The whole id leaves no room for the rest; the object is shown beside.
+            return f"like object {identity[:_ID_CHARS]}…"
+        case FileExample(path=path):
+            what = file_name(path)
+        case IndexedImageExample(image_id=identity):
+            what = f"image {identity[:_ID_CHARS]}…"
+        case UploadExample():
+            what = "an uploaded image"
+    region = "a region of " if example.box_xyxy or example.point_xy else ""
+    return f"like {region}{what}"
+
+
+def check_sheet_path(path: Path) -> None:
+    """Raise UsageError unless a sheet can be written there, before anything else is done."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"expected a sheet that ends in one of {', '.join(SUFFIXES)}, got {str(path)!r}"
+        )
+    check_output_file(path, "the sheet")
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write the whole sheet or nothing. Raises UsageError."""
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        try:
+            sheet.save(unfinished, quality=92)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as exc:
+        raise UsageError(f"the sheet cannot be written to {path}: {exc.strerror or exc}") from exc
+
+
+def _subtitle(
+    query: SearchQuery, hits: Sequence[SearchHit], settings: Settings, embedder_name: str
+) -> str:
+    things = {"object": "object", "image": "image", None: "hit"}[query.kind]
+    parts = ["nothing found"]
+    if hits:
+        many = counted(len(hits), things)
+        first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
+        parts = [first, f"best score {max(hit.score for hit in hits):.3f}"]
+    conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]
+    return " · ".join([*parts, *conditions, embedder_name, settings.index.location])
+
+
+def subject_of(
+    query: SearchQuery, searcher: Searcher, page: SearchPage, settings: Settings
+) -> UInt8Image | None:
+    """The first picture that was searched with, uint8 (height, width, 3)."""
+    # An empty index looks at nothing.
+    for example, mask in zip(query.wanted, page.regions, strict=bool(page.regions)):
+        match example:
+            case FileExample(path=path):
+                pixels = query_image(path, settings).pixels
+            case IndexedImageExample(image_id=identity):
+                pixels = read_picture(image_point(searcher.index, identity), settings).pixels
+            case ObjectExample(object_id=identity):
+                own = searcher.find(identity)
+                if own is None:
+                    continue
+                (image,) = images_of([own], settings)
+                return np.asarray(tile_picture(own.payload, image))
+            case _:
+                continue
+        if mask is None:
+            return pixels
+        x0, y0, x1, y1 = mask.bbox_xyxy
+        return pixels[y0:y1, x0:x1]
+    return None

@@ -1,0 +1,72 @@
+"""Sources to chunks of images, streamed and counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from pipeline.progress import ListingCounts
+from schemas.ids import image_id_bytes
+from schemas.images import ImageRef
+from schemas.options import StoreOptions
+from workers.batching import batched
+from workers.stores.open import build_store
+
+
+def chunks(
+    sources: Sequence[str],
+    options: StoreOptions,
+    size: int,
+    limit: int | None,
+    counts: ListingCounts,
+) -> Iterator[list[ImageRef]]:
+    """Chunks of `size` images (the last may be smaller), the same for the same sources.
+
+    Streamed: `counts` grows as chunks are taken. See `listed_images`.
+    """
+    return _chunked(islice(listed_images(sources, options, counts), limit), size, counts)
+
+
+def listed_images(
+    sources: Sequence[str], options: StoreOptions, counts: ListingCounts
+) -> Iterator[ImageRef]:
+    """Every image of the sources, once, though several name it; `counts` counts what is skipped.
+
+    Raises UsageError, StoreAccessError or StoreUnavailableError at once if any source cannot be
+    listed.
+    """
+    stores = [build_store(source, options) for source in dict.fromkeys(sources)]
+    listings = [store.list_images(counts.skip) for store in stores]
+    refs: Iterator[ImageRef] = chain.from_iterable(listings)
+    return _once(refs) if len(listings) > 1 else refs
+
+
+def last_chunk_size(left: int, most: int, workers: int) -> int:
+    """Images for the next chunk where `left` images are all that is left to do, at most `most`.
+
+    Half of a worker's share (guided self-scheduling, Polychronopoulos and Kuck, 1987): chunks get
+    smaller towards the end, so that no worker waits long for the last chunk of another. One alone
+    has nobody to wait for.
+    """
+    if workers == 1:
+        return min(most, left)
+    return min(most, math.ceil(left / (2 * workers)))
+
+
+def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
+    # 16 bytes an image: only sources that may overlap need it.
+    seen: set[bytes] = set()
+    for ref in refs:
+        identity = image_id_bytes(ref)
+        if identity not in seen:
+            seen.add(identity)
+            yield ref
+
+
+def _chunked(
+    refs: Iterable[ImageRef], size: int, counts: ListingCounts
+) -> Iterator[list[ImageRef]]:
+    for chunk in batched(refs, size):
+        counts.listed += len(chunk)
+        yield chunk

@@ -1,0 +1,144 @@
+"""Results to the index, then to the manifest: the commit order of an ingest."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Self
+
+from pipeline.manifest.manifest import Manifest
+from pipeline.progress import Counts
+from pipeline.runners.recipe import Result
+from schemas.errors import SupersededError, VectorIndexError
+from schemas.ids import Generation, image_id
+from schemas.images import Failure, Stage
+from schemas.manifest import ManifestRow
+from schemas.payload import checksum_of
+from workers.protocols import VectorIndex
+
+_log = logging.getLogger(__name__)
+_MOST_IMAGES = 64
+_MOST_SECONDS = 10.0
+_WRITES_TO_COMPACT = 1000
+
+
+class Writer:
+    """Collects results and writes them in batches; on leaving the context, what is left.
+
+    A row reaches the manifest after the index has its image for good, so a crash in between is
+    repaired by doing the image again. `run_started_at`: when this run began, UTC; what runs that
+    started later have written stays, and is recorded as failed. `new_index`: the index held nothing
+    before this run; `attempts`: how often images have failed before it, by image id and version.
+    """
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        manifest: Manifest,
+        fingerprint: str,
+        counts: Counts,
+        *,
+        run_started_at: datetime,
+        new_index: bool = False,
+        attempts: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
+        self._index = index
+        self._manifest = manifest
+        self._fingerprint = fingerprint
+        self._counts = counts
+        self._run_started_at = run_started_at
+        self._new_index = new_index
+        self._attempts = attempts or {}
+        self._results: list[Result] = []
+        self._written_at = time.monotonic()
+        self._writes = 0
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Take results; they are written when many have come or some time has passed."""
+        self._results.extend(results)
+        waited = time.monotonic() - self._written_at
+        if len(self._results) >= _MOST_IMAGES or waited >= _MOST_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all results; Ctrl-C waits until that is done. Raises VectorIndexError."""
+        if not self._results:
+            return
+        with interrupts_held():
+            self._write(self._results)
+            self._results = []
+        self._written_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        # An index that has just failed is not written to once more.
+        if kind is None or not issubclass(kind, VectorIndexError):
+            self.flush()
+
+    def _write(self, results: Sequence[Result]) -> None:
+        failures = [result for result in results if isinstance(result, Failure)]
+        embedded = [result for result in results if not isinstance(result, Failure)]
+        superseded = self._index.replace_images(embedded, self._run_started_at)
+        # What is there of these was made from bytes that are there no more.
+        vanished = [image_id(one.ref) for one in failures if one.gone or one.rejected]
+        if vanished and not self._new_index:
+            superseded |= self._index.delete_images(vanished, self._run_started_at)
+        if superseded:
+            results = [
+                _superseded(one) if image_id(one.ref) in superseded else one for one in results
+            ]
+        self._manifest.append([self._row(result) for result in results])
+        self._manifest.flush()
+        self._counts.add(results)
+        self._writes += 1
+        if self._writes % _WRITES_TO_COMPACT == 0:
+            self._manifest.compact()
+
+    def _row(self, result: Result) -> ManifestRow:
+        ref, now = result.ref, datetime.now(UTC)
+        attempts = self._attempts.get((str(image_id(ref)), ref.version), 0) + 1
+        if isinstance(result, Failure):
+            generation = Generation(ref.version, self._fingerprint)
+            # The later run's row is to be the last one, whichever comes first.
+            at = self._run_started_at if result.error_class == SupersededError.__name__ else now
+            return ManifestRow.failure(result, generation, at, attempts=attempts)
+        checksum, objects = checksum_of(result), len(result.objects)
+        return ManifestRow.done(
+            ref, result.generation, objects, now, checksum=checksum, attempts=attempts
+        )
+
+
+def _superseded(result: Result) -> Failure:
+    uri = result.ref.uri
+    error = SupersededError(f"a run that started later has written this image ({uri})")
+    _log.warning("%s: %s", Stage.WRITE, error)
+    return Failure.from_error(result.ref, Stage.WRITE, error)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C during the block is raised after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+
+    def hold(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

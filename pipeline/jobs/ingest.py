@@ -1,0 +1,82 @@
+"""One ingest: list, leave out what is done, spread the work, write, count."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from pipeline.ingestion.listing import chunks
+from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing
+from pipeline.progress import Counts, Progress
+from pipeline.runners.recipe import Recipe, recipe_of
+from pipeline.settings import Settings
+from schemas.errors import UsageError
+from schemas.images import ImageRef
+from workers.protocols import VectorIndex
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What a run came to. `log` is None if there was nothing to do."""
+
+    counts: Counts
+    seconds: float
+    images_per_s: float
+    location: str
+    log: Path | None
+
+
+def ingest(
+    sources: Sequence[str],
+    settings: Settings,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+    index: VectorIndex | None = None,
+) -> IngestSummary:
+    """Make the images at `sources` searchable in the index that `settings` name.
+
+    Images that are done or rejected under the same settings and models are left alone; if that is
+    all of them, no model is loaded. `progress.counts` is right at any time, also when this raises
+    (KeyboardInterrupt included): whatever was finished by then is written. `recipe` is what
+    workers are built from, by default what the settings say; `index` the one that the settings
+    name, if it is open here already, and stays so. Raises ObjseekError: UsageError where there are
+    no images, and what stores, models and index raise.
+    """
+
+    def listing(counts: Counts) -> Iterator[list[ImageRef]]:
+        listed = chunks(sources, settings.store, LISTED_AT_ONCE, settings.limit, counts.listing)
+        first = next(listed, None)
+        if first is None:
+            raise UsageError(_no_images(sources, counts))
+        return chain([first], listed)
+
+    return ingest_listed(listing, settings, progress, recipe, index)
+
+
+def ingest_listed(
+    listing: Listing,
+    settings: Settings,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+    index: VectorIndex | None = None,
+    *,
+    again: bool = False,
+) -> IngestSummary:
+    """`ingest` of the chunks that `listing` gives and counts; `again`: also what is finished."""
+    progress = progress or Progress()
+    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    with progress, IngestSession(settings, recipe, index) as session:
+        log = session.run(listing, progress, again=again)
+    return IngestSummary(
+        progress.counts, progress.seconds, progress.rate, settings.index.location, log
+    )
+
+
+def _no_images(sources: Sequence[str], counts: Counts) -> str:
+    skipped = ", ".join(
+        f"{number:,} as {reason}" for reason, number in sorted(counts.listing.skipped.items())
+    )
+    return f"no images under {' '.join(sources)}" + (f" (skipped: {skipped})" if skipped else "")

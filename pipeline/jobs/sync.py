@@ -1,0 +1,144 @@
+"""Make an index equal to its source: what is gone leaves it, what is new or changed comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from pipeline.index_home import at_current
+from pipeline.ingestion.listing import chunks
+from pipeline.ingestion.session import LISTED_AT_ONCE, index_exists
+from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.manifest.image_keys import KeySet, keys_of_images
+from pipeline.manifest.manifest import Manifest, open_manifest
+from pipeline.progress import ListingCounts, Progress
+from pipeline.runners.recipe import Recipe
+from pipeline.settings import Settings
+from schemas.errors import ObjectGoneError, TooManyGoneError, UsageError
+from schemas.images import ImageRef, Stage
+from schemas.manifest import ManifestRow, State
+from workers.indexes.open import open_index
+from workers.protocols import ObjectStore
+from workers.stores.open import build_store
+
+MAX_DELETE = 0.1
+"""Share of a source's images whose disappearance is believed without being told."""
+_ROWS_AT_ONCE = 1000
+_ANY = ImageRef("file", "", "/", version="", size_bytes=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSummary:
+    """What a run came to: images removed, and the ingest, None where the source is empty."""
+
+    removed: int
+    ingest: IngestSummary | None
+
+
+def sync(
+    sources: Sequence[str],
+    settings: Settings,
+    max_delete: float = MAX_DELETE,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+) -> SyncSummary:
+    """Remove from the index what `sources` no longer list, then `ingest` them.
+
+    Only images that `sources` would list, were they there, are removed: those of other sources and
+    those that patterns leave out stay. Raises UsageError, with nothing done, if that is a larger
+    share of them than `max_delete`, and what `ingest` raises.
+    """
+    if settings.limit is not None:
+        raise UsageError("expected no limit: a sync has to see all of its source")
+    started_at = datetime.now(UTC)
+    current = at_current(settings)
+    index_exists(current.index)  # one that is in use is told before a long listing
+    progress = progress or Progress()
+    with progress:
+        progress.note("listing images, to find those that are gone")
+        listed = chunks(sources, settings.store, LISTED_AT_ONCE, None, ListingCounts())
+        present = KeySet(map(keys_of_images, listed))
+        try:
+            gone = gone_from(sources, current, max_delete, present)
+        except TooManyGoneError as exc:
+            raise TooManyGoneError(f"{exc}: nothing was changed") from None
+        if gone:
+            progress.note(f"removing {len(gone):,} images")
+        removed = remove(gone, current, started_at) if gone else 0
+    ingested = ingest(sources, settings, progress, recipe) if len(present) else None
+    return SyncSummary(removed, ingested)
+
+
+def gone_from(
+    sources: Sequence[str], settings: Settings, max_delete: float, present: KeySet
+) -> list[ManifestRow]:
+    """What the manifest has of `sources` and is not `present`, which is all that they list.
+
+    Raises TooManyGoneError if that is a larger share of them than `max_delete`.
+    """
+    stores = stores_of(sources, settings)
+    known, others = open_manifest(settings.index, settings.store).absent(present)
+    gone = [row for row in others if any(store.covers(_ref(row)) for store in stores)]
+    known += len(gone)
+    if len(gone) > max_delete * known:
+        raise TooManyGoneError(
+            f"{len(gone):,} of the {known:,} images that were ingested from {' '.join(sources)} "
+            f"are no longer there, --max-delete {max_delete:g} allows fewer"
+        )
+    return gone
+
+
+def stores_of(sources: Sequence[str], settings: Settings) -> list[ObjectStore]:
+    """The stores of sources that tell what is no longer there. Raises UsageError for others."""
+    stores = [build_store(source, settings.store) for source in sources]
+    for store in stores:
+        store.covers(_ANY)  # raises for a store that cannot tell of any image
+    return stores
+
+
+def _ref(row: ManifestRow) -> ImageRef:
+    return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
+
+
+def remove(
+    rows: Sequence[ManifestRow],
+    settings: Settings,
+    started_at: datetime,
+    unrecorded: Sequence[UUID] = (),
+) -> int:
+    """Remove images from the index; how many are gone. What later runs have written stays.
+
+    `settings` name the generation. `unrecorded` are others that are not there: a run that was
+    killed before it came to the manifest may have left points of them.
+    """
+    manifest = open_manifest(settings.index, settings.store)
+    removed = 0
+    with closing(open_index(settings.index, None)) as index:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            # A crash in between must not leave an image that is done and has no points: it may
+            # come back to its source in the same version.
+            _record(some, State.FAILED, "is being removed from the index", manifest, started_at)
+            kept = index.delete_images([UUID(row.image_id) for row in some], started_at)
+            some = [row for row in some if UUID(row.image_id) not in kept]
+            # Later than that, whatever another job makes of the two parts that hold them.
+            gone_at = started_at + timedelta(microseconds=1)
+            _record(some, State.GONE, "the listing has it no more", manifest, gone_at)
+            removed += len(some)
+        if unrecorded:
+            index.delete_images(unrecorded, started_at)
+    return removed
+
+
+def _record(
+    rows: Sequence[ManifestRow], state: State, got: str, manifest: Manifest, at: datetime
+) -> None:
+    """`at` is when this run began: the rows of a later one are to be the last."""
+    for row in rows:
+        message = f"expected a listed object, {got} ({row.uri})"
+        gone = row.failed(state, Stage.READ, ObjectGoneError.__name__, message, at, retryable=False)
+        manifest.append([gone])
+    manifest.flush()

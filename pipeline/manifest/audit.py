@@ -1,0 +1,247 @@
+"""What an index has, held against what its manifest says that it should have, image by image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import numpy as np
+from pydantic import ValidationError
+
+from pipeline.manifest.manifest import Manifest
+from pipeline.messages import counted
+from schemas.errors import VectorIndexError
+from schemas.ids import Generation, image_id
+from schemas.images import ImageRef
+from schemas.manifest import ManifestRow, State
+from schemas.payload import PointPayload, checksum, digest
+from schemas.records import Float32Vector
+from schemas.search import RawPoint
+from workers.protocols import ObjectStore
+
+_STAGE = "verify"
+# Of a unit vector in float32, normed once more by the index.
+_LENGTH_TOLERANCE = 1e-3
+
+
+class Fault(StrEnum):
+    """What can be wrong with an image.
+
+    missing: points that were written are not in the index. extra: points of an image that should
+    have none. stale: points of another generation than the one recorded. altered: the payloads are
+    not those that were written. not finite: a vector that is none, or is no unit. changed: the
+    source has another version. gone: the source has it no more. new: the source has it, and it was
+    never ingested.
+    """
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    STALE = "stale"
+    ALTERED = "altered"
+    NOT_FINITE = "not finite"
+    CHANGED = "changed"
+    GONE = "gone"
+    NEW = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault of one image; `points` are those it concerns, 0 where it concerns the image."""
+
+    fault: Fault
+    uri: str
+    points: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.uri} ({self.fault}: {self.points})"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was looked at and found: `images` by their state, `points` of the index.
+
+    `stray` are ids of points that no image should have, `queued` rows that say of damaged images
+    that they have to be done again.
+    """
+
+    images: Mapping[State, int]
+    points: int
+    findings: Sequence[Finding]
+    stray: Sequence[str]
+    queued: Sequence[ManifestRow]
+
+
+@dataclass(slots=True)
+class _Image:
+    """What an image should have in the index, and what of it has been seen.
+
+    `unsettled`: it may be written to right now, and is not judged.
+    """
+
+    state: State
+    generation: str
+    fingerprint: str
+    points: int
+    checksum: str
+    seen: int = 0
+    digests: int = 0
+    unreadable: int = 0
+    not_finite: int = 0
+    listed: bool = False
+    changed: bool = False
+    unsettled: bool = False
+
+    def damage(self) -> Iterator[tuple[Fault, int]]:
+        """What is wrong with its points, and how many of them."""
+        if self.seen != self.points:
+            fault = Fault.MISSING if self.seen < self.points else Fault.EXTRA
+            yield fault, abs(self.points - self.seen)
+        elif self.unreadable:
+            yield Fault.ALTERED, self.unreadable
+        elif self.checksum and checksum([self.digests]) != self.checksum:
+            yield Fault.ALTERED, 0
+        if self.not_finite:
+            yield Fault.NOT_FINITE, self.not_finite
+
+
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    fault: Fault
+    point_id: str
+    image_id: str
+    uri: str
+
+
+class Comparison:
+    """Takes every point of an index, then tells what is wrong. Half a kilobyte an image.
+
+    `settled_before`: what was written later may not be whole yet; None where all of it is.
+    """
+
+    def __init__(self, manifest: Manifest, settled_before: datetime | None = None) -> None:
+        self._manifest = manifest
+        self._settled_before = settled_before
+        self._points = 0
+        self._strays: list[_Stray] = []
+        self._new: list[str] = []
+        self._images = {
+            row.image_id: _Image(
+                row.state, row.generation, row.fingerprint, row.objects + 1, row.checksum
+            )
+            for row in manifest.latest()
+        }
+
+    def take_point(self, point: RawPoint) -> None:
+        """Count one point of the index."""
+        self._points += 1
+        identity = str(point.payload.get("image_id"))
+        image = self._images.get(identity)
+        if self._is_recent(point.payload.get("ingested_at")):
+            if image is not None:
+                image.unsettled = True
+            return
+        if image is not None and image.state is State.FAILED:
+            return  # the next ingest replaces whatever it has
+        # The uri is all that is known of an image without a row.
+        uri = str(point.payload.get("uri") or f"point {point.id}")
+        if image is None or image.state is not State.DONE:
+            self._strays.append(_Stray(Fault.EXTRA, point.id, identity, uri))
+        elif point.payload.get("generation") != image.generation:
+            self._strays.append(_Stray(Fault.STALE, point.id, identity, uri))
+        else:
+            image.seen += 1
+            image.not_finite += not _is_unit(point.vector)
+            try:
+                payload = PointPayload.model_validate(dict(point.payload))
+            except ValidationError:
+                image.unreadable += 1
+            else:
+                image.digests += digest(point.id, payload)
+
+    def _is_recent(self, at: object) -> bool:
+        if self._settled_before is None:
+            return False
+        try:
+            return datetime.fromisoformat(str(at)) >= self._settled_before
+        except (ValueError, TypeError):  # no time, or one without its zone: not ours
+            return False
+
+    def take_listed(self, ref: ImageRef) -> None:
+        """Count one image that the source has."""
+        image = self._images.get(str(image_id(ref)))
+        if image is None or image.state is State.GONE:
+            self._new.append(ref.uri)
+        else:
+            image.listed = True
+            image.changed = Generation(ref.version, image.fingerprint).id != image.generation
+
+    def report(self, stores: Sequence[ObjectStore] = ()) -> Report:
+        """What has been found; `stores` are those whose images were listed."""
+        findings = [Finding(Fault.NEW, uri) for uri in self._new]
+        states: Counter[State] = Counter()
+        queued = []
+        for row in self._manifest.latest():
+            states[row.state] += 1
+            image = self._images.get(row.image_id)
+            if image is None:  # it has come since
+                continue
+            image.unsettled |= self._settled_before is not None and row.at >= self._settled_before
+            if image.changed:
+                findings.append(Finding(Fault.CHANGED, row.uri))
+            elif stores and _is_gone(row, image, stores):
+                findings.append(Finding(Fault.GONE, row.uri))
+            if row.state is State.DONE and not image.unsettled:
+                damage = list(image.damage())
+                findings += [Finding(fault, row.uri, count) for fault, count in damage]
+                if damage:
+                    queued.append(_damaged(row, [fault for fault, _ in damage]))
+        strays = [stray for stray in self._strays if self._is_settled(stray.image_id)]
+        counts = Counter((stray.fault, stray.uri) for stray in strays)
+        findings += [Finding(fault, uri, count) for (fault, uri), count in counts.items()]
+        findings.sort(key=lambda finding: (finding.uri, finding.fault))
+        return Report(
+            images={state: states[state] for state in State},
+            points=self._points,
+            findings=findings,
+            stray=[stray.point_id for stray in strays],
+            queued=queued,
+        )
+
+    def check(self) -> None:
+        """Raise VectorIndexError, which names the first image, unless all points fit the rows."""
+        findings = self.report().findings
+        if findings:
+            raise VectorIndexError(
+                "expected the points that the rows of images tell of, got others for "
+                f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
+                "`objseek verify --repair` mends the index that they are of"
+            )
+
+    def _is_settled(self, identity: str) -> bool:
+        image = self._images.get(identity)
+        return image is None or not image.unsettled
+
+
+def _is_unit(vector: Float32Vector | None) -> bool:
+    return (
+        vector is not None
+        and bool(np.isfinite(vector).all())
+        and abs(float(np.linalg.norm(vector)) - 1) <= _LENGTH_TOLERANCE
+    )
+
+
+def _is_gone(row: ManifestRow, image: _Image, stores: Sequence[ObjectStore]) -> bool:
+    if image.listed or row.state is State.GONE:
+        return False
+    ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
+    return any(store.covers(ref) for store in stores)
+
+
+def _damaged(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
+    """The row that queues an image for the next ingest."""
+    message = f"expected the points that were written, got them {', '.join(faults)} ({row.uri})"
+    now, kind = datetime.now(UTC), VectorIndexError.__name__
+    return row.failed(State.FAILED, _STAGE, kind, message, now, retryable=True)

@@ -1,0 +1,75 @@
+"""A manifest's parts below a prefix of a bucket, for jobs on several machines."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.manifest.part_storage import ASIDE
+from schemas.errors import ObjectGoneError
+from schemas.options import StoreOptions
+from workers.stores.s3_prefix import S3Objects
+
+
+class BucketParts:
+    """Parts below a prefix of a bucket. This process fetches each once, into a temporary folder."""
+
+    def __init__(self, location: str, options: StoreOptions) -> None:
+        self._objects = S3Objects(location, options)
+        self._local = Path(tempfile.mkdtemp(prefix="objseek-manifest-"))
+        weakref.finalize(self, shutil.rmtree, self._local, ignore_errors=True)
+        self.place = self._objects.uri
+
+    def exists(self) -> bool:
+        return bool(self.sizes())
+
+    def sizes(self) -> dict[str, int]:
+        found = self._objects.sizes("part-")
+        for file in self._local.iterdir():
+            if file.name not in found:  # compacted by another process
+                file.unlink()
+        return dict(sorted(found.items()))
+
+    def open(self, name: str) -> BinaryIO:
+        path = self._local / name
+        if not path.exists():
+            unfinished = path.with_suffix(".tmp")
+            try:
+                self._objects.download(name, unfinished)
+            except ObjectGoneError as exc:
+                raise FileNotFoundError(path) from exc
+            unfinished.rename(path)
+        return path.open("rb")
+
+    @contextmanager
+    def new(self, name: str) -> Iterator[Path]:
+        path = self._local / name
+        try:
+            yield path
+            self._objects.upload(path, name)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._objects.remove([name])
+            (self._local / name).unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        for name in self.sizes():
+            self._objects.rename(name, ASIDE + name)
+
+    def read_text(self, name: str) -> str | None:
+        try:
+            return self._objects.read(name).decode()
+        except ObjectGoneError:
+            return None
+
+    def write_text(self, name: str, text: str) -> None:
+        self._objects.write(name, text.encode())

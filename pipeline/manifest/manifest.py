@@ -1,0 +1,349 @@
+"""The manifest: append-only Parquet parts, compacted to the last attempt at each image."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
+from pipeline.manifest.part_storage import FolderParts, Parts
+from schemas.errors import UsageError, VectorIndexError
+from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
+from schemas.options import IndexOptions, StoreOptions
+from workers.indexes.location import index_folder, is_server, server_address
+
+_BUFFERED_ROWS = 4096
+_BATCH_ROWS = 65_536
+_READ_ATTEMPTS = 5
+# What parts lack that were written before there were these columns.
+_BEFORE: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
+
+
+def manifest_folder(location: str) -> Path:
+    """Where the manifest of an index lies: in its folder, or for a server in the user's data."""
+    if not is_server(location):
+        return index_folder(location) / "manifest"
+    address = server_address(location)
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    server = quote(urlsplit(address.url).netloc, safe="")
+    collection = quote(address.collection, safe="")
+    # A collection may be called "..".
+    return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"
+
+
+def open_manifest(index: IndexOptions, store: StoreOptions) -> Manifest:
+    """The manifest of an index: where `index.state` says, else beside the index.
+
+    A bucket is reached as `store` says. Raises UsageError for a place that cannot be one.
+    """
+    return Manifest(parts_of(index, store))
+
+
+def parts_of(index: IndexOptions, store: StoreOptions) -> Parts:
+    """Where the manifest of an index keeps its parts; see `open_manifest`."""
+    if index.state is None:
+        return FolderParts(manifest_folder(index.location))
+    if index.state.startswith("s3://"):
+        from pipeline.manifest.bucket_storage import BucketParts
+
+        return BucketParts(index.state, store)
+    if "://" in index.state:
+        raise UsageError(f"expected a folder or s3://bucket/prefix as state, got {index.state!r}")
+    return FolderParts(Path(index.state).expanduser())
+
+
+class Manifest:
+    """The manifest in a folder, or wherever its parts are.
+
+    Several processes may append to it, compact it and read it at the same time. The last attempt at
+    an image is the one with the latest `at`, then in the later part, then further down in it.
+    Raises IndexUnavailableError if the folder cannot be used, VectorIndexError for a damaged part,
+    and what `Parts` raise.
+    """
+
+    def __init__(self, place: Path | Parts) -> None:
+        self._parts: Parts = FolderParts(place) if isinstance(place, Path) else place
+        self._buffer: list[ManifestRow] = []
+
+    def exists(self) -> bool:
+        """Whether anything was ingested under this manifest."""
+        return self._parts.exists()
+
+    def has_parts(self) -> bool:
+        """Whether any row was ever written, told without reading one."""
+        return bool(self._parts.sizes())
+
+    def append(self, rows: Sequence[ManifestRow]) -> None:
+        """Add rows; they are on disk after `flush`, which comes by itself when many wait."""
+        self._buffer.extend(rows)
+        if len(self._buffer) >= _BUFFERED_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits as one part; durable on return."""
+        if self._buffer:
+            self._write([_to_table(self._buffer)])
+            self._buffer.clear()
+
+    def latest(self) -> Iterator[ManifestRow]:
+        """The last attempt at each image, streamed, in no particular order."""
+        return (row for table in self.tables() for row in _to_rows(table))
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """`latest` without an object a row: these columns of `MANIFEST_SCHEMA`, None for all."""
+        with self._opened() as parts:
+            yield from _kept(parts, _last_rows(parts), columns)
+
+    def failures(self) -> Iterator[ManifestRow]:
+        """The last attempts that did not end as done."""
+        return (row for row in self.latest() if row.state is not State.DONE)
+
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """How often images have failed in a row, by image id and version: those that still do."""
+        found = {}
+        for table in self.tables(["image_id", "version", "state", "attempts"]):
+            failed = table.filter(pc.field("state") == State.FAILED.value)
+            for row in failed.to_pylist():
+                found[row["image_id"], row["version"]] = row["attempts"]
+        return found
+
+    def counts(self) -> dict[State, int]:
+        """How many images each state was the last of; every state is there."""
+        counter: Counter[str] = Counter()
+        for table in self.tables(["state"]):
+            for counted in pc.value_counts(table["state"]).to_pylist():
+                counter[counted["values"]] += counted["counts"]
+        return {state: counter[state] for state in State}
+
+    def fingerprints(self) -> set[str]:
+        """Of the pipelines whose images are done."""
+        found: set[str] = set()
+        for table in self.tables(["state", "fingerprint"]):
+            done = table.filter(pc.field("state") == State.DONE.value)
+            found.update(pc.unique(done["fingerprint"]).to_pylist())
+        return found
+
+    def finished(self, fingerprint: str) -> FinishedImages:
+        """The images whose last attempt is done or rejected under this pipeline fingerprint."""
+        return self._images(
+            (pc.field("fingerprint") == fingerprint)
+            & pc.field("state").isin([State.DONE.value, State.REJECTED.value])
+        )
+
+    def tried(self) -> FinishedImages:
+        """The images whose last attempt is anything but gone, under whichever pipeline."""
+        return self._images(pc.field("state") != State.GONE.value)
+
+    def _images(self, wanted: pc.Expression) -> FinishedImages:
+        columns = ["image_id", "version", "fingerprint", "state"]
+        chosen = (table.filter(wanted) for table in self.tables(columns))
+        return FinishedImages(
+            (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
+        )
+
+    def absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
+        """Of the images that are not gone: how many are present, and the rows of the others."""
+        there = 0
+        others: list[ManifestRow] = []
+        for table in self.tables():
+            table = table.filter(pc.field("state") != State.GONE.value)
+            known = present.has(_keys(table["image_id"]))
+            there += int(known.sum())
+            others += _to_rows(table.filter(pa.array(~known)))
+        return there, others
+
+    def among(self, image_ids: Sequence[str]) -> list[ManifestRow]:
+        """The last attempts at these images, as far as there are any."""
+        wanted = pc.field("image_id").isin(image_ids)
+        return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
+
+    def known(self, other: Manifest) -> str | None:
+        """The uri of an image that another manifest has as well, None if there is none."""
+        mine = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
+        for table in other.tables(["image_id", "uri"]):
+            both = mine.has(_keys(table["image_id"]))
+            if both.any():
+                uri: str = table["uri"][int(both.argmax())].as_py()
+                return uri
+        return None
+
+    def copy_to(self, other: Manifest) -> None:
+        """Add the last attempt at each image to another manifest, as one part."""
+        other._write(self.tables())
+
+    def compact(self) -> None:
+        """Leave few parts, with only the last of the attempts that they hold at each image.
+
+        The latest parts that are together at least half as large as the one before them become one
+        with it, so that a row is written again a few times only, however many there are. A crash
+        loses nothing, nor does another process that does the same.
+        """
+        self.flush()
+        sizes = self._parts.sizes()
+        names = _worth_merging(sizes)
+        try:
+            with self._opened(names) as parts:
+                last = _last_rows(parts)
+                if len(names) < 2 and last.all():
+                    return
+                # The rows stand in two parts until the old ones are gone, which reading does not
+                # mind.
+                self._write(_kept(parts, last))
+        except _PartGoneError:  # another process compacts
+            return
+        self._parts.remove(names)
+
+    @contextmanager
+    def _opened(self, names: Sequence[str] | None = None) -> Iterator[list[_Part]]:
+        """All parts, or those named, to be read to the end even if they are removed meanwhile."""
+        with ExitStack() as stack:
+            yield self._open(stack, names)
+
+    def _open(self, stack: ExitStack, names: Sequence[str] | None) -> list[_Part]:
+        # Parts vanish while a running ingest compacts; its new part is then there.
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                return [
+                    self._part(stack, name)
+                    for name in (self._parts.sizes() if names is None else names)
+                ]
+            except _PartGoneError:
+                if names is not None or attempt == _READ_ATTEMPTS:
+                    raise
+                stack.close()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _part(self, stack: ExitStack, name: str) -> _Part:
+        try:
+            return _Part(name, self._parts.place, stack.enter_context(self._parts.open(name)))
+        except FileNotFoundError as exc:
+            raise _PartGoneError(
+                f"the manifest part {name} in {self._parts.place} is gone: another process "
+                "compacts the manifest, try again"
+            ) from exc
+
+    def _write(self, tables: Iterable[pa.Table]) -> None:
+        name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
+        with (
+            self._parts.new(name) as path,
+            pq.ParquetWriter(path, MANIFEST_SCHEMA, compression="zstd") as writer,
+        ):
+            for table in tables:
+                writer.write_table(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    place: str
+    file: BinaryIO
+
+    @property
+    def told(self) -> str:
+        return os.path.join(self.place, self.name)
+
+
+def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
+    """The latest parts, back to the first that is more than twice as large as all after it."""
+    merged: list[str] = []
+    together = 0
+    for name, size in reversed(list(sizes.items())):
+        if merged and size > 2 * together:
+            break
+        merged.append(name)
+        together += size
+    return merged[::-1]
+
+
+def _last_rows(parts: Sequence[_Part]) -> npt.NDArray[np.bool_]:
+    """Over all rows of the parts, in their order, whether each is an image's last."""
+    columns = [
+        (_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
+        for part in parts
+        for table in _batches(part, ["image_id", "at"])
+    ]
+    if not columns:
+        return np.zeros(0, bool)
+    keys, at = (np.concatenate(column) for column in zip(*columns, strict=True))
+    del columns
+    # Stable, so that rows of the same time stay in the order of parts.
+    order = np.lexsort((at, keys[:, 1], keys[:, 0]))
+    keys = keys[order]
+    last = np.zeros(len(order), bool)
+    last[order[:-1]] = (keys[1:] != keys[:-1]).any(axis=1)
+    last[order[-1]] = True
+    return last
+
+
+def _kept(
+    parts: Sequence[_Part], last: npt.NDArray[np.bool_], columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    start = 0
+    for part in parts:
+        for table in _batches(part, columns):
+            yield table.filter(pa.array(last[start : start + table.num_rows]))
+            start += table.num_rows
+
+
+class _PartGoneError(VectorIndexError):
+    """A part was there when the folder was listed, and is no longer."""
+
+
+def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
+    schema = MANIFEST_SCHEMA if columns is None else pa.schema(map(MANIFEST_SCHEMA.field, columns))
+    try:
+        part.file.seek(0)
+        file = pq.ParquetFile(part.file)
+        there = set(file.schema_arrow.names)
+        wanted = [name for name in schema.names if name in there or name not in _BEFORE]
+        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+            table = pa.Table.from_batches([batch])
+            for name in set(schema.names) - set(wanted):
+                table = table.append_column(name, pa.array([_BEFORE[name]] * len(table)))
+            yield table.select(schema.names).cast(schema)
+    except (pa.ArrowException, KeyError, ValueError, OSError) as exc:
+        reason = " ".join(str(exc).split())
+        raise VectorIndexError(f"the manifest part {part.told} cannot be read: {reason}") from exc
+
+
+def _keys(ids: pa.ChunkedArray) -> Keys:
+    try:
+        return keys_of(ids.combine_chunks())
+    except ValueError as exc:
+        raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
+
+
+def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:
+    columns: dict[str, list[object]] = {name: [] for name in MANIFEST_SCHEMA.names}
+    for row in rows:
+        for name, value in asdict(row).items():
+            columns[name].append(_storable(value) if isinstance(value, str) else value)
+    return pa.table(columns, schema=MANIFEST_SCHEMA)
+
+
+def _to_rows(table: pa.Table) -> Iterator[ManifestRow]:
+    # Without its zone: naming one takes a time zone database, which small images lack.
+    times = table["at"].cast(pa.timestamp("us")).to_pylist()
+    for values, at in zip(table.drop_columns("at").to_pylist(), times, strict=True):
+        values["state"] = State(values["state"])
+        yield ManifestRow(**values, at=at.replace(tzinfo=UTC))
+
+
+def _storable(text: str) -> str:
+    # File names that are not UTF-8 stand in messages; Parquet takes UTF-8 only.
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

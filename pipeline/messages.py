@@ -1,0 +1,46 @@
+"""What a person sees: consoles, and errors as one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from schemas.redaction import redacted
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+_SECRETS = (
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OBJSEEK_INDEX__API_KEY", "HF_TOKEN",
+    "RAY_AUTH_TOKEN",
+)  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """`text` with what would break a line or steer a terminal written as an escape."""
+    return "".join(
+        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
+    )
+
+
+def told(text: str) -> str:
+    """`text` as a person, or a log, may see it: printable, and without secrets."""
+    return printable(redacted(text, _known_secrets()))
+
+
+def _known_secrets() -> list[str]:
+    return [os.environ[name] for name in _SECRETS if name in os.environ]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 object`, `1,234 objects`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def validation_sentence(error: ValidationError) -> str:
+    """What is wrong with the first value that does not validate, and which one it is."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {message}" if where else message

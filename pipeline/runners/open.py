@@ -1,0 +1,30 @@
+"""Opens the runner that the settings name. Both write the same points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from pipeline.runners.base import Note, Runner
+from pipeline.runners.recipe import Recipe
+from schemas.images import ImageRef
+from schemas.options import RunnerOptions
+
+
+def open_runner(
+    recipe: Recipe, options: RunnerOptions, log: Path, note: Note, early: Iterator[list[ImageRef]]
+) -> AbstractContextManager[Runner]:
+    """The runner `options.name` with its models loaded; what it has to say goes to `log`.
+
+    early: chunks of what `run` will be given, of which the first may be read while models load.
+    Raises UnknownModelError, UsageError, ModelError, WorkerDiedError on entering, and what `early`
+    raises.
+    """
+    if options.name == "local":
+        from pipeline.runners.local import LocalRunner
+
+        return LocalRunner(recipe)
+    from pipeline.runners.ray_pool.runner import ray_runner
+
+    return ray_runner(recipe, options, log, note, early)

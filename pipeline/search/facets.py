@@ -1,0 +1,57 @@
+"""Counts to narrow a search by: labels, buckets, and how much of its image an object takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from pipeline.search.searcher import Searcher
+from schemas.api import FacetsAnswer, FacetValue, SizeFacet
+from schemas.payload import Kind
+from schemas.search import Condition
+
+
+class Size(NamedTuple):
+    """Objects that take at least `least` and less than `below` of their image."""
+
+    name: Literal["tiny", "small", "medium", "large"]
+    least: float
+    below: float | None
+
+
+SIZES = (
+    Size("tiny", 0.0, 0.01),
+    Size("small", 0.01, 0.05),
+    Size("medium", 0.05, 0.2),
+    Size("large", 0.2, None),
+)
+
+
+def facets(
+    searcher: Searcher, conditions: Sequence[Condition], kind: Kind | None, limit: int
+) -> FacetsAnswer:
+    """Counts under all conditions; at most `limit` labels and buckets. Raises UsageError."""
+    index = searcher.index
+    everything = list(conditions)
+    if kind is not None:
+        everything.append(Condition(field="kind", op="=", value=kind))
+
+    def counted(field: str) -> tuple[FacetValue, ...]:
+        found = index.facet(field, everything, limit)
+        return tuple(FacetValue(value=one.value, count=one.count) for one in found)
+
+    def of_size(size: Size) -> int:
+        bounds = [Condition(field="area_frac", op=">=", value=size.least)]
+        if size.below is not None:
+            bounds.append(Condition(field="area_frac", op="<", value=size.below))
+        return index.count([*everything, *bounds])
+
+    return FacetsAnswer(
+        total=index.count(everything),
+        labels=counted("labels"),
+        buckets=counted("bucket"),
+        sizes=tuple(
+            SizeFacet(name=size.name, least=size.least, below=size.below, count=of_size(size))
+            for size in SIZES
+        ),
+    )

@@ -1,0 +1,122 @@
+"""Where datasets and backups are kept: a folder, or a prefix of a bucket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.progress import Progress
+from schemas.errors import IndexUnavailableError, ObjectGoneError, UsageError
+from schemas.options import StoreOptions
+from workers.durable_files import sync
+from workers.stores.s3_prefix import S3Objects
+
+CATALOGUE = "objseek.json"
+"""Written last: without it a dataset is not whole."""
+_UNFINISHED = ".unfinished-"
+
+
+@contextmanager
+def new_dataset(target: str, options: StoreOptions, progress: Progress) -> Iterator[Path]:
+    """A folder to be filled, which becomes `target`, a folder or `s3://bucket/prefix`, at the end.
+
+    A folder takes its place whole; to a bucket files are uploaded, the catalogue last. Raises
+    UsageError where something is there already, IndexUnavailableError for a folder that cannot be
+    written, and what a bucket raises.
+    """
+    if target.startswith("s3://"):
+        with _staged_upload(S3Objects(target, options), target, progress) as folder:
+            yield folder
+        return
+    _check_scheme(target)
+    folder = Path(target).expanduser()
+    with _usable(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"expected a new or empty folder to write to, {folder} is neither")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+        try:
+            yield unfinished
+            for path in unfinished.rglob("*"):
+                sync(path)
+            unfinished.chmod(0o755)
+            if folder.exists():
+                folder.rmdir()
+            unfinished.rename(folder)
+            sync(folder.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _staged_upload(objects: S3Objects, target: str, progress: Progress) -> Iterator[Path]:
+    if objects.sizes(""):
+        raise UsageError(f"expected a prefix without objects to write to, {target} has some")
+    with tempfile.TemporaryDirectory(prefix="objseek-dataset-") as temporary:
+        folder = Path(temporary)
+        yield folder
+        names = sorted(files_of(folder), key=lambda name: (name == CATALOGUE, name))
+        for number, name in enumerate(names, start=1):
+            progress.note(f"uploading {number:,} of {len(names):,} files")
+            objects.upload(folder / name, name)
+
+
+@contextmanager
+def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Iterator[Path]:
+    """The folder `source`, or what is below `s3://bucket/prefix` in a temporary one.
+
+    Raises UsageError if there is nothing, and what a bucket raises.
+    """
+    if not source.startswith("s3://"):
+        _check_scheme(source)
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise UsageError(f"expected a folder or s3://bucket/prefix, got {source!r}")
+        yield folder
+        return
+    objects = S3Objects(source, options)
+    with tempfile.TemporaryDirectory(prefix="objseek-dataset-") as temporary:
+        names = sorted(objects.sizes(""))
+        if not names:
+            raise UsageError(f"expected objects below {source}, there are none")
+        for number, name in enumerate(names, start=1):
+            progress.note(f"fetching {number:,} of {len(names):,} files")
+            path = _below(Path(temporary), name, source)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                objects.download(name, path)
+            except ObjectGoneError as exc:
+                raise UsageError(f"{source} changes while it is read: {exc}") from exc
+        yield Path(temporary)
+
+
+def files_of(folder: Path) -> list[str]:
+    """Names of all files below a folder, relative to it, sorted."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def _below(folder: Path, name: str, source: str) -> Path:
+    path = (folder / name).resolve()
+    if folder.resolve() not in path.parents:
+        raise UsageError(f"expected files of a dataset below {source}, got {name!r}")
+    return path
+
+
+def _check_scheme(place: str) -> None:
+    if "://" in place or not place:
+        raise UsageError(f"expected a folder or s3://bucket/prefix, got {place!r}")
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else str(exc)
+        raise IndexUnavailableError(f"{folder} cannot be written: {reason}") from exc

@@ -1,0 +1,135 @@
+"""Masks of an index as a COCO instances file, streamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.progress import Progress
+from pipeline.settings import Settings
+from pipeline.transfer.export_parquet import ExportSummary
+from pipeline.transfer.source_snapshot import held_still
+from schemas.payload import PointPayload
+from schemas.search import Condition, SearchHit
+from workers.durable_files import check_output_file
+from workers.protocols import VectorIndex
+
+UNLABELLED = "object"
+"""The category of what has no label."""
+_NOTE_EVERY = 10_000
+
+
+def export_coco(
+    settings: Settings, target: Path, progress: Progress | None = None
+) -> ExportSummary:
+    """Write every mask as an annotation; its category is its surest label.
+
+    A number is kept for each image, and nothing else. Annotations have what COCO has no field for
+    under our names: `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images
+    `uri`, `version`, `generation`. Raises UsageError where nothing can be written, and what
+    `held_still` raises.
+    """
+    progress = progress or Progress()
+    check_output_file(target, "the COCO file")
+    with held_still(settings, progress) as still, _replacing(target) as file:
+        written = _Instances(still.index, file, progress)
+        written.write()
+    return ExportSummary(
+        objects=written.annotations,
+        images=len(written.images),
+        files=1,
+        size_bytes=target.stat().st_size,
+        queued=0,
+    )
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[TextIO]:
+    unfinished = target.with_name(f".{target.name}.tmp")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            yield file
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+class _Instances:
+    def __init__(self, index: VectorIndex, file: TextIO, progress: Progress) -> None:
+        self._index, self._file, self._progress = index, file, progress
+        self.images: dict[str, int] = {}
+        self.annotations = 0
+        self._categories = {UNLABELLED: 1}
+
+    def write(self) -> None:
+        info = {
+            "description": "objects of an index of objseek",
+            "version": metadata.version("objseek"),
+            "date_created": datetime.now(UTC).isoformat(),
+        }
+        self._file.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"images": [')
+        self._all("image", self._image)
+        self._file.write('\n],\n"annotations": [')
+        self._all("object", self._annotation)
+        categories = [{"id": number, "name": name} for name, number in self._categories.items()]
+        self._file.write(f'\n],\n"categories": {json.dumps(categories)}}}\n')
+
+    def _all(self, kind: str, entry: Callable[[SearchHit], Mapping[str, Any] | None]) -> None:
+        first = True
+        for number, hit in enumerate(self._hits(kind), start=1):
+            fields = entry(hit)
+            if fields is not None:
+                self._file.write(("\n" if first else ",\n") + json.dumps(fields))
+                first = False
+            if number % _NOTE_EVERY == 0:
+                self._progress.note(f"{number:,} {kind}s written")
+
+    def _hits(self, kind: str) -> Iterator[SearchHit]:
+        return self._index.scroll([Condition(field="kind", op="=", value=kind)])
+
+    def _image(self, hit: SearchHit) -> Mapping[str, Any] | None:
+        payload = hit.payload
+        # Images of one index in several generations have masks of each.
+        name = f"{payload.image_id} {payload.generation}"
+        number = self.images.setdefault(name, len(self.images) + 1)
+        return {
+            "id": number,
+            "file_name": payload.key,
+            "width": payload.width,
+            "height": payload.height,
+            "coco_url": payload.uri,
+            "uri": payload.uri,
+            "version": payload.version,
+            "generation": payload.generation,
+        }
+
+    def _annotation(self, hit: SearchHit) -> Mapping[str, Any] | None:
+        payload = hit.payload
+        image = self.images.get(f"{payload.image_id} {payload.generation}")
+        # Its image has come, or gone, since the images were written.
+        if image is None or payload.rle is None:
+            return None
+        self.annotations += 1
+        x0, y0, x1, y1 = payload.bbox
+        return {
+            "id": self.annotations,
+            "image_id": image,
+            "category_id": self._category(payload),
+            "segmentation": {"size": list(payload.rle.size), "counts": payload.rle.counts},
+            "area": payload.area,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "iscrowd": 0,
+            "score": payload.label_scores[0] if payload.label_scores else None,
+            "object_id": hit.object_id,
+            "predicted_iou": payload.predicted_iou,
+            "stability_score": payload.stability_score,
+        }
+
+    def _category(self, payload: PointPayload) -> int:
+        label = payload.labels[0] if payload.labels else UNLABELLED
+        return self._categories.setdefault(label, len(self._categories) + 1)

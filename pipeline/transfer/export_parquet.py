@@ -1,0 +1,151 @@
+"""Points of an index to Parquet files, streamed."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.manifest.audit import Comparison
+from pipeline.manifest.manifest import Manifest
+from pipeline.progress import Progress
+from pipeline.settings import Settings
+from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, write_catalogue
+from pipeline.transfer.dataset_storage import new_dataset
+from pipeline.transfer.source_snapshot import held_still
+from schemas.dataset import points_schema, points_table
+from schemas.errors import VectorIndexError
+from schemas.search import RawPoint
+from workers.protocols import VectorIndex
+
+_ROWS_AT_ONCE = 4096
+_ROWS_A_FILE = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What was written. `files` are counted with the catalogue.
+
+    `queued`: images whose points were not those that their rows tell of; they are recorded as
+    failed, so that the next ingest does them again. `left_out`: points that no row tells of, which
+    an import leaves out.
+    """
+
+    objects: int
+    images: int
+    files: int
+    size_bytes: int
+    queued: int
+    left_out: int = 0
+
+
+def export(
+    settings: Settings, target: str, progress: Progress | None = None, *, checking: bool = False
+) -> ExportSummary:
+    """Write all points and the manifest's rows as Parquet files to a folder or `s3://…` prefix.
+
+    While another process has the index open, a copy that it makes is what is written. Memory does
+    not grow with the index, unless points have to be held against the manifest: if `checking`, or
+    if others may write meanwhile. Raises UsageError where `target` holds something,
+    IndexMissingError, IndexBusyError, VectorIndexError for a point that is none of objseek's.
+    """
+    progress = progress or Progress()
+    with (
+        held_still(settings, progress) as still,
+        new_dataset(target, settings.store, progress) as folder,
+    ):
+        manifest = Manifest(folder / IMAGES)
+        still.manifest.copy_to(manifest)
+        comparison = Comparison(manifest) if checking or still.moving else None
+        with closing(PointFiles(folder / POINTS, still.index.dim)) as files:
+            for point in _scanned(still.index, progress):
+                files.add(point)
+                if comparison is not None:
+                    comparison.take_point(point)
+        left_out: Sequence[str] = ()
+        queued = 0
+        if comparison is not None:
+            report = comparison.report()
+            left_out, queued = report.stray, len(report.queued)
+            manifest.append(report.queued)
+            manifest.compact()
+        progress.note("writing the catalogue")
+        catalogue = write_catalogue(
+            folder,
+            index=settings.index.location,
+            dim=still.index.dim,
+            points=files.counts.total(),
+            images=sum(manifest.counts().values()),
+            left_out=tuple(left_out),
+            pipelines=still.pipelines,
+        )
+        return ExportSummary(
+            objects=files.counts["object"],
+            images=catalogue.images,
+            files=len(catalogue.files) + 1,
+            size_bytes=sum(entry.bytes for entry in catalogue.files.values()),
+            queued=queued,
+            left_out=len(left_out),
+        )
+
+
+def _scanned(index: VectorIndex, progress: Progress) -> Iterator[RawPoint]:
+    """Every point, with its words; how many, and of how many, is told."""
+    total = index.count()
+    for number, point in enumerate(index.scan(words=True), start=1):
+        if number % _ROWS_AT_ONCE == 0:
+            progress.note(f"{number:,} of {total:,} points written")
+        yield point
+
+
+class PointFiles:
+    """Parquet files below a folder: `kind=object/part-00000.parquet`, some 260,000 rows each."""
+
+    def __init__(self, folder: Path, dim: int) -> None:
+        self._folder, self._dim = folder, dim
+        self._waiting: dict[str, list[RawPoint]] = defaultdict(list)
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._rows: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+
+    def add(self, point: RawPoint) -> None:
+        """Raises VectorIndexError for a point that is none of objseek's."""
+        kind = str(point.payload.get("kind"))
+        waiting = self._waiting[kind]
+        waiting.append(point)
+        if len(waiting) == _ROWS_AT_ONCE:
+            self._write(kind)
+
+    def close(self) -> None:
+        """Write what waits."""
+        for kind in list(self._waiting):
+            self._write(kind)
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def _write(self, kind: str) -> None:
+        points = self._waiting.pop(kind)
+        try:
+            table = points_table(points, self._dim)
+        except ValueError as exc:
+            raise VectorIndexError(f"{exc}: `objseek verify --repair` finds what is wrong") from exc
+        if kind not in self._writers:
+            self._writers[kind] = pq.ParquetWriter(
+                self._next_file(kind), points_schema(self._dim), compression="zstd"
+            )
+        self._writers[kind].write_table(table)
+        self.counts[kind] += len(points)
+        self._rows[kind] += len(points)
+        if self._rows[kind] >= _ROWS_A_FILE:
+            self._writers.pop(kind).close()
+            self._rows[kind] = 0
+
+    def _next_file(self, kind: str) -> Path:
+        folder = self._folder / f"kind={kind}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"part-{sum(1 for _ in folder.iterdir()):05}.parquet"

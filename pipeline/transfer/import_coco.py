@@ -1,0 +1,91 @@
+"""Masks of a COCO file into an index: embedded as those of a segmenter, which is not asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pipeline.ingestion.session import LISTED_AT_ONCE
+from pipeline.jobs.ingest import IngestSummary, ingest_listed
+from pipeline.progress import Counts, Progress
+from pipeline.runners.recipe import GivenMasks, Recipe, recipe_of
+from pipeline.settings import Settings
+from pipeline.transfer.coco_file import CocoImageMasks, read_coco
+from schemas.errors import UsageError
+from schemas.ids import fingerprint
+from schemas.images import ImageRef
+from schemas.masks import SegmentedImage
+from workers.stores.open import find
+
+_NAME = "coco"
+
+
+def import_coco(
+    settings: Settings,
+    path: Path,
+    images: str | None,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+) -> IngestSummary:
+    """Embed the masks of a COCO instances file with the images that they are of, into an index.
+
+    Images are where their `uri` says, else below `images`, a folder or `s3://bucket/prefix`, by
+    their `file_name`. What the index has of them is replaced. The same file again changes nothing.
+    Everything in the file is looked at before anything is done. Raises UsageError, VectorIndexError
+    that names the annotation, and what `ingest` raises.
+    """
+    entries = read_coco(path)
+    refs = [_ref(entry, images) for entry in entries]
+    if not refs:
+        raise UsageError(f"there are no images in {path}")
+    masks = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
+    given = partial(GivenMasks, _NAME, fingerprint(masks))
+    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    # By its settings a pipeline is known again: these masks are a segmenter of their own.
+    segmenter = settings.segmenter.model_copy(update={"name": f"{_NAME}-{given().fingerprint}"})
+    settings = settings.model_copy(update={"segmenter": segmenter})
+
+    def listing(counts: Counts) -> Iterator[list[ImageRef]]:
+        with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
+            for start in range(0, len(refs), LISTED_AT_ONCE):
+                some = refs[start : start + LISTED_AT_ONCE]
+                found = pool.map(partial(_as_it_is, settings), some)
+                counts.listing.listed += len(some)
+                yield [
+                    SegmentedImage.from_ref(ref, entry.masks)
+                    for ref, entry in zip(found, entries[start:], strict=False)
+                ]
+
+    return ingest_listed(listing, settings, progress, replace(recipe, segmenter=given))
+
+
+def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:
+    if entry.uri is not None:
+        try:
+            return ImageRef.from_uri(entry.uri, entry.version or "", 0)
+        except ValueError as exc:
+            raise UsageError(f"image {entry.file_name!r}: {exc}") from exc
+    if images is None:
+        raise UsageError(
+            f"expected where the image {entry.file_name!r} is, the file does not tell: "
+            "name its folder or s3://bucket/prefix with --images"
+        )
+    if images.startswith("s3://"):
+        bucket, _, prefix = images.removeprefix("s3://").partition("/")
+        prefix = f"{prefix.rstrip('/')}/" if prefix else ""
+        return ImageRef("s3", bucket, prefix + entry.file_name, version="", size_bytes=0)
+    key = os.path.abspath(Path(images).expanduser() / entry.file_name)
+    return ImageRef("file", "", key, version="", size_bytes=0)
+
+
+def _as_it_is(settings: Settings, ref: ImageRef) -> ImageRef:
+    """In the version that the file tells, else in that which is there now."""
+    now = find(ref, settings.store)
+    if now is None:  # found to be gone when it is read
+        return ref
+    return replace(now, version=ref.version or now.version)

@@ -1,0 +1,183 @@
+"""The figures of `objseek eval`, on an index whose right scores are known by construction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.matching import counts
+from pipeline.evaluation.scores import score
+from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth, load_truth
+from schemas.errors import UsageError
+from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.images import ImageRef
+from schemas.masks import CocoRle, ObjectMask
+from schemas.options import IndexOptions
+from schemas.records import EmbeddedImage, Float32Matrix, ImageRecord, ObjectRecord
+from workers.indexes.open import open_index
+from workers.protocols import VectorIndex
+
+DIM = 8
+HW = (64, 64)
+WORDS = {"apple": 0, "car": 1, "dog": 2, "fruit": 0, "pet": 2}
+CATEGORIES = [
+    CocoCategory(id=1, name="apple", keywords=["fruit"]),
+    CocoCategory(id=2, name="car"),
+    CocoCategory(id=3, name="dog", keywords=["pet"]),
+]
+
+
+def one_hot(position: int) -> np.ndarray:
+    vector = np.zeros(DIM, np.float32)
+    vector[position] = 1
+    return vector
+
+
+def embed_texts(texts: Sequence[str]) -> Float32Matrix:
+    return np.stack([one_hot(WORDS[text]) for text in texts])
+
+
+def box_mask(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    mask = np.zeros(HW, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def annotation(number: int, image: int, category: int, box: tuple[int, ...], style: str = "a"):
+    rle = CocoRle.from_mask(box_mask(*box))
+    x0, y0, x1, y1 = box
+    return CocoAnnotation(
+        id=number,
+        image_id=image,
+        category_id=category,
+        bbox=(x0, y0, x1 - x0, y1 - y0),
+        area=rle.area_px,
+        segmentation={"size": list(HW), "counts": rle.counts},
+        style=style,
+    )
+
+
+def embedded(image: int, objects: list[tuple[int, tuple[int, ...]]]) -> EmbeddedImage:
+    ref = ImageRef("s3", "b", f"photos/{image}.jpg", "v", 1)
+    generation = Generation("v", "f")
+
+    def new_id(ordinal: int) -> uuid.UUID:
+        return object_id(image_id(ref), generation, ordinal)
+
+    records = []
+    for ordinal, (position, box) in enumerate(objects):
+        rle = CocoRle.from_mask(box_mask(*box))
+        mask = ObjectMask(rle, box, rle.area_px, 0.9, 0.9, (box[0] + 0.5, box[1] + 0.5))
+        records.append(ObjectRecord(new_id(ordinal), mask, {"clip": one_hot(position)}))
+    whole = ImageRecord(new_id(IMAGE_ORDINAL), {"clip": one_hot(7)})
+    return EmbeddedImage(ref, HW, generation, "fake", "fake", whole, tuple(records))
+
+
+def index_of(tmp_path: Path, images: list[EmbeddedImage]) -> VectorIndex:
+    index = open_index(IndexOptions(location=str(tmp_path / "index")), DIM, create=True)
+    index.replace_images(images)
+    return index
+
+
+IMAGES = [CocoImage(id=n, file_name=f"photos/{n}.jpg", width=64, height=64) for n in (1, 2)]
+TRUTH = CocoTruth(
+    images=IMAGES,
+    categories=CATEGORIES,
+    annotations=[
+        annotation(1, 1, 1, (0, 0, 20, 20), "a"),
+        annotation(2, 1, 2, (30, 30, 60, 60), "a"),
+        annotation(3, 2, 1, (10, 10, 40, 40), "b"),
+        annotation(4, 2, 3, (45, 45, 60, 60), "a"),
+    ],
+)
+
+
+def test_a_perfect_index_scores_one(tmp_path: Path) -> None:
+    images = [
+        embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
+        embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
+    ]
+    scores = score(TRUTH, index_of(tmp_path, images), embed_texts, "clip_demo")
+    assert scores.object_recall_50 == scores.object_recall_75 == scores.mean_iou == 1
+    assert scores.label_r1 == scores.label_r10 == scores.keyword_r10 == scores.similar_r10 == 1
+    # Nothing is labelled here: there are no words, and nothing tells how likely hits are.
+    assert (scores.hybrid_keyword_r10, scores.absent_weak, scores.keyword_r1) == (None, None, 1)
+    assert (scores.images, scores.objects) == (2, 4)
+
+
+def test_missed_loose_and_misread_objects_cost_what_they_should(tmp_path: Path) -> None:
+    images = [
+        # The apple's mask is 20 x 12 of 20 x 20: IoU 0.6. The car is not found.
+        embedded(1, [(0, (0, 0, 20, 12))]),
+        # The apple is embedded as if it were a dog, and the dog as something else.
+        embedded(2, [(2, (10, 10, 40, 40)), (5, (45, 45, 60, 60))]),
+    ]
+    scores = score(TRUTH, index_of(tmp_path, images), embed_texts, "clip_demo")
+    assert scores.object_recall_50 == 3 / 4
+    assert scores.object_recall_75 == 2 / 4
+    assert scores.mean_iou == pytest.approx((0.6 + 1 + 1) / 3)
+    # apple: right at once; car: not there; dog: second, since the apple looks like one.
+    assert scores.label_r1 == pytest.approx(1 / 3)
+    assert scores.label_r10 == pytest.approx(2 / 3)
+    assert scores.keyword_r10 == 1
+
+
+def test_small_hidden_and_crowded_objects_do_not_count() -> None:
+    image = CocoImage(id=1, file_name="a.jpg", width=640, height=480)
+    large = annotation(1, 1, 1, (0, 0, 32, 10))
+    assert counts(large, image)
+    assert not counts(large.model_copy(update={"bbox": (0, 0, 31, 31)}), image)
+    assert not counts(large.model_copy(update={"visible_fraction": 0.49}), image)
+    assert not counts(large.model_copy(update={"iscrowd": 1}), image)
+    double = image.model_copy(update={"width": 1280, "height": 960})
+    assert not counts(large, double)
+
+
+def test_truth_of_other_images_is_refused(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [embedded(9, [(0, (0, 0, 20, 20))])])
+    with pytest.raises(UsageError, match="no image of the ground truth is in the index"):
+        score(TRUTH, index, embed_texts, "clip_demo")
+
+
+def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [embedded(1, [(0, (0, 0, 20, 20))])])
+    wide = TRUTH.images[0].model_copy(update={"width": 99})
+    truth = TRUTH.model_copy(update={"images": [wide, *TRUTH.images[1:]]})
+    with pytest.raises(UsageError, match=r"as 99 x 64 pixels, the index has .* as 64 x 64"):
+        score(truth, index, embed_texts, "clip_demo")
+
+
+def test_annotations_of_unlisted_images_or_categories_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "truth.json"
+    for name in ("image_id", "category_id"):
+        stray = TRUTH.annotations[0].model_copy(update={name: 77})
+        path.write_text(TRUTH.model_copy(update={"annotations": [stray]}).model_dump_json())
+        with pytest.raises(UsageError, match=f"annotation 1 has {name} 77, which is not listed"):
+            load_truth(path)
+
+
+def test_all_three_coco_forms_give_the_same_mask() -> None:
+    box = (4, 6, 20, 30)
+    as_string = annotation(1, 1, 1, box)
+    rle = CocoRle.from_mask(box_mask(*box))
+    as_list = as_string.model_copy(
+        update={"segmentation": {"size": list(HW), "counts": rle.runs()}}
+    )
+    polygon = [[4.0, 6.0, 20.0, 6.0, 20.0, 30.0, 4.0, 30.0]]
+    as_polygon = as_string.model_copy(update={"segmentation": polygon})
+    forms = [a.coco_rle(64, 64)["counts"] for a in (as_string, as_list, as_polygon)]
+    texts = [form if isinstance(form, str) else form.decode() for form in forms]
+    assert texts == [rle.counts] * 3
+
+
+def test_what_is_not_coco_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "truth.json"
+    with pytest.raises(UsageError, match="expected a COCO file"):
+        load_truth(path)
+    path.write_text('{"images": [{"id": 1}]}')
+    with pytest.raises(UsageError, match=r"not in COCO format: images\.0\.file_name"):
+        load_truth(path)

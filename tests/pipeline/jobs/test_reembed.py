@@ -1,0 +1,312 @@
+"""Another embedder for an index: nothing segmented again, nothing lost, a switch at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import fakes
+from support.qdrant_server import qdrant_server
+
+from pipeline import index_home
+from pipeline.index_home import at_current
+from pipeline.jobs.ingest import ingest
+from pipeline.jobs.reembed import _Reembed, reembed
+from pipeline.jobs.sync import sync
+from pipeline.jobs.verify import verify
+from pipeline.manifest.manifest import open_manifest
+from pipeline.runners.recipe import Recipe
+from pipeline.settings import Settings
+from pipeline.transfer.backup import backup, restore
+from schemas.errors import IndexBusyError, IndexMissingError, UsageError, VectorIndexError
+from schemas.ids import fingerprint
+from schemas.manifest import ManifestRow, State
+from schemas.options import DecodeOptions
+from schemas.records import Float32Matrix
+from schemas.search import Condition, IndexQuery
+from workers.indexes.generations import FIRST
+from workers.indexes.open import open_index
+from workers.protocols import UInt8Crops
+
+IMAGES = 11
+
+
+class SpreadEmbedder(fakes.MeanEmbedder):
+    """Another space, of 5 numbers. `fails_after`: so many calls are answered."""
+
+    name = "spread"
+    dim = 5
+
+    def __init__(self, fails_after: int = 10**9) -> None:
+        self.fingerprint = fingerprint({"embedder": self.name})
+        self._left = fails_after
+
+    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return np.array([self._vector(crop) for crop in crops], np.float32)
+
+    def _vector(self, crop: np.ndarray) -> np.ndarray:
+        pixels = crop.reshape(-1, 3) / 255
+        vector = np.concatenate([pixels.max(axis=0), [pixels.std(), 0.25]])
+        return vector / np.linalg.norm(vector)
+
+
+def other(settings: Settings, fails_after: int = 10**9) -> Recipe:
+    recipe = fakes.recipe(settings)
+    return replace(recipe, embedder=lambda: SpreadEmbedder(fails_after))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    fakes.write_images(folder, IMAGES)
+    (folder / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(params=["folder", "server"])
+def index(request: pytest.FixtureRequest, tmp_path: Path, images: Path) -> Iterator[Settings]:
+    """An index of the images."""
+    settings = fakes.settings(tmp_path / "index")
+    if request.param == "folder":
+        ingest([str(images)], settings, recipe=fakes.recipe(settings))
+        yield settings
+        return
+    with qdrant_server() as server:
+        place = {"location": f"{server.url}/photos", "state": str(tmp_path / "state")}
+        settings = settings.model_copy(update={"index": settings.index.model_copy(update=place)})
+        ingest([str(images)], settings, recipe=fakes.recipe(settings))
+        yield settings
+
+
+def masks_of(settings: Settings) -> dict[tuple[str, int], object]:
+    """Every mask by its uri and ordinal."""
+    with closing(open_index(settings.index, None)) as opened:
+        return {
+            (hit.payload.uri, hit.payload.ordinal): (hit.payload.rle, hit.payload.bbox)
+            for hit in opened.scroll()
+        }
+
+
+def test_no_image_is_segmented_again(
+    index: Settings, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(
+        fakes.BrightSegmenter, "segment", lambda self, images: calls.append(len(images))
+    )
+    before = masks_of(index)
+    summary = reembed(index, recipe=other(index))
+    assert calls == []
+    assert (summary.counts.done, summary.counts.failed, summary.switched) == (IMAGES, 0, True)
+    new = at_current(index)
+    assert new.index.location == summary.location != index.index.location
+    assert masks_of(new) == before
+    with closing(open_index(new.index, None)) as opened:
+        assert opened.dim == SpreadEmbedder.dim
+        assert [one.embedder for one in opened.info().embedders] == ["spread"]
+    assert verify(index, [str(images)]).findings == []
+    # What an ingest with that embedder would have written, and so it has nothing to do.
+    monkeypatch.undo()
+    counts = ingest([str(images)], index, recipe=other(index)).counts
+    assert (counts.unchanged, counts.handled) == (IMAGES + 1, 0)
+
+
+def test_it_makes_what_an_ingest_makes(index: Settings, images: Path, tmp_path: Path) -> None:
+    reembed(index, recipe=other(index))
+    fresh = fakes.settings(tmp_path / "fresh")
+    ingest([str(images)], fresh, recipe=other(fresh))
+    there, expected = fakes.points(at_current(index)), fakes.points(fresh)
+    assert fakes.compared(there, expected)[:2] == (0, 0)
+    for identity, (payload, vector) in expected.items():
+        np.testing.assert_allclose(there[identity][1], vector, rtol=0, atol=1e-6)
+        assert there[identity][0]["fingerprint"] == payload["fingerprint"]
+
+
+def test_an_interrupted_one_goes_on(index: Settings) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        reembed(index, recipe=other(index, fails_after=2))
+    assert at_current(index) == index
+    (name,) = [one.name for one in index_home.generations(index) if not one.current]
+    halfway = index_home.at(index, name)
+    done = open_manifest(halfway.index, halfway.store).counts()[State.DONE]
+    assert 0 < done < IMAGES
+    summary = reembed(index, recipe=other(index))
+    assert (summary.counts.done, summary.counts.unchanged) == (IMAGES - done, done + 1)
+    assert verify(index).findings == []
+    assert at_current(index) == halfway
+
+
+def row_of(settings: Settings, name: str) -> ManifestRow:
+    manifest = open_manifest(settings.index, settings.store)
+    return next(row for row in manifest.latest() if row.uri.endswith(f"/{name}"))
+
+
+def test_what_failed_keeps_the_generation_in_use(index: Settings, images: Path) -> None:
+    (images / "003.png").unlink()
+    fakes.write_image(images / "005.png", 70)
+    row = row_of(index, "007.png")
+    with closing(open_index(index.index, None)) as opened:
+        some = Condition(field="image_id", op="=", value=row.image_id)
+        opened.delete_points([hit.object_id for hit in opened.scroll([some])][:2])
+    summary = reembed(index, recipe=other(index))
+    # One is gone, one has changed, and one has lost a mask: only that keeps it from switching.
+    assert (summary.counts.gone, summary.counts.failed) == (1, 2)
+    assert (summary.failed, summary.switched) == (1, False)
+    assert summary.why_not.startswith("1 image could not be embedded, so first stays in use")
+    assert at_current(index) == index
+    assert reembed(index, recipe=other(index), force=True).switched
+    assert verify(index).findings == []
+    ingested = sync([str(images)], index, recipe=other(index)).ingest
+    assert ingested is not None
+    assert (ingested.counts.done, ingested.counts.unchanged) == (2, IMAGES - 3 + 1)
+    assert verify(index, [str(images)]).findings == []
+
+
+def test_what_comes_meanwhile_is_not_lost(
+    index: Settings, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a server's index; a folder is held, but for the moments between its parts."""
+    embedded = _Reembed._embed_what_is_left
+
+    def then_ingest(self: _Reembed) -> Settings:
+        new = embedded(self)
+        if not (images / "late.png").exists():
+            fakes.write_image(images / "late.png", 33)
+            ingest([str(images)], index, recipe=fakes.recipe(index))
+        return new
+
+    monkeypatch.setattr(_Reembed, "_embed_what_is_left", then_ingest)
+    assert reembed(index, recipe=other(index)).counts.done == IMAGES + 1
+    assert verify(index, [str(images)]).findings == []
+
+
+def test_an_ingest_that_was_overtaken_says_so(
+    index: Settings, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reembed(index, recipe=other(index))
+    (name,) = [one.name for one in index_home.generations(index) if one.current]
+    recipe, used = other(index), iter([FIRST, name])
+    real = index_home.current
+    monkeypatch.setattr(
+        "pipeline.ingestion.session.at_current", lambda of: index_home.at(of, next(used, real(of)))
+    )
+    with pytest.raises(VectorIndexError, match=r"another generation of .* came into use"):
+        ingest([str(images)], index, recipe=fakes.recipe(index))
+    monkeypatch.undo()
+    assert ingest([str(images)], index, recipe=recipe).counts.unchanged == IMAGES + 1
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def test_a_generation_is_used_again_and_dropped(index: Settings, tmp_path: Path) -> None:
+    name = reembed(index, recipe=other(index)).generation
+    assert name == f"spread-{name[-8:]}"
+    listed = {one.name: (one.current, one.images) for one in index_home.generations(index)}
+    assert listed == {FIRST: (False, IMAGES), name: (True, IMAGES)}
+    index_home.use(index, FIRST)
+    assert at_current(index) == index
+    index_home.use(index, name)
+    with pytest.raises(UsageError, match=f"not in use, {name} is"):
+        index_home.drop(index, name)
+    with pytest.raises(UsageError, match="expected one of the generations first, spread-"):
+        index_home.use(index, "nothing")
+    before = size_of(tmp_path / "index")
+    index_home.drop(index, FIRST)
+    assert [one.name for one in index_home.generations(index)] == [name]
+    if not index.index.location.startswith("http"):
+        assert size_of(tmp_path / "index") < 0.6 * before
+        assert not (tmp_path / "index" / "points").exists()
+    assert verify(index).findings == []
+    # And again, with the first embedder.
+    summary = reembed(index, recipe=fakes.recipe(index))
+    assert (summary.before, summary.counts.done) == (name, IMAGES)
+    index_home.drop(index, name)
+    assert verify(index).findings == []
+    assert len(masks_of(at_current(index))) == 3 * IMAGES
+
+
+def test_a_generation_that_is_open_is_not_dropped(images: Path, tmp_path: Path) -> None:
+    index = fakes.settings(tmp_path / "index")
+    ingest([str(images)], index, recipe=fakes.recipe(index))
+    name = reembed(index, recipe=other(index)).generation
+    with closing(open_index(index.index, None)), pytest.raises(IndexBusyError, match="in use"):
+        index_home.drop(index, FIRST)
+    with closing(open_index(at_current(index).index, None)):
+        index_home.use(index, FIRST)
+        with pytest.raises(IndexBusyError, match="in use"):
+            index_home.drop(index, name)
+    assert len(masks_of(at_current(index))) == 3 * IMAGES
+
+
+def test_what_was_made_with_several_settings(index: Settings, images: Path) -> None:
+    fakes.write_image(images / "late.png", 33)
+    changed = index.model_copy(update={"decode": DecodeOptions(max_side_px=9999)})
+    ingest([str(images / "late.png")], changed, recipe=fakes.recipe(changed))
+    assert reembed(index, recipe=other(index)).counts.done == IMAGES + 1
+    assert verify(index, [str(images)]).findings == []
+
+
+def test_a_backup_knows_what_has_made_it(index: Settings, tmp_path: Path) -> None:
+    reembed(index, recipe=other(index))
+    backup(index, str(tmp_path / "backup"))
+    restored = fakes.settings(tmp_path / "restored")
+    restore(restored, str(tmp_path / "backup"))
+    assert verify(restored).findings == []
+    assert reembed(restored, recipe=fakes.recipe(restored)).counts.done == IMAGES
+
+
+def test_mistakes(index: Settings, tmp_path: Path) -> None:
+    nowhere = fakes.settings(tmp_path / "nowhere")
+    with pytest.raises(IndexMissingError, match="nothing was ingested there"):
+        reembed(nowhere, recipe=other(nowhere))
+    with pytest.raises(UsageError, match="first has the vectors of mean already"):
+        reembed(index, recipe=fakes.recipe(index))
+    reembed(index, recipe=other(index))
+    with pytest.raises(UsageError, match=r"spread-\w+ has the vectors of spread already"):
+        reembed(index, recipe=other(index))
+    assert len(index_home.generations(index)) == 2
+
+
+@pytest.mark.parametrize(
+    "queries", [pytest.param(60, id="short"), pytest.param(1000, marks=pytest.mark.faults)]
+)
+def test_searches_of_a_server_see_one_generation_each(
+    queries: int, images: Path, tmp_path: Path
+) -> None:
+    with qdrant_server() as server:
+        index = fakes.settings(tmp_path / "index")
+        place = {"location": f"{server.url}/photos", "state": str(tmp_path / "state")}
+        index = index.model_copy(update={"index": index.index.model_copy(update=place)})
+        ingest([str(images)], index, recipe=fakes.recipe(index))
+        seen: list[str] = []
+        ended = threading.Event()
+
+        def search() -> None:
+            while not ended.is_set() or len(seen) < queries:
+                with closing(open_index(at_current(index).index, None)) as opened:
+                    vector = np.ones(opened.dim, np.float32)
+                    hits = opened.search(IndexQuery(vector, limit=3 * IMAGES))
+                    assert len(hits) == 3 * IMAGES
+                    (embedder,) = {hit.payload.embedder for hit in hits}
+                    seen.append(embedder)
+
+        with ThreadPoolExecutor(1) as pool:
+            searching = pool.submit(search)
+            reembed(index, recipe=other(index))
+            ended.set()
+            searching.result()
+    assert len(seen) >= queries
+    switched = seen.index("spread")
+    assert 0 < switched < len(seen)
+    assert set(seen[switched:]) == {"spread"}

@@ -1,0 +1,382 @@
+"""The Ray runner: the same points as in one process, whatever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import ray
+from support import fakes
+from support.fakes import points, rows
+from support.paths import ROOT
+from support.processes import descendants, listening
+
+from pipeline.jobs.ingest import ingest
+from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.runners.ray_pool import runner as runner_module
+from pipeline.runners.ray_pool.session import check_reachable, ray_session
+from pipeline.runners.recipe import Recipe
+from pipeline.settings import Settings
+from schemas.errors import ModelError, StalledError, UsageError, WorkerDiedError
+from schemas.manifest import State
+
+COMMAND = [sys.executable, str(ROOT / "tests" / "support" / "fakes.py")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for all tests here, with room for two workers."""
+    folder = tmp_path_factory.mktemp("ray")
+    options = fakes.settings(folder, "ray", workers=2, cpus_per_worker=0.5).runner
+    with ray_session(options, folder / "ray.log"):
+        yield
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    fakes.write_images(tmp_path / "images", 20)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return fakes.settings(tmp_path / "index", "ray", cpus_per_worker=0.5)
+
+
+def run(images: Path, settings: Settings, recipe: Recipe) -> dict[str, int]:
+    counts = ingest([str(images)], settings, recipe=recipe).counts
+    names = ("listed", "unchanged", "done", "rejected", "failed", "gone")
+    return {name: getattr(counts, name) for name in names if getattr(counts, name)}
+
+
+def test_images_are_read_while_models_load(
+    images: Path, settings: Settings, tmp_path: Path
+) -> None:
+    read = tmp_path / "read"
+    read.mkdir()
+    recipe = fakes.recipe(settings)
+    slow = replace(
+        recipe,
+        segmenter=partial(fakes.waiting_segmenter, read),
+        reader=partial(fakes.telling_reader, reader=recipe.reader, folder=read),
+    )
+    assert run(images, settings, slow) == {"listed": 20, "done": 20}
+    assert len(list(read.iterdir())) == 20
+    # What is done is not read again.
+    for name in read.iterdir():
+        name.unlink()
+    fakes.write_image(images / "later.png", 3)
+    assert run(images, settings, slow) == {"listed": 21, "unchanged": 20, "done": 1}
+    assert [path.name for path in read.iterdir()] == ["later.png"]
+
+
+def test_both_runners_write_the_same_points(images: Path, tmp_path: Path) -> None:
+    (images / "bad.png").write_bytes(b"no image")
+    local = fakes.settings(tmp_path / "local")
+    on_ray = fakes.settings(tmp_path / "ray", "ray", workers=2, cpus_per_worker=0.5)
+    expected = {"listed": 21, "done": 20, "rejected": 1}
+    assert run(images, local, fakes.recipe(local)) == expected
+    assert run(images, on_ray, fakes.recipe(on_ray)) == expected
+    one, two = points(local), points(on_ray)
+    assert len(one) == 60
+    assert one == two
+    again = fakes.recipe(on_ray, loads=tmp_path / "loads")
+    assert run(images, on_ray, again) == {"listed": 21, "unchanged": 21}
+    assert not (tmp_path / "loads").exists()
+
+
+@pytest.mark.parametrize("misbehaviour", ["abort", "device"])
+def test_only_the_image_that_kills_its_worker_is_given_up(
+    images: Path, settings: Settings, misbehaviour: fakes.Misbehaviour
+) -> None:
+    fakes.write_image(images / "0095.png", 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, misbehaviour))
+    assert counts == {"listed": 21, "done": 20, "failed": 1}
+    row = rows(settings)["0095.png"]
+    assert (row.stage, row.error_class) == ("segment", "WorkerDiedError")
+    assert "died twice" in row.message
+    assert len(points(settings)) == 60
+
+
+def test_two_that_kill_are_both_found(images: Path, tmp_path: Path) -> None:
+    settings = fakes.settings(tmp_path / "index", "ray", workers=2, cpus_per_worker=0.5)
+    for name in ("0015.png", "0155.png"):
+        fakes.write_image(images / name, 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, "abort"))
+    assert counts == {"listed": 22, "done": 20, "failed": 2}
+
+
+def test_only_the_image_that_kills_its_reader_is_given_up(images: Path, settings: Settings) -> None:
+    recipe = fakes.recipe(settings)
+    reader = partial(fakes.misbehaving_reader, reader=recipe.reader, name="006.png")
+    counts = run(images, settings, replace(recipe, reader=reader))
+    assert counts == {"listed": 20, "done": 19, "failed": 1}
+    row = rows(settings)["006.png"]
+    assert (row.stage, row.error_class) == ("read", "WorkerDiedError")
+    assert run(images, settings, recipe) == {"listed": 20, "done": 1, "unchanged": 19}
+
+
+def impatient(tmp_path: Path, stall_timeout_s: float) -> Settings:
+    return fakes.settings(
+        tmp_path / "index", "ray", cpus_per_worker=0.5, stall_timeout_s=stall_timeout_s
+    )
+
+
+@pytest.mark.parametrize("name", ["000.png", "0095.png", "019.png"])
+def test_only_the_image_that_never_ends_is_given_up(
+    images: Path, tmp_path: Path, name: str
+) -> None:
+    settings = impatient(tmp_path, 12)
+    fakes.write_image(images / name, 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, "hang"))
+    listed = len(list(images.iterdir()))
+    assert counts == {"listed": listed, "done": listed - 1, "failed": 1}
+    row = rows(settings)[name]
+    assert (row.stage, row.error_class) == ("segment", "WorkerDiedError")
+    assert re.search(
+        r"died twice of file://.*/\d+\.png alone \(TimeoutError: ended after", row.message
+    )
+
+
+def test_only_the_image_whose_reading_never_ends_is_given_up(images: Path, tmp_path: Path) -> None:
+    settings = impatient(tmp_path, 12)
+    recipe = fakes.recipe(settings)
+    reader = partial(
+        fakes.misbehaving_reader, reader=recipe.reader, name="006.png", misbehave=fakes.hang
+    )
+    counts = run(images, settings, replace(recipe, reader=reader))
+    assert counts == {"listed": 20, "done": 19, "failed": 1}
+    assert rows(settings)["006.png"].stage == "read"
+
+
+def test_only_the_image_that_takes_all_memory_is_rejected(images: Path, settings: Settings) -> None:
+    recipe = fakes.recipe(settings)
+    reader = partial(
+        fakes.misbehaving_reader,
+        reader=recipe.reader,
+        name="006.png",
+        misbehave=fakes.exhaust_memory,
+    )
+    counts = run(images, settings, replace(recipe, reader=reader))
+    assert counts == {"listed": 20, "done": 19, "rejected": 1}
+    row = rows(settings)["006.png"]
+    assert (row.stage, row.error_class) == ("read", "BadImageError")
+    assert row.message == (
+        f"expected an image to take at most 2048 MiB, got one that takes more ({row.uri})"
+    )
+
+
+def test_a_run_in_which_nothing_moves_ends_and_says_where_it_stood(
+    images: Path, tmp_path: Path
+) -> None:
+    settings = impatient(tmp_path, 4)
+    for path in images.iterdir():
+        fakes.write_image(path, 3, fakes.POISON)
+    with pytest.raises(StalledError) as caught:
+        run(images, settings, fakes.recipe(settings, "hang"))
+    assert re.fullmatch(
+        r"expected an image to come through within 4 s \(stall_timeout_s\), got none: "
+        r"(workers were at file://.*/\d+\.png|a worker with .* was waited for), see .*\.log",
+        str(caught.value),
+    )
+
+
+def test_models_that_never_load_end_the_run(images: Path, tmp_path: Path) -> None:
+    settings = impatient(tmp_path, 3)
+    recipe = replace(fakes.recipe(settings), segmenter=fakes.hang)
+    with pytest.raises(StalledError, match=r"a worker with 0\.5 CPU, 0 GPU was waited for"):
+        run(images, settings, recipe)
+
+
+def test_models_that_no_image_survives_end_the_run(
+    images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "_MOST_GIVEN_UP", 3)  # ten take half a minute
+    for number in range(20):
+        fakes.write_image(images / f"{number:03}.png", 3, fakes.POISON)
+    told = r"3 images in a row were too much for the models, .* of the last: .* died twice of "
+    with pytest.raises(WorkerDiedError, match=told):
+        run(images, settings, fakes.recipe(settings, "abort"))
+    # Those that were given up stand in the manifest, each by name.
+    assert {row.state for row in rows(settings).values()} == {State.FAILED}
+    assert len(rows(settings)) == 2
+
+
+def test_an_image_that_fails_alone_does_not_kill(images: Path, settings: Settings) -> None:
+    fakes.write_image(images / "0095.png", 3, fakes.POISON)
+    counts = run(images, settings, fakes.recipe(settings, "error"))
+    assert counts == {"listed": 21, "done": 20, "failed": 1}
+
+
+def test_a_bug_in_a_worker_comes_with_its_traceback(images: Path, settings: Settings) -> None:
+    fakes.write_image(images / "0095.png", 3, fakes.POISON)
+    with pytest.raises(TypeError, match=r"in _misbehave(.|\n)*a bug in the segmenter"):
+        run(images, settings, fakes.recipe(settings, "bug"))
+
+
+def test_weights_that_cannot_be_loaded_are_one_sentence(images: Path, settings: Settings) -> None:
+    recipe = replace(fakes.recipe(settings), segmenter=fakes.broken_segmenter)
+    with pytest.raises(ModelError) as caught:
+        run(images, settings, recipe)
+    assert str(caught.value) == "expected weights at /nowhere, and none are there"
+
+
+def test_a_worker_that_dies_while_it_loads_is_one_sentence(
+    images: Path, settings: Settings
+) -> None:
+    recipe = replace(fakes.recipe(settings), segmenter=fakes.dying_segmenter)
+    with pytest.raises(WorkerDiedError, match=r"ended while it loaded the models, see .*\.log"):
+        run(images, settings, recipe)
+
+
+def test_a_worker_whose_machine_goes_while_it_loads_is_replaced(
+    images: Path, settings: Settings, tmp_path: Path
+) -> None:
+    loads = tmp_path / "loads"
+    recipe = replace(
+        fakes.recipe(settings), segmenter=partial(fakes.dying_at_first_segmenter, loads)
+    )
+    assert run(images, settings, recipe) == {"listed": 20, "done": 20}
+    assert loads.read_text().count("\n") == 2
+
+
+def written(index: Path) -> int:
+    return len(list(Manifest(manifest_folder(str(index))).latest()))
+
+
+@pytest.mark.parametrize("runner", ["ray", "local"])
+def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
+    images: Path, tmp_path: Path, runner: str
+) -> None:
+    index = tmp_path / "index"
+    job = subprocess.Popen(
+        [*COMMAND, str(images), str(index), runner, "1.0"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A terminal sends Ctrl-C to all processes of the job, Ray's included.
+        start_new_session=True,
+    )
+    try:
+        while written(index) == 0 and job.poll() is None:
+            time.sleep(0.1)
+        os.killpg(job.pid, signal.SIGINT)
+        out, told = job.communicate(timeout=120)
+    finally:
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+    assert job.returncode == 130, told
+    assert out == ""
+    assert told.endswith("Interrupted.\n")
+    assert "Traceback" not in told
+    finished = written(index)
+    assert 0 < finished < 20
+    local = fakes.settings(index)
+    assert run(images, local, fakes.recipe(local)) == {
+        "listed": 20,
+        "done": 20 - finished,
+        "unchanged": finished,
+    }
+    assert len(points(local)) == 60
+
+
+def test_ray_listens_on_loopback_alone() -> None:
+    ours = [os.getpid(), *descendants(os.getpid())]
+    assert len(ours) > 3
+    assert {address for pid in ours for address in listening(pid)} == {"127.0.0.1"}
+
+
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster of somebody else, who has the key."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # a short path
+        head = subprocess.Popen(
+            [
+                *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+                *(f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2"),
+                *("--include-dashboard=false", "--disable-usage-stats"),
+            ],
+            env={**ENVIRONMENT, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": KEY},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            address = f"{ray.util.get_node_ip_address()}:{port}"
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    check_reachable(address)
+                    break
+                except UsageError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)
+            yield address
+        finally:
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait()
+
+
+def ingest_on(
+    cluster: str, images: Path, index: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, str(images), str(index), "ray", "0", cluster],
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_cluster_that_runs_already_is_used_and_left_alone(
+    cluster: str, images: Path, tmp_path: Path
+) -> None:
+    for index in (tmp_path / "first", tmp_path / "second"):
+        found = ingest_on(cluster, images, index, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=KEY)
+        assert found.stdout == "done 20, unchanged 0\n", found.stderr
+        assert "Traceback" not in found.stderr
+        assert len(points(fakes.settings(index))) == 60
+
+
+def test_a_cluster_whose_key_one_has_not_is_one_sentence(
+    cluster: str, images: Path, tmp_path: Path
+) -> None:
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    # Ray asks once a second, twenty times if it is not told otherwise.
+    found = ingest_on(cluster, images, tmp_path / "index", **wrong, RAY_NUM_REDIS_GET_RETRIES="2")
+    assert found.returncode == 2
+    assert f"Error: expected a Ray cluster at '{cluster}', got: " in found.stderr
+    assert "InvalidAuthToken" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:1", "expected a Ray cluster at '127.0.0.1:1', got: .*refused"),
+        ("ray://somewhere:10001", "expected auto or host:6379 as the address of Ray"),
+    ],
+)
+def test_no_cluster_at_the_address_is_one_sentence(address: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        check_reachable(address)

@@ -1,0 +1,179 @@
+"""COCO files: masks that go out come back, and others' come in; what is wrong is told by place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+from support import fakes
+from support.commands import objseek
+from support.transfer_world import IMAGES, at, small_index
+
+from pipeline.jobs.ingest import IngestSummary
+from pipeline.jobs.verify import verify
+from pipeline.settings import Settings
+from pipeline.transfer.coco_file import read_coco
+from pipeline.transfer.export_coco import export_coco
+from pipeline.transfer.import_coco import import_coco
+from schemas.errors import UsageError, VectorIndexError
+from workers.indexes.open import open_index
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return small_index(tmp_path_factory.mktemp("world"))
+
+
+def bring(settings: Settings, path: Path, images: str | None = None) -> IngestSummary:
+    return import_coco(settings, path, images, recipe=fakes.recipe(settings))
+
+
+def masks_of(settings: Settings) -> set[tuple[str, str, tuple[int, ...], float | None]]:
+    with closing(open_index(settings.index, None)) as index:
+        return {
+            (hit.payload.uri, hit.payload.rle.counts, hit.payload.bbox, hit.payload.predicted_iou)
+            for hit in index.scroll()
+            if hit.payload.rle is not None
+        }
+
+
+def test_masks_go_out_and_come_back(
+    world: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fakes.BrightSegmenter, "segment", None)
+    path = tmp_path / "masks.json"
+    export_coco(world, path)
+    other = at(world, tmp_path / "other")
+    counts = bring(other, path).counts
+    assert (counts.done, counts.objects, counts.failed) == (IMAGES + 1, 2 * (IMAGES + 1), 0)
+    there = {mask[:3] for mask in masks_of(other)}
+    assert there == {mask[:3] for mask in masks_of(world)}
+    assert verify(other).findings == []
+    again = bring(other, path).counts
+    assert (again.unchanged, again.handled) == (IMAGES + 1, 0)
+
+
+def squares(folder: Path) -> dict[str, Any]:
+    """A file of others, in each form that COCO has, for two of the images in `folder`."""
+    fakes.write_images(folder, 2)
+    inside = np.zeros((16, 24), np.uint8)
+    inside[2:6, 3:9] = 1
+    rle = coco.encode(np.asfortranarray(inside))
+    counts = [3 * 16 + 2, *[4, 12] * 5, 4, 16 * 24 - (3 * 16 + 2) - 6 * 4 - 5 * 12]
+    forms: list[Any] = [
+        {"size": [16, 24], "counts": rle["counts"].decode()},
+        {"size": [16, 24], "counts": counts},
+        [[3, 2, 9, 2, 9, 6, 3, 6]],
+    ]
+    return {
+        "images": [
+            {"id": 7, "file_name": "000.png", "height": 16, "width": 24},
+            {"id": "b", "file_name": "001.png", "height": 16, "width": 24},
+        ],
+        "annotations": [
+            {"id": number, "image_id": 7, "category_id": 1, "segmentation": form, "iscrowd": 0}
+            for number, form in enumerate(forms)
+        ],
+        "categories": [{"id": 1, "name": "square"}],
+    }
+
+
+def test_a_file_of_others_comes_in_by_the_names_of_its_images(tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(squares(tmp_path / "images")))
+    first, second = read_coco(path)
+    assert [mask.bbox_xyxy for mask in first.masks] == [(3, 2, 9, 6)] * 3
+    assert {mask.area_px for mask in first.masks} == {24}
+    assert second.masks == ()
+    settings = fakes.settings(tmp_path / "index")
+    counts = bring(settings, path, str(tmp_path / "images")).counts
+    assert (counts.done, counts.objects) == (2, 3)
+    assert {uri for uri, *_ in masks_of(settings)} == {(tmp_path / "images/000.png").as_uri()}
+    assert verify(settings, [str(tmp_path / "images")]).findings == []
+
+
+def test_an_image_of_another_size_or_none_is_not_done(tmp_path: Path) -> None:
+    document = squares(tmp_path / "images")
+    (tmp_path / "images" / "001.png").unlink()
+    for image in document["images"]:
+        image |= {"height": 24, "width": 16}
+    document["annotations"] = [{"id": 1, "image_id": 7, "segmentation": [[3, 2, 9, 2, 9, 6, 3, 6]]}]
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(document))
+    counts = bring(fakes.settings(tmp_path / "index"), path, str(tmp_path / "images")).counts
+    assert (counts.done, counts.failed, counts.gone) == (0, 1, 1)
+    assert "expected masks of (16, 24) pixels, got one of (24, 16)" in counts.shown[0].message
+
+
+def annotation(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["annotations"][1].update(changes)
+
+
+def without(name: str) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["annotations"][1].pop(name)
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no images": (lambda d: d.pop("images"), "has no list of images"),
+    "an image twice": (lambda d: d["images"].append(d["images"][0]), "image 3: expected every id"),
+    "no height": (lambda d: d["images"][1].pop("height"), "image 2: expected height"),
+    "no pixels": (lambda d: d["images"][1].update(width=0), "image 2: expected width in pixels"),
+    "an id twice": (annotation(id=0), "annotation 2: expected every id once, 0 stands twice"),
+    "no such image": (annotation(image_id=8), "annotation 2: expected the id of an image, got 8"),
+    "an id that is none": (annotation(image_id=[]), "annotation 2: expected image_id as a number"),
+    "no segmentation": (without("segmentation"), "annotation 2: expected segmentation"),
+    "broken RLE": (
+        annotation(segmentation={"size": [16, 24], "counts": "abc"}), "annotation 2: expected an"),
+    "another size": (
+        annotation(segmentation={"size": [24, 16], "counts": "abc"}), "got [24, 16]"),
+    "no size": (
+        annotation(segmentation={"size": 16, "counts": "abc"}), "annotation 2: expected a mask"),
+    "a uri that is none": (lambda d: d["images"][1].update(uri=5), "image 2: expected uri as a"),
+    "no pixel": (
+        annotation(segmentation={"size": [16, 24], "counts": [384]}), "without a pixel"),
+    "counts of another size": (
+        annotation(segmentation={"size": [16, 24], "counts": [3, 4]}), "annotation 2: expected"),
+    "a text": (annotation(segmentation="x"), "expected an RLE or polygons, got x"),
+    "an odd polygon": (annotation(segmentation=[[1, 2, 3]]), "annotation 2: expected"),
+    "a score": (annotation(predicted_iou="high"), "expected predicted_iou as a number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_what_is_wrong_is_told_by_its_place(how: str, tmp_path: Path) -> None:
+    document = squares(tmp_path / "images")
+    change, sentence = WRONG[how]
+    change(document)
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(VectorIndexError) as caught:
+        bring(fakes.settings(tmp_path / "index"), path, str(tmp_path / "images"))
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "index").exists()
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(squares(tmp_path / "images")))
+    settings = fakes.settings(tmp_path / "index")
+    with pytest.raises(UsageError, match=r"expected where the image '000\.png' is"):
+        bring(settings, path)
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        bring(settings, tmp_path / "none.json")
+    path.write_text("{")
+    for args, code, sentence in (
+        ([str(path)], 1, "is no JSON"),
+        ([str(tmp_path / "images"), "--images", "x"], 2, "with a COCO file only"),
+        ([str(tmp_path / "images")], 1, "as an export has them"),
+        ([str(tmp_path / "nothing")], 2, "expected a folder or s3://bucket/prefix"),
+    ):
+        done = objseek("import", *args, "--index", str(tmp_path / "index"))
+        assert (done.returncode, sentence in done.stderr) == (code, True), done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "index").exists()

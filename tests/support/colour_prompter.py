@@ -1,0 +1,91 @@
+"""A prompter that sees colours, and pictures for it: what it finds can be told by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schemas.images import UInt8Image
+from schemas.options import SegmenterOptions
+from workers.segmenters.grid_segmenter import GridSegmenter
+
+SHA = "0" * 64
+
+
+@dataclass(frozen=True)
+class ColourGuesses:
+    image: UInt8Image
+    points_xy: np.ndarray
+
+    @property
+    def colours(self) -> np.ndarray:
+        at = self.points_xy.astype(int)
+        return self.image[at[:, 1], at[:, 0]].astype(int)
+
+    @property
+    def predicted_iou(self) -> np.ndarray:
+        return (self.colours[:, :1] / 255).astype(np.float32).repeat(3, axis=1)
+
+    def logits(self, chosen: np.ndarray) -> Tensor:
+        colours = self.colours.repeat(3, axis=0)[chosen.ravel()][:, None, None]
+        same = (self.image == colours).all(axis=3) & (colours.sum(axis=3) > 0)
+        height, width = self.image.shape[:2]
+        side = Colours.low_side
+        frame = np.zeros((len(same), side, side), bool)
+        rows, columns = (np.arange(side) * n // side for n in (height, width))
+        frame[:] = same[:, rows][:, :, columns]
+        return torch.where(torch.from_numpy(frame), 10.0, -10.0)
+
+
+@dataclass(frozen=True)
+class ColourView:
+    image: UInt8Image
+
+    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
+        return ColourGuesses(self.image, points_xy)
+
+
+class Colours:
+    """A mask is what has the colour of its point.
+
+    The predicted IoU is the red channel / 255; black is nothing.
+    """
+
+    device = torch.device("cpu")
+    frame_side = low_side = 64
+    mask_threshold = 0.0
+
+    def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
+        return [ColourView(image) for image in images]
+
+
+class Cramped(Colours):
+    """Has room for so many images at once. `tried`: how many it was given."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.tried: list[int] = []
+
+    def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
+        self.tried.append(len(images))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return super().encode(images)
+
+
+def colour_segmenter(**options: object) -> GridSegmenter:
+    recipe = {"points_per_side": 16, "device": "cpu", **options}
+    chosen = SegmenterOptions.model_validate(recipe)
+    return GridSegmenter(Colours(), weights_sha256=SHA, options=chosen, defaults={})
+
+
+def painted(*rectangles: tuple[int, int, int, int, int]) -> UInt8Image:
+    """64 x 64, black, with rectangles x0, y0, x1, y1 of a red value."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    for number, (x0, y0, x1, y1, red) in enumerate(rectangles):
+        image[y0:y1, x0:x1] = (red, 10, number + 1)
+    return image

@@ -1,0 +1,33 @@
+"""The command line in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.executable).with_name("objseek")
+
+
+@contextmanager
+def running(index: Path, *args: str) -> Iterator[str]:
+    """`objseek serve` in a process of its own; its address."""
+    command = [str(BIN), "serve", "--index", str(index), "--port", "0", *args]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        line = process.stderr.readline()
+        assert " at http://" in line, line
+        yield line.split(" at ")[1].strip()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stderr.close()
+
+
+def objseek(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN), *args], capture_output=True, text=True, timeout=180, check=False
+    )

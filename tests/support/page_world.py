@@ -1,0 +1,116 @@
+"""A service that a real browser can look at, and what its tests have in common."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.paths import ROOT
+
+from pipeline.search.searcher import Searcher
+from pipeline.service.app import build_app
+from pipeline.settings import Settings
+
+CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
+ARTEFACTS = ROOT / "build" / "screenshots"
+TOKEN = "the-owner's-token"
+DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+SERIOUS = {"serious", "critical"}
+
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    searcher = Searcher.open(settings)
+    app = build_app(searcher, settings, TOKEN)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, log_level="critical", http="h11", lifespan="on", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser; one for many tests."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """A page that says nothing in its console, and asks nobody but the service."""
+    context = browser.new_context(**{"viewport": DESK, **options})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if _foreign(request.url) else None)
+    page.goto(url)
+    yield page
+    context.close()
+    expected = re.compile(r"status of (401|409|410|422|503)|net::ERR_FAILED")
+    assert [line for line in said if not expected.search(line)] == []
+
+
+def _foreign(address: str) -> bool:
+    return not address.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:", "data:"))
+
+
+def keep(page: Page, name: str) -> None:
+    """A screenshot, to be looked at."""
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTEFACTS / f"{name}-{getattr(page, 'size', 'desk')}.png")
+
+
+def look_for(page: Page, text: str) -> None:
+    page.get_by_label("What to look for").fill(text)
+    expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
+    expect(page.locator(".tile img.there").first).to_be_visible()
+
+
+def first(page: Page) -> str:
+    return page.locator(".tile .open").first.get_attribute("aria-label") or ""
+
+
+def pictures_are_there(page: Page) -> None:
+    expect(page.locator(".tile img").first).to_be_visible()
+    expect(page.locator(".tile:nth-child(-n+8) img:not(.there)")).to_have_count(0)
+
+
+def hits(page: Page) -> int:
+    return page.locator(".tile:not(.waiting)").count()
+
+
+def narrow(page: Page) -> None:
+    """Show the filters where there is no room for them beside the results."""
+    button = page.get_by_role("button", name="Filters")
+    if button.is_visible() and button.get_attribute("aria-expanded") == "false":
+        button.click()

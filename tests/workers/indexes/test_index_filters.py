@@ -1,0 +1,219 @@
+"""Filters mean the same in every index, and the best points are exactly the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.index_cases import SERVER, embedded, make_opener, unit, where
+
+from schemas.errors import (
+    VectorIndexError,
+)
+from schemas.masks import CocoRle
+from schemas.payload import DATETIME_FIELDS, RlePayload
+from schemas.search import Condition, IndexQuery
+from workers.indexes.edge import index as edge
+from workers.indexes.points import Found, batches, point_rows, to_hit
+from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.ranking import best
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[QdrantIndex]]:
+    """The same points in every index at hand."""
+    images = [
+        embedded(
+            ("2026/" if n % 2 else "20") + f"{n}.jpg",
+            unit(n, 1 + n % 5),
+            bucket=("photos", "fotos", "ü")[n % 3],
+            fingerprint=f"f{n % 4}",
+            size_hw=(20 + n % 3, 30 * (1 + n % 2)),
+        )
+        for n in range(16)
+    ]
+    kinds = ["edge", "memory", "stand-in", *(["server"] if SERVER else [])]
+    made = [make_opener(kind, tmp_path_factory.mktemp("filled")) for kind in kinds]
+    indexes = [opened() for opened, _ in made]
+    for index in indexes:
+        index.replace_images(images)
+    yield indexes
+    for index, (_, removed) in zip(indexes, made, strict=True):
+        if isinstance(index, edge.EdgeIndex):
+            index.close()
+        removed()
+
+
+TEXTS = [
+    *["", "object", "image", "photos", "f", "fotos", "ü", "20", "2026/", "s3://", "f1", "s3"],
+    *["s3://photos/2026/3.jpg", "clip_x", "CLIP", "2026/1.jpg", "\udcff"],
+]
+text_conditions = st.builds(
+    where,
+    st.sampled_from(["kind", "bucket", "key", "uri", "fingerprint", "embedder", "store"]),
+    st.sampled_from(["=", "!=", "^="]),
+    st.sampled_from(TEXTS),
+)
+numbers = ["=", "!=", "<", "<=", ">", ">="]
+number_conditions = st.one_of(
+    st.builds(
+        where,
+        st.sampled_from(["width", "height", "area", "ordinal"]),
+        st.sampled_from(numbers),
+        st.one_of(st.sampled_from([-1, 0, 1, 2, 20, 21, 28, 30, 35, 60, 2**70]), st.just(30.0)),
+    ),
+    st.builds(
+        where,
+        st.sampled_from(["area_frac", "predicted_iou", "stability_score"]),
+        st.sampled_from(numbers),
+        st.sampled_from([0, 1, 0.9, 0.95, 0.9 - 1 / 64, 28 / 600, 0.04, -1.5, 1e300]),
+    ),
+)
+time_conditions = st.builds(
+    where,
+    st.sampled_from(["ingested_at", "run_started_at"]),
+    st.sampled_from(numbers),
+    st.sampled_from(["2020-01-01", "2020-01-01T00:00:00+02:00", "2999-12-31T23:59:59.5Z"]),
+)
+
+
+def met(condition: Condition, payload: dict[str, Any]) -> bool:
+    """What a condition means, on the payload as JSON."""
+    value, wanted = payload.get(condition.field), condition.value
+    if condition.op == "!=":
+        return not met(condition.model_copy(update={"op": "="}), payload)
+    if value is None:
+        return False
+    if condition.field in DATETIME_FIELDS:
+        value, wanted = datetime.fromisoformat(value), datetime.fromisoformat(str(wanted))
+        wanted = wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC)
+    if isinstance(wanted, str):
+        wanted = wanted.replace("\udcff", "\ufffd")
+    compared: dict[str, Callable[[], Any]] = {
+        "=": lambda: value == wanted,
+        "<": lambda: value < wanted,
+        "<=": lambda: value <= wanted,
+        ">": lambda: value > wanted,
+        ">=": lambda: value >= wanted,
+        "^=": lambda: value.startswith(wanted),
+    }
+    return bool(compared[condition.op]())
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    conditions=st.lists(
+        st.one_of(text_conditions, number_conditions, time_conditions), min_size=1, max_size=3
+    ),
+    limit=st.integers(1, 60),
+    grouped=st.booleans(),
+)
+def test_filters_mean_the_same_everywhere(
+    filled: list[QdrantIndex], conditions: list[Condition], limit: int, grouped: bool
+) -> None:
+    query = unit(123, 1)[0]
+    everything = filled[0].search(IndexQuery(query, 1000))
+    expected = []
+    for hit in everything:
+        payload = hit.payload.model_dump(mode="json", exclude_none=True)
+        if all(met(condition, payload) for condition in conditions):
+            expected.append((hit.object_id, hit.payload.image_id))
+    if grouped:
+        firsts: dict[str, str] = {}
+        for one, image in expected:
+            firsts.setdefault(image, one)
+        expected = [(one, image) for image, one in firsts.items()]
+    for index in filled:
+        hits = index.search(
+            IndexQuery(query, limit, tuple(conditions), group_size=1 if grouped else None)
+        )
+        assert [hit.object_id for hit in hits] == [one for one, _ in expected[:limit]]
+
+
+def test_ingest_times_are_compared_to_the_microsecond(filled: list[QdrantIndex]) -> None:
+    query = unit(123, 1)[0]
+    for index in filled:
+        at = index.search(IndexQuery(query, 1))[0].payload.ingested_at
+        same = where("ingested_at", "=", at.isoformat())
+        later = where("ingested_at", ">=", (at + timedelta(microseconds=1)).isoformat())
+        assert len(index.search(IndexQuery(query, 99, (same,)))) == index.info().points
+        assert index.search(IndexQuery(query, 99, (later,))) == []
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.1, 0.2, 0.3]), max_size=40),
+    limit=st.integers(1, 12),
+    grouped=st.booleans(),
+)
+def test_the_best_are_exact_however_the_engine_breaks_ties(
+    scores: list[float], limit: int, grouped: bool
+) -> None:
+    points = [Found(f"{n:02d}", s, {"image_id": n % 7}) for n, s in enumerate(scores)]
+    engine = sorted(points, key=lambda one: (one.score, one.id), reverse=True)
+    ranked = sorted(points, key=lambda one: (-one.score, one.id))
+    if grouped:
+        firsts: dict[int, Found] = {}
+        for one in ranked:
+            firsts.setdefault(one.payload["image_id"], one)
+        ranked = list(firsts.values())
+    assert best(lambda size: engine[:size], limit, grouped, 1.0) == ranked[:limit]
+
+
+def masked(number: int, score: float, image: int, box: tuple[int, int, int, int]) -> Found:
+    mask = np.zeros((9, 9), bool)
+    mask[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = True
+    rle = RlePayload(size=(9, 9), counts=CocoRle.from_mask(mask).counts)
+    return Found(f"{number:02d}", score, {"image_id": image, "rle": rle.model_dump()})
+
+
+@given(
+    objects=st.lists(
+        st.tuples(
+            st.sampled_from([0.1, 0.2, 0.3]),
+            st.integers(0, 1),
+            st.tuples(*[st.integers(0, 4)] * 2, *[st.integers(1, 5)] * 2),
+        ),
+        max_size=12,
+    ),
+    limit=st.integers(1, 6),
+    max_overlap=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
+)
+def test_the_best_that_do_not_overlap_are_exact(
+    objects: list[tuple[float, int, tuple[int, int, int, int]]], limit: int, max_overlap: float
+) -> None:
+    points = [masked(number, *one) for number, one in enumerate(objects)]
+    ranked = sorted(points, key=lambda one: (-one.score, one.id))
+    shown: list[Found] = []
+    for point in ranked:
+        image, mine = point.payload["image_id"], pixels(point)
+        others = [pixels(one) for one in shown if one.payload["image_id"] == image]
+        shares = [(mine & one).sum() / min(mine.sum(), one.sum()) for one in others]
+        if all(share <= max_overlap for share in shares):
+            shown.append(point)
+    assert best(lambda size: ranked[:size], limit, False, max_overlap) == shown[:limit]
+
+
+def pixels(point: Found) -> np.ndarray:
+    return RlePayload.model_validate(point.payload["rle"]).to_rle().decode()
+
+
+def test_batches_are_bounded_by_points_and_bytes() -> None:
+    rows = point_rows(embedded("a.jpg", unit(0, 10)), datetime.now(UTC))
+    assert [len(batch) for batch in batches(rows, 4)] == [4, 4, 2]
+    size = max(row.json_bytes for row in rows)
+    assert [len(batch) for batch in batches(rows, 4, 2 * size)] == [2] * 5
+    assert [len(batch) for batch in batches(rows, 4, 1)] == [1] * 10
+    assert [row for batch in batches(rows, 3) for row in batch] == rows
+    assert list(batches([], 3)) == []
+
+
+def test_a_point_of_someone_else_is_named() -> None:
+    with pytest.raises(VectorIndexError, match=r"point 7 is not one of objseek's .*kind"):
+        to_hit(Found("7", 0.5, {"title": "x"}))

@@ -1,0 +1,212 @@
+"""Ranking beyond nearness, in every index: words, examples, variety, groups; labels and counts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import qdrant_edge
+from support.index_cases import DIM, KINDS, embedded, one_index, options_for, unit, where
+
+from schemas.errors import UsageError
+from schemas.labels import Label, LabelEntry, Naming
+from schemas.records import EmbeddedImage
+from schemas.search import IndexQuery, Labelled, SearchHit
+from workers.indexes.bm25 import query_words, words_of
+from workers.indexes.edge import index as edge
+from workers.indexes.qdrant_index import QdrantIndex
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
+
+MUG = LabelEntry("mug", ("cup", "kitchen"))
+DOG = LabelEntry("dog", ("animal", "pet"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[QdrantIndex]:
+    with one_index(request.param, tmp_path_factory.mktemp("ranking")) as made:
+        yield made
+
+
+@pytest.fixture
+def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
+    yield shared
+    for image in {hit.payload.image_id for hit in shared.scroll()}:
+        shared.delete_images([uuid.UUID(image)])
+
+
+def named(image: EmbeddedImage, *entries: LabelEntry, score: float = 0.75) -> EmbeddedImage:
+    """`image`, its objects called by the entries in turn."""
+    objects = tuple(
+        replace(one, naming=Naming((Label(entry, score),), 12.5))
+        for one, entry in zip(image.objects, entries, strict=True)
+    )
+    return replace(image, objects=objects, labelled_by="list one")
+
+
+def ids(hits: list[SearchHit]) -> list[str]:
+    return [hit.object_id for hit in hits]
+
+
+def test_labels_come_back_and_are_counted_and_filtered_by(index: QdrantIndex) -> None:
+    both, dog = (
+        named(embedded("a.jpg", unit(0, 3)), MUG, DOG),
+        named(embedded("b.jpg", unit(1, 2)), DOG, score=0.5),
+    )
+    index.replace_images([both, dog, embedded("c.jpg", unit(2, 2))])
+    hits = {hit.object_id: hit.payload for hit in index.scroll()}
+    mug = hits[str(both.objects[0].object_id)]
+    assert (mug.labels, mug.label_scores, mug.label_logsumexp) == (("mug",), (0.75,), 12.5)
+    assert mug.center_x_frac == pytest.approx(6.5 / 30, abs=1e-6)
+    assert mug.center_y_frac == pytest.approx(4 / 20, abs=1e-6)
+    whole = hits[str(both.whole.object_id)]
+    assert (whole.labels, whole.label_logsumexp) == (("dog", "mug"), None)
+    objects = [where("kind", "=", "object")]
+    counted = [(one.value, one.count) for one in index.facet("labels", objects)]
+    assert counted == [("dog", 2), ("mug", 1)]
+    assert [(one.value, one.count) for one in index.facet("bucket", limit=1)] == [("photos", 7)]
+    assert index.count([*objects, where("labels", "=", "dog")]) == 2
+    assert index.count([*objects, where("labels", "!=", "dog")]) == 2
+    assert index.count([*objects, where("center_y_frac", "<", 0.21)]) == 3
+    assert index.info().labelled == 5
+    with pytest.raises(UsageError, match="to count by, got 'area'"):
+        index.facet("area")
+
+
+def test_words_and_nearness_are_fused(index: QdrantIndex) -> None:
+    vectors = np.eye(6, DIM, dtype=np.float32)
+    far = named(embedded("far.jpg", vectors[[1, 2]]), MUG)
+    near = named(embedded("near.jpg", vectors[[3, 0]]), DOG)
+    index.replace_images([far, near])
+    only = (where("kind", "=", "object"),)
+    dense = IndexQuery(vectors[0], 5, only)
+    mug, dog = far.objects[0].object_id, near.objects[0].object_id
+    assert ids(index.search(dense)) == [str(dog), str(mug)]
+    for words in ("mugs", "a cup", "far"):
+        asked = query_words([words])
+        assert asked is not None
+        hits = index.search(replace(dense, words=asked))
+        assert ids(hits) == [str(mug), str(dog)], words
+        # Scores stay what they were: similarities.
+        assert [hit.score for hit in hits] == pytest.approx([0.0, 1.0], abs=1e-6)
+    unknown = query_words(["zebra"])
+    assert unknown is not None
+    assert ids(index.search(replace(dense, words=unknown))) == [str(dog), str(mug)]
+    assert query_words(["the of"]) is None
+    assert ids(index.search(replace(dense, words=query_words(["mug"]), min_score=0.5))) == [
+        str(dog)
+    ]
+
+
+def test_the_best_of_several_examples_ranks(index: QdrantIndex) -> None:
+    vectors = np.eye(DIM, dtype=np.float32)
+    between = (vectors[0] + vectors[1]) / np.float32(np.sqrt(2))
+    images = [
+        embedded(f"{name}.jpg", np.stack([vectors[7], vector]))
+        for name, vector in (("first", vectors[0]), ("second", vectors[1]), ("between", between))
+    ]
+    index.replace_images(images)
+    first, second, middle = (str(image.objects[0].object_id) for image in images)
+    query = IndexQuery(between, 3, (where("kind", "=", "object"),))
+    assert ids(index.search(query))[0] == middle
+    either = replace(query, liked=vectors[:2])
+    assert set(ids(index.search(either))[:2]) == {first, second}
+    against = replace(either, disliked=vectors[1:2])
+    assert ids(index.search(against))[0] == first
+
+
+def test_variety_prefers_what_differs(index: QdrantIndex) -> None:
+    rng = np.random.default_rng(0)
+    base = np.eye(1, DIM, dtype=np.float32)[0]
+    alike = np.stack([base + 0.01 * rng.standard_normal(DIM).astype(np.float32) for _ in range(5)])
+    other = np.array([[0.8, 0.6, *([0] * (DIM - 2))]], np.float32)
+    images = [
+        embedded(f"{n}.jpg", np.stack([unit(9, 1)[0], one]))
+        for n, one in enumerate(np.concatenate([alike, other]))
+    ]
+    index.replace_images(images)
+    query = IndexQuery(base, 2, (where("kind", "=", "object"),))
+    different = str(images[-1].objects[0].object_id)
+    assert different not in ids(index.search(query))
+    assert different in ids(index.search(replace(query, diversity=0.7)))
+
+
+def test_groups_hold_the_best_of_each_image_together(index: QdrantIndex) -> None:
+    images = [embedded(f"{n}.jpg", unit(n, 6)) for n in range(5)]
+    index.replace_images(images)
+    query = IndexQuery(unit(50, 1)[0], 100, (where("kind", "=", "object"),))
+    everything = index.search(query)
+    of_image: dict[str, list[str]] = {}
+    for hit in everything:
+        of_image.setdefault(hit.payload.image_id, []).append(hit.object_id)
+    grouped = index.search(replace(query, limit=3, group_size=2))
+    expected = [one for some in list(of_image.values())[:3] for one in some[:2]]
+    assert ids(grouped) == expected
+    worded = replace(query, limit=3, group_size=2, words=query_words(["zebra"]))
+    assert ids(index.search(worded)) == expected
+
+
+def test_what_is_left_out_makes_room(index: QdrantIndex) -> None:
+    index.replace_images([embedded("a.jpg", unit(0, 9))])
+    query = IndexQuery(unit(1, 1)[0], 4, (where("kind", "=", "object"),))
+    everything = ids(index.search(replace(query, limit=100)))
+    for exact in (False, True):
+        without = replace(query, without=frozenset(everything[:2]), exact=exact)
+        assert ids(index.search(without)) == everything[2:6]
+
+
+def test_points_get_other_labels_and_words(index: QdrantIndex) -> None:
+    image = named(embedded("a.jpg", unit(0, 3)), MUG, DOG)
+    index.replace_images([image])
+    cat = (Label(LabelEntry("cat", ("pet",)), 0.9),)
+    uri = "s3://photos/a.jpg"
+    first, second = image.objects
+    gone = Labelled(str(uuid.UUID(int=9)), Naming(cat, 1.0), words_of(cat, uri))
+    index.relabel(
+        [Labelled(str(first.object_id), Naming(cat, 3.0), words_of(cat, uri)), gone], "two"
+    )
+    hits = {hit.object_id: hit for hit in index.scroll()}
+    assert len(hits) == 3
+    changed = hits[str(first.object_id)].payload
+    assert (changed.labels, changed.labelled_by) == (("cat",), "two")
+    assert (changed.label_scores, changed.label_logsumexp) == ((0.9,), 3.0)
+    assert hits[str(second.object_id)].payload.labels == ("dog",)
+    stored = index.stored([first.object_id])[first.object_id]
+    np.testing.assert_allclose(stored.vector, first.vectors["clip"], atol=1e-6)
+    for word, found in (("cat", first), ("dog", second)):
+        query = IndexQuery(unit(7, 1)[0], 1, (where("kind", "=", "object"),))
+        hits_of_word = index.search(replace(query, words=query_words([word]), limit=2))
+        ranked = ids(hits_of_word)
+        assert str(found.object_id) in ranked
+    assert [(one.value, one.count) for one in index.facet("labelled_by")] == [
+        ("list one", 2),
+        ("two", 1),
+    ]
+
+
+def test_an_older_folder_gets_words_and_indexes_when_it_is_opened(tmp_path: Path) -> None:
+
+    folder = tmp_path / "index"
+    image = embedded("a.jpg", unit(0, 3))
+    with edge.build(options_for(str(folder)), DIM, create=True) as made:
+        made.replace_images([image])
+    shard = qdrant_edge.EdgeShard.load(str(folder / "points"))
+    shard.update(qdrant_edge.UpdateOperation.delete_vector_name("words"))
+    shard.update(qdrant_edge.UpdateOperation.delete_field_index("labels"))
+    shard.flush()
+    shard.close()
+    with edge.build(options_for(str(folder)), DIM) as again:
+        assert len(list(again.scroll())) == 3
+        again.replace_images([named(image, MUG, DOG)])
+        found = again.search(IndexQuery(unit(3, 1)[0], 1, words=query_words(["mug"])))
+        assert len(found) == 1
+        assert again.facet("labels")[0].value in ("mug", "dog")

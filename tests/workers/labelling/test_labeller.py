@@ -1,0 +1,304 @@
+"""Labels: lists, probabilities, words, and giving an index others without embedding it again."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.colour_world import OPTIONS, ColourEmbedder, build_index, rectangle
+from typer.testing import CliRunner
+
+import workers.labelling.labeller
+from pipeline.cli.main import app
+from pipeline.jobs.label import LabelSummary, label
+from pipeline.search.source_images import query_image
+from pipeline.settings import Settings
+from schemas.errors import UsageError
+from schemas.labels import MAX_LABEL_CHARS, Label, LabelEntry, parse_labels
+from schemas.options import EmbedderOptions, LabelOptions
+from schemas.payload import PointPayload, best_labels, digest
+from schemas.records import EmbeddedImage
+from schemas.search import Relevance
+from workers.embedders.embed_objects import embed_segmented
+from workers.indexes.bm25 import query_words, uri_text, words_of
+from workers.indexes.open import open_index
+from workers.labelling.calibration import Curve, calibration_of, plain, text_evidence
+from workers.labelling.labeller import Labeller, build_labeller, entries_of
+
+RED, BLUE = LabelEntry("red", ("scarlet",)), LabelEntry("blue")
+
+
+def test_a_list_is_read_with_its_keywords() -> None:
+    lines = ["# things", "", "mug: cup,  kitchen , cup", "  polar   bear ", "dog:"]
+    assert parse_labels(lines) == (
+        LabelEntry("mug", ("cup", "kitchen")),
+        LabelEntry("polar bear"),
+        LabelEntry("dog"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "it holds no label"),
+        (["# only a comment"], "it holds no label"),
+        (["dog", ": pet"], "line 2: expected a label before the colon"),
+        (["dog", "cat", "dog: pet"], "line 3: the label 'dog' stands twice"),
+        (["x" * (MAX_LABEL_CHARS + 1)], f"line 1: expected at most {MAX_LABEL_CHARS}"),
+        ([f"label {n}" for n in range(20_001)], "expected at most 20,000 labels, got 20,001"),
+    ],
+)
+def test_what_is_no_list_is_said(lines: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_labels(lines)
+
+
+def test_the_lists_that_come_along_are_whole() -> None:
+    general = entries_of(LabelOptions(names="general"), "any")
+    emoji = entries_of(LabelOptions(), "clip_demo")
+    assert general is not None
+    assert emoji is not None
+    assert (len(general), len(emoji)) == (1202, 310)
+    assert entries_of(LabelOptions(), "ViT-B-32/openai") == general
+    assert entries_of(LabelOptions(names="none"), "clip_demo") is None
+
+
+def test_a_list_of_ones_own_is_read_or_said_why_not(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("mug: cup\n")
+    assert entries_of(LabelOptions(names=str(path)), "x") == (LabelEntry("mug", ("cup",)),)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="is none"):
+        entries_of(LabelOptions(names=str(path)), "x")
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        entries_of(LabelOptions(names=str(tmp_path / "absent")), "x")
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_labels_are_the_most_likely_of_a_softmax(seed: int, top_k: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((9, 6)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    entries = [LabelEntry(f"label {n}") for n in range(5)]
+    labeller = Labeller(entries, rows[:5], LabelOptions(top_k=top_k, min_score=0.01), "clip_demo")
+    scale = calibration_of("clip_demo").label_scale
+    logits = scale * (rows[5:] @ rows[:5].T).astype(np.float64)
+    total = np.log(np.exp(logits).sum(axis=1))
+    for naming, row, logsumexp in zip(labeller.name(rows[5:]), logits, total, strict=True):
+        assert naming.logsumexp == pytest.approx(logsumexp, abs=1e-3)
+        shares = np.exp(row - logsumexp)
+        expected = [n for n in np.argsort(-shares)[:top_k] if shares[n] >= 0.0101]
+        names = [one.name for one in naming.labels]
+        assert names[: len(expected)] == [f"label {n}" for n in expected]
+        assert [one.score for one in naming.labels] == sorted(
+            (one.score for one in naming.labels), reverse=True
+        )
+
+
+def test_vectors_of_labels_are_kept_and_made_anew_for_another_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    class Texts(ColourEmbedder):
+        def embed_texts(self, texts):  # type: ignore[no-untyped-def]
+            asked.append(list(texts))
+            return super().embed_texts(texts)
+
+    monkeypatch.setattr(workers.labelling.labeller, "build_text_embedder", lambda options: Texts())
+    (tmp_path / "list.txt").write_text("red\nblue\n")
+    options = LabelOptions(names=str(tmp_path / "list.txt"))
+    for _ in range(2):
+        made = build_labeller(options, EmbedderOptions(), tmp_path / "cache" / "models")
+        assert made is not None
+        assert [entry.name for entry in made.entries] == ["red", "blue"]
+    assert asked == [["red", "blue"]]
+    (kept,) = (tmp_path / "cache" / "labels").iterdir()
+    kept.write_bytes(b"torn")
+    (tmp_path / "list.txt").write_text("red\nblue\ngreen\n")
+    build_labeller(options, EmbedderOptions(), tmp_path / "cache" / "models")
+    (tmp_path / "list.txt").write_text("red\nblue\n")
+    build_labeller(options, EmbedderOptions(), tmp_path / "cache" / "models")
+    assert asked[1:] == [["red", "blue", "green"], ["red", "blue"]]
+
+
+def test_words_weigh_as_much_as_their_label_is_sure() -> None:
+    sure = words_of([Label(RED, 0.9)], "s3://bucket/x.jpg")
+    unsure = words_of([Label(RED, 0.3)], "s3://bucket/x.jpg")
+    assert sure.indices.tolist() == unsure.indices.tolist()
+    np.testing.assert_allclose(sure.values, 3 * unsure.values, rtol=1e-5)
+    asked = query_words(["SCARLET things"])
+    assert asked is not None
+    assert set(asked.indices.tolist()) & set(sure.indices.tolist())
+    assert sorted(sure.indices.tolist()) == sure.indices.tolist()
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("s3://bucket/holiday_2026/IMG-12 beach.jpeg", "holiday 2026 IMG beach"),
+        ("file:///home/me/caf%C3%A9/a.png", "me café"),
+        ("s3://bucket/", ""),
+        ("s3://bucket", ""),
+    ],
+)
+def test_the_words_of_a_uri(uri: str, words: str) -> None:
+    text = uri_text(uri)
+    assert all(word in text.split() for word in words.split())
+    assert "jpeg" not in text
+    assert "bucket" not in text
+
+
+def payload(**fields: object) -> PointPayload:
+    plain_fields = {
+        "kind": "object", "ordinal": 0, "store": "s3", "bucket": "b", "key": "k", "uri": "s3://b/k",
+        "image_id": "i", "version": "v", "generation": "g", "fingerprint": "f", "segmenter": "s",
+        "embedder": "clip_demo", "width": 10, "height": 10, "bbox": (0, 0, 5, 5), "area": 25,
+        "area_frac": 0.25, "predicted_iou": 0.9, "stability_score": 0.95,
+        "ingested_at": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    return PointPayload.model_validate({**plain_fields, **fields})
+
+
+def test_labels_do_not_change_what_a_verification_compares() -> None:
+    named = payload(labels=("red",), label_scores=(0.5,), label_logsumexp=3.0, labelled_by="x")
+    moved = payload(center_x_frac=0.25, center_y_frac=0.25)
+    assert digest("id", payload()) == digest("id", named) == digest("id", moved)
+    assert digest("id", payload(area=24)) != digest("id", payload())
+
+
+def test_the_labels_of_an_image_are_its_objects_at_their_best() -> None:
+    labels = [Label(RED, 0.4), Label(BLUE, 0.6), Label(RED, 0.8)]
+    assert best_labels(labels) == (Label(RED, 0.8), Label(BLUE, 0.6))
+    many = [Label(LabelEntry(str(n)), n / 100) for n in range(50)]
+    assert [one.name for one in best_labels(many)] == [str(n) for n in range(49, 29, -1)]
+
+
+def test_evidence_of_a_text_that_is_a_label_and_of_one_that_is_none() -> None:
+    named = payload(labels=("red apple",), label_scores=(0.8,), label_logsumexp=20.0)
+    for text in ("red apple", "a red apple", "The red apple "):
+        evidence = text_evidence(30.0, text, 0.1, named)
+        assert evidence is not None
+        assert evidence[0] == pytest.approx(math.log(4))
+    other = text_evidence(30.0, "a pear", 0.7, named)
+    assert other == pytest.approx((1.0, 0.9, 0.95, math.log(0.25)))
+    assert text_evidence(30.0, "a pear", 0.7, payload()) is None
+    assert plain("another thing") == "another thing"
+    sure = payload(labels=("red apple",), label_scores=(1.0,), label_logsumexp=20.0)
+    certain = text_evidence(30.0, "red apple", 0.1, sure)
+    assert certain is not None
+    assert math.isfinite(certain[0])
+
+
+def test_probabilities_become_words() -> None:
+    demo = calibration_of("clip_demo")
+    assert demo.relevance(0.99) is Relevance.STRONG
+    assert demo.relevance(demo.likely) is Relevance.LIKELY
+    assert demo.relevance(0.0) is Relevance.WEAK
+    assert Curve(0.0, (1.0,)).probability(math.log(3)) == pytest.approx(0.75)
+    assert Curve(0.0, (1.0,)).probability(1e9) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="zip"):
+        Curve(0.0, (1.0,)).probability(1.0, 2.0)
+
+
+@pytest.fixture
+def coloured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(
+        workers.labelling.labeller, "build_text_embedder", lambda options: ColourEmbedder()
+    )
+    monkeypatch.setenv("OBJSEEK_CACHE_DIR", str(tmp_path / "cache" / "models"))
+    (tmp_path / "colours.txt").write_text("red: warm\npink: warm\nblue\ngreen\n")
+    settings = build_index(tmp_path)
+    labels = LabelOptions(names=str(tmp_path / "colours.txt"), top_k=1)
+    return settings.model_copy(update={"embedder": OPTIONS, "labels": labels})
+
+
+def labels_in(settings: Settings) -> dict[tuple[str, int], tuple[str, ...] | None]:
+    with closing(open_index(settings.index, None)) as index:
+        return {
+            (hit.payload.uri.rpartition("/")[2], hit.payload.ordinal): hit.payload.labels
+            for hit in index.scroll()
+        }
+
+
+def test_an_index_gets_labels_and_then_others(coloured: Settings, tmp_path: Path) -> None:
+    assert set(labels_in(coloured).values()) == {None}
+    assert label(coloured) == LabelSummary(labelled=7, unchanged=0, labels=4)
+    named = labels_in(coloured)
+    assert named["one.png", 0] == ("red",)
+    assert named["two.png", 0] == ("pink",)
+    assert named["two.png", -1] is not None
+    assert set(named["two.png", -1] or ()) == {"pink", "blue"}
+    # The same once more changes nothing; another list changes everything.
+    assert label(coloured) == LabelSummary(labelled=0, unchanged=7, labels=4)
+    (tmp_path / "colours.txt").write_text("red: warm\nblue\n")
+    assert label(coloured).labelled == 7
+    assert labels_in(coloured)["two.png", 0] == ("red",)
+
+
+def test_a_labelling_that_was_interrupted_goes_on(
+    coloured: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipeline.jobs.label
+
+    monkeypatch.setattr(pipeline.jobs.label, "_AT_ONCE", 2)
+    told: list[str] = []
+
+    class Stopped(BaseException):
+        pass
+
+    class Stopping(pipeline.jobs.label.Progress):
+        def note(self, text: str) -> None:
+            told.append(text)
+            if text.startswith("2 of"):
+                raise Stopped
+
+    with pytest.raises(Stopped):
+        label(coloured, Stopping())
+    assert label(coloured) == LabelSummary(labelled=5, unchanged=2, labels=4)
+    assert None not in labels_in(coloured).values()
+
+
+def test_the_command_tells_what_it_did(coloured: Settings, tmp_path: Path) -> None:
+    runner = CliRunner()
+    args = ["label", "--index", coloured.index.location]
+    names = ["--names", str(tmp_path / "colours.txt")]
+    result = runner.invoke(app, [*args, *names])
+    assert result.exit_code == 0, result.output
+    assert "7 points labelled from 4 labels, 0 had theirs" in result.stdout
+    for more, said in (
+        (["--names", "none"], "expected a list of labels, got none"),
+        (["--names", str(tmp_path / "absent.txt")], "cannot be read"),
+        (["--top-k", "0"], "setting labels.top_k"),
+    ):
+        result = runner.invoke(app, [*args, *more])
+        assert (result.exit_code, said in result.stderr) == (2, True), result.output
+
+
+RED_SQUARE, GREEN_SQUARE = (20, 20, 60, 60), (30, 30, 90, 70)
+
+
+def same_version(settings: Settings, name: str, box: tuple[int, int, int, int]) -> EmbeddedImage:
+    """One of the coloured squares, in a version that others have as well."""
+    path = Path(settings.index.location).parent / name
+    image = query_image(str(path), settings)
+    image = replace(image, ref=replace(image.ref, version="the same"))
+    mask, embedder = rectangle(box, image.size_hw), ColourEmbedder()
+    return embed_segmented([image], [[mask]], embedder, OPTIONS, "f", "squares")[0]
+
+
+def test_images_of_one_version_keep_their_labels_apart(coloured: Settings) -> None:
+    squares = {"one.png": RED_SQUARE, "three.png": GREEN_SQUARE}
+    with closing(open_index(coloured.index, None)) as index:
+        images = [same_version(coloured, name, box) for name, box in squares.items()]
+        assert len({image.generation.id for image in images}) == 1
+        index.replace_images(images)
+    label(coloured)
+    named = labels_in(coloured)
+    assert (named["one.png", -1], named["three.png", -1]) == (("red",), ("green",))

@@ -1,0 +1,89 @@
+"""The reassociated mask decoder computes what segment-anything's computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from segment_anything.modeling import PromptEncoder
+from support.small_decoder import small_decoder
+
+from workers.segmenters.decoder.image_tokens import WholeTurns, levels
+from workers.segmenters.decoder.mask_decoder import (
+    attend,
+    doubled,
+    doubled_base,
+    doubled_places,
+    mask_logits,
+    mask_weights,
+)
+
+SIDE = 12
+
+
+@pytest.mark.parametrize(("width", "heads"), [(256, 8), (96, 4)])
+@pytest.mark.parametrize("box", [False, True])
+def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, box: bool) -> None:
+    decoder, size = small_decoder(width, heads), (SIDE, SIDE)
+    encoder = PromptEncoder(width, size, (8 * SIDE, 8 * SIDE), 8)
+    corners = torch.rand(5, 4) * 8 * SIDE
+    points = None if box else (corners.reshape(5, 2, 2), torch.tensor([[1, 0]] * 5))
+    sparse, dense = encoder(points=points, boxes=corners if box else None, masks=None)
+    embedding, position = torch.randn(1, width, *size), encoder.get_dense_pe()
+    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([own.expand(5, -1, -1), sparse], dim=1)
+
+    image, asked = embedding + dense, position.expand_as(dense)
+    every, spread = decoder.transformer(image, asked, tokens)
+    wanted = every[:, [0, 2, 3, 4]], spread
+    rows = (x[:1].flatten(2)[0].T for x in (image, position))
+    tokens, places = attend(decoder, WholeTurns(levels(decoder, *rows)), sparse)
+    found = tokens, torch.cat([some.rows() for some in places])
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+    weights = list(decoder.transformer.parameters())
+    losses = [tokens.sin().sum() + places.cos().sum() for tokens, places in (found, wanted)]
+    ours, theirs = (
+        torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True) for loss in losses
+    )
+    for weight, mine, other in zip(weights, ours, theirs, strict=True):
+        # A bias of keys moves no result: the package computes a gradient of rounding errors.
+        mine = torch.zeros_like(weight) if mine is None else mine
+        torch.testing.assert_close(mine, other, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_inference_computes_what_training_does(prompts: int) -> None:
+    decoder, places = small_decoder(256, 8), torch.randn(SIDE**2, 256)
+    sparse, position = torch.randn(prompts, 2, 256), torch.randn(SIDE**2, 256)
+
+    def computed() -> tuple[torch.Tensor, torch.Tensor]:
+        image = levels(decoder, places, position)
+        tokens, spread = attend(decoder, WholeTurns(image), sparse)
+        of_base = doubled_base(decoder, image[-1])[:, : SIDE * 7]
+        halves = torch.cat([doubled_places(decoder, some, of_base) for some in spread])
+        rows = torch.cat([some.rows() for some in spread])[:, : SIDE * 7]
+        torch.testing.assert_close(halves, doubled(decoder, rows))
+        return tokens, mask_logits(decoder, halves, mask_weights(decoder, tokens))
+
+    wanted = computed()
+    with torch.inference_mode():
+        found = computed()
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_logits_are_those_of_upscaled_places_each_on_its_own() -> None:
+    decoder, places = small_decoder(64, 4), torch.randn(3, SIDE**2, 64)
+    tokens = torch.randn(3, 5, 64)
+    networks = decoder.output_hypernetworks_mlps
+    weights = torch.stack([networks[i](tokens[:, 1 + i]) for i in (1, 2, 3)], dim=1)
+    used = mask_weights(decoder, tokens[:, [0, 2, 3, 4]])
+    torch.testing.assert_close(used, weights)
+    upscaled = decoder.output_upscaling(places.mT.unflatten(2, (SIDE, SIDE)))
+    wanted = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
+    found = mask_logits(decoder, doubled(decoder, places), used)
+    cells = found.unflatten(2, (SIDE, SIDE)).transpose(3, 4)
+    torch.testing.assert_close(cells.flatten(4, 5).flatten(2, 3), wanted)
+    some = doubled(decoder, places[:, 7:9])
+    torch.testing.assert_close(mask_logits(decoder, some, used), found[:, :, 7:9])

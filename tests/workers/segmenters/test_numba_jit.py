@@ -1,0 +1,19 @@
+"""Loops compile with and without a folder for their machine code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import pytest
+
+from workers.segmenters.numba_jit import compiled, compiled_fused
+
+
+@pytest.mark.parametrize("decorator", [compiled, compiled_fused])
+def test_kernels_compile_where_their_code_cannot_be_kept(decorator: Any) -> None:
+    source: dict[str, Any] = {}
+    exec("def double(x):\n    return 2 * x", source)  # in no file, so no folder to keep it in
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(cache=True)(source["double"])
+    assert decorator(source["double"])(21) == 42

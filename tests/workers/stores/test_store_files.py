@@ -1,0 +1,122 @@
+"""Folders, files and globs as stores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.listed import listed
+
+from schemas.errors import (
+    ObjectChangedError,
+    ObjectGoneError,
+    StoreAccessError,
+    UsageError,
+)
+from schemas.options import StoreOptions
+from workers.stores import open as stores
+from workers.stores.open import build_store
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def file_keys(source: str) -> list[str]:
+    refs, _ = listed(build_store(source, StoreOptions()))
+    return [ref.key for ref in refs]
+
+
+def test_a_file_a_glob_and_a_uri_are_sources(tmp_path: Path) -> None:
+    folder = tmp_path / "[x] %20 ü"
+    for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg", "b/c/4.png", "*.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"abc")
+    paths = [str(folder / name) for name in ("*.jpg", "a/1.jpg", "a/2.jpg", "b/3.jpg", "b/c/4.png")]
+    star, one, two, three, four = paths
+    assert file_keys(str(folder)) == paths
+    assert file_keys(str(folder / "a/1.jpg")) == [one]
+    assert file_keys((folder / "a").as_uri()) == [one, two]
+    with inside(folder):
+        assert file_keys(".") == paths
+        assert file_keys("b/../a") == [one, two]
+        assert file_keys("*.jpg") == [star]  # a file of that name
+        assert file_keys("?/*.jpg") == [one, two, three]
+        assert file_keys("[b]") == [three, four]  # a folder is walked
+        assert file_keys("**/*.jpg") == [star, one, two, three]
+        assert file_keys("**") == paths
+    (ref,), _ = listed(build_store(one, StoreOptions()))
+    assert file_keys(ref.uri) == [one]
+
+
+def test_names_that_are_not_text_are_listed_and_read(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9\n.jpg"
+    with open(path, "wb") as file:
+        file.write(b"abc")
+    (ref,), _ = listed(build_store(str(tmp_path), StoreOptions()))
+    assert os.fsencode(ref.key) == path
+    assert ref.uri.endswith("/caf%E9%0A.jpg")
+    assert stores.read(ref, StoreOptions()) == b"abc"
+
+
+def test_links_pipes_and_loops(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.jpg").write_bytes(b"abc")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / "itself.jpg").symlink_to(tmp_path / "itself.jpg")
+    (tmp_path / "linked.jpg").symlink_to(tmp_path / "a/1.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    refs, skipped = listed(build_store(str(tmp_path), StoreOptions()))
+    assert [ref.key for ref in refs] == [str(tmp_path / "a/1.jpg"), str(tmp_path / "linked.jpg")]
+    assert [(reason, uri.rpartition("/")[2]) for reason, uri in skipped] == [
+        ("symbolic link to a folder", "up"),
+        ("not a regular file", "dangling.jpg"),
+        ("not a regular file", "itself.jpg"),
+        ("not a regular file", "pipe.jpg"),
+    ]
+    (tmp_path / "door").symlink_to(tmp_path / "a")
+    assert file_keys(str(tmp_path / "door")) == [str(tmp_path / "door/1.jpg")]
+
+
+@pytest.mark.parametrize("name", ["nothing", "*.jpg", "no\0name", "a/b/c"])
+def test_nothing_at_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"expected .*, got no(ne|thing)") as caught:
+        build_store(str(tmp_path / name), StoreOptions()).list_images(lambda reason, uri: None)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_closed_folders_and_files(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"abc")
+    (ref,), _ = listed(build_store(str(tmp_path), StoreOptions()))
+    (tmp_path / "a.jpg").chmod(0)
+    if os.access(tmp_path / "a.jpg", os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(StoreAccessError, match=r"/a\.jpg"):
+        stores.read(ref, StoreOptions())
+    (tmp_path / "closed").mkdir(mode=0)
+    with pytest.raises(StoreAccessError, match="closed"):
+        listed(build_store(str(tmp_path), StoreOptions()))
+
+
+def test_a_file_with_the_same_size_but_another_time_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"abc")
+    (ref,), _ = listed(build_store(str(path), StoreOptions()))
+    assert ref.version == f"3-{path.stat().st_mtime_ns}"
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    with pytest.raises(ObjectChangedError, match=ref.version):
+        stores.read(ref, StoreOptions())
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ObjectGoneError):
+        stores.read(ref, StoreOptions())

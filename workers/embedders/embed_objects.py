@@ -1,0 +1,106 @@
+"""Segmented images to records with vectors: crops are cut beside the model that embeds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.images import DecodedImage, UInt8Image
+from schemas.masks import ObjectMask
+from schemas.options import EmbedderOptions
+from schemas.records import (
+    VECTOR_NAME,
+    EmbeddedImage,
+    Float32Matrix,
+    Float32Vector,
+    ImageRecord,
+    ObjectRecord,
+)
+from workers.images.crops import object_views, square_image
+from workers.protocols import CROPS_AT_ONCE, ImageEmbedder
+
+
+def embed_segmented(
+    images: Sequence[DecodedImage],
+    masks: Sequence[Sequence[ObjectMask]],
+    embedder: ImageEmbedder,
+    options: EmbedderOptions,
+    fingerprint: str,
+    segmenter_name: str,
+) -> list[EmbeddedImage]:
+    """Embed every object of every image, and each image as a whole; the order stays.
+
+    `masks[i]` are the objects of `images[i]`, `fingerprint` is the pipeline's. The crops of all
+    images share batches; at most `options.batch_size` of them, or 64, are in memory at a time.
+    """
+    at_once = options.batch_size or CROPS_AT_ONCE
+    vectors = _embed_in_slices(_crops(images, masks, options), embedder, at_once)
+    views = 2 if options.views == "both" else 1
+    embedded, at = [], 0
+    for image, found in zip(images, masks, strict=True):
+        end = at + 1 + views * len(found)
+        objects = unit_mean(vectors[at + 1 : end].reshape(len(found), views, embedder.dim))
+        embedded.append(
+            _record(image, found, vectors[at], objects, fingerprint, segmenter_name, embedder.name)
+        )
+        at = end
+    return embedded
+
+
+def _crops(
+    images: Sequence[DecodedImage],
+    masks: Sequence[Sequence[ObjectMask]],
+    options: EmbedderOptions,
+) -> Iterator[UInt8Image]:
+    for image, found in zip(images, masks, strict=True):
+        yield square_image(image.pixels, options.cutout_fill)
+        for mask in found:
+            yield from object_views(image.pixels, mask, options)
+
+
+def _embed_in_slices(
+    crops: Iterator[UInt8Image], embedder: ImageEmbedder, batch_size: int
+) -> Float32Matrix:
+    parts = [np.zeros((0, embedder.dim), np.float32)]
+    while batch := list(islice(crops, batch_size)):
+        parts.append(embedder.embed_images(batch))
+    return np.concatenate(parts)
+
+
+def unit_mean(views: Float32Matrix) -> Float32Matrix:
+    """Mean of each object's unit vectors, made a unit: float32 (n, views, dim) to (n, dim).
+
+    Views that cancel out give zeros, which the index refuses.
+    """
+    mean = views.mean(axis=1, dtype=np.float32)
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    unit: Float32Matrix = mean / np.maximum(length, np.finfo(np.float32).tiny)
+    return unit
+
+
+def _record(
+    image: DecodedImage,
+    found: Sequence[ObjectMask],
+    whole: Float32Vector,
+    objects: Float32Matrix,
+    fingerprint: str,
+    segmenter: str,
+    embedder: str,
+) -> EmbeddedImage:
+    generation = Generation(image.ref.version, fingerprint)
+    identity = image_id(image.ref)
+    return EmbeddedImage(
+        ref=image.ref,
+        size_hw=image.size_hw,
+        generation=generation,
+        segmenter=segmenter,
+        embedder=embedder,
+        whole=ImageRecord(object_id(identity, generation, IMAGE_ORDINAL), {VECTOR_NAME: whole}),
+        objects=tuple(
+            ObjectRecord(object_id(identity, generation, ordinal), mask, {VECTOR_NAME: vector})
+            for ordinal, (mask, vector) in enumerate(zip(found, objects, strict=True))
+        ),
+    )

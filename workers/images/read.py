@@ -1,0 +1,48 @@
+"""Fetch and decode a chunk: several GETs in flight, decoded as their bytes arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+
+from schemas.errors import ObjseekError
+from schemas.images import DecodedImage, Failure, ImageRef, Stage
+from schemas.options import DecodeOptions, StoreOptions
+from workers.images.decode import decode
+from workers.images.read_limits import decoding
+from workers.stores.open import read
+
+
+def read_images(
+    refs: Sequence[ImageRef],
+    store_options: StoreOptions,
+    decode_options: DecodeOptions,
+    concurrency: int,
+) -> list[DecodedImage | Failure]:
+    """One result for each ref, in their order. At most `concurrency` are fetched at a time.
+
+    Raises MemoryError if there is not enough for all of them.
+    """
+    if not refs:
+        return []
+    results: dict[int, DecodedImage | Failure] = {}
+    pool = ThreadPoolExecutor(max_workers=min(concurrency, len(refs)))
+    try:
+        places = {pool.submit(read, ref, store_options): i for i, ref in enumerate(refs)}
+        for fetched in as_completed(list(places)):
+            place = places.pop(fetched)  # and with it the bytes
+            results[place] = _decoded(fetched, refs[place], decode_options)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return [results[place] for place in range(len(refs))]
+
+
+def _decoded(
+    fetched: Future[bytes], ref: ImageRef, options: DecodeOptions
+) -> DecodedImage | Failure:
+    try:
+        data = fetched.result()
+        with decoding():
+            return decode(data, ref, options)
+    except ObjseekError as exc:
+        return Failure.from_error(ref, Stage.READ, exc)

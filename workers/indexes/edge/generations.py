@@ -1,0 +1,80 @@
+"""Generations of an index folder: below `generations/`; the file `current` names the one in use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.errors import IndexBusyError, IndexUnavailableError
+from workers.durable_files import sync
+from workers.indexes.edge.copies import SHARD
+from workers.indexes.edge.folder_lock import FolderLock
+from workers.indexes.generations import FIRST, GENERATIONS
+from workers.indexes.location import index_folder
+
+CURRENT = "current"
+
+
+class FolderGenerations:
+    """Those of an index folder."""
+
+    def __init__(self, location: str) -> None:
+        self._location, self._folder = location, index_folder(location)
+
+    def names(self) -> list[str]:
+        with self._mapped():
+            below = self._folder / GENERATIONS
+            others = sorted(below.iterdir()) if below.is_dir() else []
+            named = [(FIRST, self._folder), *((folder.name, folder) for folder in others)]
+            return [name for name, folder in named if (folder / SHARD).is_dir()]
+
+    def current(self) -> str:
+        try:
+            with self._mapped():
+                return (self._folder / CURRENT).read_text(encoding="utf-8").strip() or FIRST
+        except FileNotFoundError:
+            return FIRST
+
+    def location(self, name: str) -> str:
+        return self._location if name == FIRST else str(Path(self._location) / GENERATIONS / name)
+
+    def use(self, name: str) -> None:
+        with self._mapped():
+            handle, unfinished = tempfile.mkstemp(dir=self._folder, prefix=f".{CURRENT}-")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(name)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, self._folder / CURRENT)
+            sync(self._folder)
+
+    def drop(self, name: str) -> None:
+        folder = index_folder(self.location(name))
+        with self._mapped():
+            try:
+                lock = FolderLock(folder)
+            except BlockingIOError as exc:
+                raise IndexBusyError(
+                    f"the index in {folder} is in use: another process has it open"
+                ) from exc
+            try:
+                # The first one's folder holds the others.
+                shutil.rmtree(folder / SHARD if name == FIRST else folder)
+            finally:
+                lock.release()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            raise IndexUnavailableError(
+                f"the index folder {self._folder} cannot be used: {reason}"
+            ) from exc

@@ -1,0 +1,346 @@
+"""The embedded index: Qdrant Edge, the Rust engine in this process, over a folder it owns."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import qdrant_edge as edge
+
+from schemas.errors import (
+    EmbedderMismatchError,
+    IndexBusyError,
+    IndexMissingError,
+    IndexUnavailableError,
+    UsageError,
+    VectorIndexError,
+)
+from schemas.options import IndexOptions
+from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
+from schemas.search import IndexQuery, Labelled, RawPoint
+from workers.indexes.edge.copies import SHARD, give_copies
+from workers.indexes.edge.folder_lock import FolderLock
+from workers.indexes.edge.queries import few, meets, nearest, ranking, sparse, usual_of, without
+from workers.indexes.edge.schema import (
+    CONFIG_FILE,
+    MOST_UNTIDIED,
+    add_what_older_ones_lack,
+    config_of,
+    stored_dim,
+)
+from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
+from workers.indexes.location import index_folder
+from workers.indexes.points import Found, PointRow, found, labels_payload
+from workers.indexes.qdrant_index import Offset, QdrantIndex
+
+_UNFINISHED = ".creating-"
+_OTHERS = ("manifest", "service.json", "generations", "current")
+_PAGE = 256
+_FACETS = 10_000
+# Edge writes through memory maps over sparse files: on a full disk the kernel kills the process
+# (SIGBUS) instead of reporting an error. So room is asked for beforehand: for what the holes in
+# its files can take, and these reserves for files that it may add.
+_OPEN_RESERVE = 8 * 2**20
+_WRITE_RESERVE = 64 * 2**20
+_CREATE_RESERVE = 192 * 2**20
+# Write-ahead log, vectors, payload storage and payload indexes.
+_COPIES = 4
+
+
+def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
+    """Open the folder `options.location`, or make an index of it; see `open_index`."""
+    folder = index_folder(options.location)
+    shard = folder / SHARD
+    with _mapped(folder):
+        if not (shard / CONFIG_FILE).is_file():
+            _check_free_for_index(folder)
+            if not create:
+                raise IndexMissingError(f"there is no index in the folder {folder}")
+            folder.mkdir(parents=True, exist_ok=True)
+        # Edge finds out that a shard is open elsewhere when it has touched files of its owner, and
+        # then the owner's next flush fails.
+        lock = FolderLock(folder)
+        try:
+            return _locked(folder, dim, options.upsert_batch, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+
+def _locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
+    """Open the shard in a folder that this process holds; make it if it is not there."""
+    shard = folder / SHARD
+    if dim is not None and not (shard / CONFIG_FILE).is_file():
+        _create(folder, dim)
+    stored = stored_dim(shard)
+    if dim is not None and dim != stored:
+        raise EmbedderMismatchError(
+            f"the index in {folder} holds vectors of {stored} numbers, "
+            f"but the embedder makes vectors of {dim}"
+        )
+    _check_room(folder, _OPEN_RESERVE)
+    loaded = edge.EdgeShard.load(str(shard), config_of(stored))
+    add_what_older_ones_lack(loaded, shard)
+    return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
+
+
+@contextmanager
+def _mapped(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError as exc:
+        raise IndexBusyError(
+            f"the index in {folder} is in use: an ingest or another process has it open"
+        ) from exc
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise IndexUnavailableError(f"the index folder {folder} cannot be used: {reason}") from exc
+    except Exception as exc:
+        # Edge raises a bare Exception for everything that is its own.
+        if type(exc) is not Exception:
+            raise
+        text = " ".join(str(exc).split())
+        if "os error" in text:
+            raise IndexUnavailableError(
+                f"the index folder {folder} cannot be used: {text}"
+            ) from exc
+        raise VectorIndexError(f"the index in {folder} failed: {text}") from exc
+
+
+def _check_free_for_index(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"expected a folder as index, but {folder} is a file")
+    for entry in sorted(folder.iterdir()):
+        if entry.name not in (SHARD, *_OTHERS) and not entry.name.startswith(_UNFINISHED):
+            raise UsageError(
+                f"the folder {folder} is no index and holds other things ({entry.name}), "
+                "choose another"
+            )
+
+
+def _check_room(folder: Path, reserve: int) -> None:
+    length, on_disk = _extent(folder / SHARD)
+    needed = max(0, length - on_disk) + reserve
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise IndexUnavailableError(
+            f"the disk of the index folder {folder} is full: {free / 2**20:.0f} MB are free, "
+            f"{needed / 2**20:.0f} MB are needed"
+        )
+
+
+def _extent(folder: Path) -> tuple[int, int]:
+    """Bytes of all files below, as long as they are and as they take on the disk."""
+    length = on_disk = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            # The manifest beside the shard is compacted, and its parts go, while this runs.
+            with suppress(FileNotFoundError):
+                status = os.stat(os.path.join(parent, name))
+                length += status.st_size
+                on_disk += status.st_blocks * 512
+    return length, on_disk
+
+
+def _create(folder: Path, dim: int) -> None:
+    _check_room(folder, _CREATE_RESERVE)
+    # Made aside and renamed: whoever finds a shard finds it with all its payload indexes.
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+    try:
+        shard = edge.EdgeShard.create(str(unfinished), config_of(dim))
+        try:
+            add_what_older_ones_lack(shard, unfinished)
+            shard.flush()
+        finally:
+            shard.close()
+        unfinished.rename(folder / SHARD)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+class EdgeIndex(QdrantIndex):
+    """An open shard; this process owns it until `close`. Not to be used after a fork.
+
+    Threads may share it: one is at it at a time.
+    """
+
+    def __init__(
+        self, folder: Path, dim: int, upsert_batch: int, shard: edge.EdgeShard, lock: FolderLock
+    ) -> None:
+        super().__init__(dim, upsert_batch)
+        self._folder = folder
+        self._shard, self._lock = shard, lock
+        self._turn = threading.RLock()
+        self._written = False
+        self._untidied = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Release the folder; what was replaced is reclaimed if the disk has room for it."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._using():
+            try:
+                if self._written:
+                    self._tidy()
+            finally:
+                self._shard.close()
+                self._lock.release()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._turn, _mapped(self._folder):
+            yield
+
+    def replace_images(
+        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    ) -> set[UUID]:
+        superseded = super().replace_images(images, run_started_at)
+        self._wrote(sum(1 + len(image.objects) for image in images))
+        return superseded
+
+    def restore(self, points: Sequence[RawPoint]) -> None:
+        super().restore(points)
+        self._wrote(len(points))
+
+    def _wrote(self, points: int) -> None:
+        self._untidied += points
+        if self._untidied >= MOST_UNTIDIED:
+            with self._using():
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Reclaim what was replaced, and move points out of memory, if the disk has room."""
+        self._untidied = 0
+        room = shutil.disk_usage(self._folder).free
+        if room > 2 * self._size_bytes() + _WRITE_RESERVE:
+            self._shard.optimize()
+            self._shard.flush()
+
+    def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
+        points = [
+            edge.Point(
+                row.id,
+                {VECTOR_NAME: row.vector.tolist(), WORDS_NAME: sparse(row.words)},
+                row.payload,
+            )
+            for row in rows
+        ]
+        room = _WRITE_RESERVE + _COPIES * sum(row.json_bytes for row in rows)
+        self._update(edge.UpdateOperation.upsert_points(points, to_edge_filter(over)), room=room)
+
+    def _delete(self, where: PointFilter) -> None:
+        filtered = to_edge_filter(where)
+        if filtered is None:
+            raise ValueError("a filter that every point meets would delete them all")
+        self._update(edge.UpdateOperation.delete_points_by_filter(filtered), room=_OPEN_RESERVE)
+
+    def _update(self, *operations: edge.UpdateOperation, room: int) -> None:
+        with self._using():
+            _check_room(self._folder, room)
+            self._written = True
+            for operation in operations:
+                self._shard.update(operation)
+
+    def _flush(self) -> None:
+        with self._using():
+            self._shard.flush()
+            give_copies(self._folder, self._shard.flush)
+
+    def give_copies(self) -> None:
+        """See `edge_copies`; what is written has it done as well."""
+        with self._using():
+            give_copies(self._folder, self._shard.flush)
+
+    def _nearest(
+        self,
+        vector: Float32Vector,
+        where: PointFilter,
+        limit: int,
+        threshold: float | None,
+        *,
+        exact: bool = False,
+    ) -> list[Found]:
+        if not exact and (usual := usual_of(where)):
+            # What nearly every point meets is asked of the few alone that are near: of each segment
+            # it takes longer than to compare.
+            rest, more = without(where, usual), limit + limit // 2 + few(usual)
+            near = self._queried(nearest(vector, rest, more, threshold))
+            found = [one for one in near if meets(one, usual)]
+            if len(found) >= limit or len(near) < more:
+                return found[:limit]
+        return self._queried(nearest(vector, where, limit, threshold, exact=exact))
+
+    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
+        with self._using():
+            points = self._shard.query(ranking(query, where, pool))
+        if not query.diversity:
+            points = sorted(points, key=lambda one: (-one.score, str(one.id)))
+        return [UUID(str(one.id)) for one in points]
+
+    def _queried(self, request: edge.QueryRequest) -> list[Found]:
+        with self._using():
+            points = self._shard.query(request)
+        return [replace(found(one), score=one.score) for one in points]
+
+    def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
+        there = {UUID(one.id) for one in self._retrieve([UUID(item.point_id) for item in items])}
+        items = [item for item in items if UUID(item.point_id) in there]
+        payloads = [
+            edge.UpdateOperation.set_payload([item.point_id], labels_payload(item, labelled_by))
+            for item in items
+        ]
+        words = [
+            edge.PointVectors(item.point_id, {WORDS_NAME: sparse(item.words)}) for item in items
+        ]
+        self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=_WRITE_RESERVE)
+        self._untidied += len(items)
+
+    def _has_words(self) -> bool:
+        return True
+
+    def _retrieve(self, object_ids: Sequence[UUID]) -> list[Found]:
+        with self._using():
+            records = self._shard.retrieve(
+                list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]
+            )
+        return [found(record) for record in records]
+
+    def _page(
+        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
+    ) -> tuple[list[Found], Offset]:
+        request = edge.ScrollRequest(
+            offset=offset,
+            limit=_PAGE,
+            filter=to_edge_filter(where),
+            with_payload=True,
+            with_vector=[*vectors] or False,
+        )
+        with self._using():
+            records, following = self._shard.scroll(request)
+        return [found(record) for record in records], following
+
+    def _count(self, where: PointFilter) -> int:
+        with self._using():
+            return self._shard.count(edge.CountRequest(exact=True, filter=to_edge_filter(where)))
+
+    def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        request = edge.FacetRequest(field, limit=_FACETS, exact=True, filter=to_edge_filter(where))
+        with self._using():
+            hits = self._shard.facet(request).hits
+        # Values that deleted points had may still be listed.
+        return {str(hit.value): hit.count for hit in hits if hit.count}
+
+    def _size_bytes(self) -> int:
+        return _extent(self._folder)[1]

@@ -1,0 +1,71 @@
+"""Where an index is: a folder, or a collection of a Qdrant server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from schemas.errors import UsageError
+
+_DEFAULT_PORT = 6333
+
+
+# What Qdrant itself refuses in a collection's name, and what would need quoting in a URL.
+_COLLECTION = re.compile(r"[^<>:\"/\\|?*%\s\x00-\x1f]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """A collection of a Qdrant server: `url` is `http(s)://host:port`."""
+
+    url: str
+    collection: str
+
+
+def is_server(location: str) -> bool:
+    """Whether `location` names a server, not a folder. Raises UsageError for another scheme."""
+    scheme, mark, _ = location.partition("://")
+    if mark and scheme.lower() not in ("http", "https"):
+        raise UsageError(
+            f"expected a folder or http(s)://host:6333/collection as index, got {location!r}"
+        )
+    return bool(mark)
+
+
+def index_folder(location: str) -> Path:
+    """The folder that a `location` which is no server names."""
+    return Path(location).expanduser()
+
+
+def server_address(location: str) -> ServerAddress:
+    """The parts of `http(s)://host:port/collection`; the port is 6333 unless given.
+
+    Raises UsageError that says which part is missing or not expected.
+    """
+
+    def refused(why: str) -> UsageError:
+        return UsageError(
+            f"expected http(s)://host:6333/collection as index, got {location!r}: {why}"
+        )
+
+    parts = urlsplit(location)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise refused(str(exc)) from exc
+    if parts.scheme.lower() not in ("http", "https") or not host:
+        raise refused("it names no server")
+    if "@" in parts.netloc:
+        raise refused("a key belongs into the setting api_key")
+    if parts.query or parts.fragment:
+        raise refused("nothing may follow the collection")
+    collection = parts.path.strip("/")
+    if not collection:
+        raise refused("it names no collection")
+    if not _COLLECTION.fullmatch(collection):
+        raise refused(f"{collection!r} cannot be a collection's name")
+    host = f"[{host}]" if ":" in host else host
+    url = f"{parts.scheme.lower()}://{host}:{_DEFAULT_PORT if port is None else port}"
+    return ServerAddress(url, collection)

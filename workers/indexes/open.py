@@ -1,0 +1,37 @@
+"""Opens an index and its generations, in a folder or on a Qdrant server."""
+
+from __future__ import annotations
+
+from schemas.options import IndexOptions
+from workers.indexes.generations import Generations
+from workers.indexes.location import is_server
+from workers.protocols import VectorIndex
+
+
+def open_index(options: IndexOptions, dim: int | None, *, create: bool = False) -> VectorIndex:
+    """Open the index at `options.location`; with `create` make it, for vectors of `dim` numbers.
+
+    With `dim` None the dimension is read from the index. Raises IndexMissingError where there is
+    none and `create` is not given, EmbedderMismatchError if its dimension is not `dim`,
+    IndexBusyError, IndexUnavailableError, and UsageError for a place that cannot be an index.
+    """
+    if create and dim is None:
+        raise ValueError("creating an index needs the dimension of its vectors")
+    if is_server(options.location):
+        from workers.indexes.server import index as server_index
+
+        return server_index.build(options, dim, create=create)
+    from workers.indexes.edge import index as edge_index
+
+    return edge_index.build(options, dim, create=create)
+
+
+def generations_of(options: IndexOptions) -> Generations:
+    """Those of the index at `options.location`."""
+    if is_server(options.location):
+        from workers.indexes.server.generations import ServerGenerations
+
+        return ServerGenerations(options)
+    from workers.indexes.edge.generations import FolderGenerations
+
+    return FolderGenerations(options.location)

@@ -1,0 +1,97 @@
+"""How similarities become probabilities, by embedder; docs/search.md tells how they were fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from schemas.payload import PointPayload
+from schemas.search import Relevance
+from workers.models.catalog import DEMO_EMBEDDER
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_LEAST_SHARE = 1e-4  # scores are kept to four digits
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A logistic regression: probability = sigmoid(`intercept` + `weights` times the evidence)."""
+
+    intercept: float
+    weights: tuple[float, ...]
+
+    def probability(self, *evidence: float) -> float:
+        """Of 0..1. Raises ValueError for another number of values than weights."""
+        pairs = zip(self.weights, evidence, strict=True)
+        logit = self.intercept + sum(weight * value for weight, value in pairs)
+        return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """`label_scale` times a cosine similarity are the logits whose softmax is calibrated.
+
+    `text` takes what `text_evidence` returns. `picture` takes a similarity between pictures; None
+    where it is not known what that says. A hit is as relevant as the highest of the two bounds that
+    its probability reaches.
+    """
+
+    label_scale: float
+    text: Curve
+    picture: Curve | None
+    likely: float
+    strong: float
+
+    def relevance(self, probability: float) -> Relevance:
+        if probability >= self.strong:
+            return Relevance.STRONG
+        return Relevance.LIKELY if probability >= self.likely else Relevance.WEAK
+
+
+_CALIBRATIONS = {
+    DEMO_EMBEDDER: Calibration(
+        label_scale=30.0,
+        text=Curve(-5.014, (1.14, 5.048, 0.577, 0.076)),
+        picture=Curve(-18.899, (23.835,)),
+        likely=0.12,
+        strong=0.5,
+    ),
+}
+# CLIP learns its scale with its weights; training stops it at 100, which most models reach (A.
+# Radford et al., 2021). Softmax with it is what zero-shot classification takes for probabilities.
+_OTHERS = Calibration(
+    label_scale=100.0, text=Curve(0.0, (1.0, 0.0, 0.0, 0.0)), picture=None, likely=0.2, strong=0.5
+)
+
+
+def text_evidence(
+    scale: float, text: str, score: float, payload: PointPayload
+) -> tuple[float, ...] | None:
+    """What tells whether an object shows a text to which its cosine similarity is `score`.
+
+    The log odds of the text among the labels of the list, which it joins unless it is one of them;
+    how sure the segmenter was of the mask, and how stable it is; the log of the object's share of
+    the image. None for a point that was never labelled, and for a whole image.
+    """
+    labels, scores = payload.labels, payload.label_scores
+    if payload.label_logsumexp is None or labels is None or scores is None:
+        return None
+    name = plain(text)
+    if name in labels:
+        share = min(max(scores[labels.index(name)], _LEAST_SHARE), 1 - _LEAST_SHARE)
+        log_odds = math.log(share / (1 - share))
+    else:
+        log_odds = scale * score - payload.label_logsumexp
+    sure, stable = payload.predicted_iou or 0.0, payload.stability_score or 0.0
+    return log_odds, sure, stable, math.log(payload.area_frac)
+
+
+def plain(text: str) -> str:
+    """`text` without an article: a label as people ask for it."""
+    first, blank, rest = text.strip().partition(" ")
+    return rest.strip() if blank and first.lower() in _ARTICLES else text.strip()
+
+
+def calibration_of(embedder_name: str) -> Calibration:
+    """What similarities of this embedder say."""
+    return _CALIBRATIONS.get(embedder_name, _OTHERS)

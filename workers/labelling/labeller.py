@@ -1,0 +1,155 @@
+"""Open-vocabulary labels: which of a list of texts each object is nearest to, and how sure."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import UsageError
+from schemas.ids import fingerprint
+from schemas.labels import Label, LabelEntry, Naming, parse_labels
+from schemas.options import EmbedderOptions, LabelOptions
+from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Matrix
+from workers.embedders.numpy_text_encoder import weights_state
+from workers.labelling.calibration import calibration_of
+from workers.models.catalog import DEMO_EMBEDDER, bundled_file
+from workers.models.weights import cache_folder
+from workers.registry import build_text_embedder
+
+_PROMPT = "a photo of {}"
+_DEMO_PROMPT = "{}"
+_BUNDLED = {"general": "labels_general.txt", "emoji": "labels_emoji.txt"}
+_AT_ONCE = 4096  # objects whose probabilities are in memory
+
+
+class Labeller:
+    """Gives objects the labels whose texts their vectors are nearest to.
+
+    The probability of a label is the softmax over all of the list, of `scale` times the cosine
+    similarity (A. Radford et al., "Learning transferable visual models from natural language
+    supervision", 2021), `scale` being such that probabilities hold; see `workers/calibration.py`.
+    `vectors` float32 (len(entries), dim) are unit.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[LabelEntry],
+        vectors: Float32Matrix,
+        options: LabelOptions,
+        embedder_name: str,
+    ) -> None:
+        if len(entries) != len(vectors):
+            raise ValueError(f"expected a vector for each label, got {len(vectors)}")
+        self.entries = tuple(entries)
+        self._vectors = vectors
+        self._scale = calibration_of(embedder_name).label_scale
+        self._top_k = min(options.top_k, len(entries))
+        self._min_score = options.min_score
+        self.fingerprint = fingerprint(
+            {
+                "labels": [[entry.name, *entry.keywords] for entry in entries],
+                "embedder": embedder_name,
+                "scale": self._scale,
+                "top_k": options.top_k,
+                "min_score": options.min_score,
+            }
+        )
+
+    def name(self, objects: Float32Matrix) -> list[Naming]:
+        """What each unit vector of float32 (n, dim) is called: at most `top_k` labels."""
+        names: list[Naming] = []
+        for start in range(0, len(objects), _AT_ONCE):
+            logits = self._scale * (objects[start : start + _AT_ONCE] @ self._vectors.T)
+            sums = _logsumexp(logits)
+            shares = np.exp(logits - sums[:, None])
+            nearest = np.argsort(-shares, axis=1, kind="stable")[:, : self._top_k]
+            for row, chosen, total in zip(shares, nearest, sums.tolist(), strict=True):
+                found = (Label(self.entries[one], round(float(row[one]), 4)) for one in chosen)
+                likely = tuple(label for label in found if label.score >= self._min_score)
+                names.append(Naming(likely, round(total, 4)))
+        return names
+
+
+def _logsumexp(logits: Float32Matrix) -> npt.NDArray[np.float32]:
+    highest = logits.max(axis=1)
+    total: npt.NDArray[np.float32] = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+    return total
+
+
+def labelled(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImage:
+    """`image` with the labels of its objects."""
+    if labeller is None:
+        return image
+    vectors = np.array([one.vectors[VECTOR_NAME] for one in image.objects], np.float32)
+    names = labeller.name(vectors) if image.objects else []
+    objects = (replace(one, naming=of) for one, of in zip(image.objects, names, strict=True))
+    return replace(image, objects=tuple(objects), labelled_by=labeller.fingerprint)
+
+
+def build_labeller(
+    options: LabelOptions, embedder: EmbedderOptions, cache_dir: Path | None = None
+) -> Labeller | None:
+    """The labeller that `options` ask for, None for none, of the space of `embedder`.
+
+    The labels' vectors are kept in `cache_dir`, for a large model takes its time for thousands of
+    texts. Raises UsageError for a list that cannot be read, and what `build_text_embedder` does.
+    """
+    entries = entries_of(options, embedder.name)
+    if entries is None:
+        return None
+    prompt = _DEMO_PROMPT if embedder.name == DEMO_EMBEDDER else _PROMPT
+    texts = [prompt.format(entry.name) for entry in entries]
+    kept = cache_folder(cache_dir).parent / "labels" / f"{_key(texts, embedder.name)}.npy"
+    vectors = _read(kept, len(entries))
+    if vectors is None:
+        vectors = build_text_embedder(embedder).embed_texts(texts)
+        _keep(kept, vectors)
+    return Labeller(entries, vectors, options, embedder.name)
+
+
+def entries_of(options: LabelOptions, embedder_name: str) -> tuple[LabelEntry, ...] | None:
+    """The list that `options` name, None for none. Raises UsageError if it cannot be read."""
+    names = options.names
+    if names == "none":
+        return None
+    if names == "auto":
+        names = "emoji" if embedder_name == DEMO_EMBEDDER else "general"
+    path = bundled_file(_BUNDLED[names]) if names in _BUNDLED else Path(names).expanduser()
+    try:
+        return parse_labels(path.read_text(encoding="utf-8").splitlines())
+    except OSError as exc:
+        raise UsageError(f"the list of labels {path} cannot be read: {exc.strerror}") from exc
+    except (UnicodeDecodeError, ValueError) as exc:
+        raise UsageError(f"the list of labels {path} is none: {exc}") from exc
+
+
+def _key(texts: Sequence[str], embedder_name: str) -> str:
+    return fingerprint(
+        {"texts": list(texts), "embedder": embedder_name, "weights": weights_state(embedder_name)}
+    )
+
+
+def _read(path: Path, count: int) -> Float32Matrix | None:
+    try:
+        vectors = np.load(path)
+    except (OSError, ValueError):
+        return None
+    whole = vectors.dtype == np.float32 and vectors.ndim == 2 and len(vectors) == count
+    return vectors if whole else None
+
+
+def _keep(path: Path, vectors: Float32Matrix) -> None:
+    # It only saves time: nothing is said where it cannot be kept.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, vectors)
+        os.replace(unfinished, path)

@@ -1,0 +1,376 @@
+"""A `Segmenter` that finds what segment-anything's automatic mask generator finds, faster."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from segment_anything import SamAutomaticMaskGenerator
+from segment_anything.utils.amg import (
+    build_all_layer_point_grids,
+    generate_crop_boxes,
+    is_box_near_crop_edge,
+)
+from segment_anything.utils.transforms import ResizeLongestSide
+from torchvision.ops import nms
+
+from schemas.errors import UsageError
+from schemas.ids import fingerprint
+from schemas.images import UInt8Image
+from schemas.masks import CocoRle, ObjectMask
+from schemas.options import PresetName, SegmenterOptions
+from workers.segmenters.masks.selection import (
+    cleaned,
+    distinct,
+    measured,
+    selected,
+    without_overlaps,
+    without_parts,
+)
+from workers.segmenters.masks.trace_cpu import Frame, HostTracer, Traced, Tracer, axis
+from workers.segmenters.masks.trace_gpu import DeviceTracer
+from workers.segmenters.sam_prompter import Prompter, View
+
+Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+# What the points of a batch share of an image's places is fetched once for all of them, and their
+# tokens' own layers are faster for several. More at once take memory without gain; a CPU's caches
+# hold the encoder's layers of one image.
+POINTS_ON_A_CPU = 16
+_IMAGES_ON_AN_ACCELERATOR = 4
+
+_VERSION = 2  # to be raised whenever the same parameters give other masks
+_SPEED_ONLY = {"points_per_batch", "images_per_batch"}
+_OURS = {"mask_nms_thresh": 1.0, "part_thresh": 1.0, "images_per_batch": 1}
+# Over the model's defaults, under what is asked for by name.
+_PRESETS: dict[PresetName, dict[str, float]] = {
+    "fast": {"points_per_side": 16, "crop_n_layers": 0},
+    "balanced": {},
+    "thorough": {
+        "points_per_side": 32,
+        "crop_n_layers": 1,
+        "crop_n_points_downscale_factor": 2,
+    },
+}
+_CANDIDATE = np.dtype(
+    [
+        ("box", np.int64, 4),  # xyxy in the image, with the last column and row
+        ("area_px", np.int64),
+        ("predicted_iou", np.float32),
+        ("stability_score", np.float32),
+        ("point_xy", np.float64, 2),
+        ("crop_area_px", np.int64),
+    ]
+)
+_LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Crop:
+    """A part of an image (by its number in a batch) that is looked at on its own. `box` is xyxy."""
+
+    image: int
+    image_hw: tuple[int, int]
+    box: tuple[int, ...]
+    layer: int
+    pixels: UInt8Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `Traced` calls `counts`."""
+
+    rows: npt.NDArray[np.void]
+    counts: list[str]
+
+    def taken(self, kept: Int64s) -> _Candidates:
+        return _Candidates(self.rows[kept], [self.counts[row] for row in kept.tolist()])
+
+    def without_duplicates(self, scores: npt.NDArray[np.floating], threshold: float) -> _Candidates:
+        """Of candidates whose boxes overlap by more than `threshold`, that of the highest score."""
+        boxes = torch.from_numpy(self.rows["box"]).float()
+        return self.taken(nms(boxes, torch.from_numpy(scores).float(), threshold).numpy())
+
+    @staticmethod
+    def together(parts: Sequence[_Candidates]) -> _Candidates:
+        rows = np.concatenate([np.empty(0, _CANDIDATE), *(part.rows for part in parts)])
+        return _Candidates(rows, [counts for part in parts for counts in part.counts])
+
+
+class _Scores(TypedDict):
+    predicted_iou: float
+    stability_score: float
+    point_xy: tuple[float, float]
+
+
+class GridSegmenter:
+    """Prompts a model with a grid of points on an image and on its crops.
+
+    `defaults` are the model's own parameters: they stand over the package's and under those of
+    `options`. `fingerprint` covers the weights and every parameter that changes the result, so
+    neither the device nor what is done at once. On a CPU no mask is held whole: of
+    `points_per_batch` points the low-resolution logits, and of a mask whose predicted IoU is high
+    enough its RLE. On an accelerator a few are (see `device_tracing`).
+    """
+
+    def __init__(
+        self,
+        prompter: Prompter,
+        *,
+        weights_sha256: str,
+        options: SegmenterOptions,
+        defaults: Mapping[str, float] | None = None,
+    ) -> None:
+        self._parameters = parameters = effective_parameters(options, defaults or {})
+        self.name = options.name
+        self.fingerprint = fingerprint(
+            {
+                "segmenter": options.name,
+                "weights_sha256": weights_sha256,
+                "generator": f"GridSegmenter {_VERSION}",
+                "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
+                "limits": options.model_dump(include=set(_LIMITS)),
+            }
+        )
+        self._prompter, self._options = prompter, options
+        self._at_once = int(parameters["images_per_batch"])
+        self._layers = int(parameters["crop_n_layers"])
+        self._grids = build_all_layer_point_grids(
+            int(parameters["points_per_side"]),
+            self._layers,
+            int(parameters["crop_n_points_downscale_factor"]),
+        )
+
+    def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
+        """Masks of each uint8 (height, width, 3) RGB image, largest first; empty if none is found.
+
+        Masks outside the area limits are dropped, then all but the `max_objects` of the highest
+        `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time, from then on
+        fewer where the device has no room for them.
+        """
+        padded = [self._padded(image) for image in images]
+        found: list[list[_Candidates]] = [[] for _ in images]
+        crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
+        while batch := list(islice(crops, self._at_once)):
+            for crop, view in zip(batch, self._views(batch), strict=True):
+                found[crop.image].append(self._candidates(crop, view))
+        return [
+            self._masks(_Candidates.together(candidates), work.shape[:2], image.shape[:2])
+            for candidates, work, image in zip(found, padded, images, strict=True)
+        ]
+
+    def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
+        """The surest of the model's masks for a point, pixels of uint8 (height, width, 3) RGB.
+
+        None if all are empty. Raises UsageError for a point that is not in the image.
+        """
+        (x, y), (height, width) = point_xy, image.shape[:2]
+        if not (0 <= x < width and 0 <= y < height):
+            raise UsageError(
+                f"expected a point within the image's {width} x {height} pixels, got {x:g},{y:g}"
+            )
+        padded = self._padded(image)
+        tall, wide = padded.shape[:2]
+        crop = _Crop(0, (tall, wide), (0, 0, wide, tall), 0, padded)
+        point = np.array([[x, y]], np.float64)
+        guesses = self._prompter.encode([padded])[0].guess(point)
+        tracer = self._tracer(crop)
+        tracer.add(guesses.logits(np.ones((1, 3), np.bool_)))
+        parameters = {**self._parameters, "stability_score_thresh": 0.0}
+        points = np.repeat(point, 3, axis=0)
+        found = _filtered(tracer.traced(), guesses.predicted_iou[0], points, parameters, crop)
+        masks = _object_masks(found, (tall, wide), (height, width))
+        return max(masks, key=lambda mask: mask.predicted_iou, default=None)
+
+    def _views(self, crops: Sequence[_Crop]) -> Sequence[View]:
+        """All encoded at once, or, where the device has no room for so many, by halves."""
+        try:
+            return self._prompter.encode([crop.pixels for crop in crops])
+        except torch.OutOfMemoryError:
+            if len(crops) == 1:
+                raise
+        self._at_once = half = (len(crops) + 1) // 2
+        return [*self._views(crops[:half]), *self._views(crops[half:])]
+
+    def _padded(self, image: UInt8Image) -> UInt8Image:
+        height, width = image.shape[:2]
+        tall, wide = self._workable((height, width))
+        if (tall, wide) == (height, width):
+            return image
+        return np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
+
+    def _masks(
+        self, found: _Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
+    ) -> list[ObjectMask]:
+        """What stays of all crops' candidates."""
+        parameters = self._parameters
+        if self._layers:
+            # Of the same thing in several crops, the mask of the smallest crop stays.
+            threshold = parameters["crop_nms_thresh"]
+            found = found.without_duplicates(1 / found.rows["crop_area_px"], threshold)
+        masks = distinct(_object_masks(found, padded_hw, size_hw))
+        if min_area_px := int(parameters["min_mask_region_area"]):
+            thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
+            masks = cleaned(masks, min_area_px, max(thresholds))
+        masks = without_overlaps(masks, parameters["mask_nms_thresh"])
+        masks = without_parts(masks, parameters["part_thresh"])
+        return selected(masks, self._options)
+
+    def _candidates(self, crop: _Crop, view: View) -> _Candidates:
+        """Every mask of a crop that passes the thresholds, each thing once."""
+        parameters = self._parameters
+        crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
+        least_iou = parameters["pred_iou_thresh"]
+        batch = int(parameters["points_per_batch"])
+        points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
+        tracer = self._tracer(crop)
+        predicted, asked = [np.empty(0, np.float32)], [np.empty((0, 2))]
+        for start in range(0, len(points), batch):
+            some = points[start : start + batch]
+            guesses = view.guess(some)
+            chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
+            of_points = np.nonzero(chosen)[0]
+            if len(of_points):
+                tracer.add(guesses.logits(chosen))
+                predicted.append(guesses.predicted_iou[chosen])
+                asked.append(some[of_points])
+        # At once, because a batch is a few points and its masks a few rows.
+        scores, points_xy = np.concatenate(predicted), np.concatenate(asked)
+        stable = _filtered(tracer.traced(), scores, points_xy, parameters, crop)
+        return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
+
+    def _tracer(self, crop: _Crop) -> Tracer:
+        """What draws masks of a crop at the size of its image."""
+        x0, y0, x1, y1 = crop.box
+        crop_hw = y1 - y0, x1 - x0
+        prompter = self._prompter
+        low_side, frame_side = prompter.low_side, prompter.frame_side
+        used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
+        rows = axis(crop_hw[0], used_hw[0], low_side, frame_side)
+        columns = axis(crop_hw[1], used_hw[1], low_side, frame_side)
+        frame = Frame(crop_hw, x0, y0, crop.image_hw)
+        offset = self._parameters["stability_score_offset"]
+        tracing = HostTracer if prompter.device.type == "cpu" else DeviceTracer
+        return tracing(rows, columns, frame, prompter.mask_threshold, offset)
+
+    def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
+        size_hw = image.shape[0], image.shape[1]
+        for box, layer in zip(*self._crops(size_hw), strict=True):
+            x0, y0, x1, y1 = box
+            yield _Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
+
+    def _crops(self, size_hw: tuple[int, int]) -> tuple[list[list[int]], list[int]]:
+        """Boxes (xyxy) and layers of all crops."""
+        overlap = self._parameters["crop_overlap_ratio"]
+        boxes, layers = generate_crop_boxes(size_hw, self._layers, overlap)
+        return boxes, layers
+
+    def _workable(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """The size to pad an image to, so that no crop and no resized crop is empty."""
+        height, width = size_hw
+        while not self._divisible(height, width):
+            if height <= width:
+                height *= 2
+            else:
+                width *= 2
+        return height, width
+
+    def _divisible(self, height: int, width: int) -> bool:
+        boxes, _ = self._crops((height, width))
+        sides = ((y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes)
+        frame = self._prompter.frame_side
+        return all(
+            min(side) > 0 and min(ResizeLongestSide.get_preprocess_shape(*side, frame)) > 0
+            for side in sides
+        )
+
+
+def batch_sizes(device: str) -> dict[str, float]:
+    """How many points and images a model on `device` does best at once."""
+    if device == "cpu":
+        return {"points_per_batch": POINTS_ON_A_CPU}
+    return {"images_per_batch": _IMAGES_ON_AN_ACCELERATOR}
+
+
+def _area(box: Sequence[int]) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def effective_parameters(
+    options: SegmenterOptions, defaults: Mapping[str, float]
+) -> dict[str, float]:
+    """All parameters of the package that are settings of ours, with the values in force.
+
+    Raises UsageError if the smallest crops would be left without points.
+    """
+    signature = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
+    names = [name for name in signature if name in SegmenterOptions.model_fields]
+    package = {name: signature[name].default for name in names}
+    chosen = {name: getattr(options, name) for name in (*names, *_OURS)}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    preset = _PRESETS[options.preset]
+    parameters: dict[str, float] = {**package, **_OURS, **defaults, **preset, **given}
+    scale = parameters["crop_n_points_downscale_factor"] ** parameters["crop_n_layers"]
+    if parameters["points_per_side"] < scale:
+        raise UsageError(
+            f"points_per_side {parameters['points_per_side']} leaves no point in the smallest "
+            f"crops: with these crop_n_layers and crop_n_points_downscale_factor it must be at "
+            f"least {scale}"
+        )
+    return parameters
+
+
+def _filtered(
+    traced: Traced, predicted_iou: Float32s, points_xy: Float64s, parameters: Mapping[str, float],
+    crop: _Crop,
+) -> _Candidates:  # fmt: skip
+    """Of the traced masks of a crop, those that are stable and not cut off by its edge."""
+    rows = np.empty(len(predicted_iou), _CANDIDATE)
+    with np.errstate(invalid="ignore"):  # an empty mask has no stability
+        stability = traced.inside.astype(np.float32) / traced.outside.astype(np.float32)
+    left, top = crop.box[:2]
+    corner = np.array([left, top])
+    rows["box"] = traced.boxes + np.tile(corner, 2)
+    rows["area_px"], rows["crop_area_px"] = traced.area, _area(crop.box)
+    rows["predicted_iou"], rows["stability_score"] = predicted_iou, stability
+    rows["point_xy"] = points_xy + corner
+    keep = np.ones(len(rows), np.bool_)
+    if parameters["stability_score_thresh"] > 0:
+        keep = stability >= parameters["stability_score_thresh"]
+    whole = [0, 0, crop.image_hw[1], crop.image_hw[0]]
+    if list(crop.box) != whole:
+        keep &= ~is_box_near_crop_edge(torch.from_numpy(traced.boxes), crop.box, whole).numpy()
+    return _Candidates(rows, traced.counts).taken(np.flatnonzero(keep))
+
+
+def _object_masks(
+    found: _Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
+) -> Iterator[ObjectMask]:
+    """The masks cut to `size_hw`, but for those of which nothing is left."""
+    height, width = size_hw
+    for row, counts in zip(found.rows, found.counts, strict=True):
+        area_px = int(row["area_px"])
+        if not area_px:
+            continue
+        rle = CocoRle(padded_hw, counts)
+        x, y = row["point_xy"].tolist()
+        scores: _Scores = {
+            "predicted_iou": float(row["predicted_iou"]),
+            "stability_score": float(row["stability_score"]),
+            "point_xy": (min(x, float(width)), min(y, float(height))),
+        }
+        if padded_hw != size_hw:
+            cut = measured(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
+            if cut is not None:
+                yield cut
+            continue
+        x0, y0, x1, y1 = row["box"].tolist()
+        yield ObjectMask(rle, (x0, y0, x1 + 1, y1 + 1), area_px, **scores)

@@ -1,0 +1,183 @@
+"""Images in folders: a folder, a file, or a glob of them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote_to_bytes
+
+from schemas.errors import (
+    ObjectChangedError,
+    ObjectGoneError,
+    StoreAccessError,
+    StoreUnavailableError,
+    UsageError,
+)
+from schemas.images import ImageRef
+from schemas.options import StoreOptions
+from workers.protocols import Skipped
+from workers.stores.selection import may_be_listed, reason_to_skip
+
+NOT_A_FILE = "not a regular file"
+LINKED_FOLDER = "symbolic link to a folder"
+
+
+def build(source: str, options: StoreOptions) -> FileStore:
+    """The store of a path, a `file://` uri or a glob. Nothing is looked at yet."""
+    if source.startswith("file://"):
+        source = os.fsdecode(unquote_to_bytes(source.removeprefix("file://")))
+    return FileStore(source, options)
+
+
+def read(ref: ImageRef, options: StoreOptions) -> bytes:
+    """The bytes of a file whose size and time are still those listed; see `ObjectStore.read`."""
+    with _mapped(ref), open(ref.key, "rb") as file:
+        found = _version(os.fstat(file.fileno()))
+        data = file.read() if found == ref.version else b""
+        after = _version(os.fstat(file.fileno()))
+    if after != ref.version or len(data) != ref.size_bytes:
+        raise ObjectChangedError(
+            f"expected version {ref.version} (size-mtime_ns), got {after}: {ref.uri}"
+        )
+    return data
+
+
+def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
+    """What is at the path now; see `stores.find`."""
+    with _mapped(ref):
+        try:
+            status = os.stat(ref.key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return _ref(ref.key, status) if stat.S_ISREG(status.st_mode) else None
+
+
+@contextmanager
+def _mapped(ref: ImageRef) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
+        raise ObjectGoneError(f"expected a listed file, got none: {ref.uri}") from exc
+    except PermissionError as exc:
+        raise StoreAccessError(f"expected a readable file, got no permission: {ref.uri}") from exc
+    except OSError as exc:
+        raise StoreUnavailableError(
+            f"expected to read a file, got: {exc.strerror} ({ref.uri})"
+        ) from exc
+
+
+class FileStore:
+    """Lists one path or glob. Keys are absolute paths, in the order of S3 keys (by byte)."""
+
+    def __init__(self, source: str, options: StoreOptions) -> None:
+        self._source = source
+        self._options = options
+
+    def list_images(self, skipped: Skipped) -> Iterator[ImageRef]:
+        """Streamed, one level of folders in memory at a time; see `ObjectStore.list_images`.
+
+        A glob means what it means to a shell: a folder that it names is walked. Raises UsageError
+        at once if there is nothing at the source, StoreAccessError for a folder that is closed.
+        """
+        path = os.path.abspath(self._source)
+        if os.path.exists(path):
+            return self._walk([path], skipped)
+        if not glob.has_magic(self._source):
+            raise UsageError(f"expected a folder, a file or a glob, got nothing at {path!r}")
+        matches = _glob(self._source)
+        if not matches:
+            raise UsageError(f"expected files that match a glob, got none for {path!r}")
+        return self._walk(matches, skipped)
+
+    def covers(self, ref: ImageRef) -> bool:
+        """See `ObjectStore.covers`. Raises UsageError for a glob: what it named is not known."""
+        path = os.path.abspath(self._source)
+        if not os.path.exists(path) and glob.has_magic(self._source):
+            raise UsageError(
+                f"expected a folder or a file, got the glob {self._source!r}: "
+                "it does not tell which images are no longer there"
+            )
+        below = os.path.join(path, "")
+        return (
+            ref.store == "file"
+            and (ref.key == path or ref.key.startswith(below))
+            and may_be_listed(ref.key, self._options)
+        )
+
+    def read(self, ref: ImageRef) -> bytes:
+        return read(ref, self._options)
+
+    def _walk(self, roots: Iterable[str], skipped: Skipped) -> Iterator[ImageRef]:
+        recursive = "**" in self._source
+        for root in roots:
+            if not os.path.isdir(root):
+                yield from self._image(root, skipped)
+            elif not recursive:  # a glob with ** names what lies in the folder itself
+                yield from self._folder(root, skipped)
+
+    def _folder(self, folder: str, skipped: Skipped) -> Iterator[ImageRef]:
+        for entry in _entries(folder):
+            if not _is_folder(entry):
+                yield from self._image(entry.path, skipped)
+            elif entry.is_symlink():  # it may lead back up
+                skipped(LINKED_FOLDER, _ref(entry.path).uri)
+            else:
+                yield from self._folder(entry.path, skipped)
+
+    def _image(self, path: str, skipped: Skipped) -> Iterator[ImageRef]:
+        try:
+            status = os.stat(path)
+        except OSError:  # a dangling link, or gone since the folder was read
+            status = None
+        if status is None or not stat.S_ISREG(status.st_mode):
+            skipped(NOT_A_FILE, _ref(path).uri)
+            return
+        ref = _ref(path, status)
+        reason = reason_to_skip(path, status.st_size, self._options)
+        if reason is None:
+            yield ref
+        else:
+            skipped(reason, ref.uri)
+
+
+def _glob(pattern: str) -> list[str]:
+    """Absolute paths that a glob names, sorted by byte; all in memory, as a shell has them."""
+    # The working folder is no pattern, whatever characters it has.
+    absolute = os.path.normpath(os.path.join(glob.escape(os.getcwd()), pattern))
+    return sorted(set(glob.iglob(absolute, recursive=True)), key=os.fsencode)
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _ref(path: str, status: os.stat_result | None = None) -> ImageRef:
+    version, size = (_version(status), status.st_size) if status else ("", 0)
+    return ImageRef(store="file", bucket="", key=path, version=version, size_bytes=size)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """Entries of a folder in the order of S3 keys, in which a folder's name ends in a slash."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: os.fsencode(_as_key(entry)))
+    except FileNotFoundError:  # gone since its parent was read
+        return []
+    except OSError as exc:
+        raise StoreAccessError(
+            f"expected a readable folder, got: {exc.strerror} ({folder!r})"
+        ) from exc
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, or to where one may not look
+        return False
+
+
+def _as_key(entry: os.DirEntry[str]) -> str:
+    return entry.name + "/" if _is_folder(entry) else entry.name

@@ -1,0 +1,54 @@
+"""Opens stores by scheme. Each is one file with `build(source, options)`, `read` and `find`."""
+
+from __future__ import annotations
+
+import re
+
+from schemas.errors import UsageError
+from schemas.images import ImageRef
+from schemas.options import StoreOptions
+from workers.protocols import ObjectStore
+
+
+def build_store(source: str, options: StoreOptions) -> ObjectStore:
+    """The store of `s3://bucket/prefix`, a folder, a file or a glob (also as a `file://` uri).
+
+    Nothing is contacted yet. Raises UsageError for another scheme.
+    """
+    if source.startswith("s3://"):
+        from workers.stores import s3
+
+        return s3.build(source, options)
+    if not source or re.match(r"(?!file://)[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
+        raise UsageError(f"expected s3://bucket/prefix, a folder, a file or a glob, got {source!r}")
+    from workers.stores import folder
+
+    return folder.build(source, options)
+
+
+def read(ref: ImageRef, options: StoreOptions) -> bytes:
+    """The bytes of exactly the listed version, from whichever store lists it.
+
+    Raises ObjectGoneError, ObjectChangedError, StoreAccessError, StoreUnavailableError.
+    """
+    if ref.store == "s3":
+        from workers.stores import s3
+
+        return s3.read(ref, options)
+    from workers.stores import folder
+
+    return folder.read(ref, options)
+
+
+def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
+    """The same image in the version that is there now, None if it is there no more.
+
+    Raises StoreAccessError, StoreUnavailableError.
+    """
+    if ref.store == "s3":
+        from workers.stores import s3
+
+        return s3.find(ref, options)
+    from workers.stores import folder
+
+    return folder.find(ref, options)
