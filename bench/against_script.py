@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from bench.bucket import BUCKET, put_images, settings_for
 from bench.bundled import bundled_clip, bundled_sam
 from bench.parity import OURS_OFF, Parity, ious, parity
 from bench.script import Found, Script
-from pipeline.ingestion.listing import chunks
+from pipeline.index_home import manifest_folder
+from pipeline.ingestion.listing import ignore_skipped, list_chunks
 from pipeline.ingestion.writer import Writer
 from pipeline.jobs.ingest import ingest
-from pipeline.manifest.manifest import Manifest, manifest_folder
-from pipeline.progress import Counts
+from pipeline.manifest.manifest import Manifest
 from pipeline.runners.model_worker import ModelWorker
 from pipeline.runners.recipe import recipe_of
 from pipeline.settings import Settings
@@ -159,13 +160,19 @@ def _seconds_of_ingest(source: str, settings: Settings) -> float:
 
 def _plain_loop(worker: ModelWorker, settings: Settings, source: str) -> None:
     """Our own workers, one image after the other, nothing beside them."""
-    counts = Counts()
     reader = recipe_of(settings).reader
-    listed = chunks([source], settings.store, 1, None, counts.listing)
+    listed = list_chunks([source], settings.store, 1, None, ignore_skipped)
     manifest = Manifest(manifest_folder(settings.index.location))
     with (
         closing(open_index(settings.index, worker.info.dim, create=True)) as index,
-        Writer(index, manifest, worker.info.fingerprint, counts, new_index=True) as writer,
+        Writer(
+            index,
+            manifest,
+            worker.info.fingerprint,
+            on_written=lambda results: None,
+            run_started_at=datetime.now(UTC),
+            new_index=True,
+        ) as writer,
     ):
         for refs in listed:
             writer.add(worker.process(reader(refs)))

@@ -27,7 +27,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 from pipeline.demo.bucket import write_bucket
-from pipeline.index_home import at_current, drop
+from pipeline.index_home import IndexHome, drop_generation
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import reembed
 from pipeline.runners.recipe import recipe_of
@@ -107,12 +107,12 @@ def main() -> None:
         reembed_s, segmented = timed(lambda: reembed(changed))
         anew = changed.model_copy(update={"index": IndexOptions(location=str(folder / "anew"))})
         ingest_s, segmented_anew = timed(lambda: ingest(sources, anew))
-        ours, theirs = vectors_of(at_current(changed)), vectors_of(anew)
+        ours, theirs = vectors_of(IndexHome.current(changed)), vectors_of(anew)
         if ours.keys() != theirs.keys():
             raise SystemExit("expected the same points, got others")
         off = max(float(np.abs(ours[one] - theirs[one]).max()) for one in ours)
         size = on_disk_mib(folder / "index")
-        drop(changed, "first")
+        drop_generation(changed, "first")
         left = on_disk_mib(folder / "index")
     if off > 1e-5:
         raise SystemExit(f"expected the same vectors, got some that are {off:.2g} off")

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.synthetic import OBJECTS_AN_IMAGE, build, images
-from pipeline.manifest.manifest import open_manifest
+from pipeline.index_home import open_manifest
 from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset

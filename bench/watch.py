@@ -33,7 +33,8 @@ from rich.console import Console
 
 from bench.bucket import BUCKET, put_images, s3_server
 from pipeline.environment import environment
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.index_home import manifest_folder
+from pipeline.manifest.manifest import Manifest
 
 _RESULTS = Path(__file__).parent / "results" / "watch.json"
 _PATIENCE_S = 300.0

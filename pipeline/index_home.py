@@ -1,15 +1,130 @@
-"""Which generation of an index a job works on, and which there are."""
+"""An index at its place: the generation in use, its points, manifest and known pipelines."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, urlsplit
 
-from pipeline.manifest.manifest import open_manifest, parts_of
+from pipeline.manifest.known_pipelines import KnownPipelines
+from pipeline.manifest.manifest import Manifest
+from pipeline.manifest.part_storage import FolderParts, Parts
 from pipeline.settings import Settings
-from schemas.errors import UsageError
+from schemas.errors import IndexMissingError, UsageError
 from schemas.manifest import State
-from workers.indexes.generations import FIRST, GENERATIONS, Generations
-from workers.indexes.open import generations_of
+from schemas.options import IndexOptions, StoreOptions
+from workers.indexes.generations import FIRST, Generations
+from workers.indexes.location import (
+    GENERATIONS_FOLDER,
+    MANIFEST_FOLDER,
+    index_folder,
+    is_server,
+    server_address,
+)
+from workers.indexes.open import generations_of, open_index
+from workers.protocols import VectorIndex
+
+
+@dataclass(frozen=True)
+class IndexHome:
+    """One generation of an index, which stays the same however long a job takes.
+
+    `location` is what the user calls the index; `index` are the options of this generation, whose
+    own location differs from it for every generation but the first; `store` is how a bucket with
+    the manifest is reached.
+    """
+
+    location: str
+    generation: str
+    index: IndexOptions
+    store: StoreOptions
+
+    @classmethod
+    def current(cls, settings: Settings) -> Self:
+        """The generation that is in use now.
+
+        A job asks for it once, at its beginning, and stays with it: of two generations it would see
+        a mix. Raises IndexUnavailableError where folder or server does not answer.
+        """
+        return cls.at(settings, current_generation(settings))
+
+    @classmethod
+    def at(cls, settings: Settings, generation: str) -> Self:
+        """The generation of this name, which need not be there yet."""
+        index = settings.index
+        if generation != FIRST:
+            state = index.state
+            index = index.model_copy(
+                update={
+                    "location": generations_of(index).location(generation),
+                    "state": None
+                    if state is None
+                    else f"{state.rstrip('/')}/{GENERATIONS_FOLDER}/{generation}",
+                }
+            )
+        return cls(settings.index.location, generation, index, settings.store)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Where the manifest and the known pipelines are kept.
+
+        Raises UsageError for a place that cannot be one.
+        """
+        return _manifest_parts(self.index, self.store)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What is recorded of each image."""
+        return Manifest(self.parts)
+
+    @cached_property
+    def pipelines(self) -> KnownPipelines:
+        """The pipelines that have run on this generation."""
+        return KnownPipelines(self.parts)
+
+    @property
+    def log_folder(self) -> Path:
+        """The folder for the logs of jobs, one for all generations."""
+        return manifest_folder(self.location) / "logs"
+
+    @property
+    def is_server(self) -> bool:
+        """Whether others may write to it while it is open here: a folder has one owner."""
+        return is_server(self.index.location)
+
+    @contextmanager
+    def points(self, *, create_for: int | None = None) -> Iterator[VectorIndex]:
+        """The index, open during the block; `create_for`: made for vectors of so many numbers.
+
+        Raises what `open_index` does.
+        """
+        create = create_for is not None
+        with closing(open_index(self.index, create_for, create=create)) as index:
+            yield index
+
+    def exists(self) -> bool:
+        """Whether there is an index. Raises IndexBusyError, and what else keeps it from use."""
+        try:
+            open_index(self.index, None).close()
+        except IndexMissingError:
+            return False
+        return True
+
+    def require_usable(self) -> None:
+        """Raise IndexBusyError, or what else keeps the index from use, before long work begins."""
+        self.exists()
+
+    def require_ingested(self) -> None:
+        """Raise IndexMissingError unless something was ingested."""
+        if not self.manifest.exists():
+            raise IndexMissingError(
+                f"expected an index at {self.location!r}, nothing was ingested there"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,75 +137,81 @@ class GenerationInfo:
     location: str
 
 
-def at_current(settings: Settings) -> Settings:
-    """The settings, with the generation in use for their index.
-
-    A job asks for it once, at its beginning, and stays with it: of two generations it would see a
-    mix. Settings that name a generation stay as they are.
-    """
-    found = generations_of(settings.index)
-    return _at(settings, found, found.current())
-
-
-def current(settings: Settings) -> str:
+def current_generation(settings: Settings) -> str:
     """The name of the generation in use."""
     return generations_of(settings.index).current()
 
 
-def at(settings: Settings, name: str) -> Settings:
-    """The settings, with the generation of this name for their index."""
-    return _at(settings, generations_of(settings.index), name)
-
-
-def _at(settings: Settings, found: Generations, name: str) -> Settings:
-    if name == FIRST:
-        return settings
-    index, state = settings.index, settings.index.state
-    place = {
-        "location": found.location(name),
-        "state": None if state is None else f"{state.rstrip('/')}/{GENERATIONS}/{name}",
-    }
-    return settings.model_copy(update={"index": index.model_copy(update=place)})
-
-
-def generations(settings: Settings) -> list[GenerationInfo]:
+def list_generations(settings: Settings) -> list[GenerationInfo]:
     """All generations of an index, the first one first."""
-    found = generations_of(settings.index)
-    used = found.current()
-    told = []
-    for name in found.names():
-        of = _at(settings, found, name)
-        done = open_manifest(of.index, of.store).counts()[State.DONE]
-        told.append(GenerationInfo(name, name == used, done, of.index.location))
-    return told
+    generations = generations_of(settings.index)
+    in_use = generations.current()
+    infos = []
+    for name in generations.names():
+        home = IndexHome.at(settings, name)
+        images = home.manifest.counts()[State.DONE]
+        infos.append(GenerationInfo(name, name == in_use, images, home.index.location))
+    return infos
 
 
-def use(settings: Settings, name: str) -> None:
+def use_generation(settings: Settings, name: str) -> None:
     """Have a generation searched and written to. Raises UsageError if it is not there."""
-    found = generations_of(settings.index)
-    _check_known(found, name)
-    found.use(name)
+    generations = generations_of(settings.index)
+    _check_known(generations, name)
+    generations.use(name)
 
 
-def drop(settings: Settings, name: str) -> None:
+def drop_generation(settings: Settings, name: str) -> None:
     """Remove a generation with its manifest.
 
     Raises UsageError if it is not there, or in use; IndexBusyError if a process has it open.
     """
-    found = generations_of(settings.index)
-    _check_known(found, name)
-    if name == found.current():
+    generations = generations_of(settings.index)
+    _check_known(generations, name)
+    if name == generations.current():
         raise UsageError(f"expected a generation that is not in use, {name} is: use another first")
-    of = _at(settings, found, name)
-    parts = parts_of(of.index, of.store)
-    found.drop(name)
+    parts = IndexHome.at(settings, name).parts
+    generations.drop(name)
     if parts.exists():
         parts.remove(parts.sizes())
 
 
-def _check_known(found: Generations, name: str) -> None:
-    names = found.names()
+def _check_known(generations: Generations, name: str) -> None:
+    names = generations.names()
     if name not in names:
         raise UsageError(
             f"expected one of the generations {', '.join(names) or '(there are none)'}, got {name}"
         )
+
+
+def open_manifest(index: IndexOptions, store: StoreOptions) -> Manifest:
+    """The manifest of an index: where `index.state` says, else beside the index.
+
+    A bucket is reached as `store` says. Raises UsageError for a place that cannot be one.
+    """
+    return Manifest(_manifest_parts(index, store))
+
+
+def manifest_folder(location: str) -> Path:
+    """Where the manifest of an index lies: in its folder, or for a server in the user's data."""
+    if not is_server(location):
+        return index_folder(location) / MANIFEST_FOLDER
+    address = server_address(location)
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    server = quote(urlsplit(address.url).netloc, safe="")
+    collection = quote(address.collection, safe="")
+    # A collection may be called "..".
+    return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"
+
+
+def _manifest_parts(index: IndexOptions, store: StoreOptions) -> Parts:
+    if index.state is None:
+        return FolderParts(manifest_folder(index.location))
+    if index.state.startswith("s3://"):
+        # boto3 is imported by those who need it alone.
+        from pipeline.manifest.bucket_storage import BucketParts
+
+        return BucketParts(index.state, store)
+    if "://" in index.state:
+        raise UsageError(f"expected a folder or s3://bucket/prefix as state, got {index.state!r}")
+    return FolderParts(Path(index.state).expanduser())

@@ -1,98 +1,50 @@
-"""How far an ingest is: exact counts, a live display on a terminal, plain lines elsewhere."""
+"""Counts how far a run is; subclasses show it."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from itertools import islice
+from typing import Self
 
 from pipeline.messages import counted
+from schemas.counts import IngestCounts
 from schemas.images import Failure
 from schemas.records import EmbeddedImage
 from workers.stores.selection import EMPTY
 
-if TYPE_CHECKING:
-    pass
-
-_MOST_SHOWN = 10
-
-
-_NAMED = 20  # however many there are, for memory's sake
+# However many there are, for memory's sake.
+_MOST_FAILURES = 10
+_MOST_EMPTY = 20
 
 
 @dataclass(slots=True)
-class ListingCounts:
-    """What has been listed so far: images, and what was skipped, by reason.
+class RunDetails:
+    """What is worth saying at the end of a run beside its counts.
 
-    `empty` are the uris of the first images of zero bytes: they should have been images.
+    `skipped` are listed objects that are no images to be read, by reason; `empty_uris` those of the
+    first images of zero bytes, which should have been images; `failures` the first few.
     """
 
-    listed: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    empty: list[str] = field(default_factory=list)
+    empty_uris: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def skip(self, reason: str, uri: str) -> None:
         """Count one skipped object; a `Skipped` for `ObjectStore.list_images`."""
         self.skipped[reason] += 1
-        if reason == EMPTY and len(self.empty) < _NAMED:
-            self.empty.append(uri)
-
-
-@dataclass(slots=True)
-class Counts:
-    """Images by what became of them; each that was handled is in exactly one of the states.
-
-    `shown` are the first few failures, to be told at the end.
-    """
-
-    listing: ListingCounts = field(default_factory=ListingCounts)
-    all_listed: bool = False
-    unchanged: int = 0
-    done: int = 0
-    rejected: int = 0
-    failed: int = 0
-    gone: int = 0
-    objects: int = 0
-    shown: list[Failure] = field(default_factory=list)
-
-    @property
-    def listed(self) -> int:
-        return self.listing.listed
-
-    @property
-    def handled(self) -> int:
-        """Images that were worked on, whatever came of it."""
-        return self.done + self.rejected + self.failed + self.gone
-
-    def add(self, results: Iterable[EmbeddedImage | Failure]) -> None:
-        """Count results that have been written."""
-        for result in results:
-            if isinstance(result, EmbeddedImage):
-                self.done += 1
-                self.objects += len(result.objects)
-                continue
-            if result.rejected:
-                self.rejected += 1
-            elif result.gone:
-                self.gone += 1
-            else:
-                self.failed += 1
-            if len(self.shown) < _MOST_SHOWN:
-                self.shown.append(result)
-
-    def check(self) -> None:
-        """Hold at the end of a run that came to its end: no image is lost or counted twice."""
-        if self.listed != self.handled + self.unchanged:
-            raise AssertionError(f"the counts do not add up: {self}")
+        if reason == EMPTY and len(self.empty_uris) < _MOST_EMPTY:
+            self.empty_uris.append(uri)
 
 
 class Progress:
-    """Holds the counts of a run and tells nobody. Subclasses do."""
+    """Holds the counts of a run and shows nothing. Subclasses do."""
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts = IngestCounts()
+        self.details = RunDetails()
         self._started = time.monotonic()
         self._working: float | None = None
 
@@ -102,8 +54,27 @@ class Progress:
     def __exit__(self, *exc_info: object) -> None:
         return
 
+    def add_listed(self, images: int) -> None:
+        """Count images that a listing has given."""
+        self.counts = self.counts.plus(listed=images)
+
+    def end_listing(self) -> None:
+        """There is no more to be listed."""
+        self.counts = self.counts.model_copy(update={"all_listed": True})
+
+    def add_unchanged(self, images: int) -> None:
+        """Count images that need no work."""
+        self.counts = self.counts.plus(unchanged=images)
+
+    def add_results(self, results: Sequence[EmbeddedImage | Failure]) -> None:
+        """Count the results of images that have been written."""
+        self.counts = self.counts.plus_results(results)
+        failures = (result for result in results if isinstance(result, Failure))
+        room = _MOST_FAILURES - len(self.details.failures)
+        self.details.failures += islice(failures, room)
+
     def note(self, text: str) -> None:
-        """Tell what is being waited for."""
+        """Say what is being waited for."""
 
     def advance(self) -> None:
         """The counts have changed."""
@@ -129,7 +100,7 @@ class Progress:
             return 0.0
         return self.counts.handled / max(time.monotonic() - self._working, 1e-9)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """The counts in one line."""
         counts = self.counts
         left = counts.listed - counts.unchanged

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -32,13 +32,17 @@ from schemas.options import (
 )
 
 _PREFIX = "OBJSEEK_"
-# Variables that are no settings: where weights are kept, which settings file, what tests use.
-_OTHER_VARIABLES = ("OBJSEEK_CACHE_DIR", "OBJSEEK_CONFIG")
+# Variables that are no settings: which settings file, what tests use.
+_OTHER_VARIABLES = ("OBJSEEK_CONFIG",)
 _TEST_PREFIX = "OBJSEEK_TEST_"
 
 
 class Settings(BaseSettings):
-    """Everything an ingest or a search can be told."""
+    """Everything that an ingest or a search can be asked for.
+
+    `cache_dir` is the folder for fetched weights, None: the user's cache; `limit` ends an ingest
+    after so many images.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
@@ -51,7 +55,14 @@ class Settings(BaseSettings):
     index: IndexOptions = IndexOptions()
     runner: RunnerOptions = RunnerOptions()
     serve: ServeOptions = ServeOptions()
+    cache_dir: Path | None = None
     limit: int | None = Field(default=None, ge=1)
+
+    @field_validator("cache_dir", mode="before")
+    @classmethod
+    def _expand_home(cls, folder: object) -> object:
+        # A variable that is set to nothing names no folder.
+        return Path(folder).expanduser() if isinstance(folder, str) and folder else folder or None
 
     @classmethod
     def settings_customise_sources(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.counts import IngestCounts
 from schemas.payload import PointPayload, RlePayload
 from schemas.search import (
     MAX_EXAMPLES,
@@ -204,7 +205,7 @@ class ReembedRequest(BaseModel):
     force: bool = False
 
 
-class IngestState(_Answer):
+class IngestState(IngestCounts):
     """How far an ingest is, or a re-embedding. Counts are of images, but for `objects`.
 
     `generation` is what a re-embedding has brought into use.
@@ -215,14 +216,6 @@ class IngestState(_Answer):
     sources: tuple[str, ...] = ()
     started_at: datetime | None = None
     seconds: float = 0.0
-    listed: int = 0
-    all_listed: bool = False
-    unchanged: int = 0
-    done: int = 0
-    rejected: int = 0
-    failed: int = 0
-    gone: int = 0
-    objects: int = 0
     images_per_s: float = 0.0
     error: str | None = None
     failures: tuple[str, ...] = ()

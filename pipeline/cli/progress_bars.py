@@ -26,7 +26,7 @@ class PlainProgress(Progress):
 
     def advance(self) -> None:
         if time.monotonic() - self._last >= _SECONDS_A_LINE:
-            self._print(self.told())
+            self._print(self.describe())
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
@@ -67,7 +67,7 @@ class LiveProgress(Progress):
         counts = self.counts
         total = counts.listed - counts.unchanged if counts.all_listed else None
         self._bars.update(
-            self._task, completed=counts.handled, total=total, description=self.told()
+            self._task, completed=counts.handled, total=total, description=self.describe()
         )
 
 

@@ -12,7 +12,7 @@ from pipeline.messages import printable, told
 
 if TYPE_CHECKING:
     from pipeline.jobs.ingest import IngestSummary
-    from pipeline.progress import Counts, Progress
+    from pipeline.progress import Progress, RunDetails
     from pipeline.settings import Settings
 
 
@@ -29,7 +29,7 @@ def shown(settings: Settings, work: Callable[[Progress], _T], *, segmenting: boo
 
     wanted = segmenting and settings.segmenter.checkpoint is None
     if wanted and settings.runner.ray_address is None:
-        fetch_segmenter(settings.segmenter.name, err())
+        fetch_segmenter(settings.segmenter.name, settings.cache_dir, err())
     progress = show_progress(err())
     try:
         return work(progress)
@@ -47,7 +47,9 @@ def conclude(summary: IngestSummary, settings: Settings) -> None:
     console = out()
     counts = summary.counts
     rows = [(state, f"{getattr(counts, state):,}") for state in _SHOWN]
-    rows += [(f"skipped: {reason}", f"{n:,}") for reason, n in counts.listing.skipped.most_common()]
+    rows += [
+        (f"skipped: {reason}", f"{n:,}") for reason, n in summary.details.skipped.most_common()
+    ]
     rows.append(("seconds", f"{summary.seconds:.1f}"))
     if counts.handled:
         rows.append(("images/s, once models are loaded", f"{summary.images_per_s:.2f}"))
@@ -60,29 +62,27 @@ def conclude(summary: IngestSummary, settings: Settings) -> None:
     if not counts.handled:
         typer.echo("Nothing to do: every image was dealt with before, with the same settings.")
         _print_rejected_before(settings)
-    _print_empty(counts)
-    _print_failures(counts, settings)
+    _print_empty(summary.details)
+    _print_failures(summary, settings)
     if counts.failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print_empty(counts: Counts) -> None:
+def _print_empty(details: RunDetails) -> None:
     from workers.stores.selection import EMPTY
 
-    console, listing = out(), counts.listing
-    for uri in listing.empty:
+    console = out()
+    for uri in details.empty_uris:
         console.print(f"skipped, {EMPTY}: {printable(uri)}", markup=False, soft_wrap=True)
-    if more := listing.skipped[EMPTY] - len(listing.empty):
+    if more := details.skipped[EMPTY] - len(details.empty_uris):
         console.print(f"and {more:,} more of {EMPTY}")
 
 
 def _print_rejected_before(settings: Settings) -> None:
-    from pipeline.index_home import at_current
-    from pipeline.manifest.manifest import open_manifest
+    from pipeline.index_home import IndexHome
     from schemas.manifest import State
 
-    current = at_current(settings)
-    if rejected := open_manifest(current.index, current.store).counts()[State.REJECTED]:
+    if rejected := IndexHome.current(settings).manifest.counts()[State.REJECTED]:
         told = "image was rejected" if rejected == 1 else "images were rejected"
         location = settings.index.location
         typer.echo(f"{rejected:,} {told} as bad input: objseek failures --index {location}")
@@ -91,17 +91,17 @@ def _print_rejected_before(settings: Settings) -> None:
 _SHOWN = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects")
 
 
-def _print_failures(counts: Counts, settings: Settings) -> None:
+def _print_failures(summary: IngestSummary, settings: Settings) -> None:
     console = out()
-    for failure in counts.shown:
+    counts, shown = summary.counts, summary.details.failures
+    for failure in shown:
         state = "rejected" if failure.rejected else "gone" if failure.gone else "failed"
         line = f"{state}: {told(failure.message)}"
         console.print(line, markup=False, soft_wrap=True)
     total = counts.rejected + counts.failed + counts.gone
-    if total > len(counts.shown):
+    if total > len(shown):
         console.print(
-            f"and {total - len(counts.shown):,} more: "
-            f"objseek failures --index {settings.index.location}",
+            f"and {total - len(shown):,} more: objseek failures --index {settings.index.location}",
             markup=False,
             soft_wrap=True,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,6 @@ if TYPE_CHECKING:
 
     from workers.models.catalog import ModelEntry
     from workers.models.download import Report
-
-
-def cache_dir() -> Path | None:
-    """The folder for fetched weights that the environment names, if it does."""
-    folder = os.environ.get("OBJSEEK_CACHE_DIR")
-    return Path(folder).expanduser() if folder else None
 
 
 def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
@@ -52,7 +45,7 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         return fetch(entry, cache, report)
 
 
-def fetch_segmenter(name: str, console: Console) -> None:
+def fetch_segmenter(name: str, cache: Path | None, console: Console) -> None:
     """Fetch the official weights of a segmenter, with progress, unless they are cached.
 
     A worker would fetch them as well, but nobody would see how far it is. Raises
@@ -61,8 +54,8 @@ def fetch_segmenter(name: str, console: Console) -> None:
     from workers.models.catalog import find
 
     entry = find(name, "segmenter")
-    if entry.source == "official" and cached_file(entry, cache_dir()) is None:
-        fetch_model(name, cache_dir(), console)
+    if entry.source == "official" and cached_file(entry, cache) is None:
+        fetch_model(name, cache, console)
 
 
 def cached_file(entry: ModelEntry, cache: Path | None) -> Path | None:

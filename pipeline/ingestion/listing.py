@@ -1,4 +1,4 @@
-"""Sources to chunks of images, streamed and counted."""
+"""Lists sources as a stream of chunks of images."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from pipeline.progress import ListingCounts
 from schemas.ids import image_id_bytes
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.batching import batched
+from workers.protocols import Skipped
 from workers.stores.open import build_store
 
 
-def chunks(
-    sources: Sequence[str],
-    options: StoreOptions,
-    size: int,
-    limit: int | None,
-    counts: ListingCounts,
+def list_chunks(
+    sources: Sequence[str], options: StoreOptions, size: int, limit: int | None, skipped: Skipped
 ) -> Iterator[list[ImageRef]]:
     """Chunks of `size` images (the last may be smaller), the same for the same sources.
 
-    Streamed: `counts` grows as chunks are taken. See `listed_images`.
+    Streamed: see `list_images`.
     """
-    return _chunked(islice(listed_images(sources, options, counts), limit), size, counts)
+    return batched(islice(list_images(sources, options, skipped), limit), size)
 
 
-def listed_images(
-    sources: Sequence[str], options: StoreOptions, counts: ListingCounts
+def list_images(
+    sources: Sequence[str], options: StoreOptions, skipped: Skipped
 ) -> Iterator[ImageRef]:
-    """Every image of the sources, once, though several name it; `counts` counts what is skipped.
+    """Every image of the sources, once, though several name it; `skipped` counts what is left out.
 
     Raises UsageError, StoreAccessError or StoreUnavailableError at once if any source cannot be
     listed.
     """
     stores = [build_store(source, options) for source in dict.fromkeys(sources)]
-    listings = [store.list_images(counts.skip) for store in stores]
+    listings = [store.list_images(skipped) for store in stores]
     refs: Iterator[ImageRef] = chain.from_iterable(listings)
-    return _once(refs) if len(listings) > 1 else refs
+    return _drop_repeated(refs) if len(listings) > 1 else refs
+
+
+def ignore_skipped(reason: str, uri: str) -> None:
+    """For those who need not know what a listing leaves out."""
 
 
 def last_chunk_size(left: int, most: int, workers: int) -> int:
@@ -54,7 +54,7 @@ def last_chunk_size(left: int, most: int, workers: int) -> int:
     return min(most, math.ceil(left / (2 * workers)))
 
 
-def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
+def _drop_repeated(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
     # 16 bytes an image: only sources that may overlap need it.
     seen: set[bytes] = set()
     for ref in refs:
@@ -62,11 +62,3 @@ def _once(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
         if identity not in seen:
             seen.add(identity)
             yield ref
-
-
-def _chunked(
-    refs: Iterable[ImageRef], size: int, counts: ListingCounts
-) -> Iterator[list[ImageRef]]:
-    for chunk in batched(refs, size):
-        counts.listed += len(chunk)
-        yield chunk

@@ -43,21 +43,18 @@ def show_warnings_as_text() -> None:
 
 @contextmanager
 def job_log(folder: Path) -> Iterator[Path]:
-    """A new log file in `folder/logs`, which takes everything that is logged meanwhile.
+    """A new log file in `folder`, which takes everything that is logged meanwhile.
 
     Only the last few are kept. Raises IndexUnavailableError if the folder cannot be written.
     """
-    logs = folder / "logs"
-    path = logs / f"ingest-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"
+    path = folder / f"ingest-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"
     try:
-        logs.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")
-        for old in sorted(logs.glob("ingest-*.log"))[:-_KEPT]:
+        for old in sorted(folder.glob("ingest-*.log"))[:-_KEPT]:
             old.unlink(missing_ok=True)
     except OSError as exc:
-        raise IndexUnavailableError(
-            f"the index folder {folder.parent} cannot be used: {exc.strerror}"
-        ) from exc
+        raise IndexUnavailableError(f"the folder {folder} cannot be used: {exc.strerror}") from exc
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, ours = logging.getLogger(), [logging.getLogger(name) for name in _OURS]
     root.addHandler(handler)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from pipeline.index_home import at_current
+from pipeline.index_home import IndexHome, current_generation
 from pipeline.ingestion.listing import last_chunk_size
 from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
-from pipeline.manifest.known_pipelines import KnownPipelines
-from pipeline.manifest.manifest import Manifest, manifest_folder, parts_of
-from pipeline.manifest.part_storage import Parts
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress
 from pipeline.runners.base import Note, Runner
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import Recipe
@@ -29,13 +25,10 @@ from pipeline.settings import Settings
 from schemas.errors import (
     EmbedderMismatchError,
     GenerationChangedError,
-    IndexMissingError,
     ModelError,
     UsageError,
 )
 from schemas.images import Failure, ImageRef
-from schemas.options import IndexOptions, RunnerOptions
-from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
@@ -44,41 +37,21 @@ LIST_AHEAD = 10_000
 LISTED_AT_ONCE = 500
 """And held against the manifest together: for a few at a time that takes many times as long."""
 
-Listing = Callable[[Counts], Iterator[list[ImageRef]]]
-"""Gives chunks of images, and counts them as they are taken."""
+Listing = Iterable[list[ImageRef]]
+"""Chunks of images; the session counts them as it takes them."""
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What one ingest of a session has of its own.
+    """What one ingest of a session has of its own; `started_at`: UTC, before its listing."""
 
-    `settings` name the generation of the index that it writes to; `started_at`: UTC, before its
-    listing.
-    """
-
-    settings: Settings
+    home: IndexHome
     progress: Progress
     started_at: datetime
     again: bool
 
-    @property
-    def counts(self) -> Counts:
-        return self.progress.counts
-
-    @cached_property
-    def parts(self) -> Parts:
-        return parts_of(self.settings.index, self.settings.store)
-
-    @cached_property
-    def manifest(self) -> Manifest:
-        return Manifest(self.parts)
-
-    @cached_property
-    def pipelines(self) -> KnownPipelines:
-        return KnownPipelines(self.parts)
-
     def finished(self, fingerprint: str) -> FinishedImages:
-        return FinishedImages() if self.again else self.manifest.finished(fingerprint)
+        return FinishedImages() if self.again else self.home.manifest.finished(fingerprint)
 
 
 class IngestSession:
@@ -123,29 +96,29 @@ class IngestSession:
         there is; None: now. `progress.counts` is right at any time. Raises what `ingest` does; the
         models are let go then, as what was in flight would come out of the next run.
         """
-        run = _Run(at_current(self._settings), progress, started_at or datetime.now(UTC), again)
+        home = IndexHome.current(self._settings)
+        run = _Run(home, progress, started_at or datetime.now(UTC), again)
         try:
             log = self._run(listing, run)
         except BaseException:
             self.close()
             raise
-        progress.counts.check()
-        if at_current(self._settings) != run.settings:
+        progress.counts.check_complete()
+        if current_generation(self._settings) != home.generation:
             raise GenerationChangedError(
-                f"another generation of {self._settings.index.location} came into use while this "
+                f"another generation of {home.location} came into use while this "
                 "ran, and what was written is in the one before: it has to be done again"
             )
         return log
 
     def _run(self, listing: Listing, run: _Run) -> Path | None:
-        settings = run.settings
         run.progress.note("listing images")
-        # Before anything costs time: an index that is in use or broken is told at once.
-        exists = self._index is not None or index_exists(settings.index)
-        images = listing(run.counts)
-        known = run.pipelines.find(settings) if exists else None
+        # Before anything costs time: an index that is in use or broken is reported at once.
+        exists = self._index is not None or run.home.exists()
+        images = _count_listed(listing, run.progress)
+        known = run.home.pipelines.find(self._settings) if exists else None
         if known is not None:
-            images = _to_do(images, run.finished(known), settings.runner, run.counts)
+            images = self._leave_out(images, run.finished(known), run.progress)
         first = next(images, None)
         if first is None:
             return None
@@ -155,52 +128,96 @@ class IngestSession:
         self, images: Iterator[list[ImageRef]], known: str | None, run: _Run, *, new_index: bool
     ) -> Path:
         """Work on `images`: what there is to do if the pipeline is `known`, else what is listed."""
-        settings = run.settings
         if new_index:
-            _begin_manifest(run)
-            images = _to_do(images, FinishedImages(), settings.runner, run.counts)
+            _begin_manifest(run.home)
+            images = self._leave_out(images, FinishedImages(), run.progress)
         early = images if new_index or known is not None else iter(())
         # Ray first: nothing may be forked while a shard is open.
-        runner, log = self._opened_runner(run.progress.note, early)
-        with self._opened_index(settings.index, runner.info.dim) as index:
+        runner, log = self._open_runner(run.progress.note, early)
+        with self._open_index(run.home, runner.info.dim) as index:
             fingerprint = runner.info.fingerprint
             if known != fingerprint:
-                run.pipelines.remember(settings, runner.info.pipeline)
+                run.home.pipelines.remember(self._settings, runner.info.pipeline)
             if known not in (None, fingerprint):
                 raise ModelError(
                     "the weights of the models have changed in place since the settings last ran "
                     "on this index: run the command again to embed everything anew"
                 )
             if known is None and not new_index:
-                images = _to_do(images, run.finished(fingerprint), settings.runner, run.counts)
-            _log.info("%s as %s", settings.index.location, fingerprint)
-            attempts = {} if new_index else run.manifest.attempts()
-            with Writer(
-                index, run.manifest, fingerprint, run.counts,
-                run_started_at=run.started_at, new_index=new_index, attempts=attempts,
-            ) as writer:  # fmt: skip
-                _pass_on(runner, images, writer, run.progress)
-            _log.info("%s", run.progress.told())
-            run.manifest.compact()
+                images = self._leave_out(images, run.finished(fingerprint), run.progress)
+            _log.info("%s as %s", run.home.index.location, fingerprint)
+            self._write_results(runner, images, index, run, new_index=new_index)
         return log
 
-    def _opened_runner(self, note: Note, early: Iterator[list[ImageRef]]) -> tuple[Runner, Path]:
+    def _write_results(
+        self,
+        runner: Runner,
+        images: Iterator[list[ImageRef]],
+        index: VectorIndex,
+        run: _Run,
+        *,
+        new_index: bool,
+    ) -> None:
+        """From the listing through the runner into index and manifest."""
+        progress, manifest = run.progress, run.home.manifest
+        with Writer(
+            index,
+            manifest,
+            runner.info.fingerprint,
+            on_written=progress.add_results,
+            run_started_at=run.started_at,
+            new_index=new_index,
+            attempts={} if new_index else manifest.attempts(),
+        ) as writer:
+            progress.begin()
+            progress.advance()
+            for results in runner.run(images):
+                writer.add(results)
+                progress.advance()
+                for result in results:
+                    if isinstance(result, Failure):
+                        _log.warning("%s: %s", result.stage, result.message)
+        _log.info("%s", progress.describe())
+        manifest.compact()
+
+    def _open_runner(self, note: Note, early: Iterator[list[ImageRef]]) -> tuple[Runner, Path]:
         """The runner and its log file; models are loaded unless they are already.
 
         `early` are images of which the first may be read meanwhile.
         """
         if self._runner is None or self._log is None:
-            self._log = self._held.enter_context(
-                job_log(manifest_folder(self._settings.index.location))
-            )
+            home = IndexHome.current(self._settings)
+            self._log = self._held.enter_context(job_log(home.log_folder))
             opened = open_runner(self._recipe, self._settings.runner, self._log, note, early)
             self._runner = self._held.enter_context(opened)
         return self._runner, self._log
 
+    def _leave_out(
+        self, listed: Iterator[list[ImageRef]], finished: FinishedImages, progress: Progress
+    ) -> Iterator[list[ImageRef]]:
+        """Chunks of what is listed and not finished."""
+        runner, ahead = self._settings.runner, deque[ImageRef]()
+        all_taken = False
+        while True:
+            # A little for every chunk: nobody is to wait until all that is listed ahead is there.
+            enough = min(LIST_AHEAD, len(ahead) + LISTED_AT_ONCE)
+            while len(ahead) < enough and not all_taken:
+                refs = next(listed, None)
+                all_taken = refs is None
+                done = finished.among(refs or ())
+                progress.add_unchanged(sum(done))
+                ahead += (ref for ref, skip in zip(refs or (), done, strict=True) if not skip)
+            if not ahead:
+                return
+            size = min(runner.batch_size, len(ahead))
+            if all_taken:
+                size = last_chunk_size(len(ahead), size, runner.workers)
+            yield [ahead.popleft() for _ in range(size)]
+
     @contextmanager
-    def _opened_index(self, options: IndexOptions, dim: int) -> Iterator[VectorIndex]:
+    def _open_index(self, home: IndexHome, dim: int) -> Iterator[VectorIndex]:
         if self._index is None:
-            with closing(open_index(options, dim, create=True)) as index:
+            with home.points(create_for=dim) as index:
                 yield index
             return
         if self._index.dim != dim:
@@ -211,64 +228,20 @@ class IngestSession:
         yield self._index
 
 
-def _begin_manifest(run: _Run) -> None:
-    """Take the manifest of an index that is no more out of the way of the new one's."""
-    if not run.parts.sizes():
+def _begin_manifest(home: IndexHome) -> None:
+    """Move the manifest of an index that is gone out of the way of the new one's."""
+    if not home.parts.sizes():
         return
-    index = run.settings.index
-    if index.state is not None:
+    if home.index.state is not None:
         raise UsageError(
-            f"there is no index at {index.location}, but images of one are recorded in "
-            f"{run.parts.place}: choose another state, or remove that one"
+            f"there is no index at {home.index.location}, but images of one are recorded in "
+            f"{home.parts.place}: choose another state, or remove that one"
         )
-    run.parts.set_aside()
+    home.parts.set_aside()
 
 
-def _pass_on(
-    runner: Runner, images: Iterator[list[ImageRef]], writer: Writer, progress: Progress
-) -> None:
-    """From the runner to the writer."""
-    progress.begin()
-    progress.advance()
-    for results in runner.run(images):
-        writer.add(results)
-        progress.advance()
-        for result in results:
-            if isinstance(result, Failure):
-                _log.warning("%s: %s", result.stage, result.message)
-
-
-def _to_do(
-    listed: Iterator[list[ImageRef]],
-    finished: FinishedImages,
-    runner: RunnerOptions,
-    counts: Counts,
-) -> Iterator[list[ImageRef]]:
-    """Chunks of what is listed and not finished."""
-    ahead: deque[ImageRef] = deque()
-    while True:
-        # A little for every chunk: nobody is to wait until all that is listed ahead is there.
-        enough = min(LIST_AHEAD, len(ahead) + LISTED_AT_ONCE)
-        while len(ahead) < enough and not counts.all_listed:
-            refs = next(listed, None)
-            counts.all_listed = refs is None
-            for ref, done in zip(refs or (), finished.among(refs or ()), strict=True):
-                if done:
-                    counts.unchanged += 1
-                else:
-                    ahead.append(ref)
-        if not ahead:
-            return
-        size = min(runner.batch_size, len(ahead))
-        if counts.all_listed:
-            size = last_chunk_size(len(ahead), size, runner.workers)
-        yield [ahead.popleft() for _ in range(size)]
-
-
-def index_exists(options: IndexOptions) -> bool:
-    """Whether there is an index. Raises IndexBusyError, and what else keeps it from being used."""
-    try:
-        open_index(options, None).close()
-    except IndexMissingError:
-        return False
-    return True
+def _count_listed(listing: Listing, progress: Progress) -> Iterator[list[ImageRef]]:
+    for refs in listing:
+        progress.add_listed(len(refs))
+        yield refs
+    progress.end_listing()

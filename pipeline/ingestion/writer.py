@@ -6,14 +6,13 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Self
 
 from pipeline.manifest.manifest import Manifest
-from pipeline.progress import Counts
 from pipeline.runners.recipe import Result
 from schemas.errors import SupersededError, VectorIndexError
 from schemas.ids import Generation, image_id
@@ -32,9 +31,11 @@ class Writer:
     """Collects results and writes them in batches; on leaving the context, what is left.
 
     A row reaches the manifest after the index has its image for good, so a crash in between is
-    repaired by doing the image again. `run_started_at`: when this run began, UTC; what runs that
-    started later have written stays, and is recorded as failed. `new_index`: the index held nothing
-    before this run; `attempts`: how often images have failed before it, by image id and version.
+    repaired by doing the image again. `on_written` gets what was written, to count it; images that
+    a later run has written come as failures. `run_started_at`: when this run began, UTC; what runs
+    that started later have written stays, and is recorded as failed. `new_index`: the index held
+    nothing before this run; `attempts`: how often images have failed before it, by image id and
+    version.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class Writer:
         index: VectorIndex,
         manifest: Manifest,
         fingerprint: str,
-        counts: Counts,
         *,
+        on_written: Callable[[Sequence[Result]], None],
         run_started_at: datetime,
         new_index: bool = False,
         attempts: Mapping[tuple[str, str], int] | None = None,
@@ -51,7 +52,7 @@ class Writer:
         self._index = index
         self._manifest = manifest
         self._fingerprint = fingerprint
-        self._counts = counts
+        self._on_written = on_written
         self._run_started_at = run_started_at
         self._new_index = new_index
         self._attempts = attempts or {}
@@ -97,7 +98,7 @@ class Writer:
             ]
         self._manifest.append([self._row(result) for result in results])
         self._manifest.flush()
-        self._counts.add(results)
+        self._on_written(results)
         self._writes += 1
         if self._writes % _WRITES_TO_COMPACT == 0:
             self._manifest.compact()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
-from pipeline.ingestion.listing import chunks
+from pipeline.ingestion.listing import list_chunks
 from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress, RunDetails
 from pipeline.runners.recipe import Recipe, recipe_of
 from pipeline.settings import Settings
+from schemas.counts import IngestCounts
 from schemas.errors import UsageError
 from schemas.images import ImageRef
 from workers.protocols import VectorIndex
@@ -22,7 +21,8 @@ from workers.protocols import VectorIndex
 class IngestSummary:
     """What a run came to. `log` is None if there was nothing to do."""
 
-    counts: Counts
+    counts: IngestCounts
+    details: RunDetails
     seconds: float
     images_per_s: float
     location: str
@@ -46,13 +46,8 @@ def ingest(
     no images, and what stores, models and index raise.
     """
 
-    def listing(counts: Counts) -> Iterator[list[ImageRef]]:
-        listed = chunks(sources, settings.store, LISTED_AT_ONCE, settings.limit, counts.listing)
-        first = next(listed, None)
-        if first is None:
-            raise UsageError(_no_images(sources, counts))
-        return chain([first], listed)
-
+    progress = progress or Progress()
+    listing = _list_or_raise(sources, settings, progress)
     return ingest_listed(listing, settings, progress, recipe, index)
 
 
@@ -65,18 +60,34 @@ def ingest_listed(
     *,
     again: bool = False,
 ) -> IngestSummary:
-    """`ingest` of the chunks that `listing` gives and counts; `again`: also what is finished."""
+    """`ingest` of the chunks that `listing` gives; `again`: also what is finished."""
     progress = progress or Progress()
-    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    recipe = recipe or recipe_of(settings)
     with progress, IngestSession(settings, recipe, index) as session:
         log = session.run(listing, progress, again=again)
     return IngestSummary(
-        progress.counts, progress.seconds, progress.rate, settings.index.location, log
+        progress.counts,
+        progress.details,
+        progress.seconds,
+        progress.rate,
+        settings.index.location,
+        log,
     )
 
 
-def _no_images(sources: Sequence[str], counts: Counts) -> str:
-    skipped = ", ".join(
-        f"{number:,} as {reason}" for reason, number in sorted(counts.listing.skipped.items())
-    )
-    return f"no images under {' '.join(sources)}" + (f" (skipped: {skipped})" if skipped else "")
+def _list_or_raise(
+    sources: Sequence[str], settings: Settings, progress: Progress
+) -> Iterator[list[ImageRef]]:
+    """The chunks of a listing. Raises UsageError, when the first is taken, if there is none."""
+    skipped = progress.details.skipped
+    empty = True
+    for refs in list_chunks(
+        sources, settings.store, LISTED_AT_ONCE, settings.limit, progress.details.skip
+    ):
+        empty = False
+        yield refs
+    if empty:
+        reasons = ", ".join(f"{number:,} as {reason}" for reason, number in sorted(skipped.items()))
+        raise UsageError(
+            f"no images under {' '.join(sources)}" + (f" (skipped: {reasons})" if reasons else "")
+        )

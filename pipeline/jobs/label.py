@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from pipeline.index_home import at_current
+from pipeline.index_home import IndexHome
 from pipeline.progress import Progress
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
@@ -20,7 +17,6 @@ from schemas.payload import PointPayload, best_labels
 from schemas.search import Condition, Labelled, RawPoint
 from workers.batching import batched
 from workers.indexes.bm25 import words_of
-from workers.indexes.open import open_index
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.protocols import VectorIndex
 
@@ -43,15 +39,14 @@ def label(settings: Settings, progress: Progress | None = None) -> LabelSummary:
     interrupted goes on where it was. Raises UsageError if `settings` name no list, and what the
     index and the embedder raise.
     """
-    progress, settings = progress or Progress(), at_current(settings)
-    with closing(open_index(settings.index, None)) as index:
+    progress, home = progress or Progress(), IndexHome.current(settings)
+    with home.points() as index:
         name = Searcher(index, settings=settings).embedder_name
         progress.note("embedding the labels")
-        cache = os.environ.get("OBJSEEK_CACHE_DIR")
         labeller = build_labeller(
             settings.labels,
             settings.embedder.model_copy(update={"name": name}),
-            None if cache is None else Path(cache).expanduser(),
+            settings.cache_dir,
         )
         if labeller is None:
             raise UsageError("expected a list of labels, got none: name one with --names")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from pipeline.index_home import at, current, use
+from pipeline.index_home import IndexHome, use_generation
 from pipeline.ingestion.log_file import job_log
-from pipeline.ingestion.session import LISTED_AT_ONCE, index_exists
+from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.ingestion.stored_masks import with_masks
 from pipeline.ingestion.writer import Writer
-from pipeline.manifest.known_pipelines import KnownPipelines
-from pipeline.manifest.manifest import Manifest, manifest_folder, open_manifest, parts_of
+from pipeline.manifest.manifest import Manifest
 from pipeline.messages import counted
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import GivenMasks, Recipe, Result, recipe_of
 from pipeline.settings import Settings
+from schemas.counts import IngestCounts
 from schemas.errors import (
     BadImageError,
-    IndexMissingError,
     ObjectChangedError,
     ObjectGoneError,
     UsageError,
@@ -36,7 +34,6 @@ from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.pipelines import Pipeline
 from workers.batching import batched
-from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
 
 # What the generation in use has of these is of the past: the next ingest, or sync, sees to them.
@@ -52,7 +49,7 @@ class ReembedSummary:
     keep the new one from coming into use; `switched` tells whether it did.
     """
 
-    counts: Counts
+    counts: IngestCounts
     seconds: float
     generation: str
     location: str
@@ -87,7 +84,7 @@ def reembed(
     UsageError if nothing would change, and what `ingest` raises.
     """
     progress = progress or Progress()
-    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    recipe = recipe or recipe_of(settings)
     with progress:
         return _Reembed(settings, recipe, progress, index).run(force=force)
 
@@ -105,24 +102,20 @@ class _Reembed:
         self._settings, self._recipe, self._progress = settings, recipe, progress
         self._index = index
         self._started_at = datetime.now(UTC)
-        self._before = current(settings)
-        self._old = at(settings, self._before)
-        self._manifest = open_manifest(self._old.index, self._old.store)
+        self._old = IndexHome.current(settings)
         # The pipelines of the new generation, by the fingerprints of those in the one before.
         self._pipelines: dict[str, Pipeline] = {}
         # What failed in this run is not tried again in it; errors by image id and version.
         self._failed: dict[tuple[str, str], str] = {}
 
     def run(self, *, force: bool) -> ReembedSummary:
-        counts, location = self._progress.counts, self._settings.index.location
-        self._progress.note("looking at what there is")
-        if not self._manifest.exists():
-            raise IndexMissingError(
-                f"expected an index at {location!r}, nothing was ingested there"
-            )
+        progress, old = self._progress, self._old
+        progress.note("looking at what there is")
+        old.require_ingested()
         if self._index is None:
-            index_exists(self._old.index)  # one that is in use is told before models are loaded
-        counts.listing.listed, counts.all_listed = sum(self._manifest.counts().values()), True
+            old.require_usable()
+        progress.add_listed(sum(old.manifest.counts().values()))
+        progress.end_listing()
         switched = False
         while not switched:
             new = self._embed_what_is_left()
@@ -130,16 +123,19 @@ class _Reembed:
             if blocking and not force:
                 break
             switched = self._switch(new)
-        counts.unchanged = max(0, counts.listed - counts.handled)
+        # A later look at an image counts it again: what was not handled was there before.
+        counts = progress.counts
+        unchanged = max(0, counts.listed - counts.handled)
+        progress.counts = counts.model_copy(update={"unchanged": unchanged})
         return ReembedSummary(
-            counts, self._progress.seconds, self._name(), new.index.location, self._before,
+            progress.counts, progress.seconds, new.generation, new.index.location, old.generation,
             blocking, switched,
         )  # fmt: skip
 
-    def _embed_what_is_left(self) -> Settings:
-        """Once over all images; the settings of the new generation."""
-        known = KnownPipelines(parts_of(self._old.index, self._old.store))
-        found = {one: known.described(one) for one in sorted(self._manifest.fingerprints())}
+    def _embed_what_is_left(self) -> IndexHome:
+        """Once over all images; the new generation."""
+        manifest, known = self._old.manifest, self._old.pipelines
+        found = {made_by: known.described(made_by) for made_by in sorted(manifest.fingerprints())}
         if not found:
             raise UsageError(f"there are no images in {self._settings.index.location} to embed")
         for fingerprint, pipeline in found.items():
@@ -149,40 +145,41 @@ class _Reembed:
                     f"known ({fingerprint}): ingest one more with the settings of that time first"
                 )
             self._embed(pipeline, alone=len(found) == 1)
-        return at(self._settings, self._name())
+        return IndexHome.at(self._settings, self._name())
 
     def _embed(self, before: Pipeline, *, alone: bool) -> None:
         settings, note = self._settings, self._progress.note
         segmenter = partial(GivenMasks, before.segmenter, before.segmenter_fingerprint)
         recipe = replace(self._recipe, segmenter=segmenter)
         with (
-            job_log(manifest_folder(self._settings.index.location)) as log,
+            job_log(self._old.log_folder) as log,
             # Ray first: nothing may be forked while a shard is open.
             open_runner(recipe, settings.runner, log, note, iter(())) as runner,
-            self._opened() as old,
+            self._open_old() as old,
         ):
             pipeline = runner.info.pipeline
             self._pipelines[before.fingerprint] = pipeline
-            new = at(settings, self._name())
+            new = IndexHome.at(settings, self._name())
             if new == self._old or (alone and pipeline.fingerprint == before.fingerprint):
                 raise UsageError(
-                    f"expected another embedder than that of the generation in use: {self._before} "
+                    f"expected another embedder than that of the generation in use: "
+                    f"{self._old.generation} "
                     f"has the vectors of {pipeline.embedder} already"
                 )
-            manifest = open_manifest(new.index, new.store)
-            KnownPipelines(parts_of(new.index, new.store)).describe(pipeline)
+            new.pipelines.describe(pipeline)
             with (
-                closing(open_index(new.index, runner.info.dim, create=True)) as index,
+                new.points(create_for=runner.info.dim) as index,
                 Writer(
-                    index, manifest, pipeline.fingerprint, self._progress.counts,
-                    run_started_at=self._started_at, attempts=manifest.attempts(),
+                    index, new.manifest, pipeline.fingerprint,
+                    on_written=self._progress.add_results,
+                    run_started_at=self._started_at, attempts=new.manifest.attempts(),
                 ) as writer,
             ):  # fmt: skip
                 self._progress.begin()
-                chunks = self._chunks(before.fingerprint, manifest, old, writer)
+                chunks = self._chunks(before.fingerprint, new.manifest, old, writer)
                 for results in runner.run(chunks):
                     self._take(results, writer)
-            manifest.compact()
+            new.manifest.compact()
 
     def _take(self, results: Sequence[Result], writer: Writer) -> None:
         writer.add(results)
@@ -206,7 +203,7 @@ class _Reembed:
         finished = manifest.finished(self._pipelines[fingerprint].fingerprint)
         rows = (
             row
-            for row in self._manifest.latest()
+            for row in self._old.manifest.latest()
             if row.state is State.DONE
             and row.fingerprint == fingerprint
             and (row.image_id, row.version) not in self._failed
@@ -214,15 +211,15 @@ class _Reembed:
         for some in batched(rows, LISTED_AT_ONCE):
             refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in some]
             there = finished.among(refs)
-            self._progress.counts.unchanged += sum(there)
+            self._progress.add_unchanged(sum(there))
             yield from (row for row, done in zip(some, there, strict=True) if not done)
 
-    def _switch(self, new: Settings) -> bool:
+    def _switch(self, new: IndexHome) -> bool:
         """Have the new generation used, unless more has come into the one before meanwhile."""
-        manifest = open_manifest(new.index, new.store)
+        manifest = new.manifest
         # A folder is held: nobody writes to it from here on.
-        with self._opened(), closing(open_index(new.index, None)) as index:
-            if not self._manifest.fingerprints() <= self._pipelines.keys():
+        with self._open_old(), new.points() as index:
+            if not self._old.manifest.fingerprints() <= self._pipelines.keys():
                 return False
             if any(next(self._left(one, manifest), None) for one in self._pipelines):
                 return False
@@ -233,13 +230,13 @@ class _Reembed:
                     f"expected {expected:,} points in the new generation, got {index.count():,}: "
                     f"`objseek verify --repair --index {new.index.location}` tells which"
                 )
-            use(self._settings, self._name())
+            use_generation(self._settings, new.generation)
         return True
 
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:
         """What is recorded of images that are not done holds in the new generation too."""
         anyone = next(iter(self._pipelines.values()))
-        for rows in batched(self._manifest.failures(), LISTED_AT_ONCE):
+        for rows in batched(self._old.manifest.failures(), LISTED_AT_ONCE):
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
             for row in rows:
                 fingerprint = self._pipelines.get(row.fingerprint, anyone).fingerprint
@@ -251,9 +248,9 @@ class _Reembed:
         return generation_name(next(iter(self._pipelines.values())))
 
     @contextmanager
-    def _opened(self) -> Iterator[VectorIndex]:
+    def _open_old(self) -> Iterator[VectorIndex]:
         if self._index is not None:
             yield self._index
             return
-        with closing(open_index(self._old.index, None)) as index:
+        with self._old.points() as index:
             yield index

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from pipeline.index_home import at_current
-from pipeline.ingestion.listing import chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE, index_exists
+from pipeline.index_home import IndexHome
+from pipeline.ingestion.listing import ignore_skipped, list_chunks
+from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.manifest.image_keys import KeySet, keys_of_images
-from pipeline.manifest.manifest import Manifest, open_manifest
-from pipeline.progress import ListingCounts, Progress
+from pipeline.manifest.manifest import Manifest
+from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from schemas.errors import ObjectGoneError, TooManyGoneError, UsageError
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
-from workers.indexes.open import open_index
+from schemas.options import StoreOptions
+from workers.batching import batched
 from workers.protocols import ObjectStore
 from workers.stores.open import build_store
 
@@ -54,34 +54,34 @@ def sync(
     if settings.limit is not None:
         raise UsageError("expected no limit: a sync has to see all of its source")
     started_at = datetime.now(UTC)
-    current = at_current(settings)
-    index_exists(current.index)  # one that is in use is told before a long listing
+    home = IndexHome.current(settings)
+    home.require_usable()
     progress = progress or Progress()
     with progress:
         progress.note("listing images, to find those that are gone")
-        listed = chunks(sources, settings.store, LISTED_AT_ONCE, None, ListingCounts())
+        listed = list_chunks(sources, settings.store, LISTED_AT_ONCE, None, ignore_skipped)
         present = KeySet(map(keys_of_images, listed))
         try:
-            gone = gone_from(sources, current, max_delete, present)
+            gone = find_gone(sources, home, max_delete, present)
         except TooManyGoneError as exc:
             raise TooManyGoneError(f"{exc}: nothing was changed") from None
         if gone:
             progress.note(f"removing {len(gone):,} images")
-        removed = remove(gone, current, started_at) if gone else 0
+        removed = remove_images(gone, home, started_at) if gone else 0
     ingested = ingest(sources, settings, progress, recipe) if len(present) else None
     return SyncSummary(removed, ingested)
 
 
-def gone_from(
-    sources: Sequence[str], settings: Settings, max_delete: float, present: KeySet
+def find_gone(
+    sources: Sequence[str], home: IndexHome, max_delete: float, present: KeySet
 ) -> list[ManifestRow]:
     """What the manifest has of `sources` and is not `present`, which is all that they list.
 
     Raises TooManyGoneError if that is a larger share of them than `max_delete`.
     """
-    stores = stores_of(sources, settings)
-    known, others = open_manifest(settings.index, settings.store).absent(present)
-    gone = [row for row in others if any(store.covers(_ref(row)) for store in stores)]
+    stores = open_stores(sources, home.store)
+    known, others = home.manifest.absent(present)
+    gone = [row for row in others if any(store.covers(_listed_ref(row)) for store in stores)]
     known += len(gone)
     if len(gone) > max_delete * known:
         raise TooManyGoneError(
@@ -91,43 +91,43 @@ def gone_from(
     return gone
 
 
-def stores_of(sources: Sequence[str], settings: Settings) -> list[ObjectStore]:
+def open_stores(sources: Sequence[str], options: StoreOptions) -> list[ObjectStore]:
     """The stores of sources that tell what is no longer there. Raises UsageError for others."""
-    stores = [build_store(source, settings.store) for source in sources]
+    stores = [build_store(source, options) for source in sources]
     for store in stores:
         store.covers(_ANY)  # raises for a store that cannot tell of any image
     return stores
 
 
-def _ref(row: ManifestRow) -> ImageRef:
+def _listed_ref(row: ManifestRow) -> ImageRef:
     return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
 
 
-def remove(
+def remove_images(
     rows: Sequence[ManifestRow],
-    settings: Settings,
+    home: IndexHome,
     started_at: datetime,
     unrecorded: Sequence[UUID] = (),
 ) -> int:
     """Remove images from the index; how many are gone. What later runs have written stays.
 
-    `settings` name the generation. `unrecorded` are others that are not there: a run that was
+    `unrecorded` are others that are not there: a run that was
     killed before it came to the manifest may have left points of them.
     """
-    manifest = open_manifest(settings.index, settings.store)
     removed = 0
-    with closing(open_index(settings.index, None)) as index:
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            some = rows[start : start + _ROWS_AT_ONCE]
+    with home.points() as index:
+        for batch in batched(rows, _ROWS_AT_ONCE):
             # A crash in between must not leave an image that is done and has no points: it may
             # come back to its source in the same version.
-            _record(some, State.FAILED, "is being removed from the index", manifest, started_at)
-            kept = index.delete_images([UUID(row.image_id) for row in some], started_at)
-            some = [row for row in some if UUID(row.image_id) not in kept]
+            _record(
+                batch, State.FAILED, "is being removed from the index", home.manifest, started_at
+            )
+            kept = index.delete_images([UUID(row.image_id) for row in batch], started_at)
+            batch = [row for row in batch if UUID(row.image_id) not in kept]
             # Later than that, whatever another job makes of the two parts that hold them.
             gone_at = started_at + timedelta(microseconds=1)
-            _record(some, State.GONE, "the listing has it no more", manifest, gone_at)
-            removed += len(some)
+            _record(batch, State.GONE, "the listing has it no more", home.manifest, gone_at)
+            removed += len(batch)
         if unrecorded:
             index.delete_images(unrecorded, started_at)
     return removed

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-from pipeline.index_home import at_current
-from pipeline.ingestion.listing import listed_images
+from pipeline.index_home import IndexHome
+from pipeline.ingestion.listing import ignore_skipped, list_images
 from pipeline.jobs.sync import MAX_DELETE
 from pipeline.manifest.audit import Comparison, Report
-from pipeline.manifest.manifest import open_manifest
-from pipeline.progress import ListingCounts, Progress
+from pipeline.progress import Progress
 from pipeline.settings import Settings
-from schemas.errors import IndexMissingError, UsageError
-from workers.indexes.location import is_server
-from workers.indexes.open import open_index
+from schemas.errors import UsageError
 from workers.stores.open import build_store
 
 _POINTS_A_NOTE = 50_000
@@ -40,27 +36,22 @@ def verify(
     what a listing raises, and UsageError, with nothing repaired, if a larger share of all points
     than `max_delete` is stray.
     """
-    progress, settings = progress or Progress(), at_current(settings)
-    manifest = open_manifest(settings.index, settings.store)
-    if not manifest.exists():
-        raise IndexMissingError(
-            f"expected an index at {settings.index.location!r}, nothing was ingested there"
-        )
+    progress, home = progress or Progress(), IndexHome.current(settings)
+    home.require_ingested()
     # A folder is held until what is found has been repaired; others may write to a server.
-    shared = is_server(settings.index.location)
-    settled_before = datetime.now(UTC) - _ON_ITS_WAY if shared else None
-    with closing(open_index(settings.index, None)) as index:
+    settled_before = datetime.now(UTC) - _ON_ITS_WAY if home.is_server else None
+    with home.points() as index:
         progress.note("comparing points with the manifest")
-        comparison = Comparison(manifest, settled_before)
+        comparison = Comparison(home.manifest, settled_before)
         for number, point in enumerate(index.scan(), start=1):
             if number % _POINTS_A_NOTE == 0:
                 progress.note(f"{number:,} points compared")
             comparison.take_point(point)
         if sources:
             progress.note("listing images")
-            for ref in listed_images(sources, settings.store, ListingCounts()):
+            for ref in list_images(sources, home.store, ignore_skipped):
                 comparison.take_listed(ref)
-        report = comparison.report([build_store(source, settings.store) for source in sources])
+        report = comparison.report([build_store(source, home.store) for source in sources])
         if repairing:
             if len(report.stray) > max_delete * report.points:
                 raise UsageError(
@@ -70,6 +61,6 @@ def verify(
                 )
             if report.stray:
                 index.delete_points(report.stray)
-            manifest.append(report.queued)
-            manifest.flush()
+            home.manifest.append(report.queued)
+            home.manifest.flush()
     return report

@@ -13,19 +13,20 @@ from functools import partial
 from typing import Literal, Protocol
 from uuid import UUID
 
-from pipeline.index_home import at_current
-from pipeline.ingestion.listing import chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, index_exists
-from pipeline.jobs.sync import MAX_DELETE, gone_from, remove, stores_of
+from pipeline.index_home import IndexHome
+from pipeline.ingestion.listing import list_chunks
+from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession
+from pipeline.jobs.sync import MAX_DELETE, find_gone, open_stores, remove_images
 from pipeline.manifest.image_keys import Keys, KeySet, keys_of_images
-from pipeline.manifest.manifest import open_manifest
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
+from schemas.counts import IngestCounts
 from schemas.errors import IndexBusyError, ObjseekError, StoreAccessError, TooManyGoneError
 from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
+from workers.batching import batched
 from workers.queues.s3_events import images_named
 from workers.queues.sqs import Message
 from workers.stores.open import find
@@ -53,21 +54,32 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look at the source came to; counts are of images, but for `objects`."""
+    """What one look at the source came to; `removed` are images that are gone."""
 
     cause: Literal["listing", "events"]
     started_at: datetime
     seconds: float
-    done: int
-    objects: int
-    rejected: int
-    failed: int
+    counts: IngestCounts
     removed: int
 
     @property
     def changed(self) -> bool:
         """Whether it did anything."""
-        return bool(self.done or self.rejected or self.failed or self.removed)
+        return bool(self.counts.handled or self.removed)
+
+    def to_json(self) -> dict[str, object]:
+        """The round as the command prints it for machines."""
+        counts = self.counts
+        return {
+            "cause": self.cause,
+            "started_at": self.started_at.isoformat(),
+            "seconds": self.seconds,
+            "done": counts.done,
+            "objects": counts.objects,
+            "rejected": counts.rejected,
+            "failed": counts.failed,
+            "removed": self.removed,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,7 @@ class _Watch:
     ) -> None:
         self._sources, self._settings, self._session = sources, settings, session
         self._told, self._max_delete, self._queue = told, max_delete, queue
-        self._stores = stores_of(sources, settings)
+        self._stores = open_stores(sources, settings.store)
         self._ended = ended
         self._unreadable: set[str] = set()
         self._troubles: dict[str, str] = {}
@@ -162,27 +174,28 @@ class _Watch:
         # Before the listing: what changes from here on belongs to a later round.
         started_at = datetime.now(UTC)
         present: list[Keys] = []
-
-        def listing(counts: Counts) -> Iterator[list[ImageRef]]:
-            for refs in chunks(
-                self._sources, self._settings.store, LISTED_AT_ONCE, None, counts.listing
-            ):
-                present.append(keys_of_images(refs))
-                yield refs
-
         with self._told.progress() as progress:
+            listing = self._list_present(present, progress)
             self._session.run(listing, progress, started_at=started_at)
-            current = at_current(self._settings)
+            home = IndexHome.current(self._settings)
             too_many: TooManyGoneError | None = None
             gone: list[ManifestRow] = []
             try:
-                gone = gone_from(self._sources, current, self._max_delete, KeySet(present))
+                gone = find_gone(self._sources, home, self._max_delete, KeySet(present))
             except TooManyGoneError as exc:
                 too_many = exc
-            removed = remove(gone, current, started_at) if gone else 0
+            removed = remove_images(gone, home, started_at) if gone else 0
         self._tell("listing", started_at, progress, removed)
         if too_many is not None:
             raise TooManyGoneError(f"{too_many}: they stay in the index")
+
+    def _list_present(self, present: list[Keys], progress: Progress) -> Iterator[list[ImageRef]]:
+        """All that the sources list; the keys of those images are added to `present`."""
+        for refs in list_chunks(
+            self._sources, self._settings.store, LISTED_AT_ONCE, None, progress.details.skip
+        ):
+            present.append(keys_of_images(refs))
+            yield refs
 
     def take_messages(self, wait_s: float) -> None:
         """One round over what the queue's messages name, if any come within `wait_s`."""
@@ -234,14 +247,9 @@ class _Watch:
         present = {ref.uri for ref in there}
         absent = [ref for ref in names if ref.uri not in present and ref not in refused]
 
-        def listing(counts: Counts) -> Iterator[list[ImageRef]]:
-            for start in range(0, len(there), LISTED_AT_ONCE):
-                some = there[start : start + LISTED_AT_ONCE]
-                counts.listing.listed += len(some)
-                yield some
-
         with self._told.progress() as progress:
             if there:
+                listing = batched(there, LISTED_AT_ONCE)
                 self._session.run(listing, progress, started_at=started_at)
             removed = self._remove(absent, started_at) if absent else 0
         self._tell("events", started_at, progress, removed)
@@ -259,14 +267,14 @@ class _Watch:
 
     def _remove(self, absent: Sequence[ImageRef], started_at: datetime) -> int:
         """Remove images that are not there; how many of them were recorded."""
-        current = at_current(self._settings)
-        if not index_exists(current.index):
+        home = IndexHome.current(self._settings)
+        if not home.exists():
             return 0
         ids = {image_id(ref) for ref in absent}
-        rows = open_manifest(current.index, current.store).among(list(map(str, ids)))
+        rows = home.manifest.among(list(map(str, ids)))
         known = [row for row in rows if row.state is not State.GONE]
         unrecorded = ids - {UUID(row.image_id) for row in known}
-        return remove(known, current, started_at, unrecorded=list(unrecorded))
+        return remove_images(known, home, started_at, unrecorded=list(unrecorded))
 
     def _tell(
         self,
@@ -277,9 +285,4 @@ class _Watch:
     ) -> None:
         counts = progress.counts
         seconds = (datetime.now(UTC) - started_at).total_seconds()
-        self._told.round(
-            Round(
-                cause, started_at, seconds, counts.done, counts.objects, counts.rejected,
-                counts.failed, removed + counts.gone,
-            )
-        )  # fmt: skip
+        self._told.round(Round(cause, started_at, seconds, counts, removed + counts.gone))

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -22,49 +21,14 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
 from pipeline.manifest.part_storage import FolderParts, Parts
-from schemas.errors import UsageError, VectorIndexError
+from schemas.errors import VectorIndexError
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
-from schemas.options import IndexOptions, StoreOptions
-from workers.indexes.location import index_folder, is_server, server_address
 
 _BUFFERED_ROWS = 4096
 _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
 # What parts lack that were written before there were these columns.
 _BEFORE: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
-
-
-def manifest_folder(location: str) -> Path:
-    """Where the manifest of an index lies: in its folder, or for a server in the user's data."""
-    if not is_server(location):
-        return index_folder(location) / "manifest"
-    address = server_address(location)
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    server = quote(urlsplit(address.url).netloc, safe="")
-    collection = quote(address.collection, safe="")
-    # A collection may be called "..".
-    return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"
-
-
-def open_manifest(index: IndexOptions, store: StoreOptions) -> Manifest:
-    """The manifest of an index: where `index.state` says, else beside the index.
-
-    A bucket is reached as `store` says. Raises UsageError for a place that cannot be one.
-    """
-    return Manifest(parts_of(index, store))
-
-
-def parts_of(index: IndexOptions, store: StoreOptions) -> Parts:
-    """Where the manifest of an index keeps its parts; see `open_manifest`."""
-    if index.state is None:
-        return FolderParts(manifest_folder(index.location))
-    if index.state.startswith("s3://"):
-        from pipeline.manifest.bucket_storage import BucketParts
-
-        return BucketParts(index.state, store)
-    if "://" in index.state:
-        raise UsageError(f"expected a folder or s3://bucket/prefix as state, got {index.state!r}")
-    return FolderParts(Path(index.state).expanduser())
 
 
 class Manifest:

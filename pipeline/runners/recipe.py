@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from pipeline.settings import Settings
 from schemas.errors import VectorIndexError
@@ -64,12 +63,11 @@ class Recipe:
     labeller: Callable[[], Labeller | None] = no_labels
 
 
-def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
-    """The recipe that `settings` ask for; `cache_dir` is where fetched weights are kept."""
+def recipe_of(settings: Settings) -> Recipe:
+    """The recipe that `settings` ask for."""
     runner = settings.runner
-    cache = None if cache_dir is None else Path(cache_dir).expanduser()
     return Recipe(
-        segmenter=partial(build_segmenter, settings.segmenter, cache),
+        segmenter=partial(build_segmenter, settings.segmenter, settings.cache_dir),
         embedder=partial(build_image_embedder, settings.embedder),
         reader=partial(
             read_images,
@@ -80,5 +78,5 @@ def recipe_of(settings: Settings, cache_dir: str | None = None) -> Recipe:
         decode=settings.decode,
         embedding=settings.embedder,
         threads=max(1, int(runner.cpus_per_worker)) if runner.name == "ray" else None,
-        labeller=partial(build_labeller, settings.labels, settings.embedder, cache),
+        labeller=partial(build_labeller, settings.labels, settings.embedder, settings.cache_dir),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline.search.same_object import unit
 from pipeline.settings import Settings
@@ -28,10 +27,8 @@ class QueryModels:
         embedder_name: str,
         dim: int,
         embedder: Embedder | None = None,
-        cache_dir: Path | None = None,
     ) -> None:
         self._settings, self._name, self._dim = settings, embedder_name, dim
-        self._cache_dir = cache_dir
         self._images: Embedder | None = embedder
         self._texts: TextEmbedder | None = embedder
         self._segmenter: Segmenter | None = None
@@ -69,7 +66,7 @@ class QueryModels:
     def segmenter(self) -> Segmenter:
         """What turns a point into a mask."""
         if self._segmenter is None:
-            self._segmenter = build_segmenter(self._settings.segmenter, self._cache_dir)
+            self._segmenter = build_segmenter(self._settings.segmenter, self._settings.cache_dir)
         return self._segmenter
 
     def _options(self) -> EmbedderOptions:

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from pipeline.index_home import at, current
+from pipeline.index_home import IndexHome
 from pipeline.search.cursor import Cursor, short_id
 from pipeline.search.query_examples import Examples, Resolved, Uploads, object_uuid
 from pipeline.search.query_models import QueryModels
@@ -101,10 +101,10 @@ class Searcher:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """A searcher of the index that `settings` names: of the generation that is in use now."""
-        name = current(settings)
-        index = open_index(at(settings, name).index, None)
+        home = IndexHome.current(settings)
+        index = open_index(home.index, None)
         try:
-            return cls(index, settings=settings, generation=name)
+            return cls(index, settings=settings, generation=home.generation)
         except BaseException:
             index.close()
             raise

@@ -220,7 +220,6 @@ class Ingests:
         error: str | None = None,
         generation: str | None = None,
     ) -> IngestState:
-        counts = progress.counts
         return IngestState.model_validate(
             {
                 "state": state,
@@ -228,17 +227,10 @@ class Ingests:
                 "sources": self._sources,
                 "started_at": self._started_at,
                 "seconds": round(progress.seconds, 3),
-                "listed": counts.listed,
-                "all_listed": counts.all_listed,
-                "unchanged": counts.unchanged,
-                "done": counts.done,
-                "rejected": counts.rejected,
-                "failed": counts.failed,
-                "gone": counts.gone,
-                "objects": counts.objects,
+                **progress.counts.model_dump(),
                 "images_per_s": round(progress.rate, 3),
                 "error": error,
                 "generation": generation,
-                "failures": tuple(told(one.message) for one in counts.shown),
+                "failures": tuple(told(failure.message) for failure in progress.details.failures),
             }
         )

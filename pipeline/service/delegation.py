@@ -19,6 +19,7 @@ from schemas.api import (
     ReembedRequest,
     SearchRequest,
 )
+from schemas.counts import IngestCounts
 from schemas.errors import ServiceError
 from schemas.search import Example, FileExample, SearchQuery, UploadExample
 
@@ -79,7 +80,12 @@ def ingest_by(
         service.ingest(request)
         state = _ended(service, progress)
     return IngestSummary(
-        progress.counts, state.seconds, state.images_per_s, settings.index.location, None
+        progress.counts,
+        progress.details,
+        state.seconds,
+        state.images_per_s,
+        settings.index.location,
+        None,
     )
 
 
@@ -115,11 +121,8 @@ def _ended(service: Client, progress: Progress) -> IngestState:
 
 def _followed(service: Client, progress: Progress) -> IngestState:
     for state in service.ingest_events():
-        counts = progress.counts
-        counts.listing.listed, counts.all_listed = state.listed, state.all_listed
-        counts.unchanged, counts.objects = state.unchanged, state.objects
-        counts.done, counts.rejected = state.done, state.rejected
-        counts.failed, counts.gone = state.failed, state.gone
+        counts = state.model_dump(include=set(IngestCounts.model_fields))
+        progress.counts = IngestCounts.model_validate(counts)
         if not state.note and not progress.working:
             progress.begin()
         if state.note:

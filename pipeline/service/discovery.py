@@ -9,9 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workers.indexes.location import index_folder, is_server
-
-NAME = "service.json"
+from workers.indexes.location import SERVICE_FILE, index_folder, is_server
 
 
 class Handle(BaseModel):
@@ -27,8 +25,8 @@ def write_handle(location: str, handle: Handle) -> Path | None:
     """Leave it in the index folder, readable by this user alone; None for a server's collection."""
     if is_server(location):
         return None
-    path = index_folder(location) / NAME
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}-")
+    path = index_folder(location) / SERVICE_FILE
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{SERVICE_FILE}-")
     with os.fdopen(descriptor, "w") as file:
         file.write(handle.model_dump_json())
     os.replace(unfinished, path)
@@ -39,7 +37,7 @@ def read_handle(location: str) -> Handle | None:
     """The service that has this index open, if one says so."""
     if is_server(location):
         return None
-    path = index_folder(location) / NAME
+    path = index_folder(location) / SERVICE_FILE
     with contextlib.suppress(OSError, ValidationError):
         # Another user's file could send this one's queries anywhere.
         if path.stat().st_uid == os.getuid():

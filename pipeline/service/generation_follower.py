@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.index_home import at, current
+from pipeline.index_home import IndexHome, current_generation
 from pipeline.search.query_examples import Uploads
 from pipeline.search.searcher import Searcher
 from pipeline.service.background_jobs import Ingests
@@ -22,13 +22,13 @@ class Following:
 
     def follow(self) -> None:
         """Switch if another generation is in use now; whoever calls it writes to none meanwhile."""
-        name = current(self._settings)
+        name = current_generation(self._settings)
         if name != self._desk.searcher.generation:
             self._desk.swap(self._opened(name))
 
     def follow_when_idle(self, ingests: Ingests | None) -> None:
         """The same, unless an ingest is at work."""
-        if current(self._settings) == self._desk.searcher.generation:
+        if current_generation(self._settings) == self._desk.searcher.generation:
             return
         if ingests is None:
             self.follow()
@@ -36,7 +36,7 @@ class Following:
             ingests.when_idle(self.follow)
 
     def _opened(self, name: str) -> Searcher:
-        index = open_index(at(self._settings, name).index, None)
+        index = open_index(IndexHome.at(self._settings, name).index, None)
         try:
             searcher = self._searcher_of(index, name)
             searcher.take_uploads(self._uploads)

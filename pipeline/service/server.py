@@ -16,7 +16,7 @@ from types import FrameType
 
 import uvicorn
 
-from pipeline.index_home import at_current
+from pipeline.index_home import IndexHome
 from pipeline.search.searcher import Searcher
 from pipeline.service.access import is_loopback
 from pipeline.service.api_keys import KeyFile
@@ -26,7 +26,6 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.options import ServeOptions
 from workers.indexes.location import index_folder, is_server
-from workers.indexes.open import open_index
 
 _MOST_CONNECTIONS = 512
 _KEEP_ALIVE_S = 15
@@ -162,8 +161,8 @@ def _snapshot_of(settings: Settings) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="objseek-snapshot-") as folder:
         copy = Path(folder) / "index"
         # Held while it is copied, so that nobody writes.
-        current = at_current(settings).index
-        with closing(open_index(current, None)):
-            shutil.copytree(index_folder(current.location) / "points", copy / "points")
+        home = IndexHome.current(settings)
+        with home.points():
+            shutil.copytree(index_folder(home.index.location) / "points", copy / "points")
         index = settings.index.model_copy(update={"location": str(copy)})
         yield settings.model_copy(update={"index": index})

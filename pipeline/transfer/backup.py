@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from pipeline.index_home import at_current
-from pipeline.ingestion.session import index_exists
-from pipeline.manifest.manifest import open_manifest
+from pipeline.index_home import IndexHome
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import Catalogue, check_files, read_catalogue
@@ -14,7 +10,6 @@ from pipeline.transfer.dataset_storage import CATALOGUE, local_dataset
 from pipeline.transfer.export_parquet import ExportSummary, export
 from pipeline.transfer.import_parquet import Dataset, ImportSummary, bring_in
 from schemas.errors import UsageError, VectorIndexError
-from workers.indexes.open import open_index
 
 
 def backup(settings: Settings, target: str, progress: Progress | None = None) -> ExportSummary:
@@ -34,25 +29,23 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
     damaged backup, UsageError where the index holds something.
     """
     progress = progress or Progress()
-    location, settings = settings.index.location, at_current(settings)
-    if any(open_manifest(settings.index, settings.store).counts().values()):
-        raise UsageError(f"expected nothing at {location} to restore to, there are images")
+    home = IndexHome.current(settings)
+    if any(home.manifest.counts().values()):
+        raise UsageError(f"expected nothing at {home.location} to restore to, there are images")
     with local_dataset(source, settings.store, progress) as folder:
         catalogue = read_catalogue(folder)
         if catalogue is None:
             raise VectorIndexError(f"{source} is no whole backup: it has no {CATALOGUE}")
         progress.note("checking the files of the backup")
         check_files(folder, catalogue)
-        _check_empty(settings, catalogue)
-        return bring_in(Dataset(folder, catalogue), settings, progress)
+        _check_empty(home, catalogue)
+        return bring_in(Dataset(folder, catalogue), home, progress)
 
 
-def _check_empty(settings: Settings, catalogue: Catalogue) -> None:
+def _check_empty(home: IndexHome, catalogue: Catalogue) -> None:
     """Points without images: what a restore left behind that was interrupted, or another's."""
-    if not index_exists(settings.index):
+    if not home.exists():
         return
-    with closing(open_index(settings.index, None)) as index:
+    with home.points() as index:
         if index.count() > catalogue.points:
-            raise UsageError(
-                f"expected nothing at {settings.index.location} to restore to, there are points"
-            )
+            raise UsageError(f"expected nothing at {home.location} to restore to, there are points")

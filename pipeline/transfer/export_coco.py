@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import ExportSummary
-from pipeline.transfer.source_snapshot import held_still
+from pipeline.transfer.source_snapshot import hold_source
 from schemas.payload import PointPayload
 from schemas.search import Condition, SearchHit
 from workers.durable_files import check_output_file
@@ -32,12 +32,12 @@ def export_coco(
     A number is kept for each image, and nothing else. Annotations have what COCO has no field for
     under our names: `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images
     `uri`, `version`, `generation`. Raises UsageError where nothing can be written, and what
-    `held_still` raises.
+    `hold_source` raises.
     """
     progress = progress or Progress()
     check_output_file(target, "the COCO file")
-    with held_still(settings, progress) as still, _replacing(target) as file:
-        written = _Instances(still.index, file, progress)
+    with hold_source(settings, progress) as source, _replacing(target) as file:
+        written = _Instances(source.index, file, progress)
         written.write()
     return ExportSummary(
         objects=written.annotations,

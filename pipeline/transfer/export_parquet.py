@@ -16,7 +16,7 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, write_catalogue
 from pipeline.transfer.dataset_storage import new_dataset
-from pipeline.transfer.source_snapshot import held_still
+from pipeline.transfer.source_snapshot import hold_source
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
 from schemas.search import RawPoint
@@ -55,14 +55,14 @@ def export(
     """
     progress = progress or Progress()
     with (
-        held_still(settings, progress) as still,
+        hold_source(settings, progress) as source,
         new_dataset(target, settings.store, progress) as folder,
     ):
         manifest = Manifest(folder / IMAGES)
-        still.manifest.copy_to(manifest)
-        comparison = Comparison(manifest) if checking or still.moving else None
-        with closing(PointFiles(folder / POINTS, still.index.dim)) as files:
-            for point in _scanned(still.index, progress):
+        source.manifest.copy_to(manifest)
+        comparison = Comparison(manifest) if checking or source.may_differ else None
+        with closing(PointFiles(folder / POINTS, source.index.dim)) as files:
+            for point in _scanned(source.index, progress):
                 files.add(point)
                 if comparison is not None:
                     comparison.take_point(point)
@@ -77,11 +77,11 @@ def export(
         catalogue = write_catalogue(
             folder,
             index=settings.index.location,
-            dim=still.index.dim,
+            dim=source.index.dim,
             points=files.counts.total(),
             images=sum(manifest.counts().values()),
             left_out=tuple(left_out),
-            pipelines=still.pipelines,
+            pipelines=source.pipelines,
         )
         return ExportSummary(
             objects=files.counts["object"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.jobs.ingest import IngestSummary, ingest_listed
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress
 from pipeline.runners.recipe import GivenMasks, Recipe, recipe_of
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import CocoImageMasks, read_coco
@@ -20,6 +20,7 @@ from schemas.errors import UsageError
 from schemas.ids import fingerprint
 from schemas.images import ImageRef
 from schemas.masks import SegmentedImage
+from workers.batching import batched
 from workers.stores.open import find
 
 _NAME = "coco"
@@ -45,23 +46,25 @@ def import_coco(
         raise UsageError(f"there are no images in {path}")
     masks = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
     given = partial(GivenMasks, _NAME, fingerprint(masks))
-    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    recipe = recipe or recipe_of(settings)
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
     segmenter = settings.segmenter.model_copy(update={"name": f"{_NAME}-{given().fingerprint}"})
     settings = settings.model_copy(update={"segmenter": segmenter})
 
-    def listing(counts: Counts) -> Iterator[list[ImageRef]]:
-        with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
-            for start in range(0, len(refs), LISTED_AT_ONCE):
-                some = refs[start : start + LISTED_AT_ONCE]
-                found = pool.map(partial(_as_it_is, settings), some)
-                counts.listing.listed += len(some)
-                yield [
-                    SegmentedImage.from_ref(ref, entry.masks)
-                    for ref, entry in zip(found, entries[start:], strict=False)
-                ]
-
+    listing = _list_with_masks(entries, refs, settings)
     return ingest_listed(listing, settings, progress, replace(recipe, segmenter=given))
+
+
+def _list_with_masks(
+    entries: Sequence[CocoImageMasks], refs: Sequence[ImageRef], settings: Settings
+) -> Iterator[list[ImageRef]]:
+    with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
+        for batch in batched(zip(entries, refs, strict=True), LISTED_AT_ONCE):
+            versions = pool.map(partial(_as_it_is, settings), (ref for _, ref in batch))
+            yield [
+                SegmentedImage.from_ref(ref, entry.masks)
+                for ref, (entry, _) in zip(versions, batch, strict=True)
+            ]
 
 
 def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:

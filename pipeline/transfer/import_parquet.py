@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.index_home import at_current
-from pipeline.ingestion.session import index_exists
+from pipeline.index_home import IndexHome
 from pipeline.manifest.audit import Comparison
 from pipeline.manifest.image_keys import keys_of
-from pipeline.manifest.known_pipelines import KnownPipelines
-from pipeline.manifest.manifest import Manifest, open_manifest, parts_of
+from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
@@ -24,7 +21,6 @@ from pipeline.transfer.dataset_storage import local_dataset
 from schemas.dataset import dim_of, table_points
 from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
 from schemas.search import RawPoint
-from workers.indexes.open import open_index
 
 _ROWS_AT_ONCE = 2048
 
@@ -49,7 +45,7 @@ def import_dataset(
     progress = progress or Progress()
     with local_dataset(source, settings.store, progress) as folder:
         catalogue = read_catalogue(folder)
-        return bring_in(Dataset(folder, catalogue), settings, progress)
+        return bring_in(Dataset(folder, catalogue), IndexHome.current(settings), progress)
 
 
 class Dataset:
@@ -132,50 +128,45 @@ class Dataset:
         return file.relative_to(self.folder).as_posix()
 
 
-def bring_in(dataset: Dataset, settings: Settings, progress: Progress) -> ImportSummary:
+def bring_in(dataset: Dataset, home: IndexHome, progress: Progress) -> ImportSummary:
     """Look at all of a dataset, then write it; see `import_dataset`."""
-    settings = at_current(settings)
-    manifest = open_manifest(settings.index, settings.store)
-    exists = index_exists(settings.index)
+    exists = home.exists()
     dim = dataset.dim()
     if dim is None:
         raise UsageError(f"there are no points in {dataset.folder}")
-    _check_target(settings, dataset, manifest, dim, exists=exists)
+    _check_target(home, dataset, dim, exists=exists)
     comparison = Comparison(dataset.manifest)
     _check_rows(dataset, comparison, progress)
     points = 0
-    with closing(open_index(settings.index, dim, create=True)) as index:
-        for some in dataset.points():
-            index.restore(some)
-            points += len(some)
+    with home.points(create_for=dim) as index:
+        for batch in dataset.points():
+            index.restore(batch)
+            points += len(batch)
             progress.note(f"{points:,} points written")
         # After all of the points: what ends before that is done again by the same command.
-        KnownPipelines(parts_of(settings.index, settings.store)).describe(*dataset.pipelines)
-        dataset.manifest.copy_to(manifest)
-        manifest.compact()
+        home.pipelines.describe(*dataset.pipelines)
+        dataset.manifest.copy_to(home.manifest)
+        home.manifest.compact()
     return ImportSummary(points, sum(dataset.manifest.counts().values()))
 
 
-def _check_target(
-    settings: Settings, dataset: Dataset, manifest: Manifest, dim: int, *, exists: bool
-) -> None:
-    location = settings.index.location
-    if not exists and manifest.exists():
+def _check_target(home: IndexHome, dataset: Dataset, dim: int, *, exists: bool) -> None:
+    if not exists and home.manifest.exists():
         raise UsageError(
-            f"there is no index at {location}, but images of one are recorded: remove that record, "
-            "or choose another place"
+            f"there is no index at {home.location}, but images of one are recorded: remove that "
+            "record, or choose another place"
         )
     if exists:
-        with closing(open_index(settings.index, None)) as index:
+        with home.points() as index:
             if index.dim != dim:
                 raise EmbedderMismatchError(
-                    f"the index at {location} holds vectors of {index.dim} numbers, "
+                    f"the index at {home.location} holds vectors of {index.dim} numbers, "
                     f"but what is to be imported has vectors of {dim}"
                 )
-    there = manifest.known(dataset.manifest)
-    if there is not None:
+    present = home.manifest.known(dataset.manifest)
+    if present is not None:
         raise UsageError(
-            f"expected images that are not in the index at {location} yet, it has {there}"
+            f"expected images that are not in the index at {home.location} yet, it has {present}"
         )
 
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.index_home import at_current
+from pipeline.index_home import IndexHome
 from pipeline.manifest.audit import Comparison
-from pipeline.manifest.known_pipelines import KnownPipelines
-from pipeline.manifest.manifest import Manifest, open_manifest, parts_of
+from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from pipeline.transfer.source_snapshot import held_still
+from pipeline.transfer.source_snapshot import hold_source
 from schemas.dataset import point_digest
 from schemas.errors import UsageError, VectorIndexError
 from schemas.payload import checksum
 from schemas.search import RawPoint
 from workers.batching import batched
-from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
 
 _AT_ONCE = 1024
@@ -53,22 +50,21 @@ def migrate(
     progress = progress or Progress()
     if settings.index.location == target.index.location:
         raise UsageError(f"expected another place than {settings.index.location} to migrate to")
-    target = at_current(target)
-    to = open_manifest(target.index, target.store)
-    if any(to.counts().values()):
-        raise UsageError(f"expected no images at {target.index.location} yet, it has some")
+    home = IndexHome.current(target)
+    if any(home.manifest.counts().values()):
+        raise UsageError(f"expected no images at {home.location} yet, it has some")
     with (
-        held_still(settings, progress) as still,
+        hold_source(settings, progress) as source,
         tempfile.TemporaryDirectory(prefix="objseek-migrate-") as temporary,
     ):
         manifest = Manifest(Path(temporary) / "manifest")
-        still.manifest.copy_to(manifest)
-        _check_whole(still.index, manifest, progress)
-        with closing(open_index(target.index, still.index.dim, create=True)) as index:
-            _check_free(still.index, index, target.index.location)
-            summary = _Migration(still.index, index, manifest, progress).run()
-        KnownPipelines(parts_of(target.index, target.store)).describe(*still.pipelines)
-        manifest.copy_to(to)
+        source.manifest.copy_to(manifest)
+        _check_whole(source.index, manifest, progress)
+        with home.points(create_for=source.index.dim) as index:
+            _check_free(source.index, index, home.location)
+            summary = _Migration(source.index, index, manifest, progress).run()
+        home.pipelines.describe(*source.pipelines)
+        manifest.copy_to(home.manifest)
     return summary
 
 

@@ -18,11 +18,10 @@ from support import fakes
 from support.paths import ROOT
 from support.s3_server import S3Server, moto_server, real_server
 
-from pipeline.jobs.ingest import ingest
+from pipeline.index_home import open_manifest
+from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
-from pipeline.manifest.manifest import open_manifest
-from pipeline.progress import Counts
 from pipeline.settings import Settings
 from schemas.images import ImageRef
 from schemas.manifest import State
@@ -65,7 +64,7 @@ def test_keys_of_a_bucket_come_back_as_they_were(
         update={"store": StoreOptions(endpoint_url=server.endpoint_url)}
     )
     done = ingest_all(f"s3://{bucket}", settings, len(keys))
-    assert done.listing.skipped == {FOLDER_MARKER: 1}
+    assert done.details.skipped == {FOLDER_MARKER: 1}
     assert indexed(settings) == set(keys)
     rows = list(open_manifest(settings.index, settings.store).latest())
     assert {row.uri for row in rows} == {f"s3://{bucket}/{key}" for key in keys}
@@ -156,15 +155,16 @@ def taken(server: S3Server, body: bytes) -> tuple[str, list[str]]:
     return bucket, keys
 
 
-def ingest_all(source: str, settings: Settings, images: int) -> Counts:
+def ingest_all(source: str, settings: Settings, images: int) -> IngestSummary:
     """All of a source, twice; what the first time came to."""
     recipe = fakes.recipe(settings)
-    counts = ingest([source], settings, recipe=recipe).counts
+    summary = ingest([source], settings, recipe=recipe)
+    counts = summary.counts
     assert (counts.listed, counts.done) == (images, images)
     assert ingest([source], settings, recipe=recipe).counts.unchanged == images
     assert verify(settings, [source]).findings == []
     assert {row.state for row in fakes.rows(settings).values()} == {State.DONE}
-    return counts
+    return summary
 
 
 def indexed(settings: Settings) -> set[str]:

@@ -13,8 +13,8 @@ from support.qdrant_server import Moment, Outage, QdrantServer, Write, qdrant_se
 
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
-from pipeline.progress import Counts
 from pipeline.settings import Settings
+from schemas.counts import IngestCounts
 from schemas.errors import IndexUnavailableError
 from schemas.options import IndexOptions
 
@@ -39,7 +39,7 @@ def settings_for(server: QdrantServer, collection: str, retry_budget_s: float = 
     return fakes.settings(Path("unused")).model_copy(update={"index": index})
 
 
-def run(source: Path, settings: Settings) -> Counts:
+def run(source: Path, settings: Settings) -> IngestCounts:
     return ingest([str(source)], settings, recipe=fakes.recipe(settings)).counts
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.index_home import manifest_folder
+from pipeline.manifest.manifest import Manifest
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings
 from schemas.ids import Generation

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.index_home import manifest_folder
+from pipeline.manifest.manifest import Manifest
 from pipeline.runners.recipe import Decoded, Recipe, recipe_of
 from pipeline.settings import Settings
 from schemas.errors import ModelError, WorkerDiedError

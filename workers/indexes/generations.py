@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Protocol
 
 FIRST = "first"
-GENERATIONS = "generations"
 
 
 class Generations(Protocol):

@@ -9,9 +9,15 @@ from urllib.parse import urlsplit
 
 from schemas.errors import UsageError
 
+# What lies in an index folder beside the points of `workers.indexes.edge`.
+MANIFEST_FOLDER = "manifest"
+GENERATIONS_FOLDER = "generations"
+CURRENT_FILE = "current"
+"""Names the generation in use."""
+SERVICE_FILE = "service.json"
+"""Says how to reach the service that has the folder open."""
+
 _DEFAULT_PORT = 6333
-
-
 # What Qdrant itself refuses in a collection's name, and what would need quoting in a URL.
 _COLLECTION = re.compile(r"[^<>:\"/\\|?*%\s\x00-\x1f]{1,255}")
 

@@ -60,19 +60,14 @@ def failures(
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.index_home import at_current
-    from pipeline.manifest.manifest import open_manifest
+    from pipeline.index_home import IndexHome
     from pipeline.settings import load_settings
-    from schemas.errors import IndexMissingError
 
     settings = load_settings(config, {"index": {"location": index, "state": state_place}})
-    current = at_current(settings)
-    manifest = open_manifest(current.index, current.store)
-    if not manifest.exists():
-        raise IndexMissingError(
-            f"expected an index at {settings.index.location!r}, nothing was ingested there"
-        )
-    rows = [row for row in manifest.failures() if not states or Unfinished(row.state) in states]
+    home = IndexHome.current(settings)
+    home.require_ingested()
+    failures = home.manifest.failures()
+    rows = [row for row in failures if not states or Unfinished(row.state) in states]
     rows.sort(key=lambda row: (row.state.value, row.uri))
     if as_json:
         for row in rows:

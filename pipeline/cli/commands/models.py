@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.console import err, out, user_errors
-from pipeline.cli.weights import cache_dir, cached_file, fetch_model, megabytes
+from pipeline.cli.weights import cached_file, fetch_model, megabytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +35,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models, name="models", help=_HELP)
 
 
+def _cache_dir() -> Path | None:
+    """The folder for fetched weights that the settings name, if they do."""
+    from pipeline.settings import load_settings
+
+    config = os.environ.get("OBJSEEK_CONFIG")
+    return load_settings(Path(config) if config else None, {}).cache_dir
+
+
 def list_models(
     context: typer.Context,
     everything: Annotated[
@@ -48,7 +58,7 @@ def list_models(
     console = out()
     _print_rows(console, [_row(entry) for entry in CATALOG])
     notes = [
-        f"Fetched weights are kept in {cache_folder(cache_dir())}, those of open_clip in its own "
+        f"Fetched weights are kept in {cache_folder(_cache_dir())}, those of open_clip in its own "
         "cache.",
         "Any open_clip architecture/pretrained can be named (objseek models --all lists them), and "
         "local-dir:FOLDER.",
@@ -66,7 +76,7 @@ def pull(
     name: Annotated[str, typer.Argument(help="A name that `objseek models` lists.")],
 ) -> None:
     """Fetch the weights of a model into the cache, going on where an earlier try stopped."""
-    path = fetch_model(name, cache_dir(), err())
+    path = fetch_model(name, _cache_dir(), err())
     typer.echo(f"{name}: {path}")
 
 
@@ -86,9 +96,9 @@ def _state(entry: ModelEntry) -> tuple[str, int | None]:
         return ("bundled", path.stat().st_size) if path.is_file() else ("missing", None)
     if entry.source == "open_clip":
         return ("cached" if _in_hub_cache(entry) else "-"), entry.size_bytes
-    if cached_file(entry, cache_dir()) is not None:
+    if cached_file(entry, _cache_dir()) is not None:
         return "cached", entry.size_bytes
-    partial = cache_folder(cache_dir()) / f"{entry.file_name}.partial"
+    partial = cache_folder(_cache_dir()) / f"{entry.file_name}.partial"
     return ("begun" if partial.is_file() else "-"), entry.size_bytes
 
 

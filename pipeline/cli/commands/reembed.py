@@ -125,24 +125,24 @@ def generations_command(
     config: Config = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.index_home import drop, use
+    from pipeline.index_home import drop_generation, use_generation
     from pipeline.settings import load_settings
 
     settings = load_settings(config, {"index": {"location": index, "state": state}})
     if use_name is not None:
-        use(settings, use_name)
+        use_generation(settings, use_name)
     if drop_name is not None:
-        drop(settings, drop_name)
+        drop_generation(settings, drop_name)
     _list(settings, as_json=as_json)
 
 
 def _list(settings: Settings, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from pipeline.index_home import generations
+    from pipeline.index_home import list_generations
     from schemas.errors import IndexMissingError
 
-    found = generations(settings)
+    found = list_generations(settings)
     if not found:
         raise IndexMissingError(f"expected an index at {settings.index.location!r}, there is none")
     if as_json:

@@ -66,25 +66,23 @@ def status(
 ) -> None:
     """The command; its help stands above."""
     from pipeline.cli.progress_bars import show_progress
-    from pipeline.index_home import at_current, generations
-    from pipeline.ingestion.listing import listed_images
+    from pipeline.index_home import IndexHome, list_generations
+    from pipeline.ingestion.listing import ignore_skipped, list_images
     from pipeline.manifest.coverage import covered
-    from pipeline.manifest.known_pipelines import KnownPipelines
-    from pipeline.manifest.manifest import open_manifest, parts_of
-    from pipeline.progress import ListingCounts, Progress
+    from pipeline.progress import Progress
 
     settings = load()
-    current = at_current(settings)
-    manifest = open_manifest(current.index, current.store)
-    info, note = _opened(current.index, manifest)
-    listed = listed_images(sources, settings.store, ListingCounts()) if sources else None
+    home = IndexHome.current(settings)
+    info, note = _opened(home.index, home.manifest)
+    listed = list_images(sources, home.store, ignore_skipped) if sources else None
     with show_progress(err()) if sources else Progress() as progress:
         progress.note("listing images, to find those that are waiting")
-        coverage = covered(manifest, listed, depth)
+        coverage = covered(home.manifest, listed, depth)
     told = _report(settings.index.location, coverage, info, note)
-    told["kept"] = [asdict(one) for one in generations(settings)]
-    known = KnownPipelines(parts_of(current.index, current.store))
-    models = {one.fingerprint: known.described(one.fingerprint) for one in coverage.pipelines()}
+    told["kept"] = [asdict(one) for one in list_generations(settings)]
+    models = {
+        one.fingerprint: home.pipelines.described(one.fingerprint) for one in coverage.pipelines()
+    }
     if as_json:
         typer.echo(json.dumps(told | _groups(coverage, models), indent=2))
         return

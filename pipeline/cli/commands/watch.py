@@ -6,7 +6,6 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +65,6 @@ def watch_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print rounds as lines of JSON.")] = False,
 ) -> None:
     """The command; its help stands above."""
-    import os
 
     from pipeline.cli.weights import fetch_segmenter
     from pipeline.jobs.sync import MAX_DELETE
@@ -77,7 +75,7 @@ def watch_command(
     settings = load()
     messages = None if queue is None else SqsQueue(queue, settings.store)
     if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
-        fetch_segmenter(settings.segmenter.name, err())
+        fetch_segmenter(settings.segmenter.name, settings.cache_dir, err())
     usual = _EVERY_S if queue is None else _EVERY_WITH_QUEUE_S
     # Bound to the streams that there are now: while Ray runs, what is printed goes to its log.
     results, aside = _bound(out()), _bound(err())
@@ -97,7 +95,7 @@ def watch_command(
                 queue=messages,
                 max_delete=MAX_DELETE if max_delete is None else max_delete,
                 once=once,
-                recipe=recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR")),
+                recipe=recipe_of(settings),
             )
     finally:
         _say(aside if as_json else results, totals.told())
@@ -151,17 +149,16 @@ class _Totals:
         self._rounds += 1
         if not one.changed:
             return
-        self._done += one.done
+        self._done += one.counts.done
         self._removed += one.removed
         if self._as_json:
-            started_at = one.started_at.isoformat()
-            _say(self._console, json.dumps({**asdict(one), "started_at": started_at}))
+            _say(self._console, json.dumps(one.to_json()))
             return
-        parts = [counted(one.done, "image"), counted(one.objects, "object")]
+        parts = [counted(one.counts.done, "image"), counted(one.counts.objects, "object")]
         parts += [
             f"{number:,} {state}"
-            for state in ("rejected", "failed", "removed")
-            if (number := getattr(one, state))
+            for state, number in one.to_json().items()
+            if state in ("rejected", "failed", "removed") and number
         ]
         _say(
             self._console,

@@ -34,7 +34,7 @@ HEAVY = ("torch", "ray", "qdrant_client", "qdrant_edge", "open_clip", "boto3", "
 def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command with models that need no weights."""
 
-    def recipe(settings: Settings, _cache_dir: str | None) -> Recipe:
+    def recipe(settings: Settings) -> Recipe:
         return fakes.recipe(settings)
 
     monkeypatch.setattr("pipeline.jobs.ingest.recipe_of", recipe)
@@ -59,7 +59,7 @@ def summary(out: str) -> dict[str, str]:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom pipeline.cli import app\n"
+        "import sys\nfrom pipeline.cli.main import app\n"
         "try: app(['--help'])\nexcept SystemExit as end: assert not end.code\n"
         f"print('heavy:', [name for name in {HEAVY} if name in sys.modules])"
     )
@@ -188,7 +188,7 @@ def test_a_failed_image_makes_the_exit_code_1(
     fakes.write_images(tmp_path / "images", 3)
     fakes.write_image(tmp_path / "images" / "poison.png", 3, fakes.POISON)
     monkeypatch.setattr(
-        "pipeline.jobs.ingest.recipe_of", lambda settings, _cache: fakes.recipe(settings, "error")
+        "pipeline.jobs.ingest.recipe_of", lambda settings: fakes.recipe(settings, "error")
     )
     code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
     assert code == 1

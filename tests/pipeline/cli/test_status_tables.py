@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli.commands import status
 from pipeline.cli.status_tables import print_coverage
+from pipeline.index_home import manifest_folder
 from pipeline.manifest.coverage import covered
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.manifest.manifest import Manifest
 from schemas.ids import Generation
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State

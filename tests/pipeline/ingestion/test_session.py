@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import fakes
 
-from pipeline.ingestion.listing import chunks
+from pipeline.ingestion.listing import ignore_skipped, list_chunks
 from pipeline.ingestion.session import IngestSession
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress
 from pipeline.settings import Settings
-from schemas.images import ImageRef
+from schemas.counts import IngestCounts
 from workers.indexes.open import open_index
 
 
-def run(session: IngestSession, images: Path, settings: Settings) -> Counts:
-    def listing(counts: Counts) -> Iterator[list[ImageRef]]:
-        return chunks([str(images)], settings.store, 4, None, counts.listing)
-
+def run(session: IngestSession, images: Path, settings: Settings) -> IngestCounts:
+    listing = list_chunks([str(images)], settings.store, 4, None, ignore_skipped)
     progress = Progress()
     session.run(listing, progress)
     return progress.counts

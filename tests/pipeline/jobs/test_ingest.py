@@ -13,12 +13,13 @@ import pytest
 from support import fakes
 from support.fakes import rows
 
+from pipeline.index_home import manifest_folder
 from pipeline.ingestion.writer import interrupts_held
 from pipeline.jobs.ingest import IngestSummary, ingest
-from pipeline.manifest.manifest import manifest_folder
-from pipeline.progress import Counts, Progress
+from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
+from schemas.counts import IngestCounts
 from schemas.errors import IndexBusyError, ModelError, UsageError
 from schemas.images import ImageRef
 from schemas.manifest import State
@@ -41,7 +42,7 @@ def keys(settings: Settings) -> set[str]:
     return {Path(point.payload.key).name for point in points(settings)}
 
 
-def states(counts: Counts) -> dict[str, int]:
+def states(counts: IngestCounts) -> dict[str, int]:
     names = ("listed", "unchanged", "done", "rejected", "failed", "gone")
     return {name: getattr(counts, name) for name in names if getattr(counts, name)}
 
@@ -126,7 +127,7 @@ def test_bad_images_are_rejected_with_a_reason_and_not_tried_again(
     (images / "notes.txt").write_text("no image by its name")
     summary = run(images, settings)
     assert states(summary.counts) == {"listed": 12, "done": 10, "rejected": 2}
-    assert sum(summary.counts.listing.skipped.values()) == 2
+    assert sum(summary.details.skipped.values()) == 2
     row = rows(settings)["bad.png"]
     assert (row.state, row.stage, row.error_class) == (State.REJECTED, "read", "BadImageError")
     assert "bad.png" in row.message
@@ -295,11 +296,9 @@ def test_an_interrupt_waits_for_the_end_of_a_write() -> None:
 
 
 def test_counts_that_do_not_add_up_are_a_bug() -> None:
-    counts = Counts()
-    counts.listing.listed = 2
-    counts.done = 1
+    counts = IngestCounts(listed=2, done=1)
     with pytest.raises(AssertionError, match="do not add up"):
-        counts.check()
+        counts.check_complete()
 
 
 def test_ids_do_not_depend_on_the_run(images: Path, tmp_path: Path) -> None:

@@ -14,13 +14,18 @@ import pytest
 from support import fakes
 from support.qdrant_server import qdrant_server
 
-from pipeline import index_home
-from pipeline.index_home import at_current
+from pipeline.index_home import (
+    IndexHome,
+    current_generation,
+    drop_generation,
+    list_generations,
+    open_manifest,
+    use_generation,
+)
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import _Reembed, reembed
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
-from pipeline.manifest.manifest import open_manifest
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.transfer.backup import backup, restore
@@ -107,7 +112,7 @@ def test_no_image_is_segmented_again(
     summary = reembed(index, recipe=other(index))
     assert calls == []
     assert (summary.counts.done, summary.counts.failed, summary.switched) == (IMAGES, 0, True)
-    new = at_current(index)
+    new = IndexHome.current(index)
     assert new.index.location == summary.location != index.index.location
     assert masks_of(new) == before
     with closing(open_index(new.index, None)) as opened:
@@ -124,7 +129,7 @@ def test_it_makes_what_an_ingest_makes(index: Settings, images: Path, tmp_path: 
     reembed(index, recipe=other(index))
     fresh = fakes.settings(tmp_path / "fresh")
     ingest([str(images)], fresh, recipe=other(fresh))
-    there, expected = fakes.points(at_current(index)), fakes.points(fresh)
+    there, expected = fakes.points(IndexHome.current(index)), fakes.points(fresh)
     assert fakes.compared(there, expected)[:2] == (0, 0)
     for identity, (payload, vector) in expected.items():
         np.testing.assert_allclose(there[identity][1], vector, rtol=0, atol=1e-6)
@@ -134,15 +139,15 @@ def test_it_makes_what_an_ingest_makes(index: Settings, images: Path, tmp_path: 
 def test_an_interrupted_one_goes_on(index: Settings) -> None:
     with pytest.raises(KeyboardInterrupt):
         reembed(index, recipe=other(index, fails_after=2))
-    assert at_current(index) == index
-    (name,) = [one.name for one in index_home.generations(index) if not one.current]
-    halfway = index_home.at(index, name)
+    assert current_generation(index) == FIRST
+    (name,) = [one.name for one in list_generations(index) if not one.current]
+    halfway = IndexHome.at(index, name)
     done = open_manifest(halfway.index, halfway.store).counts()[State.DONE]
     assert 0 < done < IMAGES
     summary = reembed(index, recipe=other(index))
     assert (summary.counts.done, summary.counts.unchanged) == (IMAGES - done, done + 1)
     assert verify(index).findings == []
-    assert at_current(index) == halfway
+    assert IndexHome.current(index) == halfway
 
 
 def row_of(settings: Settings, name: str) -> ManifestRow:
@@ -162,7 +167,7 @@ def test_what_failed_keeps_the_generation_in_use(index: Settings, images: Path) 
     assert (summary.counts.gone, summary.counts.failed) == (1, 2)
     assert (summary.failed, summary.switched) == (1, False)
     assert summary.why_not.startswith("1 image could not be embedded, so first stays in use")
-    assert at_current(index) == index
+    assert current_generation(index) == FIRST
     assert reembed(index, recipe=other(index), force=True).switched
     assert verify(index).findings == []
     ingested = sync([str(images)], index, recipe=other(index)).ingest
@@ -193,12 +198,10 @@ def test_an_ingest_that_was_overtaken_says_so(
     index: Settings, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reembed(index, recipe=other(index))
-    (name,) = [one.name for one in index_home.generations(index) if one.current]
+    (name,) = [one.name for one in list_generations(index) if one.current]
     recipe, used = other(index), iter([FIRST, name])
-    real = index_home.current
-    monkeypatch.setattr(
-        "pipeline.ingestion.session.at_current", lambda of: index_home.at(of, next(used, real(of)))
-    )
+    real = current_generation
+    monkeypatch.setattr("pipeline.index_home.current_generation", lambda of: next(used, real(of)))
     with pytest.raises(VectorIndexError, match=r"another generation of .* came into use"):
         ingest([str(images)], index, recipe=fakes.recipe(index))
     monkeypatch.undo()
@@ -212,18 +215,18 @@ def size_of(folder: Path) -> int:
 def test_a_generation_is_used_again_and_dropped(index: Settings, tmp_path: Path) -> None:
     name = reembed(index, recipe=other(index)).generation
     assert name == f"spread-{name[-8:]}"
-    listed = {one.name: (one.current, one.images) for one in index_home.generations(index)}
+    listed = {one.name: (one.current, one.images) for one in list_generations(index)}
     assert listed == {FIRST: (False, IMAGES), name: (True, IMAGES)}
-    index_home.use(index, FIRST)
-    assert at_current(index) == index
-    index_home.use(index, name)
+    use_generation(index, FIRST)
+    assert current_generation(index) == FIRST
+    use_generation(index, name)
     with pytest.raises(UsageError, match=f"not in use, {name} is"):
-        index_home.drop(index, name)
+        drop_generation(index, name)
     with pytest.raises(UsageError, match="expected one of the generations first, spread-"):
-        index_home.use(index, "nothing")
+        use_generation(index, "nothing")
     before = size_of(tmp_path / "index")
-    index_home.drop(index, FIRST)
-    assert [one.name for one in index_home.generations(index)] == [name]
+    drop_generation(index, FIRST)
+    assert [one.name for one in list_generations(index)] == [name]
     if not index.index.location.startswith("http"):
         assert size_of(tmp_path / "index") < 0.6 * before
         assert not (tmp_path / "index" / "points").exists()
@@ -231,9 +234,9 @@ def test_a_generation_is_used_again_and_dropped(index: Settings, tmp_path: Path)
     # And again, with the first embedder.
     summary = reembed(index, recipe=fakes.recipe(index))
     assert (summary.before, summary.counts.done) == (name, IMAGES)
-    index_home.drop(index, name)
+    drop_generation(index, name)
     assert verify(index).findings == []
-    assert len(masks_of(at_current(index))) == 3 * IMAGES
+    assert len(masks_of(IndexHome.current(index))) == 3 * IMAGES
 
 
 def test_a_generation_that_is_open_is_not_dropped(images: Path, tmp_path: Path) -> None:
@@ -241,12 +244,12 @@ def test_a_generation_that_is_open_is_not_dropped(images: Path, tmp_path: Path) 
     ingest([str(images)], index, recipe=fakes.recipe(index))
     name = reembed(index, recipe=other(index)).generation
     with closing(open_index(index.index, None)), pytest.raises(IndexBusyError, match="in use"):
-        index_home.drop(index, FIRST)
-    with closing(open_index(at_current(index).index, None)):
-        index_home.use(index, FIRST)
+        drop_generation(index, FIRST)
+    with closing(open_index(IndexHome.current(index).index, None)):
+        use_generation(index, FIRST)
         with pytest.raises(IndexBusyError, match="in use"):
-            index_home.drop(index, name)
-    assert len(masks_of(at_current(index))) == 3 * IMAGES
+            drop_generation(index, name)
+    assert len(masks_of(IndexHome.current(index))) == 3 * IMAGES
 
 
 def test_what_was_made_with_several_settings(index: Settings, images: Path) -> None:
@@ -275,7 +278,7 @@ def test_mistakes(index: Settings, tmp_path: Path) -> None:
     reembed(index, recipe=other(index))
     with pytest.raises(UsageError, match=r"spread-\w+ has the vectors of spread already"):
         reembed(index, recipe=other(index))
-    assert len(index_home.generations(index)) == 2
+    assert len(list_generations(index)) == 2
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ def test_searches_of_a_server_see_one_generation_each(
 
         def search() -> None:
             while not ended.is_set() or len(seen) < queries:
-                with closing(open_index(at_current(index).index, None)) as opened:
+                with closing(open_index(IndexHome.current(index).index, None)) as opened:
                     vector = np.ones(opened.dim, np.float32)
                     hits = opened.search(IndexQuery(vector, limit=3 * IMAGES))
                     assert len(hits) == 3 * IMAGES

@@ -13,7 +13,7 @@ from support import fakes
 from support.commands import objseek, running
 from support.tiny_clip import write_folder
 
-from pipeline.index_home import at_current
+from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.runners.recipe import recipe_of
@@ -99,4 +99,4 @@ def test_the_commands(index: Settings, tmp_path: Path) -> None:
     assert (unknown.returncode, "expected one of the generations" in unknown.stderr) == (2, True)
     assert objseek("generations", *place, "--drop", "first").returncode == 0
     assert verify(index).findings == []
-    assert at_current(index).index.location != index.index.location
+    assert IndexHome.current(index).index.location != index.index.location

@@ -12,10 +12,11 @@ import pytest
 from support import fakes
 from support.fakes import rows
 
+from pipeline.index_home import manifest_folder
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.sync import SyncSummary, sync
 from pipeline.jobs.verify import verify
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from schemas.errors import IndexBusyError, UsageError

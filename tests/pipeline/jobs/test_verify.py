@@ -20,10 +20,11 @@ from support.damage import (
     tear_the_log,
 )
 
+from pipeline.index_home import IndexHome, manifest_folder
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.manifest.audit import Fault, Finding, Report
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.manifest.manifest import Manifest
 from pipeline.settings import Settings
 from schemas.errors import IndexBusyError, IndexMissingError, UsageError
 from schemas.manifest import State
@@ -99,7 +100,7 @@ def test_what_others_may_be_writing_is_not_judged(
         do(damage, settings, "002.png")
     assert len(verify(settings).findings) == 3
     # As if it were a server's: all of it is younger than ten minutes.
-    monkeypatch.setattr("pipeline.jobs.verify.is_server", lambda _: True)
+    monkeypatch.setattr(IndexHome, "is_server", True)
     report = verify(settings, [str(images)], repairing=True)
     assert (report.findings, report.stray, report.queued) == ([], [], [])
     monkeypatch.setattr("pipeline.jobs.verify._ON_ITS_WAY", timedelta(0))

@@ -13,12 +13,10 @@ from support import fakes
 from support.waiting import until
 from support.watch_world import World, watched_bucket, watching
 
-import pipeline.ingestion.session
-from pipeline.index_home import at
+from pipeline.index_home import current_generation
 from pipeline.jobs.verify import verify
 from pipeline.jobs.watch import Round, Told, watch
 from pipeline.runners.model_worker import ModelWorker
-from pipeline.settings import Settings
 from schemas.errors import StoreAccessError, StoreError, StoreUnavailableError, UsageError
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
@@ -39,11 +37,11 @@ def test_a_listing_finds_what_came_changed_and_went(world: World) -> None:
         world.put(f"{number}.png", number)
     ended = threading.Event()
     with watching(world, every_s=0.1, queue=None):
-        until(lambda: sum(one.done for one in world.rounds) == 4)
+        until(lambda: sum(one.counts.done for one in world.rounds) == 4)
         world.put("0.png", 70)
         world.put("new.png", 71)
         world.delete("3.png")
-        until(lambda: sum(one.done for one in world.rounds) == 6)
+        until(lambda: sum(one.counts.done for one in world.rounds) == 6)
         until(lambda: sum(one.removed for one in world.rounds) == 1)
     assert world.indexed() == world.listed()
     assert world.troubles == []
@@ -57,7 +55,7 @@ def test_events_bring_in_what_they_name(world: World) -> None:
         world.put("a b+ä.png", 2)
         world.put("before.png", 3)
         world.send("a b+ä.png", "before.png", "a b+ä.png")
-        until(lambda: sum(one.done for one in world.rounds) == 3)
+        until(lambda: sum(one.counts.done for one in world.rounds) == 3)
         world.delete("before.png")
         world.send("before.png")
         until(lambda: sum(one.removed for one in world.rounds) == 1)
@@ -66,7 +64,7 @@ def test_events_bring_in_what_they_name(world: World) -> None:
         until(lambda: world.waiting() == 0)
     assert world.indexed() == world.listed()
     assert [one.cause for one in world.rounds][:2] == ["listing", "events"]
-    assert sum(one.done for one in world.rounds) == 3
+    assert sum(one.counts.done for one in world.rounds) == 3
 
 
 def test_models_are_loaded_once_and_only_when_needed(world: World, tmp_path: Path) -> None:
@@ -81,7 +79,7 @@ def test_models_are_loaded_once_and_only_when_needed(world: World, tmp_path: Pat
             world.put("0.png", 0)
         if len(world.rounds) == 5:
             world.put("1.png", 1)
-        if sum(one.done for one in world.rounds) == 2:
+        if sum(one.counts.done for one in world.rounds) == 2:
             ended.set()
 
     told = Told(after, world.troubles.append)
@@ -115,7 +113,7 @@ def test_what_was_done_and_not_deleted_changes_nothing(
     with watching(world):
         until(lambda: world.waiting() == 0)
     assert fakes.points(world.settings) == before
-    assert sum(one.done for one in world.rounds) == 1
+    assert sum(one.counts.done for one in world.rounds) == 1
 
 
 def test_what_cannot_be_read_stays_in_the_queue(world: World) -> None:
@@ -125,7 +123,7 @@ def test_what_cannot_be_read_stays_in_the_queue(world: World) -> None:
         until(lambda: len(world.rounds) == 1)
         world.put("1.png", 1)
         world.send("1.png")
-        until(lambda: sum(one.done for one in world.rounds) == 2)
+        until(lambda: sum(one.counts.done for one in world.rounds) == 2)
         until(lambda: world.waiting() == 1)
     assert world.troubles == [
         "expected an S3 event notification, got 'hello'; the message is left in the queue"
@@ -140,7 +138,7 @@ def test_more_than_may_go_is_told_once_and_tried_again(world: World) -> None:
         world.delete("0.png")
         world.delete("1.png")
         world.put("new.png", 9)
-        until(lambda: sum(one.done for one in world.rounds) == 5)
+        until(lambda: sum(one.counts.done for one in world.rounds) == 5)
         seen = len(world.rounds)
         until(lambda: len(world.rounds) > seen + 2)
         assert sum(one.removed for one in world.rounds) == 0
@@ -182,7 +180,7 @@ def test_what_the_store_refuses_to_tell_stays_in_the_queue(
         world.put("0.png", 0)
         world.send("secret.png")
         world.send("0.png")
-        until(lambda: sum(one.done for one in world.rounds) == 1)
+        until(lambda: sum(one.counts.done for one in world.rounds) == 1)
         until(lambda: world.waiting() == 1)
     assert world.troubles == [
         f"expected access, got none ({world.source}secret.png); what names it is left in the queue"
@@ -235,15 +233,12 @@ def test_a_generation_that_comes_into_use_ends_only_a_round(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.jobs.watch._PATIENCE_S", 0.1)
-    at_current, settings = pipeline.ingestion.session.at_current, world.settings
-    asked: list[Settings] = []
-
-    def changing(of: Settings) -> Settings:
-        asked.append(of)
-        # At the end of the first round it is another than at its beginning.
-        return at(settings, "another") if len(asked) == 2 else at_current(of)
-
-    monkeypatch.setattr("pipeline.ingestion.session.at_current", changing)
+    # At the end of the first round it is another than at its beginning.
+    ends = iter(["another"])
+    monkeypatch.setattr(
+        "pipeline.ingestion.session.current_generation",
+        lambda settings: next(ends, current_generation(settings)),
+    )
     world.put("0.png", 0)
     with watching(world, queue=None):
         until(lambda: len(world.rounds) == 1)

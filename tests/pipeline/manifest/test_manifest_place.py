@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.manifest.manifest import manifest_folder, open_manifest
+from pipeline.index_home import manifest_folder, open_manifest
 from schemas.errors import UsageError
 from schemas.options import IndexOptions, StoreOptions
 

@@ -14,11 +14,12 @@ from support import fakes
 from support.paths import ROOT
 from support.s3_server import S3Server, moto_server, real_server
 
+from pipeline.index_home import open_manifest
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.retry import retry
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
-from pipeline.manifest.manifest import Manifest, open_manifest
+from pipeline.manifest.manifest import Manifest
 from pipeline.settings import Settings
 from schemas.errors import StoreAccessError, UsageError
 from schemas.ids import Generation

@@ -22,8 +22,9 @@ from support.fakes import points, rows
 from support.paths import ROOT
 from support.processes import descendants, listening
 
+from pipeline.index_home import manifest_folder
 from pipeline.jobs.ingest import ingest
-from pipeline.manifest.manifest import Manifest, manifest_folder
+from pipeline.manifest.manifest import Manifest
 from pipeline.runners.ray_pool import runner as runner_module
 from pipeline.runners.ray_pool.session import check_reachable, ray_session
 from pipeline.runners.recipe import Recipe

@@ -106,9 +106,13 @@ def test_an_image_of_another_size_or_none_is_not_done(tmp_path: Path) -> None:
     document["annotations"] = [{"id": 1, "image_id": 7, "segmentation": [[3, 2, 9, 2, 9, 6, 3, 6]]}]
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(document))
-    counts = bring(fakes.settings(tmp_path / "index"), path, str(tmp_path / "images")).counts
+    summary = bring(fakes.settings(tmp_path / "index"), path, str(tmp_path / "images"))
+    counts = summary.counts
     assert (counts.done, counts.failed, counts.gone) == (0, 1, 1)
-    assert "expected masks of (16, 24) pixels, got one of (24, 16)" in counts.shown[0].message
+    assert (
+        "expected masks of (16, 24) pixels, got one of (24, 16)"
+        in summary.details.failures[0].message
+    )
 
 
 def annotation(**changes: Any) -> Callable[[dict[str, Any]], None]:

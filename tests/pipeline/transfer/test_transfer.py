@@ -28,9 +28,9 @@ from support.transfer_world import IMAGES, at, raw_points, small_index
 from support.waiting import until
 
 from bench.transfer import make
+from pipeline.index_home import open_manifest
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
-from pipeline.manifest.manifest import open_manifest
 from pipeline.settings import Settings
 from pipeline.transfer.backup import backup, restore
 from pipeline.transfer.export_coco import export_coco

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from support.s3_server import Reply, Request, error_reply, moto_server, scripted_server
 
-from pipeline.ingestion.listing import chunks
-from pipeline.progress import ListingCounts
+from pipeline.ingestion.listing import ignore_skipped, list_images
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.options import DecodeOptions, StoreOptions
 from workers.images.read import read_images
@@ -25,7 +24,7 @@ def png(value: int) -> bytes:
 
 
 def listed(source: str, options: StoreOptions) -> list[ImageRef]:
-    return [ref for chunk in chunks([source], options, 64, None, ListingCounts()) for ref in chunk]
+    return list(list_images([source], options, ignore_skipped))
 
 
 def read(refs: list[ImageRef], options: StoreOptions, concurrency: int = 4) -> list[object]:

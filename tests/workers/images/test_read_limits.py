@@ -15,8 +15,9 @@ from workers.images.read_limits import ReadLimits, confined, decoding
 
 GENEROUS = ReadLimits(memory_bytes=1 << 30, decode_s=60, read_s=60)
 START = """
-import fakes, sys, time
-from workers.limits import ReadLimits, confined, decoding
+import sys, time
+from support import fakes
+from workers.images.read_limits import ReadLimits, confined, decoding
 """
 
 

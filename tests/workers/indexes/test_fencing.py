@@ -28,7 +28,7 @@ from pipeline.ingestion.writer import Writer
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.manifest.manifest import Manifest
-from pipeline.progress import Counts
+from pipeline.progress import Progress
 from pipeline.runners.recipe import Decoded, Result
 from pipeline.settings import Settings
 from schemas.ids import image_id
@@ -142,12 +142,18 @@ def written(
     index: QdrantIndex, manifest: Manifest, results: list[Result], run_started_at: datetime
 ) -> tuple[int, int, int]:
     """What a run that comes to these results counts as done, failed and gone."""
-    counts = Counts()
+    progress = Progress()
     attempts = {(str(image_id(one.ref)), one.ref.version): 4 for one in results}
     with Writer(
-        index, manifest, "f1", counts, run_started_at=run_started_at, attempts=attempts
+        index,
+        manifest,
+        "f1",
+        on_written=progress.add_results,
+        run_started_at=run_started_at,
+        attempts=attempts,
     ) as writer:
         writer.add(results)
+    counts = progress.counts
     return counts.done, counts.failed, counts.gone
 
 
@@ -216,9 +222,10 @@ def test_a_run_that_was_overtaken_leaves_the_index_as_it_is(
         settings = fakes.settings(tmp_path).model_copy(update={"index": index})
         recipe = fakes.recipe(settings)
         reader = partial(overtaken_reader, reader=recipe.reader, source=source, settings=settings)
-        counts = ingest([str(source)], settings, recipe=replace(recipe, reader=reader)).counts
+        summary = ingest([str(source)], settings, recipe=replace(recipe, reader=reader))
+        counts = summary.counts
         assert (counts.done, counts.failed) == (0, 4)
-        assert {failure.error_class for failure in counts.shown} == {"SupersededError"}
+        assert {failure.error_class for failure in summary.details.failures} == {"SupersededError"}
         assert verify(settings, [str(source)]).findings == []
         assert {row.state for row in fakes.rows(settings).values()} == {State.DONE}
         clean = fakes.settings(tmp_path / "clean")

@@ -13,10 +13,8 @@ from schemas.errors import IndexBusyError, IndexUnavailableError
 from workers.durable_files import sync
 from workers.indexes.edge.copies import SHARD
 from workers.indexes.edge.folder_lock import FolderLock
-from workers.indexes.generations import FIRST, GENERATIONS
-from workers.indexes.location import index_folder
-
-CURRENT = "current"
+from workers.indexes.generations import FIRST
+from workers.indexes.location import CURRENT_FILE, GENERATIONS_FOLDER, index_folder
 
 
 class FolderGenerations:
@@ -27,7 +25,7 @@ class FolderGenerations:
 
     def names(self) -> list[str]:
         with self._mapped():
-            below = self._folder / GENERATIONS
+            below = self._folder / GENERATIONS_FOLDER
             others = sorted(below.iterdir()) if below.is_dir() else []
             named = [(FIRST, self._folder), *((folder.name, folder) for folder in others)]
             return [name for name, folder in named if (folder / SHARD).is_dir()]
@@ -35,21 +33,25 @@ class FolderGenerations:
     def current(self) -> str:
         try:
             with self._mapped():
-                return (self._folder / CURRENT).read_text(encoding="utf-8").strip() or FIRST
+                return (self._folder / CURRENT_FILE).read_text(encoding="utf-8").strip() or FIRST
         except FileNotFoundError:
             return FIRST
 
     def location(self, name: str) -> str:
-        return self._location if name == FIRST else str(Path(self._location) / GENERATIONS / name)
+        return (
+            self._location
+            if name == FIRST
+            else str(Path(self._location) / GENERATIONS_FOLDER / name)
+        )
 
     def use(self, name: str) -> None:
         with self._mapped():
-            handle, unfinished = tempfile.mkstemp(dir=self._folder, prefix=f".{CURRENT}-")
+            handle, unfinished = tempfile.mkstemp(dir=self._folder, prefix=f".{CURRENT_FILE}-")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(name)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(unfinished, self._folder / CURRENT)
+            os.replace(unfinished, self._folder / CURRENT_FILE)
             sync(self._folder)
 
     def drop(self, name: str) -> None:

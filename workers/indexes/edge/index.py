@@ -37,12 +37,18 @@ from workers.indexes.edge.schema import (
     stored_dim,
 )
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
-from workers.indexes.location import index_folder
+from workers.indexes.location import (
+    CURRENT_FILE,
+    GENERATIONS_FOLDER,
+    MANIFEST_FOLDER,
+    SERVICE_FILE,
+    index_folder,
+)
 from workers.indexes.points import Found, PointRow, found, labels_payload
 from workers.indexes.qdrant_index import Offset, QdrantIndex
 
 _UNFINISHED = ".creating-"
-_OTHERS = ("manifest", "service.json", "generations", "current")
+_OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
 _PAGE = 256
 _FACETS = 10_000
 # Edge writes through memory maps over sparse files: on a full disk the kernel kills the process

@@ -1,0 +1,60 @@
+"""Counts of a run: images by what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.images import Failure
+from schemas.records import EmbeddedImage
+
+
+class IngestCounts(BaseModel):
+    """Images by what became of them, and the objects of those that are done.
+
+    Each image that was handled is in exactly one of `done`, `rejected`, `failed` and `gone`.
+    `unchanged` images were dealt with by an earlier run. `all_listed`: `listed` grows no more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    listed: int = 0
+    all_listed: bool = False
+    unchanged: int = 0
+    done: int = 0
+    rejected: int = 0
+    failed: int = 0
+    gone: int = 0
+    objects: int = 0
+
+    @property
+    def handled(self) -> int:
+        """Images that were worked on, whatever came of it."""
+        return self.done + self.rejected + self.failed + self.gone
+
+    def plus(self, **numbers: int) -> Self:
+        """These counts with numbers added to the fields that are named."""
+        return self.model_copy(
+            update={name: getattr(self, name) + number for name, number in numbers.items()}
+        )
+
+    def plus_results(self, results: Iterable[EmbeddedImage | Failure]) -> Self:
+        """These counts with the results of images that have been written."""
+        added = dict.fromkeys(("done", "rejected", "failed", "gone", "objects"), 0)
+        for result in results:
+            if isinstance(result, EmbeddedImage):
+                added["done"] += 1
+                added["objects"] += len(result.objects)
+            elif result.rejected:
+                added["rejected"] += 1
+            elif result.gone:
+                added["gone"] += 1
+            else:
+                added["failed"] += 1
+        return self.plus(**added)
+
+    def check_complete(self) -> None:
+        """Hold at the end of a run that came to its end: no image is lost or counted twice."""
+        if self.listed != self.handled + self.unchanged:
+            raise AssertionError(f"the counts do not add up: {self}")
