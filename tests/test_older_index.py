@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tarfile
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.older_index import SOURCE, older_index
 
-from pipeline.demo.s3_server import served
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.search.searcher import search
@@ -24,19 +21,13 @@ from schemas.manifest import State
 from schemas.search import SearchQuery
 from workers.indexes.open import open_index
 
-OLDER = Path(__file__).parent / "support" / "older_index"
 FINGERPRINT = "36bf96ad3ba2f8aa"
-SOURCE = "s3://objseek-demo/scenes/"
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("older")
-    with tarfile.open(OLDER / "index.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    shutil.copytree(OLDER / "scenes", folder / "scenes")
-    with served(folder) as place:
-        assert place.source == SOURCE
+    with older_index(folder) as place:
         yield load_settings(
             None,
             {

@@ -143,7 +143,8 @@ def subject_of(
             case FileExample(path=path):
                 pixels = query_image(path, settings).pixels
             case IndexedImageExample(image_id=identity):
-                pixels = read_picture(image_point(searcher.index, identity), settings).pixels
+                whole = image_point(searcher.index, identity)
+                pixels = read_picture(whole.payload, settings).pixels
             case ObjectExample(object_id=identity):
                 own = searcher.find(identity)
                 if own is None:

@@ -126,7 +126,7 @@ class Examples:
     def _of_image(self, point: SearchHit, example: IndexedImageExample) -> Resolved:
         if example.box_xyxy is None and example.point_xy is None:
             return self._of_object(point.object_id, example.weight, 1.0)
-        return self._of_picture(read_picture(point, self._settings).pixels, example)
+        return self._of_picture(read_picture(point.payload, self._settings).pixels, example)
 
     def _of_picture(
         self, pixels: UInt8Image, example: FileExample | UploadExample | IndexedImageExample

@@ -40,12 +40,12 @@ def images_of(hits: Sequence[SearchHit], settings: Settings) -> Iterator[Decoded
         yield from (by_ref[ref] for ref in refs)
 
 
-def read_picture(hit: SearchHit, settings: Settings) -> DecodedImage:
-    """The image of a hit, in the version that was indexed. Raises StoreError, BadImageError."""
+def read_picture(payload: PointPayload, settings: Settings) -> DecodedImage:
+    """The image of a point, in the version that was indexed. Raises StoreError, BadImageError."""
     from workers.images.decode import decode
     from workers.stores.open import read
 
-    ref = ref_of(hit.payload)
+    ref = ref_of(payload)
     return decode(read(ref, settings.store), ref, settings.decode)
 
 

@@ -45,7 +45,7 @@ class Pictures:
             if kept is not None:
                 self._kept.move_to_end(payload.generation + payload.image_id)
                 return kept
-        pixels = read_picture(hit, self._settings).pixels
+        pixels = read_picture(hit.payload, self._settings).pixels
         if pixels.shape[:2] != (payload.height, payload.width):
             raise ObjectChangedError(f"{payload.uri} is of another size than when it was indexed")
         with self._lock:

@@ -1,0 +1,209 @@
+"""An index as a Python object: search it, stream its objects, ingest into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.progress import Progress
+from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
+from pipeline.search.filter_syntax import parse_conditions
+from pipeline.search.searcher import Searcher
+from pipeline.search.source_images import query_image
+from pipeline.settings import Settings, load_settings
+from schemas.errors import UsageError
+from schemas.images import UInt8Image
+from schemas.records import Float32Matrix, Float32Vector
+from schemas.search import (
+    Box,
+    Condition,
+    Example,
+    FileExample,
+    ObjectExample,
+    SearchQuery,
+    TextExample,
+)
+
+Filter = str | Sequence[str]
+"""Conditions as the command line takes them, such as `area_frac>0.05`; all have to hold."""
+
+
+class Index:
+    """An index, opened when it is first searched and held until `close`. Not thread-safe.
+
+    A folder belongs to one process at a time: while it is open here, no other can use it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open_searcher: Searcher | None = None
+
+    @classmethod
+    def connect(
+        cls,
+        location: str | os.PathLike[str],
+        config: str | Path | None,
+        settings: Mapping[str, object],
+    ) -> Self:
+        """See `objseek.connect`."""
+        index = settings.get("index", {})
+        if not isinstance(index, Mapping):
+            raise UsageError(f"expected the settings of the section index by name, got {index!r}")
+        overrides = {**settings, "index": {**index, "location": os.fspath(location)}}
+        return cls(load_settings(None if config is None else Path(config), overrides))
+
+    def __repr__(self) -> str:
+        return f"Index({self.settings.index.location!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the index and the models go; the next call opens them again."""
+        if self._open_searcher is not None:
+            self._open_searcher.close()
+            self._open_searcher = None
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: str | os.PathLike[str] | None = None,
+        box: Box | None = None,
+        point: tuple[float, float] | None = None,
+        like: str | IndexedObject | None = None,
+        unlike: str | IndexedObject | None = None,
+        limit: int = 10,
+        filter: Filter = (),
+        group_size: int | None = None,
+        diversity: float = 0.0,
+    ) -> SearchResult:
+        """Objects that are like everything that is given, best first.
+
+        `text` is what they show; `image` a path or uri, of which `box` (x0, y0, x1, y1) or `point`
+        (x, y), both in pixels, chooses a region; `like` an indexed object or its id. `unlike` is an
+        object, its id, or a text that hits should not be like. `group_size` hits of an image stand
+        together if it is given; `diversity` above 0 trades nearness against variety. Raises
+        ObjseekError.
+
+        >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
+        >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
+        True
+        >>> best = hits[0]
+        >>> any(hit.object_id == best.object_id for hit in index.search(like=best))
+        False
+        """
+        query = SearchQuery(
+            text=text,
+            positive=tuple(_wanted(image, box, point, like)),
+            negative=tuple(_unwanted(unlike)),
+            limit=limit,
+            conditions=_conditions(filter),
+            group_size=group_size,
+            diversity=diversity,
+        )
+        return self.search_query(query)
+
+    def search_query(self, query: SearchQuery) -> SearchResult:
+        """The same for a whole query, with all that `schemas.search.SearchQuery` can say."""
+        searcher = self._searcher()
+        page = searcher.search(query)
+        hits = tuple(Hit.from_search(hit, self.settings) for hit in page.hits)
+        return SearchResult(query, hits, page, self.settings, searcher.embedder_name)
+
+    def objects(self, filter: Filter = ()) -> Iterator[IndexedObject]:
+        """Every object under all conditions, streamed in no particular order.
+
+        >>> all(item.mask.sum() == item.area_px for item in index.objects("area>100"))
+        True
+        """
+        kind = Condition(field="kind", op="=", value="object")
+        for point in self._searcher().index.scroll((kind, *_conditions(filter))):
+            yield IndexedObject(point.object_id, point.payload, self.settings)
+
+    def count(self, filter: Filter = ()) -> int:
+        """How many objects meet all conditions.
+
+        >>> index.count() == len(list(index.objects()))
+        True
+        """
+        kind = Condition(field="kind", op="=", value="object")
+        return self._searcher().index.count((kind, *_conditions(filter)))
+
+    def ingest(self, *sources: str, progress: Progress | None = None) -> IngestSummary:
+        """Make the images at `sources` searchable: `s3://bucket/prefix`, folders, files or globs.
+
+        What was done before, with the same settings, is left alone; the summary counts every image.
+        The index is closed before and opened again by the next call. Raises ObjseekError.
+
+        >>> index.ingest("s3://objseek-demo/scenes/").counts.unchanged
+        3
+        """
+        self.close()
+        return ingest(sources, self.settings, progress)
+
+    def embed_text(self, text: str) -> Float32Vector:
+        """The unit vector of a text: float32 (dim,).
+
+        >>> vector = index.embed_text("a red apple")
+        >>> vector.dtype, round(float(vector @ vector), 3)
+        (dtype('float32'), 1.0)
+        """
+        (vector,) = self.embed_texts([text])
+        return vector
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
+        """The unit vectors of texts: float32 (len(texts), dim)."""
+        vectors: Float32Matrix = np.stack(self._searcher().models.embed_texts(texts))
+        return vectors
+
+    def embed_image(self, image: UInt8Image | str | os.PathLike[str]) -> Float32Vector:
+        """The unit vector of a whole image: float32 (dim,).
+
+        `image` is uint8 (height, width, 3) RGB, or a path or uri.
+
+        >>> best = index.search("a red apple")[0]
+        >>> index.embed_image(best.crop()).shape == index.embed_text("an apple").shape
+        True
+        """
+        if not isinstance(image, np.ndarray):
+            image = query_image(os.fspath(image), self.settings).pixels
+        return self._searcher().models.embed_views([image])
+
+    def _searcher(self) -> Searcher:
+        if self._open_searcher is None:
+            self._open_searcher = Searcher.open(self.settings)
+        return self._open_searcher
+
+
+def _wanted(
+    image: str | os.PathLike[str] | None,
+    box: Box | None,
+    point: tuple[float, float] | None,
+    like: str | IndexedObject | None,
+) -> Iterator[Example]:
+    if image is not None:
+        yield FileExample(path=os.fspath(image), box_xyxy=box, point_xy=point)
+    elif box is not None or point is not None:
+        raise UsageError("expected an image that the box or point is in, got none")
+    if like is not None:
+        yield ObjectExample(object_id=like if isinstance(like, str) else like.object_id)
+
+
+def _unwanted(unlike: str | IndexedObject | None) -> Iterator[Example]:
+    if isinstance(unlike, IndexedObject):
+        yield ObjectExample(object_id=unlike.object_id)
+    elif unlike is not None:
+        yield TextExample(text=unlike)
+
+
+def _conditions(filter: Filter) -> tuple[Condition, ...]:
+    return parse_conditions([filter] if isinstance(filter, str) else filter)
