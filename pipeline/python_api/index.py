@@ -176,7 +176,8 @@ class Index:
         """
         if not isinstance(image, np.ndarray):
             image = query_image(os.fspath(image), self.settings).pixels
-        return self._searcher().models.embed_views([image])
+        vector: Float32Vector = self._searcher().models.embed_views([image])
+        return vector
 
     def _searcher(self) -> Searcher:
         if self._open_searcher is None:
