@@ -157,7 +157,7 @@ class Index:
         >>> vector.dtype, round(float(vector @ vector), 3)
         (dtype('float32'), 1.0)
         """
-        (vector,) = self.embed_texts([text])
+        vector: Float32Vector = self.embed_texts([text])[0]
         return vector
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
