@@ -1,4 +1,4 @@
-"""Every command in the README does what the README says, and so does its Python."""
+"""Every command in the README and the guide does what they say, and so does their Python."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from support.s3_server import moto_server
 from pipeline.demo.bucket import write_bucket
 
 README = (ROOT / "README.md").read_text()
+PAGES = (README, (ROOT / "docs" / "guide.md").read_text())
 OFFICIAL_WEIGHTS = re.compile(r"sam_vit_b|ViT-B-32")
 # A coarse grid: what is tested is that the commands are true, not what the models can do.
 LIGHT = {"OBJSEEK_SEGMENTER__POINTS_PER_SIDE": "5", "OBJSEEK_RUNNER__NAME": "local"}
@@ -25,12 +26,13 @@ NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1", "NO_PR
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    pattern = re.compile(rf"^```{language}\n(.+?)^```", re.MULTILINE | re.DOTALL)
+    return [block for page in PAGES for block in pattern.findall(page)]
 
 
 def commands() -> list[str]:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
-    return [line for line in lines if not line.startswith("make ")]
+    return list(dict.fromkeys(line for line in lines if not line.startswith("make ")))
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def test_python(place: Place, code: str) -> None:
 
 def test_there_is_something_to_test() -> None:
     assert len(commands()) >= 10
-    assert len(blocks("python")) == 1
+    assert len(blocks("python")) == 2
 
 
 @pytest.mark.parametrize("target", re.findall(r"^make (\w+)$", README, re.MULTILINE))
@@ -133,5 +135,6 @@ def test_make_target(target: str) -> None:
 
 
 def test_files_that_the_readme_names_exist() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for folder, page in zip((ROOT, ROOT / "docs"), PAGES, strict=True):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page):
+            assert (folder / target).exists(), target
