@@ -33,7 +33,7 @@ from pipeline.jobs.ingest import ingest
 from pipeline.manifest.manifest import Manifest, manifest_folder
 from pipeline.progress import Counts
 from pipeline.runners.model_worker import ModelWorker
-from pipeline.runners.recipe import recipe_of
+from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
 from schemas.options import IndexOptions
 from workers.indexes.open import open_index
@@ -99,7 +99,7 @@ def against_the_script(
     script = Script(case.sam, bundled_clip(), case.parameters)
     grid = {**case.segmenter, **case.parameters, **OURS_OFF}
     here, ray = {"name": "local"}, {"workers": cores}
-    worker = ModelWorker(recipe_of(settings_for(work, here, grid, "fp32")))
+    worker = ModelWorker(build_recipe(settings_for(work, here, grid, "fp32")))
     has_bf16 = resolve_precision("auto", "cpu") == torch.bfloat16
     ratios: dict[str, list[float]] = defaultdict(list)
     match, alike = Parity(), Parity()
@@ -160,7 +160,7 @@ def _seconds_of_ingest(source: str, settings: Settings) -> float:
 def _plain_loop(worker: ModelWorker, settings: Settings, source: str) -> None:
     """Our own workers, one image after the other, nothing beside them."""
     counts = Counts()
-    reader = recipe_of(settings).reader
+    reader = build_recipe(settings).reader
     listed = chunks([source], settings.store, 1, None, counts.listing)
     manifest = Manifest(manifest_folder(settings.index.location))
     with (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 from pipeline.index_home import at_current
 from pipeline.ingestion.listing import last_chunk_size
@@ -33,7 +34,9 @@ from schemas.errors import (
     ModelError,
     UsageError,
 )
+from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
+from schemas.masks import ObjectMask, WorkItem
 from schemas.options import IndexOptions, RunnerOptions
 from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
@@ -46,6 +49,8 @@ LISTED_AT_ONCE = 500
 
 Listing = Callable[[Counts], Iterator[list[ImageRef]]]
 """Gives chunks of images, and counts them as they are taken."""
+StoredMasks = Mapping[UUID, tuple[ObjectMask, ...]]
+"""The masks of images that are not to be segmented, by image id."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,16 @@ class IngestSession:
     """
 
     def __init__(
-        self, settings: Settings, recipe: Recipe, index: VectorIndex | None = None
+        self,
+        settings: Settings,
+        recipe: Recipe,
+        index: VectorIndex | None = None,
+        masks: StoredMasks | None = None,
     ) -> None:
         self._settings = settings
         self._recipe = recipe
         self._index = index
+        self._masks = masks or {}
         self._held = ExitStack()
         self._runner: Runner | None = None
         self._log: Path | None = None
@@ -159,7 +169,8 @@ class IngestSession:
         if new_index:
             _begin_manifest(run)
             images = _to_do(images, FinishedImages(), settings.runner, run.counts)
-        early = images if new_index or known is not None else iter(())
+        items = ([WorkItem(ref, self._masks.get(image_id(ref))) for ref in refs] for refs in images)
+        early = items if new_index or known is not None else iter(())
         # Ray first: nothing may be forked while a shard is open.
         runner, log = self._opened_runner(run.progress.note, early)
         with self._opened_index(settings.index, runner.info.dim) as index:
@@ -179,12 +190,12 @@ class IngestSession:
                 index, run.manifest, fingerprint, run.counts,
                 run_started_at=run.started_at, new_index=new_index, attempts=attempts,
             ) as writer:  # fmt: skip
-                _pass_on(runner, images, writer, run.progress)
+                _pass_on(runner, items, writer, run.progress)
             _log.info("%s", run.progress.told())
             run.manifest.compact()
         return log
 
-    def _opened_runner(self, note: Note, early: Iterator[list[ImageRef]]) -> tuple[Runner, Path]:
+    def _opened_runner(self, note: Note, early: Iterator[list[WorkItem]]) -> tuple[Runner, Path]:
         """The runner and its log file; models are loaded unless they are already.
 
         `early` are images of which the first may be read meanwhile.
@@ -225,12 +236,12 @@ def _begin_manifest(run: _Run) -> None:
 
 
 def _pass_on(
-    runner: Runner, images: Iterator[list[ImageRef]], writer: Writer, progress: Progress
+    runner: Runner, items: Iterator[list[WorkItem]], writer: Writer, progress: Progress
 ) -> None:
     """From the runner to the writer."""
     progress.begin()
     progress.advance()
-    for results in runner.run(images):
+    for results in runner.run(items):
         writer.add(results)
         progress.advance()
         for result in results:

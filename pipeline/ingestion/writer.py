@@ -14,12 +14,12 @@ from typing import Self
 
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Counts
-from pipeline.runners.recipe import Result
 from schemas.errors import SupersededError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
+from schemas.records import Result
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)

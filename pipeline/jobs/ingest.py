@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.ingestion.listing import chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing
+from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing, StoredMasks
 from pipeline.progress import Counts, Progress
-from pipeline.runners.recipe import Recipe, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import ImageRef
@@ -64,11 +64,15 @@ def ingest_listed(
     index: VectorIndex | None = None,
     *,
     again: bool = False,
+    masks: StoredMasks | None = None,
 ) -> IngestSummary:
-    """`ingest` of the chunks that `listing` gives and counts; `again`: also what is finished."""
+    """`ingest` of the chunks that `listing` gives and counts; `again`: also what is finished.
+
+    `masks`: those of images that are not to be segmented, by image id.
+    """
     progress = progress or Progress()
-    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
-    with progress, IngestSession(settings, recipe, index) as session:
+    recipe = recipe or build_recipe(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    with progress, IngestSession(settings, recipe, index, masks) as session:
         log = session.run(listing, progress, again=again)
     return IngestSummary(
         progress.counts, progress.seconds, progress.rate, settings.index.location, log

@@ -14,14 +14,15 @@ from uuid import UUID
 from pipeline.index_home import at, current, use
 from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.session import LISTED_AT_ONCE, index_exists
-from pipeline.ingestion.stored_masks import with_masks
+from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.known_pipelines import KnownPipelines
 from pipeline.manifest.manifest import Manifest, manifest_folder, open_manifest, parts_of
 from pipeline.messages import counted
 from pipeline.progress import Counts, Progress
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import GivenMasks, Recipe, Result, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.errors import (
     BadImageError,
@@ -34,7 +35,9 @@ from schemas.errors import (
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
+from schemas.masks import WorkItem
 from schemas.pipelines import Pipeline
+from schemas.records import Result
 from workers.batching import batched
 from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
@@ -87,7 +90,7 @@ def reembed(
     UsageError if nothing would change, and what `ingest` raises.
     """
     progress = progress or Progress()
-    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    recipe = recipe or build_recipe(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
     with progress:
         return _Reembed(settings, recipe, progress, index).run(force=force)
 
@@ -153,7 +156,7 @@ class _Reembed:
 
     def _embed(self, before: Pipeline, *, alone: bool) -> None:
         settings, note = self._settings, self._progress.note
-        segmenter = partial(GivenMasks, before.segmenter, before.segmenter_fingerprint)
+        segmenter = partial(StoredMasksSegmenter, before.segmenter, before.segmenter_fingerprint)
         recipe = replace(self._recipe, segmenter=segmenter)
         with (
             job_log(manifest_folder(self._settings.index.location)) as log,
@@ -193,13 +196,13 @@ class _Reembed:
 
     def _chunks(
         self, fingerprint: str, manifest: Manifest, old: VectorIndex, writer: Writer
-    ) -> Iterator[list[ImageRef]]:
+    ) -> Iterator[list[WorkItem]]:
         left = self._left(fingerprint, manifest)
         for rows in batched(left, self._settings.runner.batch_size):
-            images, failures = with_masks(rows, old)
+            items, failures = read_stored_masks(rows, old)
             self._take(failures, writer)
-            if images:
-                yield list(images)
+            if items:
+                yield items
 
     def _left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
         """Images of a pipeline that the new generation, of that manifest, does not have."""

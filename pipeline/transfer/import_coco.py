@@ -13,13 +13,13 @@ from pathlib import Path
 from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.jobs.ingest import IngestSummary, ingest_listed
 from pipeline.progress import Counts, Progress
-from pipeline.runners.recipe import GivenMasks, Recipe, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import CocoImageMasks, read_coco
 from schemas.errors import UsageError
-from schemas.ids import fingerprint
+from schemas.ids import fingerprint, image_id
 from schemas.images import ImageRef
-from schemas.masks import SegmentedImage
 from workers.stores.open import find
 
 _NAME = "coco"
@@ -43,25 +43,26 @@ def import_coco(
     refs = [_ref(entry, images) for entry in entries]
     if not refs:
         raise UsageError(f"there are no images in {path}")
-    masks = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
-    given = partial(GivenMasks, _NAME, fingerprint(masks))
-    recipe = recipe or recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
+    contents = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
+    build_segmenter = partial(StoredMasksSegmenter, _NAME, fingerprint(contents))
+    recipe = recipe or build_recipe(settings, os.environ.get("OBJSEEK_CACHE_DIR"))
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
-    segmenter = settings.segmenter.model_copy(update={"name": f"{_NAME}-{given().fingerprint}"})
+    segmenter = settings.segmenter.model_copy(
+        update={"name": f"{_NAME}-{build_segmenter().fingerprint}"}
+    )
     settings = settings.model_copy(update={"segmenter": segmenter})
 
     def listing(counts: Counts) -> Iterator[list[ImageRef]]:
         with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
             for start in range(0, len(refs), LISTED_AT_ONCE):
                 some = refs[start : start + LISTED_AT_ONCE]
-                found = pool.map(partial(_as_it_is, settings), some)
                 counts.listing.listed += len(some)
-                yield [
-                    SegmentedImage.from_ref(ref, entry.masks)
-                    for ref, entry in zip(found, entries[start:], strict=False)
-                ]
+                yield list(pool.map(partial(_as_it_is, settings), some))
 
-    return ingest_listed(listing, settings, progress, replace(recipe, segmenter=given))
+    return ingest_listed(
+        listing, settings, progress, replace(recipe, segmenter=build_segmenter),
+        masks={image_id(ref): entry.masks for ref, entry in zip(refs, entries, strict=True)},
+    )  # fmt: skip
 
 
 def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:

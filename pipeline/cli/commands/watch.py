@@ -71,7 +71,7 @@ def watch_command(
     from pipeline.cli.weights import fetch_segmenter
     from pipeline.jobs.sync import MAX_DELETE
     from pipeline.jobs.watch import Told, watch
-    from pipeline.runners.recipe import recipe_of
+    from pipeline.runners.recipe import build_recipe
     from workers.queues.sqs import SqsQueue
 
     settings = load()
@@ -97,7 +97,7 @@ def watch_command(
                 queue=messages,
                 max_delete=MAX_DELETE if max_delete is None else max_delete,
                 once=once,
-                recipe=recipe_of(settings, os.environ.get("OBJSEEK_CACHE_DIR")),
+                recipe=build_recipe(settings, os.environ.get("OBJSEEK_CACHE_DIR")),
             )
     finally:
         _say(aside if as_json else results, totals.told())

@@ -37,7 +37,7 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     def recipe(settings: Settings, _cache_dir: str | None) -> Recipe:
         return fakes.recipe(settings)
 
-    monkeypatch.setattr("pipeline.jobs.ingest.recipe_of", recipe)
+    monkeypatch.setattr("pipeline.jobs.ingest.build_recipe", recipe)
 
 
 def objseek(*arguments: str | Path) -> tuple[int, str, str]:
@@ -188,7 +188,8 @@ def test_a_failed_image_makes_the_exit_code_1(
     fakes.write_images(tmp_path / "images", 3)
     fakes.write_image(tmp_path / "images" / "poison.png", 3, fakes.POISON)
     monkeypatch.setattr(
-        "pipeline.jobs.ingest.recipe_of", lambda settings, _cache: fakes.recipe(settings, "error")
+        "pipeline.jobs.ingest.build_recipe",
+        lambda settings, _cache: fakes.recipe(settings, "error"),
     )
     code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
     assert code == 1
