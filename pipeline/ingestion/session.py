@@ -90,7 +90,7 @@ class IngestSession:
     """Ingests, one after the other; the index is open only while images are written.
 
     `recipe` is what workers are built from; `index` the one that the settings name, if it is open
-    here already, and stays so. For one thread.
+    here already, and stays so. Images whose `masks` are given are not segmented. For one thread.
     """
 
     def __init__(

@@ -83,9 +83,9 @@ class ModelWorker:
 
     def _run_steps(self, work: Sequence[_Work]) -> list[EmbeddedImage]:
         """The way of images through the worker. Raises _StepError."""
-        with _raising_step_errors(Stage.SEGMENT):
+        with _raise_step_errors(Stage.SEGMENT):
             segmented = self._segment(work)
-        with _raising_step_errors(Stage.EMBED):
+        with _raise_step_errors(Stage.EMBED):
             embedded = self._embed(work, segmented)
             named = self._label(embedded)
             self._check(named)
@@ -134,7 +134,7 @@ class _StepError(Exception):
 
 
 @contextmanager
-def _raising_step_errors(stage: Stage) -> Iterator[None]:
+def _raise_step_errors(stage: Stage) -> Iterator[None]:
     try:
         yield
     except _INPUT_ERRORS as exc:

@@ -77,7 +77,7 @@ def _keep_sigterm() -> Iterator[None]:
 
 def _start(options: RunnerOptions, folder: Path) -> None:
     # Declared, not counted: read tasks must not wait for a worker's core. An idle process for
-    # them takes a hundredth of a core even with nothing to read, and Ray keeps as many as may run.
+    # them takes a hundredth of a core, and Ray keeps as many as may run.
     readers = options.readers or math.ceil(options.workers / 2)
     cpus = math.ceil(options.workers * options.cpus_per_worker) + readers
     variables = {
