@@ -34,7 +34,7 @@ from pipeline.ingestion.writer import Writer
 from pipeline.jobs.ingest import ingest
 from pipeline.manifest.manifest import Manifest
 from pipeline.runners.model_worker import ModelWorker
-from pipeline.runners.recipe import recipe_of
+from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
 from schemas.options import IndexOptions
 from workers.indexes.open import open_index
@@ -100,7 +100,7 @@ def against_the_script(
     script = Script(case.sam, bundled_clip(), case.parameters)
     grid = {**case.segmenter, **case.parameters, **OURS_OFF}
     here, ray = {"name": "local"}, {"workers": cores}
-    worker = ModelWorker(recipe_of(settings_for(work, here, grid, "fp32")))
+    worker = ModelWorker(build_recipe(settings_for(work, here, grid, "fp32")))
     has_bf16 = resolve_precision("auto", "cpu") == torch.bfloat16
     ratios: dict[str, list[float]] = defaultdict(list)
     match, alike = Parity(), Parity()

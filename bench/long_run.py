@@ -17,7 +17,7 @@ from rich.table import Table
 from bench.bucket import BUCKET, put_images, settings_for
 from bench.meter import Diary, Memory, noted
 from pipeline.jobs.ingest import ingest
-from pipeline.runners.recipe import recipe_of
+from pipeline.runners.recipe import build_recipe
 
 LEAST_IMAGES = 200
 _EARLY_IMAGES = 100  # until then the memory of a run may grow
@@ -35,7 +35,7 @@ def long_run(console: Console, client: Any, work: Path, images: int, points: int
     started = time.time()
     with memory.watched():
         summary = ingest(
-            [f"s3://{BUCKET}/{_PREFIX}/"], settings, None, noted(recipe_of(settings), diary)
+            [f"s3://{BUCKET}/{_PREFIX}/"], settings, None, noted(build_recipe(settings), diary)
         )
     ended = time.time()
     counts = summary.counts

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.runners.recipe import Decoded, Recipe
-from schemas.images import ImageRef
+from pipeline.runners.recipe import Recipe
+from schemas.images import Decoded, ImageRef
 from workers.protocols import ImageEmbedder, Segmenter
 
 _SAMPLE_EVERY_S = 0.1  # or what a process takes for a moment is seen by chance

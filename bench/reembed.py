@@ -30,7 +30,7 @@ from pipeline.demo.bucket import write_bucket
 from pipeline.index_home import IndexHome, drop_generation
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import reembed
-from pipeline.runners.recipe import recipe_of
+from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
@@ -103,7 +103,7 @@ def main() -> None:
         first_s, first = timed(lambda: ingest(sources, usual))
         other = EmbedderOptions(name=random_clip(folder / "clip"))
         changed = usual.model_copy(update={"embedder": other})
-        labels_s, _ = timed(recipe_of(changed).labeller)
+        labels_s, _ = timed(build_recipe(changed).labeller)
         reembed_s, segmented = timed(lambda: reembed(changed))
         anew = changed.model_copy(update={"index": IndexOptions(location=str(folder / "anew"))})
         ingest_s, segmented_anew = timed(lambda: ingest(sources, anew))

@@ -106,3 +106,7 @@ class Failure:
             rejected=kind == "BadImageError",
             gone=kind == "ObjectGoneError",
         )
+
+
+Decoded = DecodedImage | Failure
+"""What reading an image ends in."""

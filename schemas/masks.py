@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -126,18 +125,13 @@ class ObjectMask:
         return self.area_px / (height * width)
 
 
+KnownMasks = tuple[ObjectMask, ...] | None
+"""An image's objects in a deterministic order; None if they have yet to be found."""
+
+
 @dataclass(frozen=True, slots=True)
-class SegmentedImage(ImageRef):
-    """A listed image whose objects are known, in a deterministic order."""
+class WorkItem:
+    """A listed image to be worked on. One whose masks are known is not segmented."""
 
-    masks: tuple[ObjectMask, ...] = field(default=(), compare=False)
-
-    @classmethod
-    def from_ref(cls, ref: ImageRef, masks: Iterable[ObjectMask]) -> SegmentedImage:
-        """The image `ref` with these masks."""
-        return cls(ref.store, ref.bucket, ref.key, ref.version, ref.size_bytes, tuple(masks))
-
-    @property
-    def listed(self) -> ImageRef:
-        """The image without its masks."""
-        return ImageRef(self.store, self.bucket, self.key, self.version, self.size_bytes)
+    ref: ImageRef
+    masks: KnownMasks = None

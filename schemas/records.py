@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from schemas.errors import InvalidVectorError
 from schemas.ids import Generation
-from schemas.images import ImageRef
+from schemas.images import Failure, ImageRef
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
 
@@ -58,6 +58,10 @@ class EmbeddedImage:
     whole: ImageRecord
     objects: tuple[ObjectRecord, ...]
     labelled_by: str | None = None
+
+
+Result = EmbeddedImage | Failure
+"""What work on an image ends in."""
 
 
 def check_vectors(image: EmbeddedImage, dim: int) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 from pipeline.index_home import IndexHome, current_generation
 from pipeline.ingestion.listing import last_chunk_size
@@ -28,6 +29,7 @@ from schemas.errors import (
     ModelError,
     UsageError,
 )
+from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
 from workers.protocols import VectorIndex
 
@@ -58,15 +60,20 @@ class IngestSession:
     """Ingests, one after the other; the index is open only while images are written.
 
     `recipe` is what workers are built from; `index` the one that the settings name, if it is open
-    here already, and stays so. For one thread.
+    here already, and stays so. Images whose `masks` are given are not segmented. For one thread.
     """
 
     def __init__(
-        self, settings: Settings, recipe: Recipe, index: VectorIndex | None = None
+        self,
+        settings: Settings,
+        recipe: Recipe,
+        index: VectorIndex | None = None,
+        masks: StoredMasks | None = None,
     ) -> None:
         self._settings = settings
         self._recipe = recipe
         self._index = index
+        self._masks = masks or {}
         self._held = ExitStack()
         self._runner: Runner | None = None
         self._log: Path | None = None

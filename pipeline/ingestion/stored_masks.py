@@ -1,4 +1,4 @@
-"""The masks that an index has, back on the images that they are of."""
+"""Reads the masks of an index back, for images that are to be embedded anew."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from schemas.errors import VectorIndexError
 from schemas.ids import Generation, image_id, object_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow
-from schemas.masks import ObjectMask, SegmentedImage
+from schemas.masks import ObjectMask, WorkItem
 from schemas.payload import PointPayload
 from workers.protocols import VectorIndex
 
 
-def with_masks(
+def read_stored_masks(
     rows: Sequence[ManifestRow], index: VectorIndex
-) -> tuple[list[SegmentedImage], list[Failure]]:
+) -> tuple[list[WorkItem], list[Failure]]:
     """The images of rows that are done, with all their masks; those that lack some are failures."""
-    wanted = {row.image_id: _object_ids(row) for row in rows}
-    stored = index.stored([one for ids in wanted.values() for one in ids])
-    images, failures = [], []
+    ids = {row.image_id: _compute_object_ids(row) for row in rows}
+    stored = index.stored([identity for row_ids in ids.values() for identity in row_ids])
+    items, failures = [], []
     for row in rows:
         ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-        payloads = [stored[one].point.payload for one in wanted[row.image_id] if one in stored]
+        payloads = [
+            stored[identity].point.payload for identity in ids[row.image_id] if identity in stored
+        ]
         if len(payloads) == row.objects:
-            images.append(SegmentedImage.from_ref(ref, map(mask_of, payloads)))
+            items.append(WorkItem(ref, tuple(map(_build_mask, payloads))))
         else:
             error = VectorIndexError(
                 f"expected {row.objects} masks in the index, got {len(payloads)} ({row.uri}): "
                 "`objseek verify --repair` has the image done again"
             )
             failures.append(Failure.from_error(ref, Stage.EMBED, error))
-    return images, failures
+    return items, failures
 
 
-def mask_of(payload: PointPayload) -> ObjectMask:
-    """The mask of an object's point; its prompt, which is not kept, is the middle of its box."""
+def _build_mask(payload: PointPayload) -> ObjectMask:
+    # The prompt is not stored: the middle of the box stands for it.
     if payload.rle is None:
         raise VectorIndexError(f"expected the mask of an object, got none ({payload.uri})")
     x0, y0, x1, y1 = payload.bbox
@@ -50,7 +52,7 @@ def mask_of(payload: PointPayload) -> ObjectMask:
     )
 
 
-def _object_ids(row: ManifestRow) -> list[UUID]:
+def _compute_object_ids(row: ManifestRow) -> list[UUID]:
     ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
     generation = Generation(row.version, row.fingerprint)
     identity = image_id(ref)

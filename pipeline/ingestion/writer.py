@@ -19,6 +19,7 @@ from schemas.ids import Generation, image_id
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
+from schemas.records import Result
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)

@@ -59,6 +59,7 @@ def ingest_listed(
     index: VectorIndex | None = None,
     *,
     again: bool = False,
+    masks: StoredMasks | None = None,
 ) -> IngestSummary:
     """`ingest` of the chunks that `listing` gives; `again`: also what is finished."""
     progress = progress or Progress()

@@ -19,7 +19,8 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.messages import counted
 from pipeline.progress import Progress
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import GivenMasks, Recipe, Result, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import (
@@ -32,7 +33,9 @@ from schemas.errors import (
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
+from schemas.masks import WorkItem
 from schemas.pipelines import Pipeline
+from schemas.records import Result
 from workers.batching import batched
 from workers.protocols import VectorIndex
 
@@ -149,7 +152,7 @@ class _Reembed:
 
     def _embed(self, before: Pipeline, *, alone: bool) -> None:
         settings, note = self._settings, self._progress.note
-        segmenter = partial(GivenMasks, before.segmenter, before.segmenter_fingerprint)
+        segmenter = partial(StoredMasksSegmenter, before.segmenter, before.segmenter_fingerprint)
         recipe = replace(self._recipe, segmenter=segmenter)
         with (
             job_log(self._old.log_folder) as log,
@@ -190,13 +193,13 @@ class _Reembed:
 
     def _chunks(
         self, fingerprint: str, manifest: Manifest, old: VectorIndex, writer: Writer
-    ) -> Iterator[list[ImageRef]]:
+    ) -> Iterator[list[WorkItem]]:
         left = self._left(fingerprint, manifest)
         for rows in batched(left, self._settings.runner.batch_size):
-            images, failures = with_masks(rows, old)
+            items, failures = read_stored_masks(rows, old)
             self._take(failures, writer)
-            if images:
-                yield list(images)
+            if items:
+                yield items
 
     def _left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
         """Images of a pipeline that the new generation, of that manifest, does not have."""

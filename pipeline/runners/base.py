@@ -1,4 +1,4 @@
-"""The protocol of runners: where the work is done, in this process or on Ray."""
+"""The interface of runners, which do the work in this process or on Ray."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from pipeline.runners.model_worker import WorkerInfo
-from pipeline.runners.recipe import Result
-from schemas.images import ImageRef
+from schemas.masks import WorkItem
+from schemas.records import Result
 
 Note = Callable[[str], None]
-"""Tells the person who waits what is being waited for."""
+"""Tells the user what is being waited for."""
 
 
 class Runner(Protocol):
-    """Takes chunks as fast as they are worked on. `info` is what its workers are."""
+    """Takes chunks as fast as they are worked on. `info` describes its workers."""
 
     info: WorkerInfo
 
-    def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
-        """The results of each chunk, in any order of chunks; one for each image.
+    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
+        """The results of each chunk, one for each image; chunks come in any order.
 
         Raises the ObjseekError that stops all work, and whatever a bug in a worker raised.
         """

@@ -1,4 +1,4 @@
-"""Everything in this process, one chunk after the other: the reference for other runners."""
+"""Runs everything in this process, one chunk at a time: the reference for other runners."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Self
 
 from pipeline.runners.model_worker import ModelWorker
-from pipeline.runners.recipe import Recipe, Result
-from schemas.images import ImageRef
+from pipeline.runners.recipe import Recipe
+from schemas.masks import WorkItem
+from schemas.records import Result
 
 
 class LocalRunner:
@@ -24,6 +25,7 @@ class LocalRunner:
     def __exit__(self, *exc_info: object) -> None:
         return
 
-    def run(self, chunks: Iterable[list[ImageRef]]) -> Iterator[list[Result]]:
-        for refs in chunks:
-            yield self._worker.process(self._recipe.reader(refs))
+    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
+        for items in chunks:
+            decoded = self._recipe.reader([item.ref for item in items])
+            yield self._worker.process(decoded, [item.masks for item in items])

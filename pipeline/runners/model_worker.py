@@ -1,4 +1,4 @@
-"""The model worker: decoded images in, their objects with vectors out. It knows no runner."""
+"""Runs the models: decoded images in, their objects with vectors out. It knows no runner."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import ctypes
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.runners.recipe import Decoded, GivenMasks, Recipe, Result
-from schemas.errors import ObjseekError, WorkerDiedError
-from schemas.images import DecodedImage, Failure, ImageRef, Stage
-from schemas.masks import ObjectMask, SegmentedImage
+from pipeline.runners.recipe import Recipe
+from schemas.errors import ObjseekError, VectorIndexError, WorkerDiedError
+from schemas.images import Decoded, DecodedImage, Failure, ImageRef, Stage
+from schemas.masks import KnownMasks, ObjectMask
 from schemas.pipelines import Pipeline
-from schemas.records import EmbeddedImage, check_vectors
+from schemas.records import EmbeddedImage, Result, check_vectors
 from schemas.redaction import redacted
 from workers.embedders.embed_objects import embed_segmented
 from workers.labelling.labeller import labelled
@@ -32,6 +33,12 @@ class WorkerInfo:
     @property
     def fingerprint(self) -> str:
         return self.pipeline.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    image: DecodedImage
+    masks: KnownMasks
 
 
 class ModelWorker:
@@ -54,66 +61,62 @@ class ModelWorker:
         )
         self.info = WorkerInfo(pipeline, self._embedder.dim)
 
-    def process(self, chunk: Sequence[Decoded]) -> list[Result]:
+    def process(
+        self, chunk: Sequence[Decoded], masks: Sequence[KnownMasks] | None = None
+    ) -> list[Result]:
         """One result per image, in their order; failures of an earlier stage pass through.
 
-        If the models fail on the chunk, each of its images is tried alone, and those that fail
-        alone become failures. What they fail with must be one of `_INPUT_ERRORS`: anything else
-        is a bug, and is raised. Raises WorkerDiedError if the device is beyond use.
+        `masks`: those of each image as far as they are known; None if there are none to any. If a
+        step fails on the chunk, each of its images is tried alone, and those that fail alone become
+        failures. What it fails with must be one of `_INPUT_ERRORS`: anything else is a bug, and is
+        raised. Raises WorkerDiedError if the device is beyond use.
         """
-        images = [one for one in chunk if isinstance(one, DecodedImage)]
-        results = iter(self._results(images))
+        known = masks or [None] * len(chunk)
+        work = [
+            _Work(image, masks_of_image)
+            for image, masks_of_image in zip(chunk, known, strict=True)
+            if isinstance(image, DecodedImage)
+        ]
+        results = iter(_try_together_then_alone(self._run_steps, work))
         _return_freed_memory()
-        return [one if isinstance(one, Failure) else next(results) for one in chunk]
+        return [image if isinstance(image, Failure) else next(results) for image in chunk]
 
-    def _results(self, images: list[DecodedImage]) -> list[Result]:
-        if not images:
-            return []
-        try:
-            return [self._checked(image) for image in self._embed(images, self._segment(images))]
-        except _INPUT_ERRORS as exc:
-            _raise_if_fatal(exc)
-            if len(images) > 1:
-                _log.warning("chunk of %d images failed, trying each alone: %s", len(images), exc)
-                _free_memory()
-                return [self._alone(image) for image in images]
-        return [self._alone(images[0])]
+    def _run_steps(self, work: Sequence[_Work]) -> list[EmbeddedImage]:
+        """The way of images through the worker. Raises _StepError."""
+        with _raise_step_errors(Stage.SEGMENT):
+            segmented = self._segment(work)
+        with _raise_step_errors(Stage.EMBED):
+            embedded = self._embed(work, segmented)
+            named = self._label(embedded)
+            self._check(named)
+        return named
 
-    def _alone(self, image: DecodedImage) -> Result:
-        stage = Stage.SEGMENT
-        try:
-            masks = self._segment([image])
-            stage = Stage.EMBED
-            return self._checked(self._embed([image], masks)[0])
-        except _INPUT_ERRORS as exc:
-            _raise_if_fatal(exc)
-            _log.warning("%r failed in %s", image.ref.uri, stage, exc_info=exc)
-            _free_memory()
-            return _failure(image.ref, stage, exc)
-
-    def _segment(self, images: Sequence[DecodedImage]) -> list[list[ObjectMask]]:
-        if isinstance(self._segmenter, GivenMasks):
-            return [self._segmenter.masks_of(image) for image in images]
-        return self._segmenter.segment([image.pixels for image in images])
+    def _segment(self, work: Sequence[_Work]) -> list[Sequence[ObjectMask]]:
+        unknown = [item.image.pixels for item in work if item.masks is None]
+        found = iter(self._segmenter.segment(unknown) if unknown else ())
+        return [
+            next(found) if item.masks is None else _check_sizes(item.masks, item.image)
+            for item in work
+        ]
 
     def _embed(
-        self, images: Sequence[DecodedImage], masks: Sequence[Sequence[ObjectMask]]
+        self, work: Sequence[_Work], segmented: Sequence[Sequence[ObjectMask]]
     ) -> list[EmbeddedImage]:
-        recipe, info = self._recipe, self.info
-        images = [_without_masks(image) for image in images]
-        embedded = embed_segmented(
-            images,
-            masks,
+        return embed_segmented(
+            [item.image for item in work],
+            segmented,
             self._embedder,
-            recipe.embedding,
-            info.fingerprint,
-            info.pipeline.segmenter,
+            self._recipe.embedding,
+            self.info.fingerprint,
+            self.info.pipeline.segmenter,
         )
+
+    def _label(self, embedded: Sequence[EmbeddedImage]) -> list[EmbeddedImage]:
         return [labelled(image, self._labeller) for image in embedded]
 
-    def _checked(self, image: EmbeddedImage) -> EmbeddedImage:
-        check_vectors(image, self.info.dim)
-        return image
+    def _check(self, embedded: Sequence[EmbeddedImage]) -> None:
+        for image in embedded:
+            check_vectors(image, self.info.dim)
 
 
 # torch raises RuntimeError for what an image can cause: no memory, a size that a kernel refuses.
@@ -121,27 +124,77 @@ _INPUT_ERRORS = (ObjseekError, RuntimeError, MemoryError)
 _NOT_THE_INPUT = (NotImplementedError, RecursionError, WorkerDiedError)
 
 
-def _without_masks(image: DecodedImage) -> DecodedImage:
-    """They are in the objects, and need not travel twice."""
-    ref = image.ref
-    return DecodedImage(ref.listed, image.pixels) if isinstance(ref, SegmentedImage) else image
+class _StepError(Exception):
+    """A step failed with `cause`, which an image may be to blame for."""
+
+    def __init__(self, stage: Stage, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.stage = stage
+        self.cause = cause
+
+
+@contextmanager
+def _raise_step_errors(stage: Stage) -> Iterator[None]:
+    try:
+        yield
+    except _INPUT_ERRORS as exc:
+        _raise_if_fatal(exc)
+        raise _StepError(stage, exc) from exc
+
+
+def _try_together_then_alone(
+    run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], work: Sequence[_Work]
+) -> list[Result]:
+    """All images at once; if that fails, each alone, and a failure for each that fails so."""
+    if not work:
+        return []
+    try:
+        return list(run_steps(work))
+    except _StepError as exc:
+        if len(work) > 1:
+            _log.warning("chunk of %d images failed, trying each alone: %s", len(work), exc)
+    # Only here, where the error no longer holds what the steps had in memory.
+    _free_memory()
+    return [_try_alone(run_steps, item) for item in work]
+
+
+def _try_alone(run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], item: _Work) -> Result:
+    try:
+        (result,) = run_steps([item])
+    except _StepError as exc:
+        ref = item.image.ref
+        _log.warning("%r failed in %s", ref.uri, exc.stage, exc_info=exc.cause)
+        _free_memory()
+        return _build_failure(ref, exc.stage, exc.cause)
+    return result
+
+
+def _check_sizes(masks: Sequence[ObjectMask], image: DecodedImage) -> Sequence[ObjectMask]:
+    """These masks. Raises VectorIndexError for those of an image of another size."""
+    for mask in masks:
+        if mask.rle.size_hw != image.size_hw:
+            raise VectorIndexError(
+                f"expected masks of {image.size_hw} pixels, got one of {mask.rle.size_hw} "
+                f"({image.ref.uri})"
+            )
+    return masks
 
 
 def _raise_if_fatal(error: BaseException) -> None:
-    """Raise what no other image can help: a bug, or a device that will not work any more."""
+    """Raise what no other image can help: a bug, or a device that no longer works."""
     if isinstance(error, _NOT_THE_INPUT):
         raise error
     torch = sys.modules.get("torch")
     broken = getattr(torch, "AcceleratorError", None)
     if broken is not None and isinstance(error, broken):
-        raise WorkerDiedError(f"the device failed: {_line(error)}") from error
+        raise WorkerDiedError(f"the device failed: {_join_lines(error)}") from error
 
 
 def _return_freed_memory() -> None:
     """Give what is free back to the system, where the C library is glibc.
 
-    Left to itself it keeps the space of whatever was largest at some time, in pieces that fit
-    nothing: a worker held a third more after 1,000 images than after 100.
+    Left to itself, glibc keeps the space of whatever was once largest, in pieces that fit nothing:
+    a worker held a third more after 1,000 images than after 100.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
@@ -154,12 +207,12 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
+def _build_failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
     if isinstance(error, ObjseekError):
         return Failure.from_error(ref, stage, error)
-    message = redacted(f"{_line(error)} ({ref.uri})")
+    message = redacted(f"{_join_lines(error)} ({ref.uri})")
     return Failure(ref, stage, type(error).__name__, message, retryable=True)
 
 
-def _line(error: BaseException) -> str:
+def _join_lines(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from pipeline.runners.base import Note, Runner
 from pipeline.runners.recipe import Recipe
-from schemas.images import ImageRef
+from schemas.masks import WorkItem
 from schemas.options import RunnerOptions
 
 
 def open_runner(
-    recipe: Recipe, options: RunnerOptions, log: Path, note: Note, early: Iterator[list[ImageRef]]
+    recipe: Recipe, options: RunnerOptions, log: Path, note: Note, early: Iterator[list[WorkItem]]
 ) -> AbstractContextManager[Runner]:
-    """The runner `options.name` with its models loaded; what it has to say goes to `log`.
+    """The runner `options.name` with its models loaded; its workers' output goes to `log`.
 
-    early: chunks of what `run` will be given, of which the first may be read while models load.
+    `early`: chunks that `run` will go on with, of which the first may be read while models load.
     Raises UnknownModelError, UsageError, ModelError, WorkerDiedError on entering, and what `early`
     raises.
     """
@@ -25,6 +25,6 @@ def open_runner(
         from pipeline.runners.local import LocalRunner
 
         return LocalRunner(recipe)
-    from pipeline.runners.ray_pool.runner import ray_runner
+    from pipeline.runners.ray_pool.runner import open_ray_runner
 
-    return ray_runner(recipe, options, log, note, early)
+    return open_ray_runner(recipe, options, log, note, early)

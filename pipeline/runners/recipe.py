@@ -7,60 +7,34 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.settings import Settings
-from schemas.errors import VectorIndexError
-from schemas.images import DecodedImage, Failure, ImageRef
-from schemas.masks import ObjectMask, SegmentedImage
+from schemas.images import Decoded, ImageRef
 from schemas.options import DecodeOptions, EmbedderOptions
-from schemas.records import EmbeddedImage
 from workers.images.read import read_images
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.registry import build_image_embedder, build_segmenter
 
-Decoded = DecodedImage | Failure
 
-Result = EmbeddedImage | Failure
-
-
-def no_labels() -> None:
-    """The labeller of those who want none."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenMasks:
-    """Stands for the segmenter that has found the masks which images bring along."""
-
-    name: str
-    fingerprint: str
-
-    def masks_of(self, image: DecodedImage) -> list[ObjectMask]:
-        """Raises VectorIndexError for masks of an image of another size."""
-        masks = image.ref.masks if isinstance(image.ref, SegmentedImage) else ()
-        for mask in masks:
-            if mask.rle.size_hw != image.size_hw:
-                raise VectorIndexError(
-                    f"expected masks of {image.size_hw} pixels, got one of {mask.rle.size_hw} "
-                    f"({image.ref.uri})"
-                )
-        return list(masks)
+def build_no_labeller() -> None:
+    """The labeller of a recipe whose objects stay without labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What workers are built from: plain values and importable functions, so that it travels.
 
-    `reader` fetches and decodes: one result per ref, in their order; `decode` and `embedding` are
-    the options that it and the crops are made with. `threads` is how many CPU threads torch may use
-    in a worker; None leaves it to torch.
+    `reader` fetches and decodes images: one result per ref, in their order. `decode` and
+    `embedding` are the options that images are decoded and crops embedded with. `threads` is how
+    many CPU threads torch may use in a worker; None leaves that to torch.
     """
 
-    segmenter: Callable[[], Segmenter | GivenMasks]
+    segmenter: Callable[[], Segmenter]
     embedder: Callable[[], ImageEmbedder]
     reader: Callable[[Sequence[ImageRef]], list[Decoded]]
     decode: DecodeOptions
     embedding: EmbedderOptions
     threads: int | None = None
-    labeller: Callable[[], Labeller | None] = no_labels
+    labeller: Callable[[], Labeller | None] = build_no_labeller
 
 
 def recipe_of(settings: Settings) -> Recipe:

@@ -17,7 +17,7 @@ from pipeline.runners.recipe import GivenMasks, Recipe, recipe_of
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import CocoImageMasks, read_coco
 from schemas.errors import UsageError
-from schemas.ids import fingerprint
+from schemas.ids import fingerprint, image_id
 from schemas.images import ImageRef
 from schemas.masks import SegmentedImage
 from workers.batching import batched
@@ -48,7 +48,9 @@ def import_coco(
     given = partial(GivenMasks, _NAME, fingerprint(masks))
     recipe = recipe or recipe_of(settings)
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
-    segmenter = settings.segmenter.model_copy(update={"name": f"{_NAME}-{given().fingerprint}"})
+    segmenter = settings.segmenter.model_copy(
+        update={"name": f"{_NAME}-{build_segmenter().fingerprint}"}
+    )
     settings = settings.model_copy(update={"segmenter": segmenter})
 
     listing = _list_with_masks(entries, refs, settings)

@@ -21,10 +21,10 @@ from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
 from pipeline.manifest.audit import Fault, Finding
 from pipeline.runners.model_worker import ModelWorker
-from pipeline.runners.recipe import Decoded, Recipe
+from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from schemas.ids import image_id
-from schemas.images import ImageRef
+from schemas.images import Decoded, ImageRef
 from schemas.manifest import State
 from schemas.options import IndexOptions, StoreOptions
 from schemas.records import EmbeddedImage

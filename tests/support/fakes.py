@@ -22,7 +22,7 @@ from pipeline.runners.recipe import Decoded, Recipe, recipe_of
 from pipeline.settings import Settings
 from schemas.errors import ModelError, WorkerDiedError
 from schemas.ids import fingerprint
-from schemas.images import ImageRef, UInt8Image
+from schemas.images import Decoded, ImageRef, UInt8Image
 from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, RunnerOptions, SegmenterOptions
@@ -253,7 +253,7 @@ def recipe(
     loads: Path | None = None,
 ) -> Recipe:
     """The recipe of these settings, with the fakes for models."""
-    real = recipe_of(of)
+    real = build_recipe(of)
     return Recipe(
         segmenter=partial(segmenter, misbehaviour, delay_s, loads),
         embedder=embedder,

@@ -9,7 +9,7 @@ from schemas.errors import ObjseekError
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.options import DecodeOptions, StoreOptions
 from workers.images.decode import decode
-from workers.images.read_limits import decoding
+from workers.images.read_limits import limit_decode
 from workers.stores.open import read
 
 
@@ -42,7 +42,7 @@ def _decoded(
 ) -> DecodedImage | Failure:
     try:
         data = fetched.result()
-        with decoding():
+        with limit_decode():
             return decode(data, ref, options)
     except ObjseekError as exc:
         return Failure.from_error(ref, Stage.READ, exc)

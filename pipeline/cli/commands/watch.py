@@ -69,7 +69,7 @@ def watch_command(
     from pipeline.cli.weights import fetch_segmenter
     from pipeline.jobs.sync import MAX_DELETE
     from pipeline.jobs.watch import Told, watch
-    from pipeline.runners.recipe import recipe_of
+    from pipeline.runners.recipe import build_recipe
     from workers.queues.sqs import SqsQueue
 
     settings = load()

@@ -1,8 +1,9 @@
-"""Model actors on Ray: started, ready when their models are loaded, replaced when they die."""
+"""Starts model actors on Ray, and replaces those that die."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from pipeline.runners.model_worker import WorkerInfo
-from pipeline.runners.ray_pool.chunks import Slot
-from pipeline.runners.ray_pool.remote import ModelActor, raise_cause
-from pipeline.runners.recipe import Recipe, Result
+from pipeline.runners.ray_pool.chunks import Chunk
+from pipeline.runners.ray_pool.pending_calls import PendingCalls
+from pipeline.runners.ray_pool.tasks import ModelActor, raise_cause
+from pipeline.runners.ray_pool.time_limits import Pace
+from pipeline.runners.recipe import Recipe
 from schemas.errors import ModelError, WorkerDiedError
 from schemas.options import RunnerOptions
+from schemas.records import Result
 
 _MOST_BAD_STARTS = 3
 _NODE_DIED = "its node has died"  # the only thing by which Ray tells it from a worker's own death
@@ -29,15 +33,45 @@ _KEEP_MEMORY = {
 }
 
 
+@dataclass(eq=False)
+class Slot:
+    """A place for a model actor. `reserved`: for suspects only, as long as there are any.
+
+    `since`: when work on the first of its chunks began, by `time.monotonic`; `hung_s`: the seconds
+    after which the actor was killed for it.
+    """
+
+    actor: Any
+    ready: bool = False
+    reserved: bool = False
+    chunks: list[Chunk] = field(default_factory=list)
+    since: float = 0.0
+    hung_s: float | None = None
+
+    def begin(self, chunk: Chunk) -> Any:
+        """Give the actor one more chunk; the reference of its results."""
+        if not self.chunks:
+            self.since = time.monotonic()
+        self.chunks.append(chunk)
+        chunk.work = self.actor.process.remote(chunk.data, chunk.masks)
+        return chunk.work
+
+    def finish(self, chunk: Chunk) -> float:
+        """Take a chunk from the actor; the seconds that it was worked on."""
+        self.chunks.remove(chunk)
+        began, self.since = self.since, time.monotonic()
+        return self.since - began
+
+    def limit_s(self, pace: Pace) -> float:
+        """For how long the actor may be at the chunk that it is at."""
+        return pace.limit_s(len(self.chunks[0].items))
+
+
 class ActorPool:
-    """As many actors as there are to be workers; `pending` is what their runner waits for."""
+    """An actor for each worker. `needs` says what resources one takes."""
 
     def __init__(
-        self,
-        recipe: Recipe,
-        options: RunnerOptions,
-        log: Path,
-        pending: dict[Any, Callable[[Any], list[Result]]],
+        self, recipe: Recipe, options: RunnerOptions, log: Path, pending: PendingCalls
     ) -> None:
         self._recipe = recipe
         self._options = options
@@ -53,16 +87,16 @@ class ActorPool:
         for _ in range(self._options.workers):
             self._add()
 
-    def greeting(self, patience_s: float) -> WorkerInfo | None:
+    def wait_for_first(self, patience_s: float) -> WorkerInfo | None:
         """What the models of the first actor are, None if they are not loaded yet.
 
-        Raises what kept them from being loaded; WorkerDiedError if it was several processes' end.
+        Raises what kept them from being loaded; WorkerDiedError if several processes ended there.
         """
         slot = self.slots[0]
-        hello = slot.actor.info.remote()
-        if ray.wait([hello], timeout=patience_s)[0]:
+        loaded = slot.actor.info.remote()
+        if ray.wait([loaded], timeout=patience_s)[0]:
             try:
-                self._info = self._hello(hello)
+                self._info = self._get_info(loaded)
             except WorkerDiedError as exc:
                 self._start_again(slot, exc)
         return self._info
@@ -73,6 +107,28 @@ class ActorPool:
             self.slots.remove(slot)
             ray.kill(slot.actor)
             self._add(reserved=slot.reserved)
+
+    def release(self) -> None:
+        """Let every actor have any chunk: there are no suspects left."""
+        for slot in self.slots:
+            slot.reserved = False
+
+    def list_busy(self) -> list[Slot]:
+        """The places of actors that have a chunk."""
+        return [slot for slot in self.slots if slot.chunks]
+
+    def kill_hung(self, pace: Pace) -> None:
+        """End every actor that has been at a chunk for longer than `pace` allows."""
+        for slot in self.list_busy():
+            if slot.hung_s is not None:
+                continue
+            limit_s = slot.limit_s(pace)
+            overdue = time.monotonic() - slot.since > limit_s
+            # It may have ended while whoever takes the results was busy with others.
+            if overdue and not ray.wait([slot.chunks[0].work], timeout=0)[0]:
+                slot.hung_s = limit_s
+                pace.record_timeout()
+                ray.kill(slot.actor)
 
     def close(self) -> None:
         """End all actors, whatever they are at."""
@@ -88,13 +144,13 @@ class ActorPool:
         )(ModelActor).remote(self._recipe)
         slot = Slot(actor, reserved=reserved)
         self.slots.append(slot)
-        self._pending[actor.info.remote()] = partial(self._greeted, slot)
+        self._pending.add(actor.info.remote(), partial(self._finish_start, slot))
 
-    def _greeted(self, slot: Slot, ref: Any) -> list[Result]:
+    def _finish_start(self, slot: Slot, ref: Any) -> list[Result]:
         if slot not in self.slots:
             return []
         try:
-            info = self._hello(ref)
+            info = self._get_info(ref)
         except WorkerDiedError as exc:
             self._start_again(slot, exc)
             return []
@@ -105,13 +161,13 @@ class ActorPool:
         return []
 
     def _start_again(self, slot: Slot, error: WorkerDiedError) -> None:
-        # A machine that has gone says nothing of the models. Ray sends actors there for a while.
+        # A machine that has gone says nothing about the models. Ray sends actors there for a while.
         self._bad_starts += _NODE_DIED not in str(error.__cause__)
         if self._bad_starts == _MOST_BAD_STARTS:
             raise error
         self.replace(slot)
 
-    def _hello(self, ref: Any) -> WorkerInfo:
+    def _get_info(self, ref: Any) -> WorkerInfo:
         try:
             info: WorkerInfo = ray.get(ref)
         except RayActorError as exc:

@@ -1,14 +1,14 @@
-"""What is in flight on Ray: chunks of images, and the places for actors that work on them."""
+"""Defines chunks: images that travel together on Ray."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Any
 
-from schemas.errors import BadImageError, WorkerDiedError
-from schemas.images import Failure, ImageRef, Stage
+from schemas.images import ImageRef
+from schemas.masks import KnownMasks, WorkItem
 
 _MOST_BYTES = 256 << 20
 """Of the files of a chunk: a reader has them in memory, and their pixels."""
@@ -18,50 +18,34 @@ _MOST_BYTES = 256 << 20
 class Chunk:
     """Images that travel together.
 
-    `data` refers to their pixels once they are read, `work` to their results once an actor has it.
+    `suspect`: it may have killed a model actor. `deaths` and `reads` count how often it has killed
+    a process while alone with it, and been read. `data` refers to the pixels once they are read,
+    `work` to the results once an actor has the chunk.
     """
 
-    refs: list[ImageRef]
+    items: list[WorkItem]
     suspect: bool = False
     deaths: int = 0
     reads: int = 0
     data: Any = None
     work: Any = None
 
-    def halves(self) -> list[Chunk]:
-        """Two chunks that have nothing but the images and the suspicion."""
-        middle = len(self.refs) // 2
-        return [Chunk(part, self.suspect) for part in (self.refs[:middle], self.refs[middle:])]
+    @property
+    def refs(self) -> list[ImageRef]:
+        return [item.ref for item in self.items]
+
+    @property
+    def masks(self) -> list[KnownMasks]:
+        return [item.masks for item in self.items]
+
+    def halve(self) -> list[Chunk]:
+        """Two chunks that keep nothing but the images and the suspicion."""
+        middle = len(self.items) // 2
+        return [Chunk(half, self.suspect) for half in (self.items[:middle], self.items[middle:])]
 
 
-def first_chunk(refs: Sequence[ImageRef], most_images: int) -> Chunk:
-    """The first of `refs` that may travel together: one at least."""
-    sizes = accumulate(ref.size_bytes for ref in refs[:most_images])
-    fit = sum(1 for _ in takewhile(lambda size: size <= _MOST_BYTES, sizes))
-    return Chunk(list(refs[: max(1, fit)]))
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for a model actor. `reserved`: for suspects only, as long as there are any.
-
-    `since`: when work on the first of its chunks began, by `time.monotonic`; `hung_s`: the seconds
-    after which the actor was killed for it.
-    """
-
-    actor: Any
-    ready: bool = False
-    reserved: bool = False
-    chunks: list[Chunk] = field(default_factory=list)
-    since: float = 0.0
-    hung_s: float | None = None
-
-
-def given_up(ref: ImageRef, stage: Stage, error: Exception, memory_mb: int) -> Failure:
-    """The failure of an image that no process survives; `memory_mb` is what a reader may hold."""
-    if isinstance(error, MemoryError) and stage is Stage.READ:
-        told = f"expected an image to take at most {memory_mb} MiB, got one that takes more"
-        return Failure.from_error(ref, stage, BadImageError(f"{told} ({ref.uri})"))
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    died = WorkerDiedError(f"the worker process died twice of {ref.uri} alone ({reason:.300})")
-    return Failure.from_error(ref, stage, died)
+def cut_first_chunk(items: Sequence[WorkItem], most_images: int) -> Chunk:
+    """The first of `items` that may travel together, at least one."""
+    sizes = accumulate(item.ref.size_bytes for item in items[:most_images])
+    count = sum(1 for _ in takewhile(lambda size: size <= _MOST_BYTES, sizes))
+    return Chunk(list(items[: max(1, count)]))

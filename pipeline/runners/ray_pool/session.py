@@ -1,4 +1,4 @@
-"""A Ray of our own on this machine, or a connection to a cluster; quiet on the screen."""
+"""Starts a Ray of our own on this machine, or connects to a cluster, with a quiet screen."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import ray
-from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
 from pipeline.environment import environment
+from pipeline.runners.ray_pool.private_ray import (
+    CLUSTER_VARIABLE,
+    listen_on_loopback,
+    reload_authentication,
+)
 from schemas.errors import UsageError, WorkerDiedError
 from schemas.options import RunnerOptions
 
 # Sockets lie below it, and their paths must stay under 104 bytes; TMPDIR can be longer than that.
 _SHORT_TEMP = "/tmp"
 _CONNECT_TIMEOUT_S = 10.0
-_ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _STARTS = 3
 
 
@@ -42,47 +44,47 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
     if ray.is_initialized():
         yield
     elif options.ray_address is not None:
-        with _quiet(log):
-            with _sigterm_kept():
+        with _redirect_output(log):
+            with _keep_sigterm():
                 _connect(options.ray_address)
             try:
                 yield
             finally:
                 ray.shutdown()
     else:
-        with _temp_folder() as folder, _quiet(log):
+        with _make_temp_folder() as folder, _redirect_output(log):
             try:
-                with _sigterm_kept():
+                with _keep_sigterm():
                     _start(options, folder)
                 yield
             finally:
                 ray.shutdown()
-                _reread_environment()
+                reload_authentication()
                 _keep_worker_logs(folder, log)
 
 
 @contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """What a SIGTERM does stays what it was: Ray says otherwise when it starts."""
+def _keep_sigterm() -> Iterator[None]:
+    """Restore what a SIGTERM does: Ray changes it when it starts."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        # Only the main thread may, and in others Ray does not.
+        # Only the main thread may set it, and in others Ray does not change it.
         if callable(before) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
 
 
 def _start(options: RunnerOptions, folder: Path) -> None:
-    # Declared, not counted: read tasks are not to wait for a worker's core. A process for them
-    # takes a hundredth of a core even with nothing to read, and Ray keeps as many as may run.
+    # Declared, not counted: read tasks must not wait for a worker's core. An idle process for
+    # them takes a hundredth of a core, and Ray keeps as many as may run.
     readers = options.readers or math.ceil(options.workers / 2)
     cpus = math.ceil(options.workers * options.cpus_per_worker) + readers
     variables = {
-        # Whoever may talk to Ray may run anything. A key for this run alone, which nobody is told.
+        # Whoever may talk to Ray may run anything. A key for this run alone, which nobody else has.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        _ONE_MACHINE: "0",
+        CLUSTER_VARIABLE: "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # A worker that declares no GPU may still use the one that is there.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -93,8 +95,8 @@ def _start(options: RunnerOptions, folder: Path) -> None:
         # Workers import what this process imports, installed or not.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if os.path.isdir(path)),
     }
-    with environment(variables), _on_loopback():
-        _reread_environment()
+    with environment(variables), listen_on_loopback():
+        reload_authentication()
         for attempt in range(1, _STARTS + 1):
             try:
                 return _init_local(
@@ -112,24 +114,6 @@ def _start(options: RunnerOptions, folder: Path) -> None:
                     ) from exc
 
 
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray's processes listen on loopback alone, as they do where Ray has no clusters."""
-    # Ray has read the variable when it was imported; a node's own address of 127.0.0.1 it replaces.
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-def _reread_environment() -> None:
-    # Ray has read how to authenticate when it was imported, and keeps the key that it first saw.
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
 def _init_local(cpus: int, gpus: int, folder: Path) -> None:
     ray.init(
         address="local",
@@ -145,7 +129,7 @@ def _init_local(cpus: int, gpus: int, folder: Path) -> None:
 def _connect(address: str) -> None:
     if address != "auto":
         check_reachable(address)
-    _reread_environment()
+    reload_authentication()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as exc:
@@ -166,9 +150,9 @@ def check_reachable(address: str) -> None:
 
 
 @contextmanager
-def _temp_folder() -> Iterator[Path]:
-    place = _SHORT_TEMP if os.path.isdir(_SHORT_TEMP) else None
-    folder = tempfile.mkdtemp(prefix="objseek-", dir=place)
+def _make_temp_folder() -> Iterator[Path]:
+    parent = _SHORT_TEMP if os.path.isdir(_SHORT_TEMP) else None
+    folder = tempfile.mkdtemp(prefix="objseek-", dir=parent)
     try:
         yield Path(folder)
     finally:
@@ -176,13 +160,13 @@ def _temp_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _quiet(log: Path) -> Iterator[None]:
+def _redirect_output(log: Path) -> Iterator[None]:
     """Ray prints from threads of its own, so the streams are replaced for everyone."""
     with (
         log.open("a", encoding="utf-8", buffering=1) as file,
         redirect_stdout(file),
         redirect_stderr(file),
-        # The results of a run that was interrupted are never asked for.
+        # The results of a run that was interrupted are never fetched.
         environment({"RAY_IGNORE_UNHANDLED_ERRORS": "1"}),
     ):
         yield

@@ -1,12 +1,14 @@
-"""How long images take: how many go into a chunk, and when one has to be taken for hung."""
+"""Measures how long images take: how many fit a chunk, when one is hung, when a run stalls."""
 
 from __future__ import annotations
+
+import time
 
 _CHUNK_SHARE = 1 / 15
 _LEAST_SHARE = 1 / 5
 _FIRST_SHARE, _MOST_AT_FIRST = 1 / 8, 1 / 2
 _SLOWER = 8.0
-"""An image may take so many times what the slowest has taken."""
+"""An image may take this many times what the slowest has taken."""
 
 
 class Pace:
@@ -29,14 +31,14 @@ class Pace:
         """Whether anything has been worked on."""
         return self._usual_s is not None
 
-    def took(self, images: int, seconds: float) -> None:
+    def record(self, images: int, seconds: float) -> None:
         """`images` have been worked on in `seconds`, one after the other or together."""
         each = seconds / images
         self._slowest_s = max(self._slowest_s, each)
-        # What the first takes tells little: models warm up.
+        # The first chunk says little: models warm up.
         self._usual_s = each if self._usual_s is None else (self._usual_s + each) / 2
 
-    def took_too_long(self) -> None:
+    def record_timeout(self) -> None:
         """A worker has been ended at the limit."""
         self._first_share = min(2 * self._first_share, _MOST_AT_FIRST)
 
@@ -53,3 +55,24 @@ class Pace:
             return self._first_share * self._stall_timeout_s
         likely = max(_LEAST_SHARE * self._stall_timeout_s, _SLOWER * self._slowest_s * images)
         return min(likely, self._stall_timeout_s)
+
+
+class StallTimer:
+    """Runs out when a run has got no further for `timeout_s`."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.restart()
+
+    def restart(self) -> None:
+        """The run has got further."""
+        self._moved_at = time.monotonic()
+
+    @property
+    def deadline(self) -> float:
+        """When it runs out, by `time.monotonic`."""
+        return self._moved_at + self.timeout_s
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() > self.deadline

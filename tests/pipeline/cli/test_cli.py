@@ -37,7 +37,7 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     def recipe(settings: Settings) -> Recipe:
         return fakes.recipe(settings)
 
-    monkeypatch.setattr("pipeline.jobs.ingest.recipe_of", recipe)
+    monkeypatch.setattr("pipeline.jobs.ingest.build_recipe", recipe)
 
 
 def objseek(*arguments: str | Path) -> tuple[int, str, str]:

@@ -16,7 +16,7 @@ from support.tiny_clip import write_folder
 from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
-from pipeline.runners.recipe import recipe_of
+from pipeline.runners.recipe import build_recipe
 from pipeline.service.client import Client
 from pipeline.settings import Settings
 
@@ -30,7 +30,7 @@ def index(tmp_path: Path) -> Settings:
     """Objects of the fakes with the vectors of the demo's embedder."""
     fakes.write_images(tmp_path / "images", IMAGES)
     settings = fakes.settings(tmp_path / "index")
-    recipe = replace(recipe_of(settings), segmenter=fakes.segmenter)
+    recipe = replace(build_recipe(settings), segmenter=fakes.segmenter)
     ingest([str(tmp_path / "images")], settings, recipe=recipe)
     return settings
 

@@ -205,7 +205,7 @@ def test_models_that_never_load_end_the_run(images: Path, tmp_path: Path) -> Non
 def test_models_that_no_image_survives_end_the_run(
     images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "_MOST_GIVEN_UP", 3)  # ten take half a minute
+    monkeypatch.setattr(blame, "_MOST_GIVEN_UP", 3)  # ten take half a minute
     for number in range(20):
         fakes.write_image(images / f"{number:03}.png", 3, fakes.POISON)
     told = r"3 images in a row were too much for the models, .* of the last: .* died twice of "

@@ -8,16 +8,16 @@ from pipeline.runners.ray_pool.time_limits import Pace
 def test_one_image_at_a_time_until_it_is_known_how_long_they_take() -> None:
     pace = Pace(300)
     assert (pace.known, pace.most_images) == (False, 1)
-    pace.took(1, 5)
+    pace.record(1, 5)
     assert (pace.known, pace.most_images) == (True, 4)
     # The first is slower than others: models warm up.
-    pace.took(4, 2)
+    pace.record(4, 2)
     assert pace.most_images == 7
 
 
 def test_images_that_take_minutes_go_alone() -> None:
     pace = Pace(300)
-    pace.took(1, 90)
+    pace.record(1, 90)
     assert pace.most_images == 1
 
 
@@ -26,16 +26,16 @@ def test_an_image_is_given_up_before_the_run_is() -> None:
     limits = []
     for _ in range(4):
         limits.append(pace.limit_s(1))
-        pace.took_too_long()
+        pace.record_timeout()
     assert limits == [37.5, 75, 150, 150]
     assert sum(limits[:3]) < 300
 
 
 def test_a_chunk_may_take_some_times_what_was_seen() -> None:
     pace = Pace(300)
-    pace.took(2, 4)
+    pace.record(2, 4)
     assert pace.limit_s(1) == 60
     assert pace.limit_s(5) == 80
-    pace.took(1, 1)  # the slowest counts
+    pace.record(1, 1)  # the slowest counts
     assert pace.limit_s(5) == 80
     assert pace.limit_s(100) == 300

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.paths import ROOT
 
-from workers.images.read_limits import ReadLimits, confined, decoding
+from workers.images.read_limits import ReadLimits, limit_decode, limit_process
 
 GENEROUS = ReadLimits(memory_bytes=1 << 30, decode_s=60, read_s=60)
 START = """
@@ -35,7 +35,7 @@ def script(body: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("decode_s", [0.3, 60])
 def test_native_code_that_never_returns_ends_the_process(decode_s: float) -> None:
     found = script(
-        f"with confined(ReadLimits(1 << 30, {decode_s}, 1.0)), decoding():\n"
+        f"with limit_process(ReadLimits(1 << 30, {decode_s}, 1.0)), limit_decode():\n"
         "    print('begun', flush=True)\n"
         "    fakes.hang()\n"
     )
@@ -46,9 +46,9 @@ def test_native_code_that_never_returns_ends_the_process(decode_s: float) -> Non
 
 def test_many_images_may_take_longer_than_one() -> None:
     found = script(
-        "with confined(ReadLimits(1 << 30, 0.5, 60)):\n"
+        "with limit_process(ReadLimits(1 << 30, 0.5, 60)):\n"
         "    for _ in range(4):\n"
-        "        with decoding():\n"
+        "        with limit_decode():\n"
         "            time.sleep(0.2)\n"
         "time.sleep(0.6)\n"
         "print('survived')\n"
@@ -58,7 +58,7 @@ def test_many_images_may_take_longer_than_one() -> None:
 
 def test_memory_beyond_the_limit_is_an_error_and_then_there_is_memory_again() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with confined(ReadLimits(64 << 20, 60, 60)):
+    with limit_process(ReadLimits(64 << 20, 60, 60)):
         assert np.ones(1 << 20).sum() == 1 << 20
         with pytest.raises(MemoryError):
             np.ones(1 << 27)
@@ -67,7 +67,7 @@ def test_memory_beyond_the_limit_is_an_error_and_then_there_is_memory_again() ->
 
 
 def test_nothing_is_limited_outside() -> None:
-    with confined(GENEROUS), pytest.raises(ValueError, match="broken"), decoding():
+    with limit_process(GENEROUS), pytest.raises(ValueError, match="broken"), limit_decode():
         raise ValueError("broken")
-    with decoding():
+    with limit_decode():
         assert np.ones(8).sum() == 8

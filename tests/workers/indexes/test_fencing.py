@@ -32,9 +32,10 @@ from pipeline.progress import Progress
 from pipeline.runners.recipe import Decoded, Result
 from pipeline.settings import Settings
 from schemas.ids import image_id
-from schemas.images import Failure, ImageRef, Stage
+from schemas.images import Decoded, Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from schemas.options import IndexOptions
+from schemas.records import Result
 from workers.indexes.edge import index as edge
 from workers.indexes.edge import schema
 from workers.indexes.points import point_rows

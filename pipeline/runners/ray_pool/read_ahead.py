@@ -1,0 +1,100 @@
+"""Keeps chunks read before a worker is free for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import ray
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
+
+from pipeline.runners.ray_pool.chunks import Chunk, cut_first_chunk
+from pipeline.runners.ray_pool.tasks import raise_cause, read_chunk
+from pipeline.runners.ray_pool.time_limits import Pace, StallTimer
+from pipeline.runners.recipe import Recipe
+from schemas.masks import WorkItem
+from schemas.options import RunnerOptions
+from workers.images.read_limits import ReadLimits
+
+# Of the stall timeout: a reader that hangs is found before the run is ended for it.
+_READ_SHARE = 0.45
+
+
+class ReadAhead:
+    """Chunks on their way to a worker: listed, being read, or read.
+
+    Those that are read stand in `waiting`, suspects in `suspects`. `timer` restarts with each
+    listing.
+    """
+
+    def __init__(
+        self, recipe: Recipe, options: RunnerOptions, pace: Pace, timer: StallTimer
+    ) -> None:
+        self._recipe = recipe
+        self._pace = pace
+        self._timer = timer
+        self._read: Any = ray.remote(num_cpus=1, num_returns=2, max_retries=0)(read_chunk)
+        self._limits = ReadLimits(
+            memory_bytes=options.reader_memory_mb << 20,
+            decode_s=options.decode_timeout_s,
+            read_s=_READ_SHARE * options.stall_timeout_s,
+        )
+        self._listed: list[WorkItem] = []
+        self._again: deque[Chunk] = deque()
+        self._reading: set[Chunk] = set()
+        self.waiting: deque[Chunk] = deque()
+        self.suspects: deque[Chunk] = deque()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is being read or waits for a worker."""
+        return not (self._reading or self.waiting or self.suspects)
+
+    @property
+    def first_uri(self) -> str:
+        """An image that is being read."""
+        return next(iter(self._reading)).items[0].ref.uri
+
+    def read_again(self, chunks: Iterable[Chunk]) -> None:
+        """Read these with the next `start`."""
+        self._again.extend(chunks)
+
+    def start(self, source: Iterator[list[WorkItem]], most: int) -> Iterator[tuple[Chunk, Any]]:
+        """Start to read up to `most` chunks ahead: each with the reference of its end."""
+        # What has been read before is not held back: it is part of what was in flight.
+        while self._again:
+            yield self._start_chunk(self._again.popleft())
+        while len(self._reading) + len(self.waiting) < most:
+            if not self._listed:
+                self._listed = next(source, [])
+                self._timer.restart()
+            if not self._listed:
+                return
+            chunk = cut_first_chunk(self._listed, self._pace.most_images)
+            self._listed = self._listed[len(chunk.items) :]
+            yield self._start_chunk(chunk)
+
+    def finish(self, chunk: Chunk, ended: Any) -> Exception | None:
+        """Take a chunk whose reading has ended. What killed its reader, None if it is read.
+
+        Raises what a bug in the reader raised.
+        """
+        self._reading.remove(chunk)
+        try:
+            ray.get(ended)
+        except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as exc:
+            return exc
+        except RayTaskError as exc:
+            if isinstance(exc.cause, MemoryError):
+                return exc.cause
+            raise_cause(exc)
+        (self.suspects if chunk.suspect else self.waiting).append(chunk)
+        return None
+
+    def _start_chunk(self, chunk: Chunk) -> tuple[Chunk, Any]:
+        chunk.reads += 1
+        # The second return marks the end without fetching the pixels.
+        chunk.data, ended = self._read.remote(chunk.refs, self._recipe, self._limits)
+        self._reading.add(chunk)
+        return chunk, ended
