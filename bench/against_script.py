@@ -160,7 +160,7 @@ def _seconds_of_ingest(source: str, settings: Settings) -> float:
 
 def _plain_loop(worker: ModelWorker, settings: Settings, source: str) -> None:
     """Our own workers, one image after the other, nothing beside them."""
-    reader = recipe_of(settings).reader
+    reader = build_recipe(settings).reader
     listed = list_chunks([source], settings.store, 1, None, ignore_skipped)
     manifest = Manifest(manifest_folder(settings.index.location))
     with (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from schemas.errors import (
 )
 from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
+from schemas.masks import ObjectMask, WorkItem
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ LISTED_AT_ONCE = 500
 
 Listing = Iterable[list[ImageRef]]
 """Chunks of images; the session counts them as it takes them."""
+StoredMasks = Mapping[UUID, tuple[ObjectMask, ...]]
+"""The masks of images that are not to be segmented, by image id."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,11 @@ class IngestSession:
         if new_index:
             _begin_manifest(run.home)
             images = self._leave_out(images, FinishedImages(), run.progress)
-        early = images if new_index or known is not None else iter(())
+        # Without a known pipeline nobody can tell yet what there is to do.
+        may_read_early = new_index or known is not None
+        items = self._add_masks(images)
         # Ray first: nothing may be forked while a shard is open.
+        early = items if may_read_early else iter(())
         runner, log = self._open_runner(run.progress.note, early)
         with self._open_index(run.home, runner.info.dim) as index:
             fingerprint = runner.info.fingerprint
@@ -150,16 +156,17 @@ class IngestSession:
                     "the weights of the models have changed in place since the settings last ran "
                     "on this index: run the command again to embed everything anew"
                 )
-            if known is None and not new_index:
-                images = self._leave_out(images, run.finished(fingerprint), run.progress)
+            if not may_read_early:
+                left = self._leave_out(images, run.finished(fingerprint), run.progress)
+                items = self._add_masks(left)
             _log.info("%s as %s", run.home.index.location, fingerprint)
-            self._write_results(runner, images, index, run, new_index=new_index)
+            self._write_results(runner, items, index, run, new_index=new_index)
         return log
 
     def _write_results(
         self,
         runner: Runner,
-        images: Iterator[list[ImageRef]],
+        items: Iterator[list[WorkItem]],
         index: VectorIndex,
         run: _Run,
         *,
@@ -178,7 +185,7 @@ class IngestSession:
         ) as writer:
             progress.begin()
             progress.advance()
-            for results in runner.run(images):
+            for results in runner.run(items):
                 writer.add(results)
                 progress.advance()
                 for result in results:
@@ -187,7 +194,7 @@ class IngestSession:
         _log.info("%s", progress.describe())
         manifest.compact()
 
-    def _open_runner(self, note: Note, early: Iterator[list[ImageRef]]) -> tuple[Runner, Path]:
+    def _open_runner(self, note: Note, early: Iterator[list[WorkItem]]) -> tuple[Runner, Path]:
         """The runner and its log file; models are loaded unless they are already.
 
         `early` are images of which the first may be read meanwhile.
@@ -198,6 +205,10 @@ class IngestSession:
             opened = open_runner(self._recipe, self._settings.runner, self._log, note, early)
             self._runner = self._held.enter_context(opened)
         return self._runner, self._log
+
+    def _add_masks(self, images: Iterator[list[ImageRef]]) -> Iterator[list[WorkItem]]:
+        for refs in images:
+            yield [WorkItem(ref, self._masks.get(image_id(ref))) for ref in refs]
 
     def _leave_out(
         self, listed: Iterator[list[ImageRef]], finished: FinishedImages, progress: Progress

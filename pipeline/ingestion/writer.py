@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Self
 
 from pipeline.manifest.manifest import Manifest
-from pipeline.runners.recipe import Result
 from schemas.errors import SupersededError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, Stage

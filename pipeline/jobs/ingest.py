@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.ingestion.listing import list_chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing
+from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing, StoredMasks
 from pipeline.progress import Progress, RunDetails
-from pipeline.runners.recipe import Recipe, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import UsageError
@@ -61,10 +61,13 @@ def ingest_listed(
     again: bool = False,
     masks: StoredMasks | None = None,
 ) -> IngestSummary:
-    """`ingest` of the chunks that `listing` gives; `again`: also what is finished."""
+    """`ingest` of the chunks that `listing` gives; `again`: also what is finished.
+
+    `masks`: those of images that are not to be segmented, by image id.
+    """
     progress = progress or Progress()
-    recipe = recipe or recipe_of(settings)
-    with progress, IngestSession(settings, recipe, index) as session:
+    recipe = recipe or build_recipe(settings)
+    with progress, IngestSession(settings, recipe, index, masks) as session:
         log = session.run(listing, progress, again=again)
     return IngestSummary(
         progress.counts,

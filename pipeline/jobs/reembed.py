@@ -13,7 +13,7 @@ from uuid import UUID
 from pipeline.index_home import IndexHome, use_generation
 from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.session import LISTED_AT_ONCE
-from pipeline.ingestion.stored_masks import with_masks
+from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.manifest import Manifest
 from pipeline.messages import counted
@@ -87,7 +87,7 @@ def reembed(
     UsageError if nothing would change, and what `ingest` raises.
     """
     progress = progress or Progress()
-    recipe = recipe or recipe_of(settings)
+    recipe = recipe or build_recipe(settings)
     with progress:
         return _Reembed(settings, recipe, progress, index).run(force=force)
 

@@ -37,7 +37,7 @@ class Recipe:
     labeller: Callable[[], Labeller | None] = build_no_labeller
 
 
-def recipe_of(settings: Settings) -> Recipe:
+def build_recipe(settings: Settings) -> Recipe:
     """The recipe that `settings` ask for."""
     runner = settings.runner
     return Recipe(

@@ -13,13 +13,13 @@ from pathlib import Path
 from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.jobs.ingest import IngestSummary, ingest_listed
 from pipeline.progress import Progress
-from pipeline.runners.recipe import GivenMasks, Recipe, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import CocoImageMasks, read_coco
 from schemas.errors import UsageError
 from schemas.ids import fingerprint, image_id
 from schemas.images import ImageRef
-from schemas.masks import SegmentedImage
 from workers.batching import batched
 from workers.stores.open import find
 
@@ -44,29 +44,25 @@ def import_coco(
     refs = [_ref(entry, images) for entry in entries]
     if not refs:
         raise UsageError(f"there are no images in {path}")
-    masks = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
-    given = partial(GivenMasks, _NAME, fingerprint(masks))
-    recipe = recipe or recipe_of(settings)
+    contents = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
+    build_segmenter = partial(StoredMasksSegmenter, _NAME, fingerprint(contents))
+    recipe = recipe or build_recipe(settings)
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
     segmenter = settings.segmenter.model_copy(
         update={"name": f"{_NAME}-{build_segmenter().fingerprint}"}
     )
     settings = settings.model_copy(update={"segmenter": segmenter})
+    return ingest_listed(
+        _list_versions(refs, settings), settings, progress,
+        replace(recipe, segmenter=build_segmenter),
+        masks={image_id(ref): entry.masks for ref, entry in zip(refs, entries, strict=True)},
+    )  # fmt: skip
 
-    listing = _list_with_masks(entries, refs, settings)
-    return ingest_listed(listing, settings, progress, replace(recipe, segmenter=given))
 
-
-def _list_with_masks(
-    entries: Sequence[CocoImageMasks], refs: Sequence[ImageRef], settings: Settings
-) -> Iterator[list[ImageRef]]:
+def _list_versions(refs: Sequence[ImageRef], settings: Settings) -> Iterator[list[ImageRef]]:
     with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
-        for batch in batched(zip(entries, refs, strict=True), LISTED_AT_ONCE):
-            versions = pool.map(partial(_as_it_is, settings), (ref for _, ref in batch))
-            yield [
-                SegmentedImage.from_ref(ref, entry.masks)
-                for ref, (entry, _) in zip(versions, batch, strict=True)
-            ]
+        for batch in batched(refs, LISTED_AT_ONCE):
+            yield list(pool.map(partial(_as_it_is, settings), batch))
 
 
 def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipeline.index_home import manifest_folder
 from pipeline.manifest.manifest import Manifest
-from pipeline.runners.recipe import Decoded, Recipe, recipe_of
+from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.settings import Settings
 from schemas.errors import ModelError, WorkerDiedError
 from schemas.ids import fingerprint

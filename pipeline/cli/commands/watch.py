@@ -95,7 +95,7 @@ def watch_command(
                 queue=messages,
                 max_delete=MAX_DELETE if max_delete is None else max_delete,
                 once=once,
-                recipe=recipe_of(settings),
+                recipe=build_recipe(settings),
             )
     finally:
         _say(aside if as_json else results, totals.told())

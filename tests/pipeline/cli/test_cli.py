@@ -188,7 +188,7 @@ def test_a_failed_image_makes_the_exit_code_1(
     fakes.write_images(tmp_path / "images", 3)
     fakes.write_image(tmp_path / "images" / "poison.png", 3, fakes.POISON)
     monkeypatch.setattr(
-        "pipeline.jobs.ingest.recipe_of", lambda settings: fakes.recipe(settings, "error")
+        "pipeline.jobs.ingest.build_recipe", lambda settings: fakes.recipe(settings, "error")
     )
     code, out, _ = ingest(tmp_path / "images", tmp_path / "index")
     assert code == 1

@@ -25,7 +25,7 @@ from support.processes import descendants, listening
 from pipeline.index_home import manifest_folder
 from pipeline.jobs.ingest import ingest
 from pipeline.manifest.manifest import Manifest
-from pipeline.runners.ray_pool import runner as runner_module
+from pipeline.runners.ray_pool import blame
 from pipeline.runners.ray_pool.session import check_reachable, ray_session
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings

@@ -29,7 +29,6 @@ from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Decoded, Result
 from pipeline.settings import Settings
 from schemas.ids import image_id
 from schemas.images import Decoded, Failure, ImageRef, Stage
