@@ -81,9 +81,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An image that did not come through a stage.
+    """An image that failed in a stage.
 
-    `rejected`: the input is bad, and trying again is pointless. `gone`: the store has it no more.
+    `rejected`: the input is bad, and trying again is pointless. `gone`: it is no longer in the
+    store. `changed`: the store has another version than the one listed.
     """
 
     ref: ImageRef
@@ -93,16 +94,17 @@ class Failure:
     retryable: bool
     rejected: bool = False
     gone: bool = False
+    changed: bool = False
 
     @classmethod
     def from_error(cls, ref: ImageRef, stage: Stage, error: ObjseekError) -> Failure:
-        kind = type(error).__name__
         return cls(
             ref=ref,
             stage=stage,
-            error_class=kind,
+            error_class=type(error).__name__,
             message=redacted(str(error)),
             retryable=error.retryable,
-            rejected=kind == "BadImageError",
-            gone=kind == "ObjectGoneError",
+            rejected=error.rejects_input,
+            gone=error.is_gone,
+            changed=error.is_changed,
         )

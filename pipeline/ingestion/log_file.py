@@ -56,7 +56,7 @@ def job_log(folder: Path) -> Iterator[Path]:
             old.unlink(missing_ok=True)
     except OSError as exc:
         raise IndexUnavailableError(
-            f"the index folder {folder.parent} cannot be used: {exc.strerror}"
+            f"the log cannot be written to the folder {logs}: {exc.strerror}"
         ) from exc
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, ours = logging.getLogger(), [logging.getLogger(name) for name in _OURS]

@@ -6,7 +6,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -15,7 +16,7 @@ from typing import Self
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Counts
 from pipeline.runners.recipe import Result
-from schemas.errors import SupersededError, VectorIndexError
+from schemas.errors import ManifestError, SupersededError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
@@ -67,7 +68,10 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write all results; Ctrl-C waits until that is done. Raises VectorIndexError."""
+        """Write all results; Ctrl-C waits until that is done.
+
+        Raises VectorIndexError, and what a manifest raises.
+        """
         if not self._results:
             return
         with interrupts_held():
@@ -79,36 +83,39 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        # An index that has just failed is not written to once more.
-        if kind is None or not issubclass(kind, VectorIndexError):
+        # What has just failed to be written is not tried once more.
+        if kind is None or not issubclass(kind, VectorIndexError | ManifestError):
             self.flush()
 
     def _write(self, results: Sequence[Result]) -> None:
         failures = [result for result in results if isinstance(result, Failure)]
         embedded = [result for result in results if not isinstance(result, Failure)]
         superseded = self._index.replace_images(embedded, self._run_started_at)
-        # What is there of these was made from bytes that are there no more.
-        vanished = [image_id(one.ref) for one in failures if one.gone or one.rejected]
+        # The index may hold points of these, made from bytes that no longer exist.
+        vanished = [image_id(failure.ref) for failure in failures
+                    if failure.gone or failure.rejected]  # fmt: skip
         if vanished and not self._new_index:
             superseded |= self._index.delete_images(vanished, self._run_started_at)
         if superseded:
             results = [
-                _superseded(one) if image_id(one.ref) in superseded else one for one in results
+                _superseded_failure(result) if image_id(result.ref) in superseded else result
+                for result in results
             ]
-        self._manifest.append([self._row(result) for result in results])
+        self._manifest.append([self._row(result, superseded) for result in results])
         self._manifest.flush()
         self._counts.add(results)
         self._writes += 1
         if self._writes % _WRITES_TO_COMPACT == 0:
             self._manifest.compact()
 
-    def _row(self, result: Result) -> ManifestRow:
+    def _row(self, result: Result, superseded: Collection[uuid.UUID]) -> ManifestRow:
         ref, now = result.ref, datetime.now(UTC)
-        attempts = self._attempts.get((str(image_id(ref)), ref.version), 0) + 1
+        identity = image_id(ref)
+        attempts = self._attempts.get((str(identity), ref.version), 0) + 1
         if isinstance(result, Failure):
             generation = Generation(ref.version, self._fingerprint)
-            # The later run's row is to be the last one, whichever comes first.
-            at = self._run_started_at if result.error_class == SupersededError.__name__ else now
+            # The later run's row has to be the last one, whichever is written first.
+            at = self._run_started_at if identity in superseded else now
             return ManifestRow.failure(result, generation, at, attempts=attempts)
         checksum, objects = checksum_of(result), len(result.objects)
         return ManifestRow.done(
@@ -116,7 +123,7 @@ class Writer:
         )
 
 
-def _superseded(result: Result) -> Failure:
+def _superseded_failure(result: Result) -> Failure:
     uri = result.ref.uri
     error = SupersededError(f"a run that started later has written this image ({uri})")
     _log.warning("%s: %s", Stage.WRITE, error)

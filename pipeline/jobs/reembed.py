@@ -23,14 +23,7 @@ from pipeline.progress import Counts, Progress
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import GivenMasks, Recipe, Result, recipe_of
 from pipeline.settings import Settings
-from schemas.errors import (
-    BadImageError,
-    IndexMissingError,
-    ObjectChangedError,
-    ObjectGoneError,
-    UsageError,
-    VectorIndexError,
-)
+from schemas.errors import IndexMissingError, UsageError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
@@ -39,8 +32,6 @@ from workers.batching import batched
 from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
 
-# What the generation in use has of these is of the past: the next ingest, or sync, sees to them.
-_NO_MATTER = {kind.__name__ for kind in (ObjectChangedError, ObjectGoneError, BadImageError)}
 _NAME_LENGTH, _HASH_LENGTH = 40, 8
 
 
@@ -110,8 +101,8 @@ class _Reembed:
         self._manifest = open_manifest(self._old.index, self._old.store)
         # The pipelines of the new generation, by the fingerprints of those in the one before.
         self._pipelines: dict[str, Pipeline] = {}
-        # What failed in this run is not tried again in it; errors by image id and version.
-        self._failed: dict[tuple[str, str], str] = {}
+        # What failed in this run is not tried again in it; by image id and version.
+        self._failed: dict[tuple[str, str], Failure] = {}
 
     def run(self, *, force: bool) -> ReembedSummary:
         counts, location = self._progress.counts, self._settings.index.location
@@ -126,7 +117,7 @@ class _Reembed:
         switched = False
         while not switched:
             new = self._embed_what_is_left()
-            blocking = sum(kind not in _NO_MATTER for kind in self._failed.values())
+            blocking = sum(_is_blocking(failure) for failure in self._failed.values())
             if blocking and not force:
                 break
             switched = self._switch(new)
@@ -188,7 +179,7 @@ class _Reembed:
         writer.add(results)
         for one in results:
             if isinstance(one, Failure):
-                self._failed[str(image_id(one.ref)), one.ref.version] = one.error_class
+                self._failed[str(image_id(one.ref)), one.ref.version] = one
         self._progress.advance()
 
     def _chunks(
@@ -257,3 +248,8 @@ class _Reembed:
             return
         with closing(open_index(self._old.index, None)) as index:
             yield index
+
+
+def _is_blocking(failure: Failure) -> bool:
+    # Of the others the generation in use is outdated too: the next ingest or sync handles them.
+    return not (failure.rejected or failure.gone or failure.changed)

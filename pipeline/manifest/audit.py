@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.manifest.manifest import Manifest
 from pipeline.messages import counted
-from schemas.errors import VectorIndexError
+from schemas.errors import ObjseekError, VectorIndexError
 from schemas.ids import Generation, image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
@@ -210,11 +210,11 @@ class Comparison:
             queued=queued,
         )
 
-    def check(self) -> None:
-        """Raise VectorIndexError, which names the first image, unless all points fit the rows."""
+    def check(self, error: type[ObjseekError] = VectorIndexError) -> None:
+        """Raise `error`, which names the first image, unless all points match the rows."""
         findings = self.report().findings
         if findings:
-            raise VectorIndexError(
+            raise error(
                 "expected the points that the rows of images tell of, got others for "
                 f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
                 "`objseek verify --repair` mends the index that they are of"

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
 from pipeline.manifest.part_storage import FolderParts, Parts
-from schemas.errors import UsageError, VectorIndexError
+from schemas.errors import ManifestError, UsageError, one_line
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 from schemas.options import IndexOptions, StoreOptions
 from workers.indexes.location import index_folder, is_server, server_address
@@ -72,7 +72,7 @@ class Manifest:
 
     Several processes may append to it, compact it and read it at the same time. The last attempt at
     an image is the one with the latest `at`, then in the later part, then further down in it.
-    Raises IndexUnavailableError if the folder cannot be used, VectorIndexError for a damaged part,
+    Raises IndexUnavailableError if the folder cannot be used, ManifestError for a damaged part,
     and what `Parts` raise.
     """
 
@@ -254,7 +254,7 @@ class _Part:
     file: BinaryIO
 
     @property
-    def told(self) -> str:
+    def path(self) -> str:
         return os.path.join(self.place, self.name)
 
 
@@ -300,7 +300,7 @@ def _kept(
             start += table.num_rows
 
 
-class _PartGoneError(VectorIndexError):
+class _PartGoneError(ManifestError):
     """A part was there when the folder was listed, and is no longer."""
 
 
@@ -317,15 +317,16 @@ def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
                 table = table.append_column(name, pa.array([_BEFORE[name]] * len(table)))
             yield table.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError, ValueError, OSError) as exc:
-        reason = " ".join(str(exc).split())
-        raise VectorIndexError(f"the manifest part {part.told} cannot be read: {reason}") from exc
+        raise ManifestError(
+            f"the manifest part {part.path} cannot be read: {one_line(exc)}"
+        ) from exc
 
 
 def _keys(ids: pa.ChunkedArray) -> Keys:
     try:
         return keys_of(ids.combine_chunks())
     except ValueError as exc:
-        raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
+        raise ManifestError(f"the manifest is damaged: {exc}") from exc
 
 
 def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.runners.recipe import Decoded, GivenMasks, Recipe, Result
-from schemas.errors import ObjseekError, WorkerDiedError
+from schemas.errors import ObjseekError, WorkerDiedError, one_line
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import ObjectMask, SegmentedImage
 from schemas.pipelines import Pipeline
@@ -134,7 +134,7 @@ def _raise_if_fatal(error: BaseException) -> None:
     torch = sys.modules.get("torch")
     broken = getattr(torch, "AcceleratorError", None)
     if broken is not None and isinstance(error, broken):
-        raise WorkerDiedError(f"the device failed: {_line(error)}") from error
+        raise WorkerDiedError(f"the device failed: {one_line(error)}") from error
 
 
 def _return_freed_memory() -> None:
@@ -157,9 +157,5 @@ def _free_memory() -> None:
 def _failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
     if isinstance(error, ObjseekError):
         return Failure.from_error(ref, stage, error)
-    message = redacted(f"{_line(error)} ({ref.uri})")
+    message = redacted(f"{one_line(error)} ({ref.uri})")
     return Failure(ref, stage, type(error).__name__, message, retryable=True)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -16,6 +16,7 @@ from pipeline.messages import told
 from schemas.errors import (
     BadImageError,
     IndexBusyError,
+    ManifestError,
     ModelError,
     ObjectChangedError,
     ObjectGoneError,
@@ -39,6 +40,7 @@ _STATUS: Mapping[type[ObjseekError], HTTPStatus] = {
     StoreAccessError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ManifestError: HTTPStatus.SERVICE_UNAVAILABLE,
     VectorIndexError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.transfer.dataset_storage import CATALOGUE, files_of
-from schemas.errors import VectorIndexError
+from schemas.errors import DatasetError
 from schemas.pipelines import Pipeline
 
 POINTS = "points"
@@ -74,31 +74,31 @@ def write_catalogue(
 
 
 def read_catalogue(folder: Path) -> Catalogue | None:
-    """The catalogue, None if there is none. Raises VectorIndexError if it is not one."""
+    """The catalogue, None if there is none. Raises DatasetError if it is not one."""
     try:
         return Catalogue.model_validate_json((folder / CATALOGUE).read_bytes())
     except FileNotFoundError:
         return None
     except (ValidationError, OSError) as exc:
         first = exc.errors()[0]["msg"] if isinstance(exc, ValidationError) else exc.strerror
-        raise VectorIndexError(f"expected a catalogue in {folder / CATALOGUE}: {first}") from exc
+        raise DatasetError(f"expected a catalogue in {folder / CATALOGUE}: {first}") from exc
 
 
 def check_files(folder: Path, catalogue: Catalogue) -> None:
-    """Raise VectorIndexError, which names the first, unless all files are as they were written."""
+    """Raise DatasetError, which names the first, unless all files are as they were written."""
     there = set(files_of(folder)) - {CATALOGUE}
     if unknown := sorted(there - set(catalogue.files)):
-        raise VectorIndexError(f"{folder} is damaged: {unknown[0]} is not in its catalogue")
+        raise DatasetError(f"{folder} is damaged: {unknown[0]} is not in its catalogue")
     for name, entry in catalogue.files.items():
         if name not in there:
-            raise VectorIndexError(f"{folder} is damaged: {name} is missing")
+            raise DatasetError(f"{folder} is damaged: {name} is missing")
         size = (folder / name).stat().st_size
         if size != entry.bytes:
-            raise VectorIndexError(
+            raise DatasetError(
                 f"{folder} is damaged: expected {entry.bytes:,} bytes in {name}, got {size:,}"
             )
         if _entry(folder / name) != entry:
-            raise VectorIndexError(f"{folder} is damaged: {name} is not what was written")
+            raise DatasetError(f"{folder} is damaged: {name} is not what was written")
 
 
 def _entry(path: Path) -> FileEntry:

@@ -22,7 +22,7 @@ from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.dataset_storage import local_dataset
 from schemas.dataset import dim_of, table_points
-from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
+from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, one_line
 from schemas.search import RawPoint
 from workers.indexes.open import open_index
 
@@ -43,8 +43,8 @@ def import_dataset(
     """Bring an export into the index of `settings`, which is made if it is not there.
 
     Every row is looked at first: nothing is written unless all are good, and points and images fit
-    each other. Images that the index has already are refused. Raises UsageError, or
-    VectorIndexError that names file and row.
+    each other. Images that the index has already are refused. Raises UsageError, DatasetError that
+    names file and row.
     """
     progress = progress or Progress()
     with local_dataset(source, settings.store, progress) as folder:
@@ -55,7 +55,7 @@ def import_dataset(
 class Dataset:
     """An export in a folder, with its catalogue if it has one.
 
-    Raises VectorIndexError where there is none.
+    Raises DatasetError where there is none.
     """
 
     def __init__(self, folder: Path, catalogue: Catalogue | None) -> None:
@@ -65,7 +65,7 @@ class Dataset:
         self.manifest = Manifest(folder / IMAGES)
         self._files = sorted((folder / POINTS).rglob("*.parquet"))
         if not self.manifest.exists():
-            raise VectorIndexError(
+            raise DatasetError(
                 f"expected the rows of images in {folder / IMAGES}, as an export has them, "
                 "there is no such folder"
             )
@@ -73,19 +73,19 @@ class Dataset:
     def dim(self) -> int | None:
         """How many numbers the vectors have, None without any file.
 
-        Raises VectorIndexError for a file that is none of an export, or of other vectors.
+        Raises DatasetError for a file that is none of an export, or of other vectors.
         """
         dims = {file: _dim_of(file) for file in self._files}
         for file, dim in dims.items():
             if dim != dims[self._files[0]]:
-                raise VectorIndexError(
+                raise DatasetError(
                     f"expected vectors of {dims[self._files[0]]} numbers as in "
                     f"{self._files[0].name}, got {dim} in {self._told(file)}"
                 )
         return dims[self._files[0]] if dims else None
 
     def points(self) -> Iterator[list[RawPoint]]:
-        """All points, some at a time. Raises VectorIndexError that names file and row."""
+        """All points, some at a time. Raises DatasetError that names file and row."""
         for file in self._files:
             row = 0
             for table in self._tables(file):
@@ -93,13 +93,13 @@ class Dataset:
                 for point in table_points(table):
                     row += 1
                     if isinstance(point, ValueError):
-                        raise VectorIndexError(f"{self._told(file)}, row {row}: {point}")
+                        raise DatasetError(f"{self._told(file)}, row {row}: {point}")
                     if point.id not in self._left_out:
                         some.append(point)
                 yield some
 
     def check_ids(self) -> None:
-        """Raise VectorIndexError, which names the second one, if a point stands twice."""
+        """Raise DatasetError, which names the second one, if a point stands twice."""
         keys = [(file, keys_of(table["id"].combine_chunks())) for file in self._files
                 for table in self._tables(file, ["id"])]  # fmt: skip
         if not keys:
@@ -114,7 +114,7 @@ class Dataset:
         for file, key in keys:
             if place < len(key):
                 row = before.get(file, 0) + place + 1
-                raise VectorIndexError(
+                raise DatasetError(
                     f"{self._told(file)}, row {row}: expected every point once, its id stands twice"
                 )
             place -= len(key)
@@ -126,7 +126,7 @@ class Dataset:
                 for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=columns):
                     yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as exc:
-            raise VectorIndexError(f"{self._told(file)} cannot be read: {_line(exc)}") from exc
+            raise DatasetError(f"{self._told(file)} cannot be read: {one_line(exc)}") from exc
 
     def _told(self, file: Path) -> str:
         return file.relative_to(self.folder).as_posix()
@@ -187,15 +187,11 @@ def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) ->
         seen += len(some)
         progress.note(f"{seen:,} points looked at")
     dataset.check_ids()
-    comparison.check()
+    comparison.check(DatasetError)
 
 
 def _dim_of(file: Path) -> int:
     try:
         return dim_of(pq.read_schema(file))
     except (pa.ArrowException, OSError, ValueError) as exc:
-        raise VectorIndexError(f"{file} is none of an export: {_line(exc)}") from exc
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+        raise DatasetError(f"{file} is none of an export: {one_line(exc)}") from exc

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from schemas.errors import BadImageError
+from schemas.errors import BadImageError, one_line
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from schemas.options import DecodeOptions
 
@@ -53,8 +53,7 @@ def decode(data: bytes, ref: ImageRef, options: DecodeOptions) -> DecodedImage:
         raise
     # Pillow's plugins raise nearly every built-in exception on hostile bytes.
     except Exception as exc:
-        reason = " ".join(str(exc).split()) or type(exc).__name__
-        raise BadImageError(f"expected a whole image, got: {reason} ({ref.uri})") from exc
+        raise BadImageError(f"expected a whole image, got: {one_line(exc)} ({ref.uri})") from exc
     return DecodedImage(ref, pixels)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from typing import Any
 
-from schemas.errors import BadImageError, WorkerDiedError
+from schemas.errors import BadImageError, WorkerDiedError, one_line
 from schemas.images import Failure, ImageRef, Stage
 
 _MOST_BYTES = 256 << 20
@@ -62,6 +62,6 @@ def given_up(ref: ImageRef, stage: Stage, error: Exception, memory_mb: int) -> F
     if isinstance(error, MemoryError) and stage is Stage.READ:
         told = f"expected an image to take at most {memory_mb} MiB, got one that takes more"
         return Failure.from_error(ref, stage, BadImageError(f"{told} ({ref.uri})"))
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    reason = f"{type(error).__name__}: {one_line(error)}"
     died = WorkerDiedError(f"the worker process died twice of {ref.uri} alone ({reason:.300})")
     return Failure.from_error(ref, stage, died)

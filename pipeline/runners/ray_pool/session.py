@@ -22,7 +22,7 @@ from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-d
 from ray.exceptions import AuthenticationError
 
 from pipeline.environment import environment
-from schemas.errors import UsageError, WorkerDiedError
+from schemas.errors import UsageError, WorkerDiedError, one_line
 from schemas.options import RunnerOptions
 
 # Sockets lie below it, and their paths must stay under 104 bytes; TMPDIR can be longer than that.
@@ -149,8 +149,7 @@ def _connect(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as exc:
-        reason = " ".join(str(exc).split())
-        raise UsageError(f"expected a Ray cluster at {address!r}, got: {reason}") from exc
+        raise UsageError(f"expected a Ray cluster at {address!r}, got: {one_line(exc)}") from exc
 
 
 def check_reachable(address: str) -> None:
