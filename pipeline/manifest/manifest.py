@@ -240,8 +240,8 @@ class Manifest:
     def _write(self, tables: Iterable[pa.Table]) -> None:
         name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
         with (
-            self._parts.new(name) as path,
-            pq.ParquetWriter(path, MANIFEST_SCHEMA, compression="zstd") as writer,
+            self._parts.create(name) as file,
+            pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
         ):
             for table in tables:
                 writer.write_table(table)

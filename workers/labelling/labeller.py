@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +15,7 @@ from schemas.ids import fingerprint
 from schemas.labels import Label, LabelEntry, Naming, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
 from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Matrix
+from workers.durable_files import replace_file
 from workers.embedders.numpy_text_encoder import weights_state
 from workers.labelling.calibration import calibration_of
 from workers.models.catalog import DEMO_EMBEDDER, bundled_file
@@ -149,7 +148,5 @@ def _keep(path: Path, vectors: Float32Matrix) -> None:
     # It only saves time: nothing is said where it cannot be kept.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replace_file(path, private=True) as file:
             np.save(file, vectors)
-        os.replace(unfinished, path)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.manifest import manifest as module
 from pipeline.manifest.manifest import Manifest
-from schemas.errors import IndexUnavailableError, VectorIndexError
+from schemas.errors import IndexUnavailableError, ManifestError
 from schemas.ids import Generation, image_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
@@ -145,7 +145,7 @@ def test_parts_from_before_there_were_checksums_are_read(tmp_path: Path) -> None
     manifest.compact()
     assert len(list(manifest.latest())) == 3
     pq.write_table(older.drop_columns(["uri"]), tmp_path / "part-9.parquet")
-    with pytest.raises(VectorIndexError, match="part-9"):
+    with pytest.raises(ManifestError, match="part-9"):
         list(manifest.latest())
 
 
@@ -245,14 +245,14 @@ def crash(*_: object, **__: object) -> None:
     raise CrashError
 
 
-@pytest.mark.parametrize("step", ["rename", "unlink"])
+@pytest.mark.parametrize("step", ["os.replace", "pathlib.Path.unlink"])
 def test_a_crash_while_compacting_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     manifest, expected = filled(tmp_path)
     assert len(expected) == 4
     with monkeypatch.context() as patch:
-        patch.setattr(Path, step, crash)
+        patch.setattr(step, crash)
         with pytest.raises(CrashError):
             manifest.compact()
     assert latest(tmp_path) == expected
@@ -332,7 +332,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, damage: Any) -> None:
     part = tmp_path / before[1]
     damage(part)
     for read in (lambda: list(manifest.latest()), manifest.counts, manifest.compact):
-        with pytest.raises(VectorIndexError) as caught:
+        with pytest.raises(ManifestError) as caught:
             read()
         assert str(caught.value).startswith(f"the manifest part {part} cannot be read: ")
         assert "\n" not in str(caught.value)
