@@ -46,7 +46,7 @@ class Queue(Protocol):
         """Have them never delivered again."""
         ...
 
-    def held(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
+    def hold(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
         """Keeps them from being delivered again during the block."""
         ...
 
@@ -198,7 +198,7 @@ class _Watch:
             # Of a store that refuses everything the next listing tells.
             refused.update(self._look_at({ref for _, named in read for ref in named or ()}))
 
-        with self._queue.held(taken):
+        with self._queue.hold(taken):
             # Delivered over and over while the index is away, they would end as undeliverable.
             while not self.attempt("events", look):
                 if self._ended.wait(_PATIENCE_S):
