@@ -73,7 +73,7 @@ def _hasher(*parts: str) -> hashlib._Hash:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ImageRevision:
     """What the records of an image were made from: its version, and the pipeline's fingerprint."""
 
     version: str
@@ -81,13 +81,13 @@ class Generation:
 
     @property
     def id(self) -> str:
-        """Short text that stands for this generation in payloads and manifests."""
+        """Short text that stands for this revision in payloads and manifests."""
         return _uuid5("generation", self.version, self.fingerprint).hex
 
 
-def object_id(image: uuid.UUID, generation: Generation, ordinal: int) -> uuid.UUID:
-    """Id of the `ordinal`-th object of an image in a generation (`IMAGE_ORDINAL`: the image)."""
-    return _uuid5(image.hex, generation.id, str(ordinal))
+def object_id(image: uuid.UUID, revision: ImageRevision, ordinal: int) -> uuid.UUID:
+    """Id of the `ordinal`-th object of an image in a revision (`IMAGE_ORDINAL`: the image)."""
+    return _uuid5(image.hex, revision.id, str(ordinal))
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
 
 
@@ -71,7 +71,7 @@ class ManifestRow:
     def done(
         cls,
         ref: ImageRef,
-        generation: Generation,
+        revision: ImageRevision,
         objects: int,
         at: datetime,
         *,
@@ -83,8 +83,8 @@ class ManifestRow:
             uri=ref.uri,
             version=ref.version,
             size_bytes=ref.size_bytes,
-            generation=generation.id,
-            fingerprint=generation.fingerprint,
+            generation=revision.id,
+            fingerprint=revision.fingerprint,
             state=State.DONE,
             objects=objects,
             stage="",
@@ -98,14 +98,14 @@ class ManifestRow:
 
     @classmethod
     def failure(
-        cls, failure: Failure, generation: Generation, at: datetime, *, attempts: int = 1
+        cls, failure: Failure, revision: ImageRevision, at: datetime, *, attempts: int = 1
     ) -> ManifestRow:
         state = State.FAILED
         if failure.rejected:
             state = State.REJECTED
         elif failure.gone:
             state = State.GONE
-        row = cls.done(failure.ref, generation, 0, at, attempts=attempts)
+        row = cls.done(failure.ref, revision, 0, at, attempts=attempts)
         return row.failed(
             state, failure.stage, failure.error_class, failure.message, at,
             retryable=failure.retryable,

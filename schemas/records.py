@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import InvalidVectorError
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import ImageRef
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
@@ -52,7 +52,7 @@ class EmbeddedImage:
 
     ref: ImageRef
     size_hw: tuple[int, int]
-    generation: Generation
+    revision: ImageRevision
     segmenter: str
     embedder: str
     whole: ImageRecord

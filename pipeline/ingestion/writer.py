@@ -17,7 +17,7 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Counts
 from pipeline.runners.recipe import Result
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
@@ -113,13 +113,13 @@ class Writer:
         identity = image_id(ref)
         attempts = self._attempts.get((str(identity), ref.version), 0) + 1
         if isinstance(result, Failure):
-            generation = Generation(ref.version, self._fingerprint)
+            revision = ImageRevision(ref.version, self._fingerprint)
             # The later run's row has to be the last one, whichever is written first.
             at = self._run_started_at if identity in superseded else now
-            return ManifestRow.failure(result, generation, at, attempts=attempts)
+            return ManifestRow.failure(result, revision, at, attempts=attempts)
         checksum, objects = checksum_of(result), len(result.objects)
         return ManifestRow.done(
-            ref, result.generation, objects, now, checksum=checksum, attempts=attempts
+            ref, result.revision, objects, now, checksum=checksum, attempts=attempts
         )
 
 

@@ -24,7 +24,7 @@ from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import GivenMasks, Recipe, Result, recipe_of
 from pipeline.settings import Settings
 from schemas.errors import IndexMissingError, UsageError, VectorIndexError
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.pipelines import Pipeline
@@ -234,7 +234,7 @@ class _Reembed:
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
             for row in rows:
                 fingerprint = self._pipelines.get(row.fingerprint, anyone).fingerprint
-                generation = Generation(row.version, fingerprint).id
+                generation = ImageRevision(row.version, fingerprint).id
                 manifest.append([replace(row, fingerprint=fingerprint, generation=generation)])
         manifest.compact()
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pipeline.manifest.manifest import Manifest
 from pipeline.messages import counted
 from schemas.errors import ObjseekError, VectorIndexError
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
@@ -31,7 +31,7 @@ class Fault(StrEnum):
     """What can be wrong with an image.
 
     missing: points that were written are not in the index. extra: points of an image that should
-    have none. stale: points of another generation than the one recorded. altered: the payloads are
+    have none. stale: points of another revision than the one recorded. altered: the payloads are
     not those that were written. not finite: a vector that is none, or is no unit. changed: the
     source has another version. gone: the source has it no more. new: the source has it, and it was
     never ingested.
@@ -176,7 +176,7 @@ class Comparison:
             self._new.append(ref.uri)
         else:
             image.listed = True
-            image.changed = Generation(ref.version, image.fingerprint).id != image.generation
+            image.changed = ImageRevision(ref.version, image.fingerprint).id != image.generation
 
     def report(self, stores: Sequence[ObjectStore] = ()) -> Report:
         """What has been found; `stores` are those whose images were listed."""

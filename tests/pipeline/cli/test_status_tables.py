@@ -18,7 +18,7 @@ from pipeline.cli.commands import status
 from pipeline.cli.status_tables import print_coverage
 from pipeline.manifest.coverage import covered
 from pipeline.manifest.manifest import Manifest, manifest_folder
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 
@@ -31,7 +31,7 @@ status.register(app)
 def _row(key: str, state: State = State.DONE, day: int = 0, pipeline: str = "f1") -> ManifestRow:
     image = ImageRef("s3", "photos", key, "v1", 10)
     at = START + timedelta(days=day)
-    row = ManifestRow.done(image, Generation("v1", pipeline), 3, at)
+    row = ManifestRow.done(image, ImageRevision("v1", pipeline), 3, at)
     if state is State.DONE:
         return row
     return row.failed(state, Stage.READ, "SomeError", "why", at, retryable=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.manifest import coverage as module
 from pipeline.manifest.coverage import Coverage, PipelineCounts, covered, largest, latest
 from pipeline.manifest.manifest import Manifest
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 
@@ -30,7 +30,7 @@ def ref(key: str, bucket: str = "photos", version: str = "v1") -> ImageRef:
 def row(
     image: ImageRef, state: State = State.DONE, pipeline: str = "f1", at: datetime = START
 ) -> ManifestRow:
-    done = ManifestRow.done(image, Generation(image.version, pipeline), 3, at)
+    done = ManifestRow.done(image, ImageRevision(image.version, pipeline), 3, at)
     if state is State.DONE:
         return done
     return done.failed(state, Stage.READ, "SomeError", "why", at, retryable=True)

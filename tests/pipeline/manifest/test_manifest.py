@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pipeline.manifest import manifest as module
 from pipeline.manifest.manifest import Manifest
 from schemas.errors import IndexUnavailableError, ManifestError
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 
@@ -40,10 +40,10 @@ def row(
     minute: int = 0,
     message: str = "why",
 ) -> ManifestRow:
-    image, generation = ref(key, version), Generation(version, pipeline)
+    image, revision = ref(key, version), ImageRevision(version, pipeline)
     at = START + timedelta(minutes=minute)
     if state is State.DONE:
-        return ManifestRow.done(image, generation, 3, at)
+        return ManifestRow.done(image, revision, 3, at)
     failure = Failure(
         image,
         Stage.READ,
@@ -53,7 +53,7 @@ def row(
         rejected=state is State.REJECTED,
         gone=state is State.GONE,
     )
-    return ManifestRow.failure(failure, generation, at)
+    return ManifestRow.failure(failure, revision, at)
 
 
 def parts(folder: Path) -> list[str]:
