@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+def set_environment(values: Mapping[str, str | None]) -> Iterator[None]:
     """These variables until the block ends, also for what is started in it; None takes one out."""
     before = {name: os.environ.get(name) for name in values}
     _put(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from schemas.redaction import redacted
+from schemas.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -24,16 +24,16 @@ def printable(text: str) -> str:
     )
 
 
-def told(text: str) -> str:
+def sanitize(text: str) -> str:
     """`text` as a person, or a log, may see it: printable, and without secrets."""
-    return printable(redacted(text, _known_secrets()))
+    return printable(redact(text, _known_secrets()))
 
 
 def _known_secrets() -> list[str]:
     return [os.environ[name] for name in _SECRETS if name in os.environ]
 
 
-def counted(number: int, noun: str) -> str:
+def quantify(number: int, noun: str) -> str:
     """`1 object`, `1,234 objects`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ObjseekError
-from schemas.redaction import redacted
+from schemas.redaction import redact
 
 UInt8Image = npt.NDArray[np.uint8]
 """uint8 (height, width, 3), RGB, upright."""
@@ -102,7 +102,7 @@ class Failure:
             ref=ref,
             stage=stage,
             error_class=type(error).__name__,
-            message=redacted(str(error)),
+            message=redact(str(error)),
             retryable=error.retryable,
             rejected=error.rejects_input,
             gone=error.is_gone,

@@ -106,12 +106,12 @@ class ManifestRow:
         elif failure.gone:
             state = State.GONE
         row = cls.done(failure.ref, revision, 0, at, attempts=attempts)
-        return row.failed(
+        return row.with_failure(
             state, failure.stage, failure.error_class, failure.message, at,
             retryable=failure.retryable,
         )  # fmt: skip
 
-    def failed(
+    def with_failure(
         self,
         state: State,
         stage: str,

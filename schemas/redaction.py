@@ -20,7 +20,7 @@ _PATTERNS = (
 )
 
 
-def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without passwords in URLs, signatures, keys in headers, and `secrets`."""
     for secret in secrets:
         if len(secret) >= _SHORTEST:

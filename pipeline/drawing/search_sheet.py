@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.drawing.contact_sheet import contact_sheet, file_name, tile_picture
-from pipeline.messages import counted
+from pipeline.messages import quantify
 from pipeline.search.query_examples import image_point
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import images_of, query_image, read_picture
@@ -121,7 +121,7 @@ def _subtitle(
     things = {"object": "object", "image": "image", None: "hit"}[query.kind]
     parts = ["nothing found"]
     if hits:
-        many = counted(len(hits), things)
+        many = quantify(len(hits), things)
         first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
         parts = [first, f"best score {max(hit.score for hit in hits):.3f}"]
     conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]

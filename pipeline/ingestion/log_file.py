@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.messages import told
+from pipeline.messages import sanitize
 from schemas.errors import IndexUnavailableError
 
 _KEPT = 20
@@ -28,11 +28,11 @@ class OneLine(logging.Formatter):
             record.exc_text = kept
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return told(super().formatMessage(record))
+        return sanitize(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         lines = super().formatException(ei).splitlines()
-        return "\n".join(f"    {told(line)}" for line in lines)
+        return "\n".join(f"    {sanitize(line)}" for line in lines)
 
 
 def show_warnings_as_text() -> None:

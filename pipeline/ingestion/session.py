@@ -78,7 +78,7 @@ class _Run:
         return KnownPipelines(self.parts)
 
     def finished(self, fingerprint: str) -> FinishedImages:
-        return FinishedImages() if self.again else self.manifest.finished(fingerprint)
+        return FinishedImages() if self.again else self.manifest.finished_images(fingerprint)
 
 
 class IngestSession:
@@ -252,7 +252,7 @@ def _to_do(
         while len(ahead) < enough and not counts.all_listed:
             refs = next(listed, None)
             counts.all_listed = refs is None
-            for ref, done in zip(refs or (), finished.among(refs or ()), strict=True):
+            for ref, done in zip(refs or (), finished.has(refs or ()), strict=True):
                 if done:
                     counts.unchanged += 1
                 else:

@@ -74,7 +74,7 @@ class Writer:
         """
         if not self._results:
             return
-        with interrupts_held():
+        with hold_interrupts():
             self._write(self._results)
             self._results = []
         self._written_at = time.monotonic()
@@ -131,7 +131,7 @@ def _superseded_failure(result: Result) -> Failure:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def hold_interrupts() -> Iterator[None]:
     """Ctrl-C during the block is raised after it."""
     if threading.current_thread() is not threading.main_thread():
         yield

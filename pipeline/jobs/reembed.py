@@ -18,7 +18,7 @@ from pipeline.ingestion.stored_masks import with_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.known_pipelines import KnownPipelines
 from pipeline.manifest.manifest import Manifest, manifest_folder, open_manifest, parts_of
-from pipeline.messages import counted
+from pipeline.messages import quantify
 from pipeline.progress import Counts, Progress
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import GivenMasks, Recipe, Result, recipe_of
@@ -55,7 +55,7 @@ class ReembedSummary:
     def why_not(self) -> str:
         """What to say if it did not."""
         return (
-            f"{counted(self.failed, 'image')} could not be embedded, so {self.before} stays in "
+            f"{quantify(self.failed, 'image')} could not be embedded, so {self.before} stays in "
             f"use: `objseek failures --index {self.location}` tells why, another run tries them "
             "again, --force does without them"
         )
@@ -130,7 +130,7 @@ class _Reembed:
     def _embed_what_is_left(self) -> Settings:
         """Once over all images; the settings of the new generation."""
         known = KnownPipelines(parts_of(self._old.index, self._old.store))
-        found = {one: known.described(one) for one in sorted(self._manifest.fingerprints())}
+        found = {one: known.look_up(one) for one in sorted(self._manifest.fingerprints())}
         if not found:
             raise UsageError(f"there are no images in {self._settings.index.location} to embed")
         for fingerprint, pipeline in found.items():
@@ -194,7 +194,7 @@ class _Reembed:
 
     def _left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
         """Images of a pipeline that the new generation, of that manifest, does not have."""
-        finished = manifest.finished(self._pipelines[fingerprint].fingerprint)
+        finished = manifest.finished_images(self._pipelines[fingerprint].fingerprint)
         rows = (
             row
             for row in self._manifest.latest()
@@ -204,7 +204,7 @@ class _Reembed:
         )
         for some in batched(rows, LISTED_AT_ONCE):
             refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in some]
-            there = finished.among(refs)
+            there = finished.has(refs)
             self._progress.counts.unchanged += sum(there)
             yield from (row for row, done in zip(some, there, strict=True) if not done)
 

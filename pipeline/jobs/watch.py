@@ -263,7 +263,7 @@ class _Watch:
         if not index_exists(current.index):
             return 0
         ids = {image_id(ref) for ref in absent}
-        rows = open_manifest(current.index, current.store).among(list(map(str, ids)))
+        rows = open_manifest(current.index, current.store).rows_of(list(map(str, ids)))
         known = [row for row in rows if row.state is not State.GONE]
         unrecorded = ids - {UUID(row.image_id) for row in known}
         return remove(known, current, started_at, unrecorded=list(unrecorded))

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.manifest.manifest import Manifest
-from pipeline.messages import counted
+from pipeline.messages import quantify
 from schemas.errors import ObjseekError, VectorIndexError
 from schemas.ids import ImageRevision, image_id
 from schemas.images import ImageRef
@@ -216,7 +216,7 @@ class Comparison:
         if findings:
             raise error(
                 "expected the points that the rows of images tell of, got others for "
-                f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
+                f"{quantify(len(findings), 'image')}, the first is {findings[0]}: "
                 "`objseek verify --repair` mends the index that they are of"
             )
 
@@ -244,4 +244,4 @@ def _damaged(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
     """The row that queues an image for the next ingest."""
     message = f"expected the points that were written, got them {', '.join(faults)} ({row.uri})"
     now, kind = datetime.now(UTC), VectorIndexError.__name__
-    return row.failed(State.FAILED, _STAGE, kind, message, now, retryable=True)
+    return row.with_failure(State.FAILED, _STAGE, kind, message, now, retryable=True)

@@ -113,7 +113,7 @@ class Coverage:
         return sorted(found, key=lambda one: (one.first_day, one.last_day, one.fingerprint))
 
 
-def covered(
+def measure_coverage(
     manifest: Manifest, listed: Iterable[ImageRef] | None = None, depth: int = 1
 ) -> Coverage:
     """The last attempts at all images of a manifest, and those `listed` that are waiting.
@@ -132,7 +132,7 @@ def covered(
     waiting = None
     if listed is not None:
         waiting = 0
-        for uris in _untried(listed, manifest.tried()):
+        for uris in _untried(listed, manifest.tried_images()):
             waiting += len(uris)
             ones = np.ones(len(uris), np.int64)
             folders.add([_folders(pa.chunked_array([uris])), [WAITING] * len(uris), ones])
@@ -242,7 +242,7 @@ def _prefixes(counts: pa.Table, depth: int) -> pa.Table:
 def _untried(listed: Iterable[ImageRef], tried: FinishedImages) -> Iterator[pa.Array]:
     """The uris of those that were not, many at a time."""
     for some in batched(listed, _LISTED_AT_ONCE):
-        among = tried.among(some)
+        among = tried.has(some)
         yield pa.array(
             [ref.uri for ref, known in zip(some, among, strict=True) if not known], pa.string()
         )

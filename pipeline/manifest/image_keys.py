@@ -88,7 +88,7 @@ class FinishedImages:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def among(self, refs: Sequence[ImageRef]) -> list[bool]:
+    def has(self, refs: Sequence[ImageRef]) -> list[bool]:
         """Of each image, whether it is finished in its version."""
         if not len(self) or not refs:
             return [False] * len(refs)

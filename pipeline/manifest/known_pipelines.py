@@ -55,7 +55,7 @@ class KnownPipelines:
         for pipeline in pipelines:
             self._parts.write_text(_MADE_OF + pipeline.fingerprint, pipeline.model_dump_json())
 
-    def described(self, fingerprint: str) -> Pipeline | None:
+    def look_up(self, fingerprint: str) -> Pipeline | None:
         """What a fingerprint stands for; None if it was never described, or not so."""
         text = self._parts.read_text(_MADE_OF + fingerprint)
         try:

@@ -138,14 +138,14 @@ class Manifest:
             found.update(pc.unique(done["fingerprint"]).to_pylist())
         return found
 
-    def finished(self, fingerprint: str) -> FinishedImages:
+    def finished_images(self, fingerprint: str) -> FinishedImages:
         """The images whose last attempt is done or rejected under this pipeline fingerprint."""
         return self._images(
             (pc.field("fingerprint") == fingerprint)
             & pc.field("state").isin([State.DONE.value, State.REJECTED.value])
         )
 
-    def tried(self) -> FinishedImages:
+    def tried_images(self) -> FinishedImages:
         """The images whose last attempt is anything but gone, under whichever pipeline."""
         return self._images(pc.field("state") != State.GONE.value)
 
@@ -156,7 +156,7 @@ class Manifest:
             (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
         )
 
-    def absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
+    def find_absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
         """Of the images that are not gone: how many are present, and the rows of the others."""
         there = 0
         others: list[ManifestRow] = []
@@ -167,12 +167,12 @@ class Manifest:
             others += _to_rows(table.filter(pa.array(~known)))
         return there, others
 
-    def among(self, image_ids: Sequence[str]) -> list[ManifestRow]:
+    def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
         """The last attempts at these images, as far as there are any."""
         wanted = pc.field("image_id").isin(image_ids)
         return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
 
-    def known(self, other: Manifest) -> str | None:
+    def find_shared_uri(self, other: Manifest) -> str | None:
         """The uri of an image that another manifest has as well, None if there is none."""
         mine = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
         for table in other.tables(["image_id", "uri"]):

@@ -15,9 +15,9 @@ from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import ObjectMask, SegmentedImage
 from schemas.pipelines import Pipeline
 from schemas.records import EmbeddedImage, check_vectors
-from schemas.redaction import redacted
+from schemas.redaction import redact
 from workers.embedders.embed_objects import embed_segmented
-from workers.labelling.labeller import labelled
+from workers.labelling.labeller import label_image
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class ModelWorker:
             info.fingerprint,
             info.pipeline.segmenter,
         )
-        return [labelled(image, self._labeller) for image in embedded]
+        return [label_image(image, self._labeller) for image in embedded]
 
     def _checked(self, image: EmbeddedImage) -> EmbeddedImage:
         check_vectors(image, self.info.dim)
@@ -157,5 +157,5 @@ def _free_memory() -> None:
 def _failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
     if isinstance(error, ObjseekError):
         return Failure.from_error(ref, stage, error)
-    message = redacted(f"{one_line(error)} ({ref.uri})")
+    message = redact(f"{one_line(error)} ({ref.uri})")
     return Failure(ref, stage, type(error).__name__, message, retryable=True)

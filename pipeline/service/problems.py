@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from pipeline.messages import told
+from pipeline.messages import sanitize
 from schemas.errors import (
     BadImageError,
     IndexBusyError,
@@ -95,8 +95,8 @@ def detail_of(
         type=f"urn:objseek:problem:{status.phrase.lower().replace(' ', '-')}",
         title=status.phrase,
         status=status,
-        detail=told(detail),
-        instance=None if instance is None else told(instance),
+        detail=sanitize(detail),
+        instance=None if instance is None else sanitize(instance),
         errors=errors or [],
     )
 

@@ -172,7 +172,7 @@ def _check_target(
                     f"the index at {location} holds vectors of {index.dim} numbers, "
                     f"but what is to be imported has vectors of {dim}"
                 )
-    there = manifest.known(dataset.manifest)
+    there = manifest.find_shared_uri(dataset.manifest)
     if there is not None:
         raise UsageError(
             f"expected images that are not in the index at {location} yet, it has {there}"

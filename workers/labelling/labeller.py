@@ -82,7 +82,7 @@ def _logsumexp(logits: Float32Matrix) -> npt.NDArray[np.float32]:
     return total
 
 
-def labelled(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImage:
+def label_image(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImage:
     """`image` with the labels of its objects."""
     if labeller is None:
         return image

@@ -27,7 +27,7 @@ def resolve_precision(precision: PrecisionName, device: DeviceName) -> torch.dty
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+def convert_module(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """`module` itself, with all but its batch norms in `dtype`."""
     module.to(dtype)
     for part in module.modules():

@@ -68,7 +68,7 @@ def status(
     from pipeline.cli.progress_bars import show_progress
     from pipeline.index_home import at_current, generations
     from pipeline.ingestion.listing import listed_images
-    from pipeline.manifest.coverage import covered
+    from pipeline.manifest.coverage import measure_coverage
     from pipeline.manifest.known_pipelines import KnownPipelines
     from pipeline.manifest.manifest import open_manifest, parts_of
     from pipeline.progress import ListingCounts, Progress
@@ -80,11 +80,11 @@ def status(
     listed = listed_images(sources, settings.store, ListingCounts()) if sources else None
     with show_progress(err()) if sources else Progress() as progress:
         progress.note("listing images, to find those that are waiting")
-        coverage = covered(manifest, listed, depth)
+        coverage = measure_coverage(manifest, listed, depth)
     told = _report(settings.index.location, coverage, info, note)
     told["kept"] = [asdict(one) for one in generations(settings)]
     known = KnownPipelines(parts_of(current.index, current.store))
-    models = {one.fingerprint: known.described(one.fingerprint) for one in coverage.pipelines()}
+    models = {one.fingerprint: known.look_up(one.fingerprint) for one in coverage.pipelines()}
     if as_json:
         typer.echo(json.dumps(told | _groups(coverage, models), indent=2))
         return

@@ -14,7 +14,7 @@ import typer
 
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.options import Load, MaxDelete, Sources, with_settings
-from pipeline.messages import counted, told
+from pipeline.messages import quantify, sanitize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +90,7 @@ def watch_command(
                 settings,
                 Told(
                     totals.tell,
-                    lambda text: _say(aside, f"warning: {told(text)}"),
+                    lambda text: _say(aside, f"warning: {sanitize(text)}"),
                     partial(_progress, aside),
                 ),
                 every_s=usual if every is None else every,
@@ -157,7 +157,7 @@ class _Totals:
             started_at = one.started_at.isoformat()
             _say(self._console, json.dumps({**asdict(one), "started_at": started_at}))
             return
-        parts = [counted(one.done, "image"), counted(one.objects, "object")]
+        parts = [quantify(one.done, "image"), quantify(one.objects, "object")]
         parts += [
             f"{number:,} {state}"
             for state in ("rejected", "failed", "removed")
@@ -172,6 +172,6 @@ class _Totals:
     def told(self) -> str:
         """All of it in one line."""
         return (
-            f"{counted(self._done, 'image')} ingested and {self._removed:,} removed in "
-            f"{counted(self._rounds, 'round')}."
+            f"{quantify(self._done, 'image')} ingested and {self._removed:,} removed in "
+            f"{quantify(self._rounds, 'round')}."
         )

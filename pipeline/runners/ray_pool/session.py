@@ -21,7 +21,7 @@ from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
-from pipeline.environment import environment
+from pipeline.environment import set_environment
 from schemas.errors import UsageError, WorkerDiedError, one_line
 from schemas.options import RunnerOptions
 
@@ -93,7 +93,7 @@ def _start(options: RunnerOptions, folder: Path) -> None:
         # Workers import what this process imports, installed or not.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if os.path.isdir(path)),
     }
-    with environment(variables), _on_loopback():
+    with set_environment(variables), _on_loopback():
         _reread_environment()
         for attempt in range(1, _STARTS + 1):
             try:
@@ -182,7 +182,7 @@ def _quiet(log: Path) -> Iterator[None]:
         redirect_stdout(file),
         redirect_stderr(file),
         # The results of a run that was interrupted are never asked for.
-        environment({"RAY_IGNORE_UNHANDLED_ERRORS": "1"}),
+        set_environment({"RAY_IGNORE_UNHANDLED_ERRORS": "1"}),
     ):
         yield
 

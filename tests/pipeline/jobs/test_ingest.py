@@ -13,7 +13,7 @@ import pytest
 from support import fakes
 from support.fakes import rows
 
-from pipeline.ingestion.writer import interrupts_held
+from pipeline.ingestion.writer import hold_interrupts
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.manifest.manifest import manifest_folder
 from pipeline.progress import Counts, Progress
@@ -284,7 +284,7 @@ def test_an_interrupt_waits_for_the_end_of_a_write() -> None:
     reached = []
 
     def write() -> None:
-        with interrupts_held():
+        with hold_interrupts():
             signal.raise_signal(signal.SIGINT)
             reached.append("the end")
 

@@ -82,7 +82,7 @@ def test_an_empty_manifest_makes_nothing(tmp_path: Path) -> None:
     manifest.flush()
     manifest.compact()
     assert list(manifest.latest()) == []
-    assert len(manifest.finished("f1")) == 0
+    assert len(manifest.finished_images("f1")) == 0
     assert manifest.counts() == dict.fromkeys(State, 0)
     assert not (tmp_path / "manifest").exists()
 
@@ -98,7 +98,7 @@ def test_many_rows_are_written_without_being_asked(
     assert len(parts(tmp_path)) == 2
     manifest.flush()
     assert manifest.counts()[State.DONE] == 25
-    assert len(manifest.finished("f1")) == 25
+    assert len(manifest.finished_images("f1")) == 25
     manifest.compact()
     assert len(parts(tmp_path)) == 1
     assert latest(tmp_path) == {row(f"{number}.jpg") for number in range(25)}
@@ -161,9 +161,9 @@ def test_finished_are_the_done_and_the_rejected_of_this_pipeline(tmp_path: Path)
     pairs = {(key, version) for key in keys for version in ("v0", "v1")}
 
     def finished(pipeline: str) -> set[tuple[str, str]]:
-        known = manifest.finished(pipeline)
+        known = manifest.finished_images(pipeline)
         order = sorted(pairs)
-        found = set(compress(order, known.among([ref(*pair) for pair in order])))
+        found = set(compress(order, known.has([ref(*pair) for pair in order])))
         assert len(found) == len(known)
         return found
 
