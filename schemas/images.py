@@ -1,4 +1,4 @@
-"""One image on its way through the job: listed, decoded, or failed."""
+"""An image on its way through a job: listed, decoded, or failed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ImageRef:
 
     @classmethod
     def from_uri(cls, uri: str, version: str, size_bytes: int) -> ImageRef:
-        """The image that `uri` is the uri of. Raises ValueError for any other text."""
+        """The image of a uri. Raises ValueError for any other text."""
         if uri.startswith("s3://"):
             bucket, slash, key = uri.removeprefix("s3://").partition("/")
             if bucket and slash and key:
@@ -71,7 +71,7 @@ class DecodedImage:
 
 
 class Stage(StrEnum):
-    """Where in the job something happened."""
+    """A stage of the job."""
 
     READ = "read"
     SEGMENT = "segment"

@@ -1,4 +1,4 @@
-"""The manifest: one row an image and attempt, independent of the index."""
+"""Defines the manifest: one row per image and attempt, independent of the index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.images import Failure, ImageRef
 
 
 class State(StrEnum):
-    """done: in the index. rejected: bad input. failed: to be tried again. gone: no more there."""
+    """done: indexed. rejected: bad input. failed: to be retried. gone: no longer in the store."""
 
     DONE = "done"
     REJECTED = "rejected"
@@ -46,9 +46,10 @@ MANIFEST_SCHEMA = pa.schema(
 class ManifestRow:
     """One attempt at one image.
 
-    `objects` counts its objects when done, and `checksum` is that of its points then, empty if it
-    is not known; `stage`, `error_class`, `message` and `retryable` tell of what went wrong
-    otherwise. `attempts` counts this one and those at the same version that failed before it.
+    When it is done, `objects` is how many objects it has and `checksum` that of its points, empty
+    if it is not known. Otherwise `stage`, `error_class`, `message` and `retryable` say what went
+    wrong. `attempts` counts this attempt and the failed ones at the same version before it.
+    `generation` is `ImageRevision.id`.
     """
 
     image_id: str
@@ -121,7 +122,7 @@ class ManifestRow:
         *,
         retryable: bool,
     ) -> ManifestRow:
-        """The same image, of which something else is to be recorded than that it is done."""
+        """The row of the same image in a state other than done."""
         return replace(
             self,
             state=state,

@@ -1,4 +1,4 @@
-"""What is written to the index: one record an object, one for the image as a whole."""
+"""Records that are written to the index: one per object, one for the image as a whole."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDS_NAME = "words"
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """An object with its vectors by name, and what it is called if that was looked at."""
+    """An object with its vectors by name, and its labels if it was labelled."""
 
     object_id: uuid.UUID
     mask: ObjectMask
@@ -47,7 +47,7 @@ class ImageRecord:
 class EmbeddedImage:
     """Everything one image brings into the index.
 
-    `embedder` is the embedder's name, `labelled_by` the fingerprint of whoever gave the labels.
+    `embedder` is the embedder's name, `labelled_by` the fingerprint of the labeller.
     """
 
     ref: ImageRef

@@ -45,7 +45,7 @@ def held_still(settings: Settings, progress: Progress) -> Iterator[Still]:
     if not manifest.exists():
         raise IndexMissingError(f"expected an index at {location!r}, nothing was ingested there")
     known = KnownPipelines(parts_of(settings.index, settings.store))
-    look_up = map(known.described, sorted(manifest.fingerprints()))
+    described = map(known.look_up, sorted(manifest.fingerprints()))
     pipelines = tuple(one for one in described if one is not None)
     try:
         index = open_index(settings.index, None)
