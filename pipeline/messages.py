@@ -1,4 +1,4 @@
-"""What a person sees: consoles, and errors as one sentence instead of a traceback."""
+"""Formats texts for people: counts, errors, and text without secrets or control characters."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _SECRETS = (
 
 
 def printable(text: str) -> str:
-    """`text` with what would break a line or steer a terminal written as an escape."""
+    """`text` with control characters and line breaks as escapes, safe for a terminal."""
     return "".join(
-        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
 def sanitize(text: str) -> str:
-    """`text` as a person, or a log, may see it: printable, and without secrets."""
+    """`text` as people and logs may see it: printable, and without secrets."""
     return printable(redact(text, _known_secrets()))
 
 
@@ -39,7 +40,7 @@ def quantify(number: int, noun: str) -> str:
 
 
 def validation_sentence(error: ValidationError) -> str:
-    """What is wrong with the first value that does not validate, and which one it is."""
+    """Where the first value is that does not validate, and what is wrong with it."""
     first = error.errors(include_url=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     where = ".".join(map(str, first["loc"]))

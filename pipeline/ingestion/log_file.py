@@ -1,4 +1,4 @@
-"""The log file of a run: what does not belong on the screen."""
+"""Writes the log file of a run: what does not belong on the screen."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OURS = ("pipeline", "workers")
 
 
 class OneLine(logging.Formatter):
-    """A line a record, whatever is in a key, with what an exception tells indented below it."""
+    """One line per record, whatever is in a key, with an exception's traceback indented below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Formatters leave there what they have made of an exception, for the next one.
+        # Formatters cache there how they format an exception, for the next formatter.
         kept, record.exc_text = record.exc_text, None
         try:
             return super().format(record)
@@ -36,16 +36,16 @@ class OneLine(logging.Formatter):
 
 
 def show_warnings_as_text() -> None:
-    """What is logged where there is no log reaches the screen as a person may see it."""
+    """Print log messages to the screen without secrets where there is no log file."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(OneLine("%(message)s"))
 
 
 @contextmanager
 def job_log(folder: Path) -> Iterator[Path]:
-    """A new log file in `folder/logs`, which takes everything that is logged meanwhile.
+    """A new log file in `folder/logs`, which takes everything that is logged during the block.
 
-    Only the last few are kept. Raises IndexUnavailableError if the folder cannot be written.
+    Only the last few files are kept. Raises IndexUnavailableError if the folder cannot be written.
     """
     logs = folder / "logs"
     path = logs / f"ingest-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"

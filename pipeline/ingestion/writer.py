@@ -1,4 +1,4 @@
-"""Results to the index, then to the manifest: the commit order of an ingest."""
+"""Writes results to the index, then to the manifest: the commit order of an ingest."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _WRITES_TO_COMPACT = 1000
 
 
 class Writer:
-    """Collects results and writes them in batches; on leaving the context, what is left.
+    """Collects results and writes them in batches; on leaving the context, the rest.
 
-    A row reaches the manifest after the index has its image for good, so a crash in between is
-    repaired by doing the image again. `run_started_at`: when this run began, UTC; what runs that
-    started later have written stays, and is recorded as failed. `new_index`: the index held nothing
+    A row reaches the manifest after its image is durable in the index, so a crash in between is
+    repaired by doing the image again. `run_started_at`: when this run began, UTC; images that later
+    runs have written are left alone, and recorded as failed. `new_index`: the index was empty
     before this run; `attempts`: how often images have failed before it, by image id and version.
     """
 
@@ -61,14 +61,14 @@ class Writer:
         self._writes = 0
 
     def add(self, results: Sequence[Result]) -> None:
-        """Take results; they are written when many have come or some time has passed."""
+        """Take results; they are written once there are many, or some time has passed."""
         self._results.extend(results)
         waited = time.monotonic() - self._written_at
         if len(self._results) >= _MOST_IMAGES or waited >= _MOST_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write all results; Ctrl-C waits until that is done.
+        """Write all results; Ctrl-C waits until they are written.
 
         Raises VectorIndexError, and what a manifest raises.
         """
@@ -132,20 +132,20 @@ def _superseded_failure(result: Result) -> Failure:
 
 @contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Ctrl-C during the block is raised after it."""
+    """Raise a Ctrl-C during the block after it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    interrupted = False
 
     def hold(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
+        nonlocal interrupted
+        interrupted = True
 
     before = signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
+    if interrupted:
         raise KeyboardInterrupt

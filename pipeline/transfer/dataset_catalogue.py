@@ -1,4 +1,4 @@
-"""What a dataset holds, by file, so that damage is found before anything is done with it."""
+"""Lists the files of a dataset, so that damage is found before it is used."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class FileEntry(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """The whole of a dataset; `pipelines` are those that it was made with, as far as known.
+    """The contents of a dataset; `pipelines` are those that it was made with, as far as known.
 
-    `left_out`: ids of points in its files that are no part of it. Those were written to while they
-    were read; their images are recorded as failed.
+    `left_out`: ids of points in its files that are not part of it, because they were being written
+    while they were read; their images are recorded as failed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +57,7 @@ def write_catalogue(
     left_out: tuple[str, ...],
     pipelines: tuple[Pipeline, ...],
 ) -> Catalogue:
-    """Read every file of a dataset once more, and write down what is there."""
+    """Write the catalogue of a dataset, whose files are all read once more."""
     catalogue = Catalogue(
         made_by=f"objseek {metadata.version('objseek')}",
         made_at=datetime.now(UTC),
@@ -74,7 +74,7 @@ def write_catalogue(
 
 
 def read_catalogue(folder: Path) -> Catalogue | None:
-    """The catalogue, None if there is none. Raises DatasetError if it is not one."""
+    """The catalogue, None if there is none. Raises DatasetError if it is damaged."""
     try:
         return Catalogue.model_validate_json((folder / CATALOGUE).read_bytes())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where datasets and backups are kept: a folder, or a prefix of a bucket."""
+"""Stores datasets and backups in a folder, or below a prefix of a bucket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.durable_files import sync
 from workers.stores.s3_prefix import S3Prefix
 
 CATALOGUE = "objseek.json"
-"""Written last: without it a dataset is not whole."""
+"""Written last: without it a dataset is not complete."""
 _UNFINISHED = ".unfinished-"
 
 
@@ -24,9 +24,9 @@ _UNFINISHED = ".unfinished-"
 def new_dataset(target: str, options: StoreOptions, progress: Progress) -> Iterator[Path]:
     """A folder to be filled, which becomes `target`, a folder or `s3://bucket/prefix`, at the end.
 
-    A folder takes its place whole; to a bucket files are uploaded, the catalogue last. Raises
-    UsageError where something is there already, IndexUnavailableError for a folder that cannot be
-    written, and what a bucket raises.
+    A folder appears whole; to a bucket the files are uploaded one by one, the catalogue last.
+    Raises UsageError where there is something already, IndexUnavailableError for a folder that
+    cannot be written, and what a bucket raises.
     """
     if target.startswith("s3://"):
         with _staged_upload(S3Prefix(target, options), target, progress) as folder:
@@ -110,9 +110,9 @@ def _below(folder: Path, name: str, source: str) -> Path:
     return path
 
 
-def _check_scheme(place: str) -> None:
-    if "://" in place or not place:
-        raise UsageError(f"expected a folder or s3://bucket/prefix, got {place!r}")
+def _check_scheme(location: str) -> None:
+    if "://" in location or not location:
+        raise UsageError(f"expected a folder or s3://bucket/prefix, got {location!r}")
 
 
 @contextmanager

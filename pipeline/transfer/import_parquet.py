@@ -1,4 +1,4 @@
-"""Parquet files of points into an index: all are looked at before the first is written."""
+"""Imports Parquet files of points into an index; all are checked before the first is written."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def import_dataset(
 ) -> ImportSummary:
     """Bring an export into the index of `settings`, which is made if it is not there.
 
-    Every row is looked at first: nothing is written unless all are good, and points and images fit
-    each other. Images that the index has already are refused. Raises UsageError, DatasetError that
+    Every row is checked first: nothing is written unless all are good, and points and images match.
+    Images that the index has already are refused. Raises UsageError, DatasetError that
     names file and row.
     """
     progress = progress or Progress()
@@ -73,30 +73,30 @@ class Dataset:
     def dim(self) -> int | None:
         """How many numbers the vectors have, None without any file.
 
-        Raises DatasetError for a file that is none of an export, or of other vectors.
+        Raises DatasetError for a file that is not from an export, or has other vectors.
         """
         dims = {file: _dim_of(file) for file in self._files}
         for file, dim in dims.items():
             if dim != dims[self._files[0]]:
                 raise DatasetError(
                     f"expected vectors of {dims[self._files[0]]} numbers as in "
-                    f"{self._files[0].name}, got {dim} in {self._told(file)}"
+                    f"{self._files[0].name}, got {dim} in {self._name(file)}"
                 )
         return dims[self._files[0]] if dims else None
 
     def points(self) -> Iterator[list[RawPoint]]:
-        """All points, some at a time. Raises DatasetError that names file and row."""
+        """All points, in batches. Raises DatasetError that names file and row."""
         for file in self._files:
             row = 0
             for table in self._tables(file):
-                some = []
+                points = []
                 for point in table_points(table):
                     row += 1
                     if isinstance(point, ValueError):
-                        raise DatasetError(f"{self._told(file)}, row {row}: {point}")
+                        raise DatasetError(f"{self._name(file)}, row {row}: {point}")
                     if point.id not in self._left_out:
-                        some.append(point)
-                yield some
+                        points.append(point)
+                yield points
 
     def check_ids(self) -> None:
         """Raise DatasetError, which names the second one, if a point stands twice."""
@@ -109,15 +109,15 @@ class Dataset:
         again = (together[order][1:] == together[order][:-1]).all(axis=1)
         if not again.any():
             return
-        place = int(order[1:][again].min())
+        repeated = int(order[1:][again].min())
         before: dict[Path, int] = {}
         for file, key in keys:
-            if place < len(key):
-                row = before.get(file, 0) + place + 1
+            if repeated < len(key):
+                row = before.get(file, 0) + repeated + 1
                 raise DatasetError(
-                    f"{self._told(file)}, row {row}: expected every point once, its id stands twice"
+                    f"{self._name(file)}, row {row}: expected every point once, its id stands twice"
                 )
-            place -= len(key)
+            repeated -= len(key)
             before[file] = before.get(file, 0) + len(key)
 
     def _tables(self, file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -126,14 +126,14 @@ class Dataset:
                 for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=columns):
                     yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as exc:
-            raise DatasetError(f"{self._told(file)} cannot be read: {one_line(exc)}") from exc
+            raise DatasetError(f"{self._name(file)} cannot be read: {one_line(exc)}") from exc
 
-    def _told(self, file: Path) -> str:
+    def _name(self, file: Path) -> str:
         return file.relative_to(self.folder).as_posix()
 
 
 def bring_in(dataset: Dataset, settings: Settings, progress: Progress) -> ImportSummary:
-    """Look at all of a dataset, then write it; see `import_dataset`."""
+    """Check all of a dataset, then write it; see `import_dataset`."""
     settings = at_current(settings)
     manifest = open_manifest(settings.index, settings.store)
     exists = index_exists(settings.index)
@@ -145,11 +145,11 @@ def bring_in(dataset: Dataset, settings: Settings, progress: Progress) -> Import
     _check_rows(dataset, comparison, progress)
     points = 0
     with closing(open_index(settings.index, dim, create=True)) as index:
-        for some in dataset.points():
-            index.restore(some)
-            points += len(some)
+        for batch in dataset.points():
+            index.restore(batch)
+            points += len(batch)
             progress.note(f"{points:,} points written")
-        # After all of the points: what ends before that is done again by the same command.
+        # After all points: if it ends before this, the same command does all of it again.
         KnownPipelines(parts_of(settings.index, settings.store)).describe(*dataset.pipelines)
         dataset.manifest.copy_to(manifest)
         manifest.compact()
@@ -172,19 +172,19 @@ def _check_target(
                     f"the index at {location} holds vectors of {index.dim} numbers, "
                     f"but what is to be imported has vectors of {dim}"
                 )
-    there = manifest.find_shared_uri(dataset.manifest)
-    if there is not None:
+    shared = manifest.find_shared_uri(dataset.manifest)
+    if shared is not None:
         raise UsageError(
-            f"expected images that are not in the index at {location} yet, it has {there}"
+            f"expected images that are not in the index at {location} yet, it has {shared}"
         )
 
 
 def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) -> None:
     seen = 0
-    for some in dataset.points():
-        for point in some:
+    for batch in dataset.points():
+        for point in batch:
             comparison.take_point(point)
-        seen += len(some)
+        seen += len(batch)
         progress.note(f"{seen:,} points looked at")
     dataset.check_ids()
     comparison.check(DatasetError)
@@ -194,4 +194,4 @@ def _dim_of(file: Path) -> int:
     try:
         return dim_of(pq.read_schema(file))
     except (pa.ArrowException, OSError, ValueError) as exc:
-        raise DatasetError(f"{file} is none of an export: {one_line(exc)}") from exc
+        raise DatasetError(f"{file} is not from an export: {one_line(exc)}") from exc
