@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.demo.scenes import SCENE_HW, compose
 from pipeline.demo.sprites import bundled_sprites
-from pipeline.environment import environment
+from pipeline.environment import set_environment
 from pipeline.settings import Settings, load_settings
 
 BUCKET = "bench"
@@ -43,7 +43,7 @@ def s3_server() -> Iterator[Any]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with environment(access):
+        with set_environment(access):
             client = boto3.client("s3")
             deadline = time.monotonic() + _SERVER_START_S
             while True:

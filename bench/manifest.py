@@ -136,12 +136,12 @@ def write(folder: Path, images: int) -> None:
 def hold_against(folder: Path, images: int) -> tuple[int, float]:
     """As an ingest does it: how many images need no work, and the seconds for the rows."""
     started = time.monotonic()
-    finished = Manifest(folder).finished(_PIPELINE)
+    finished = Manifest(folder).finished_images(_PIPELINE)
     rows_s = time.monotonic() - started
     listed = listing(0, images, changed=True)
     unchanged = 0
     while refs := list(islice(listed, LISTED_AT_ONCE)):
-        unchanged += sum(finished.among(refs))
+        unchanged += sum(finished.has(refs))
     return unchanged, rows_s
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.labels import Label, Naming, parse_labels
 from schemas.masks import CocoRle, ObjectMask
@@ -66,7 +66,7 @@ def images(objects: int, embedder: str) -> Iterator[EmbeddedImage]:
     """Images with ten objects each, in `BUCKETS` buckets of `FOLDERS` folders together."""
     cone = Cone()
     names = parse_labels(bundled_file("labels_general.txt").read_text().splitlines())
-    generation = Generation("v1", "synthetic")
+    revision = ImageRevision("v1", "synthetic")
     shapes = _shapes()
     for number in range(objects // OBJECTS_AN_IMAGE):
         vectors, kinds = cone.rows(OBJECTS_AN_IMAGE, number)
@@ -80,14 +80,14 @@ def images(objects: int, embedder: str) -> Iterator[EmbeddedImage]:
             pairs = zip(entries, (0.61, 0.17, 0.08), strict=True)
             naming = Naming(tuple(Label(entry, score) for entry, score in pairs), 80.0)
             mask = shapes[(number + ordinal) % len(shapes)]
-            point = object_id(identity, generation, ordinal)
+            point = object_id(identity, revision, ordinal)
             records.append(ObjectRecord(point, mask, {VECTOR_NAME: vector}, naming))
         whole = ImageRecord(
-            object_id(identity, generation, IMAGE_ORDINAL),
+            object_id(identity, revision, IMAGE_ORDINAL),
             {VECTOR_NAME: _unit(vectors.mean(axis=0, keepdims=True))[0]},
         )
         yield EmbeddedImage(
-            ref, _SIZE_HW, generation, "sam_demo", embedder, whole, tuple(records), "synthetic"
+            ref, _SIZE_HW, revision, "sam_demo", embedder, whole, tuple(records), "synthetic"
         )
 
 

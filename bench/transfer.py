@@ -54,7 +54,7 @@ def make(folder: Path, objects: int) -> Settings:
         now = datetime.now(UTC)
         for image in images(objects, _EMBEDDER):
             row = ManifestRow.done(
-                image.ref, image.generation, OBJECTS_AN_IMAGE, now, checksum=checksum_of(image)
+                image.ref, image.revision, OBJECTS_AN_IMAGE, now, checksum=checksum_of(image)
             )
             manifest.append([row])
         manifest.compact()

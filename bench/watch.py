@@ -32,7 +32,7 @@ import numpy as np
 from rich.console import Console
 
 from bench.bucket import BUCKET, put_images, s3_server
-from pipeline.environment import environment
+from pipeline.environment import set_environment
 from pipeline.index_home import manifest_folder
 from pipeline.manifest.manifest import Manifest
 
@@ -153,7 +153,7 @@ def main() -> None:
         # As an actor has it. Two that wait for each other take minutes where others are at work.
         "OMP_NUM_THREADS": "1",
     }
-    with tempfile.TemporaryDirectory() as name, s3_server() as client, environment(looks):
+    with tempfile.TemporaryDirectory() as name, s3_server() as client, set_environment(looks):
         keys = put_images(client, "scenes", args.images)
         scenes = [client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys.values()]
         url = queue_of(client, "events")

@@ -1,4 +1,4 @@
-"""Variables of this process, for a while."""
+"""Sets environment variables of this process temporarily."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """These variables until the block ends, also for what is started in it; None takes one out."""
+def set_environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set these variables until the block ends, also for processes started in it; None unsets."""
     before = {name: os.environ.get(name) for name in values}
-    _put(values)
+    _apply(values)
     try:
         yield
     finally:
-        _put(before)
+        _apply(before)
 
 
-def _put(values: Mapping[str, str | None]) -> None:
+def _apply(values: Mapping[str, str | None]) -> None:
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)

@@ -1,11 +1,11 @@
-"""What a person sees: consoles, and errors as one sentence instead of a traceback."""
+"""Formats texts for people: counts, errors, and text without secrets or control characters."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from schemas.redaction import redacted
+from schemas.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -18,28 +18,29 @@ _SECRETS = (
 
 
 def printable(text: str) -> str:
-    """`text` with what would break a line or steer a terminal written as an escape."""
+    """`text` with control characters and line breaks as escapes, safe for a terminal."""
     return "".join(
-        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
-def told(text: str) -> str:
-    """`text` as a person, or a log, may see it: printable, and without secrets."""
-    return printable(redacted(text, _known_secrets()))
+def sanitize(text: str) -> str:
+    """`text` as people and logs may see it: printable, and without secrets."""
+    return printable(redact(text, _known_secrets()))
 
 
 def _known_secrets() -> list[str]:
     return [os.environ[name] for name in _SECRETS if name in os.environ]
 
 
-def counted(number: int, noun: str) -> str:
+def quantify(number: int, noun: str) -> str:
     """`1 object`, `1,234 objects`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def validation_sentence(error: ValidationError) -> str:
-    """What is wrong with the first value that does not validate, and which one it is."""
+    """Where the first value is that does not validate, and what is wrong with it."""
     first = error.errors(include_url=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     where = ".".join(map(str, first["loc"]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
 
-from pipeline.messages import counted
+from pipeline.messages import quantify
 from schemas.counts import IngestCounts
 from schemas.images import Failure
 from schemas.records import EmbeddedImage
@@ -104,8 +104,8 @@ class Progress:
         """The counts in one line."""
         counts = self.counts
         left = counts.listed - counts.unchanged
-        total = counted(left, "image") if counts.all_listed else f"{left:,} or more images"
-        parts = [f"{counts.handled:,} of {total}", counted(counts.objects, "object")]
+        total = quantify(left, "image") if counts.all_listed else f"{left:,} or more images"
+        parts = [f"{counts.handled:,} of {total}", quantify(counts.objects, "object")]
         parts.append(f"{self.rate:.2f} images/s")
         if counts.all_listed and 0 < counts.handled < left and self.rate > 0:
             parts.append(f"{_clock((left - counts.handled) / self.rate)} left")

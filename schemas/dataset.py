@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from schemas.ids import Generation, image_id, object_id
+from schemas.ids import ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.payload import PointPayload
 from schemas.search import RawPoint, Words
@@ -195,10 +195,10 @@ def check_identity(identity: str, payload: PointPayload) -> None:
         raise ValueError(f"expected store and bucket of {payload.uri}, got others")
     if payload.image_id != str(of_image):
         raise ValueError(f"expected image_id {of_image} for {payload.uri}, got {payload.image_id}")
-    generation = Generation(payload.version, payload.fingerprint)
-    if payload.generation != generation.id:
-        raise ValueError(f"expected generation {generation.id}, got {payload.generation}")
-    wanted = object_id(of_image, generation, payload.ordinal)
+    revision = ImageRevision(payload.version, payload.fingerprint)
+    if payload.generation != revision.id:
+        raise ValueError(f"expected generation {revision.id}, got {payload.generation}")
+    wanted = object_id(of_image, revision, payload.ordinal)
     if identity != str(wanted):
         raise ValueError(f"expected id {wanted} for ordinal {payload.ordinal}, got {identity}")
 

@@ -3,28 +3,33 @@
 ObjseekError
 ├── UsageError            the user asked for something that cannot be (settings, names, filters)
 │   ├── UnknownModelError
-│   ├── TooManyGoneError  more images than are believed to be gone without being told
-│   └── EmbedderMismatchError
-├── BadImageError         this image cannot be read, and never will be: rejected, with a reason
+│   ├── TooManyGoneError  more images have gone than may be removed unless the user says so
+│   ├── EmbedderMismatchError
+│   └── DatasetError      an export, a backup or a COCO file is damaged, or is none
+├── BadImageError         this image can never be read: rejected, with a reason   (rejects_input)
 ├── StoreError            the object store
 │   ├── StoreAccessError  refused: credentials, permissions, no such bucket
-│   │   └── TokenExpiredError   until whoever renews them has done so      (retryable)
-│   ├── ObjectGoneError   listed, but no longer there
-│   ├── ObjectChangedError  listed, but its bytes are of another version now
+│   │   └── TokenExpiredError   until somebody renews the credentials      (retryable)
+│   ├── ObjectGoneError   listed, but no longer there                      (is_gone)
+│   ├── ObjectChangedError  listed, but of another version now             (is_changed)
 │   └── StoreUnavailableError   timeouts, throttling, connections        (retryable)
 ├── ModelError            weights that cannot be fetched, trusted or loaded
 │   └── DownloadError                                                    (retryable)
-├── WorkerDiedError       the process that worked on it ended            (retryable)
-├── StalledError          a run got no further                           (retryable)
-├── ServiceError          a search service that was asked
+├── WorkerDiedError       the worker process of this image ended         (retryable)
+├── StalledError          a run made no progress                         (retryable)
+├── ServiceError          a search service refused a request, or failed
 │   └── ServiceUnavailableError   it does not answer, or not now         (retryable)
+├── ManifestError         the manifest is damaged or cannot be read
 └── VectorIndexError      the index
     ├── IndexBusyError    another process owns it
     ├── IndexMissingError
     ├── InvalidVectorError  wrong dimension, not finite, zero
     ├── GenerationChangedError  another generation came into use         (retryable)
     ├── SupersededError   a run that started later has written this image
-    └── IndexUnavailableError   full or read-only disk, server away      (retryable)
+    └── IndexUnavailableError   full or read-only disk, no server        (retryable)
+
+`retryable`: another attempt may succeed. `rejects_input`, `is_gone` and `is_changed` are what an
+error means for its image: bad input, no longer in the store, or there in another version.
 """
 
 from __future__ import annotations
@@ -36,6 +41,9 @@ class ObjseekError(Exception):
     """Base of everything that is reported as one sentence instead of a traceback."""
 
     retryable: ClassVar[bool] = False
+    rejects_input: ClassVar[bool] = False
+    is_gone: ClassVar[bool] = False
+    is_changed: ClassVar[bool] = False
 
 
 class UsageError(ObjseekError):
@@ -47,15 +55,21 @@ class UnknownModelError(UsageError):
 
 
 class TooManyGoneError(UsageError):
-    """More of a source has gone than may be removed without being told."""
+    """More of a source has gone than may be removed unless the user says so."""
 
 
 class EmbedderMismatchError(UsageError):
     """The index was built with another embedder."""
 
 
+class DatasetError(UsageError):
+    """An export, a backup or a COCO file is damaged, or is none."""
+
+
 class BadImageError(ObjseekError):
     """The bytes are not an image that can be decoded within the limits."""
+
+    rejects_input = True
 
 
 class StoreError(ObjseekError):
@@ -67,7 +81,7 @@ class StoreAccessError(StoreError):
 
 
 class TokenExpiredError(StoreAccessError):
-    """The credentials were good for a while, and are no longer."""
+    """The credentials have expired."""
 
     retryable = True
 
@@ -75,9 +89,13 @@ class TokenExpiredError(StoreAccessError):
 class ObjectGoneError(StoreError):
     """The object was listed but is no longer there."""
 
+    is_gone = True
+
 
 class ObjectChangedError(StoreError):
     """The object was listed in another version than it has now."""
+
+    is_changed = True
 
 
 class StoreUnavailableError(StoreError):
@@ -103,7 +121,7 @@ class WorkerDiedError(ObjseekError):
 
 
 class StalledError(ObjseekError):
-    """A run got no further for as long as it may."""
+    """A run made no progress for as long as it may."""
 
     retryable = True
 
@@ -118,8 +136,12 @@ class ServiceUnavailableError(ServiceError):
     retryable = True
 
 
+class ManifestError(ObjseekError):
+    """The manifest is damaged or cannot be read."""
+
+
 class VectorIndexError(ObjseekError):
-    """The vector index cannot do what was asked."""
+    """The vector index cannot do what it should."""
 
 
 class IndexBusyError(VectorIndexError):
@@ -148,3 +170,8 @@ class IndexUnavailableError(VectorIndexError):
     """The disk is full or read-only, or the server does not answer."""
 
     retryable = True
+
+
+def one_line(error: BaseException | str) -> str:
+    """A message in one line; for an error that has none, the name of its class."""
+    return " ".join(str(error).split()) or ("" if isinstance(error, str) else type(error).__name__)

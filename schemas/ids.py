@@ -1,4 +1,4 @@
-"""Identity: the same image and settings give the same ids on every machine, for ever."""
+"""Derives ids: the same image and settings give the same ids on every machine, for ever."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ IMAGE_ORDINAL = -1
 
 
 def _name(*parts: str) -> bytes:
-    # Length-prefixed, so that no two lists of parts give the same bytes; keys are opaque, and a
-    # file name that is not UTF-8 must still have an id.
+    # Length-prefixed, so that no two lists of parts give the same bytes. Keys are opaque: a file
+    # name that is not UTF-8 must have an id, too.
     name = _NAMESPACE_BYTES
     for part in parts:
         blob = part.encode("utf-8", "surrogateescape")
@@ -48,7 +48,7 @@ def image_id(ref: ImageRef) -> uuid.UUID:
 
 
 def image_id_bytes(ref: ImageRef) -> bytes:
-    """The 16 bytes of `image_id`, for many images: a UUID takes as long again."""
+    """The 16 bytes of `image_id`, for many images: making a UUID of them takes as long again."""
     return _uuid5_bytes(ref.store, ref.bucket, ref.key)
 
 
@@ -68,12 +68,12 @@ def image_ids_bytes(refs: Sequence[ImageRef]) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=64)
 def _hasher(*parts: str) -> hashlib._Hash:
-    """What has taken in the first parts of an id."""
+    """A hasher that has consumed the first parts of an id; to be copied, not updated."""
     return hashlib.sha1(_name(*parts), usedforsecurity=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ImageRevision:
     """What the records of an image were made from: its version, and the pipeline's fingerprint."""
 
     version: str
@@ -81,13 +81,16 @@ class Generation:
 
     @property
     def id(self) -> str:
-        """Short text that stands for this generation in payloads and manifests."""
+        """32 hex digits that stand for this revision in payloads and manifests.
+
+        Both store them under their older name, `generation`, which is part of the id as well.
+        """
         return _uuid5("generation", self.version, self.fingerprint).hex
 
 
-def object_id(image: uuid.UUID, generation: Generation, ordinal: int) -> uuid.UUID:
-    """Id of the `ordinal`-th object of an image in a generation (`IMAGE_ORDINAL`: the image)."""
-    return _uuid5(image.hex, generation.id, str(ordinal))
+def object_id(image: uuid.UUID, revision: ImageRevision, ordinal: int) -> uuid.UUID:
+    """Id of the `ordinal`-th object in a revision of an image (`IMAGE_ORDINAL`: the image)."""
+    return _uuid5(image.hex, revision.id, str(ordinal))
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:

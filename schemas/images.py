@@ -1,4 +1,4 @@
-"""One image on its way through the job: listed, decoded, or failed."""
+"""An image on its way through a job: listed, decoded, or failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ObjseekError
-from schemas.redaction import redacted
+from schemas.redaction import redact
 
 UInt8Image = npt.NDArray[np.uint8]
 """uint8 (height, width, 3), RGB, upright."""
@@ -41,7 +41,7 @@ class ImageRef:
 
     @classmethod
     def from_uri(cls, uri: str, version: str, size_bytes: int) -> ImageRef:
-        """The image that `uri` is the uri of. Raises ValueError for any other text."""
+        """The image of a uri. Raises ValueError for any other text."""
         if uri.startswith("s3://"):
             bucket, slash, key = uri.removeprefix("s3://").partition("/")
             if bucket and slash and key:
@@ -71,7 +71,7 @@ class DecodedImage:
 
 
 class Stage(StrEnum):
-    """Where in the job something happened."""
+    """A stage of the job."""
 
     READ = "read"
     SEGMENT = "segment"
@@ -81,9 +81,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An image that did not come through a stage.
+    """An image that failed in a stage.
 
-    `rejected`: the input is bad, and trying again is pointless. `gone`: the store has it no more.
+    `rejected`: the input is bad, and trying again is pointless. `gone`: it is no longer in the
+    store. `changed`: the store has another version than the one listed.
     """
 
     ref: ImageRef
@@ -93,18 +94,19 @@ class Failure:
     retryable: bool
     rejected: bool = False
     gone: bool = False
+    changed: bool = False
 
     @classmethod
     def from_error(cls, ref: ImageRef, stage: Stage, error: ObjseekError) -> Failure:
-        kind = type(error).__name__
         return cls(
             ref=ref,
             stage=stage,
-            error_class=kind,
-            message=redacted(str(error)),
+            error_class=type(error).__name__,
+            message=redact(str(error)),
             retryable=error.retryable,
-            rejected=kind == "BadImageError",
-            gone=kind == "ObjectGoneError",
+            rejected=error.rejects_input,
+            gone=error.is_gone,
+            changed=error.is_changed,
         )
 
 

@@ -1,4 +1,4 @@
-"""The manifest: one row an image and attempt, independent of the index."""
+"""Defines the manifest: one row per image and attempt, independent of the index."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
 
 
 class State(StrEnum):
-    """done: in the index. rejected: bad input. failed: to be tried again. gone: no more there."""
+    """done: indexed. rejected: bad input. failed: to be retried. gone: no longer in the store."""
 
     DONE = "done"
     REJECTED = "rejected"
@@ -46,9 +46,10 @@ MANIFEST_SCHEMA = pa.schema(
 class ManifestRow:
     """One attempt at one image.
 
-    `objects` counts its objects when done, and `checksum` is that of its points then, empty if it
-    is not known; `stage`, `error_class`, `message` and `retryable` tell of what went wrong
-    otherwise. `attempts` counts this one and those at the same version that failed before it.
+    When it is done, `objects` is how many objects it has and `checksum` that of its points, empty
+    if it is not known. Otherwise `stage`, `error_class`, `message` and `retryable` say what went
+    wrong. `attempts` counts this attempt and the failed ones at the same version before it.
+    `generation` is `ImageRevision.id`.
     """
 
     image_id: str
@@ -71,7 +72,7 @@ class ManifestRow:
     def done(
         cls,
         ref: ImageRef,
-        generation: Generation,
+        revision: ImageRevision,
         objects: int,
         at: datetime,
         *,
@@ -83,8 +84,8 @@ class ManifestRow:
             uri=ref.uri,
             version=ref.version,
             size_bytes=ref.size_bytes,
-            generation=generation.id,
-            fingerprint=generation.fingerprint,
+            generation=revision.id,
+            fingerprint=revision.fingerprint,
             state=State.DONE,
             objects=objects,
             stage="",
@@ -98,20 +99,20 @@ class ManifestRow:
 
     @classmethod
     def failure(
-        cls, failure: Failure, generation: Generation, at: datetime, *, attempts: int = 1
+        cls, failure: Failure, revision: ImageRevision, at: datetime, *, attempts: int = 1
     ) -> ManifestRow:
         state = State.FAILED
         if failure.rejected:
             state = State.REJECTED
         elif failure.gone:
             state = State.GONE
-        row = cls.done(failure.ref, generation, 0, at, attempts=attempts)
-        return row.failed(
+        row = cls.done(failure.ref, revision, 0, at, attempts=attempts)
+        return row.with_failure(
             state, failure.stage, failure.error_class, failure.message, at,
             retryable=failure.retryable,
         )  # fmt: skip
 
-    def failed(
+    def with_failure(
         self,
         state: State,
         stage: str,
@@ -121,7 +122,7 @@ class ManifestRow:
         *,
         retryable: bool,
     ) -> ManifestRow:
-        """The same image, of which something else is to be recorded than that it is done."""
+        """The row of the same image in a state other than done."""
         return replace(
             self,
             state=state,

@@ -1,4 +1,4 @@
-"""The payload of a point, as it stands in Qdrant."""
+"""Builds the payload of a point as Qdrant stores it, and checksums of payloads."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FLOAT_FIELDS = (
     "area_frac", "predicted_iou", "stability_score", "center_x_frac", "center_y_frac",
 )  # fmt: skip
 DATETIME_FIELDS = ("ingested_at", "run_started_at")
-# Of the run, or made from what else is there, or given anew at any time.
+# They depend on the run, follow from other fields, or may be given again at any time.
 _NOT_DIGESTED = {
     "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
     "center_x_frac", "center_y_frac",
 }  # fmt: skip
-_IMAGE_LABELS = 20  # of its objects, on the point of the image
+_IMAGE_LABELS = 20  # how many of its objects' labels the point of an image has
 _DIGEST_BYTES = 16
 _DECIMALS = 6
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -52,10 +52,10 @@ class PointPayload(BaseModel):
     """One point. `bbox` is [x0, y0, x1, y1] in pixels, half-open; `area` in pixels.
 
     For `kind` "image" the box is the image, and `rle`, `predicted_iou`, `stability_score` are
-    absent. `labels` are what it may be called, surest first, with their probabilities; those of an
-    image are its objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and
-    `center_y_frac` are where the middle of the box is, as shares of width and height. Points of
-    older indexes lack these, and `run_started_at`.
+    absent. `labels` are the likeliest first, with their probabilities; those of an image are its
+    objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and `center_y_frac` are the
+    centre of the box as fractions of width and height. Points of older indexes lack these, and
+    `run_started_at`. `generation` is `ImageRevision.id`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,8 +106,8 @@ def payload_of(
         "uri": ref.uri,
         "image_id": str(image_id(ref)),
         "version": ref.version,
-        "generation": image.generation.id,
-        "fingerprint": image.generation.fingerprint,
+        "generation": image.revision.id,
+        "fingerprint": image.revision.fingerprint,
         "segmenter": image.segmenter,
         "embedder": image.embedder,
         "width": width,
@@ -115,21 +115,36 @@ def payload_of(
         "ingested_at": ingested_at,
         "run_started_at": run_started_at,
     }
-    named: dict[str, object] = {}
-    if image.labelled_by is not None:
-        labels = labels_of(image, record)
-        named = {
-            "labels": tuple(label.name for label in labels),
-            "label_scores": tuple(label.score for label in labels),
-            "labelled_by": image.labelled_by,
-        }
+    return PointPayload.model_validate(
+        {**common, **_label_fields(image, record), **_shape_fields(image, record)}
+    )
+
+
+def _label_fields(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> dict[str, object]:
+    if image.labelled_by is None:
+        return {}
+    labels = labels_of(image, record)
+    return {
+        "labels": tuple(label.name for label in labels),
+        "label_scores": tuple(label.score for label in labels),
+        "labelled_by": image.labelled_by,
+    }
+
+
+def _shape_fields(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> dict[str, object]:
+    height, width = image.size_hw
     if isinstance(record, ImageRecord):
-        shape = {"kind": "image", "bbox": (0, 0, width, height), "area": height * width}
-        middle = {"center_x_frac": 0.5, "center_y_frac": 0.5}
-        return PointPayload.model_validate({**common, **named, **shape, **middle, "area_frac": 1.0})
+        return {
+            "kind": "image",
+            "bbox": (0, 0, width, height),
+            "area": height * width,
+            "area_frac": 1.0,
+            "center_x_frac": 0.5,
+            "center_y_frac": 0.5,
+        }
     mask = record.mask
     x0, y0, x1, y1 = mask.bbox_xyxy
-    shape = {
+    return {
         "kind": "object",
         "bbox": mask.bbox_xyxy,
         "area": mask.area_px,
@@ -141,28 +156,28 @@ def payload_of(
         "center_y_frac": round((y0 + y1) / 2 / height, _DECIMALS),
         "label_logsumexp": record.naming.logsumexp if record.naming else None,
     }
-    return PointPayload.model_validate({**common, **named, **shape})
 
 
 def labels_of(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> tuple[Label, ...]:
-    """A record's labels, surest first; those of the image are its objects'."""
+    """A record's labels, the likeliest first; those of the image are its objects'."""
     if isinstance(record, ObjectRecord):
         return record.naming.labels if record.naming else ()
-    return best_labels(label for one in image.objects for label in labels_of(image, one))
+    return best_labels(label for each in image.objects for label in labels_of(image, each))
 
 
 def best_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
-    """Of an image's objects' labels each where it is surest, surest first, and no more than 20."""
+    """The 20 likeliest labels of an image's objects, each with its highest probability."""
     best: dict[str, Label] = {}
     for label in labels:
         if label.name not in best or best[label.name].score < label.score:
             best[label.name] = label
-    return tuple(sorted(best.values(), key=lambda one: (-one.score, one.name))[:_IMAGE_LABELS])
+    ranked = sorted(best.values(), key=lambda label: (-label.score, label.name))
+    return tuple(ranked[:_IMAGE_LABELS])
 
 
 def digest(point_id: str, payload: PointPayload) -> int:
-    """128 bits over a point's id and payload, but for when it was written, and by which run."""
-    # Indexes read numbers from JSON to the last bit but one.
+    """128 bits over a point's id and payload, except for `_NOT_DIGESTED`."""
+    # An index may change the last bit of a number when it reads it from JSON.
     rounded = {
         name: round(value, _DECIMALS)
         for name in FLOAT_FIELDS
@@ -173,7 +188,7 @@ def digest(point_id: str, payload: PointPayload) -> int:
 
 
 def checksum(digests: Iterable[int]) -> str:
-    """32 hex digits over the digests of an image's points, in whatever order they come."""
+    """32 hex digits over the digests of an image's points, in any order."""
     return f"{sum(digests) % 2 ** (8 * _DIGEST_BYTES):0{2 * _DIGEST_BYTES}x}"
 
 

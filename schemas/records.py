@@ -1,4 +1,4 @@
-"""What is written to the index: one record an object, one for the image as a whole."""
+"""Records that are written to the index: one per object, one for the image as a whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import InvalidVectorError
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import Failure, ImageRef
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
@@ -27,7 +27,7 @@ WORDS_NAME = "words"
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """An object with its vectors by name, and what it is called if that was looked at."""
+    """An object with its vectors by name, and its labels if it was labelled."""
 
     object_id: uuid.UUID
     mask: ObjectMask
@@ -47,12 +47,12 @@ class ImageRecord:
 class EmbeddedImage:
     """Everything one image brings into the index.
 
-    `embedder` is the embedder's name, `labelled_by` the fingerprint of whoever gave the labels.
+    `embedder` is the embedder's name, `labelled_by` the fingerprint of the labeller.
     """
 
     ref: ImageRef
     size_hw: tuple[int, int]
-    generation: Generation
+    revision: ImageRevision
     segmenter: str
     embedder: str
     whole: ImageRecord

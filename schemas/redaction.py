@@ -1,4 +1,4 @@
-"""Secrets in texts that people, logs and manifests get to see."""
+"""Removes secrets from texts that people, logs and manifests get to see."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 _HIDDEN = "***"
 _SHORTEST = 8
-"""Of secrets that are known: shorter ones stand in other words, too."""
-# Who logs in by a URL; what signs one; keys in headers, as libraries quote them.
+"""Known secrets that are shorter are not replaced: they may be part of other words."""
+# Credentials in a URL; its signature; keys in headers, as libraries quote them.
 _PATTERNS = (
     re.compile(r"(://)[^/@\s'\"]+(?=@)"),
     re.compile(
@@ -20,7 +20,7 @@ _PATTERNS = (
 )
 
 
-def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without passwords in URLs, signatures, keys in headers, and `secrets`."""
     for secret in secrets:
         if len(secret) >= _SHORTEST:

@@ -1,4 +1,4 @@
-"""Another attempt at what may go better in a while: backoff with jitter, inside a budget."""
+"""Retries what may succeed later: backoff with jitter, within a budget."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from schemas.errors import ObjseekError
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-# What is soon over, or soon told as an error, needs no warning.
-_TOLD_AFTER_S = 3.0
+# What is over within this time, or raised as an error, needs no warning.
+_WARN_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Pauses between attempts: random, below a bound that doubles from `first_s` to `longest_s`.
 
-    Full jitter (Brooker, Exponential Backoff And Jitter, 2015), so that many who failed at once do
-    not come back at once. No attempt begins later than `budget_s` after the first one failed.
-    `only`: which errors are waited out, of those that are retryable.
+    Full jitter (Brooker, Exponential Backoff And Jitter, 2015), so that clients which failed
+    together do not retry together. No attempt begins later than `budget_s` after the first one
+    failed. `only`: of the retryable errors, those that are retried.
     """
 
     budget_s: float
@@ -31,10 +31,10 @@ class Backoff:
     longest_s: float = 20.0
     only: type[ObjseekError] = ObjseekError
 
-    def retried(self, action: Callable[[], _T], what: str) -> _T:
-        """The result of `action`, done again while it raises an ObjseekError that is retryable.
+    def retry(self, action: Callable[[], _T], what: str) -> _T:
+        """The result of `action`, repeated while it raises an ObjseekError that is retryable.
 
-        `what` stands for it in the log. Raises the last error when the budget is spent.
+        `what` names it in the log. Raises the last error when the budget is spent.
         """
         failed_at: float | None = None
         bound = self.first_s
@@ -46,7 +46,7 @@ class Backoff:
                 failed_at = now if failed_at is None else failed_at
                 if not exc.retryable or now + pause > failed_at + self.budget_s:
                     raise
-                level = logging.WARNING if now > failed_at + _TOLD_AFTER_S else logging.INFO
+                level = logging.WARNING if now > failed_at + _WARN_AFTER_S else logging.INFO
                 _log.log(level, "%s, trying again in %.1f s: %s", what, pause, exc)
             time.sleep(pause)
             bound = min(2 * bound, self.longest_s)

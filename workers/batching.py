@@ -1,4 +1,4 @@
-"""Some items at a time."""
+"""Splits a stream of items into lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of `size` items, the last may be shorter. Streamed: no item is taken ahead."""
+    """Lists of `size` items, the last may be shorter. Streamed: no item is read ahead."""
     items = iter(items)
-    while some := list(islice(items, size)):
-        yield some
+    while batch := list(islice(items, size)):
+        yield batch

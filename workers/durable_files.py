@@ -1,9 +1,39 @@
-"""What was written, durable."""
+"""Writes files whole or not at all, and durably where that matters."""
 
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
+
+from schemas.errors import UsageError
+
+
+@contextmanager
+def replace_file(path: Path, *, durable: bool = False, private: bool = False) -> Iterator[BinaryIO]:
+    """A new file to be written, which takes the place of `path` when the block ends well.
+
+    Whoever reads `path` finds the old content or the new, whole; if the block raises, the old one
+    stays. `durable`: the new content survives a power failure from the end of the block on.
+    `private`: from the first byte on nobody but this user may read it. Raises OSError.
+    """
+    # In the same folder, for only within one file system is a rename atomic.
+    unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    opener = partial(os.open, mode=0o600 if private else 0o666)
+    try:
+        with open(unfinished, "xb", opener=opener) as file:
+            yield file
+        if durable:
+            sync(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    if durable:
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -17,7 +47,5 @@ def sync(path: Path) -> None:
 
 def check_output_file(path: Path, what: str) -> None:
     """Raise UsageError unless `what` can be written to `path`: before, not after, the work."""
-    from schemas.errors import UsageError
-
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(f"{what} cannot be written to {path}: no folder to write in")

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-from pipeline.messages import told, validation_sentence
+from pipeline.messages import sanitize, validation_sentence
 
 _P = ParamSpec("_P")
 
@@ -56,7 +56,7 @@ def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             if error is None:
                 raise
             sentence, code = error
-            typer.echo(f"Error: {told(sentence)}", err=True)
+            typer.echo(f"Error: {sanitize(sentence)}", err=True)
             raise typer.Exit(code) from exc
 
     return wrapped

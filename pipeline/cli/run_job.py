@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from pipeline.cli.console import EXIT_FAILED, err, out
-from pipeline.messages import printable, told
+from pipeline.messages import printable, sanitize
 
 if TYPE_CHECKING:
     from pipeline.jobs.ingest import IngestSummary
@@ -96,7 +96,7 @@ def _print_failures(summary: IngestSummary, settings: Settings) -> None:
     counts, shown = summary.counts, summary.details.failures
     for failure in shown:
         state = "rejected" if failure.rejected else "gone" if failure.gone else "failed"
-        line = f"{state}: {told(failure.message)}"
+        line = f"{state}: {sanitize(failure.message)}"
         console.print(line, markup=False, soft_wrap=True)
     total = counts.rejected + counts.failed + counts.gone
     if total > len(shown):

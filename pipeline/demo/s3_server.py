@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.environment import environment
+from pipeline.environment import set_environment
 
 BUCKET = "objseek-demo"
 _ACCESS = {
@@ -39,7 +39,7 @@ def served(folder: Path) -> Iterator[Served]:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # The server's own keys, whatever the user's are.
-    with environment(dict.fromkeys(_OVERRIDING) | _ACCESS):
+    with set_environment(dict.fromkeys(_OVERRIDING) | _ACCESS):
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()

@@ -161,7 +161,7 @@ def _dilated(mask: Image.Image, width_px: float) -> Image.Image:
 def _reason(failure: Failure) -> str:
     if failure.gone:
         return "the image is no longer in the store"
-    if failure.error_class == "ObjectChangedError":
+    if failure.changed:
         return "the image has changed since it was indexed"
     return failure.message
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.drawing.contact_sheet import contact_sheet, file_name, tile_picture
-from pipeline.messages import counted
+from pipeline.messages import quantify
 from pipeline.search.query_examples import image_point
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import images_of, query_image, read_picture
@@ -29,11 +28,11 @@ from schemas.search import (
     TextExample,
     UploadExample,
 )
-from workers.durable_files import check_output_file
+from workers.durable_files import check_output_file, replace_file
 
 MAX_TILES = 60
 _ID_CHARS = 8
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +99,18 @@ def _told(example: Example) -> str:
 
 def check_sheet_path(path: Path) -> None:
     """Raise UsageError unless a sheet can be written there, before anything else is done."""
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in _FORMATS:
         raise UsageError(
-            f"expected a sheet that ends in one of {', '.join(SUFFIXES)}, got {str(path)!r}"
+            f"expected a sheet that ends in one of {', '.join(_FORMATS)}, got {str(path)!r}"
         )
     check_output_file(path, "the sheet")
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
     """Write the whole sheet or nothing. Raises UsageError."""
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        try:
-            sheet.save(unfinished, quality=92)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replace_file(path) as file:
+            sheet.save(file, _FORMATS[path.suffix.lower()], quality=92)
     except OSError as exc:
         raise UsageError(f"the sheet cannot be written to {path}: {exc.strerror or exc}") from exc
 
@@ -126,7 +121,7 @@ def _subtitle(
     things = {"object": "object", "image": "image", None: "hit"}[query.kind]
     parts = ["nothing found"]
     if hits:
-        many = counted(len(hits), things)
+        many = quantify(len(hits), things)
         first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
         parts = [first, f"best score {max(hit.score for hit in hits):.3f}"]
     conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]

@@ -1,4 +1,4 @@
-"""The log file of a run: what does not belong on the screen."""
+"""Writes the log file of a run: what does not belong on the screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.messages import told
+from pipeline.messages import sanitize
 from schemas.errors import IndexUnavailableError
 
 _KEPT = 20
@@ -17,10 +17,10 @@ _OURS = ("pipeline", "workers")
 
 
 class OneLine(logging.Formatter):
-    """A line a record, whatever is in a key, with what an exception tells indented below it."""
+    """One line per record, whatever is in a key, with an exception's traceback indented below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Formatters leave there what they have made of an exception, for the next one.
+        # Formatters cache there how they format an exception, for the next formatter.
         kept, record.exc_text = record.exc_text, None
         try:
             return super().format(record)
@@ -28,15 +28,15 @@ class OneLine(logging.Formatter):
             record.exc_text = kept
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return told(super().formatMessage(record))
+        return sanitize(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         lines = super().formatException(ei).splitlines()
-        return "\n".join(f"    {told(line)}" for line in lines)
+        return "\n".join(f"    {sanitize(line)}" for line in lines)
 
 
 def show_warnings_as_text() -> None:
-    """What is logged where there is no log reaches the screen as a person may see it."""
+    """Print log messages to the screen without secrets where there is no log file."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(OneLine("%(message)s"))
 
@@ -45,7 +45,7 @@ def show_warnings_as_text() -> None:
 def job_log(folder: Path) -> Iterator[Path]:
     """A new log file in `folder`, which takes everything that is logged meanwhile.
 
-    Only the last few are kept. Raises IndexUnavailableError if the folder cannot be written.
+    Only the last few files are kept. Raises IndexUnavailableError if the folder cannot be written.
     """
     path = folder / f"ingest-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"
     try:
@@ -54,7 +54,9 @@ def job_log(folder: Path) -> Iterator[Path]:
         for old in sorted(folder.glob("ingest-*.log"))[:-_KEPT]:
             old.unlink(missing_ok=True)
     except OSError as exc:
-        raise IndexUnavailableError(f"the folder {folder} cannot be used: {exc.strerror}") from exc
+        raise IndexUnavailableError(
+            f"the log cannot be written to the folder {folder}: {exc.strerror}"
+        ) from exc
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, ours = logging.getLogger(), [logging.getLogger(name) for name in _OURS]
     root.addHandler(handler)

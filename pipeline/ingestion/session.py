@@ -56,7 +56,7 @@ class _Run:
     again: bool
 
     def finished(self, fingerprint: str) -> FinishedImages:
-        return FinishedImages() if self.again else self.home.manifest.finished(fingerprint)
+        return FinishedImages() if self.again else self.home.manifest.finished_images(fingerprint)
 
 
 class IngestSession:
@@ -222,7 +222,7 @@ class IngestSession:
             while len(ahead) < enough and not all_taken:
                 refs = next(listed, None)
                 all_taken = refs is None
-                done = finished.among(refs or ())
+                done = finished.has(refs or ())
                 progress.add_unchanged(sum(done))
                 ahead += (ref for ref, skip in zip(refs or (), done, strict=True) if not skip)
             if not ahead:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from schemas.errors import VectorIndexError
-from schemas.ids import Generation, image_id, object_id
+from schemas.ids import ImageRevision, image_id, object_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow
 from schemas.masks import ObjectMask, WorkItem
@@ -54,6 +54,6 @@ def _build_mask(payload: PointPayload) -> ObjectMask:
 
 def _compute_object_ids(row: ManifestRow) -> list[UUID]:
     ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-    generation = Generation(row.version, row.fingerprint)
+    revision = ImageRevision(row.version, row.fingerprint)
     identity = image_id(ref)
-    return [object_id(identity, generation, ordinal) for ordinal in range(row.objects)]
+    return [object_id(identity, revision, ordinal) for ordinal in range(row.objects)]

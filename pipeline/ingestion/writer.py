@@ -1,4 +1,4 @@
-"""Results to the index, then to the manifest: the commit order of an ingest."""
+"""Writes results to the index, then to the manifest: the commit order of an ingest."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Self
 
 from pipeline.manifest.manifest import Manifest
-from schemas.errors import SupersededError, VectorIndexError
-from schemas.ids import Generation, image_id
+from schemas.errors import ManifestError, SupersededError, VectorIndexError
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
@@ -28,7 +29,7 @@ _WRITES_TO_COMPACT = 1000
 
 
 class Writer:
-    """Collects results and writes them in batches; on leaving the context, what is left.
+    """Collects results and writes them in batches; on leaving the context, the rest.
 
     A row reaches the manifest after the index has its image for good, so a crash in between is
     repaired by doing the image again. `on_written` gets what was written, to count it; images that
@@ -61,17 +62,20 @@ class Writer:
         self._writes = 0
 
     def add(self, results: Sequence[Result]) -> None:
-        """Take results; they are written when many have come or some time has passed."""
+        """Take results; they are written once there are many, or some time has passed."""
         self._results.extend(results)
         waited = time.monotonic() - self._written_at
         if len(self._results) >= _MOST_IMAGES or waited >= _MOST_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write all results; Ctrl-C waits until that is done. Raises VectorIndexError."""
+        """Write all results; Ctrl-C waits until they are written.
+
+        Raises VectorIndexError, and what a manifest raises.
+        """
         if not self._results:
             return
-        with interrupts_held():
+        with hold_interrupts():
             self._write(self._results)
             self._results = []
         self._written_at = time.monotonic()
@@ -80,44 +84,47 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        # An index that has just failed is not written to once more.
-        if kind is None or not issubclass(kind, VectorIndexError):
+        # What has just failed to be written is not tried once more.
+        if kind is None or not issubclass(kind, VectorIndexError | ManifestError):
             self.flush()
 
     def _write(self, results: Sequence[Result]) -> None:
         failures = [result for result in results if isinstance(result, Failure)]
         embedded = [result for result in results if not isinstance(result, Failure)]
         superseded = self._index.replace_images(embedded, self._run_started_at)
-        # What is there of these was made from bytes that are there no more.
-        vanished = [image_id(one.ref) for one in failures if one.gone or one.rejected]
+        # The index may hold points of these, made from bytes that no longer exist.
+        vanished = [image_id(failure.ref) for failure in failures
+                    if failure.gone or failure.rejected]  # fmt: skip
         if vanished and not self._new_index:
             superseded |= self._index.delete_images(vanished, self._run_started_at)
         if superseded:
             results = [
-                _superseded(one) if image_id(one.ref) in superseded else one for one in results
+                _superseded_failure(result) if image_id(result.ref) in superseded else result
+                for result in results
             ]
-        self._manifest.append([self._row(result) for result in results])
+        self._manifest.append([self._row(result, superseded) for result in results])
         self._manifest.flush()
         self._on_written(results)
         self._writes += 1
         if self._writes % _WRITES_TO_COMPACT == 0:
             self._manifest.compact()
 
-    def _row(self, result: Result) -> ManifestRow:
+    def _row(self, result: Result, superseded: Collection[uuid.UUID]) -> ManifestRow:
         ref, now = result.ref, datetime.now(UTC)
-        attempts = self._attempts.get((str(image_id(ref)), ref.version), 0) + 1
+        identity = image_id(ref)
+        attempts = self._attempts.get((str(identity), ref.version), 0) + 1
         if isinstance(result, Failure):
-            generation = Generation(ref.version, self._fingerprint)
-            # The later run's row is to be the last one, whichever comes first.
-            at = self._run_started_at if result.error_class == SupersededError.__name__ else now
-            return ManifestRow.failure(result, generation, at, attempts=attempts)
+            revision = ImageRevision(ref.version, self._fingerprint)
+            # The later run's row has to be the last one, whichever is written first.
+            at = self._run_started_at if identity in superseded else now
+            return ManifestRow.failure(result, revision, at, attempts=attempts)
         checksum, objects = checksum_of(result), len(result.objects)
         return ManifestRow.done(
-            ref, result.generation, objects, now, checksum=checksum, attempts=attempts
+            ref, result.revision, objects, now, checksum=checksum, attempts=attempts
         )
 
 
-def _superseded(result: Result) -> Failure:
+def _superseded_failure(result: Result) -> Failure:
     uri = result.ref.uri
     error = SupersededError(f"a run that started later has written this image ({uri})")
     _log.warning("%s: %s", Stage.WRITE, error)
@@ -125,21 +132,21 @@ def _superseded(result: Result) -> Failure:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Ctrl-C during the block is raised after it."""
+def hold_interrupts() -> Iterator[None]:
+    """Raise a Ctrl-C during the block after it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    interrupted = False
 
     def hold(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
+        nonlocal interrupted
+        interrupted = True
 
     before = signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
+    if interrupted:
         raise KeyboardInterrupt

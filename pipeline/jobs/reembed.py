@@ -16,7 +16,7 @@ from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.manifest import Manifest
-from pipeline.messages import counted
+from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import Recipe, build_recipe
@@ -24,13 +24,10 @@ from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import (
-    BadImageError,
-    ObjectChangedError,
-    ObjectGoneError,
     UsageError,
     VectorIndexError,
 )
-from schemas.ids import Generation, image_id
+from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.masks import WorkItem
@@ -39,8 +36,6 @@ from schemas.records import Result
 from workers.batching import batched
 from workers.protocols import VectorIndex
 
-# What the generation in use has of these is of the past: the next ingest, or sync, sees to them.
-_NO_MATTER = {kind.__name__ for kind in (ObjectChangedError, ObjectGoneError, BadImageError)}
 _NAME_LENGTH, _HASH_LENGTH = 40, 8
 
 
@@ -64,7 +59,7 @@ class ReembedSummary:
     def why_not(self) -> str:
         """What to say if it did not."""
         return (
-            f"{counted(self.failed, 'image')} could not be embedded, so {self.before} stays in "
+            f"{quantify(self.failed, 'image')} could not be embedded, so {self.before} stays in "
             f"use: `objseek failures --index {self.location}` tells why, another run tries them "
             "again, --force does without them"
         )
@@ -108,8 +103,8 @@ class _Reembed:
         self._old = IndexHome.current(settings)
         # The pipelines of the new generation, by the fingerprints of those in the one before.
         self._pipelines: dict[str, Pipeline] = {}
-        # What failed in this run is not tried again in it; errors by image id and version.
-        self._failed: dict[tuple[str, str], str] = {}
+        # What failed in this run is not tried again in it; by image id and version.
+        self._failed: dict[tuple[str, str], Failure] = {}
 
     def run(self, *, force: bool) -> ReembedSummary:
         progress, old = self._progress, self._old
@@ -122,7 +117,7 @@ class _Reembed:
         switched = False
         while not switched:
             new = self._embed_what_is_left()
-            blocking = sum(kind not in _NO_MATTER for kind in self._failed.values())
+            blocking = sum(_is_blocking(failure) for failure in self._failed.values())
             if blocking and not force:
                 break
             switched = self._switch(new)
@@ -138,7 +133,7 @@ class _Reembed:
     def _embed_what_is_left(self) -> IndexHome:
         """Once over all images; the new generation."""
         manifest, known = self._old.manifest, self._old.pipelines
-        found = {made_by: known.described(made_by) for made_by in sorted(manifest.fingerprints())}
+        found = {made_by: known.look_up(made_by) for made_by in sorted(manifest.fingerprints())}
         if not found:
             raise UsageError(f"there are no images in {self._settings.index.location} to embed")
         for fingerprint, pipeline in found.items():
@@ -188,7 +183,7 @@ class _Reembed:
         writer.add(results)
         for one in results:
             if isinstance(one, Failure):
-                self._failed[str(image_id(one.ref)), one.ref.version] = one.error_class
+                self._failed[str(image_id(one.ref)), one.ref.version] = one
         self._progress.advance()
 
     def _chunks(
@@ -203,7 +198,7 @@ class _Reembed:
 
     def _left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
         """Images of a pipeline that the new generation, of that manifest, does not have."""
-        finished = manifest.finished(self._pipelines[fingerprint].fingerprint)
+        finished = manifest.finished_images(self._pipelines[fingerprint].fingerprint)
         rows = (
             row
             for row in self._old.manifest.latest()
@@ -213,7 +208,7 @@ class _Reembed:
         )
         for some in batched(rows, LISTED_AT_ONCE):
             refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in some]
-            there = finished.among(refs)
+            there = finished.has(refs)
             self._progress.add_unchanged(sum(there))
             yield from (row for row, done in zip(some, there, strict=True) if not done)
 
@@ -243,7 +238,7 @@ class _Reembed:
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
             for row in rows:
                 fingerprint = self._pipelines.get(row.fingerprint, anyone).fingerprint
-                generation = Generation(row.version, fingerprint).id
+                generation = ImageRevision(row.version, fingerprint).id
                 manifest.append([replace(row, fingerprint=fingerprint, generation=generation)])
         manifest.compact()
 
@@ -257,3 +252,8 @@ class _Reembed:
             return
         with self._old.points() as index:
             yield index
+
+
+def _is_blocking(failure: Failure) -> bool:
+    # Of the others the generation in use is outdated too: the next ingest or sync handles them.
+    return not (failure.rejected or failure.gone or failure.changed)

@@ -80,7 +80,7 @@ def find_gone(
     Raises TooManyGoneError if that is a larger share of them than `max_delete`.
     """
     stores = open_stores(sources, home.store)
-    known, others = home.manifest.absent(present)
+    known, others = home.manifest.find_absent(present)
     gone = [row for row in others if any(store.covers(_listed_ref(row)) for store in stores)]
     known += len(gone)
     if len(gone) > max_delete * known:
@@ -139,6 +139,8 @@ def _record(
     """`at` is when this run began: the rows of a later one are to be the last."""
     for row in rows:
         message = f"expected a listed object, {got} ({row.uri})"
-        gone = row.failed(state, Stage.READ, ObjectGoneError.__name__, message, at, retryable=False)
+        gone = row.with_failure(
+            state, Stage.READ, ObjectGoneError.__name__, message, at, retryable=False
+        )
         manifest.append([gone])
     manifest.flush()

@@ -47,7 +47,7 @@ class Queue(Protocol):
         """Have them never delivered again."""
         ...
 
-    def held(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
+    def hold(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
         """Keeps them from being delivered again during the block."""
         ...
 
@@ -211,7 +211,7 @@ class _Watch:
             # Of a store that refuses everything the next listing tells.
             refused.update(self._look_at({ref for _, named in read for ref in named or ()}))
 
-        with self._queue.held(taken):
+        with self._queue.hold(taken):
             # Delivered over and over while the index is away, they would end as undeliverable.
             while not self.attempt("events", look):
                 if self._ended.wait(_PATIENCE_S):
@@ -271,7 +271,7 @@ class _Watch:
         if not home.exists():
             return 0
         ids = {image_id(ref) for ref in absent}
-        rows = home.manifest.among(list(map(str, ids)))
+        rows = home.manifest.rows_of(list(map(str, ids)))
         known = [row for row in rows if row.state is not State.GONE]
         unrecorded = ids - {UUID(row.image_id) for row in known}
         return remove_images(known, home, started_at, unrecorded=list(unrecorded))

@@ -1,4 +1,4 @@
-"""What an index has, held against what its manifest says that it should have, image by image."""
+"""Compares an index with its manifest, image by image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.manifest.manifest import Manifest
-from pipeline.messages import counted
-from schemas.errors import VectorIndexError
-from schemas.ids import Generation, image_id
+from pipeline.messages import quantify
+from schemas.errors import ObjseekError, VectorIndexError
+from schemas.ids import ImageRevision, image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
@@ -31,10 +31,10 @@ class Fault(StrEnum):
     """What can be wrong with an image.
 
     missing: points that were written are not in the index. extra: points of an image that should
-    have none. stale: points of another generation than the one recorded. altered: the payloads are
-    not those that were written. not finite: a vector that is none, or is no unit. changed: the
-    source has another version. gone: the source has it no more. new: the source has it, and it was
-    never ingested.
+    have none. stale: points of another revision than the one recorded. altered: the payloads are
+    not those that were written. not finite: a vector that is absent, not finite, or not of unit
+    length. changed: the source has another version. gone: it is no longer in the source. new: it is
+    in the source, and was never ingested.
     """
 
     MISSING = "missing"
@@ -49,7 +49,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault of one image; `points` are those it concerns, 0 where it concerns the image."""
+    """One fault of one image; `points` is how many it concerns, 0 where it concerns the image."""
 
     fault: Fault
     uri: str
@@ -61,10 +61,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was looked at and found: `images` by their state, `points` of the index.
+    """The result: how many `images` there are by state, `points` in the index, and the findings.
 
-    `stray` are ids of points that no image should have, `queued` rows that say of damaged images
-    that they have to be done again.
+    `stray` are ids of points that no image should have, `queued` the rows with which damaged images
+    are to be done again.
     """
 
     images: Mapping[State, int]
@@ -76,9 +76,9 @@ class Report:
 
 @dataclass(slots=True)
 class _Image:
-    """What an image should have in the index, and what of it has been seen.
+    """What an image should have in the index, and what has been seen of it.
 
-    `unsettled`: it may be written to right now, and is not judged.
+    `unsettled`: it may be being written right now, and is not judged.
     """
 
     state: State
@@ -116,9 +116,9 @@ class _Stray:
 
 
 class Comparison:
-    """Takes every point of an index, then tells what is wrong. Half a kilobyte an image.
+    """Takes every point of an index, then reports what is wrong. Uses half a kilobyte per image.
 
-    `settled_before`: what was written later may not be whole yet; None where all of it is.
+    `settled_before`: what was written later may not be complete yet; None where all of it is.
     """
 
     def __init__(self, manifest: Manifest, settled_before: datetime | None = None) -> None:
@@ -144,8 +144,8 @@ class Comparison:
                 image.unsettled = True
             return
         if image is not None and image.state is State.FAILED:
-            return  # the next ingest replaces whatever it has
-        # The uri is all that is known of an image without a row.
+            return  # the next ingest replaces whatever points it has
+        # For an image without a row the uri is all there is.
         uri = str(point.payload.get("uri") or f"point {point.id}")
         if image is None or image.state is not State.DONE:
             self._strays.append(_Stray(Fault.EXTRA, point.id, identity, uri))
@@ -166,27 +166,27 @@ class Comparison:
             return False
         try:
             return datetime.fromisoformat(str(at)) >= self._settled_before
-        except (ValueError, TypeError):  # no time, or one without its zone: not ours
+        except (ValueError, TypeError):  # no time, or one without a zone: not written by objseek
             return False
 
     def take_listed(self, ref: ImageRef) -> None:
-        """Count one image that the source has."""
+        """Count one image of the source."""
         image = self._images.get(str(image_id(ref)))
         if image is None or image.state is State.GONE:
             self._new.append(ref.uri)
         else:
             image.listed = True
-            image.changed = Generation(ref.version, image.fingerprint).id != image.generation
+            image.changed = ImageRevision(ref.version, image.fingerprint).id != image.generation
 
     def report(self, stores: Sequence[ObjectStore] = ()) -> Report:
-        """What has been found; `stores` are those whose images were listed."""
+        """The findings; `stores` are those whose images were listed."""
         findings = [Finding(Fault.NEW, uri) for uri in self._new]
         states: Counter[State] = Counter()
         queued = []
         for row in self._manifest.latest():
             states[row.state] += 1
             image = self._images.get(row.image_id)
-            if image is None:  # it has come since
+            if image is None:  # ingested since
                 continue
             image.unsettled |= self._settled_before is not None and row.at >= self._settled_before
             if image.changed:
@@ -197,7 +197,7 @@ class Comparison:
                 damage = list(image.damage())
                 findings += [Finding(fault, row.uri, count) for fault, count in damage]
                 if damage:
-                    queued.append(_damaged(row, [fault for fault, _ in damage]))
+                    queued.append(_damaged_row(row, [fault for fault, _ in damage]))
         strays = [stray for stray in self._strays if self._is_settled(stray.image_id)]
         counts = Counter((stray.fault, stray.uri) for stray in strays)
         findings += [Finding(fault, uri, count) for (fault, uri), count in counts.items()]
@@ -210,13 +210,13 @@ class Comparison:
             queued=queued,
         )
 
-    def check(self) -> None:
-        """Raise VectorIndexError, which names the first image, unless all points fit the rows."""
+    def check(self, error: type[ObjseekError] = VectorIndexError) -> None:
+        """Raise `error`, which names the first image, unless all points match the rows."""
         findings = self.report().findings
         if findings:
-            raise VectorIndexError(
+            raise error(
                 "expected the points that the rows of images tell of, got others for "
-                f"{counted(len(findings), 'image')}, the first is {findings[0]}: "
+                f"{quantify(len(findings), 'image')}, the first is {findings[0]}: "
                 "`objseek verify --repair` mends the index that they are of"
             )
 
@@ -240,8 +240,8 @@ def _is_gone(row: ManifestRow, image: _Image, stores: Sequence[ObjectStore]) -> 
     return any(store.covers(ref) for store in stores)
 
 
-def _damaged(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
+def _damaged_row(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
     """The row that queues an image for the next ingest."""
     message = f"expected the points that were written, got them {', '.join(faults)} ({row.uri})"
     now, kind = datetime.now(UTC), VectorIndexError.__name__
-    return row.failed(State.FAILED, _STAGE, kind, message, now, retryable=True)
+    return row.with_failure(State.FAILED, _STAGE, kind, message, now, retryable=True)

@@ -1,4 +1,4 @@
-"""A manifest's parts below a prefix of a bucket, for jobs on several machines."""
+"""Stores a manifest's parts below a prefix of a bucket, for jobs on several machines."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import BinaryIO
 from pipeline.manifest.part_storage import ASIDE
 from schemas.errors import ObjectGoneError
 from schemas.options import StoreOptions
-from workers.stores.s3_prefix import S3Objects
+from workers.durable_files import replace_file
+from workers.stores.s3_prefix import S3Prefix
 
 
 class BucketParts:
     """Parts below a prefix of a bucket. This process fetches each once, into a temporary folder."""
 
     def __init__(self, location: str, options: StoreOptions) -> None:
-        self._objects = S3Objects(location, options)
+        self._objects = S3Prefix(location, options)
         self._local = Path(tempfile.mkdtemp(prefix="objseek-manifest-"))
         weakref.finalize(self, shutil.rmtree, self._local, ignore_errors=True)
         self.place = self._objects.uri
@@ -29,28 +30,28 @@ class BucketParts:
         return bool(self.sizes())
 
     def sizes(self) -> dict[str, int]:
-        found = self._objects.sizes("part-")
+        sizes = self._objects.sizes("part-")
         for file in self._local.iterdir():
-            if file.name not in found:  # compacted by another process
+            if file.name not in sizes:  # compacted by another process
                 file.unlink()
-        return dict(sorted(found.items()))
+        return dict(sorted(sizes.items()))
 
     def open(self, name: str) -> BinaryIO:
         path = self._local / name
         if not path.exists():
-            unfinished = path.with_suffix(".tmp")
             try:
-                self._objects.download(name, unfinished)
+                with replace_file(path) as file:
+                    self._objects.download(name, file)
             except ObjectGoneError as exc:
                 raise FileNotFoundError(path) from exc
-            unfinished.rename(path)
         return path.open("rb")
 
     @contextmanager
-    def new(self, name: str) -> Iterator[Path]:
+    def create(self, name: str) -> Iterator[BinaryIO]:
         path = self._local / name
         try:
-            yield path
+            with path.open("wb") as file:
+                yield file
             self._objects.upload(path, name)
         except BaseException:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How far an index is: images by folder, day and pipeline, counted in columns, not one by one."""
+"""Counts the images of an index by folder, day and pipeline, in columns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
+from operator import attrgetter
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +20,14 @@ from schemas.manifest import State
 from workers.batching import batched
 
 WAITING = "waiting"
-"""Images that are listed and have not been tried in that version: no state of a manifest."""
+"""Images that are listed and have not been tried in that version; a manifest has no such state."""
 OTHERS, EARLIER = "others", "earlier"
-"""What stands for the groups that are not shown; neither can be a prefix or a day."""
+"""Names of the rows that sum up the groups left out; neither can be a prefix or a day."""
 
 _STATES = tuple(state.value for state in State)
 _LISTED_AT_ONCE = 10_000
 _SUMMED_AT_ONCE = 1 << 18
-# Of many folders: more than 2 GiB do not fit into a column of strings.
+# Large, because a column of strings holds at most 2 GiB, and there may be many folders.
 _TEXT = pa.large_string()
 _FOLDERS = pa.schema([("folder", _TEXT), ("state", pa.string()), ("images", pa.int64())])
 _RUNS = pa.schema(
@@ -42,7 +43,7 @@ _RUNS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PipelineCounts:
-    """What one pipeline has made of what is in the index; days are UTC, such as 2026-01-31."""
+    """The part of an index that one pipeline made; days are UTC, such as 2026-01-31."""
 
     fingerprint: str
     images: int
@@ -53,7 +54,7 @@ class PipelineCounts:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Images by what became of them. Holds a row for each prefix, day and pipeline, none an image.
+    """Images by state, summed up by prefix, day and pipeline.
 
     `folders` has the columns folder (a uri that ends in a slash, of a prefix), state and images;
     `runs` has day, state, fingerprint, images and objects. `waiting` is None where nothing was
@@ -100,7 +101,7 @@ class Coverage:
         sums = done.group_by("fingerprint").aggregate(
             [("images", "sum"), ("objects", "sum"), ("day", "min"), ("day", "max")]
         )
-        found = [
+        pipelines = [
             PipelineCounts(
                 fingerprint=row["fingerprint"],
                 images=row["images_sum"],
@@ -110,29 +111,29 @@ class Coverage:
             )
             for row in sums.to_pylist()
         ]
-        return sorted(found, key=lambda one: (one.first_day, one.last_day, one.fingerprint))
+        return sorted(pipelines, key=attrgetter("first_day", "last_day", "fingerprint"))
 
 
-def covered(
+def measure_coverage(
     manifest: Manifest, listed: Iterable[ImageRef] | None = None, depth: int = 1
 ) -> Coverage:
     """The last attempts at all images of a manifest, and those `listed` that are waiting.
 
-    Waiting is what was never tried in the listed version, and what was recorded as gone. Prefixes
-    are `depth` levels below the folder that all images are in. Streamed; raises what reading a
-    manifest and listing raise.
+    Waiting are those that were never tried in the listed version, and those recorded as gone.
+    Prefixes are `depth` levels below the folder that all images are in. Streamed; raises what
+    reading a manifest and listing raise.
     """
     folders, runs = _Sums(_FOLDERS, partial(_prefixes, depth=depth)), _Sums(_RUNS)
     for rows in manifest.tables(["uri", "state", "at", "fingerprint", "objects"]):
         ones = np.ones(len(rows), np.int64)
         folders.add([_folders(rows["uri"]), rows["state"], ones])
-        # Without its zone: naming one takes a time zone database, which small images lack.
+        # Without its zone: resolving one takes a time zone database, which small containers lack.
         days = rows["at"].cast(pa.timestamp("us")).cast(pa.date32())
         runs.add([days, rows["state"], rows["fingerprint"], ones, rows["objects"]])
     waiting = None
     if listed is not None:
         waiting = 0
-        for uris in _untried(listed, manifest.tried()):
+        for uris in _untried_uris(listed, manifest.tried_images()):
             waiting += len(uris)
             ones = np.ones(len(uris), np.int64)
             folders.add([_folders(pa.chunked_array([uris])), [WAITING] * len(uris), ones])
@@ -140,55 +141,55 @@ def covered(
 
 
 def largest(prefixes: pa.Table, most: int) -> pa.Table:
-    """At most so many rows of `Coverage.prefixes`: the largest, and the `OTHERS` as the last."""
+    """At most `most` rows of `Coverage.prefixes`: the largest, and last the sum of the `OTHERS`."""
     if len(prefixes) <= most:
         return prefixes
     totals = np.zeros(len(prefixes), np.int64)
     for column in prefixes.columns[1:]:
         totals += column.fill_null(0).to_numpy()
     order = np.argsort(-totals, kind="stable")
-    shown, rest = np.sort(order[: most - 1]), order[most - 1 :]
-    return pa.concat_tables([prefixes.take(shown), _together(OTHERS, prefixes.take(rest))])
+    kept, rest = np.sort(order[: most - 1]), order[most - 1 :]
+    return pa.concat_tables([prefixes.take(kept), _total_row(OTHERS, prefixes.take(rest))])
 
 
 def latest(days: pa.Table, most: int) -> pa.Table:
-    """The last so many rows of `Coverage.days`, after one for all that is `EARLIER`."""
+    """The last `most` rows of `Coverage.days`, after one that sums up all `EARLIER` days."""
     before = len(days) - most
     if before <= 0:
         return days
-    return pa.concat_tables([_together(EARLIER, days[:before]), days[before:]])
+    return pa.concat_tables([_total_row(EARLIER, days[:before]), days[before:]])
 
 
 class _Sums:
-    """Adds up the numbers of any number of tables by their other columns: a row for each group.
+    """Adds up the numbers of any number of tables, grouped by their other columns.
 
-    `grouped` may make fewer groups of a table's, by any of the tables that came so far.
+    `regroup` may merge groups of a table that holds those of all tables so far.
     """
 
     def __init__(
-        self, schema: pa.Schema, grouped: Callable[[pa.Table], pa.Table] = lambda table: table
+        self, schema: pa.Schema, regroup: Callable[[pa.Table], pa.Table] = lambda table: table
     ) -> None:
-        self._schema, self._grouped = schema, grouped
+        self._schema, self._regroup = schema, regroup
         self._keys = [field.name for field in schema if field.type != pa.int64()]
         self._sums = schema.empty_table()
         self._pending: list[pa.Table] = []
         self._rows = 0
 
     def add(self, columns: list[object]) -> None:
-        self._pending.append(_summed(pa.table(columns, schema=self._schema), self._keys))
+        self._pending.append(_sum_groups(pa.table(columns, schema=self._schema), self._keys))
         self._rows += len(self._pending[-1])
-        # So that each row is added up again a few times only, however many groups there are.
+        # Each row is then added up only a few times, however many groups there are.
         if self._rows > max(_SUMMED_AT_ONCE, len(self._sums)):
             self.total()
 
     def total(self) -> pa.Table:
-        together = self._grouped(pa.concat_tables([self._sums, *self._pending]))
-        self._sums = _summed(together, self._keys)
+        together = self._regroup(pa.concat_tables([self._sums, *self._pending]))
+        self._sums = _sum_groups(together, self._keys)
         self._pending, self._rows = [], 0
         return self._sums
 
 
-def _summed(table: pa.Table, keys: list[str]) -> pa.Table:
+def _sum_groups(table: pa.Table, keys: list[str]) -> pa.Table:
     numbers = [name for name in table.column_names if name not in keys]
     sums = table.group_by(keys).aggregate([(name, "sum") for name in numbers])
     return sums.select([*keys, *(f"{name}_sum" for name in numbers)]).rename_columns(
@@ -200,17 +201,17 @@ def _by_state(name: str, key: pa.ChunkedArray, counts: pa.Table, states: Iterabl
     columns = {
         state: pc.if_else(pc.equal(counts["state"], state), counts["images"], 0) for state in states
     }
-    return _summed(pa.table({name: key, **columns}), [name]).sort_by(name)
+    return _sum_groups(pa.table({name: key, **columns}), [name]).sort_by(name)
 
 
-def _together(name: str, groups: pa.Table) -> pa.Table:
-    """One row for all groups."""
+def _total_row(name: str, groups: pa.Table) -> pa.Table:
+    """The sum of all groups, as one row."""
     columns = [[name], *([pc.sum(column).as_py()] for column in groups.columns[1:])]
     return pa.table(columns, schema=groups.schema)
 
 
 def _folders(uris: pa.ChunkedArray) -> pa.ChunkedArray:
-    """What stands before the last slash of each uri, with the slash."""
+    """Each uri up to and including its last slash."""
     parts = pc.split_pattern(uris, "/", max_splits=1, reverse=True)
     return pc.binary_join_element_wise(pc.list_element(parts, 0).cast(_TEXT), _text(""), _text("/"))
 
@@ -227,11 +228,11 @@ def _common(folders: pa.ChunkedArray) -> str:
 def _prefixes(counts: pa.Table, depth: int) -> pa.Table:
     """The same with each folder cut to `depth` levels below the one that all are in.
 
-    With more folders that one can only be higher, so what is cut here would be cut then.
+    More folders can only raise that folder, so what is cut here would also be cut later.
     """
     common = _common(counts["folder"])
     below = pc.utf8_slice_codeunits(counts["folder"], len(common))
-    root = "" if common else "[^:]*://"  # of stores there are several
+    root = "" if common else "[^:]*://"  # there are several stores
     pattern = f"^(?P<levels>{root}(?:[^/]*/){{0,{depth}}})"
     levels = pc.struct_field(pc.extract_regex(below, pattern), "levels")
     return counts.set_column(
@@ -239,12 +240,12 @@ def _prefixes(counts: pa.Table, depth: int) -> pa.Table:
     )
 
 
-def _untried(listed: Iterable[ImageRef], tried: FinishedImages) -> Iterator[pa.Array]:
-    """The uris of those that were not, many at a time."""
-    for some in batched(listed, _LISTED_AT_ONCE):
-        among = tried.among(some)
+def _untried_uris(listed: Iterable[ImageRef], tried: FinishedImages) -> Iterator[pa.Array]:
+    """The uris of listed images that were not tried, many at a time."""
+    for refs in batched(listed, _LISTED_AT_ONCE):
+        is_tried = tried.has(refs)
         yield pa.array(
-            [ref.uri for ref, known in zip(some, among, strict=True) if not known], pa.string()
+            [ref.uri for ref, known in zip(refs, is_tried, strict=True) if not known], pa.string()
         )
 
 

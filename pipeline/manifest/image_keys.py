@@ -1,4 +1,4 @@
-"""Images that need no work: 16 bytes each, however many there are."""
+"""Keeps sets of images in 16 bytes each, to skip those that need no work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Keys = npt.NDArray[np.uint64]
 _EXPECTED = "expected ids of images, such as 6c1b5b0e-7f0e-5b52-9d8a-0f6a3b0c2e11"
 _ID_LENGTH = 36
 _DASHES = (8, 13, 18, 23)
-_DIGITS = np.array([place for place in range(_ID_LENGTH) if place not in _DASHES])
+_DIGITS = np.array([column for column in range(_ID_LENGTH) if column not in _DASHES])
 _NO_DIGIT = 255
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
 _VALUES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
 def keys_of(ids: pa.StringArray) -> Keys:
-    """The bits of image ids as they stand in a manifest. Raises ValueError for another text."""
+    """The bits of image ids as a manifest stores them. Raises ValueError for any other text."""
     if not len(ids):
         return np.zeros((0, 2), np.uint64)
     _, offsets, text = ids.buffers()
@@ -40,12 +40,12 @@ def keys_of(ids: pa.StringArray) -> Keys:
 
 
 def _halves(raw: npt.NDArray[np.uint8]) -> Keys:
-    """uint8 (n, 16), as an id's bytes stand in it."""
+    """The keys of ids whose bytes are the rows of `raw`, uint8 (n, 16)."""
     return np.ascontiguousarray(raw).view(">u8").astype(np.uint64)
 
 
 def _with_versions(keys: Keys, versions: Iterable[str]) -> Keys:
-    # The hash of a text holds for this process, as these keys do.
+    # Hashes of texts differ between processes, but these keys are never stored.
     hashes = np.fromiter((hash(version) for version in versions), np.int64, len(keys))
     mixed = keys.copy()
     mixed[:, 1] ^= hashes.view(np.uint64)
@@ -53,13 +53,13 @@ def _with_versions(keys: Keys, versions: Iterable[str]) -> Keys:
 
 
 class KeySet:
-    """A set of keys, of which many are looked up at a time."""
+    """A set of keys, to look up many at a time."""
 
     def __init__(self, keys: Iterable[Keys] = ()) -> None:
         together = np.concatenate([np.zeros((0, 2), np.uint64), *keys])
         order = np.argsort(together[:, 0], kind="stable")
         self._high, self._low = together[order, 0], together[order, 1]
-        # Of different images the high halves are hardly ever the same.
+        # Different images hardly ever have the same high half.
         starts = np.flatnonzero(np.diff(self._high, prepend=~self._high[:1]))
         self._longest = int(np.diff(starts, append=len(order)).max(initial=0))
 
@@ -67,34 +67,34 @@ class KeySet:
         return len(self._high)
 
     def has(self, keys: Keys) -> npt.NDArray[np.bool_]:
-        """bool (n,): whether each key is in it."""
-        found = np.zeros(len(keys), bool)
+        """bool (n,): whether each key is in the set."""
+        present = np.zeros(len(keys), bool)
         if not len(self):
-            return found
+            return present
         first = np.searchsorted(self._high, keys[:, 0])
-        for further in range(self._longest):
-            place = np.minimum(first + further, len(self) - 1)
-            found |= (self._high[place] == keys[:, 0]) & (self._low[place] == keys[:, 1])
-        return found
+        for offset in range(self._longest):
+            row = np.minimum(first + offset, len(self) - 1)
+            present |= (self._high[row] == keys[:, 0]) & (self._low[row] == keys[:, 1])
+        return present
 
 
 class FinishedImages:
-    """Which images are done with, in which version."""
+    """The images that need no more work, each in one version."""
 
     def __init__(self, parts: Iterable[tuple[Keys, Sequence[str]]] = ()) -> None:
-        """From parts of ids' keys and versions, which are not kept."""
+        """From batches of keys and their versions; neither is kept."""
         self._keys = KeySet(_with_versions(keys, versions) for keys, versions in parts)
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def among(self, refs: Sequence[ImageRef]) -> list[bool]:
-        """Of each image, whether it is finished in its version."""
+    def has(self, refs: Sequence[ImageRef]) -> list[bool]:
+        """For each image, whether it is finished in its version."""
         if not len(self) or not refs:
             return [False] * len(refs)
         keys = _with_versions(keys_of_images(refs), (ref.version for ref in refs))
-        found: list[bool] = self._keys.has(keys).tolist()
-        return found
+        finished: list[bool] = self._keys.has(keys).tolist()
+        return finished
 
 
 def keys_of_images(refs: Sequence[ImageRef]) -> Keys:

@@ -1,4 +1,4 @@
-"""Which pipelines have run on an index, and by what they are known."""
+"""Remembers the pipelines that have run on an index, by their settings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from workers.models.catalog import LOCAL_PREFIX
 _START = "pipeline-"
 _MADE_OF = "made-of-"
 _OLDER = "pipelines.json"
-"""In which they stood together."""
-# They change where or how fast it runs, not what comes out.
-_NO_MATTER = {
+"""Older manifests have all of them in this one text."""
+# Options that change where or how fast a pipeline runs, not what it makes.
+_IRRELEVANT = {
     "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
     "embedder": {"device", "precision", "batch_size"},
 }
@@ -31,9 +31,9 @@ _NO_MATTER = {
 class KnownPipelines:
     """The fingerprints of pipelines that have run on this index, by their settings.
 
-    Models have to be loaded to know their fingerprint; a run that finds nothing to do should not
-    load any. The settings stand for the models together with size and time of the weights' files,
-    and every run that does load them holds the two against each other.
+    A fingerprint is known only once the models are loaded; a run that finds nothing to do should
+    not load any. Until then the settings, with size and time of the weights' files, stand for the
+    models; every run that does load them checks that.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -46,7 +46,7 @@ class KnownPipelines:
 
     def remember(self, settings: Settings, pipeline: Pipeline) -> None:
         """Keep it for the next run of these settings. Raises what `Parts` raise."""
-        # One file for each, so that two who remember at once forget nothing.
+        # A text each, so that of two processes neither overwrites what the other remembers.
         self._parts.write_text(_START + _settings_key(settings), pipeline.fingerprint)
         self.describe(pipeline)
 
@@ -55,8 +55,8 @@ class KnownPipelines:
         for pipeline in pipelines:
             self._parts.write_text(_MADE_OF + pipeline.fingerprint, pipeline.model_dump_json())
 
-    def described(self, fingerprint: str) -> Pipeline | None:
-        """What a fingerprint stands for; None if it was never described, or not so."""
+    def look_up(self, fingerprint: str) -> Pipeline | None:
+        """The pipeline of a fingerprint; None if it was never described, or not readably."""
         text = self._parts.read_text(_MADE_OF + fingerprint)
         try:
             return None if text is None else Pipeline.model_validate_json(text)
@@ -64,7 +64,7 @@ class KnownPipelines:
             return None
 
     def _older(self) -> dict[str, str]:
-        # It only saves work: whatever is wrong with it, the models are loaded instead.
+        # It only saves work: if it is damaged, the models are loaded instead.
         try:
             known = json.loads(self._parts.read_text(_OLDER) or "{}")
         except ValueError:
@@ -75,8 +75,8 @@ class KnownPipelines:
 def _settings_key(settings: Settings) -> str:
     parts = {
         "decode": settings.decode.model_dump(mode="json"),
-        "segmenter": settings.segmenter.model_dump(mode="json", exclude=_NO_MATTER["segmenter"]),
-        "embedder": settings.embedder.model_dump(mode="json", exclude=_NO_MATTER["embedder"]),
+        "segmenter": settings.segmenter.model_dump(mode="json", exclude=_IRRELEVANT["segmenter"]),
+        "embedder": settings.embedder.model_dump(mode="json", exclude=_IRRELEVANT["embedder"]),
         "weights": [list(entry) for entry in _weight_files(settings)],
         "version": _version(),
     }

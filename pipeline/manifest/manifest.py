@@ -1,4 +1,4 @@
-"""The manifest: append-only Parquet parts, compacted to the last attempt at each image."""
+"""Keeps the manifest: append-only Parquet parts, compacted to the last attempt at each image."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
 from pipeline.manifest.part_storage import FolderParts, Parts
-from schemas.errors import VectorIndexError
+from schemas.errors import ManifestError, one_line
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 
 _BUFFERED_ROWS = 4096
 _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
-# What parts lack that were written before there were these columns.
-_BEFORE: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
+# The values of columns that older parts lack.
+_DEFAULTS: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
 
 
 class Manifest:
@@ -36,7 +36,7 @@ class Manifest:
 
     Several processes may append to it, compact it and read it at the same time. The last attempt at
     an image is the one with the latest `at`, then in the later part, then further down in it.
-    Raises IndexUnavailableError if the folder cannot be used, VectorIndexError for a damaged part,
+    Raises IndexUnavailableError if the folder cannot be used, ManifestError for a damaged part,
     and what `Parts` raise.
     """
 
@@ -49,17 +49,17 @@ class Manifest:
         return self._parts.exists()
 
     def has_parts(self) -> bool:
-        """Whether any row was ever written, told without reading one."""
+        """Whether any row was ever written, without reading one."""
         return bool(self._parts.sizes())
 
     def append(self, rows: Sequence[ManifestRow]) -> None:
-        """Add rows; they are on disk after `flush`, which comes by itself when many wait."""
+        """Add rows; they are on disk after `flush`, which is called when many are waiting."""
         self._buffer.extend(rows)
         if len(self._buffer) >= _BUFFERED_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits as one part; durable on return."""
+        """Write the waiting rows as one part; durable on return."""
         if self._buffer:
             self._write([_to_table(self._buffer)])
             self._buffer.clear()
@@ -70,8 +70,8 @@ class Manifest:
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """`latest` without an object a row: these columns of `MANIFEST_SCHEMA`, None for all."""
-        with self._opened() as parts:
-            yield from _kept(parts, _last_rows(parts), columns)
+        with self._open_parts() as parts:
+            yield from _filter_parts(parts, _last_rows(parts), columns)
 
     def failures(self) -> Iterator[ManifestRow]:
         """The last attempts that did not end as done."""
@@ -79,65 +79,65 @@ class Manifest:
 
     def attempts(self) -> dict[tuple[str, str], int]:
         """How often images have failed in a row, by image id and version: those that still do."""
-        found = {}
+        attempts = {}
         for table in self.tables(["image_id", "version", "state", "attempts"]):
             failed = table.filter(pc.field("state") == State.FAILED.value)
             for row in failed.to_pylist():
-                found[row["image_id"], row["version"]] = row["attempts"]
-        return found
+                attempts[row["image_id"], row["version"]] = row["attempts"]
+        return attempts
 
     def counts(self) -> dict[State, int]:
-        """How many images each state was the last of; every state is there."""
+        """How many images are in each state; every state is there."""
         counter: Counter[str] = Counter()
         for table in self.tables(["state"]):
-            for counted in pc.value_counts(table["state"]).to_pylist():
-                counter[counted["values"]] += counted["counts"]
+            for group in pc.value_counts(table["state"]).to_pylist():
+                counter[group["values"]] += group["counts"]
         return {state: counter[state] for state in State}
 
     def fingerprints(self) -> set[str]:
-        """Of the pipelines whose images are done."""
-        found: set[str] = set()
+        """The fingerprints of the pipelines that images were done by."""
+        fingerprints: set[str] = set()
         for table in self.tables(["state", "fingerprint"]):
             done = table.filter(pc.field("state") == State.DONE.value)
-            found.update(pc.unique(done["fingerprint"]).to_pylist())
-        return found
+            fingerprints.update(pc.unique(done["fingerprint"]).to_pylist())
+        return fingerprints
 
-    def finished(self, fingerprint: str) -> FinishedImages:
+    def finished_images(self, fingerprint: str) -> FinishedImages:
         """The images whose last attempt is done or rejected under this pipeline fingerprint."""
-        return self._images(
+        return self._select_images(
             (pc.field("fingerprint") == fingerprint)
             & pc.field("state").isin([State.DONE.value, State.REJECTED.value])
         )
 
-    def tried(self) -> FinishedImages:
-        """The images whose last attempt is anything but gone, under whichever pipeline."""
-        return self._images(pc.field("state") != State.GONE.value)
+    def tried_images(self) -> FinishedImages:
+        """The images whose last attempt is anything but gone, under any pipeline."""
+        return self._select_images(pc.field("state") != State.GONE.value)
 
-    def _images(self, wanted: pc.Expression) -> FinishedImages:
+    def _select_images(self, wanted: pc.Expression) -> FinishedImages:
         columns = ["image_id", "version", "fingerprint", "state"]
         chosen = (table.filter(wanted) for table in self.tables(columns))
         return FinishedImages(
             (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
         )
 
-    def absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
-        """Of the images that are not gone: how many are present, and the rows of the others."""
-        there = 0
-        others: list[ManifestRow] = []
+    def find_absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
+        """Of the images that are not gone: how many are `present`, and the rows of the others."""
+        count = 0
+        absent: list[ManifestRow] = []
         for table in self.tables():
             table = table.filter(pc.field("state") != State.GONE.value)
             known = present.has(_keys(table["image_id"]))
-            there += int(known.sum())
-            others += _to_rows(table.filter(pa.array(~known)))
-        return there, others
+            count += int(known.sum())
+            absent += _to_rows(table.filter(pa.array(~known)))
+        return count, absent
 
-    def among(self, image_ids: Sequence[str]) -> list[ManifestRow]:
-        """The last attempts at these images, as far as there are any."""
+    def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
+        """The last attempts at these images; an image without any has no row."""
         wanted = pc.field("image_id").isin(image_ids)
         return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
 
-    def known(self, other: Manifest) -> str | None:
-        """The uri of an image that another manifest has as well, None if there is none."""
+    def find_shared_uri(self, other: Manifest) -> str | None:
+        """The uri of an image that is in another manifest too, None if there is none."""
         mine = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
         for table in other.tables(["image_id", "uri"]):
             both = mine.has(_keys(table["image_id"]))
@@ -151,39 +151,38 @@ class Manifest:
         other._write(self.tables())
 
     def compact(self) -> None:
-        """Leave few parts, with only the last of the attempts that they hold at each image.
+        """Merge parts, and keep only the last of their attempts at each image.
 
-        The latest parts that are together at least half as large as the one before them become one
-        with it, so that a row is written again a few times only, however many there are. A crash
-        loses nothing, nor does another process that does the same.
+        The latest parts are merged with the one before them if together they are at least half as
+        large, so that each row is rewritten only a few times, however many there are. Neither a
+        crash nor another process that compacts loses a row.
         """
         self.flush()
         sizes = self._parts.sizes()
         names = _worth_merging(sizes)
         try:
-            with self._opened(names) as parts:
+            with self._open_parts(names) as parts:
                 last = _last_rows(parts)
                 if len(names) < 2 and last.all():
                     return
-                # The rows stand in two parts until the old ones are gone, which reading does not
-                # mind.
-                self._write(_kept(parts, last))
+                # Readers allow for rows that are in two parts, until the old ones are removed.
+                self._write(_filter_parts(parts, last))
         except _PartGoneError:  # another process compacts
             return
         self._parts.remove(names)
 
     @contextmanager
-    def _opened(self, names: Sequence[str] | None = None) -> Iterator[list[_Part]]:
+    def _open_parts(self, names: Sequence[str] | None = None) -> Iterator[list[_Part]]:
         """All parts, or those named, to be read to the end even if they are removed meanwhile."""
         with ExitStack() as stack:
-            yield self._open(stack, names)
+            yield self._enter_parts(stack, names)
 
-    def _open(self, stack: ExitStack, names: Sequence[str] | None) -> list[_Part]:
-        # Parts vanish while a running ingest compacts; its new part is then there.
+    def _enter_parts(self, stack: ExitStack, names: Sequence[str] | None) -> list[_Part]:
+        # Parts vanish while another process compacts; its new part is there by then.
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
                 return [
-                    self._part(stack, name)
+                    self._enter_part(stack, name)
                     for name in (self._parts.sizes() if names is None else names)
                 ]
             except _PartGoneError:
@@ -192,7 +191,7 @@ class Manifest:
                 stack.close()
         raise AssertionError("the last attempt returns or raises")
 
-    def _part(self, stack: ExitStack, name: str) -> _Part:
+    def _enter_part(self, stack: ExitStack, name: str) -> _Part:
         try:
             return _Part(name, self._parts.place, stack.enter_context(self._parts.open(name)))
         except FileNotFoundError as exc:
@@ -204,8 +203,8 @@ class Manifest:
     def _write(self, tables: Iterable[pa.Table]) -> None:
         name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
         with (
-            self._parts.new(name) as path,
-            pq.ParquetWriter(path, MANIFEST_SCHEMA, compression="zstd") as writer,
+            self._parts.create(name) as file,
+            pq.ParquetWriter(file, MANIFEST_SCHEMA, compression="zstd") as writer,
         ):
             for table in tables:
                 writer.write_table(table)
@@ -218,12 +217,12 @@ class _Part:
     file: BinaryIO
 
     @property
-    def told(self) -> str:
+    def path(self) -> str:
         return os.path.join(self.place, self.name)
 
 
 def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
-    """The latest parts, back to the first that is more than twice as large as all after it."""
+    """The latest parts, back to the first that is more than twice as large as all later ones."""
     merged: list[str] = []
     together = 0
     for name, size in reversed(list(sizes.items())):
@@ -235,7 +234,7 @@ def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
 
 
 def _last_rows(parts: Sequence[_Part]) -> npt.NDArray[np.bool_]:
-    """Over all rows of the parts, in their order, whether each is an image's last."""
+    """bool (rows,): for all rows of the parts, in their order, whether each is an image's last."""
     columns = [
         (_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
         for part in parts
@@ -254,7 +253,7 @@ def _last_rows(parts: Sequence[_Part]) -> npt.NDArray[np.bool_]:
     return last
 
 
-def _kept(
+def _filter_parts(
     parts: Sequence[_Part], last: npt.NDArray[np.bool_], columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     start = 0
@@ -264,7 +263,7 @@ def _kept(
             start += table.num_rows
 
 
-class _PartGoneError(VectorIndexError):
+class _PartGoneError(ManifestError):
     """A part was there when the folder was listed, and is no longer."""
 
 
@@ -273,23 +272,24 @@ def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
     try:
         part.file.seek(0)
         file = pq.ParquetFile(part.file)
-        there = set(file.schema_arrow.names)
-        wanted = [name for name in schema.names if name in there or name not in _BEFORE]
+        stored = set(file.schema_arrow.names)
+        wanted = [name for name in schema.names if name in stored or name not in _DEFAULTS]
         for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
             table = pa.Table.from_batches([batch])
             for name in set(schema.names) - set(wanted):
-                table = table.append_column(name, pa.array([_BEFORE[name]] * len(table)))
+                table = table.append_column(name, pa.array([_DEFAULTS[name]] * len(table)))
             yield table.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError, ValueError, OSError) as exc:
-        reason = " ".join(str(exc).split())
-        raise VectorIndexError(f"the manifest part {part.told} cannot be read: {reason}") from exc
+        raise ManifestError(
+            f"the manifest part {part.path} cannot be read: {one_line(exc)}"
+        ) from exc
 
 
 def _keys(ids: pa.ChunkedArray) -> Keys:
     try:
         return keys_of(ids.combine_chunks())
     except ValueError as exc:
-        raise VectorIndexError(f"the manifest is damaged: {exc}") from exc
+        raise ManifestError(f"the manifest is damaged: {exc}") from exc
 
 
 def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:
@@ -301,7 +301,7 @@ def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:
 
 
 def _to_rows(table: pa.Table) -> Iterator[ManifestRow]:
-    # Without its zone: naming one takes a time zone database, which small images lack.
+    # Without its zone: resolving one takes a time zone database, which small containers lack.
     times = table["at"].cast(pa.timestamp("us")).to_pylist()
     for values, at in zip(table.drop_columns("at").to_pylist(), times, strict=True):
         values["state"] = State(values["state"])
@@ -309,5 +309,5 @@ def _to_rows(table: pa.Table) -> Iterator[ManifestRow]:
 
 
 def _storable(text: str) -> str:
-    # File names that are not UTF-8 stand in messages; Parquet takes UTF-8 only.
+    # Messages may hold file names that are not UTF-8; Parquet takes UTF-8 only.
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

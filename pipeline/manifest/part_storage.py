@@ -1,18 +1,17 @@
-"""Where a manifest's parts are kept: a folder, or a prefix of a bucket. A part never changes."""
+"""Stores a manifest's parts in a folder. A part never changes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from schemas.errors import IndexUnavailableError
-from workers.durable_files import sync
+from workers.durable_files import replace_file, sync
 
 ASIDE = "old-"
-"""Before the names of parts that are none any more."""
+"""Prefix of the names of parts that have been set aside."""
 
 
 class Parts(Protocol):
@@ -35,51 +34,51 @@ class Parts(Protocol):
     def open(self, name: str) -> BinaryIO:
         """A part to be read, to its end even if it is removed meanwhile.
 
-        Raises FileNotFoundError if it is there no more.
+        Raises FileNotFoundError if it is no longer there.
         """
         ...
 
-    def new(self, name: str) -> AbstractContextManager[Path]:
+    def create(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A file to be written, which becomes a part, durably, when the block ends well."""
         ...
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete parts; those that are there no more are no error."""
+        """Delete parts; it is no error if some are no longer there."""
         ...
 
     def set_aside(self) -> None:
-        """Keep all parts under names that are no parts' any more."""
+        """Keep all parts under other names, so that they are parts no longer."""
         ...
 
     def read_text(self, name: str) -> str | None:
-        """A small text, None if there is none."""
+        """A small text, None if there is none of this name."""
         ...
 
     def write_text(self, name: str, text: str) -> None:
-        """Keep a small text in place of the one of this name."""
+        """Keep a small text, in place of the one of this name if there is one."""
         ...
 
 
 class FolderParts:
-    """Parts in a folder, which is made when the first is written."""
+    """Parts in a folder, which is created when the first part is written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.place = str(folder)
 
     def exists(self) -> bool:
-        with self._mapped():
+        with self._raising_storage_errors():
             return self._folder.is_dir()
 
     def sizes(self) -> dict[str, int]:
-        found = {}
-        with self._mapped():
+        sizes = {}
+        with self._raising_storage_errors():
             for part in sorted(self._folder.glob("part-*.parquet")):
                 try:
-                    found[part.name] = part.stat().st_size
+                    sizes[part.name] = part.stat().st_size
                 except FileNotFoundError:  # another process compacts
                     continue
-        return found
+        return sizes
 
     def open(self, name: str) -> BinaryIO:
         try:
@@ -87,53 +86,46 @@ class FolderParts:
         except FileNotFoundError:
             raise
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            raise self._storage_error(exc) from exc
 
     @contextmanager
-    def new(self, name: str) -> Iterator[Path]:
-        unfinished = self._folder / f".{name}.tmp"
-        with self._mapped():
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        with self._raising_storage_errors():
             self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                yield unfinished
-                sync(unfinished)
-                unfinished.rename(self._folder / name)
-            finally:
-                unfinished.unlink(missing_ok=True)
-            sync(self._folder)
+            with replace_file(self._folder / name, durable=True) as file:
+                yield file
 
     def remove(self, names: Iterable[str]) -> None:
-        with self._mapped():
+        with self._raising_storage_errors():
             for name in names:
                 (self._folder / name).unlink(missing_ok=True)
             sync(self._folder)
 
     def set_aside(self) -> None:
-        with self._mapped():
+        with self._raising_storage_errors():
             for name in self.sizes():
                 (self._folder / name).rename(self._folder / (ASIDE + name))
 
     def read_text(self, name: str) -> str | None:
-        with self._mapped():
+        with self._raising_storage_errors():
             try:
                 return (self._folder / name).read_text(encoding="utf-8")
             except FileNotFoundError:
                 return None
 
     def write_text(self, name: str, text: str) -> None:
-        unfinished = self._folder / f".{name}.{os.getpid()}.tmp"
-        with self._mapped():
+        with self._raising_storage_errors():
             self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(self._folder / name)
+            with replace_file(self._folder / name) as file:
+                file.write(text.encode())
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _raising_storage_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            raise self._storage_error(exc) from exc
 
-    def _unusable(self, error: OSError) -> IndexUnavailableError:
+    def _storage_error(self, error: OSError) -> IndexUnavailableError:
         reason = error.strerror or str(error)
         return IndexUnavailableError(f"the manifest in {self._folder} cannot be used: {reason}")

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.runners.recipe import Recipe
-from schemas.errors import ObjseekError, VectorIndexError, WorkerDiedError
+from schemas.errors import ObjseekError, VectorIndexError, WorkerDiedError, one_line
 from schemas.images import Decoded, DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import KnownMasks, ObjectMask
 from schemas.pipelines import Pipeline
 from schemas.records import EmbeddedImage, Result, check_vectors
-from schemas.redaction import redacted
+from schemas.redaction import redact
 from workers.embedders.embed_objects import embed_segmented
-from workers.labelling.labeller import labelled
+from workers.labelling.labeller import label_image
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class ModelWorker:
         )
 
     def _label(self, embedded: Sequence[EmbeddedImage]) -> list[EmbeddedImage]:
-        return [labelled(image, self._labeller) for image in embedded]
+        return [label_image(image, self._labeller) for image in embedded]
 
     def _check(self, embedded: Sequence[EmbeddedImage]) -> None:
         for image in embedded:
@@ -187,7 +187,7 @@ def _raise_if_fatal(error: BaseException) -> None:
     torch = sys.modules.get("torch")
     broken = getattr(torch, "AcceleratorError", None)
     if broken is not None and isinstance(error, broken):
-        raise WorkerDiedError(f"the device failed: {_join_lines(error)}") from error
+        raise WorkerDiedError(f"the device failed: {one_line(error)}") from error
 
 
 def _return_freed_memory() -> None:
@@ -210,9 +210,5 @@ def _free_memory() -> None:
 def _build_failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:
     if isinstance(error, ObjseekError):
         return Failure.from_error(ref, stage, error)
-    message = redacted(f"{_join_lines(error)} ({ref.uri})")
+    message = redact(f"{one_line(error)} ({ref.uri})")
     return Failure(ref, stage, type(error).__name__, message, retryable=True)
-
-
-def _join_lines(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
-import tempfile
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import UsageError
+from workers.durable_files import replace_file
 
 _PREFIX = "objseek_"
 _SECRET_BYTES = 32
@@ -94,11 +93,8 @@ class KeyFile:
         text = _File(keys=keys).model_dump_json(indent=2)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Readable by nobody else, from the first byte on.
-            handle, unfinished = tempfile.mkstemp(dir=self.path.parent)
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            os.replace(unfinished, self.path)
+            with replace_file(self.path, private=True) as file:
+                file.write(text.encode())
         except OSError as exc:
             raise UsageError(f"the keys cannot be written to {self.path}: {exc.strerror}") from exc
 

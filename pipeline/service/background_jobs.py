@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import reembed
-from pipeline.messages import told, validation_sentence
+from pipeline.messages import sanitize, validation_sentence
 from pipeline.progress import Progress
 from pipeline.service.problems import ProblemError
 from pipeline.settings import Settings
@@ -205,7 +205,7 @@ class Ingests:
         except CancelledIngestError:
             state = "cancelled"
         except ObjseekError as exc:
-            state, error = "failed", told(str(exc))
+            state, error = "failed", sanitize(str(exc))
         except Exception:
             _log.exception("an ingest failed")
             state, error = "failed", "something went wrong; the service's log has the details"
@@ -231,6 +231,8 @@ class Ingests:
                 "images_per_s": round(progress.rate, 3),
                 "error": error,
                 "generation": generation,
-                "failures": tuple(told(failure.message) for failure in progress.details.failures),
+                "failures": tuple(
+                    sanitize(failure.message) for failure in progress.details.failures
+                ),
             }
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workers.durable_files import replace_file
 from workers.indexes.location import SERVICE_FILE, index_folder, is_server
 
 
@@ -26,10 +26,8 @@ def write_handle(location: str, handle: Handle) -> Path | None:
     if is_server(location):
         return None
     path = index_folder(location) / SERVICE_FILE
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{SERVICE_FILE}-")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(handle.model_dump_json())
-    os.replace(unfinished, path)
+    with replace_file(path, private=True) as file:
+        file.write(handle.model_dump_json().encode())
     return path
 
 

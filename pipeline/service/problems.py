@@ -12,10 +12,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from pipeline.messages import told
+from pipeline.messages import sanitize
 from schemas.errors import (
     BadImageError,
     IndexBusyError,
+    ManifestError,
     ModelError,
     ObjectChangedError,
     ObjectGoneError,
@@ -39,6 +40,7 @@ _STATUS: Mapping[type[ObjseekError], HTTPStatus] = {
     StoreAccessError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ManifestError: HTTPStatus.SERVICE_UNAVAILABLE,
     VectorIndexError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -93,8 +95,8 @@ def detail_of(
         type=f"urn:objseek:problem:{status.phrase.lower().replace(' ', '-')}",
         title=status.phrase,
         status=status,
-        detail=told(detail),
-        instance=None if instance is None else told(instance),
+        detail=sanitize(detail),
+        instance=None if instance is None else sanitize(instance),
         errors=errors or [],
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -12,6 +11,8 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from workers.durable_files import replace_file
 
 BF16_HELP = "multiply in bfloat16: for a CPU with AVX512-BF16 or AMX"
 _WARMUP_STEPS = 150
@@ -139,17 +140,14 @@ def save_checkpoint(
     path: Path, model: nn.Module, optimizer: MuonAdamW, ema: Ema[Model], step: int
 ) -> None:
     """Write everything that resuming needs, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "ema": ema.model.state_dict(),
-            "step": step,
-        },
-        partial,
-    )
-    os.replace(partial, path)
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "ema": ema.model.state_dict(),
+        "step": step,
+    }
+    with replace_file(path) as file:
+        torch.save(state, file)
 
 
 def resume(path: Path, model: nn.Module, optimizer: MuonAdamW, ema: Ema[Model]) -> int:

@@ -9,7 +9,7 @@ from pipeline.transfer.dataset_catalogue import Catalogue, check_files, read_cat
 from pipeline.transfer.dataset_storage import CATALOGUE, local_dataset
 from pipeline.transfer.export_parquet import ExportSummary, export
 from pipeline.transfer.import_parquet import Dataset, ImportSummary, bring_in
-from schemas.errors import UsageError, VectorIndexError
+from schemas.errors import DatasetError, UsageError
 
 
 def backup(settings: Settings, target: str, progress: Progress | None = None) -> ExportSummary:
@@ -25,7 +25,7 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
     """Bring back what `backup` wrote, into an index that holds nothing.
 
     Every file is held against the catalogue, and every row looked at, before anything is written.
-    One that was interrupted is begun anew by the same command. Raises VectorIndexError for a
+    One that was interrupted is begun anew by the same command. Raises DatasetError for a
     damaged backup, UsageError where the index holds something.
     """
     progress = progress or Progress()
@@ -35,7 +35,7 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
     with local_dataset(source, settings.store, progress) as folder:
         catalogue = read_catalogue(folder)
         if catalogue is None:
-            raise VectorIndexError(f"{source} is no whole backup: it has no {CATALOGUE}")
+            raise DatasetError(f"{source} is no whole backup: it has no {CATALOGUE}")
         progress.note("checking the files of the backup")
         check_files(folder, catalogue)
         _check_empty(home, catalogue)

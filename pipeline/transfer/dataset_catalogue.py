@@ -1,4 +1,4 @@
-"""What a dataset holds, by file, so that damage is found before anything is done with it."""
+"""Lists the files of a dataset, so that damage is found before it is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.transfer.dataset_storage import CATALOGUE, files_of
-from schemas.errors import VectorIndexError
+from schemas.errors import DatasetError
 from schemas.pipelines import Pipeline
 
 POINTS = "points"
@@ -29,10 +29,10 @@ class FileEntry(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """The whole of a dataset; `pipelines` are those that it was made with, as far as known.
+    """The contents of a dataset; `pipelines` are those that it was made with, as far as known.
 
-    `left_out`: ids of points in its files that are no part of it. Those were written to while they
-    were read; their images are recorded as failed.
+    `left_out`: ids of points in its files that are not part of it, because they were being written
+    while they were read; their images are recorded as failed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +57,7 @@ def write_catalogue(
     left_out: tuple[str, ...],
     pipelines: tuple[Pipeline, ...],
 ) -> Catalogue:
-    """Read every file of a dataset once more, and write down what is there."""
+    """Write the catalogue of a dataset, whose files are all read once more."""
     catalogue = Catalogue(
         made_by=f"objseek {metadata.version('objseek')}",
         made_at=datetime.now(UTC),
@@ -74,31 +74,31 @@ def write_catalogue(
 
 
 def read_catalogue(folder: Path) -> Catalogue | None:
-    """The catalogue, None if there is none. Raises VectorIndexError if it is not one."""
+    """The catalogue, None if there is none. Raises DatasetError if it is damaged."""
     try:
         return Catalogue.model_validate_json((folder / CATALOGUE).read_bytes())
     except FileNotFoundError:
         return None
     except (ValidationError, OSError) as exc:
         first = exc.errors()[0]["msg"] if isinstance(exc, ValidationError) else exc.strerror
-        raise VectorIndexError(f"expected a catalogue in {folder / CATALOGUE}: {first}") from exc
+        raise DatasetError(f"expected a catalogue in {folder / CATALOGUE}: {first}") from exc
 
 
 def check_files(folder: Path, catalogue: Catalogue) -> None:
-    """Raise VectorIndexError, which names the first, unless all files are as they were written."""
+    """Raise DatasetError, which names the first, unless all files are as they were written."""
     there = set(files_of(folder)) - {CATALOGUE}
     if unknown := sorted(there - set(catalogue.files)):
-        raise VectorIndexError(f"{folder} is damaged: {unknown[0]} is not in its catalogue")
+        raise DatasetError(f"{folder} is damaged: {unknown[0]} is not in its catalogue")
     for name, entry in catalogue.files.items():
         if name not in there:
-            raise VectorIndexError(f"{folder} is damaged: {name} is missing")
+            raise DatasetError(f"{folder} is damaged: {name} is missing")
         size = (folder / name).stat().st_size
         if size != entry.bytes:
-            raise VectorIndexError(
+            raise DatasetError(
                 f"{folder} is damaged: expected {entry.bytes:,} bytes in {name}, got {size:,}"
             )
         if _entry(folder / name) != entry:
-            raise VectorIndexError(f"{folder} is damaged: {name} is not what was written")
+            raise DatasetError(f"{folder} is damaged: {name} is not what was written")
 
 
 def _entry(path: Path) -> FileEntry:

@@ -1,4 +1,4 @@
-"""Where datasets and backups are kept: a folder, or a prefix of a bucket."""
+"""Stores datasets and backups in a folder, or below a prefix of a bucket."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.progress import Progress
-from schemas.errors import IndexUnavailableError, ObjectGoneError, UsageError
+from schemas.errors import DatasetError, IndexUnavailableError, ObjectGoneError, UsageError
 from schemas.options import StoreOptions
 from workers.durable_files import sync
-from workers.stores.s3_prefix import S3Objects
+from workers.stores.s3_prefix import S3Prefix
 
 CATALOGUE = "objseek.json"
-"""Written last: without it a dataset is not whole."""
+"""Written last: without it a dataset is not complete."""
 _UNFINISHED = ".unfinished-"
 
 
@@ -24,17 +24,17 @@ _UNFINISHED = ".unfinished-"
 def new_dataset(target: str, options: StoreOptions, progress: Progress) -> Iterator[Path]:
     """A folder to be filled, which becomes `target`, a folder or `s3://bucket/prefix`, at the end.
 
-    A folder takes its place whole; to a bucket files are uploaded, the catalogue last. Raises
-    UsageError where something is there already, IndexUnavailableError for a folder that cannot be
-    written, and what a bucket raises.
+    A folder appears whole; to a bucket the files are uploaded one by one, the catalogue last.
+    Raises UsageError where there is something already, IndexUnavailableError for a folder that
+    cannot be written, and what a bucket raises.
     """
     if target.startswith("s3://"):
-        with _staged_upload(S3Objects(target, options), target, progress) as folder:
+        with _staged_upload(S3Prefix(target, options), target, progress) as folder:
             yield folder
         return
     _check_scheme(target)
     folder = Path(target).expanduser()
-    with _usable(folder):
+    with _raising_write_errors(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"expected a new or empty folder to write to, {folder} is neither")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def new_dataset(target: str, options: StoreOptions, progress: Progress) -> Itera
 
 
 @contextmanager
-def _staged_upload(objects: S3Objects, target: str, progress: Progress) -> Iterator[Path]:
+def _staged_upload(objects: S3Prefix, target: str, progress: Progress) -> Iterator[Path]:
     if objects.sizes(""):
         raise UsageError(f"expected a prefix without objects to write to, {target} has some")
     with tempfile.TemporaryDirectory(prefix="objseek-dataset-") as temporary:
@@ -69,7 +69,8 @@ def _staged_upload(objects: S3Objects, target: str, progress: Progress) -> Itera
 def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Iterator[Path]:
     """The folder `source`, or what is below `s3://bucket/prefix` in a temporary one.
 
-    Raises UsageError if there is nothing, and what a bucket raises.
+    Raises UsageError if there is nothing, DatasetError if it changes while it is read, and what a
+    bucket raises.
     """
     if not source.startswith("s3://"):
         _check_scheme(source)
@@ -78,7 +79,7 @@ def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Ite
             raise UsageError(f"expected a folder or s3://bucket/prefix, got {source!r}")
         yield folder
         return
-    objects = S3Objects(source, options)
+    objects = S3Prefix(source, options)
     with tempfile.TemporaryDirectory(prefix="objseek-dataset-") as temporary:
         names = sorted(objects.sizes(""))
         if not names:
@@ -88,9 +89,10 @@ def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Ite
             path = _below(Path(temporary), name, source)
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                objects.download(name, path)
+                with path.open("wb") as file:
+                    objects.download(name, file)
             except ObjectGoneError as exc:
-                raise UsageError(f"{source} changes while it is read: {exc}") from exc
+                raise DatasetError(f"{source} changes while it is read: {exc}") from exc
         yield Path(temporary)
 
 
@@ -104,19 +106,19 @@ def files_of(folder: Path) -> list[str]:
 def _below(folder: Path, name: str, source: str) -> Path:
     path = (folder / name).resolve()
     if folder.resolve() not in path.parents:
-        raise UsageError(f"expected files of a dataset below {source}, got {name!r}")
+        raise DatasetError(f"expected files of a dataset below {source}, got {name!r}")
     return path
 
 
-def _check_scheme(place: str) -> None:
-    if "://" in place or not place:
-        raise UsageError(f"expected a folder or s3://bucket/prefix, got {place!r}")
+def _check_scheme(location: str) -> None:
+    if "://" in location or not location:
+        raise UsageError(f"expected a folder or s3://bucket/prefix, got {location!r}")
 
 
 @contextmanager
-def _usable(folder: Path) -> Iterator[None]:
+def _raising_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else str(exc)
-        raise IndexUnavailableError(f"{folder} cannot be written: {reason}") from exc
+        raise IndexUnavailableError(f"the folder {folder} cannot be written: {reason}") from exc

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +16,7 @@ from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.payload import PointPayload
 from schemas.search import Condition, SearchHit
-from workers.durable_files import check_output_file
+from workers.durable_files import check_output_file, replace_file
 from workers.protocols import VectorIndex
 
 UNLABELLED = "object"
@@ -36,8 +36,12 @@ def export_coco(
     """
     progress = progress or Progress()
     check_output_file(target, "the COCO file")
-    with hold_source(settings, progress) as source, _replacing(target) as file:
-        written = _Instances(source.index, file, progress)
+    with (
+        hold_source(settings, progress) as source,
+        replace_file(target) as file,
+        TextIOWrapper(file, encoding="utf-8") as text,
+    ):
+        written = _Instances(source.index, text, progress)
         written.write()
     return ExportSummary(
         objects=written.annotations,
@@ -46,17 +50,6 @@ def export_coco(
         size_bytes=target.stat().st_size,
         queued=0,
     )
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[TextIO]:
-    unfinished = target.with_name(f".{target.name}.tmp")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            yield file
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 class _Instances:

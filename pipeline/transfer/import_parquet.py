@@ -1,4 +1,4 @@
-"""Parquet files of points into an index: all are looked at before the first is written."""
+"""Imports Parquet files of points into an index; all are checked before the first is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.dataset_storage import local_dataset
 from schemas.dataset import dim_of, table_points
-from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
+from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, one_line
 from schemas.search import RawPoint
 
 _ROWS_AT_ONCE = 2048
@@ -38,9 +38,9 @@ def import_dataset(
 ) -> ImportSummary:
     """Bring an export into the index of `settings`, which is made if it is not there.
 
-    Every row is looked at first: nothing is written unless all are good, and points and images fit
-    each other. Images that the index has already are refused. Raises UsageError, or
-    VectorIndexError that names file and row.
+    Every row is checked first: nothing is written unless all are good, and points and images match.
+    Images that the index has already are refused. Raises UsageError, DatasetError that
+    names file and row.
     """
     progress = progress or Progress()
     with local_dataset(source, settings.store, progress) as folder:
@@ -51,7 +51,7 @@ def import_dataset(
 class Dataset:
     """An export in a folder, with its catalogue if it has one.
 
-    Raises VectorIndexError where there is none.
+    Raises DatasetError where there is none.
     """
 
     def __init__(self, folder: Path, catalogue: Catalogue | None) -> None:
@@ -61,7 +61,7 @@ class Dataset:
         self.manifest = Manifest(folder / IMAGES)
         self._files = sorted((folder / POINTS).rglob("*.parquet"))
         if not self.manifest.exists():
-            raise VectorIndexError(
+            raise DatasetError(
                 f"expected the rows of images in {folder / IMAGES}, as an export has them, "
                 "there is no such folder"
             )
@@ -69,33 +69,33 @@ class Dataset:
     def dim(self) -> int | None:
         """How many numbers the vectors have, None without any file.
 
-        Raises VectorIndexError for a file that is none of an export, or of other vectors.
+        Raises DatasetError for a file that is not from an export, or has other vectors.
         """
         dims = {file: _dim_of(file) for file in self._files}
         for file, dim in dims.items():
             if dim != dims[self._files[0]]:
-                raise VectorIndexError(
+                raise DatasetError(
                     f"expected vectors of {dims[self._files[0]]} numbers as in "
-                    f"{self._files[0].name}, got {dim} in {self._told(file)}"
+                    f"{self._files[0].name}, got {dim} in {self._name(file)}"
                 )
         return dims[self._files[0]] if dims else None
 
     def points(self) -> Iterator[list[RawPoint]]:
-        """All points, some at a time. Raises VectorIndexError that names file and row."""
+        """All points, in batches. Raises DatasetError that names file and row."""
         for file in self._files:
             row = 0
             for table in self._tables(file):
-                some = []
+                points = []
                 for point in table_points(table):
                     row += 1
                     if isinstance(point, ValueError):
-                        raise VectorIndexError(f"{self._told(file)}, row {row}: {point}")
+                        raise DatasetError(f"{self._name(file)}, row {row}: {point}")
                     if point.id not in self._left_out:
-                        some.append(point)
-                yield some
+                        points.append(point)
+                yield points
 
     def check_ids(self) -> None:
-        """Raise VectorIndexError, which names the second one, if a point stands twice."""
+        """Raise DatasetError, which names the second one, if a point stands twice."""
         keys = [(file, keys_of(table["id"].combine_chunks())) for file in self._files
                 for table in self._tables(file, ["id"])]  # fmt: skip
         if not keys:
@@ -105,15 +105,15 @@ class Dataset:
         again = (together[order][1:] == together[order][:-1]).all(axis=1)
         if not again.any():
             return
-        place = int(order[1:][again].min())
+        repeated = int(order[1:][again].min())
         before: dict[Path, int] = {}
         for file, key in keys:
-            if place < len(key):
-                row = before.get(file, 0) + place + 1
-                raise VectorIndexError(
-                    f"{self._told(file)}, row {row}: expected every point once, its id stands twice"
+            if repeated < len(key):
+                row = before.get(file, 0) + repeated + 1
+                raise DatasetError(
+                    f"{self._name(file)}, row {row}: expected every point once, its id stands twice"
                 )
-            place -= len(key)
+            repeated -= len(key)
             before[file] = before.get(file, 0) + len(key)
 
     def _tables(self, file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -122,9 +122,9 @@ class Dataset:
                 for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=columns):
                     yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as exc:
-            raise VectorIndexError(f"{self._told(file)} cannot be read: {_line(exc)}") from exc
+            raise DatasetError(f"{self._name(file)} cannot be read: {one_line(exc)}") from exc
 
-    def _told(self, file: Path) -> str:
+    def _name(self, file: Path) -> str:
         return file.relative_to(self.folder).as_posix()
 
 
@@ -163,7 +163,7 @@ def _check_target(home: IndexHome, dataset: Dataset, dim: int, *, exists: bool) 
                     f"the index at {home.location} holds vectors of {index.dim} numbers, "
                     f"but what is to be imported has vectors of {dim}"
                 )
-    present = home.manifest.known(dataset.manifest)
+    present = home.manifest.find_shared_uri(dataset.manifest)
     if present is not None:
         raise UsageError(
             f"expected images that are not in the index at {home.location} yet, it has {present}"
@@ -172,21 +172,17 @@ def _check_target(home: IndexHome, dataset: Dataset, dim: int, *, exists: bool) 
 
 def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) -> None:
     seen = 0
-    for some in dataset.points():
-        for point in some:
+    for batch in dataset.points():
+        for point in batch:
             comparison.take_point(point)
-        seen += len(some)
+        seen += len(batch)
         progress.note(f"{seen:,} points looked at")
     dataset.check_ids()
-    comparison.check()
+    comparison.check(DatasetError)
 
 
 def _dim_of(file: Path) -> int:
     try:
         return dim_of(pq.read_schema(file))
     except (pa.ArrowException, OSError, ValueError) as exc:
-        raise VectorIndexError(f"{file} is none of an export: {_line(exc)}") from exc
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+        raise DatasetError(f"{file} is not from an export: {one_line(exc)}") from exc

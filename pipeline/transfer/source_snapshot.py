@@ -41,7 +41,7 @@ def hold_source(settings: Settings, progress: Progress) -> Iterator[SourceSnapsh
     """
     home = IndexHome.current(settings)
     home.require_ingested()
-    described = map(home.pipelines.described, sorted(home.manifest.fingerprints()))
+    described = map(home.pipelines.look_up, sorted(home.manifest.fingerprints()))
     pipelines = tuple(pipeline for pipeline in described if pipeline is not None)
     try:
         index = open_index(home.index, None)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pipeline.environment import environment
+from pipeline.environment import set_environment
 
 
 def test_variables_are_as_before_when_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +17,7 @@ def test_variables_are_as_before_when_the_block_ends(monkeypatch: pytest.MonkeyP
     changes = {"OBJSEEK_TEST_A": "now", "OBJSEEK_TEST_B": None, "OBJSEEK_TEST_C": "now"}
 
     def fail() -> None:
-        with environment(changes):
+        with set_environment(changes):
             assert [os.environ.get(name) for name in names] == ["now", None, "now"]
             raise KeyError
 

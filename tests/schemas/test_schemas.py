@@ -20,7 +20,7 @@ from schemas.errors import InvalidVectorError
 from schemas.ids import (
     IMAGE_ORDINAL,
     NAMESPACE,
-    Generation,
+    ImageRevision,
     fingerprint,
     image_id,
     image_ids_bytes,
@@ -145,7 +145,7 @@ def ref(key: str = "a/b.jpg", bucket: str = "photos", version: str = "v1") -> Im
     return ImageRef("s3", bucket, key, version, 10)
 
 
-GENERATION = Generation("v1", "f1")
+GENERATION = ImageRevision("v1", "f1")
 
 
 def test_ids_are_the_same_for_ever() -> None:
@@ -199,8 +199,8 @@ def test_what_is_no_uri_of_an_image_is_refused(uri: str) -> None:
 
 def test_parts_do_not_run_into_one_another() -> None:
     assert image_id(ref("b", "a")) != image_id(ref("", "ab"))
-    assert Generation("a", "b").id != Generation("ab", "").id
-    assert Generation("1:a", "b").id != Generation("1", "a1:b").id
+    assert ImageRevision("a", "b").id != ImageRevision("ab", "").id
+    assert ImageRevision("1:a", "b").id != ImageRevision("1", "a1:b").id
 
 
 @given(keys, keys, st.text(max_size=8))
@@ -213,7 +213,7 @@ def test_the_id_of_an_image_is_not_that_of_its_bytes(key: str, bucket: str, vers
 
 def test_objects_differ_by_image_generation_and_ordinal() -> None:
     ids = {
-        object_id(image_id(ref(key)), Generation(version, pipeline), ordinal)
+        object_id(image_id(ref(key)), ImageRevision(version, pipeline), ordinal)
         for key in ("a", "b")
         for version in ("v1", "v2")
         for pipeline in ("f1", "f2")

@@ -13,7 +13,7 @@ from pipeline.index_home import manifest_folder
 from pipeline.manifest.manifest import Manifest
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
@@ -97,7 +97,7 @@ def build_index(
     index.replace_images(images)
     index.close()
     at = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    rows = [ManifestRow.done(one.ref, one.generation, len(one.objects), at) for one in images]
+    rows = [ManifestRow.done(one.ref, one.revision, len(one.objects), at) for one in images]
     manifest = Manifest(manifest_folder(location))
     manifest.append(rows)
     manifest.flush()
@@ -112,7 +112,7 @@ def add_failures(settings: Settings, folder: Path) -> None:
     def row(key: str, kind: str, message: str, *, gone: bool) -> ManifestRow:
         broken = type(ref)("s3", "photos", key, "v", 10)
         failure = Failure(broken, Stage.READ, kind, message, False, not gone, gone)
-        return ManifestRow.failure(failure, Generation("v", "f"), at)
+        return ManifestRow.failure(failure, ImageRevision("v", "f"), at)
 
     manifest = Manifest(manifest_folder(settings.index.location))
     manifest.append(

@@ -18,7 +18,7 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, LabelOptions
 from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.open import open_index
-from workers.labelling.labeller import build_labeller, labelled
+from workers.labelling.labeller import build_labeller, label_image
 from workers.registry import build_embedder
 
 _LEAST_VISIBLE = 0.3
@@ -40,7 +40,7 @@ def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, Coc
                 if annotation.image_id == one.id and annotation.visible_fraction > _LEAST_VISIBLE
             ]
             (embedded,) = embed_segmented([image], [masks], embedder, options, "demo", "sam_demo")
-            index.replace_images([labelled(embedded, labeller)])
+            index.replace_images([label_image(embedded, labeller)])
     return settings, truth
 
 

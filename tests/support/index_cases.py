@@ -18,7 +18,7 @@ import pytest
 from qdrant_client import QdrantClient
 from support.qdrant_server import QdrantServer
 
-from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import IndexOptions
@@ -58,7 +58,7 @@ def embedded(
 ) -> EmbeddedImage:
     """An image of which the first vector is the whole's, the others its objects'."""
     ref = ImageRef("s3", bucket, key, version, 100)
-    generation = Generation(version, fingerprint)
+    revision = ImageRevision(version, fingerprint)
     ids = image_id(ref)
     objects = []
     for ordinal, vector in enumerate(vectors[1:]):
@@ -68,10 +68,10 @@ def embedded(
         area = int(mask.sum())
         shape = ObjectMask(CocoRle.from_mask(mask), box, area, 0.9 - ordinal / 64, 0.95, (4.0, 3.0))
         objects.append(
-            ObjectRecord(object_id(ids, generation, ordinal), shape, {VECTOR_NAME: vector})
+            ObjectRecord(object_id(ids, revision, ordinal), shape, {VECTOR_NAME: vector})
         )
-    whole = ImageRecord(object_id(ids, generation, IMAGE_ORDINAL), {VECTOR_NAME: vectors[0]})
-    return EmbeddedImage(ref, size_hw, generation, "sam_x", "clip_x", whole, tuple(objects))
+    whole = ImageRecord(object_id(ids, revision, IMAGE_ORDINAL), {VECTOR_NAME: vectors[0]})
+    return EmbeddedImage(ref, size_hw, revision, "sam_x", "clip_x", whole, tuple(objects))
 
 
 def ids_of(image: EmbeddedImage) -> set[str]:

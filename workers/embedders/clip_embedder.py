@@ -21,7 +21,7 @@ from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
 from workers.images.crops import square_image
 from workers.images.resize import Interpolation, resize_squares
-from workers.models.precision import converted, resolve_precision
+from workers.models.precision import convert_module, resolve_precision
 from workers.protocols import CROPS_AT_ONCE, UInt8Crops
 
 # Of open_clip's CLIP and CustomTextCLIP.
@@ -74,7 +74,7 @@ class ClipEmbedder:
         self._model = model.eval().requires_grad_(False).to(self._device)
         self._dtype = resolve_precision(options.precision, options.device)
         # In this format a CPU convolves without turning each layer's input.
-        converted(self._model.visual, self._dtype).to(memory_format=torch.channels_last)
+        convert_module(self._model.visual, self._dtype).to(memory_format=torch.channels_last)
         self._tokenizer = tokenizer
         size = preprocess["size"]
         self._size_hw: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import DecodedImage, UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions
@@ -90,17 +90,17 @@ def _record(
     segmenter: str,
     embedder: str,
 ) -> EmbeddedImage:
-    generation = Generation(image.ref.version, fingerprint)
+    revision = ImageRevision(image.ref.version, fingerprint)
     identity = image_id(image.ref)
     return EmbeddedImage(
         ref=image.ref,
         size_hw=image.size_hw,
-        generation=generation,
+        revision=revision,
         segmenter=segmenter,
         embedder=embedder,
-        whole=ImageRecord(object_id(identity, generation, IMAGE_ORDINAL), {VECTOR_NAME: whole}),
+        whole=ImageRecord(object_id(identity, revision, IMAGE_ORDINAL), {VECTOR_NAME: whole}),
         objects=tuple(
-            ObjectRecord(object_id(identity, generation, ordinal), mask, {VECTOR_NAME: vector})
+            ObjectRecord(object_id(identity, revision, ordinal), mask, {VECTOR_NAME: vector})
             for ordinal, (mask, vector) in enumerate(zip(found, objects, strict=True))
         ),
     )

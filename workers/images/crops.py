@@ -1,4 +1,4 @@
-"""What the embedder is shown of an object or an image: square crops."""
+"""Cuts the square crops of objects and images that an embedder gets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from schemas.masks import BoolMask, ObjectMask
 from schemas.options import EmbedderOptions
 
 _ENOUGH_PX = 1024
-"""A larger crop is reduced by a whole factor to this side or a little more, twice what the largest
-models take: a crop's memory must not grow with a panorama's longer side."""
+"""A larger crop is reduced by an integer factor to this side or a little more, twice the input of
+the largest models: the memory of a crop must not grow with the longer side of a panorama."""
 
 Colour = tuple[int, int, int]
 
@@ -27,10 +27,10 @@ def square_around(bbox_xyxy: tuple[int, int, int, int], margin: float) -> tuple[
     return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
 
 
-def _framed(
+def _place_in_square(
     region: UInt8Image, before_yx: tuple[int, int], side: int, fill: Colour | None
 ) -> UInt8Image:
-    """A region at `before_yx` of a square of `side`; the rest filled, or with the edge repeated."""
+    """A square of `side` with the region at `before_yx`; `fill` None repeats the region's edge."""
     factor = max(side // _ENOUGH_PX, 1)
     if factor > 1:
         region = np.asarray(Image.fromarray(region).reduce(factor))
@@ -42,30 +42,30 @@ def _framed(
         return np.pad(region, ((top, below), (left, after), (0, 0)), mode="edge")
     if height == width == side:
         return region
-    square = _filled(side, side, fill)
+    square = _solid_colour(side, side, fill)
     square[top : top + height, left : left + width] = region
     return square
 
 
-def _filled(height: int, width: int, fill: Colour) -> UInt8Image:
-    # Whole rows at a time: numpy repeats three numbers one by one.
+def _solid_colour(height: int, width: int, fill: Colour) -> UInt8Image:
+    # Whole rows at a time: numpy would repeat three numbers one by one.
     rows = np.empty((height, width * 3), np.uint8)
     rows[:] = np.tile(np.array(fill, np.uint8), width)
     return rows.reshape(height, width, 3)
 
 
-def _cut_out(region: UInt8Image, inside: BoolMask, fill: Colour) -> UInt8Image:
+def _cut(region: UInt8Image, inside: BoolMask, fill: Colour) -> UInt8Image:
     """The region where `inside`, bool (height, width), is true, and `fill` elsewhere."""
     height, width = inside.shape
-    cut = _filled(height, width, fill)
-    # As numbers in a row, not as threes, for the same reason.
+    cut = _solid_colour(height, width, fill)
+    # On flat rows instead of pixels, for the same reason.
     chosen = np.repeat(inside, 3, axis=1)
     np.copyto(cut.reshape(height, -1), region.reshape(height, -1), where=chosen)
     return cut
 
 
 def object_views(image: UInt8Image, mask: ObjectMask, options: EmbedderOptions) -> list[UInt8Image]:
-    """The views of one object that `options.views` asks for; of both, the context comes first.
+    """The views of one object that `options.views` names; the context comes before the cutout.
 
     image: uint8 (height, width, 3). Each view is uint8 (side, side, 3) over the same square.
     `context` is the image as it stands, its edge repeated where the square leaves it; `cutout` has
@@ -81,11 +81,11 @@ def object_views(image: UInt8Image, mask: ObjectMask, options: EmbedderOptions) 
     region = np.ascontiguousarray(image[rows, columns])
     views = []
     if options.views != "cutout":
-        views.append(_framed(region, before_yx, side, None))
+        views.append(_place_in_square(region, before_yx, side, None))
     if options.views != "context":
         inside = mask.rle.decode_columns(columns.start, columns.stop)[rows]
-        cut = _cut_out(region, inside, options.cutout_fill)
-        views.append(_framed(cut, before_yx, side, options.cutout_fill))
+        cut = _cut(region, inside, options.cutout_fill)
+        views.append(_place_in_square(cut, before_yx, side, options.cutout_fill))
     return views
 
 
@@ -95,4 +95,4 @@ def square_image(image: UInt8Image, fill: Colour) -> UInt8Image:
     side = max(height, width)
     if height == width < 2 * _ENOUGH_PX:
         return image
-    return _framed(image, ((side - height) // 2, (side - width) // 2), side, fill)
+    return _place_in_square(image, ((side - height) // 2, (side - width) // 2), side, fill)

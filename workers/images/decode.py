@@ -1,4 +1,4 @@
-"""Bytes to pixels: Pillow, a closed list of formats, limits held against the header first."""
+"""Decodes bytes to pixels with Pillow: a closed list of formats, limits checked on the header."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from schemas.errors import BadImageError
+from schemas.errors import BadImageError, one_line
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from schemas.options import DecodeOptions
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+# Not ImageOps.exif_transpose: it copies images that are upright, rewrites the rest of the EXIF,
+# which fails where that is broken, and takes orientations that are no integers.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,7 +34,7 @@ _UPRIGHT = {
 }
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_ROWS = 64  # worked on at a time
+_ROWS = 64  # processed at a time
 _Rows = npt.NDArray[Any]
 _decoding = threading.Lock()
 
@@ -41,20 +43,19 @@ def decode(data: bytes, ref: ImageRef, options: DecodeOptions) -> DecodedImage:
     """The first frame of an image file, upright, as C-contiguous uint8 (height, width, 3) RGB.
 
     The suffix of the key does not matter. Raises BadImageError for whatever is wrong with the
-    bytes, and MemoryError where there is not enough. Decodes one image at a time in a process: for
+    bytes, and MemoryError where there is not enough. A process decodes one image at a time: for
     more, use more processes.
     """
     try:
-        with _pillow(options.max_pixels):
-            pixels = _pixels(data, options)
+        with _limit_pillow(options.max_pixels):
+            pixels = _decode_pixels(data, options)
     except BadImageError as exc:
         raise BadImageError(f"{exc} ({ref.uri})") from exc.__cause__
-    except MemoryError:  # of which the bytes need not be the cause
+    except MemoryError:  # the bytes need not be the cause
         raise
     # Pillow's plugins raise nearly every built-in exception on hostile bytes.
     except Exception as exc:
-        reason = " ".join(str(exc).split()) or type(exc).__name__
-        raise BadImageError(f"expected a whole image, got: {reason} ({ref.uri})") from exc
+        raise BadImageError(f"expected a whole image, got: {one_line(exc)} ({ref.uri})") from exc
     return DecodedImage(ref, pixels)
 
 
@@ -66,10 +67,10 @@ def allowed_formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def _pillow(max_pixels: int) -> Iterator[None]:
-    """Pillow under our pixel limit and without warnings, put back as it was afterwards."""
-    # Both are global to the process, hence the lock. Pillow's own limit has to be ours, because
-    # some plugins allocate the canvas before the size can be looked at; it raises above twice it.
+def _limit_pillow(max_pixels: int) -> Iterator[None]:
+    """Set Pillow's pixel limit to ours and silence its warnings; both are restored afterwards."""
+    # Both are global to the process, hence the lock. Pillow's own limit is needed because some
+    # plugins allocate the canvas before the size can be checked; Pillow raises above twice that.
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
@@ -79,7 +80,7 @@ def _pillow(max_pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _pixels(data: bytes, options: DecodeOptions) -> UInt8Image:
+def _decode_pixels(data: bytes, options: DecodeOptions) -> UInt8Image:
     with _open(data, options.max_pixels) as image:
         _check_size(image.size, options)
         if image.format == "PNG":
@@ -121,24 +122,24 @@ def _check_size(size_wh: tuple[int, int], options: DecodeOptions) -> None:
 
 
 def _check_pixel_chunks(data: bytes) -> None:
-    """Hold a PNG's pixels to their checksums, as libpng does; Pillow leaves those out."""
-    place = len(_PNG_MAGIC)
-    # Whatever is cut off is told by the decoder.
-    while place + 12 <= len(data):
-        length = int.from_bytes(data[place : place + 4])
-        end = place + 8 + length
-        name = data[place + 4 : place + 8]
+    """Check the checksums of a PNG's pixels, as libpng does; Pillow skips them."""
+    start = len(_PNG_MAGIC)
+    # The decoder reports a truncated file.
+    while start + 12 <= len(data):
+        length = int.from_bytes(data[start : start + 4])
+        end = start + 8 + length
+        name = data[start + 4 : start + 8]
         if name == b"IDAT" and end + 4 <= len(data):
-            given = int.from_bytes(data[end : end + 4])
-            if zlib.crc32(memoryview(data)[place + 4 : end]) != given:
+            stored = int.from_bytes(data[end : end + 4])
+            if zlib.crc32(memoryview(data)[start + 4 : end]) != stored:
                 raise BadImageError(
                     "expected a whole image, got a chunk IDAT that does not match its checksum"
                 )
-        place = end + 4
+        start = end + 4
 
 
 def _orientation(image: Image.Image) -> int:
-    # Broken metadata do not make good pixels bad.
+    # Broken metadata are no reason to reject good pixels.
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
@@ -151,11 +152,11 @@ def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image
         image = _to_8_bits(image)
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
-    return _over(image, background)
+    return _composite(image, background)
 
 
-def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """RGB: the image over the background; some rows at a time, for memory's sake."""
+def _composite(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """RGB: the image over the background; a few rows at a time, to save memory."""
     width, height = image.size
     rgb = Image.new("RGB", image.size)
     for top in range(0, height, _ROWS):
@@ -167,14 +168,14 @@ def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """One deep channel, rescaled; L, or LA where a grey value is marked as transparent."""
+    """One deep channel, rescaled: L, or LA where a grey value is marked as transparent."""
     values = np.asarray(image)
     white = _white(image, values)
-    low, high = _halved_range(values) if white is None else (0.0, 0.0)
+    low, high = _half_range(values) if white is None else (0.0, 0.0)
     scaled = np.empty(values.shape, np.uint8)
     for strip, result in zip(_strips(values), _strips(scaled), strict=True):
         result[:] = (
-            _stretched(strip, low, high) if white is None else _clipped(strip / np.float32(white))
+            _stretch(strip, low, high) if white is None else _to_bytes(strip / np.float32(white))
         )
     grey = Image.fromarray(255 - scaled if _white_is_zero(image) else scaled)
     key = image.info.get("transparency")
@@ -202,13 +203,13 @@ def _white_is_zero(image: Image.Image) -> bool:
 
 
 def _strips(rows: _Rows) -> list[_Rows]:
-    """Views of some rows at a time: sums over all of a large image would not fit into memory."""
+    """Views of a few rows each: temporary results for all of a large image would not fit."""
     return [rows[top : top + _ROWS] for top in range(0, len(rows), _ROWS)]
 
 
-def _halved_range(values: npt.NDArray[Any]) -> tuple[float, float]:
+def _half_range(values: npt.NDArray[Any]) -> tuple[float, float]:
     """Half of the least and the greatest finite value, 0 and 0 if there are none."""
-    # Halved, because the range of two large numbers need not be one of their type.
+    # Halved, because the difference of two large numbers may overflow their type.
     low, high = np.inf, -np.inf
     for strip in _strips(values):
         halves = strip / 2
@@ -218,13 +219,13 @@ def _halved_range(values: npt.NDArray[Any]) -> tuple[float, float]:
     return (low, high) if low <= high else (0.0, 0.0)
 
 
-def _stretched(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """uint8: the halved range onto 0 to 255; NaN becomes its lowest."""
+def _stretch(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """uint8: the halved range mapped to 0 to 255; NaN becomes 0."""
     halves = np.nan_to_num(values / 2, nan=low, posinf=high, neginf=low)
-    return _clipped((halves - low) / ((high - low) or 1.0))
+    return _to_bytes((halves - low) / ((high - low) or 1.0))
 
 
-def _clipped(fractions: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """uint8: 0.0 to 1.0 onto 0 to 255, rounded."""
+def _to_bytes(fractions: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """uint8: 0.0 to 1.0 mapped to 0 to 255, rounded."""
     scaled: npt.NDArray[np.uint8] = np.rint(np.clip(fractions, 0, 1) * 255).astype(np.uint8)
     return scaled

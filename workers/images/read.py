@@ -1,4 +1,4 @@
-"""Fetch and decode a chunk: several GETs in flight, decoded as their bytes arrive."""
+"""Fetches and decodes a chunk: several GETs in flight, decoded as their bytes arrive."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def read_images(
 ) -> list[DecodedImage | Failure]:
     """One result for each ref, in their order. At most `concurrency` are fetched at a time.
 
-    Raises MemoryError if there is not enough for all of them.
+    Raises MemoryError if there is not enough for all images.
     """
     if not refs:
         return []
     results: dict[int, DecodedImage | Failure] = {}
     pool = ThreadPoolExecutor(max_workers=min(concurrency, len(refs)))
     try:
-        places = {pool.submit(read, ref, store_options): i for i, ref in enumerate(refs)}
-        for fetched in as_completed(list(places)):
-            place = places.pop(fetched)  # and with it the bytes
-            results[place] = _decoded(fetched, refs[place], decode_options)
+        rows = {pool.submit(read, ref, store_options): row for row, ref in enumerate(refs)}
+        for fetch in as_completed(list(rows)):
+            row = rows.pop(fetch)  # and with it the bytes
+            results[row] = _decode_fetched(fetch, refs[row], decode_options)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return [results[place] for place in range(len(refs))]
+    return [results[row] for row in range(len(refs))]
 
 
-def _decoded(
-    fetched: Future[bytes], ref: ImageRef, options: DecodeOptions
+def _decode_fetched(
+    fetch: Future[bytes], ref: ImageRef, options: DecodeOptions
 ) -> DecodedImage | Failure:
     try:
-        data = fetched.result()
+        data = fetch.result()
         with limit_decode():
             return decode(data, ref, options)
     except ObjseekError as exc:

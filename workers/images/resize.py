@@ -1,8 +1,8 @@
-"""Squares of any size to one size, as Pillow resizes them, many at once and on any device.
+"""Resizes squares of any size to one size as Pillow does, many at once and on any device.
 
-An antialiased resize is linear along each side, so that on an accelerator a batch of squares,
-padded to one size, is resized by two batched products with the weights of their pixels. On a CPU
-most of that would be products with zeros, and torch has a kernel for bytes that takes the squares
+An antialiased resize is linear along each side: on an accelerator a batch of squares, padded to one
+size, is resized by two batched matrix products with the weights of their pixels. On a CPU most of
+that work would be products with zeros; there torch has a kernel for bytes that resizes the squares
 one by one in a tenth of the time.
 """
 
@@ -20,8 +20,8 @@ from schemas.images import UInt8Image
 
 Interpolation = Literal["bicubic", "bilinear"]
 
-_AT_ONCE_PX = 2_000_000  # of padded squares: 24 MB as float32, unless one alone is larger
-_MAX_PADDING = 1.25  # of the smallest square of a group, its largest
+_BATCH_PX = 2_000_000  # padded pixels in a batch: 24 MB as float32, unless one square is larger
+_MAX_PADDING = 1.25  # largest side of a group over its smallest
 
 
 def resize_squares(
@@ -36,19 +36,19 @@ def resize_squares(
     filter, to a level or two where a sum lies just between levels.
     """
     if device.type == "cpu":
-        return _one_by_one(squares, size_hw, interpolation)
+        return _resize_one_by_one(squares, size_hw, interpolation)
     return resize_together(squares, size_hw, interpolation, device)
 
 
-def _one_by_one(
+def _resize_one_by_one(
     squares: Sequence[UInt8Image], size_hw: tuple[int, int], interpolation: Interpolation
 ) -> Tensor:
-    # As models on a CPU want it.
+    # The layout that models on a CPU are fastest with.
     resized = torch.empty((len(squares), 3, *size_hw), memory_format=torch.channels_last)
-    for place, square in zip(resized, squares, strict=True):
+    for target, square in zip(resized, squares, strict=True):
         writeable = np.require(square, requirements=["C", "W"])
         pixels = torch.from_numpy(writeable).permute(2, 0, 1)[None]
-        (place[...],) = functional.interpolate(pixels, size_hw, mode=interpolation, antialias=True)
+        (target[...],) = functional.interpolate(pixels, size_hw, mode=interpolation, antialias=True)
     return resized
 
 
@@ -58,35 +58,35 @@ def resize_together(
     interpolation: Interpolation,
     device: torch.device,
 ) -> Tensor:
-    """As `resize_squares`, by products: for any device, made for those with many cores."""
+    """As `resize_squares`, by matrix products: for any device, meant for those with many cores."""
     resized = torch.empty((len(squares), 3, *size_hw), device=device)
     sides = np.array([len(square) for square in squares], np.int64)
-    for rows in _groups(sides):
+    for rows in _group_by_size(sides):
         largest = int(sides[rows].max())
         padded = np.zeros((len(rows), largest, largest, 3), np.uint8)
-        for place, row in zip(padded, rows, strict=True):
-            place[: sides[row], : sides[row]] = squares[row]
+        for target, row in zip(padded, rows, strict=True):
+            target[: sides[row], : sides[row]] = squares[row]
         pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float()
         own = torch.from_numpy(sides[rows]).to(device)
         down, across = (
             resize_weights(own, largest, size, interpolation)[:, None] for size in size_hw
         )
-        # Pillow rounds to bytes after each side too, and resizes across first.
-        resized[rows] = _in_bytes(down @ _in_bytes(pixels @ across.mT))
+        # Pillow resizes across first, and rounds to bytes after each side.
+        resized[rows] = _round_to_bytes(down @ _round_to_bytes(pixels @ across.mT))
     return resized
 
 
-def _in_bytes(levels: Tensor) -> Tensor:
+def _round_to_bytes(levels: Tensor) -> Tensor:
     return levels.add_(0.5).floor_().clamp_(0, 255)
 
 
-def _groups(sides: np.ndarray) -> Iterator[list[int]]:
+def _group_by_size(sides: np.ndarray) -> Iterator[list[int]]:
     """Rows of squares that are padded to one size, from small to large."""
     group: list[int] = []
     for row in np.argsort(sides, kind="stable").tolist():
         side = int(sides[row])
         if group and (
-            side > _MAX_PADDING * int(sides[group[0]]) or (len(group) + 1) * side**2 > _AT_ONCE_PX
+            side > _MAX_PADDING * int(sides[group[0]]) or (len(group) + 1) * side**2 > _BATCH_PX
         ):
             yield group
             group = []
@@ -96,10 +96,10 @@ def _groups(sides: np.ndarray) -> Iterator[list[int]]:
 
 
 def resize_weights(sides: Tensor, longest: int, size: int, interpolation: Interpolation) -> Tensor:
-    """What each of `size` outputs takes of each input: float32 (n, size, longest), rows sum to 1.
+    """The weight of each input in each output: float32 (n, size, longest), rows sum to 1.
 
-    sides int (n,): inputs there are; those from there on up to `longest` have weight 0. When
-    reducing, the filter is widened to cover the inputs, as Pillow does it.
+    sides int (n,): how many inputs there are; the rest up to `longest` has weight 0. When reducing,
+    the filter is widened to cover all inputs, as Pillow does.
     """
     scale = sides.float()[:, None, None] / size
     widened = scale.clamp(min=1)

@@ -1,4 +1,4 @@
-"""How similarities become probabilities, by embedder; docs/search.md tells how they were fitted."""
+"""Turns similarities into probabilities, by embedder; docs/search.md has how that was fitted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.search import Relevance
 from workers.models.catalog import DEMO_EMBEDDER
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_LEAST_SHARE = 1e-4  # scores are kept to four digits
+_LEAST_SHARE = 1e-4  # scores are stored to four digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Curve:
     weights: tuple[float, ...]
 
     def probability(self, *evidence: float) -> float:
-        """Of 0..1. Raises ValueError for another number of values than weights."""
+        """From 0 to 1. Raises ValueError unless there is a value for each weight."""
         pairs = zip(self.weights, evidence, strict=True)
         logit = self.intercept + sum(weight * value for weight, value in pairs)
         return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))
@@ -31,9 +31,8 @@ class Curve:
 class Calibration:
     """`label_scale` times a cosine similarity are the logits whose softmax is calibrated.
 
-    `text` takes what `text_evidence` returns. `picture` takes a similarity between pictures; None
-    where it is not known what that says. A hit is as relevant as the highest of the two bounds that
-    its probability reaches.
+    `text` takes what `text_evidence` returns. `picture` takes a similarity between pictures; it is
+    None where none was fitted. `likely` and `strong` are the least probabilities of such hits.
     """
 
     label_scale: float
@@ -57,8 +56,8 @@ _CALIBRATIONS = {
         strong=0.5,
     ),
 }
-# CLIP learns its scale with its weights; training stops it at 100, which most models reach (A.
-# Radford et al., 2021). Softmax with it is what zero-shot classification takes for probabilities.
+# CLIP learns its scale with its weights; training clips it at 100, which most models reach (A.
+# Radford et al., 2021). Zero-shot classification takes the softmax with it for probabilities.
 _OTHERS = Calibration(
     label_scale=100.0, text=Curve(0.0, (1.0, 0.0, 0.0, 0.0)), picture=None, likely=0.2, strong=0.5
 )
@@ -67,10 +66,10 @@ _OTHERS = Calibration(
 def text_evidence(
     scale: float, text: str, score: float, payload: PointPayload
 ) -> tuple[float, ...] | None:
-    """What tells whether an object shows a text to which its cosine similarity is `score`.
+    """Evidence for whether an object shows a text; `score` is their cosine similarity.
 
-    The log odds of the text among the labels of the list, which it joins unless it is one of them;
-    how sure the segmenter was of the mask, and how stable it is; the log of the object's share of
+    The log odds of the text among the labels of the list, to which it is added unless it is one of
+    them; the predicted IoU and the stability score of the mask; the log of the object's share of
     the image. None for a point that was never labelled, and for a whole image.
     """
     labels, scores = payload.labels, payload.label_scores
@@ -87,11 +86,11 @@ def text_evidence(
 
 
 def plain(text: str) -> str:
-    """`text` without an article: a label as people ask for it."""
+    """`text` without its article: people search for "a dog", the label is "dog"."""
     first, blank, rest = text.strip().partition(" ")
     return rest.strip() if blank and first.lower() in _ARTICLES else text.strip()
 
 
 def calibration_of(embedder_name: str) -> Calibration:
-    """What similarities of this embedder say."""
+    """The calibration of an embedder."""
     return _CALIBRATIONS.get(embedder_name, _OTHERS)

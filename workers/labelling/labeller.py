@@ -1,9 +1,7 @@
-"""Open-vocabulary labels: which of a list of texts each object is nearest to, and how sure."""
+"""Labels objects from an open vocabulary: the nearest of a list of texts, with probabilities."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +15,7 @@ from schemas.ids import fingerprint
 from schemas.labels import Label, LabelEntry, Naming, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
 from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Matrix
+from workers.durable_files import replace_file
 from workers.embedders.numpy_text_encoder import weights_state
 from workers.labelling.calibration import calibration_of
 from workers.models.catalog import DEMO_EMBEDDER, bundled_file
@@ -26,15 +25,15 @@ from workers.registry import build_text_embedder
 _PROMPT = "a photo of {}"
 _DEMO_PROMPT = "{}"
 _BUNDLED = {"general": "labels_general.txt", "emoji": "labels_emoji.txt"}
-_AT_ONCE = 4096  # objects whose probabilities are in memory
+_BATCH_OBJECTS = 4096  # whose probabilities are in memory at a time
 
 
 class Labeller:
     """Gives objects the labels whose texts their vectors are nearest to.
 
-    The probability of a label is the softmax over all of the list, of `scale` times the cosine
+    The probability of a label is the softmax over the whole list of `scale` times the cosine
     similarity (A. Radford et al., "Learning transferable visual models from natural language
-    supervision", 2021), `scale` being such that probabilities hold; see `workers/calibration.py`.
+    supervision", 2021), with a calibrated `scale`; see `workers/labelling/calibration.py`.
     `vectors` float32 (len(entries), dim) are unit.
     """
 
@@ -63,16 +62,17 @@ class Labeller:
         )
 
     def name(self, objects: Float32Matrix) -> list[Naming]:
-        """What each unit vector of float32 (n, dim) is called: at most `top_k` labels."""
+        """At most `top_k` labels for each unit vector of float32 (n, dim)."""
         names: list[Naming] = []
-        for start in range(0, len(objects), _AT_ONCE):
-            logits = self._scale * (objects[start : start + _AT_ONCE] @ self._vectors.T)
+        for start in range(0, len(objects), _BATCH_OBJECTS):
+            logits = self._scale * (objects[start : start + _BATCH_OBJECTS] @ self._vectors.T)
             sums = _logsumexp(logits)
             shares = np.exp(logits - sums[:, None])
             nearest = np.argsort(-shares, axis=1, kind="stable")[:, : self._top_k]
             for row, chosen, total in zip(shares, nearest, sums.tolist(), strict=True):
-                found = (Label(self.entries[one], round(float(row[one]), 4)) for one in chosen)
-                likely = tuple(label for label in found if label.score >= self._min_score)
+                labels = (Label(self.entries[entry], round(float(row[entry]), 4))
+                          for entry in chosen)  # fmt: skip
+                likely = tuple(label for label in labels if label.score >= self._min_score)
                 names.append(Naming(likely, round(total, 4)))
         return names
 
@@ -83,34 +83,37 @@ def _logsumexp(logits: Float32Matrix) -> npt.NDArray[np.float32]:
     return total
 
 
-def labelled(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImage:
-    """`image` with the labels of its objects."""
+def label_image(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImage:
+    """`image` with the labels of its objects; as it is without a labeller."""
     if labeller is None:
         return image
-    vectors = np.array([one.vectors[VECTOR_NAME] for one in image.objects], np.float32)
-    names = labeller.name(vectors) if image.objects else []
-    objects = (replace(one, naming=of) for one, of in zip(image.objects, names, strict=True))
+    vectors = np.array([record.vectors[VECTOR_NAME] for record in image.objects], np.float32)
+    namings = labeller.name(vectors) if image.objects else []
+    objects = (
+        replace(record, naming=naming)
+        for record, naming in zip(image.objects, namings, strict=True)
+    )
     return replace(image, objects=tuple(objects), labelled_by=labeller.fingerprint)
 
 
 def build_labeller(
     options: LabelOptions, embedder: EmbedderOptions, cache_dir: Path | None = None
 ) -> Labeller | None:
-    """The labeller that `options` ask for, None for none, of the space of `embedder`.
+    """The labeller that `options` name, None for none, in the vector space of `embedder`.
 
-    The labels' vectors are kept in `cache_dir`, for a large model takes its time for thousands of
-    texts. Raises UsageError for a list that cannot be read, and what `build_text_embedder` does.
+    The labels' vectors are cached in `cache_dir`: a large model takes long for thousands of texts.
+    Raises UsageError for a list that cannot be read, and what `build_text_embedder` raises.
     """
     entries = entries_of(options, embedder.name)
     if entries is None:
         return None
     prompt = _DEMO_PROMPT if embedder.name == DEMO_EMBEDDER else _PROMPT
     texts = [prompt.format(entry.name) for entry in entries]
-    kept = cache_folder(cache_dir).parent / "labels" / f"{_key(texts, embedder.name)}.npy"
-    vectors = _read(kept, len(entries))
+    cached = cache_folder(cache_dir).parent / "labels" / f"{_key(texts, embedder.name)}.npy"
+    vectors = _read_vectors(cached, len(entries))
     if vectors is None:
         vectors = build_text_embedder(embedder).embed_texts(texts)
-        _keep(kept, vectors)
+        _cache_vectors(cached, vectors)
     return Labeller(entries, vectors, options, embedder.name)
 
 
@@ -127,7 +130,7 @@ def entries_of(options: LabelOptions, embedder_name: str) -> tuple[LabelEntry, .
     except OSError as exc:
         raise UsageError(f"the list of labels {path} cannot be read: {exc.strerror}") from exc
     except (UnicodeDecodeError, ValueError) as exc:
-        raise UsageError(f"the list of labels {path} is none: {exc}") from exc
+        raise UsageError(f"the list of labels {path} is not valid: {exc}") from exc
 
 
 def _key(texts: Sequence[str], embedder_name: str) -> str:
@@ -136,7 +139,7 @@ def _key(texts: Sequence[str], embedder_name: str) -> str:
     )
 
 
-def _read(path: Path, count: int) -> Float32Matrix | None:
+def _read_vectors(path: Path, count: int) -> Float32Matrix | None:
     try:
         vectors = np.load(path)
     except (OSError, ValueError):
@@ -145,11 +148,9 @@ def _read(path: Path, count: int) -> Float32Matrix | None:
     return vectors if whole else None
 
 
-def _keep(path: Path, vectors: Float32Matrix) -> None:
-    # It only saves time: nothing is said where it cannot be kept.
+def _cache_vectors(path: Path, vectors: Float32Matrix) -> None:
+    # The cache only saves time: it is no error if it cannot be written.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replace_file(path, private=True) as file:
             np.save(file, vectors)
-        os.replace(unfinished, path)

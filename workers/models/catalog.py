@@ -1,4 +1,4 @@
-"""What models exist: names, sizes, licences, and where their weights are published."""
+"""Lists the models: names, sizes, licences, and where their weights are published."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def names(kind: ModelKind | None = None) -> list[str]:
 
 
 def unknown_model(name: str, kind: str, known: Iterable[str]) -> UnknownModelError:
-    """The error for a name that is none of `known`: with near matches, or else with all of them."""
+    """The error for a name that is not `known`: with near matches, or else with all names."""
     known = list(known)
     folded = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
@@ -166,5 +166,5 @@ def bundled_path(entry: ModelEntry) -> Path:
 
 
 def bundled_file(name: str) -> Path:
-    """Where a file that comes along lies in the installed package (it may be absent)."""
+    """Where a bundled file lies in the installed package (it may be absent)."""
     return Path(str(resources.files("workers.bundled"))) / name

@@ -1,4 +1,4 @@
-"""The architecture of `clip_demo`: a small open_clip model under its own config."""
+"""Builds `clip_demo`: a small open_clip model with its own config."""
 
 from __future__ import annotations
 

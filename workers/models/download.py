@@ -1,4 +1,4 @@
-"""Resumable download of one file over HTTP, verified, and moved into place atomically."""
+"""Downloads one file over HTTP: resumable, verified, and moved into place atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.errors import DownloadError, ModelError
 from workers.durable_files import sync
 
 Report = Callable[[int, int | None], None]
-"""Called with the bytes so far and the bytes in all, where the server tells."""
+"""Called with the bytes so far and in total, None if the server does not say."""
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 30.0
@@ -26,18 +26,18 @@ _TIMEOUT_S = 30.0
 def download(
     url: str, target: Path, *, sha256: str = "", size_bytes: int | None = None, report: Report
 ) -> None:
-    """Download `url` to `target`, going on from `target.partial` where the file is the same still.
+    """Download `url` to `target`, continuing `target.partial` if the file has not changed.
 
-    Nothing lies at `target` before the bytes are verified and on disk. Of several processes one
-    downloads, the others wait. Raises DownloadError (what came is kept for the next try) and
-    ModelError (wrong content, nothing is kept; or a folder that cannot be written).
+    Nothing is at `target` before the bytes are verified and on disk. Of several processes one
+    downloads, the others wait. Raises DownloadError (the bytes so far are kept for the next try)
+    and ModelError (wrong content, nothing is kept; or a folder that cannot be written).
     """
     partial = target.with_name(target.name + ".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _owned(partial) as file:
+        with _lock_partial(partial) as file:
             if not target.exists():
-                # A process that was ended just before the check has left all the bytes.
+                # A process that was killed just before the check has left all bytes.
                 if file.seek(0, os.SEEK_END) != size_bytes:
                     _receive(url, file, _validator_path(partial), report)
                 _check(url, file, sha256, size_bytes)
@@ -48,8 +48,8 @@ def download(
 
 
 @contextmanager
-def _owned(partial: Path) -> Iterator[BufferedRandom]:
-    """The partial file, held by no other process; gone afterwards unless it can be resumed."""
+def _lock_partial(partial: Path) -> Iterator[BufferedRandom]:
+    """The partial file, locked for this process; removed afterwards unless it can be resumed."""
     while True:
         with partial.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

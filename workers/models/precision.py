@@ -1,4 +1,4 @@
-"""Which floating-point type the models compute in."""
+"""Chooses the floating-point type that models compute in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.options import DeviceName, PrecisionName
 
-# So large that it, and not the start of a kernel, takes the time.
+# Large enough that the product takes the time, not the launch of its kernel.
 _SIDES: dict[DeviceName, int] = {"cpu": 512, "cuda": 4096}
 _TRIALS = 5
 _MIN_GAIN = 1.5  # below it, the conversions around a product cost what is gained
@@ -20,18 +20,18 @@ _MIN_GAIN = 1.5  # below it, the conversions around a product cost what is gaine
 def resolve_precision(precision: PrecisionName, device: DeviceName) -> torch.dtype:
     """The type to compute in: for "auto" bfloat16 where `device` multiplies faster in it.
 
-    That is measured, once a process: what a processor says of itself does not tell.
+    That is measured, once per process: the reported features of a processor do not show it.
     """
     if precision == "auto":
         precision = "bf16" if _gains_by_bf16(device) else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """`module` itself, with all but its batch norms in `dtype`."""
+def convert_module(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Convert all but the batch norms of `module` to `dtype`, in place; returns `module`."""
     module.to(dtype)
     for part in module.modules():
-        # Eight bits are too few for statistics that are subtracted.
+        # Eight bits of precision are too few for statistics that are subtracted.
         if isinstance(part, _BatchNorm):
             part.float()
     return module
@@ -46,7 +46,7 @@ def _gains_by_bf16(device: DeviceName) -> bool:
 
 @torch.inference_mode()
 def _seconds(device: DeviceName, dtype: torch.dtype) -> float:
-    """The fastest of some products of two square matrices."""
+    """The shortest of several times that a product of two square matrices takes."""
     side = _SIDES[device]
     matrix = torch.ones(side, side, dtype=dtype, device=device)
     fastest = float("inf")

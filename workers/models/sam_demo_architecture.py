@@ -1,9 +1,9 @@
-"""The architecture of `sam_demo`: segment-anything's own `Sam`, narrower, on a small encoder.
+"""Builds `sam_demo`: segment-anything's own `Sam`, narrower, with a small image encoder.
 
 The image encoder is a convolutional pyramid that ends at stride 8 (segment-anything's ViT: 16), so
 that small objects and borders survive; the decoder's low-resolution masks then lie at stride 2.
 At its top, stride 32, and again at stride 16 on the way down, blocks of segment-anything's ViT let
-every place see the whole frame: which parts make one object is not told by what lies near.
+every position see the whole frame: its surroundings alone do not show which parts make one object.
 """
 
 from __future__ import annotations

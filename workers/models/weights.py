@@ -1,4 +1,4 @@
-"""Weights: the cache folder, fetching into it, verifying, and loading without running code."""
+"""Fetches, verifies and loads weights, without ever running code in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cache_folder(cache_dir: Path | None = None) -> Path:
 
 
 def no_report(done_bytes: int, total_bytes: int | None) -> None:
-    """Take no notice of a download's progress."""
+    """Ignore the progress of a download."""
 
 
 def fetch(entry: ModelEntry, cache_dir: Path | None = None, report: Report = no_report) -> Path:

@@ -1,4 +1,4 @@
-"""Messages of an SQS queue, through boto3."""
+"""Receives messages from an SQS queue, through boto3."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ObjseekError, StoreAccessError, StoreUnavailableError, UsageError
 from schemas.options import StoreOptions
-from workers.stores.s3 import mapped
+from workers.stores.s3 import raising_store_errors
 
 _log = logging.getLogger(__name__)
-_A_REQUEST = 10  # SQS's own limit
+_MOST_PER_REQUEST = 10  # SQS's own limit
 _LONGEST_WAIT_S = 20
 _HIDDEN_S = 60
 _SOON_S = 5
 _EXTENDED_EVERY_S = 20.0
-# With the statuses of a refusal; the older protocol has a name before them.
+# These come with the status of a refusal; the older protocol puts a prefix before the name.
 _NOT_NOW = frozenset({"OverLimit", "RequestThrottled", "ThrottlingException", "Throttling"})
 _NO_QUEUE = frozenset({"NonExistentQueue", "QueueDoesNotExist"})
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`receipt` is what this delivery of it is deleted by."""
+    """One delivery of a message; `receipt` is the handle to delete it by."""
 
     message_id: str
     body: str
@@ -41,7 +41,7 @@ class Message:
 class SqsQueue:
     """The queue at `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or of another server.
 
-    Raises UsageError for a text that is none, StoreAccessError, StoreUnavailableError.
+    Raises UsageError for any other text, StoreAccessError, StoreUnavailableError.
     """
 
     def __init__(self, url: str, options: StoreOptions) -> None:
@@ -50,16 +50,16 @@ class SqsQueue:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or len(parts.path) < 2:
                 raise ValueError(url)
-            self._client = self._connected(parts.hostname, f"{parts.scheme}://{parts.netloc}")
+            self._client = self._connect(parts.hostname, f"{parts.scheme}://{parts.netloc}")
         except ValueError as exc:  # boto3's, too, for a host that cannot be one
             raise UsageError(
                 "expected the URL of an SQS queue, such as "
                 f"https://sqs.eu-west-1.amazonaws.com/123456789012/photos, got {url!r}"
             ) from exc
 
-    def _connected(self, hostname: str, endpoint_url: str) -> Any:
+    def _connect(self, hostname: str, endpoint_url: str) -> Any:
         options, host = self._options, hostname.split(".")
-        with mapped(self.url, options):
+        with raising_store_errors(self.url, options):
             session = boto3.Session(profile_name=options.profile)
             region = host[1] if host[0] == "sqs" and len(host) > 2 else session.region_name
             return session.client(
@@ -74,39 +74,39 @@ class SqsQueue:
             )
 
     def receive(self, wait_s: float, most: int) -> list[Message]:
-        """Up to `most` messages: waits for the first, and takes what else is there already."""
+        """Up to `most` messages: waits for the first, and takes what else has already arrived."""
         messages: list[Message] = []
         while len(messages) < most:
-            some = self._received(0 if messages else min(wait_s, _LONGEST_WAIT_S))
-            messages += some
-            if not some:
+            received = self._receive_batch(0 if messages else min(wait_s, _LONGEST_WAIT_S))
+            messages += received
+            if not received:
                 break
         return messages
 
-    def _received(self, wait_s: float) -> list[Message]:
-        with self._mapped():
+    def _receive_batch(self, wait_s: float) -> list[Message]:
+        with self._raising_queue_errors():
             answer = self._client.receive_message(
                 QueueUrl=self.url,
-                MaxNumberOfMessages=_A_REQUEST,
+                MaxNumberOfMessages=_MOST_PER_REQUEST,
                 WaitTimeSeconds=round(wait_s),
                 VisibilityTimeout=_HIDDEN_S,
             )
         return [
-            Message(one["MessageId"], one["Body"], one["ReceiptHandle"])
-            for one in answer.get("Messages", [])
+            Message(message["MessageId"], message["Body"], message["ReceiptHandle"])
+            for message in answer.get("Messages", [])
         ]
 
     def delete(self, messages: Sequence[Message]) -> None:
-        """Have them never delivered again. One that is not deleted is, which changes nothing."""
+        """Delete messages. One that SQS fails to delete is delivered again, which is harmless."""
         for entries in _entries(messages):
-            with self._mapped():
+            with self._raising_queue_errors():
                 self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
     @contextmanager
-    def held(self, messages: Sequence[Message]) -> Iterator[None]:
-        """Keeps them from being delivered again during the block, however long it takes.
+    def hold(self, messages: Sequence[Message]) -> Iterator[None]:
+        """Keep messages from being delivered again during the block, however long it takes.
 
-        If it fails they are delivered again soon.
+        If the block raises, they are delivered again soon.
         """
         ended = threading.Event()
 
@@ -114,7 +114,7 @@ class SqsQueue:
             while not ended.wait(_EXTENDED_EVERY_S):
                 try:
                     self._hide(messages, _HIDDEN_S)
-                except ObjseekError as exc:  # then they are delivered once more
+                except ObjseekError as exc:  # then they are delivered again
                     _log.warning("%s", exc)
 
         thread = threading.Thread(target=extend, name="queue", daemon=True)
@@ -131,12 +131,12 @@ class SqsQueue:
     def _hide(self, messages: Sequence[Message], seconds: int) -> None:
         for entries in _entries(messages):
             longer = [{**entry, "VisibilityTimeout": seconds} for entry in entries]
-            with self._mapped():
+            with self._raising_queue_errors():
                 self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=longer)
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        with mapped(self.url, self._options):
+    def _raising_queue_errors(self) -> Iterator[None]:
+        with raising_store_errors(self.url, self._options):
             try:
                 yield
             except ClientError as exc:
@@ -153,6 +153,9 @@ class SqsQueue:
 
 
 def _entries(messages: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(messages), _A_REQUEST):
-        some = messages[start : start + _A_REQUEST]
-        yield [{"Id": str(n), "ReceiptHandle": one.receipt} for n, one in enumerate(some)]
+    for start in range(0, len(messages), _MOST_PER_REQUEST):
+        batch = messages[start : start + _MOST_PER_REQUEST]
+        yield [
+            {"Id": str(number), "ReceiptHandle": message.receipt}
+            for number, message in enumerate(batch)
+        ]

@@ -16,7 +16,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from schemas.images import UInt8Image
-from workers.models.precision import converted
+from workers.models.precision import convert_module
 from workers.segmenters.decoder.cpu_kernels.attention import Blocks, BlockTurns, has_kernels
 from workers.segmenters.decoder.cpu_kernels.upscaling import fits, low_logits
 from workers.segmenters.decoder.image_tokens import Level, Turns, WholeTurns, Written, levels
@@ -215,4 +215,4 @@ class SamPrompter:
 
 def _in(dtype: torch.dtype, module: nn.Module) -> nn.Module:
     """`module` itself in float32, else a copy of it."""
-    return module if dtype == torch.float32 else converted(copy.deepcopy(module), dtype)
+    return module if dtype == torch.float32 else convert_module(copy.deepcopy(module), dtype)

@@ -1,4 +1,4 @@
-"""Images in folders: a folder, a file, or a glob of them."""
+"""Lists and reads images in the file system: a folder, a file, or a glob."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINKED_FOLDER = "symbolic link to a folder"
 
 
 def build(source: str, options: StoreOptions) -> FileStore:
-    """The store of a path, a `file://` uri or a glob. Nothing is looked at yet."""
+    """The store of a path, a `file://` uri or a glob. Nothing is read yet."""
     if source.startswith("file://"):
         source = os.fsdecode(unquote_to_bytes(source.removeprefix("file://")))
     return FileStore(source, options)
@@ -34,9 +34,9 @@ def build(source: str, options: StoreOptions) -> FileStore:
 
 def read(ref: ImageRef, options: StoreOptions) -> bytes:
     """The bytes of a file whose size and time are still those listed; see `ObjectStore.read`."""
-    with _mapped(ref), open(ref.key, "rb") as file:
-        found = _version(os.fstat(file.fileno()))
-        data = file.read() if found == ref.version else b""
+    with _raising_store_errors(ref), open(ref.key, "rb") as file:
+        version = _version(os.fstat(file.fileno()))
+        data = file.read() if version == ref.version else b""
         after = _version(os.fstat(file.fileno()))
     if after != ref.version or len(data) != ref.size_bytes:
         raise ObjectChangedError(
@@ -47,7 +47,7 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
     """What is at the path now; see `stores.find`."""
-    with _mapped(ref):
+    with _raising_store_errors(ref):
         try:
             status = os.stat(ref.key)
         except (FileNotFoundError, NotADirectoryError):
@@ -56,7 +56,7 @@ def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
 
 
 @contextmanager
-def _mapped(ref: ImageRef) -> Iterator[None]:
+def _raising_store_errors(ref: ImageRef) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
@@ -80,7 +80,8 @@ class FileStore:
         """Streamed, one level of folders in memory at a time; see `ObjectStore.list_images`.
 
         A glob means what it means to a shell: a folder that it names is walked. Raises UsageError
-        at once if there is nothing at the source, StoreAccessError for a folder that is closed.
+        at once if there is nothing at the source, StoreAccessError for a folder that may not be
+        read.
         """
         path = os.path.abspath(self._source)
         if os.path.exists(path):
@@ -93,12 +94,12 @@ class FileStore:
         return self._walk(matches, skipped)
 
     def covers(self, ref: ImageRef) -> bool:
-        """See `ObjectStore.covers`. Raises UsageError for a glob: what it named is not known."""
+        """See `ObjectStore.covers`. Raises UsageError for a glob: what it matched is not known."""
         path = os.path.abspath(self._source)
         if not os.path.exists(path) and glob.has_magic(self._source):
             raise UsageError(
                 f"expected a folder or a file, got the glob {self._source!r}: "
-                "it does not tell which images are no longer there"
+                "it cannot show which images are no longer there"
             )
         below = os.path.join(path, "")
         return (
@@ -114,20 +115,20 @@ class FileStore:
         recursive = "**" in self._source
         for root in roots:
             if not os.path.isdir(root):
-                yield from self._image(root, skipped)
-            elif not recursive:  # a glob with ** names what lies in the folder itself
-                yield from self._folder(root, skipped)
+                yield from self._list_file(root, skipped)
+            elif not recursive:  # a glob with ** matches what is in the folder itself
+                yield from self._walk_folder(root, skipped)
 
-    def _folder(self, folder: str, skipped: Skipped) -> Iterator[ImageRef]:
+    def _walk_folder(self, folder: str, skipped: Skipped) -> Iterator[ImageRef]:
         for entry in _entries(folder):
             if not _is_folder(entry):
-                yield from self._image(entry.path, skipped)
+                yield from self._list_file(entry.path, skipped)
             elif entry.is_symlink():  # it may lead back up
                 skipped(LINKED_FOLDER, _ref(entry.path).uri)
             else:
-                yield from self._folder(entry.path, skipped)
+                yield from self._walk_folder(entry.path, skipped)
 
-    def _image(self, path: str, skipped: Skipped) -> Iterator[ImageRef]:
+    def _list_file(self, path: str, skipped: Skipped) -> Iterator[ImageRef]:
         try:
             status = os.stat(path)
         except OSError:  # a dangling link, or gone since the folder was read
@@ -144,8 +145,8 @@ class FileStore:
 
 
 def _glob(pattern: str) -> list[str]:
-    """Absolute paths that a glob names, sorted by byte; all in memory, as a shell has them."""
-    # The working folder is no pattern, whatever characters it has.
+    """Absolute paths that a glob matches, sorted by byte; all in memory, as in a shell."""
+    # The working folder is not part of the pattern, whatever characters it has.
     absolute = os.path.normpath(os.path.join(glob.escape(os.getcwd()), pattern))
     return sorted(set(glob.iglob(absolute, recursive=True)), key=os.fsencode)
 
@@ -175,7 +176,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself, or to where one may not look
+    except OSError:  # a link to itself, or to a folder that may not be read
         return False
 
 

@@ -1,4 +1,4 @@
-"""Opens stores by scheme. Each is one file with `build(source, options)`, `read` and `find`."""
+"""Opens stores by scheme. Each is one module with `build(source, options)`, `read` and `find`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
 
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
-    """The same image in the version that is there now, None if it is there no more.
+    """The same image in the version that is there now, None if it is no longer there.
 
     Raises StoreAccessError, StoreUnavailableError.
     """

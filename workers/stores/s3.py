@@ -1,4 +1,4 @@
-"""Images in a bucket, through boto3."""
+"""Lists and reads images in an S3 bucket, through boto3."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from schemas.errors import (
     StoreUnavailableError,
     TokenExpiredError,
     UsageError,
+    one_line,
 )
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
@@ -58,12 +59,12 @@ _EXPIRED = frozenset(
 )
 # Refusals that come with other status codes than 400, 401 and 403.
 _REFUSALS = frozenset({"NoSuchBucket", "PermanentRedirect"})
-# With status 400, though the same request may be answered later.
+# These come with status 400, though the same request may succeed later.
 _NOT_NOW = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"})
 _FIRST_BUDGET_S = 3.0
-# Who renews credentials does so before they expire, or is a person.
+# A program renews credentials before they expire; a person is not waited for.
 _EXPIRED_BUDGET_S = 20.0
-# A body that is slower has to be taken for stuck: no read of it need ever time out.
+# A slower body counts as stuck: if it trickles, no single read of it ever times out.
 _LEAST_BYTES_A_S = 50_000
 _PIECE = 1 << 20
 
@@ -80,29 +81,29 @@ def build(source: str, options: StoreOptions) -> S3Store:
 def read(ref: ImageRef, options: StoreOptions) -> bytes:
     """The bytes of exactly the listed version (GET with If-Match); see `ObjectStore.read`.
 
-    What breaks off, is too slow or is not the object is asked for again, as is what the store
-    cannot answer now, for `options.retry_budget_s`.
+    Retried for `options.retry_budget_s` while the store cannot answer, or its answer breaks off, is
+    too slow or is not the object.
     """
-    return retried(lambda: _get(ref, options), ref.uri, options)
+    return retry(lambda: _get(ref, options), ref.uri, options)
 
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
     """HEAD; see `stores.find`."""
     try:
-        return retried(lambda: _head(ref, options), ref.uri, options)
+        return retry(lambda: _head(ref, options), ref.uri, options)
     except ObjectGoneError:
         return None
 
 
-def retried(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
-    """The result of one request about `what`, done again while the store does not answer it."""
+def retry(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
+    """The result of one request about `what`, retried while the store does not answer."""
     expired = Backoff(min(options.retry_budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError)
     away = Backoff(options.retry_budget_s, only=StoreUnavailableError)
-    return away.retried(lambda: expired.retried(action, what), what)
+    return away.retry(lambda: expired.retry(action, what), what)
 
 
-def for_a_first_answer(options: StoreOptions) -> StoreOptions:
-    """The same with little patience: what has never answered may be mistyped."""
+def for_first_request(options: StoreOptions) -> StoreOptions:
+    """The same with a short retry budget: an address that has never answered may be mistyped."""
     budget_s = min(options.retry_budget_s, _FIRST_BUDGET_S)
     return options.model_copy(update={"retry_budget_s": budget_s})
 
@@ -113,7 +114,7 @@ def client_for(options: StoreOptions) -> Any:
     Raises UsageError for an endpoint or a region that cannot be one.
     """
     with _making_client:
-        # What is selected makes no other connection.
+        # Which keys are selected makes no difference to the connection.
         return _client(options.model_copy(update={"include": (), "exclude": ()}))
 
 
@@ -123,12 +124,12 @@ def _client(options: StoreOptions) -> Any:
     try:
         client = session.client("s3", endpoint_url=options.endpoint_url, config=_config(options))
     except ValueError as exc:
-        raise UsageError(f"expected an S3 endpoint and region, got: {_sentence(exc)}") from exc
+        raise UsageError(f"expected an S3 endpoint and region, got: {_reason(exc)}") from exc
     # The endpoint may also come from the profile or the environment, which only the client knows.
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if ".amazonaws.com" in host:
         return client
-    # Other servers seldom have a host name for every bucket.
+    # Other servers rarely have a host name for every bucket.
     config = _config(options).merge(Config(s3={"addressing_style": "path"}))
     return session.client("s3", endpoint_url=options.endpoint_url, config=config)
 
@@ -144,8 +145,8 @@ class S3Store:
     def list_images(self, skipped: Skipped) -> Iterator[ImageRef]:
         """Streamed, page by page; see `ObjectStore.list_images`.
 
-        The first page is asked for at once, so that StoreAccessError, StoreUnavailableError or
-        UsageError come before anything is done with another source.
+        The first page is requested at once, so that StoreAccessError, StoreUnavailableError or
+        UsageError are raised before anything is done with another source.
         """
         pages = self._pages()
         return self._images(chain([next(pages)], pages), skipped)
@@ -163,43 +164,43 @@ class S3Store:
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
         uri, options = f"s3://{self._bucket}/{self._prefix}", self._options
-        page = retried(lambda: self._page(uri, None), uri, for_a_first_answer(options))
+        page = retry(lambda: self._page(uri, None), uri, for_first_request(options))
         while True:
             yield page.get("Contents", [])
             token = page.get("NextContinuationToken")
             if token is None:
                 return
-            page = retried(partial(self._page, uri, token), uri, options)
+            page = retry(partial(self._page, uri, token), uri, options)
 
     def _page(self, uri: str, token: str | None) -> dict[str, Any]:
         """One page of the listing: the first, or the one that follows `token`."""
         request = {"Bucket": self._bucket, "Prefix": self._prefix, **_payer(self._options)}
         if token is not None:
             request["ContinuationToken"] = token
-        page = self._within_limits(uri, request)
+        page = self._request_within_limits(uri, request)
         following = page.get("NextContinuationToken")
         has_more = following not in (None, token)  # the same page again would go on for ever
-        # Neither in a web page, say, in which boto3 finds nothing.
+        # A web page, say, has neither: boto3 finds nothing in it.
         if page.get("IsTruncated") is not has_more:
             raise StoreUnavailableError(
                 f"expected a listing of {uri} from "
-                f"{client_for(self._options).meta.endpoint_url}, got an answer that is none"
+                f"{client_for(self._options).meta.endpoint_url}, got another answer"
             )
         return page
 
-    def _within_limits(self, uri: str, request: dict[str, str]) -> dict[str, Any]:
-        # boto3 reads the answer itself, and waits for ever if it trickles.
+    def _request_within_limits(self, uri: str, request: dict[str, str]) -> dict[str, Any]:
+        # boto3 reads the answer itself, and would wait for ever for one that trickles in.
         options, answer = self._options, Future[dict[str, Any]]()
         longest_s = options.connect_timeout_s + options.max_attempts * options.read_timeout_s
 
-        def ask() -> None:
+        def request_page() -> None:
             try:
-                with mapped(uri, options):
+                with raising_store_errors(uri, options):
                     answer.set_result(client_for(options).list_objects_v2(**request))
             except BaseException as exc:
                 answer.set_exception(exc)
 
-        threading.Thread(target=ask, daemon=True).start()
+        threading.Thread(target=request_page, daemon=True).start()
         try:
             return answer.result(longest_s)
         except TimeoutError as exc:
@@ -230,7 +231,7 @@ def _config(options: StoreOptions) -> Config:
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
         max_pool_connections=_MAX_CONNECTIONS,
-        # Not every S3 server knows the newer checksums; If-Match says which bytes are meant.
+        # Not every S3 server knows the newer checksums; If-Match names the version.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -241,22 +242,22 @@ def _payer(options: StoreOptions) -> dict[str, str]:
 
 
 def _head(ref: ImageRef, options: StoreOptions) -> ImageRef:
-    with mapped(ref.uri, options):
+    with raising_store_errors(ref.uri, options):
         head = client_for(options).head_object(Bucket=ref.bucket, Key=ref.key, **_payer(options))
     return _ref(ref.bucket, ref.key, head["ETag"], head["ContentLength"])
 
 
 def _get(ref: ImageRef, options: StoreOptions) -> bytes:
-    with mapped(ref.uri, options):
+    with raising_store_errors(ref.uri, options):
         response = client_for(options).get_object(
             Bucket=ref.bucket, Key=ref.key, IfMatch=f'"{ref.version}"', **_payer(options)
         )
         with response["Body"] as body:
-            data = _body(body, ref, options)
+            data = _read_body(body, ref, options)
     version = response.get("ETag", ref.version).strip('"')
     if version != ref.version:
         raise ObjectChangedError(f"expected version {ref.version}, got {version} ({ref.uri})")
-    # Servers answer with success and a document about an error, too. 0: the size is not known.
+    # Some servers answer 200 with a document about an error. 0: the size is not known.
     length = ref.size_bytes or response["ContentLength"]
     if len(data) != length:
         raise StoreUnavailableError(
@@ -265,13 +266,13 @@ def _get(ref: ImageRef, options: StoreOptions) -> bytes:
     return data
 
 
-def _body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
+def _read_body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
     """All of a response's body; `stream` is urllib3's. Raises StoreUnavailableError."""
     longest_s = options.read_timeout_s + ref.size_bytes / _LEAST_BYTES_A_S
     deadline = time.monotonic() + longest_s
     pieces = []
     try:
-        # Whatever has come, at once: `read` waits until it has all that was asked for.
+        # `read1` returns what has arrived; `read` would wait for all that was requested.
         while piece := stream.read1(_PIECE):
             pieces.append(piece)
             if time.monotonic() > deadline:
@@ -281,23 +282,23 @@ def _body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
                 )
     except HTTPError as exc:
         raise StoreUnavailableError(
-            f"expected all of an object, got: {_sentence(exc)} ({ref.uri})"
+            f"expected all of an object, got: {_reason(exc)} ({ref.uri})"
         ) from exc
     return b"".join(pieces)
 
 
 @contextmanager
-def mapped(uri: str, options: StoreOptions) -> Iterator[None]:
-    """What boto3 raises, as one of our errors about `uri`."""
+def raising_store_errors(uri: str, options: StoreOptions) -> Iterator[None]:
+    """Raise boto3's errors in the block as StoreError or UsageError about `uri`."""
     try:
         yield
     except exceptions.ClientError as exc:
-        raise _from_response(exc, uri) from exc
+        raise _response_error(exc, uri) from exc
     except _CREDENTIAL_ERRORS as exc:
-        raise StoreAccessError(f"expected credentials for {uri}, got: {_sentence(exc)}") from exc
+        raise StoreAccessError(f"expected credentials for {uri}, got: {_reason(exc)}") from exc
     except _REQUEST_ERRORS as exc:
-        raise UsageError(f"expected a valid request for {uri}, got: {_sentence(exc)}") from exc
-    except RecursionError as exc:  # boto3 follows a redirect by asking again
+        raise UsageError(f"expected a valid request for {uri}, got: {_reason(exc)}") from exc
+    except RecursionError as exc:  # boto3 follows a redirect by a request within the request
         where = options.endpoint_url or "the S3 endpoint"
         raise StoreUnavailableError(
             f"expected {where} to answer for {uri}, got one redirect after another"
@@ -305,28 +306,28 @@ def mapped(uri: str, options: StoreOptions) -> Iterator[None]:
     except (exceptions.BotoCoreError, ResponseParserError) as exc:
         where = options.endpoint_url or "the S3 endpoint"
         raise StoreUnavailableError(
-            f"expected {where} to answer for {uri}, got: {_sentence(exc)}"
+            f"expected {where} to answer for {uri}, got: {_reason(exc)}"
         ) from exc
 
 
-def _from_response(exc: exceptions.ClientError, uri: str) -> ObjseekError:
+def _response_error(exc: exceptions.ClientError, uri: str) -> ObjseekError:
     code = exc.response["Error"].get("Code", "")
     status = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     message = exc.response["Error"].get("Message") or code
-    got = f"HTTP {status} {code}: {_sentence(message)} ({uri})"
+    got = f"HTTP {status} {code}: {_reason(message)} ({uri})"
     if code in _EXPIRED:
-        # The next one reads the credentials anew.
+        # The next client reads the credentials again.
         _client.cache_clear()
         return TokenExpiredError(f"expected credentials that are valid now, got {got}")
     if code in _REFUSALS or (status in (400, 401, 403) and code not in _NOT_NOW):
         return StoreAccessError(f"expected access to the bucket and its objects, got {got}")
-    of_object = exc.operation_name in ("GetObject", "HeadObject")
-    if status == 404 and of_object:
+    is_object = exc.operation_name in ("GetObject", "HeadObject")
+    if status == 404 and is_object:
         return ObjectGoneError(f"expected a listed object, got {got}")
-    if status == 412 and of_object:
+    if status == 412 and is_object:
         return ObjectChangedError(f"expected the listed version of an object, got {got}")
     return StoreUnavailableError(f"expected an answer from the store, got {got}")
 
 
-def _sentence(what: object) -> str:
-    return " ".join(str(what).split()).rstrip(".")
+def _reason(error: Exception | str) -> str:
+    return one_line(error).rstrip(".")

@@ -1,24 +1,24 @@
-"""Objects of our own below a prefix of a bucket: files that are written once, and small texts."""
+"""Reads and writes objseek's own objects below a prefix of a bucket."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from schemas.errors import UsageError
 from schemas.options import StoreOptions
-from workers.stores.s3 import client_for, for_a_first_answer, mapped, retried
+from workers.stores.s3 import client_for, for_first_request, raising_store_errors, retry
 
 _T = TypeVar("_T")
 
 
-class S3Objects:
-    """Objects by what follows the prefix in their keys.
+class S3Prefix:
+    """The objects below a key prefix, each named by the rest of its key.
 
-    Each request is tried again as the read of an image is. Raises StoreAccessError,
-    StoreUnavailableError, and UsageError for a source that names no bucket.
+    Requests are retried as reads of images are. Raises StoreAccessError, StoreUnavailableError, and
+    UsageError for a source that names no bucket.
     """
 
     def __init__(self, source: str, options: StoreOptions) -> None:
@@ -27,79 +27,82 @@ class S3Objects:
             raise UsageError(f"expected s3://bucket/prefix, got {source!r}")
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         self._options = options
-        self._patience = for_a_first_answer(options)
+        self._retry_options = for_first_request(options)
         self.uri = f"s3://{self._bucket}/{self._prefix}"
 
     def sizes(self, start: str) -> dict[str, int]:
-        """Bytes of each object whose name starts so."""
+        """Bytes of each object whose name starts with `start`."""
 
-        def listed(client: Any) -> dict[str, int]:
+        def list_sizes(client: Any) -> dict[str, int]:
             pages = client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + start
             )
             items = (item for page in pages for item in page.get("Contents", []))
             return {item["Key"].removeprefix(self._prefix): item["Size"] for item in items}
 
-        return self._asked(listed, start)
+        return self._request(list_sizes, start)
 
     def read(self, name: str) -> bytes:
-        """What a small object holds. Raises ObjectGoneError if there is none."""
+        """The content of a small object. Raises ObjectGoneError if there is none."""
 
-        def got(client: Any) -> bytes:
+        def get(client: Any) -> bytes:
             reply = client.get_object(Bucket=self._bucket, Key=self._prefix + name)
             with reply["Body"] as body:
                 content: bytes = body.read()
             return content
 
-        return self._asked(got, name)
+        return self._request(get, name)
 
     def write(self, name: str, content: bytes) -> None:
-        """Make, or replace, a small object."""
-        self._asked(
+        """Create or replace a small object."""
+        self._request(
             lambda client: client.put_object(
                 Bucket=self._bucket, Key=self._prefix + name, Body=content
             ),
             name,
         )
 
-    def download(self, name: str, path: Path) -> None:
-        """An object into a file. Raises ObjectGoneError if there is none."""
+    def download(self, name: str, file: BinaryIO) -> None:
+        """Write an object to a file. Raises ObjectGoneError if there is none."""
 
-        def fetched(client: Any) -> None:
-            with path.open("wb") as file:
-                client.download_fileobj(self._bucket, self._prefix + name, file)
+        def fetch(client: Any) -> None:
+            file.seek(0)
+            file.truncate()  # of what an attempt before has left
+            client.download_fileobj(self._bucket, self._prefix + name, file)
 
-        self._asked(fetched, name)
+        self._request(fetch, name)
 
     def upload(self, path: Path, name: str) -> None:
-        """A file as an object, in several parts where it is large; whole or not at all."""
+        """Store a file as an object, whole or not at all; a large one in several parts."""
 
-        def sent(client: Any) -> None:
+        def send(client: Any) -> None:
             with path.open("rb") as file:
                 client.upload_fileobj(file, self._bucket, self._prefix + name)
 
-        self._asked(sent, name)
+        self._request(send, name)
 
     def rename(self, name: str, new_name: str) -> None:
-        """Another name for what an object holds. Raises ObjectGoneError if there is none."""
+        """Give an object another name. Raises ObjectGoneError if there is none."""
         source = {"Bucket": self._bucket, "Key": self._prefix + name}
-        self._asked(lambda client: client.copy(source, self._bucket, self._prefix + new_name), name)
+        self._request(
+            lambda client: client.copy(source, self._bucket, self._prefix + new_name), name
+        )
         self.remove([name])
 
     def remove(self, names: Sequence[str]) -> None:
-        """Delete objects; those that are not there are no error."""
+        """Delete objects; it is no error if some are not there."""
         for name in names:
-            self._asked(partial(_delete, self._bucket, self._prefix + name), name)
+            self._request(partial(_delete, self._bucket, self._prefix + name), name)
 
-    def _asked(self, ask: Callable[[Any], _T], name: str) -> _T:
+    def _request(self, send: Callable[[Any], _T], name: str) -> _T:
         uri = self.uri + name
 
-        def once() -> _T:
-            with mapped(uri, self._options):
-                return ask(client_for(self._options))
+        def send_once() -> _T:
+            with raising_store_errors(uri, self._options):
+                return send(client_for(self._options))
 
-        result = retried(once, uri, self._patience)
-        self._patience = self._options
+        result = retry(send_once, uri, self._retry_options)
+        self._retry_options = self._options
         return result
 
 

@@ -25,9 +25,9 @@ EMPTY = "zero bytes"
 
 
 def reason_to_skip(key: str, size_bytes: int, options: StoreOptions) -> str | None:
-    """Why a listed object is no image to be read, or None.
+    """Why a listed object is not read as an image; None if it is.
 
-    A key without any suffix is an image only if an include pattern names it.
+    A key without a suffix is an image only if an include pattern matches it.
     """
     if key.endswith("/"):
         return FOLDER_MARKER
@@ -42,7 +42,7 @@ def reason_to_skip(key: str, size_bytes: int, options: StoreOptions) -> str | No
 
 
 def may_be_listed(key: str, options: StoreOptions) -> bool:
-    """Whether an object of this key is an image to be read, as long as it is not empty."""
+    """Whether an object of this key is read as an image, unless it is empty."""
     return reason_to_skip(key, 1, options) is None
 
 

@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.commands.export import tell_brought_in, tell_written
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.options import Load, with_settings
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 _BACKUP = """Write an index and its manifest to a folder or bucket, to be restored from.
 
@@ -107,7 +107,7 @@ def migrate_command(
     with show_progress(err()) as progress:
         summary = migrate(settings, settings.model_copy(update={"index": index}), progress)
     out().print(
-        f"{counted(summary.points, 'point')} of {counted(summary.images, 'image')} copied to "
+        f"{quantify(summary.points, 'point')} of {quantify(summary.images, 'image')} copied to "
         f"{target}; both have the checksum {summary.checksum}",
         markup=False,
         soft_wrap=True,

@@ -13,7 +13,7 @@ import typer
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.options import Load, with_settings
 from pipeline.cli.run_job import conclude, shown
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -96,21 +96,21 @@ def export_command(
 def tell_written(summary: ExportSummary, target: str, seconds: float) -> None:
     """Print what an export or a backup came to."""
     out().print(
-        f"{counted(summary.objects, 'object')} of {counted(summary.images, 'image')} in "
-        f"{counted(summary.files, 'file')}, {summary.size_bytes / 1e6:,.1f} MB, written to "
+        f"{quantify(summary.objects, 'object')} of {quantify(summary.images, 'image')} in "
+        f"{quantify(summary.files, 'file')}, {summary.size_bytes / 1e6:,.1f} MB, written to "
         f"{target} in {seconds:.1f} s",
         markup=False,
         soft_wrap=True,
     )
     if summary.queued:
         typer.echo(
-            f"{counted(summary.queued, 'image')} did not have the points that were recorded, or "
+            f"{quantify(summary.queued, 'image')} did not have the points that were recorded, or "
             "were just being written to: there, the next ingest does them again.",
             err=True,
         )
     if summary.left_out:
         typer.echo(
-            f"{counted(summary.left_out, 'point')} of images that are not recorded, or of another "
+            f"{quantify(summary.left_out, 'point')} of images that are not recorded, or of another "
             "version of them, will be left out when this is read.",
             err=True,
         )
@@ -119,7 +119,7 @@ def tell_written(summary: ExportSummary, target: str, seconds: float) -> None:
 def tell_brought_in(summary: ImportSummary, settings: Settings) -> None:
     """Print what an import or a restore came to."""
     out().print(
-        f"{counted(summary.points, 'point')} of {counted(summary.images, 'image')} are in "
+        f"{quantify(summary.points, 'point')} of {quantify(summary.images, 'image')} are in "
         f"{settings.index.location} now",
         markup=False,
         soft_wrap=True,

@@ -11,7 +11,7 @@ import typer
 from pipeline.cli.console import user_errors
 from pipeline.cli.options import Config, Index
 from pipeline.cli.tables import print_rows
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 if TYPE_CHECKING:
     from schemas.manifest import ManifestRow
@@ -78,7 +78,7 @@ def failures(
         ]
         if cells:
             print_rows(_COLUMNS, cells, stacked=2)
-        typer.echo(counted(len(rows), "image"), err=True)
+        typer.echo(quantify(len(rows), "image"), err=True)
 
 
 def _fields(row: ManifestRow) -> dict[str, object]:

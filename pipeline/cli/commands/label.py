@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.options import Config, Index
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 _HELP = """Give every object of an index its most likely labels, without embedding anything again.
 
@@ -64,6 +64,6 @@ def label_command(
     with show_progress(err()) as progress:
         summary = label(load_settings(config, overrides), progress)
     out().print(
-        f"{counted(summary.labelled, 'point')} labelled from {summary.labels:,} labels, "
+        f"{quantify(summary.labelled, 'point')} labelled from {summary.labels:,} labels, "
         f"{summary.unchanged:,} had theirs"
     )

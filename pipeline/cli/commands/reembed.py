@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.console import EXIT_FAILED, out, user_errors
 from pipeline.cli.options import Config, Index, Load, StatePlace, with_settings
 from pipeline.cli.run_job import shown
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 if TYPE_CHECKING:
     from pipeline.progress import Progress
@@ -88,7 +88,7 @@ def reembed_command(
     )
     counts = progress.counts
     out().print(
-        f"{counted(counts.done, 'image')} with {counted(counts.objects, 'object')} embedded in "
+        f"{quantify(counts.done, 'image')} with {quantify(counts.objects, 'object')} embedded in "
         f"{progress.seconds:.1f} s, {counts.unchanged:,} had been dealt with; {counts.failed:,} "
         f"failed, {counts.gone:,} gone",
         markup=False,
@@ -151,7 +151,7 @@ def _list(settings: Settings, *, as_json: bool) -> None:
     width = max(len(one.name) for one in found)
     for one in found:
         used = "in use" if one.current else ""
-        line = f"{one.name:<{width}}  {used:<6}  {counted(one.images, 'image')} done"
+        line = f"{one.name:<{width}}  {used:<6}  {quantify(one.images, 'image')} done"
         if not one.current:
             line += f"  {one.location}"
         out().print(line, markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 from pipeline.cli.console import user_errors
 from pipeline.cli.options import Anonymous, Config, EndpointUrl, Index, Profile, RequesterPays
 from pipeline.cli.tables import print_rows
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 if TYPE_CHECKING:
     from pipeline.search.searcher import Searcher
@@ -335,7 +335,7 @@ def _print_page(
     elif page.hits:
         rows = [_cells(rank, hit) for rank, hit in enumerate(page.hits, 1)]
         print_rows(_COLUMNS, rows, stacked=2, right=len(_COLUMNS) - 3)
-    many = counted(len(page.hits), "hit") if page.hits else "nothing found"
+    many = quantify(len(page.hits), "hit") if page.hits else "nothing found"
     how = f"{embedder}, with words" if page.hybrid else embedder
     typer.echo(f"{many} in {seconds * 1000:.0f} ms ({how})", err=True)
     if page.relevance == "weak":

@@ -68,7 +68,7 @@ def status(
     from pipeline.cli.progress_bars import show_progress
     from pipeline.index_home import IndexHome, list_generations
     from pipeline.ingestion.listing import ignore_skipped, list_images
-    from pipeline.manifest.coverage import covered
+    from pipeline.manifest.coverage import measure_coverage
     from pipeline.progress import Progress
 
     settings = load()
@@ -77,11 +77,11 @@ def status(
     listed = list_images(sources, home.store, ignore_skipped) if sources else None
     with show_progress(err()) if sources else Progress() as progress:
         progress.note("listing images, to find those that are waiting")
-        coverage = covered(home.manifest, listed, depth)
+        coverage = measure_coverage(home.manifest, listed, depth)
     told = _report(settings.index.location, coverage, info, note)
     told["kept"] = [asdict(one) for one in list_generations(settings)]
     models = {
-        one.fingerprint: home.pipelines.described(one.fingerprint) for one in coverage.pipelines()
+        one.fingerprint: home.pipelines.look_up(one.fingerprint) for one in coverage.pipelines()
     }
     if as_json:
         typer.echo(json.dumps(told | _groups(coverage, models), indent=2))

@@ -7,7 +7,7 @@ import typer
 from pipeline.cli.console import user_errors
 from pipeline.cli.options import Load, MaxDelete, Sources, with_settings
 from pipeline.cli.run_job import conclude, shown
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 _HELP = """Ingest what is new or changed, and remove from the index what is gone from its source.
 
@@ -39,7 +39,7 @@ def sync_command(
 
     settings, most = load(), MAX_DELETE if max_delete is None else max_delete
     summary = shown(settings, lambda progress: sync(sources, settings, most, progress))
-    typer.echo(f"removed {counted(summary.removed, 'image')} that are no longer there")
+    typer.echo(f"removed {quantify(summary.removed, 'image')} that are no longer there")
     if summary.ingest is None:
         typer.echo("The source is empty: there is nothing to ingest.")
         return

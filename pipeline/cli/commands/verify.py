@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.console import EXIT_FAILED, err, out, user_errors
 from pipeline.cli.options import Load, MaxDelete, with_settings
 from pipeline.cli.tables import print_rows
-from pipeline.messages import counted
+from pipeline.messages import quantify
 
 if TYPE_CHECKING:
     from pipeline.manifest.audit import Finding, Report
@@ -69,7 +69,10 @@ def verify_command(
     else:
         _print(report)
     if repairing and (report.stray or report.queued):
-        deleted, damaged = counted(len(report.stray), "point"), counted(len(report.queued), "image")
+        deleted, damaged = (
+            quantify(len(report.stray), "point"),
+            quantify(len(report.queued), "image"),
+        )
         typer.echo(
             f"Deleted {deleted}; {damaged} will be done again by the next ingest or retry.",
             err=True,
@@ -86,7 +89,7 @@ def _print(report: Report) -> None:
             typer.echo(f"and {len(report.findings) - _SHOWN:,} more: --json lists them all")
     states = [f"{count:,} {state}" for state, count in report.images.items() if count]
     out().print(
-        f"{counted(report.points, 'point')} and {', '.join(states) or 'no'} images compared: "
+        f"{quantify(report.points, 'point')} and {', '.join(states) or 'no'} images compared: "
         f"{_told(report.findings)}",
         soft_wrap=True,
     )

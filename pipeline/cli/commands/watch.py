@@ -13,7 +13,7 @@ import typer
 
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.options import Load, MaxDelete, Sources, with_settings
-from pipeline.messages import counted, told
+from pipeline.messages import quantify, sanitize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +88,7 @@ def watch_command(
                 settings,
                 Told(
                     totals.tell,
-                    lambda text: _say(aside, f"warning: {told(text)}"),
+                    lambda text: _say(aside, f"warning: {sanitize(text)}"),
                     partial(_progress, aside),
                 ),
                 every_s=usual if every is None else every,
@@ -154,7 +154,7 @@ class _Totals:
         if self._as_json:
             _say(self._console, json.dumps(one.to_json()))
             return
-        parts = [counted(one.counts.done, "image"), counted(one.counts.objects, "object")]
+        parts = [quantify(one.counts.done, "image"), quantify(one.counts.objects, "object")]
         parts += [
             f"{number:,} {state}"
             for state, number in one.to_json().items()
@@ -169,6 +169,6 @@ class _Totals:
     def told(self) -> str:
         """All of it in one line."""
         return (
-            f"{counted(self._done, 'image')} ingested and {self._removed:,} removed in "
-            f"{counted(self._rounds, 'round')}."
+            f"{quantify(self._done, 'image')} ingested and {self._removed:,} removed in "
+            f"{quantify(self._rounds, 'round')}."
         )

@@ -19,13 +19,13 @@ from pathlib import Path
 import ray
 from ray.exceptions import AuthenticationError
 
-from pipeline.environment import environment
+from pipeline.environment import set_environment
 from pipeline.runners.ray_pool.private_ray import (
     CLUSTER_VARIABLE,
     listen_on_loopback,
     reload_authentication,
 )
-from schemas.errors import UsageError, WorkerDiedError
+from schemas.errors import UsageError, WorkerDiedError, one_line
 from schemas.options import RunnerOptions
 
 # Sockets lie below it, and their paths must stay under 104 bytes; TMPDIR can be longer than that.
@@ -95,7 +95,7 @@ def _start(options: RunnerOptions, folder: Path) -> None:
         # Workers import what this process imports, installed or not.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if os.path.isdir(path)),
     }
-    with environment(variables), listen_on_loopback():
+    with set_environment(variables), listen_on_loopback():
         reload_authentication()
         for attempt in range(1, _STARTS + 1):
             try:
@@ -133,8 +133,7 @@ def _connect(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as exc:
-        reason = " ".join(str(exc).split())
-        raise UsageError(f"expected a Ray cluster at {address!r}, got: {reason}") from exc
+        raise UsageError(f"expected a Ray cluster at {address!r}, got: {one_line(exc)}") from exc
 
 
 def check_reachable(address: str) -> None:
@@ -167,7 +166,7 @@ def _redirect_output(log: Path) -> Iterator[None]:
         redirect_stdout(file),
         redirect_stderr(file),
         # The results of a run that was interrupted are never fetched.
-        environment({"RAY_IGNORE_UNHANDLED_ERRORS": "1"}),
+        set_environment({"RAY_IGNORE_UNHANDLED_ERRORS": "1"}),
     ):
         yield
 

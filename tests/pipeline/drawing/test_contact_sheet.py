@@ -21,7 +21,13 @@ from pipeline.drawing.contact_sheet import (
 )
 from pipeline.drawing.fonts import fitted, lettering, wrapped
 from pipeline.drawing.search_sheet import check_sheet_path, save_sheet, title_of
-from schemas.errors import UsageError
+from schemas.errors import (
+    ObjectChangedError,
+    ObjectGoneError,
+    ObjseekError,
+    StoreAccessError,
+    UsageError,
+)
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import CocoRle
 from schemas.payload import PointPayload, RlePayload
@@ -148,16 +154,16 @@ def test_any_object_of_any_image_gives_a_square_tile(data: st.DataObject) -> Non
     assert tile.size == (2 * TILE_PX, 2 * TILE_PX)
 
 
-def _failure(kind: str, message: str, *, gone: bool = False) -> Failure:
-    return Failure(REF, Stage.READ, kind, message, retryable=False, gone=gone)
+def _failure(error: ObjseekError) -> Failure:
+    return Failure.from_error(REF, Stage.READ, error)
 
 
 def test_each_reason_is_said_on_a_grey_tile() -> None:
     payload = _hit().payload
     reasons = [
-        _failure("ObjectChangedError", "m"),
-        _failure("ObjectGoneError", "m", gone=True),
-        _failure("StoreAccessError", "no access to s3://photos"),
+        _failure(ObjectChangedError("m")),
+        _failure(ObjectGoneError("m")),
+        _failure(StoreAccessError("no access to s3://photos")),
         DecodedImage(REF, np.zeros((10, 10, 3), np.uint8)),
     ]
     tiles = [np.asarray(tile_picture(payload, reason)) for reason in reasons]
@@ -169,7 +175,7 @@ def test_each_reason_is_said_on_a_grey_tile() -> None:
 
 def test_a_sheet_has_a_tile_for_each_hit_in_rows() -> None:
     hits = [_hit()] * 6
-    images = [_image(hits[0])] * 5 + [_failure("ObjectGoneError", "m", gone=True)]
+    images = [_image(hits[0])] * 5 + [_failure(ObjectGoneError("m"))]
     sheet = contact_sheet(hits, images, title="a blue box", subtitle="6 objects")
     width, height = sheet.size
     assert width == 2 * 40 + 5 * TILE_PX + 4 * 24

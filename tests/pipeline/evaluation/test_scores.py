@@ -13,7 +13,7 @@ from pipeline.evaluation.matching import counts
 from pipeline.evaluation.scores import score
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth, load_truth
 from schemas.errors import UsageError
-from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import IndexOptions
@@ -63,10 +63,10 @@ def annotation(number: int, image: int, category: int, box: tuple[int, ...], sty
 
 def embedded(image: int, objects: list[tuple[int, tuple[int, ...]]]) -> EmbeddedImage:
     ref = ImageRef("s3", "b", f"photos/{image}.jpg", "v", 1)
-    generation = Generation("v", "f")
+    revision = ImageRevision("v", "f")
 
     def new_id(ordinal: int) -> uuid.UUID:
-        return object_id(image_id(ref), generation, ordinal)
+        return object_id(image_id(ref), revision, ordinal)
 
     records = []
     for ordinal, (position, box) in enumerate(objects):
@@ -74,7 +74,7 @@ def embedded(image: int, objects: list[tuple[int, tuple[int, ...]]]) -> Embedded
         mask = ObjectMask(rle, box, rle.area_px, 0.9, 0.9, (box[0] + 0.5, box[1] + 0.5))
         records.append(ObjectRecord(new_id(ordinal), mask, {"clip": one_hot(position)}))
     whole = ImageRecord(new_id(IMAGE_ORDINAL), {"clip": one_hot(7)})
-    return EmbeddedImage(ref, HW, generation, "fake", "fake", whole, tuple(records))
+    return EmbeddedImage(ref, HW, revision, "fake", "fake", whole, tuple(records))
 
 
 def index_of(tmp_path: Path, images: list[EmbeddedImage]) -> VectorIndex:

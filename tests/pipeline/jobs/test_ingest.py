@@ -14,7 +14,7 @@ from support import fakes
 from support.fakes import rows
 
 from pipeline.index_home import manifest_folder
-from pipeline.ingestion.writer import interrupts_held
+from pipeline.ingestion.writer import hold_interrupts
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
@@ -285,7 +285,7 @@ def test_an_interrupt_waits_for_the_end_of_a_write() -> None:
     reached = []
 
     def write() -> None:
-        with interrupts_held():
+        with hold_interrupts():
             signal.raise_signal(signal.SIGINT)
             reached.append("the end")
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.manifest import coverage as module
-from pipeline.manifest.coverage import Coverage, PipelineCounts, covered, largest, latest
+from pipeline.manifest.coverage import Coverage, PipelineCounts, largest, latest, measure_coverage
 from pipeline.manifest.manifest import Manifest
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 
@@ -30,10 +30,10 @@ def ref(key: str, bucket: str = "photos", version: str = "v1") -> ImageRef:
 def row(
     image: ImageRef, state: State = State.DONE, pipeline: str = "f1", at: datetime = START
 ) -> ManifestRow:
-    done = ManifestRow.done(image, Generation(image.version, pipeline), 3, at)
+    done = ManifestRow.done(image, ImageRevision(image.version, pipeline), 3, at)
     if state is State.DONE:
         return done
-    return done.failed(state, Stage.READ, "SomeError", "why", at, retryable=True)
+    return done.with_failure(state, Stage.READ, "SomeError", "why", at, retryable=True)
 
 
 def manifest(folder: Path, *rows: ManifestRow) -> Manifest:
@@ -44,7 +44,7 @@ def manifest(folder: Path, *rows: ManifestRow) -> Manifest:
 
 
 def of_done(folder: Path, *images: ImageRef, depth: int = 1) -> Coverage:
-    return covered(manifest(folder, *map(row, images)), depth=depth)
+    return measure_coverage(manifest(folder, *map(row, images)), depth=depth)
 
 
 def done(coverage: Coverage) -> dict[str, int]:
@@ -60,7 +60,7 @@ def test_images_are_counted_by_folder_below_the_one_that_all_are_in(tmp_path: Pa
         row(ref("trips/2026/4.jpg"), State.GONE),
     ]
     known = manifest(tmp_path, *rows)
-    found = covered(known)
+    found = measure_coverage(known)
     assert found.common() == "s3://photos/trips/2026/"
     none = {"done": 0, "rejected": 0, "failed": 0, "gone": 0, "waiting": None}
     assert found.prefixes().to_pylist() == [
@@ -68,7 +68,7 @@ def test_images_are_counted_by_folder_below_the_one_that_all_are_in(tmp_path: Pa
         {"prefix": "s3://photos/trips/2026/oslo/", **none, "failed": 1},
         {"prefix": "s3://photos/trips/2026/rome/", **none, "done": 1, "rejected": 1},
     ]
-    assert covered(known, depth=2).prefixes().to_pylist()[2:] == [
+    assert measure_coverage(known, depth=2).prefixes().to_pylist()[2:] == [
         {"prefix": "s3://photos/trips/2026/rome/", **none, "done": 1},
         {"prefix": "s3://photos/trips/2026/rome/night/", **none, "rejected": 1},
     ]
@@ -130,11 +130,11 @@ def test_one_image_is_a_group_of_its_folder(tmp_path: Path) -> None:
 
 
 def test_an_empty_manifest_has_no_groups(tmp_path: Path) -> None:
-    found = covered(Manifest(tmp_path / "none"))
+    found = measure_coverage(Manifest(tmp_path / "none"))
     assert found.images() == dict.fromkeys(STATES, 0)
     assert (found.common(), found.objects(), found.pipelines()) == ("", 0, [])
     assert found.prefixes().to_pylist() == found.days().to_pylist() == []
-    assert covered(Manifest(tmp_path / "none"), [ref("a.jpg")]).prefixes().to_pylist() == [
+    assert measure_coverage(Manifest(tmp_path / "none"), [ref("a.jpg")]).prefixes().to_pylist() == [
         {"prefix": "s3://photos/", **dict.fromkeys(STATES, 0), "waiting": 1}
     ]
 
@@ -147,7 +147,7 @@ def test_days_are_those_of_the_last_attempts_in_utc(tmp_path: Path) -> None:
         row(ref("2.jpg")),
         row(ref("3.jpg"), State.GONE, at=later),
     ]
-    assert covered(manifest(tmp_path, *rows)).days().to_pylist() == [
+    assert measure_coverage(manifest(tmp_path, *rows)).days().to_pylist() == [
         {"day": "2026-01-31", "done": 1, "rejected": 0, "failed": 0, "gone": 0},
         {"day": "2026-02-01", "done": 1, "rejected": 0, "failed": 0, "gone": 1},
     ]
@@ -161,7 +161,7 @@ def test_pipelines_are_told_by_what_they_have_done(tmp_path: Path) -> None:
         row(ref("3.jpg"), pipeline="old", at=days[0]),
         row(ref("4.jpg"), State.FAILED, pipeline="none", at=days[1]),
     ]
-    assert covered(manifest(tmp_path, *rows)).pipelines() == [
+    assert measure_coverage(manifest(tmp_path, *rows)).pipelines() == [
         PipelineCounts("old", 1, 3, "2026-01-31", "2026-01-31"),
         PipelineCounts("new", 2, 6, "2026-02-02", "2026-02-03"),
     ]
@@ -178,7 +178,7 @@ def test_what_is_listed_and_was_not_tried_in_that_version_is_waiting(tmp_path: P
     )
     listed = [ref(f"a/{name}.jpg") for name in ("done", "failed", "rejected", "back")]
     listed += [ref("a/changed.jpg", version="v2"), ref("b/new.jpg"), ref("b/newer.jpg")]
-    found = covered(known, listed)
+    found = measure_coverage(known, listed)
     assert found.waiting == 4
     assert found.images() == {"done": 2, "rejected": 1, "failed": 1, "gone": 1}
     assert found.prefixes().to_pylist() == [
@@ -188,8 +188,8 @@ def test_what_is_listed_and_was_not_tried_in_that_version_is_waiting(tmp_path: P
         },
         {"prefix": "s3://photos/b/", **dict.fromkeys(STATES, 0), "waiting": 2},
     ]
-    assert covered(known, listed[:3]).waiting == 0
-    assert covered(known, []).prefixes()["waiting"].to_pylist() == [0]
+    assert measure_coverage(known, listed[:3]).waiting == 0
+    assert measure_coverage(known, []).prefixes()["waiting"].to_pylist() == [0]
 
 
 def test_many_prefixes_are_shown_as_the_largest_and_others(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_many_prefixes_are_shown_as_the_largest_and_others(tmp_path: Path) -> No
 
 def test_many_days_are_shown_as_the_last_and_earlier(tmp_path: Path) -> None:
     rows = [row(ref(f"{n}.jpg"), at=START + timedelta(days=n)) for n in range(5)]
-    days = covered(manifest(tmp_path, *rows)).days()
+    days = measure_coverage(manifest(tmp_path, *rows)).days()
     assert latest(days, 5) is days
     shown = latest(days, 2).select(["day", "done"]).to_pylist()
     assert shown == [
@@ -231,7 +231,7 @@ def test_prefixes_are_what_counting_one_by_one_finds(
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_SUMMED_AT_ONCE", at_once)
         patch.setattr(module, "_LISTED_AT_ONCE", 5)
-        found = covered(manifest(Path(folder), *map(row, known)), listed, depth).prefixes()
+        found = measure_coverage(manifest(Path(folder), *map(row, known)), listed, depth).prefixes()
     new = [image for image in listed if image not in known]
     expected = _one_by_one([image.uri for image in known + new], depth)
     assert Counter({one["prefix"]: one["done"] + one["waiting"] for one in found.to_pylist()}) == (

@@ -33,7 +33,7 @@ def test_it_is_a_set_of_images_in_their_versions(
         for part in parts
     )
     known = {one for part in parts for one in part}
-    assert finished.among([ref(*one) for one in asked]) == [one in known for one in asked]
+    assert finished.has([ref(*one) for one in asked]) == [one in known for one in asked]
 
 
 @given(st.lists(st.uuids(), max_size=20))
@@ -57,9 +57,9 @@ def test_ids_that_are_alike_in_half_are_told_apart() -> None:
     key = keys_of(pa.array([str(image_id(wanted))]))
     others = np.repeat(key, 5, axis=0)
     others[:, 1] += np.arange(1, 6, dtype=np.uint64)
-    assert FinishedImages([(others, ["v"] * 5)]).among([wanted, ref("b", "v")]) == [False, False]
+    assert FinishedImages([(others, ["v"] * 5)]).has([wanted, ref("b", "v")]) == [False, False]
     together = np.concatenate([others[:3], key, others[3:]])
-    assert FinishedImages([(together, ["v"] * 6)]).among([wanted, ref("b", "v")]) == [True, False]
+    assert FinishedImages([(together, ["v"] * 6)]).has([wanted, ref("b", "v")]) == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pipeline.jobs.verify import verify
 from pipeline.manifest.manifest import Manifest
 from pipeline.settings import Settings
 from schemas.errors import StoreAccessError, UsageError
-from schemas.ids import Generation
+from schemas.ids import ImageRevision
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.options import IndexOptions, StoreOptions
@@ -52,7 +52,7 @@ def shared(place: tuple[str, StoreOptions]) -> Manifest:
 
 def done(key: str) -> ManifestRow:
     ref = ImageRef("s3", "photos", key, "v1", 10)
-    return ManifestRow.done(ref, Generation("v1", "f1"), 3, datetime.now(UTC))
+    return ManifestRow.done(ref, ImageRevision("v1", "f1"), 3, datetime.now(UTC))
 
 
 def work(name: str, state: str, endpoint: str) -> None:

@@ -15,12 +15,12 @@ from support.paths import ROOT
 from support.s3_server import Reply, Request, scripted_server
 
 from pipeline.ingestion.log_file import job_log, show_warnings_as_text
-from pipeline.messages import told
+from pipeline.messages import sanitize
 from pipeline.settings import load_settings
 from schemas.errors import StoreUnavailableError, UsageError
 from schemas.images import Failure, ImageRef, Stage
 from schemas.options import StoreOptions
-from schemas.redaction import redacted
+from schemas.redaction import redact
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "canary-of-aws-0123456789",
@@ -63,13 +63,13 @@ def test_weights_are_never_unpickled_into_code() -> None:
     ],
 )
 def test_secrets_are_taken_out(text: str, shown: str) -> None:
-    assert redacted(text, ["known-secret-1", "to"]) == shown
+    assert redact(text, ["known-secret-1", "to"]) == shown
 
 
 def test_secrets_of_the_environment_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-        assert told(f"refused {value}\x1b") == "refused ***\\x1b"
+        assert sanitize(f"refused {value}\x1b") == "refused ***\\x1b"
 
 
 def test_settings_do_not_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

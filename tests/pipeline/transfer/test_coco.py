@@ -174,7 +174,7 @@ def test_mistakes(tmp_path: Path) -> None:
     for args, code, sentence in (
         ([str(path)], 1, "is no JSON"),
         ([str(tmp_path / "images"), "--images", "x"], 2, "with a COCO file only"),
-        ([str(tmp_path / "images")], 1, "as an export has them"),
+        ([str(tmp_path / "images")], 2, "as an export has them"),
         ([str(tmp_path / "nothing")], 2, "expected a folder or s3://bucket/prefix"),
     ):
         done = objseek("import", *args, "--index", str(tmp_path / "index"))

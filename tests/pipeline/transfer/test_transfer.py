@@ -37,7 +37,7 @@ from pipeline.transfer.export_coco import export_coco
 from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
-from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
+from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, VectorIndexError
 from schemas.search import IndexQuery
 from workers.indexes.open import open_index
 from workers.indexes.server import generations as server_generations
@@ -222,7 +222,7 @@ def copied(source: Path, target: Path) -> Path:
 
 def refused(world: Settings, source: Path, folder: Path, told: str) -> None:
     other = at(world, folder / "new")
-    with pytest.raises(VectorIndexError, match=told):
+    with pytest.raises(DatasetError, match=told):
         import_dataset(other, str(source))
     assert not (folder / "new").exists()
 
@@ -270,7 +270,7 @@ def test_a_damaged_backup_is_refused(how: str, world: Settings, tmp_path: Path) 
     damage, told = BACKUP_DAMAGES[how]
     damage(tmp_path / "backup")
     other = at(world, tmp_path / "other")
-    with pytest.raises(VectorIndexError, match=told):
+    with pytest.raises(DatasetError, match=told):
         restore(other, str(tmp_path / "backup"))
     assert not (tmp_path / "other").exists()
 

@@ -5,7 +5,7 @@ import pytest
 from support.object_masks import object_mask
 
 from schemas.errors import InvalidVectorError
-from schemas.ids import IMAGE_ORDINAL, Generation, image_id, object_id
+from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import DecodedImage, ImageRef
 from schemas.options import EmbedderOptions
 from schemas.records import VECTOR_NAME, check_vectors
@@ -58,16 +58,16 @@ def test_every_object_and_the_image_get_a_unit_vector_and_their_ids():
     embedded, _ = embed(cases)
     assert [len(image.objects) for image in embedded] == [3, 0, 1]
     for (image, masks), record in zip(cases, embedded, strict=True):
-        generation = Generation(image.ref.version, FINGERPRINT)
+        revision = ImageRevision(image.ref.version, FINGERPRINT)
         identity = image_id(image.ref)
         assert record.ref == image.ref
         assert record.size_hw == image.size_hw
-        assert record.generation == generation
+        assert record.revision == revision
         assert (record.segmenter, record.embedder) == ("a-segmenter", "colour")
-        assert record.whole.object_id == object_id(identity, generation, IMAGE_ORDINAL)
+        assert record.whole.object_id == object_id(identity, revision, IMAGE_ORDINAL)
         assert [found.mask for found in record.objects] == masks
         assert [found.object_id for found in record.objects] == [
-            object_id(identity, generation, ordinal) for ordinal in range(len(masks))
+            object_id(identity, revision, ordinal) for ordinal in range(len(masks))
         ]
         check_vectors(record, 4)
         for found in (record.whole, *record.objects):

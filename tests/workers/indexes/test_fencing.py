@@ -195,7 +195,7 @@ def test_the_row_of_the_later_run_is_the_last(
         both.flush()
     last = rows(both)
     assert [last[name].generation for name in ("a.jpg", "b.jpg")] == [
-        image.generation.id for image in newer
+        image.revision.id for image in newer
     ]
 
 

@@ -75,7 +75,7 @@ def test_what_is_written_comes_back(index: QdrantIndex) -> None:
     assert first.rle.to_rle() == image.objects[0].mask.rle
     assert first.bbox == (3, 2, 10, 6)
     assert (first.kind, first.ordinal, first.uri) == ("object", 0, "s3://photos/a/b c.jpg")
-    assert (first.image_id, first.generation) == (str(image_id(image.ref)), image.generation.id)
+    assert (first.image_id, first.generation) == (str(image_id(image.ref)), image.revision.id)
     assert (first.width, first.height, first.area) == (30, 20, 28)
     assert before <= first.ingested_at <= datetime.now(UTC)
     whole = hits[str(image.whole.object_id)].payload

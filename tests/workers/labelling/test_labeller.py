@@ -297,7 +297,7 @@ def test_images_of_one_version_keep_their_labels_apart(coloured: Settings) -> No
     squares = {"one.png": RED_SQUARE, "three.png": GREEN_SQUARE}
     with closing(open_index(coloured.index, None)) as index:
         images = [same_version(coloured, name, box) for name, box in squares.items()]
-        assert len({image.generation.id for image in images}) == 1
+        assert len({image.revision.id for image in images}) == 1
         index.replace_images(images)
     label(coloured)
     named = labels_in(coloured)

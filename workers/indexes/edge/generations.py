@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import IndexBusyError, IndexUnavailableError
-from workers.durable_files import sync
+from workers.durable_files import replace_file
 from workers.indexes.edge.copies import SHARD
 from workers.indexes.edge.folder_lock import FolderLock
 from workers.indexes.generations import FIRST
@@ -45,14 +43,9 @@ class FolderGenerations:
         )
 
     def use(self, name: str) -> None:
-        with self._mapped():
-            handle, unfinished = tempfile.mkstemp(dir=self._folder, prefix=f".{CURRENT_FILE}-")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(name)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self._folder / CURRENT_FILE)
-            sync(self._folder)
+        path = self._folder / CURRENT_FILE
+        with self._mapped(), replace_file(path, durable=True, private=True) as file:
+            file.write(name.encode())
 
     def drop(self, name: str) -> None:
         folder = index_folder(self.location(name))

@@ -22,6 +22,7 @@ from schemas.errors import (
     IndexUnavailableError,
     UsageError,
     VectorIndexError,
+    one_line,
 )
 from schemas.options import IndexOptions
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
@@ -113,7 +114,7 @@ def _mapped(folder: Path) -> Iterator[None]:
         # Edge raises a bare Exception for everything that is its own.
         if type(exc) is not Exception:
             raise
-        text = " ".join(str(exc).split())
+        text = one_line(exc)
         if "os error" in text:
             raise IndexUnavailableError(
                 f"the index folder {folder} cannot be used: {text}"

@@ -197,7 +197,7 @@ class RemoteIndex(QdrantIndex):
             with mapped(self._address):
                 return ask()
 
-        return self._backoff.retried(once, f"{what} {self._collection!r}")
+        return self._backoff.retry(once, f"{what} {self._collection!r}")
 
     def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
         points = [
