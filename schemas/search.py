@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.labels import Naming
 from schemas.masks import ObjectMask
 from schemas.payload import Kind, PointPayload
-from schemas.records import Float32Matrix, Float32Vector
 
 MAX_OVERLAP = 0.5
 """Default of `SearchQuery.max_overlap`."""
@@ -174,101 +170,3 @@ class SearchPage:
     hybrid: bool = False
     regions: tuple[ObjectMask | None, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredPoint:
-    """A point as it is stored: `point` with score 0, `vector` float32 (dim,)."""
-
-    point: SearchHit
-    vector: Float32Vector
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Words:
-    """A sparse vector: of each word, by its number, how much it counts. Both (n,)."""
-
-    indices: npt.NDArray[np.uint32]
-    values: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawPoint:
-    """A point just as an index has it, not looked at: `vector` float32 (any,), None without one.
-
-    `words` stand where they were asked for and are there.
-    """
-
-    id: str
-    payload: Mapping[str, Any]
-    vector: Float32Vector | None
-    words: Words | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IndexQuery:
-    """What an index searches for: the nearest points to `vector` under all `conditions`.
-
-    With `words` the ranks in nearness and in words are fused. With `liked` (n, dim) points rank by
-    their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` has it.
-    `diversity`, `group_size`, `max_overlap`: see `SearchQuery`. Points in `without` are no hits.
-    `exact`: nothing is approximated.
-    """
-
-    vector: Float32Vector
-    limit: int
-    conditions: tuple[Condition, ...] = ()
-    min_score: float | None = None
-    group_size: int | None = None
-    max_overlap: float = 1.0
-    words: Words | None = None
-    liked: Float32Matrix | None = None
-    disliked: Float32Matrix | None = None
-    diversity: float = 0.0
-    without: frozenset[str] = frozenset()
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        if self.vector.ndim != 1 or not np.isfinite(self.vector).all():
-            raise ValueError(f"expected a finite vector (dim,), got shape {self.vector.shape}")
-
-
-@dataclass(frozen=True, slots=True)
-class FacetCount:
-    """How many points have a value."""
-
-    value: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """What a point is to be called, and its words; an image's `naming` has no logsumexp."""
-
-    point_id: str
-    naming: Naming
-    words: Words
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedderCount:
-    """How many points of an index one embedder (by fingerprint of the pipeline) has made."""
-
-    embedder: str
-    points: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """What an index holds. `size_bytes` is None for a server."""
-
-    dim: int
-    points: int
-    objects: int
-    images: int
-    embedders: tuple[EmbedderCount, ...]
-    segmenters: tuple[str, ...]
-    generations: int
-    size_bytes: int | None
-    labelled: int = 0
-    has_words: bool = False

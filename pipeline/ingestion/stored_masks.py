@@ -23,7 +23,7 @@ def with_masks(
     images, failures = [], []
     for row in rows:
         ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-        payloads = [stored[one].point.payload for one in wanted[row.image_id] if one in stored]
+        payloads = [stored[one].parse_payload() for one in wanted[row.image_id] if one in stored]
         if len(payloads) == row.objects:
             images.append(SegmentedImage.from_ref(ref, map(mask_of, payloads)))
         else:

@@ -21,9 +21,9 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.dataset_storage import local_dataset
-from schemas.dataset import dim_of, table_points
+from schemas.dataset import read_dim, table_points
 from schemas.errors import EmbedderMismatchError, UsageError, VectorIndexError
-from schemas.search import RawPoint
+from schemas.points import Point
 from workers.indexes.open import open_index
 
 _ROWS_AT_ONCE = 2048
@@ -75,7 +75,7 @@ class Dataset:
 
         Raises VectorIndexError for a file that is none of an export, or of other vectors.
         """
-        dims = {file: _dim_of(file) for file in self._files}
+        dims = {file: _read_dim(file) for file in self._files}
         for file, dim in dims.items():
             if dim != dims[self._files[0]]:
                 raise VectorIndexError(
@@ -84,7 +84,7 @@ class Dataset:
                 )
         return dims[self._files[0]] if dims else None
 
-    def points(self) -> Iterator[list[RawPoint]]:
+    def points(self) -> Iterator[list[Point]]:
         """All points, some at a time. Raises VectorIndexError that names file and row."""
         for file in self._files:
             row = 0
@@ -190,9 +190,9 @@ def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) ->
     comparison.check()
 
 
-def _dim_of(file: Path) -> int:
+def _read_dim(file: Path) -> int:
     try:
-        return dim_of(pq.read_schema(file))
+        return read_dim(pq.read_schema(file))
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise VectorIndexError(f"{file} is none of an export: {_line(exc)}") from exc
 

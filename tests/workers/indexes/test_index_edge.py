@@ -24,7 +24,7 @@ from schemas.errors import (
     UsageError,
     VectorIndexError,
 )
-from schemas.search import IndexQuery
+from schemas.points import IndexQuery
 from workers.indexes.edge import index as edge
 from workers.indexes.edge import schema
 from workers.indexes.open import open_index
@@ -61,7 +61,7 @@ def test_a_folder_in_use_is_refused(folder_index: edge.EdgeIndex, tmp_path: Path
     script = (
         "from schemas.errors import IndexBusyError\n"
         "from schemas.options import IndexOptions\n"
-        "from workers.indexes import open_index\n"
+        "from workers.indexes.open import open_index\n"
         "try:\n"
         f"    open_index(IndexOptions(location={location!r}), None)\n"
         "except IndexBusyError as error:\n"

@@ -1,4 +1,4 @@
-"""Generations of an index folder: below `generations/`; the file `current` names the one in use."""
+"""Keeps generations of an index below its folder; the file `current` names the one in use."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CURRENT = "current"
 
 
 class FolderGenerations:
-    """Those of an index folder."""
+    """The generations of an index folder."""
 
     def __init__(self, location: str) -> None:
         self._location, self._folder = location, index_folder(location)
 
     def names(self) -> list[str]:
-        with self._mapped():
+        with self._raising_index_errors():
             below = self._folder / GENERATIONS
             others = sorted(below.iterdir()) if below.is_dir() else []
             named = [(FIRST, self._folder), *((folder.name, folder) for folder in others)]
@@ -34,7 +34,7 @@ class FolderGenerations:
 
     def current(self) -> str:
         try:
-            with self._mapped():
+            with self._raising_index_errors():
                 return (self._folder / CURRENT).read_text(encoding="utf-8").strip() or FIRST
         except FileNotFoundError:
             return FIRST
@@ -43,7 +43,7 @@ class FolderGenerations:
         return self._location if name == FIRST else str(Path(self._location) / GENERATIONS / name)
 
     def use(self, name: str) -> None:
-        with self._mapped():
+        with self._raising_index_errors():
             handle, unfinished = tempfile.mkstemp(dir=self._folder, prefix=f".{CURRENT}-")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(name)
@@ -54,7 +54,7 @@ class FolderGenerations:
 
     def drop(self, name: str) -> None:
         folder = index_folder(self.location(name))
-        with self._mapped():
+        with self._raising_index_errors():
             try:
                 lock = FolderLock(folder)
             except BlockingIOError as exc:
@@ -62,13 +62,13 @@ class FolderGenerations:
                     f"the index in {folder} is in use: another process has it open"
                 ) from exc
             try:
-                # The first one's folder holds the others.
+                # The first generation's folder holds the others.
                 shutil.rmtree(folder / SHARD if name == FIRST else folder)
             finally:
                 lock.release()
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _raising_index_errors(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:
