@@ -75,8 +75,7 @@ def read_dim(schema: pa.Schema) -> int:
     if field is None or not pa.types.is_fixed_size_list(field.type):
         raise ValueError("expected a column `vector` of fixed-size lists, got none")
     dim: int = field.type.list_size
-    wanted = points_schema(dim)
-    for column in wanted:
+    for column in points_schema(dim):
         if column.name not in schema.names:
             raise ValueError(f"expected a column {column.name!r}, got none")
         if schema.field(column.name).type != column.type:
@@ -199,9 +198,9 @@ def _check_identity(identity: str, payload: PointPayload) -> None:
     generation = Generation(payload.version, payload.fingerprint)
     if payload.generation != generation.id:
         raise ValueError(f"expected generation {generation.id}, got {payload.generation}")
-    wanted = object_id(of_image, generation, payload.ordinal)
-    if identity != str(wanted):
-        raise ValueError(f"expected id {wanted} for ordinal {payload.ordinal}, got {identity}")
+    expected = object_id(of_image, generation, payload.ordinal)
+    if identity != str(expected):
+        raise ValueError(f"expected id {expected} for ordinal {payload.ordinal}, got {identity}")
 
 
 def _check_shape(payload: PointPayload) -> None:

@@ -1,4 +1,4 @@
-"""The interfaces of what can be exchanged: segmenter, embedder, store, index."""
+"""Defines the interfaces of the parts that can be exchanged: segmenter, embedder, store, index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from schemas.search import (
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
 CROPS_AT_ONCE = 64
-"""How many are handed to an embedder at a time unless the options say otherwise."""
+"""How many crops an embedder gets at a time unless the options say otherwise."""
 
 
 class Segmenter(Protocol):
@@ -36,7 +36,7 @@ class Segmenter(Protocol):
         ...
 
     def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
-        """The mask of what is at a point (pixels), None if there is none.
+        """The mask at a point (pixels), None if there is none.
 
         Raises UsageError for a point that is not in the image.
         """
@@ -86,7 +86,7 @@ class ObjectStore(Protocol):
     def covers(self, ref: ImageRef) -> bool:
         """Whether the listing would name this image if it were there.
 
-        Raises UsageError where that cannot be told.
+        Raises UsageError where the answer is unknown.
         """
         ...
 

@@ -145,7 +145,7 @@ def _read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
 
 
 def _index_payload(client: QdrantClient, collection: str, details: models.CollectionInfo) -> None:
-    wanted: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    schemas: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
         **{
             name: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True)
             for name in KEYWORD_FIELDS
@@ -154,7 +154,7 @@ def _index_payload(client: QdrantClient, collection: str, details: models.Collec
         **dict.fromkeys(FLOAT_FIELDS, models.PayloadSchemaType.FLOAT),
         **dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME),
     }
-    for field, schema in wanted.items():
+    for field, schema in schemas.items():
         # Some are missing where an earlier run ended while it made the collection.
         if field not in details.payload_schema:
             client.create_payload_index(collection, field, field_schema=schema, wait=True)
