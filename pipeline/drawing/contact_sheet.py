@@ -65,11 +65,11 @@ def draw_tile(payload: PointPayload, image: DecodedImage | Failure) -> Image.Ima
     """The object on its background, or a grey tile with the reason: RGB, square, for one hit."""
     side = TILE_PX * _SCALE
     if isinstance(image, Failure):
-        return _reason_tile(_explain(image), side)
+        return _draw_reason(_explain(image), side)
     if image.size_hw != (payload.height, payload.width):
         height, width = image.size_hw
         was = f"{payload.width} x {payload.height}"
-        return _reason_tile(f"indexed at {was} px, it is {width} x {height} px now", side)
+        return _draw_reason(f"indexed at {was} px, it is {width} x {height} px now", side)
     if payload.rle is None:
         return _frame(Image.fromarray(image.pixels), None, side)
     x0, y0, x1, y1 = square_crop_box(payload)
@@ -148,7 +148,7 @@ def _explain(failure: Failure) -> str:
     return failure.message
 
 
-def _reason_tile(reason: str, side: int) -> Image.Image:
+def _draw_reason(reason: str, side: int) -> Image.Image:
     tile = Image.new("RGB", (side, side), PANEL)
     draw = ImageDraw.Draw(tile)
     text, font = choose_font(reason, 15 * _SCALE)
