@@ -183,10 +183,11 @@ def _indexed(options: IndexOptions) -> Found:
     found: Found = {}
     with closing(open_index(options, None)) as index:
         for point in index.scroll():
-            vectors = found.setdefault(Path(point.payload.key).name, {})
-            if point.payload.rle is not None:
-                identity = uuid.UUID(point.object_id)
-                vectors[point.payload.rle.to_rle()] = index.stored([identity])[identity].vector
+            payload = point.parse_payload()
+            vectors = found.setdefault(Path(payload.key).name, {})
+            if payload.rle is not None:
+                identity = uuid.UUID(point.id)
+                vectors[payload.rle.to_rle()] = index.stored([identity])[identity].vector
     return found
 
 

@@ -31,7 +31,8 @@ from bench.synthetic import DIM, Cone, build
 from pipeline.service.client import Client
 from schemas.api import SearchRequest
 from schemas.options import IndexOptions
-from schemas.search import Condition, IndexQuery, TextExample
+from schemas.points import IndexQuery
+from schemas.search import Condition, TextExample
 from workers.indexes.open import open_index
 
 _RESULTS = Path(__file__).parent / "results" / "search.json"

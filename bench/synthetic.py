@@ -24,7 +24,7 @@ from schemas.records import (
 )
 from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.open import open_index
-from workers.indexes.points import batches, point_rows
+from workers.indexes.points import batch_points, image_points
 from workers.models.catalog import bundled_file
 
 DIM = 512
@@ -118,10 +118,10 @@ def build(folder: Path, objects: int, embedder: str) -> None:
     options = IndexOptions(location=str(folder / "index"))
     with closing(open_index(options, DIM, create=True)) as index:
         assert isinstance(index, EdgeIndex)
-        rows = (row for image in images(objects, embedder) for row in point_rows(image, now, now))
-        for number, batch in enumerate(batches(rows, _POINTS_AT_ONCE), start=1):
-            index._upsert(batch)
+        rows = (row for image in images(objects, embedder) for row in image_points(image, now, now))
+        for number, batch in enumerate(batch_points(rows, _POINTS_AT_ONCE), start=1):
+            index.upsert(batch)
             if number % _TIDIED_EVERY == 0:
-                index._flush()
+                index.flush()
                 index._tidy()
     done.touch()

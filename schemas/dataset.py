@@ -1,4 +1,4 @@
-"""Points as Parquet rows: what an index has, for every other program to read."""
+"""Converts points to Parquet rows and back, for every other program to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from schemas.ids import ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.payload import PointPayload
-from schemas.search import RawPoint, Words
+from schemas.points import Point, Words
+from schemas.records import Float32Vector
 
 _TIME = pa.timestamp("us", tz="UTC")
 _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
@@ -49,8 +50,8 @@ _PAYLOAD = (
     pa.field("ingested_at", _TIME, nullable=False),
     pa.field("run_started_at", _TIME),
 )
-# Indexes read numbers from JSON to the last bit but one: with fewer digits a number that goes
-# through another index stays what it is.
+# Indexes read numbers from JSON accurately but for the last bit: with fewer digits, a number that
+# goes through another index stays the same.
 _DIGITS = 15
 _DIGEST_BYTES = 16
 
@@ -68,14 +69,13 @@ def points_schema(dim: int) -> pa.Schema:
     )
 
 
-def dim_of(schema: pa.Schema) -> int:
-    """How many numbers the vectors of a file have. Raises ValueError if it is not one of points."""
+def read_dim(schema: pa.Schema) -> int:
+    """How many numbers the vectors of a file have. Raises ValueError if it holds no points."""
     field = schema.field("vector") if "vector" in schema.names else None
     if field is None or not pa.types.is_fixed_size_list(field.type):
         raise ValueError("expected a column `vector` of fixed-size lists, got none")
     dim: int = field.type.list_size
-    wanted = points_schema(dim)
-    for column in wanted:
+    for column in points_schema(dim):
         if column.name not in schema.names:
             raise ValueError(f"expected a column {column.name!r}, got none")
         if schema.field(column.name).type != column.type:
@@ -84,20 +84,20 @@ def dim_of(schema: pa.Schema) -> int:
     return dim
 
 
-def points_table(points: Sequence[RawPoint], dim: int) -> pa.Table:
-    """Rows of points. Raises ValueError, which names it, for a point that cannot be one."""
+def points_table(points: Sequence[Point], dim: int) -> pa.Table:
+    """Rows of points. Raises ValueError, which names the point, for one that cannot be a row."""
     columns: dict[str, list[Any]] = {field.name: [] for field in _PAYLOAD}
     vectors, indices, values = [], [], []
     for point in points:
         try:
-            fields = PointPayload.model_validate(dict(point.payload)).model_dump()
+            payload = PointPayload.model_validate(dict(point.payload)).model_dump()
         except ValidationError as exc:
-            wrong = ", ".join(sorted({".".join(map(str, one["loc"])) for one in exc.errors()}))
-            raise ValueError(f"point {point.id} is not one of objseek's ({wrong})") from exc
+            fields = ", ".join(sorted({".".join(map(str, error["loc"])) for error in exc.errors()}))
+            raise ValueError(f"point {point.id} is not one of objseek's ({fields})") from exc
         if point.vector is None or point.vector.shape != (dim,):
             raise ValueError(f"expected a vector of {dim} numbers, point {point.id} has another")
         for name, column in columns.items():
-            column.append(_stored(fields[name]))
+            column.append(_to_column_value(payload[name]))
         vectors.append(point.vector)
         indices.append([] if point.words is None else point.words.indices.tolist())
         values.append([] if point.words is None else point.words.values.tolist())
@@ -112,38 +112,38 @@ def points_table(points: Sequence[RawPoint], dim: int) -> pa.Table:
     return pa.table(arrays, schema=points_schema(dim))
 
 
-def _stored(value: Any) -> Any:
+def _to_column_value(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}")
     if isinstance(value, tuple):
-        return [_stored(one) for one in value]
+        return [_to_column_value(item) for item in value]
     return value
 
 
-def table_points(table: pa.Table) -> Iterator[RawPoint | ValueError]:
-    """The points of rows, in their order; for a row that cannot be one, the error that says why."""
-    dim = dim_of(table.schema)
+def table_points(table: pa.Table) -> Iterator[Point | ValueError]:
+    """The points of rows, in their order; for a row that cannot be a point, the error why."""
+    dim = read_dim(table.schema)
     vectors = table["vector"].combine_chunks()
     flat = vectors.flatten().to_numpy(zero_copy_only=False)
     if vectors.null_count or flat.size != table.num_rows * dim:
         yield from (ValueError("expected a vector in every row, got null") for _ in table["id"])
         return
-    # Without their zone: naming one takes a time zone database, which small images lack.
+    # Without time zones: these need a time zone database, which small containers lack.
     times = [name for name in table.column_names if table.schema.field(name).type == _TIME]
-    rest = table.drop_columns(["vector"])
+    scalars = table.drop_columns(["vector"])
     for name in times:
-        place = rest.schema.get_field_index(name)
-        rest = rest.set_column(place, name, rest[name].cast(pa.timestamp("us")))
-    rows = rest.select(["id", "word_indices", "word_values", *(f.name for f in _PAYLOAD)])
+        position = scalars.schema.get_field_index(name)
+        scalars = scalars.set_column(position, name, scalars[name].cast(pa.timestamp("us")))
+    rows = scalars.select(["id", "word_indices", "word_values", *(f.name for f in _PAYLOAD)])
     for row, vector in zip(rows.to_pylist(), flat.reshape(-1, dim), strict=True):
         try:
-            yield _point(row, vector.astype(np.float32))
+            yield _parse_row(row, vector.astype(np.float32))
         except ValueError as exc:
             yield exc
 
 
-def _point(row: dict[str, Any], vector: np.ndarray[Any, np.dtype[np.float32]]) -> RawPoint:
-    """Raises ValueError for what no ingest writes."""
+def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
+    """The point of a row. Raises ValueError for one that no ingest writes."""
     identity, indices, values = row.pop("id"), row.pop("word_indices"), row.pop("word_values")
     if not np.isfinite(vector).all() or not vector.any():
         raise ValueError("expected a finite vector other than zero")
@@ -162,32 +162,32 @@ def _point(row: dict[str, Any], vector: np.ndarray[Any, np.dtype[np.float32]]) -
         first = exc.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from exc
-    check_identity(identity, payload)
-    check_shape(payload)
+    _check_identity(identity, payload)
+    _check_shape(payload)
     words = Words(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
-    return RawPoint(identity, stored, vector, words)
+    return Point(identity, stored, vector, words)
 
 
-def point_digest(point: RawPoint) -> int:
+def point_digest(point: Point) -> int:
     """128 bits over a point's id, its words and all of its payload, but not its vector."""
-    payload = {name: _rounded(value) for name, value in point.payload.items()}
+    rounded = {name: _round(value) for name, value in point.payload.items()}
     words = (
         ()
         if point.words is None
         else sorted(zip(point.words.indices.tolist(), point.words.values.tolist(), strict=True))
     )
-    text = json.dumps([point.id, payload, words], sort_keys=True)
+    text = json.dumps([point.id, rounded, words], sort_keys=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS - 1}g}")
-    return [_rounded(one) for one in value] if isinstance(value, list) else value
+    return [_round(item) for item in value] if isinstance(value, list) else value
 
 
-def check_identity(identity: str, payload: PointPayload) -> None:
+def _check_identity(identity: str, payload: PointPayload) -> None:
     """Raise ValueError unless all ids follow from the uri, as those of an ingest do."""
     ref = ImageRef.from_uri(payload.uri, payload.version, 0)
     of_image = image_id(ref)
@@ -203,7 +203,7 @@ def check_identity(identity: str, payload: PointPayload) -> None:
         raise ValueError(f"expected id {wanted} for ordinal {payload.ordinal}, got {identity}")
 
 
-def check_shape(payload: PointPayload) -> None:
+def _check_shape(payload: PointPayload) -> None:
     """Raise ValueError unless box, area and mask fit each other and the image."""
     width, height = payload.width, payload.height
     x0, y0, x1, y1 = payload.bbox

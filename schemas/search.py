@@ -1,20 +1,16 @@
-"""Queries and hits, shared by the command line, the service and Python callers."""
+"""Defines queries and hits for the command line, the service and Python callers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.labels import Naming
 from schemas.masks import ObjectMask
 from schemas.payload import Kind, PointPayload
-from schemas.records import Float32Matrix, Float32Vector
 
 MAX_OVERLAP = 0.5
 """Default of `SearchQuery.max_overlap`."""
@@ -50,32 +46,32 @@ class _Example(_Frozen):
 
 
 class TextExample(_Example):
-    """What a text says."""
+    """What a text describes."""
 
     text: Text = Field(min_length=1)
 
 
 class ObjectExample(_Example):
-    """An indexed object, by its id: what all masks of that object's thing show."""
+    """An indexed object, by its id: what all masks of that object show."""
 
     object_id: Text
 
 
 class _Region(_Example):
-    """A picture, or what a box or a click at a point (x, y, pixels) shows of it."""
+    """A picture, or the part of it in a box, or at a point (x, y, pixels)."""
 
     box_xyxy: Box | None = None
     point_xy: tuple[float, float] | None = None
 
     @model_validator(mode="after")
-    def _one_region(self) -> Self:
+    def _check_region(self) -> Self:
         if self.box_xyxy is not None and self.point_xy is not None:
             raise ValueError("expected a box or a point, got both")
         return self
 
 
 class FileExample(_Region):
-    """An image at a path or uri, which whoever asks may read."""
+    """An image at a path or uri that the caller may read."""
 
     path: str = Field(min_length=1)
 
@@ -87,7 +83,7 @@ class IndexedImageExample(_Region):
 
 
 class UploadExample(_Region):
-    """An image that was given to the service, by the id that it answered with."""
+    """An image that was uploaded to the service, by the id that it answered with."""
 
     upload_id: Text
 
@@ -98,15 +94,15 @@ Example = TextExample | ObjectExample | IndexedImageExample | UploadExample | Fi
 class SearchQuery(_Frozen):
     """Objects that are like all of `text` and `positive`, and not like `negative`.
 
-    A segmenter shows a thing, its parts and groups of things: of hits in one image, the best of
-    those that share more than `max_overlap` of the smaller mask stands for all; 1 keeps every hit.
-    What masks of an `ObjectExample` cover is no hit.
+    A segmenter finds an object, its parts, and groups of objects: of hits in one image that share
+    more than `max_overlap` of the smaller mask, the best stands for all; 1 keeps every hit. Masks
+    that overlap an `ObjectExample` are no hits.
 
-    `hybrid`: what labels and uris say counts as well where texts are asked for, as far as the index
-    has words. `diversity` above 0 trades nearness against variety (maximal marginal relevance; 1:
-    variety alone). `strategy` is Qdrant's for recommendations: `average_vector` looks near the mean
-    of the examples, `best_score` near any of them. `group_size` hits of an image stand together if
-    it is given. `cursor` is where the page before ended.
+    `hybrid`: words in labels and uris count as well for texts, if the index has words. `diversity`
+    above 0 trades nearness against variety (maximal marginal relevance; 1: variety alone).
+    `strategy` is Qdrant's for recommendations: `average_vector` searches near the mean of the
+    examples, `best_score` near any of them. With `group_size`, up to so many hits of an image stand
+    together. `cursor` is where the page before ended.
     """
 
     text: Text | None = None
@@ -124,21 +120,21 @@ class SearchQuery(_Frozen):
     cursor: str | None = Field(default=None, max_length=32_768)
 
     @model_validator(mode="after")
-    def _something_to_look_for(self) -> Self:
+    def _check_wanted(self) -> Self:
         if not self.wanted:
             raise ValueError("expected a text, an image or an object to look for, got none")
         return self
 
     @property
     def wanted(self) -> tuple[Example, ...]:
-        """Everything that hits should be like."""
+        """All examples that hits should be like."""
         if self.text is None:
             return self.positive
         return (TextExample.model_construct(text=self.text, weight=1.0), *self.positive)
 
 
 class Relevance(StrEnum):
-    """How likely a hit shows what was asked for; its bounds are those of `CALIBRATION`."""
+    """How likely a hit shows what was searched for; a calibration sets the bounds."""
 
     STRONG = "strong"
     LIKELY = "likely"
@@ -148,8 +144,8 @@ class Relevance(StrEnum):
 class SearchHit(_Frozen):
     """One found object: where it is, its mask, and how sure.
 
-    `score` is the cosine similarity to the query. `probability` that it shows what was asked for,
-    and `relevance`, the same in a word, stand where they are known.
+    `score` is the cosine similarity to the query. `probability` is how likely the object is what
+    was searched for, and `relevance` the same in a word; both are None where they are unknown.
     """
 
     object_id: str
@@ -161,11 +157,11 @@ class SearchHit(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """Hits of a query; `cursor` asks for the next ones, None: there are no more.
+    """Hits of a query; `cursor` leads to the next ones, None: there are no more.
 
-    `relevance` is that of the surest hit: where it is weak, what was asked for is most likely not
-    there. `hybrid`: words counted. `regions` are, of each thing that was asked for, what a box or a
-    point showed. `seconds` are by stage.
+    `relevance` is that of the surest hit: where it is weak, what was searched for is most likely
+    not in the index. `hybrid`: words counted. `regions` are what a box or a point showed of each
+    example. `seconds` are by stage.
     """
 
     hits: tuple[SearchHit, ...]
@@ -174,101 +170,3 @@ class SearchPage:
     hybrid: bool = False
     regions: tuple[ObjectMask | None, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredPoint:
-    """A point as it is stored: `point` with score 0, `vector` float32 (dim,)."""
-
-    point: SearchHit
-    vector: Float32Vector
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Words:
-    """A sparse vector: of each word, by its number, how much it counts. Both (n,)."""
-
-    indices: npt.NDArray[np.uint32]
-    values: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawPoint:
-    """A point just as an index has it, not looked at: `vector` float32 (any,), None without one.
-
-    `words` stand where they were asked for and are there.
-    """
-
-    id: str
-    payload: Mapping[str, Any]
-    vector: Float32Vector | None
-    words: Words | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IndexQuery:
-    """What an index searches for: the nearest points to `vector` under all `conditions`.
-
-    With `words` the ranks in nearness and in words are fused. With `liked` (n, dim) points rank by
-    their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` has it.
-    `diversity`, `group_size`, `max_overlap`: see `SearchQuery`. Points in `without` are no hits.
-    `exact`: nothing is approximated.
-    """
-
-    vector: Float32Vector
-    limit: int
-    conditions: tuple[Condition, ...] = ()
-    min_score: float | None = None
-    group_size: int | None = None
-    max_overlap: float = 1.0
-    words: Words | None = None
-    liked: Float32Matrix | None = None
-    disliked: Float32Matrix | None = None
-    diversity: float = 0.0
-    without: frozenset[str] = frozenset()
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        if self.vector.ndim != 1 or not np.isfinite(self.vector).all():
-            raise ValueError(f"expected a finite vector (dim,), got shape {self.vector.shape}")
-
-
-@dataclass(frozen=True, slots=True)
-class FacetCount:
-    """How many points have a value."""
-
-    value: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """What a point is to be called, and its words; an image's `naming` has no logsumexp."""
-
-    point_id: str
-    naming: Naming
-    words: Words
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedderCount:
-    """How many points of an index one embedder (by fingerprint of the pipeline) has made."""
-
-    embedder: str
-    points: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """What an index holds. `size_bytes` is None for a server."""
-
-    dim: int
-    points: int
-    objects: int
-    images: int
-    embedders: tuple[EmbedderCount, ...]
-    segmenters: tuple[str, ...]
-    generations: int
-    size_bytes: int | None
-    labelled: int = 0
-    has_words: bool = False

@@ -1,4 +1,4 @@
-"""The interfaces of what can be exchanged: segmenter, embedder, store, index."""
+"""Defines the interfaces of the parts that can be exchanged: segmenter, embedder, store, index."""
 
 from __future__ import annotations
 
@@ -12,22 +12,17 @@ import numpy.typing as npt
 
 from schemas.images import ImageRef, UInt8Image
 from schemas.masks import ObjectMask
+from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
 from schemas.search import (
     Condition,
-    FacetCount,
-    IndexInfo,
-    IndexQuery,
-    Labelled,
-    RawPoint,
     SearchHit,
-    StoredPoint,
 )
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
 CROPS_AT_ONCE = 64
-"""How many are handed to an embedder at a time unless the options say otherwise."""
+"""How many crops an embedder gets at a time unless the options say otherwise."""
 
 
 class Segmenter(Protocol):
@@ -41,7 +36,7 @@ class Segmenter(Protocol):
         ...
 
     def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
-        """The mask of what is at a point (pixels), None if there is none.
+        """The mask at a point (pixels), None if there is none.
 
         Raises UsageError for a point that is not in the image.
         """
@@ -91,7 +86,7 @@ class ObjectStore(Protocol):
     def covers(self, ref: ImageRef) -> bool:
         """Whether the listing would name this image if it were there.
 
-        Raises UsageError where that cannot be told.
+        Raises UsageError where the answer is unknown.
         """
         ...
 
@@ -104,18 +99,22 @@ class ObjectStore(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Where vectors and payloads live. Of writers of an image, the run that started last wins."""
+    """Where vectors and payloads live. Of writers of an image, the run that started last wins.
+
+    Conditions and queries that an index does not understand raise UsageError; an index that cannot
+    be reached raises IndexUnavailableError, one that is damaged VectorIndexError.
+    """
 
     dim: int
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
     ) -> set[uuid.UUID]:
-        """Put these generations in place of whatever these images had; durable on return.
+        """Upsert these images' points, then delete whatever else they had; durable on return.
 
         `run_started_at` is when the run of this writer began, None: now. Images that a run which
-        started later has written are left alone; their ids are returned. Raises InvalidVectorError
-        before anything is written.
+        started later has written are left alone; their ids are returned. A crash on the way is
+        repaired by calling it again. Raises InvalidVectorError before anything is written.
         """
         ...
 
@@ -124,8 +123,8 @@ class VectorIndex(Protocol):
     ) -> set[uuid.UUID]:
         """Remove every point of these images; durable on return.
 
-        With `run_started_at` those of runs that started later stay; the ids of images that have
-        such are returned.
+        With `run_started_at`, points of runs that started later stay; the ids of images that have
+        such points are returned.
         """
         ...
 
@@ -134,48 +133,50 @@ class VectorIndex(Protocol):
         ...
 
     def search(self, query: IndexQuery) -> list[SearchHit]:
-        """Best first; ties in a deterministic order."""
+        """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
         ...
 
-    def stored(self, object_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredPoint]:
-        """Those of the points that are there."""
+    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
+        """Those of the points that exist and have a vector, by id, with it but without words."""
         ...
 
-    def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[SearchHit]:
-        """Every point under all conditions, score 0, in no particular order."""
+    def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
+        """Every point under all conditions, without vector and words, in no particular order."""
         ...
 
-    def scan(
-        self, conditions: Sequence[Condition] = (), *, words: bool = False
-    ) -> Iterator[RawPoint]:
-        """Every point under all conditions, whatever it is, with its vector, in no order."""
+    def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
+        """As `scroll`, with vectors, and with `words` if they are asked for."""
         ...
 
-    def restore(self, points: Sequence[RawPoint]) -> None:
-        """Put points just as they are, over those of the same ids; durable on return.
+    def restore(self, points: Sequence[Point]) -> None:
+        """Write points just as they are, over those of the same ids; durable on return.
 
-        Each has a vector that fits. No fence holds: nobody else writes these images meanwhile.
+        Each has a vector that fits. Nothing is fenced: nobody else writes these images meanwhile.
         """
         ...
 
     def facet(
         self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
     ) -> list[FacetCount]:
-        """Values of a text field by how many points have them, most first."""
+        """Values of a text field by how many points have them, most first. Raises UsageError."""
         ...
 
     def count(self, conditions: Sequence[Condition] = ()) -> int:
         """How many points meet all conditions."""
         ...
 
-    def relabel(self, items: Sequence[Labelled], labelled_by: str) -> None:
-        """Give points other labels and words; durable on return. Those that are gone stay so."""
+    def relabel(self, items: Sequence[PointLabels], labelled_by: str) -> None:
+        """Give points other labels and words; durable on return. Missing points stay missing."""
         ...
 
-    def info(self) -> IndexInfo: ...
+    def info(self) -> IndexInfo:
+        """What the index holds."""
+        ...
 
     def give_copies(self) -> None:
-        """Let processes that want to read have a copy, where they cannot do so themselves."""
+        """Let processes that want to read have a copy, where they cannot read it themselves."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what is held. May be called again."""
+        ...

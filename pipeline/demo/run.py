@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.demo.bucket import write_bucket
 from pipeline.demo.s3_server import served
-from pipeline.drawing.search_sheet import save_sheet, sheet_of, subject_of, title_of
+from pipeline.drawing.search_sheet import describe_query, draw_sheet, find_subject, save_sheet
 from pipeline.evaluation.matching import MIN_VISIBLE_FRACTION
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
@@ -119,9 +119,9 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     seconds = time.perf_counter() - started
     name = re.sub(r"[^\w-]+", "-", query.text or "like an object")[:_NAME_LENGTH]
     path = sheets / f"{name}.png"
-    subject = subject_of(query, searcher, page, settings)
-    sheet = sheet_of(query, page.hits, settings, searcher.embedder_name, subject)
+    subject = find_subject(query, searcher, page, settings)
+    sheet = draw_sheet(query, page.hits, settings, searcher.embedder_name, subject)
     save_sheet(sheet.picture, path)
     # Where words count too, the first hit need not be the nearest.
     best = max((hit.score for hit in page.hits), default=0.0)
-    return Answer(title_of(query), len(page.hits), best, seconds, path)
+    return Answer(describe_query(query), len(page.hits), best, seconds, path)

@@ -1,4 +1,4 @@
-"""A contact sheet: every hit as a picture of its object, with the mask drawn on it."""
+"""Draws a contact sheet: every hit as a picture of its object, with its mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from pipeline.drawing.fonts import fitted, lettering, wrapped
+from pipeline.drawing.fonts import choose_font, shorten, wrap
+from pipeline.drawing.previews import square_crop_box
 from schemas.images import DecodedImage, Failure, UInt8Image
 from schemas.masks import BoolMask
 from schemas.payload import PointPayload
@@ -19,9 +20,7 @@ from schemas.search import SearchHit
 
 MAX_COLUMNS = 5
 TILE_PX, LABEL_PX, GAP_PX, MARGIN_PX, HEADER_PX = 280, 58, 24, 40, 116
-CONTEXT_SHARE = 0.3  # of the object's longer side, added on each side of it
-MIN_CROP_PX = 72  # smaller objects get more context rather than more blur
-DIMMED = 0.5  # how much of the background's colour remains
+DIMMED = 0.5  # share of the background's colour that remains
 _SUBJECT_WH = (150, 80)  # at most, of the picture that was searched with
 _SCALE = 2  # drawn this much larger, then reduced: smooth outlines and corners
 _WHITE_PX, _LINE_PX, _CORNER_PX = 2, 4.5, 10
@@ -40,7 +39,7 @@ def contact_sheet(
     subtitle: str = "",
     subject: UInt8Image | None = None,
 ) -> Image.Image:
-    """RGB sheet of `hits`, best first; `images` are their images, one each, taken one by one.
+    """RGB sheet of `hits`, best first; `images` are their images, one each, consumed one by one.
 
     `title` is the query, in words; `subject` the picture that was searched with, uint8 (height,
     width, 3). A `Failure` gives a grey tile that says why. Raises ValueError if there are more or
@@ -52,113 +51,96 @@ def contact_sheet(
     cell_height = TILE_PX + LABEL_PX + GAP_PX
     height = HEADER_PX + MARGIN_PX + max(rows * cell_height - GAP_PX, MARGIN_PX)
     sheet = Image.new("RGB", (width, height), PAPER)
-    _header(sheet, title, subtitle, subject)
+    _draw_header(sheet, title, subtitle, subject)
     for position, (hit, image) in enumerate(zip(hits, images, strict=True)):
         row, column = divmod(position, columns)
         left = MARGIN_PX + column * (TILE_PX + GAP_PX)
         top = HEADER_PX + row * cell_height
-        _paste_rounded(sheet, tile_picture(hit.payload, image), (left, top))
-        _label(sheet, hit, position + 1, (left, top + TILE_PX + 10))
+        _paste_rounded(sheet, draw_tile(hit.payload, image), (left, top))
+        _draw_label(sheet, hit, position + 1, (left, top + TILE_PX + 10))
     return sheet
 
 
-def tile_picture(payload: PointPayload, image: DecodedImage | Failure) -> Image.Image:
+def draw_tile(payload: PointPayload, image: DecodedImage | Failure) -> Image.Image:
     """The object on its background, or a grey tile with the reason: RGB, square, for one hit."""
     side = TILE_PX * _SCALE
     if isinstance(image, Failure):
-        return _reason_tile(_reason(image), side)
+        return _draw_reason(_explain(image), side)
     if image.size_hw != (payload.height, payload.width):
         height, width = image.size_hw
         was = f"{payload.width} x {payload.height}"
-        return _reason_tile(f"indexed at {was} px, it is {width} x {height} px now", side)
+        return _draw_reason(f"indexed at {was} px, it is {width} x {height} px now", side)
     if payload.rle is None:
-        return _framed(Image.fromarray(image.pixels), None, side)
-    x0, y0, x1, y1 = _crop_box(payload)
+        return _frame(Image.fromarray(image.pixels), None, side)
+    x0, y0, x1, y1 = square_crop_box(payload)
     mask = payload.rle.to_rle().decode()[y0:y1, x0:x1]
-    return _framed(Image.fromarray(image.pixels[y0:y1, x0:x1]), mask, side)
+    return _frame(Image.fromarray(image.pixels[y0:y1, x0:x1]), mask, side)
 
 
-def _crop_box(payload: PointPayload) -> tuple[int, int, int, int]:
-    """Half-open pixels: the object with its surroundings, square where the image allows it."""
-    x0, y0, x1, y1 = payload.bbox
-    longer = max(x1 - x0, y1 - y0)
-    side = max(round(longer * (1 + 2 * CONTEXT_SHARE)), MIN_CROP_PX)
-    left, right = _span((x0 + x1) / 2, side, payload.width)
-    top, bottom = _span((y0 + y1) / 2, side, payload.height)
-    return left, top, right, bottom
-
-
-def _span(centre: float, length: int, limit: int) -> tuple[int, int]:
-    """`length` pixels around `centre`, moved into 0..limit, or all of it if it is shorter."""
-    length = min(length, limit)
-    start = min(max(round(centre - length / 2), 0), limit - length)
-    return start, start + length
-
-
-def _framed(picture: Image.Image, mask: BoolMask | None, side: int) -> Image.Image:
+def _frame(picture: Image.Image, mask: BoolMask | None, side: int) -> Image.Image:
     """The picture, whole and in proportion, in a square of `side`, its mask drawn on it."""
     scale = side / max(picture.size)
     size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
     resized = picture.resize(size, Image.Resampling.LANCZOS)
     if mask is not None:
-        resized = outlined(resized, mask)
+        resized = outline_mask(resized, mask)
     tile = Image.new("RGB", (side, side), PANEL)
     tile.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
     return tile
 
 
-def outlined(picture: Image.Image, mask: BoolMask, scale: float = _SCALE) -> Image.Image:
-    """Dim what is not in the mask, and draw a line around what is, `scale` times as wide."""
-    inside = _smooth(mask, picture.size)
+def outline_mask(picture: Image.Image, mask: BoolMask, scale: float = _SCALE) -> Image.Image:
+    """Dim what is outside the mask, and draw a line around it, `scale` times as wide."""
+    inside = _smooth_mask(mask, picture.size)
     veiled = Image.blend(Image.new("RGB", picture.size, VEIL), picture, DIMMED)
     result = Image.composite(picture, veiled, inside)
-    # White between the object and the line: the line is seen on an object of any colour.
+    # White between the object and the line: the line is visible on an object of any colour.
     for colour, width_px in ((ACCENT, _LINE_PX), ((255, 255, 255), _WHITE_PX)):
-        ring = _dilated(inside, width_px * scale)
+        ring = _dilate(inside, width_px * scale)
         line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
         result.paste(colour, mask=line)
     return result
 
 
-def tinted(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
-    """Every mask in a colour of its own, largest first, so that the smaller are seen on them."""
+def tint_masks(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
+    """Draw every mask in a colour of its own, largest first, so that smaller ones stay visible."""
     result = picture.copy()
     for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True)):
-        inside = _smooth(mask, picture.size)
+        inside = _smooth_mask(mask, picture.size)
         hue = number * _GOLDEN % 1
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 1.0))
         tint = Image.new("RGB", picture.size, (red, green, blue))
         result = Image.composite(Image.blend(result, tint, _TINT), result, inside)
-        ring = _dilated(inside, _WHITE_PX)
+        ring = _dilate(inside, _WHITE_PX)
         line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
         result.paste((red, green, blue), mask=line)
     return result
 
 
-def _smooth(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
+def _smooth_mask(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
     """The mask at another size, without steps: 8 bits."""
     shape = Image.fromarray(mask.astype(np.uint8) * 255)
     # Enlarged steps of a mask are smoothed by about a pixel of the original.
     blur = max(size[0] / shape.width / 2, 1.0)
     grown = shape.resize(size, Image.Resampling.BICUBIC)
-    return _stepped(grown.filter(ImageFilter.GaussianBlur(blur)), 128)
+    return _sharpen(grown.filter(ImageFilter.GaussianBlur(blur)), 128)
 
 
-def _stepped(mask: Image.Image, level: int, slope: float = 5.0) -> Image.Image:
+def _sharpen(mask: Image.Image, level: int, slope: float = 5.0) -> Image.Image:
     """A soft edge made sharp, but not jagged, where it crosses `level` (of 255)."""
     steps = [round((value - level) * slope + 128) for value in range(256)]
     return mask.point([min(max(step, 0), 255) for step in steps])
 
 
-def _dilated(mask: Image.Image, width_px: float) -> Image.Image:
+def _dilate(mask: Image.Image, width_px: float) -> Image.Image:
     """`mask` grown by `width_px`, with round corners."""
     # A straight edge under a Gaussian of sigma falls to 0.159 of its height at one sigma, and
     # more gently the larger sigma is.
     blurred = mask.filter(ImageFilter.GaussianBlur(width_px))
-    return _stepped(blurred, round(0.159 * 255), slope=2 * width_px)
+    return _sharpen(blurred, round(0.159 * 255), slope=2 * width_px)
 
 
-def _reason(failure: Failure) -> str:
+def _explain(failure: Failure) -> str:
     if failure.gone:
         return "the image is no longer in the store"
     if failure.changed:
@@ -166,11 +148,11 @@ def _reason(failure: Failure) -> str:
     return failure.message
 
 
-def _reason_tile(reason: str, side: int) -> Image.Image:
+def _draw_reason(reason: str, side: int) -> Image.Image:
     tile = Image.new("RGB", (side, side), PANEL)
     draw = ImageDraw.Draw(tile)
-    text, font = lettering(reason, 15 * _SCALE)
-    lines = wrapped(text, font, side - 48 * _SCALE, lines=7)
+    text, font = choose_font(reason, 15 * _SCALE)
+    lines = wrap(text, font, side - 48 * _SCALE, lines=7)
     line_height = 21 * _SCALE
     top = (side - line_height * len(lines)) / 2
     for number, line in enumerate(lines):
@@ -186,21 +168,21 @@ def _paste_rounded(sheet: Image.Image, tile: Image.Image, left_top: tuple[int, i
     sheet.paste(tile.reduce(_SCALE), left_top, corners.reduce(_SCALE))
 
 
-def _label(sheet: Image.Image, hit: SearchHit, rank: int, left_top: tuple[int, int]) -> None:
+def _draw_label(sheet: Image.Image, hit: SearchHit, rank: int, left_top: tuple[int, int]) -> None:
     """Rank, file name and score; below, in grey, the size of the object and its share."""
     draw, (left, top) = ImageDraw.Draw(sheet), left_top
-    score, font = lettering(f"{hit.score:.3f}", 15)
+    score, font = choose_font(f"{hit.score:.3f}", 15)
     score_width = font.getlength(score)
     draw.text((left + TILE_PX - score_width, top), score, font=font, fill=INK)
-    number, font = lettering(f"{rank}", 15)
+    number, font = choose_font(f"{rank}", 15)
     draw.text((left, top), number, font=font, fill=ACCENT)
     indent = font.getlength(number) + 8
-    name, font = lettering(file_name(hit.payload.uri), 15)
-    name = fitted(name, font, TILE_PX - indent - score_width - 14, keep="ends")
+    name, font = choose_font(file_name(hit.payload.uri), 15)
+    name = shorten(name, font, TILE_PX - indent - score_width - 14, keep="ends")
     draw.text((left + indent, top), name, font=font, fill=INK)
     x0, y0, x1, y1 = hit.payload.bbox
     share = f" · {hit.payload.area_frac:.1%} of the image" if hit.payload.kind == "object" else ""
-    detail, font = lettering(f"{x1 - x0} x {y1 - y0} px{share}", 13)
+    detail, font = choose_font(f"{x1 - x0} x {y1 - y0} px{share}", 13)
     draw.text((left + indent, top + 22), detail, font=font, fill=GREY)
 
 
@@ -211,7 +193,7 @@ def file_name(uri: str) -> str:
     return uri.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _header(sheet: Image.Image, title: str, subtitle: str, subject: UInt8Image | None) -> None:
+def _draw_header(sheet: Image.Image, title: str, subtitle: str, subject: UInt8Image | None) -> None:
     draw, left = ImageDraw.Draw(sheet), MARGIN_PX
     if subject is not None:
         picture = Image.fromarray(subject)
@@ -219,7 +201,7 @@ def _header(sheet: Image.Image, title: str, subtitle: str, subject: UInt8Image |
         _paste_rounded(sheet, picture, (left, (HEADER_PX - picture.height // _SCALE) // 2 - 4))
         left += math.ceil(picture.width / _SCALE) + 16
     width = sheet.width - MARGIN_PX - left
-    text, font = lettering(title, 32)
-    draw.text((left, 24), fitted(text, font, width), font=font, fill=INK)
-    text, font = lettering(subtitle, 16)
-    draw.text((left, 68), fitted(text, font, width), font=font, fill=GREY)
+    text, font = choose_font(title, 32)
+    draw.text((left, 24), shorten(text, font, width), font=font, fill=INK)
+    text, font = choose_font(subtitle, 16)
+    draw.text((left, 68), shorten(text, font, width), font=font, fill=GREY)

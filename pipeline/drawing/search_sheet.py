@@ -1,4 +1,4 @@
-"""From a search to its contact sheet, and to a file."""
+"""Makes the contact sheet of a search, and writes it to a file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.drawing.contact_sheet import contact_sheet, file_name, tile_picture
+from pipeline.drawing.contact_sheet import contact_sheet, draw_tile, file_name
 from pipeline.messages import quantify
-from pipeline.search.query_examples import image_point
+from pipeline.search.query_examples import find_image
 from pipeline.search.searcher import Searcher
-from pipeline.search.source_images import images_of, query_image, read_picture
+from pipeline.search.source_images import query_image, read_source_image, read_source_images
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, Failure, UInt8Image
@@ -37,13 +37,13 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`picture` is RGB; `unread` says why some of its hits' images could not be shown."""
+    """`picture` is RGB; `unread` says why the images of some hits could not be read."""
 
     picture: Image.Image
     unread: Sequence[Failure]
 
 
-def sheet_of(
+def draw_sheet(
     query: SearchQuery,
     hits: Sequence[SearchHit],
     settings: Settings,
@@ -54,47 +54,47 @@ def sheet_of(
 
     `subject` is a picture that was searched with, uint8 (height, width, 3).
     """
-    shown = hits[:MAX_TILES]
+    drawn = hits[:MAX_TILES]
     unread: list[Failure] = []
 
     def read() -> Iterator[DecodedImage | Failure]:
-        for image in images_of(shown, settings):
+        for image in read_source_images([hit.payload for hit in drawn], settings):
             if isinstance(image, Failure):
                 unread.append(image)
             yield image
 
     picture = contact_sheet(
-        shown,
+        drawn,
         read(),
-        title=title_of(query),
+        title=describe_query(query),
         subtitle=_subtitle(query, hits, settings, embedder_name),
         subject=subject,
     )
     return Sheet(picture, unread)
 
 
-def title_of(query: SearchQuery) -> str:
+def describe_query(query: SearchQuery) -> str:
     """The query in words."""
-    words = " + ".join(map(_told, query.wanted))
-    against = ", ".join(map(_told, query.negative))
+    words = " + ".join(map(_describe, query.wanted))
+    against = ", ".join(map(_describe, query.negative))
     return f"{words}, not {against}" if against else words
 
 
-def _told(example: Example) -> str:
+def _describe(example: Example) -> str:
     match example:
         case TextExample(text=text):
             return text
         case ObjectExample(object_id=identity):
-            # The whole id leaves no room for the rest; the object is shown beside.
+            # The whole id leaves no room for the rest; the object is drawn beside it.
             return f"like object {identity[:_ID_CHARS]}…"
         case FileExample(path=path):
-            what = file_name(path)
+            name = file_name(path)
         case IndexedImageExample(image_id=identity):
-            what = f"image {identity[:_ID_CHARS]}…"
+            name = f"image {identity[:_ID_CHARS]}…"
         case UploadExample():
-            what = "an uploaded image"
+            name = "an uploaded image"
     region = "a region of " if example.box_xyxy or example.point_xy else ""
-    return f"like {region}{what}"
+    return f"like {region}{name}"
 
 
 def check_sheet_path(path: Path) -> None:
@@ -118,34 +118,35 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
 def _subtitle(
     query: SearchQuery, hits: Sequence[SearchHit], settings: Settings, embedder_name: str
 ) -> str:
-    things = {"object": "object", "image": "image", None: "hit"}[query.kind]
+    noun = {"object": "object", "image": "image", None: "hit"}[query.kind]
     parts = ["nothing found"]
     if hits:
-        many = quantify(len(hits), things)
-        first = f"the first {MAX_TILES} of {many}" if len(hits) > MAX_TILES else many
+        total = quantify(len(hits), noun)
+        first = f"the first {MAX_TILES} of {total}" if len(hits) > MAX_TILES else total
         parts = [first, f"best score {max(hit.score for hit in hits):.3f}"]
-    conditions = [f"{one.field} {one.op} {one.value}" for one in query.conditions]
+    conditions = [f"{item.field} {item.op} {item.value}" for item in query.conditions]
     return " · ".join([*parts, *conditions, embedder_name, settings.index.location])
 
 
-def subject_of(
+def find_subject(
     query: SearchQuery, searcher: Searcher, page: SearchPage, settings: Settings
 ) -> UInt8Image | None:
     """The first picture that was searched with, uint8 (height, width, 3)."""
-    # An empty index looks at nothing.
+    # A search of an empty index has no regions.
     for example, mask in zip(query.wanted, page.regions, strict=bool(page.regions)):
         match example:
             case FileExample(path=path):
                 pixels = query_image(path, settings).pixels
             case IndexedImageExample(image_id=identity):
-                whole = image_point(searcher.index, identity)
-                pixels = read_picture(whole.payload, settings).pixels
+                image = find_image(searcher.index, identity)
+                pixels = read_source_image(image.parse_payload(), settings).pixels
             case ObjectExample(object_id=identity):
                 own = searcher.find(identity)
                 if own is None:
                     continue
-                (image,) = images_of([own], settings)
-                return np.asarray(tile_picture(own.payload, image))
+                payload = own.parse_payload()
+                (picture,) = read_source_images([payload], settings)
+                return np.asarray(draw_tile(payload, picture))
             case _:
                 continue
         if mask is None:

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from schemas.coco import CocoAnnotation, CocoImage, CocoTruth
 from schemas.errors import UsageError
-from schemas.search import SearchHit
+from schemas.points import Point
 
 MIN_VISIBLE_FRACTION = 0.5
 MIN_SIDE_PX, REFERENCE_SIDE_PX = 32, 640
@@ -45,36 +45,37 @@ def counts(annotation: CocoAnnotation, image: CocoImage) -> bool:
     )
 
 
-def by_image(points: Iterable[SearchHit], truth: CocoTruth) -> dict[int, list[SearchHit]]:
+def by_image(points: Iterable[Point], truth: CocoTruth) -> dict[int, list[Point]]:
     """Indexed objects of each image of the truth, which is found by the end of the uri."""
     image_of = {image.file_name.lstrip("/"): image.id for image in truth.images}
     depth = max((name.count("/") for name in image_of), default=0)
-    found: dict[int, list[SearchHit]] = {image.id: [] for image in truth.images}
+    found: dict[int, list[Point]] = {image.id: [] for image in truth.images}
     indexed: set[int] = set()
     for point in points:
-        parts = point.payload.uri.split("/")
+        payload = point.parse_payload()
+        parts = payload.uri.split("/")
         tails = ("/".join(parts[-n:]) for n in range(1, depth + 2))
         number = next((image_of[tail] for tail in tails if tail in image_of), None)
         if number is None:
             continue
         indexed.add(number)
-        if point.payload.kind == "object":
+        if payload.kind == "object":
             found[number].append(point)
     if not indexed:
         raise UsageError("no image of the ground truth is in the index: do the file names agree?")
     return found
 
 
-def _check_size(image: CocoImage, points: Sequence[SearchHit]) -> None:
+def _check_size(image: CocoImage, points: Sequence[Point]) -> None:
     for payload in (point.payload for point in points):
-        if (payload.width, payload.height) != (image.width, image.height):
+        if (payload["width"], payload["height"]) != (image.width, image.height):
             raise UsageError(
                 f"the ground truth has {image.file_name} as {image.width} x {image.height} pixels, "
-                f"the index has {payload.uri} as {payload.width} x {payload.height}"
+                f"the index has {payload['uri']} as {payload['width']} x {payload['height']}"
             )
 
 
-def match(truth: CocoTruth, found: dict[int, list[SearchHit]]) -> Matching:
+def match(truth: CocoTruth, found: dict[int, list[Point]]) -> Matching:
     """Hold every indexed object against the annotations of its image."""
     of_image: dict[int, list[CocoAnnotation]] = defaultdict(list)
     for annotation in truth.annotations:
@@ -85,7 +86,7 @@ def match(truth: CocoTruth, found: dict[int, list[SearchHit]]) -> Matching:
         annotations, points = of_image[image.id], found[image.id]
         _check_size(image, points)
         rles = [a.coco_rle(image.width, image.height) for a in annotations]
-        mine = [point.payload.rle.model_dump() for point in points if point.payload.rle]
+        mine = [point.payload["rle"] for point in points if point.payload.get("rle")]
         iou = np.zeros((len(mine), len(rles)))
         if mine and rles:
             iou = np.asarray(coco_mask.iou(mine, rles, [0] * len(rles)))
@@ -95,5 +96,5 @@ def match(truth: CocoTruth, found: dict[int, list[SearchHit]]) -> Matching:
         for row, point in enumerate(points):
             column = int(iou[row].argmax()) if rles else -1
             shown = annotations[column] if rles and iou[row, column] >= MATCH_IOU else None
-            seen[point.object_id] = Seen(point.object_id, image.id, shown)
+            seen[point.id] = Seen(point.id, image.id, shown)
     return Matching(best_iou, seen)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pipeline.evaluation.matching import Matching
 from schemas.coco import CocoTruth
+from schemas.points import IndexQuery
 from schemas.records import Float32Matrix
-from schemas.search import MAX_OVERLAP, Condition, IndexQuery, Relevance, SearchHit
+from schemas.search import MAX_OVERLAP, Condition, Relevance, SearchHit
 from workers.labelling.calibration import Calibration, text_evidence
 from workers.protocols import VectorIndex
 
@@ -44,9 +45,9 @@ def asked_for(
     what is asked for is absent, and much that looks like it is not.
     """
     image_ids = {
-        matching.seen[hit.object_id].image_id: hit.payload.image_id
-        for hit in index.scroll([_OBJECTS])
-        if hit.object_id in matching.seen
+        matching.seen[point.id].image_id: point.payload["image_id"]
+        for point in index.scroll([_OBJECTS])
+        if point.id in matching.seen
     }
     names = sorted({category.name for category in truth.categories})
     for name, vector in zip(names, embed_texts(names), strict=True):

@@ -14,8 +14,9 @@ from pipeline.evaluation.presence import asked_for, presence
 from pipeline.search.same_object import thing_of
 from schemas.coco import CocoAnnotation, CocoCategory, CocoTruth
 from schemas.errors import UsageError
+from schemas.points import IndexQuery
 from schemas.records import Float32Matrix, Float32Vector
-from schemas.search import MAX_OVERLAP, Condition, IndexQuery, SearchHit
+from schemas.search import MAX_OVERLAP, Condition, SearchHit
 from workers.indexes.bm25 import query_words
 from workers.labelling.calibration import calibration_of
 from workers.protocols import VectorIndex

@@ -24,7 +24,7 @@ def read_stored_masks(
     for row in rows:
         ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
         payloads = [
-            stored[identity].point.payload for identity in ids[row.image_id] if identity in stored
+            stored[identity].parse_payload() for identity in ids[row.image_id] if identity in stored
         ]
         if len(payloads) == row.objects:
             items.append(WorkItem(ref, tuple(map(_build_mask, payloads))))

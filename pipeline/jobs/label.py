@@ -14,7 +14,8 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.labels import Label, Naming
 from schemas.payload import PointPayload, best_labels
-from schemas.search import Condition, Labelled, RawPoint
+from schemas.points import Point, PointLabels
+from schemas.search import Condition
 from workers.batching import batched
 from workers.indexes.bm25 import words_of
 from workers.labelling.labeller import Labeller, build_labeller
@@ -82,7 +83,7 @@ class _Labelling:
         own = Condition(field="embedder", op="=", value=self._embedder)
         return (own,) if kind is None else (own, Condition(field="kind", op="=", value=kind))
 
-    def _objects(self, points: Sequence[RawPoint]) -> list[Labelled]:
+    def _objects(self, points: Sequence[Point]) -> list[PointLabels]:
         # One whose vector is damaged keeps what it is called: that is for a verification.
         whole = [(point, point.vector) for point in points if point.vector is not None]
         whole = [(point, vector) for point, vector in whole if np.isfinite(vector).all()]
@@ -91,17 +92,17 @@ class _Labelling:
         names = self._labeller.name(np.array([vector for _, vector in whole], np.float32))
         return [_labelled(point, naming) for (point, _), naming in zip(whole, names, strict=True)]
 
-    def _images(self, points: Sequence[RawPoint]) -> list[Labelled]:
+    def _images(self, points: Sequence[Point]) -> list[PointLabels]:
         return [_labelled(point, Naming(best_labels(self._beside(point)))) for point in points]
 
-    def _beside(self, image: RawPoint) -> Iterator[Label]:
+    def _beside(self, image: Point) -> Iterator[Label]:
         """The labels of an image's objects. Images of one version share their generation's id."""
         same = (
             Condition(field=field, op="=", value=image.payload[field])
             for field in ("image_id", "generation")
         )
-        for hit in self._index.scroll((*self._conditions("object"), *same)):
-            yield from self._labels_of(hit.payload)
+        for point in self._index.scroll((*self._conditions("object"), *same)):
+            yield from self._labels_of(point.parse_payload())
 
     def _labels_of(self, payload: PointPayload) -> Iterator[Label]:
         pairs = zip(payload.labels or (), payload.label_scores or (), strict=True)
@@ -110,5 +111,5 @@ class _Labelling:
         return (Label(entry, score) for entry, score in known if entry is not None)
 
 
-def _labelled(point: RawPoint, naming: Naming) -> Labelled:
-    return Labelled(point.id, naming, words_of(naming.labels, point.payload["uri"]))
+def _labelled(point: Point, naming: Naming) -> PointLabels:
+    return PointLabels(point.id, naming, words_of(naming.labels, point.payload["uri"]))

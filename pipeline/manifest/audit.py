@@ -18,8 +18,8 @@ from schemas.ids import ImageRevision, image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
+from schemas.points import Point
 from schemas.records import Float32Vector
-from schemas.search import RawPoint
 from workers.protocols import ObjectStore
 
 _STAGE = "verify"
@@ -134,7 +134,7 @@ class Comparison:
             for row in manifest.latest()
         }
 
-    def take_point(self, point: RawPoint) -> None:
+    def take_point(self, point: Point) -> None:
         """Count one point of the index."""
         self._points += 1
         identity = str(point.payload.get("image_id"))

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.drawing.search_sheet import check_sheet_path, save_sheet, sheet_of
-from pipeline.search.source_images import read_picture
+from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, save_sheet
+from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
@@ -83,7 +83,7 @@ class IndexedObject:
 
         Raises ObjseekError where it is there no more.
         """
-        return read_picture(self.payload, self.settings).pixels
+        return read_source_image(self.payload, self.settings).pixels
 
     def crop(self) -> UInt8Image:
         """What of the image lies in the box: uint8 (y1 - y0, x1 - x0, 3) RGB. Raises as `image`."""
@@ -225,7 +225,7 @@ class SearchResult(Sequence[Hit]):
         if path is not None:
             check_sheet_path(Path(path))
         hits = self.page.hits
-        picture = sheet_of(self.query, hits, self._settings, self._embedder_name).picture
+        picture = draw_sheet(self.query, hits, self._settings, self._embedder_name).picture
         if path is not None:
             save_sheet(picture, Path(path))
         return picture

@@ -127,7 +127,7 @@ class Index:
         """
         kind = Condition(field="kind", op="=", value="object")
         for point in self._searcher().index.scroll((kind, *_conditions(filter))):
-            yield IndexedObject(point.object_id, point.payload, self.settings)
+            yield IndexedObject(point.id, point.parse_payload(), self.settings)
 
     def count(self, filter: Filter = ()) -> int:
         """How many objects meet all conditions.

@@ -1,4 +1,4 @@
-"""Counts to narrow a search by: labels, buckets, and how much of its image an object takes."""
+"""Counts hits to narrow a search by: by label, bucket, and share of the image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZES = (
 )
 
 
-def facets(
+def compute_facets(
     searcher: Searcher, conditions: Sequence[Condition], kind: Kind | None, limit: int
 ) -> FacetsAnswer:
     """Counts under all conditions; at most `limit` labels and buckets. Raises UsageError."""
@@ -36,11 +36,11 @@ def facets(
     if kind is not None:
         everything.append(Condition(field="kind", op="=", value=kind))
 
-    def counted(field: str) -> tuple[FacetValue, ...]:
-        found = index.facet(field, everything, limit)
-        return tuple(FacetValue(value=one.value, count=one.count) for one in found)
+    def count_values(field: str) -> tuple[FacetValue, ...]:
+        counts = index.facet(field, everything, limit)
+        return tuple(FacetValue(value=item.value, count=item.count) for item in counts)
 
-    def of_size(size: Size) -> int:
+    def count_size(size: Size) -> int:
         bounds = [Condition(field="area_frac", op=">=", value=size.least)]
         if size.below is not None:
             bounds.append(Condition(field="area_frac", op="<", value=size.below))
@@ -48,10 +48,10 @@ def facets(
 
     return FacetsAnswer(
         total=index.count(everything),
-        labels=counted("labels"),
-        buckets=counted("bucket"),
+        labels=count_values("labels"),
+        buckets=count_values("bucket"),
         sizes=tuple(
-            SizeFacet(name=size.name, least=size.least, below=size.below, count=of_size(size))
+            SizeFacet(name=size.name, least=size.least, below=size.below, count=count_size(size))
             for size in SIZES
         ),
     )

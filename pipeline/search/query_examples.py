@@ -1,21 +1,23 @@
-"""From what a query names to vectors: texts, indexed objects, images and regions of them."""
+"""Turns what a query names into vectors: texts, indexed objects, images and their regions."""
 
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
+from cachetools import LRUCache
 
 from pipeline.search.same_object import thing_of, unit
-from pipeline.search.source_images import query_image, read_picture
+from pipeline.search.source_images import query_image, read_source_image
 from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
+from schemas.points import Point
 from schemas.records import Float32Vector
 from schemas.search import (
     Box,
@@ -24,41 +26,44 @@ from schemas.search import (
     FileExample,
     IndexedImageExample,
     ObjectExample,
-    SearchHit,
     TextExample,
     UploadExample,
 )
 from workers.images.crops import object_views, square_image
 from workers.protocols import VectorIndex
 
-_TEXTS_KEPT = 4096
+_MAX_TEXTS = 4096  # in memory
 
 Uploads = Callable[[str], UInt8Image]
 """The pixels of an uploaded image. Raises UsageError for an id that is not known."""
 
 
 class Models(Protocol):
-    """What examples need to be looked at with."""
+    """The models that examples are resolved with."""
 
-    def embed_texts(self, texts: Sequence[str]) -> list[Float32Vector]: ...
+    def embed_texts(self, texts: Sequence[str]) -> list[Float32Vector]:
+        """One vector a text."""
+        ...
 
     def embed_views(self, views: Sequence[UInt8Image]) -> Float32Vector:
         """The unit mean of the views' vectors."""
         ...
 
-    def mask_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask: ...
+    def mask_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask:
+        """The mask at a point (x, y, pixels)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Resolved:
+class ResolvedExample:
     """What an example stands for: a unit vector, float32 (dim,).
 
-    `covered` are ids that show the same thing; `mask` is the region that was looked at.
+    `object_ids` are those of indexed objects that show the same; `mask` is the region it shows.
     """
 
     vector: Float32Vector
     weight: float
-    covered: frozenset[str] = frozenset()
+    object_ids: frozenset[str] = frozenset()
     mask: ObjectMask | None = None
 
 
@@ -75,62 +80,62 @@ class Examples:
         self._index, self._models = index, models
         self._settings, self._embedder_name = settings, embedder_name
         self.uploads: Uploads | None = None
-        self._texts: OrderedDict[str, Float32Vector] = OrderedDict()
+        self._texts: LRUCache[str, Float32Vector] = LRUCache(_MAX_TEXTS)
 
-    def resolve(self, example: Example, max_overlap: float) -> Resolved:
+    def resolve(self, example: Example, max_overlap: float) -> ResolvedExample:
         """What `example` stands for.
 
         Raises UsageError, EmbedderMismatchError, ModelError, and what reading an image raises.
         """
         match example:
             case TextExample(text=text):
-                return Resolved(self.text_vectors([text])[0], example.weight)
+                return ResolvedExample(self.embed_texts([text])[0], example.weight)
             case ObjectExample(object_id=identity):
-                return self._of_object(identity, example.weight, max_overlap)
+                return self._resolve_object(identity, example.weight, max_overlap)
             case FileExample(path=path):
-                return self._of_picture(query_image(path, self._settings).pixels, example)
+                return self._resolve_pixels(query_image(path, self._settings).pixels, example)
             case UploadExample(upload_id=identity):
                 if self.uploads is None:
                     raise UsageError("expected a service for an upload: only that takes any")
-                return self._of_picture(self.uploads(identity), example)
+                return self._resolve_pixels(self.uploads(identity), example)
             case IndexedImageExample(image_id=identity):
-                return self._of_image(image_point(self._index, identity), example)
+                return self._resolve_image(find_image(self._index, identity), example)
 
-    def text_vectors(self, texts: Sequence[str]) -> list[Float32Vector]:
-        """Unit vectors of texts; those that were asked for lately are remembered."""
+    def embed_texts(self, texts: Sequence[str]) -> list[Float32Vector]:
+        """Unit vectors of texts; the latest are kept. Raises UsageError for a blank one."""
         for text in texts:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
-        missing = list(dict.fromkeys(text for text in texts if text not in self._texts))
+        vectors = {text: self._texts[text] for text in texts if text in self._texts}
+        missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
             fresh = self._models.embed_texts(missing)
-            self._texts.update(zip(missing, map(unit, fresh), strict=True))
-        for text in texts:
-            self._texts.move_to_end(text)
-        vectors = [self._texts[text] for text in texts]
-        while len(self._texts) > _TEXTS_KEPT:
-            self._texts.popitem(last=False)
-        return vectors
+            vectors.update(zip(missing, map(unit, fresh), strict=True))
+        self._texts.update(vectors)
+        return [vectors[text] for text in texts]
 
-    def _of_object(self, text: str, weight: float, max_overlap: float) -> Resolved:
-        thing = thing_of(self._index, object_uuid(text), max_overlap)
+    def _resolve_object(self, text: str, weight: float, max_overlap: float) -> ResolvedExample:
+        thing = thing_of(self._index, parse_object_id(text), max_overlap)
         if thing is None:
             raise UsageError(f"the index holds no object {text}")
-        if thing.own.payload.embedder != self._embedder_name:
+        embedder = thing.own.payload["embedder"]
+        if embedder != self._embedder_name:
             raise EmbedderMismatchError(
-                f"the object {text} was embedded by {thing.own.payload.embedder!r}, "
+                f"the object {text} was embedded by {embedder!r}, "
                 f"it cannot be compared with objects of {self._embedder_name!r}"
             )
-        return Resolved(thing.vector, weight, thing.covered)
+        return ResolvedExample(thing.vector, weight, thing.covered)
 
-    def _of_image(self, point: SearchHit, example: IndexedImageExample) -> Resolved:
+    def _resolve_image(self, point: Point, example: IndexedImageExample) -> ResolvedExample:
         if example.box_xyxy is None and example.point_xy is None:
-            return self._of_object(point.object_id, example.weight, 1.0)
-        return self._of_picture(read_picture(point.payload, self._settings).pixels, example)
+            return self._resolve_object(point.id, example.weight, 1.0)
+        return self._resolve_pixels(
+            read_source_image(point.parse_payload(), self._settings).pixels, example
+        )
 
-    def _of_picture(
+    def _resolve_pixels(
         self, pixels: UInt8Image, example: FileExample | UploadExample | IndexedImageExample
-    ) -> Resolved:
+    ) -> ResolvedExample:
         options = self._settings.embedder
         mask: ObjectMask | None = None
         if example.box_xyxy is not None:
@@ -142,22 +147,27 @@ class Examples:
             views = [square_image(pixels, options.cutout_fill)]
         else:
             views = object_views(pixels, mask, options)
-        return Resolved(self._models.embed_views(views), example.weight, mask=mask)
+        return ResolvedExample(self._models.embed_views(views), example.weight, mask=mask)
 
 
-def image_point(index: VectorIndex, identity: str) -> SearchHit:
+def find_image(index: VectorIndex, identity: str) -> Point:
     """The latest point of a whole image, by the image's id. Raises UsageError if there is none."""
     try:
         uuid.UUID(identity)
     except ValueError as exc:
         raise UsageError(f"expected the id of an indexed image, got {identity!r}") from exc
-    wanted = [("image_id", identity), ("kind", "image")]
-    conditions = [Condition(field=field, op="=", value=value) for field, value in wanted]
-    every = index.scroll(conditions)
-    found = max(every, key=lambda one: (one.payload.ingested_at, one.object_id), default=None)
-    if found is None:
+    conditions = (
+        Condition(field="image_id", op="=", value=identity),
+        Condition(field="kind", op="=", value="image"),
+    )
+
+    def age(point: Point) -> tuple[datetime, str]:
+        return point.parse_payload().ingested_at, point.id
+
+    latest = max(index.scroll(conditions), key=age, default=None)
+    if latest is None:
         raise UsageError(f"the index holds no image {identity}")
-    return found
+    return latest
 
 
 def box_mask(box_xyxy: Box, size_hw: tuple[int, int]) -> ObjectMask:
@@ -181,7 +191,7 @@ def box_mask(box_xyxy: Box, size_hw: tuple[int, int]) -> ObjectMask:
     )
 
 
-def object_uuid(text: str) -> uuid.UUID:
+def parse_object_id(text: str) -> uuid.UUID:
     """The id of an indexed object. Raises UsageError for another text."""
     try:
         return uuid.UUID(text)

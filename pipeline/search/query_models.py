@@ -1,4 +1,4 @@
-"""The models that queries are looked at with, each loaded when it is first needed."""
+"""Embeds and segments what queries show, with models that are loaded when first needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions
+from schemas.points import IndexInfo
 from schemas.records import Float32Vector
+from schemas.search import (
+    FileExample,
+    IndexedImageExample,
+    SearchQuery,
+    TextExample,
+    UploadExample,
+)
 from workers.protocols import Embedder, Segmenter, TextEmbedder
 from workers.registry import build_embedder, build_segmenter, build_text_embedder
 
@@ -18,7 +26,7 @@ from workers.registry import build_embedder, build_segmenter, build_text_embedde
 class QueryModels:
     """The embedder `embedder_name`, whose vectors have `dim` numbers, and a segmenter.
 
-    `embedder` stands for both of its halves where it is given. Not thread-safe.
+    `embedder`, if given, embeds both texts and images. Not thread-safe.
     """
 
     def __init__(
@@ -34,7 +42,7 @@ class QueryModels:
         self._segmenter: Segmenter | None = None
 
     def embed_texts(self, texts: Sequence[str]) -> list[Float32Vector]:
-        """Raises ModelError, UnknownModelError, EmbedderMismatchError."""
+        """One unit vector a text. Raises ModelError, UnknownModelError, EmbedderMismatchError."""
         return list(self.texts().embed_texts(texts))
 
     def embed_views(self, views: Sequence[UInt8Image]) -> Float32Vector:
@@ -42,29 +50,40 @@ class QueryModels:
         return unit(self.images().embed_images(views).mean(axis=0))
 
     def mask_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask:
-        """What is at a point. Raises UsageError if nothing is, or the point is outside."""
+        """The mask at a point. Raises UsageError if there is none, or the point is outside."""
         mask = self.segmenter().segment_at(image, point_xy)
         if mask is None:
             x, y = point_xy
             raise UsageError(f"the segmenter finds nothing at {x:g},{y:g}")
         return mask
 
+    def load_for(self, query: SearchQuery) -> None:
+        """Load the models that a query needs."""
+        examples = (*query.wanted, *query.negative)
+        of_images = (FileExample, UploadExample, IndexedImageExample)
+        if any(isinstance(item, of_images) for item in examples):
+            self.images()
+        if any(isinstance(item, of_images) and item.point_xy is not None for item in examples):
+            self.segmenter()
+        if any(isinstance(item, TextExample) for item in examples):
+            self.texts()
+
     def texts(self) -> TextEmbedder:
-        """The half that embeds texts."""
+        """The embedder of texts."""
         if self._texts is None:
             self._texts = self._images or build_text_embedder(self._options())
-        self._check(self._texts)
+        self._check_dim(self._texts)
         return self._texts
 
     def images(self) -> Embedder:
-        """The whole embedder."""
+        """The embedder of images."""
         if self._images is None:
             self._images = build_embedder(self._options())
-        self._check(self._images)
+        self._check_dim(self._images)
         return self._images
 
     def segmenter(self) -> Segmenter:
-        """What turns a point into a mask."""
+        """The segmenter that turns a point into a mask."""
         if self._segmenter is None:
             self._segmenter = build_segmenter(self._settings.segmenter, self._settings.cache_dir)
         return self._segmenter
@@ -72,9 +91,31 @@ class QueryModels:
     def _options(self) -> EmbedderOptions:
         return self._settings.embedder.model_copy(update={"name": self._name})
 
-    def _check(self, embedder: TextEmbedder) -> None:
+    def _check_dim(self, embedder: TextEmbedder) -> None:
         if embedder.dim != self._dim:
             raise EmbedderMismatchError(
                 f"the index holds vectors of {self._dim} numbers, but the embedder "
                 f"{embedder.name!r} makes vectors of {embedder.dim}"
             )
+
+
+def choose_embedder(given: str | None, info: IndexInfo, settings: Settings) -> str:
+    """The embedder to search with: the given one, else the one set, else the index's own.
+
+    Raises UsageError if none is named and the index holds vectors of several embedders,
+    EmbedderMismatchError unless the index holds those of the named one.
+    """
+    is_set = "name" in settings.embedder.model_fields_set
+    named = given or (settings.embedder.name if is_set else None)
+    held = [count.embedder for count in info.embedders]
+    if named is None and len(held) > 1:
+        raise UsageError(
+            f"the index holds vectors of several embedders ({', '.join(held)}): "
+            "name the one to search with"
+        )
+    if named is not None and held and named not in held:
+        raise EmbedderMismatchError(
+            f"the index was built with the embedder {', '.join(map(repr, held))}, "
+            f"it cannot be searched with {named!r}"
+        )
+    return named or (held[0] if held else settings.embedder.name)

@@ -1,11 +1,11 @@
-"""How likely hits are to show what was asked for."""
+"""Judges how likely hits are to show what was searched for."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
 
-from pipeline.search.query_examples import Resolved
+from pipeline.search.query_examples import ResolvedExample
 from schemas.payload import PointPayload
 from schemas.records import Float32Vector
 from schemas.search import Example, Relevance, SearchHit, TextExample
@@ -14,55 +14,58 @@ from workers.protocols import VectorIndex
 
 
 class Judge:
-    """Tells the probability of hits from similarities, as far as they were calibrated."""
+    """Turns similarities into probabilities, as far as the embedder was calibrated."""
 
     def __init__(self, index: VectorIndex, embedder_name: str) -> None:
         self._index = index
         self._calibration = calibration_of(embedder_name)
 
-    def judged(
-        self, hits: Sequence[SearchHit], wanted: Sequence[tuple[Example, Resolved]], alone: bool
+    def judge(
+        self,
+        hits: Sequence[SearchHit],
+        wanted: Sequence[tuple[Example, ResolvedExample]],
+        alone: bool,
     ) -> tuple[list[SearchHit], Relevance | None]:
-        """The hits with their relevance, and that of the surest; None if it cannot be told.
+        """The hits with their relevance, and that of the surest hit; None if it is unknown.
 
-        A hit has to show all that is wanted: its probability is the least of them. `alone`: what
-        is wanted is one thing, and a hit's score is the similarity to it.
+        A hit has to show all that is wanted: its probability is the least of those of the examples.
+        `alone`: there is one example, and a hit's score is the similarity to it.
         """
-        vectors = {} if alone else self._vectors(hits)
+        vectors = {} if alone else self._read_vectors(hits)
         judged = []
         for hit in hits:
             probabilities = []
             for example, resolved in wanted:
-                score = hit.score if alone else _similarity(vectors, hit, resolved)
-                probabilities.append(probability(self._calibration, example, score, hit.payload))
-            told = [one for one in probabilities if one is not None]
-            if len(told) < len(probabilities) or not told:
+                score = hit.score if alone else _compare(vectors, hit, resolved)
+                probabilities.append(
+                    estimate_probability(self._calibration, example, score, hit.payload)
+                )
+            known = [value for value in probabilities if value is not None]
+            if len(known) < len(probabilities) or not known:
                 judged.append(hit)
                 continue
-            least = round(min(told), 4)
+            least = round(min(known), 4)
             relevance = self._calibration.relevance(least)
             judged.append(hit.model_copy(update={"probability": least, "relevance": relevance}))
-        known = [one.probability for one in judged if one.probability is not None]
-        if known:
-            return judged, self._calibration.relevance(max(known))
-        return judged, None
+        sure = [hit.probability for hit in judged if hit.probability is not None]
+        return judged, self._calibration.relevance(max(sure)) if sure else None
 
-    def _vectors(self, hits: Sequence[SearchHit]) -> dict[str, Float32Vector]:
+    def _read_vectors(self, hits: Sequence[SearchHit]) -> dict[str, Float32Vector]:
         stored = self._index.stored([uuid.UUID(hit.object_id) for hit in hits])
-        return {str(identity): point.vector for identity, point in stored.items()}
+        return {point.id: point.vector for point in stored.values() if point.vector is not None}
 
 
-def _similarity(
-    vectors: dict[str, Float32Vector], hit: SearchHit, resolved: Resolved
+def _compare(
+    vectors: dict[str, Float32Vector], hit: SearchHit, resolved: ResolvedExample
 ) -> float | None:
     vector = vectors.get(hit.object_id)  # it may be gone by now
     return None if vector is None else float(vector @ resolved.vector)
 
 
-def probability(
+def estimate_probability(
     calibration: Calibration, example: Example, score: float | None, payload: PointPayload
 ) -> float | None:
-    """That an object shows `example`, whose cosine similarity it has; None if it is not known."""
+    """How likely an object with this cosine similarity shows `example`; None if it is unknown."""
     if score is None or payload.kind != "object":
         return None
     if not isinstance(example, TextExample):

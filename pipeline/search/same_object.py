@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from schemas.points import Point
 from schemas.records import Float32Vector
-from schemas.search import Condition, SearchHit
+from schemas.search import Condition
 from workers.protocols import VectorIndex
 
 SAME_THING_IOU = 0.5
@@ -26,7 +27,7 @@ class Thing:
     more than the asked share of the smaller mask with it, its own among them.
     """
 
-    own: SearchHit
+    own: Point
     vector: Float32Vector
     covered: frozenset[str]
 
@@ -37,31 +38,31 @@ def thing_of(index: VectorIndex, object_id: uuid.UUID, max_overlap: float) -> Th
     Only what the same pipeline has made of the image counts. A point for a whole image stands for
     itself alone.
     """
-    found = index.stored([object_id]).get(object_id)
-    if found is None:
+    own = index.stored([object_id]).get(object_id)
+    if own is None or own.vector is None:
         return None
-    own = found.point
-    if own.payload.rle is None:
-        return Thing(own, unit(found.vector), frozenset([own.object_id]))
+    payload = own.parse_payload()
+    if payload.rle is None:
+        return Thing(own, unit(own.vector), frozenset([own.id]))
     there = index.scroll(
         (
-            Condition(field="image_id", op="=", value=own.payload.image_id),
+            Condition(field="image_id", op="=", value=payload.image_id),
             Condition(field="kind", op="=", value="object"),
-            Condition(field="fingerprint", op="=", value=own.payload.fingerprint),
+            Condition(field="fingerprint", op="=", value=payload.fingerprint),
         )
     )
-    found_there = {p.object_id: p.payload.rle.model_dump() for p in there if p.payload.rle}
-    ids, masks, mine = [*found_there], [*found_there.values()], own.payload.rle.model_dump()
+    found_there = {point.id: point.payload["rle"] for point in there if point.payload.get("rle")}
+    ids, masks, mine = [*found_there], [*found_there.values()], payload.rle.model_dump()
     iou = np.asarray(coco_mask.iou(masks, [mine], [0])).ravel()
     # Against a crowd, COCO divides by the first mask's area alone.
     of_theirs = np.asarray(coco_mask.iou(masks, [mine], [1])).ravel()
     of_mine = np.asarray(coco_mask.iou([mine], masks, [1] * len(masks))).ravel()
     shared = np.maximum(of_theirs, of_mine)
     same = [uuid.UUID(ids[row]) for row in np.flatnonzero(iou >= SAME_THING_IOU)]
-    vectors = [unit(one.vector) for one in index.stored(same).values()]
+    vectors = [unit(p.vector) for p in index.stored(same).values() if p.vector is not None]
     covered = [ids[row] for row in np.flatnonzero(shared > max_overlap)]
     vector = unit(np.mean(vectors, axis=0))
-    return Thing(own, vector, frozenset([own.object_id, *covered]))
+    return Thing(own, vector, frozenset([own.id, *covered]))
 
 
 def unit(vector: Float32Vector) -> Float32Vector:

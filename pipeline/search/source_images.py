@@ -1,4 +1,4 @@
-"""Read again the images that a search is about: those of its hits, or the one it asks with."""
+"""Reads source images again: those of hits, and those that a query names."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, Failure, ImageRef
 from schemas.payload import PointPayload
-from schemas.search import SearchHit
+from workers.batching import batched
 
-_AT_ONCE = 4  # images in memory
+_MAX_IN_MEMORY = 4  # images
 
 
-def ref_of(payload: PointPayload) -> ImageRef:
-    """The image that a point is of, in the version that was indexed.
+def image_ref(payload: PointPayload) -> ImageRef:
+    """The image of a point, in the version that was indexed.
 
-    An S3 object's size is not known, and 0; a file's stands in its version.
+    The size of an S3 object is unknown, so 0; that of a file is part of its version.
     """
     if payload.store == "s3":
         return ImageRef("s3", payload.bucket, payload.key, payload.version, size_bytes=0)
@@ -28,65 +28,67 @@ def ref_of(payload: PointPayload) -> ImageRef:
     return ImageRef("file", "", key, payload.version, int(size) if size.isdecimal() else 0)
 
 
-def images_of(hits: Sequence[SearchHit], settings: Settings) -> Iterator[DecodedImage | Failure]:
-    """The image of each hit, in their order, read a few at a time; a Failure says why not."""
+def read_source_images(
+    payloads: Sequence[PointPayload], settings: Settings
+) -> Iterator[DecodedImage | Failure]:
+    """The image of each point, in their order, read a few at a time, or why it cannot be read."""
     from workers.images.read import read_images
 
-    for start in range(0, len(hits), _AT_ONCE):
-        refs = [ref_of(hit.payload) for hit in hits[start : start + _AT_ONCE]]
+    for batch in batched(payloads, _MAX_IN_MEMORY):
+        refs = [image_ref(payload) for payload in batch]
         distinct = list(dict.fromkeys(refs))
         read = read_images(distinct, settings.store, settings.decode, len(distinct))
         by_ref = dict(zip(distinct, read, strict=True))
         yield from (by_ref[ref] for ref in refs)
 
 
-def read_picture(payload: PointPayload, settings: Settings) -> DecodedImage:
+def read_source_image(payload: PointPayload, settings: Settings) -> DecodedImage:
     """The image of a point, in the version that was indexed. Raises StoreError, BadImageError."""
     from workers.images.decode import decode
     from workers.stores.open import read
 
-    ref = ref_of(payload)
+    ref = image_ref(payload)
     return decode(read(ref, settings.store), ref, settings.decode)
 
 
-def query_image(place: str, settings: Settings) -> DecodedImage:
+def query_image(location: str, settings: Settings) -> DecodedImage:
     """The image at a path or uri, whatever patterns `settings` select images by.
 
     Raises UsageError if there is none, BadImageError, StoreError.
     """
     from workers.images.decode import decode
 
-    ref, data = _fetched(place, settings)
+    ref, data = _fetch(location, settings)
     return decode(data, ref, settings.decode)
 
 
-def image_bytes(place: str, settings: Settings) -> bytes:
+def image_bytes(location: str, settings: Settings) -> bytes:
     """The file of `query_image`, as it is stored. Raises UsageError, StoreError."""
-    return _fetched(place, settings)[1]
+    return _fetch(location, settings)[1]
 
 
-def _fetched(place: str, settings: Settings) -> tuple[ImageRef, bytes]:
+def _fetch(location: str, settings: Settings) -> tuple[ImageRef, bytes]:
     from workers.stores.open import build_store
 
     reasons: dict[str, str] = {}
 
-    def skipped(reason: str, uri: str) -> None:
+    def skip(reason: str, uri: str) -> None:
         reasons.setdefault(uri, reason)
 
-    # A pattern that names everything: an image to search with needs no suffix.
+    # A pattern that everything matches: an image to search with needs no suffix.
     options = settings.store.model_copy(update={"include": ("*",), "exclude": ()})
-    if not place.startswith("s3://") and not os.path.exists(_path(place)):
-        raise UsageError(f"expected an image to search with, got nothing at {place!r}")
-    store = build_store(place, options)
-    # A whole key comes before all keys that it is a prefix of.
-    ref = next(store.list_images(skipped), None)
-    if ref is None or (ref.uri != place and ref.key != os.path.abspath(_path(place))):
+    if not location.startswith("s3://") and not os.path.exists(_path(location)):
+        raise UsageError(f"expected an image to search with, got nothing at {location!r}")
+    store = build_store(location, options)
+    # A key is listed before all longer keys that it is a prefix of.
+    ref = next(store.list_images(skip), None)
+    if ref is None or (ref.uri != location and ref.key != os.path.abspath(_path(location))):
         reason = next(iter(reasons.values()), "no such image")
-        raise UsageError(f"expected an image to search with, got {place!r}: {reason}")
+        raise UsageError(f"expected an image to search with, got {location!r}: {reason}")
     return ref, store.read(ref)
 
 
-def _path(place: str) -> str:
-    if not place.startswith("file://"):
-        return place
-    return os.fsdecode(unquote_to_bytes(place.removeprefix("file://")))
+def _path(location: str) -> str:
+    if not location.startswith("file://"):
+        return location
+    return os.fsdecode(unquote_to_bytes(location.removeprefix("file://")))

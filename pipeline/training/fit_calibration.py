@@ -22,7 +22,8 @@ from pipeline.evaluation.presence import Asked, asked_for, presence
 from pipeline.search.same_object import thing_of
 from schemas.coco import load_truth
 from schemas.options import EmbedderOptions, IndexOptions
-from schemas.search import MAX_OVERLAP, Condition, IndexQuery
+from schemas.points import IndexQuery
+from schemas.search import MAX_OVERLAP, Condition
 from workers.indexes.open import open_index
 from workers.labelling.calibration import calibration_of, text_evidence
 from workers.protocols import VectorIndex
@@ -83,7 +84,7 @@ def of_pictures(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
         thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
         if thing is None:
             continue
-        image = Condition(field="image_id", op="!=", value=thing.own.payload.image_id)
+        image = Condition(field="image_id", op="!=", value=thing.own.payload["image_id"])
         query = IndexQuery(thing.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
         for hit in index.search(query):
             other = matching.seen[hit.object_id].annotation

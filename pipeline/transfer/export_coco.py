@@ -15,7 +15,8 @@ from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.payload import PointPayload
-from schemas.search import Condition, SearchHit
+from schemas.points import Point
+from schemas.search import Condition
 from workers.durable_files import check_output_file, replace_file
 from workers.protocols import VectorIndex
 
@@ -72,21 +73,21 @@ class _Instances:
         categories = [{"id": number, "name": name} for name, number in self._categories.items()]
         self._file.write(f'\n],\n"categories": {json.dumps(categories)}}}\n')
 
-    def _all(self, kind: str, entry: Callable[[SearchHit], Mapping[str, Any] | None]) -> None:
+    def _all(self, kind: str, entry: Callable[[Point], Mapping[str, Any] | None]) -> None:
         first = True
-        for number, hit in enumerate(self._hits(kind), start=1):
-            fields = entry(hit)
+        for number, point in enumerate(self._points(kind), start=1):
+            fields = entry(point)
             if fields is not None:
                 self._file.write(("\n" if first else ",\n") + json.dumps(fields))
                 first = False
             if number % _NOTE_EVERY == 0:
                 self._progress.note(f"{number:,} {kind}s written")
 
-    def _hits(self, kind: str) -> Iterator[SearchHit]:
+    def _points(self, kind: str) -> Iterator[Point]:
         return self._index.scroll([Condition(field="kind", op="=", value=kind)])
 
-    def _image(self, hit: SearchHit) -> Mapping[str, Any] | None:
-        payload = hit.payload
+    def _image(self, point: Point) -> Mapping[str, Any] | None:
+        payload = point.parse_payload()
         # Images of one index in several generations have masks of each.
         name = f"{payload.image_id} {payload.generation}"
         number = self.images.setdefault(name, len(self.images) + 1)
@@ -101,8 +102,8 @@ class _Instances:
             "generation": payload.generation,
         }
 
-    def _annotation(self, hit: SearchHit) -> Mapping[str, Any] | None:
-        payload = hit.payload
+    def _annotation(self, point: Point) -> Mapping[str, Any] | None:
+        payload = point.parse_payload()
         image = self.images.get(f"{payload.image_id} {payload.generation}")
         # Its image has come, or gone, since the images were written.
         if image is None or payload.rle is None:
@@ -118,7 +119,7 @@ class _Instances:
             "bbox": [x0, y0, x1 - x0, y1 - y0],
             "iscrowd": 0,
             "score": payload.label_scores[0] if payload.label_scores else None,
-            "object_id": hit.object_id,
+            "object_id": point.id,
             "predicted_iou": payload.predicted_iou,
             "stability_score": payload.stability_score,
         }

@@ -19,7 +19,7 @@ from pipeline.transfer.dataset_storage import new_dataset
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
-from schemas.search import RawPoint
+from schemas.points import Point
 from workers.protocols import VectorIndex
 
 _ROWS_AT_ONCE = 4096
@@ -93,7 +93,7 @@ def export(
         )
 
 
-def _scanned(index: VectorIndex, progress: Progress) -> Iterator[RawPoint]:
+def _scanned(index: VectorIndex, progress: Progress) -> Iterator[Point]:
     """Every point, with its words; how many, and of how many, is told."""
     total = index.count()
     for number, point in enumerate(index.scan(words=True), start=1):
@@ -107,12 +107,12 @@ class PointFiles:
 
     def __init__(self, folder: Path, dim: int) -> None:
         self._folder, self._dim = folder, dim
-        self._waiting: dict[str, list[RawPoint]] = defaultdict(list)
+        self._waiting: dict[str, list[Point]] = defaultdict(list)
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._rows: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
-    def add(self, point: RawPoint) -> None:
+    def add(self, point: Point) -> None:
         """Raises VectorIndexError for a point that is none of objseek's."""
         kind = str(point.payload.get("kind"))
         waiting = self._waiting[kind]

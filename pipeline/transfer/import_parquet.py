@@ -18,9 +18,9 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.dataset_storage import local_dataset
-from schemas.dataset import dim_of, table_points
+from schemas.dataset import read_dim, table_points
 from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, one_line
-from schemas.search import RawPoint
+from schemas.points import Point
 
 _ROWS_AT_ONCE = 2048
 
@@ -71,7 +71,7 @@ class Dataset:
 
         Raises DatasetError for a file that is not from an export, or has other vectors.
         """
-        dims = {file: _dim_of(file) for file in self._files}
+        dims = {file: _read_dim(file) for file in self._files}
         for file, dim in dims.items():
             if dim != dims[self._files[0]]:
                 raise DatasetError(
@@ -80,7 +80,7 @@ class Dataset:
                 )
         return dims[self._files[0]] if dims else None
 
-    def points(self) -> Iterator[list[RawPoint]]:
+    def points(self) -> Iterator[list[Point]]:
         """All points, in batches. Raises DatasetError that names file and row."""
         for file in self._files:
             row = 0
@@ -181,8 +181,8 @@ def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) ->
     comparison.check(DatasetError)
 
 
-def _dim_of(file: Path) -> int:
+def _read_dim(file: Path) -> int:
     try:
-        return dim_of(pq.read_schema(file))
+        return read_dim(pq.read_schema(file))
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise DatasetError(f"{file} is not from an export: {one_line(exc)}") from exc

@@ -19,7 +19,7 @@ from pipeline.transfer.source_snapshot import hold_source
 from schemas.dataset import point_digest
 from schemas.errors import UsageError, VectorIndexError
 from schemas.payload import checksum
-from schemas.search import RawPoint
+from schemas.points import Point
 from workers.batching import batched
 from workers.protocols import VectorIndex
 
@@ -108,11 +108,11 @@ class _Migration:
             )
         return self._checked(written, checksum([digests]))
 
-    def _check_written(self, points: Sequence[RawPoint]) -> None:
+    def _check_written(self, points: Sequence[Point]) -> None:
         there = self._target.stored([uuid.UUID(point.id) for point in points])
         for point in points:
             stored = there.get(uuid.UUID(point.id))
-            if stored is None or point.vector is None:
+            if stored is None or stored.vector is None or point.vector is None:
                 raise VectorIndexError(f"point {point.id} was written, and is not there")
             if not np.allclose(stored.vector, point.vector, rtol=0, atol=_ROUNDING):
                 raise VectorIndexError(f"point {point.id} was written, and has another vector")

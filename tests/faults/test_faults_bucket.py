@@ -31,9 +31,9 @@ from schemas.records import EmbeddedImage
 from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.filters import EVERY_POINT, PointFilter
 from workers.indexes.open import open_index
-from workers.indexes.points import PointRow, point_rows
+from workers.indexes.points import Point, image_points
 from workers.indexes.qdrant_index import QdrantIndex
-from workers.indexes.server.index import RemoteIndex
+from workers.indexes.server.index import ServerIndex
 
 SEED = 23
 IMAGES = 40
@@ -155,11 +155,11 @@ class World:
 
     def is_found_and_repaired(self, zombie: Zombie) -> None:
         """One that knows no fence."""
-        rows = point_rows(zombie.image, zombie.run_started_at)
+        rows = image_points(zombie.image, zombie.run_started_at)
         with closing(open_index(self.settings.index, None)) as index:
             assert isinstance(index, QdrantIndex)
-            index._upsert(rows)
-            index._flush()
+            index.upsert(rows)
+            index.flush()
         expected = [Finding(Fault.STALE, zombie.image.ref.uri, len(rows))]
         assert verify(self.settings, repairing=True, max_delete=1).findings == expected
         self.told["repaired"] += 1
@@ -168,18 +168,18 @@ class World:
 @contextmanager
 def overtaking(settings: Settings, zombie: Zombie) -> Iterator[None]:
     """The zombie writes when the later run has looked for others, and has not yet written."""
-    kind = RemoteIndex if settings.index.location.startswith("http") else EdgeIndex
-    upsert, identity = kind._upsert, str(image_id(zombie.image.ref))
+    kind = ServerIndex if settings.index.location.startswith("http") else EdgeIndex
+    upsert, identity = kind.upsert, str(image_id(zombie.image.ref))
     waiting = [zombie]
 
-    def late(index: QdrantIndex, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
+    def late(index: QdrantIndex, rows: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         if waiting and any(row.payload["image_id"] == identity for row in rows):
             one = waiting.pop()
             assert index.replace_images([one.image], one.run_started_at) == set()
         upsert(index, rows, over)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(kind, "_upsert", late)
+        patched.setattr(kind, "upsert", late)
         yield
     assert not waiting
 

@@ -169,7 +169,7 @@ def ingest_all(source: str, settings: Settings, images: int) -> IngestSummary:
 
 def indexed(settings: Settings) -> set[str]:
     with closing(open_index(settings.index, None)) as index:
-        return {point.payload.key for point in index.scroll()}
+        return {point.payload["key"] for point in index.scroll()}
 
 
 def objseek(*arguments: str) -> str:

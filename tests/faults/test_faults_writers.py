@@ -18,7 +18,7 @@ from workers.indexes.qdrant_index import QdrantIndex
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
 STARTED = [datetime(2026, 1, 31, hour, tzinfo=UTC) for hour in range(3)]
-REQUESTS = ("_upsert", "_delete", "_count", "_facet")
+REQUESTS = ("upsert", "delete", "count_points", "count_values")
 
 Write = Callable[[QdrantIndex, datetime], object]
 
@@ -69,7 +69,7 @@ def test_what_the_later_run_writes_is_all_that_is_left(
 
         orders = wrong = 0
         for _ in in_every_order(run):
-            left = {(hit.object_id, hit.payload.run_started_at) for hit in newer.scroll()}
+            left = {(point.id, point.parse_payload().run_started_at) for point in newer.scroll()}
             wrong += left != {(identity, STARTED[2]) for identity in ids_of(NEWER)}
             orders += 1
     removed()

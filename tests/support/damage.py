@@ -15,30 +15,26 @@ import qdrant_edge as edge
 
 from pipeline.manifest.audit import Fault
 from pipeline.settings import Settings
+from schemas.points import Point
 from schemas.records import VECTOR_NAME
-from schemas.search import Words
 from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.open import open_index
-from workers.indexes.points import PointRow
 
 Damage = Callable[[EdgeIndex, str], None]
 
 
-NO_WORDS = Words(np.zeros(0, np.uint32), np.zeros(0, np.float32))
-
-
-def rows_of(index: EdgeIndex, name: str) -> list[PointRow]:
+def rows_of(index: EdgeIndex, name: str) -> list[Point]:
     """The points of one image, as they can be written again; the image itself first."""
     rows = [
-        PointRow(point.id, point.vector, NO_WORDS, dict(point.payload))
+        point
         for point in index.scan()
         if point.vector is not None and str(point.payload["key"]).endswith(name)
     ]
     return sorted(rows, key=lambda row: row.payload["ordinal"])
 
 
-def altered(row: PointRow, **payload: object) -> PointRow:
-    return PointRow(row.id, row.vector, NO_WORDS, {**row.payload, **payload})
+def altered(row: Point, **payload: object) -> Point:
+    return Point(row.id, {**row.payload, **payload}, row.vector)
 
 
 def new_id() -> str:
@@ -55,33 +51,33 @@ def lose_all(index: EdgeIndex, name: str) -> None:
 
 def add_one(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[2]
-    index._upsert([PointRow(new_id(), row.vector, NO_WORDS, {**row.payload, "ordinal": 9})])
+    index.upsert([Point(new_id(), {**row.payload, "ordinal": 9}, row.vector)])
 
 
 def change_a_box(index: EdgeIndex, name: str) -> None:
-    index._upsert([altered(rows_of(index, name)[1], bbox=[0, 0, 1, 1])])
+    index.upsert([altered(rows_of(index, name)[1], bbox=[0, 0, 1, 1])])
 
 
 def change_a_mask(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
-    index._upsert([altered(row, rle={**row.payload["rle"], "counts": "0000"})])
+    index.upsert([altered(row, rle={**row.payload["rle"], "counts": "0000"})])
 
 
 def change_what_kind_of_value_it_is(index: EdgeIndex, name: str) -> None:
-    index._upsert([altered(rows_of(index, name)[1], area="large")])
+    index.upsert([altered(rows_of(index, name)[1], area="large")])
 
 
 def lose_a_field(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
     payload = {field: value for field, value in row.payload.items() if field != "predicted_iou"}
-    index._upsert([PointRow(row.id, row.vector, NO_WORDS, payload)])
+    index.upsert([Point(row.id, payload, row.vector)])
 
 
 def no_number(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
     broken = row.vector.copy()
     broken[3] = np.nan
-    index._upsert([PointRow(row.id, broken, NO_WORDS, row.payload)])
+    index.upsert([Point(row.id, row.payload, broken)])
 
 
 def no_vector(index: EdgeIndex, name: str) -> None:
@@ -90,9 +86,9 @@ def no_vector(index: EdgeIndex, name: str) -> None:
 
 
 def bring_back_an_old_generation(index: EdgeIndex, name: str) -> None:
-    index._upsert(
+    index.upsert(
         [
-            PointRow(new_id(), row.vector, NO_WORDS, {**row.payload, "generation": "0" * 32})
+            Point(new_id(), {**row.payload, "generation": "0" * 32}, row.vector)
             for row in rows_of(index, name)
         ]
     )
@@ -101,12 +97,12 @@ def bring_back_an_old_generation(index: EdgeIndex, name: str) -> None:
 def bring_another_image(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[0]
     other = {"image_id": new_id(), "uri": "s3://elsewhere/x.jpg"}
-    index._upsert([PointRow(new_id(), row.vector, NO_WORDS, {**row.payload, **other})])
+    index.upsert([Point(new_id(), {**row.payload, **other}, row.vector)])
 
 
 def bring_what_is_not_ours(index: EdgeIndex, name: str) -> None:
     vector = rows_of(index, name)[0].vector
-    index._upsert([PointRow(new_id(), vector, NO_WORDS, {"colour": "red"})])
+    index.upsert([Point(new_id(), {"colour": "red"}, vector)])
 
 
 DAMAGES: list[tuple[Damage, Fault, int]] = [
@@ -132,7 +128,7 @@ def do(damage: Damage, settings: Settings, name: str) -> None:
     assert isinstance(index, EdgeIndex)
     with index:
         damage(index, name)
-        index._flush()
+        index.flush()
 
 
 def tear_the_log(settings: Settings, aside: Path) -> None:
@@ -141,13 +137,9 @@ def tear_the_log(settings: Settings, aside: Path) -> None:
     index = open_index(settings.index, None)
     assert isinstance(index, EdgeIndex)
     with index:
-        rows = [
-            PointRow(point.id, point.vector, NO_WORDS, dict(point.payload))
-            for point in index.scan()
-            if point.vector is not None
-        ]
+        rows = [point for point in index.scan() if point.vector is not None]
         index.delete_points([row.id for row in rows])
-        index._upsert(rows)
+        index.upsert(rows)
         shutil.copytree(folder, aside)
     shutil.rmtree(folder)
     aside.rename(folder)

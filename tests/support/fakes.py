@@ -276,10 +276,10 @@ def points(of: Settings) -> Points:
     """Every point by its id: its payload without the times of the run, and its vector."""
     times = {"ingested_at", "run_started_at"}
     with closing(open_index(of.index, None)) as index:
-        ids = [uuid.UUID(hit.object_id) for hit in index.scroll()]
+        ids = [uuid.UUID(point.id) for point in index.scroll()]
         return {
-            str(identity): (stored.point.payload.model_dump(exclude=times), stored.vector.tolist())
-            for identity, stored in index.stored(ids).items()
+            str(identity): (point.parse_payload().model_dump(exclude=times), point.vector.tolist())
+            for identity, point in index.stored(ids).items()
         }
 
 

@@ -79,7 +79,7 @@ def ids_of(image: EmbeddedImage) -> set[str]:
 
 
 def held(index: QdrantIndex) -> set[str]:
-    return {hit.object_id for hit in index.scroll()}
+    return {point.id for point in index.scroll()}
 
 
 def where(field: str, op: str, value: object) -> Condition:

@@ -9,7 +9,7 @@ from support import fakes
 
 from pipeline.jobs.ingest import ingest
 from pipeline.settings import Settings
-from schemas.search import RawPoint
+from schemas.points import Point
 from workers.indexes.open import open_index
 
 IMAGES = 12
@@ -27,7 +27,7 @@ def small_index(folder: Path, name: str = "index") -> Settings:
     return settings
 
 
-def raw_points(settings: Settings) -> dict[str, RawPoint]:
+def raw_points(settings: Settings) -> dict[str, Point]:
     """Every point by its id."""
     with closing(open_index(settings.index, None)) as index:
         return {point.id: point for point in index.scan(words=True)}

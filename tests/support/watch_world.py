@@ -61,8 +61,8 @@ class World:
     def indexed(self) -> dict[str, str]:
         """The versions of the images that the index has, by key."""
         with open_index(self.settings.index, None) as index:  # type: ignore[attr-defined]
-            hits = [hit.payload for hit in index.scroll()]
-        return {payload.key: payload.version for payload in hits if payload.kind == "image"}
+            payloads = [point.parse_payload() for point in index.scroll()]
+        return {payload.key: payload.version for payload in payloads if payload.kind == "image"}
 
     def listed(self) -> dict[str, str]:
         pages = self.server.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)

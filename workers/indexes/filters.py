@@ -1,4 +1,4 @@
-"""One filter language for every index: typed tests on points, and both of Qdrant's dialects."""
+"""Turns conditions into typed tests on points, and those into both of Qdrant's dialects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.errors import UsageError
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
 from schemas.search import Condition
 
-# Importing qdrant_client takes seconds, which a search in an embedded index need not wait for.
+# Importing qdrant_client takes seconds, which a search in an embedded index must not wait for.
 if TYPE_CHECKING:
     import qdrant_edge as edge
     from qdrant_client import models
@@ -26,6 +26,8 @@ _BOUNDS: dict[str, tuple[Bound, ...]] = {
     ">": ("gt",),
     ">=": ("gte",),
 }
+_TEXT_OPERATORS = ("=", "!=", "^=")
+_NUMBER_OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The text of a field begins so."""
+    """The text of a field begins with this."""
 
     field: str
     prefix: str
@@ -90,27 +92,36 @@ def point_filter(conditions: Sequence[Condition]) -> PointFilter:
     the field if it is unknown, or if the operator or the value is not one for its type.
     """
     return PointFilter(
-        must=tuple(_test(one, one.op) for one in conditions if one.op != "!="),
-        must_not=tuple(_test(one, "=") for one in conditions if one.op == "!="),
+        must=tuple(
+            _to_test(condition, condition.op) for condition in conditions if condition.op != "!="
+        ),
+        must_not=tuple(
+            _to_test(condition, "=") for condition in conditions if condition.op == "!="
+        ),
     )
 
 
-def _test(condition: Condition, op: str) -> Test:
-    name, value = condition.field, condition.value
-    if name not in FIELDS:
-        raise UsageError(f"unknown filter field {name!r}, expected one of {', '.join(FIELDS)}")
-    allowed = ("=", "^=") if name in KEYWORD_FIELDS else tuple(_BOUNDS)
+def check_operator(field: str, op: str) -> None:
+    """Raise UsageError unless points can be filtered by `field`, and with this operator."""
+    if field not in FIELDS:
+        raise UsageError(f"unknown filter field {field!r}, expected one of {', '.join(FIELDS)}")
+    allowed = _TEXT_OPERATORS if field in KEYWORD_FIELDS else _NUMBER_OPERATORS
     if op not in allowed:
-        raise UsageError(f"the filter field {name!r} takes != {' '.join(allowed)}, got {op!r}")
+        raise UsageError(f"the filter field {field!r} takes {' '.join(allowed)}, got {op!r}")
+
+
+def _to_test(condition: Condition, op: str) -> Test:
+    name, value = condition.field, condition.value
+    check_operator(name, condition.op)
     if name in KEYWORD_FIELDS:
-        text = _text(name, value)
+        text = _check_text(name, value)
         return Prefix(name, text) if op == "^=" else OneOf(name, (text,))
     if name in DATETIME_FIELDS:
-        return Times(name, _moment(name, value), _BOUNDS[op])
-    return Numbers(name, _number(name, value), _BOUNDS[op])
+        return Times(name, parse_time(name, value).astimezone(UTC), _BOUNDS[op])
+    return Numbers(name, _check_number(name, value), _BOUNDS[op])
 
 
-def _text(name: str, value: object) -> str:
+def _check_text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"the filter field {name!r} takes a text, got {value!r}")
     # As payloads are written: bytes that are not UTF-8 have become replacement characters.
@@ -120,7 +131,7 @@ def _text(name: str, value: object) -> str:
         raise UsageError(f"the filter field {name!r} takes a text, got {value!r}") from exc
 
 
-def _number(name: str, value: object) -> float:
+def _check_number(name: str, value: object) -> float:
     whole = name in INTEGER_FIELDS
     try:
         if isinstance(value, int | float):
@@ -133,19 +144,22 @@ def _number(name: str, value: object) -> float:
     raise UsageError(f"the filter field {name!r} takes a {kind}, got {value!r}")
 
 
-def _moment(name: str, value: object) -> datetime:
+def parse_time(name: str, value: object) -> datetime:
+    """An ISO 8601 time, in UTC unless it names a zone. Raises UsageError for another value."""
     try:
         if not isinstance(value, str):
             raise ValueError(value)
         moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment.astimezone(UTC)  # raises OverflowError outside of the years 1 to 9999
+        return moment
     except (ValueError, OverflowError) as exc:
         raise UsageError(
             f"the filter field {name!r} takes a time such as 2026-01-31T12:00:00Z, got {value!r}"
         ) from exc
 
 
-def to_filter(given: PointFilter) -> models.Filter | None:
+def to_filter(where: PointFilter) -> models.Filter | None:
     """The same filter for a Qdrant server, None for one that every point meets."""
     from qdrant_client import models
 
@@ -164,15 +178,15 @@ def to_filter(given: PointFilter) -> models.Filter | None:
             case Ids(ids):
                 return models.HasIdCondition(has_id=list(ids))
 
-    if given == EVERY_POINT:
+    if where == EVERY_POINT:
         return None
     return models.Filter(
-        must=[condition(test) for test in given.must],
-        must_not=[condition(test) for test in given.must_not],
+        must=[condition(test) for test in where.must],
+        must_not=[condition(test) for test in where.must_not],
     )
 
 
-def to_edge_filter(given: PointFilter) -> edge.Filter | None:
+def to_edge_filter(where: PointFilter) -> edge.Filter | None:
     """The same filter for Qdrant Edge, None for one that every point meets."""
     import qdrant_edge as edge
 
@@ -194,9 +208,9 @@ def to_edge_filter(given: PointFilter) -> edge.Filter | None:
             case Ids(ids):
                 return edge.HasIdCondition(set(ids))
 
-    if given == EVERY_POINT:
+    if where == EVERY_POINT:
         return None
     return edge.Filter(
-        must=[condition(test) for test in given.must],
-        must_not=[condition(test) for test in given.must_not],
+        must=[condition(test) for test in where.must],
+        must_not=[condition(test) for test in where.must_not],
     )

@@ -1,8 +1,8 @@
-"""Indexes of one name side by side, of which one is searched and written to: its generations.
+"""Defines generations: indexes of one name side by side, of which one is searched and written to.
 
-An index that was never embedded again has one, `FIRST`. Others lie in its folder below
+An index that was never embedded again has one generation, `FIRST`. Others are in its folder below
 `generations/`, and its file `current` names the one in use; on a Qdrant server they are collections
-of their own, and an alias says which.
+of their own, and an alias names the one in use.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ FIRST = "first"
 
 
 class Generations(Protocol):
-    """Raises IndexUnavailableError where folder or server cannot be asked."""
+    """The generations of an index. Raises IndexUnavailableError if it cannot be reached."""
 
     def names(self) -> list[str]:
-        """All that are there, in the order of their names but for the first."""
+        """All existing generations: the first, then the others by name."""
         ...
 
     def current(self) -> str:
-        """The one in use, whether it is there or not."""
+        """The generation in use, whether it exists or not."""
         ...
 
     def location(self, name: str) -> str:
-        """Where an index of this name is, or would be."""
+        """Where the generation of this name is, or would be."""
         ...
 
     def use(self, name: str) -> None:
-        """Have this one searched and written to from now on: at once, durably."""
+        """Search and write to this generation from now on: at once, durably."""
         ...
 
     def drop(self, name: str) -> None:
-        """Remove its points for good. Raises IndexBusyError while another process has it open."""
+        """Remove a generation for good. Raises IndexBusyError while another process has it open."""
         ...

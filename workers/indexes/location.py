@@ -1,4 +1,4 @@
-"""Where an index is: a folder, or a collection of a Qdrant server."""
+"""Parses where an index is: a folder, or a collection of a Qdrant server."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SERVICE_FILE = "service.json"
 """Says how to reach the service that has the folder open."""
 
 _DEFAULT_PORT = 6333
+
 # What Qdrant itself refuses in a collection's name, and what would need quoting in a URL.
 _COLLECTION = re.compile(r"[^<>:\"/\\|?*%\s\x00-\x1f]{1,255}")
 
@@ -41,7 +42,7 @@ def is_server(location: str) -> bool:
 
 
 def index_folder(location: str) -> Path:
-    """The folder that a `location` which is no server names."""
+    """The folder that a location names, if it does not name a server."""
     return Path(location).expanduser()
 
 
@@ -51,7 +52,7 @@ def server_address(location: str) -> ServerAddress:
     Raises UsageError that says which part is missing or not expected.
     """
 
-    def refused(why: str) -> UsageError:
+    def location_error(why: str) -> UsageError:
         return UsageError(
             f"expected http(s)://host:6333/collection as index, got {location!r}: {why}"
         )
@@ -60,18 +61,18 @@ def server_address(location: str) -> ServerAddress:
     try:
         host, port = parts.hostname, parts.port
     except ValueError as exc:
-        raise refused(str(exc)) from exc
+        raise location_error(str(exc)) from exc
     if parts.scheme.lower() not in ("http", "https") or not host:
-        raise refused("it names no server")
+        raise location_error("it names no server")
     if "@" in parts.netloc:
-        raise refused("a key belongs into the setting api_key")
+        raise location_error("a key belongs into the setting api_key")
     if parts.query or parts.fragment:
-        raise refused("nothing may follow the collection")
+        raise location_error("nothing may follow the collection")
     collection = parts.path.strip("/")
     if not collection:
-        raise refused("it names no collection")
+        raise location_error("it names no collection")
     if not _COLLECTION.fullmatch(collection):
-        raise refused(f"{collection!r} cannot be a collection's name")
+        raise location_error(f"{collection!r} cannot be a collection's name")
     host = f"[{host}]" if ":" in host else host
     url = f"{parts.scheme.lower()}://{host}:{_DEFAULT_PORT if port is None else port}"
     return ServerAddress(url, collection)

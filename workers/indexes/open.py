@@ -27,7 +27,7 @@ def open_index(options: IndexOptions, dim: int | None, *, create: bool = False) 
 
 
 def generations_of(options: IndexOptions) -> Generations:
-    """Those of the index at `options.location`."""
+    """The generations of the index at `options.location`."""
     if is_server(options.location):
         from workers.indexes.server.generations import ServerGenerations
 

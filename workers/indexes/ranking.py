@@ -1,64 +1,177 @@
-"""Ranks points: the best, the best of each image, and those that overlap no better one."""
+"""Ranks points: fetches enough candidates, scores them, groups them, and drops overlaps."""
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from workers.indexes.points import Found
+from schemas.points import IndexQuery, Point, ScoredPoint
+from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
+from workers.indexes.operations import QdrantOperations
+from workers.indexes.points import check_query
+
+_LOWEST = np.float32(-np.inf)
+# Ranks that are fused or varied are those of a pool of points; others are no hits.
+_MIN_POOL, _POOL_SHARE, _MAX_POOL = 60, 4, 4000
+_FIRST_RETRIEVED = 4  # beyond the limit
 
 
-def best(
-    fetch: Callable[[int], list[Found]], limit: int, by_image: bool, max_overlap: float
-) -> list[Found]:
+def search(index: QdrantOperations, query: IndexQuery, dim: int) -> list[ScoredPoint]:
+    """Best first; ties by id. Raises UsageError, InvalidVectorError."""
+    check_query(query, dim)
+    query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
+    where = point_filter(query.conditions)
+    if query.without:
+        without = Ids(tuple(sorted(query.without)))
+        where = PointFilter(where.must, (*where.must_not, without))
+    if query.words is None and query.liked is None and not query.diversity:
+        return _search_nearest(index, query, where)
+    return _search_ranked(index, query, where)
+
+
+def _search_nearest(
+    index: QdrantOperations, query: IndexQuery, where: PointFilter
+) -> list[ScoredPoint]:
+    """The certain best: for points that are dropped, more are fetched."""
+    least = query.min_score
+    # Engines leave out what scores exactly the threshold: one float32 lower, then exactly.
+    threshold = None if least is None else float(np.nextafter(np.float32(least), _LOWEST))
+
+    def fetch(limit: int, where: PointFilter = where) -> list[ScoredPoint]:
+        nearest = index.find_nearest(query.vector, where, limit, threshold, exact=query.exact)
+        return [point for point in nearest if least is None or point.score >= least]
+
+    grouped = query.group_size is not None
+    best = select_best(fetch, query.limit, grouped, query.max_overlap)
+    if query.group_size in (None, 1) or not best:
+        return best
+    images = OneOf("image_id", tuple(point.payload["image_id"] for point in best))
+    in_images = PointFilter((*where.must, images), where.must_not)
+    candidates = sort_by_score(fetch(index.count_points(in_images), in_images))
+    return group_by_image(drop_overlapping(candidates, query.max_overlap), query.group_size or 1)
+
+
+def _search_ranked(
+    index: QdrantOperations, query: IndexQuery, where: PointFilter
+) -> list[ScoredPoint]:
+    """The best of a pool some times as large as the limit, or larger where that is not enough."""
+    pool = min(max(_MIN_POOL, _POOL_SHARE * query.limit), _MAX_POOL)
+    while True:
+        ranked = index.rank(query, where, pool)
+        best, enough = _take_ranked(index, query, ranked)
+        if enough or len(ranked) < pool or pool == _MAX_POOL:
+            return best
+        pool = min(2 * pool, _MAX_POOL)
+
+
+def _take_ranked(
+    index: QdrantOperations, query: IndexQuery, ranked: Sequence[uuid.UUID]
+) -> tuple[list[ScoredPoint], bool]:
+    """The hits among ranked points, and whether they are enough.
+
+    Points are large, so only a few are retrieved as long as those will do.
+    """
+    scored: list[ScoredPoint] = []
+    start, size = 0, _FIRST_RETRIEVED + query.limit
+    while start < len(ranked):
+        batch = ranked[start : start + size]
+        # Twice as many each time: overlaps are computed anew for all points so far.
+        start, size = start + size, 2 * size
+        scored += _score(index.retrieve(batch), batch, query)
+        best, enough = _take_limit(query, drop_overlapping(scored, query.max_overlap))
+        # Groups may still grow; the order of points up to here is final.
+        if enough and query.group_size in (None, 1):
+            return best, True
+    best, enough = _take_limit(query, drop_overlapping(scored, query.max_overlap))
+    # Where few of the nearest are near enough, none of those that follow is.
+    return best, enough or len(scored) < len(ranked) // 2
+
+
+def _score(
+    points: Sequence[Point], order: Sequence[uuid.UUID], query: IndexQuery
+) -> list[ScoredPoint]:
+    """Points in `order`, with their cosine similarity to the query, that have enough of it."""
+    by_id = {uuid.UUID(point.id): point for point in points}
+    scored = []
+    for identity in order:
+        point = by_id.get(identity)
+        if point is None or point.vector is None:
+            continue
+        score = float(point.vector @ query.vector)
+        if query.min_score is None or score >= query.min_score:
+            scored.append(ScoredPoint(point.id, point.payload, score=score))
+    return scored
+
+
+def _take_limit(query: IndexQuery, ranked: Sequence[ScoredPoint]) -> tuple[list[ScoredPoint], bool]:
+    """The query's limit of ranked points, or of their images; whether there were that many."""
+    if query.group_size is None:
+        return list(ranked[: query.limit]), len(ranked) >= query.limit
+    grouped = group_by_image(ranked, query.group_size)
+    images = list(dict.fromkeys(point.payload["image_id"] for point in grouped))
+    first = set(images[: query.limit])
+    taken = [point for point in grouped if point.payload["image_id"] in first]
+    return taken, len(images) >= query.limit
+
+
+def sort_by_score(points: Sequence[ScoredPoint]) -> list[ScoredPoint]:
+    """Best first; ties by id."""
+    return sorted(points, key=lambda point: (-point.score, point.id))
+
+
+def select_best(
+    fetch: Callable[[int], list[ScoredPoint]], limit: int, by_image: bool, max_overlap: float
+) -> list[ScoredPoint]:
     """The best `limit` points by score, then by id.
 
-    With `by_image` only the best of each image, else none that overlaps a better one of its image
-    by more than `max_overlap`. `fetch(n)` returns the n nearest points, fewer only if there are no
-    more. It is asked for more until enough of them are certain: those that score above the last
-    one fetched cannot be beaten or tied by one that was not.
+    With `by_image`, only the best of each image; without, none that overlaps a better one of its
+    image by more than `max_overlap`. `fetch(n)` returns the n nearest points, fewer only if there
+    are no more. It is called for more until enough of them are certain: a point that scores above
+    the last one fetched can be neither beaten nor tied by one that was not fetched.
     """
     size = limit + 1
     while True:
-        found = fetch(size)
-        ranked = sorted(found, key=lambda point: (-point.score, point.id))
-        ranked = firsts(ranked, 1) if by_image else apart(ranked, max_overlap)
-        if len(found) < size:
+        fetched = fetch(size)
+        ranked = sort_by_score(fetched)
+        ranked = group_by_image(ranked, 1) if by_image else drop_overlapping(ranked, max_overlap)
+        if len(fetched) < size:
             return ranked[:limit]
-        floor = min(point.score for point in found)
+        floor = min(point.score for point in fetched)
         certain = [point for point in ranked if point.score > floor]
         if len(certain) >= limit:
             return certain[:limit]
         size *= 2
 
 
-def firsts(ranked: Sequence[Found], each: int) -> list[Found]:
-    """The first `each` points of every image, together, in the order of each image's first."""
-    of_image: dict[str, list[Found]] = defaultdict(list)
+def group_by_image(ranked: Sequence[ScoredPoint], each: int) -> list[ScoredPoint]:
+    """The first `each` points of every image, together; images in the order of their first."""
+    of_image: dict[str, list[ScoredPoint]] = defaultdict(list)
     for point in ranked:
         of_image[point.payload["image_id"]].append(point)
     return [point for points in of_image.values() for point in points[:each]]
 
 
-def apart(ranked: Sequence[Found], max_overlap: float) -> list[Found]:
-    """Points in their order, but those that overlap an earlier one of their image too much.
+def drop_overlapping(ranked: Sequence[ScoredPoint], max_overlap: float) -> list[ScoredPoint]:
+    """Points in their order, without those that overlap an earlier one of their image too much.
 
     The overlap of two masks is the share of the smaller one that both cover; points without a mask
     overlap nothing.
     """
     if max_overlap >= 1:
         return list(ranked)
-    shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    kept_masks: dict[str, list[dict[str, Any]]] = defaultdict(list)
     kept = []
     for point in ranked:
         rle = point.payload.get("rle")
         if rle is not None:
-            others = shown[point.payload["image_id"]]
+            others = kept_masks[point.payload["image_id"]]
             if others and _overlaps(rle, others).max() > max_overlap:
                 continue
             others.append(rle)

@@ -230,7 +230,7 @@ def _run(query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bo
 def _search(
     searcher: Searcher, query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bool
 ) -> None:
-    from pipeline.drawing.search_sheet import subject_of
+    from pipeline.drawing.search_sheet import find_subject
 
     searcher.prepare(query)
     start = time.perf_counter()
@@ -238,7 +238,7 @@ def _search(
     seconds = time.perf_counter() - start
     _print_page(page, searcher.embedder_name, seconds, as_json)
     if sheet is not None:
-        subject = subject_of(query, searcher, page, settings)
+        subject = find_subject(query, searcher, page, settings)
         _draw(query, page.hits, settings, searcher.embedder_name, sheet, subject)
 
 
@@ -265,9 +265,9 @@ def _draw(
     path: Path,
     subject: UInt8Image | None,
 ) -> None:
-    from pipeline.drawing.search_sheet import save_sheet, sheet_of
+    from pipeline.drawing.search_sheet import draw_sheet, save_sheet
 
-    drawn = sheet_of(query, hits, settings, embedder, subject)
+    drawn = draw_sheet(query, hits, settings, embedder, subject)
     save_sheet(drawn.picture, path)
     typer.echo(f"sheet: {path}", err=True)
     if drawn.unread:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.manifest.manifest import Manifest
     from schemas.options import IndexOptions
     from schemas.pipelines import Pipeline
-    from schemas.search import IndexInfo
+    from schemas.points import IndexInfo
 
 By = Literal["prefix", "day", "both"]
 
@@ -117,7 +117,7 @@ def _report(location: str, coverage: Coverage, info: IndexInfo | None, note: str
         "note": note,
         "images": coverage.images(),
         "objects": info.objects if info else coverage.objects(),
-        "generations": info.generations if info else len(coverage.pipelines()),
+        "generations": info.pipelines if info else len(coverage.pipelines()),
         "segmenters": list(info.segmenters) if info else None,
         "embedders": {one.embedder: one.points for one in info.embedders} if info else None,
         "dim": info.dim if info else None,
@@ -153,7 +153,7 @@ def _print(told: dict[str, Any]) -> None:
         "note": told["note"],
         "images": ", ".join(states) or "none",
         "objects": f"{told['objects']:,}",
-        "generations": f"{told['generations']:,}",
+        "pipelines": f"{told['generations']:,}",
     }
     if told["dim"] is not None:
         embedders = [f"{name} ({points:,} points)" for name, points in told["embedders"].items()]

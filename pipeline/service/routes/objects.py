@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from pipeline.search.query_examples import image_point
+from pipeline.search.query_examples import find_image
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Parts, PartsOf
 from pipeline.service.image_cache import crop_jpeg, mask_png, preview_jpeg
@@ -17,7 +17,8 @@ from pipeline.service.problems import ProblemError
 from pipeline.service.uploads import UploadNotFoundError
 from schemas.api import ImageAnswer, ObjectAnswer
 from schemas.errors import UsageError
-from schemas.search import Condition, SearchHit
+from schemas.points import Point
+from schemas.search import Condition
 
 router = APIRouter(prefix="/v1", tags=["objects"], responses=ERRORS)
 _MOST_OBJECTS = 1000
@@ -34,8 +35,7 @@ def _pictured(media_type: str) -> dict[int | str, dict[str, Any]]:
 @router.get("/objects/{object_id}")
 async def get_object(object_id: Identity, parts: PartsOf) -> ObjectAnswer:
     """An object: where it is, its mask, its labels."""
-    hit = await _object(parts, object_id)
-    return ObjectAnswer(object_id=hit.object_id, payload=hit.payload)
+    return await _object(parts, object_id)
 
 
 @router.get(
@@ -52,7 +52,7 @@ async def get_crop(
     hit = await _object(parts, object_id)
 
     def draw() -> bytes:
-        return crop_jpeg(parts.pictures.pixels(hit), hit.payload, size, outline=outline)
+        return crop_jpeg(parts.pictures.pixels(hit.payload), hit.payload, size, outline=outline)
 
     return await _picture(request, parts, draw, f"{object_id}-{size}-{outline}", "image/jpeg")
 
@@ -76,9 +76,7 @@ async def get_image(image_id: Identity, parts: PartsOf) -> ImageAnswer:
         image_id=image.payload.image_id,
         object_id=image.object_id,
         payload=image.payload,
-        objects=tuple(
-            ObjectAnswer(object_id=one.object_id, payload=one.payload) for one in objects
-        ),
+        objects=tuple(objects),
     )
 
 
@@ -97,7 +95,7 @@ async def get_preview(
     payloads = [one.payload for one in objects]
 
     def draw() -> bytes:
-        return preview_jpeg(parts.pictures.pixels(image), size, payloads)
+        return preview_jpeg(parts.pictures.pixels(image.payload), size, payloads)
 
     tag = f"{image.payload.generation}-{size}-{masks}"
     return await _picture(request, parts, draw, tag, "image/jpeg")
@@ -124,18 +122,18 @@ async def get_upload_preview(
     return await _picture(request, parts, draw, f"{upload_id}-{size}", "image/jpeg")
 
 
-async def _object(parts: Parts, identity: uuid.UUID) -> SearchHit:
-    hit = await parts.desk.ask(lambda searcher: searcher.find(str(identity)))
-    if hit is None:
+async def _object(parts: Parts, identity: uuid.UUID) -> ObjectAnswer:
+    point = await parts.desk.ask(lambda searcher: searcher.find(str(identity)))
+    if point is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"the index holds no object {identity}")
-    return hit
+    return _answer_of(point)
 
 
 async def _image(
     parts: Parts, identity: uuid.UUID, *, objects: bool
-) -> tuple[SearchHit, list[SearchHit]]:
-    def look(searcher: Searcher) -> tuple[SearchHit, list[SearchHit]]:
-        image = image_point(searcher.index, str(identity))
+) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
+    def look(searcher: Searcher) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
+        image = _answer_of(find_image(searcher.index, str(identity)))
         if not objects:
             return image, []
         of_image = (
@@ -143,13 +141,17 @@ async def _image(
             Condition(field="kind", op="=", value="object"),
             Condition(field="generation", op="=", value=image.payload.generation),
         )
-        found = sorted(searcher.index.scroll(of_image), key=lambda one: -one.payload.area)
-        return image, found[:_MOST_OBJECTS]
+        found = map(_answer_of, searcher.index.scroll(of_image))
+        return image, sorted(found, key=lambda one: -one.payload.area)[:_MOST_OBJECTS]
 
     try:
         return await parts.desk.ask(look)
     except UsageError as exc:
         raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
+
+
+def _answer_of(point: Point) -> ObjectAnswer:
+    return ObjectAnswer(object_id=point.id, payload=point.parse_payload())
 
 
 async def _picture(

@@ -45,7 +45,7 @@ async def stats(parts: PartsOf) -> StatsAnswer:
         dim=info.dim,
         embedder=parts.desk.searcher.embedder_name,
         segmenters=info.segmenters,
-        generations=info.generations,
+        generations=info.pipelines,
         size_bytes=info.size_bytes,
         words=info.has_words,
         read_only=parts.ingests is None,

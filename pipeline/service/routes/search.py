@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from pydantic import BaseModel
 
-from pipeline.search.facets import facets
+from pipeline.search.facets import compute_facets
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Parts, PartsOf
@@ -90,7 +90,7 @@ async def count_facets(
 ) -> FacetsAnswer:
     """How many points there are by label, bucket and size."""
     conditions = parse_conditions(filter or ())
-    return await parts.desk.ask(lambda searcher: facets(searcher, conditions, kind, limit))
+    return await parts.desk.ask(lambda searcher: compute_facets(searcher, conditions, kind, limit))
 
 
 @router.post(

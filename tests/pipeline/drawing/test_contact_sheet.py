@@ -16,11 +16,11 @@ from pipeline.drawing.contact_sheet import (
     PAPER,
     TILE_PX,
     contact_sheet,
+    draw_tile,
     file_name,
-    tile_picture,
 )
-from pipeline.drawing.fonts import fitted, lettering, wrapped
-from pipeline.drawing.search_sheet import check_sheet_path, save_sheet, title_of
+from pipeline.drawing.fonts import choose_font, shorten, wrap
+from pipeline.drawing.search_sheet import check_sheet_path, describe_query, save_sheet
 from schemas.errors import (
     ObjectChangedError,
     ObjectGoneError,
@@ -101,7 +101,7 @@ def _colours(tile: Image.Image) -> list[tuple[int, ...]]:
 
 def test_the_object_keeps_its_colour_and_its_surroundings_are_dimmed() -> None:
     hit = _hit()
-    tile = tile_picture(hit.payload, _image(hit))
+    tile = draw_tile(hit.payload, _image(hit))
     width, height = tile.size
     assert width == height
     assert tile.getpixel((width // 2, height // 2)) == OBJECT
@@ -112,7 +112,7 @@ def test_the_object_keeps_its_colour_and_its_surroundings_are_dimmed() -> None:
 
 def test_a_line_goes_around_the_object() -> None:
     hit = _hit()
-    tile = np.asarray(tile_picture(hit.payload, _image(hit))).astype(int)
+    tile = np.asarray(draw_tile(hit.payload, _image(hit))).astype(int)
     reddish = (tile[..., 0] > 200) & (tile[..., 1] < 110) & (tile[..., 2] < 150)
     rows, columns = np.nonzero(reddish)
     # The object is 60 x 40 px of a 96 px crop.
@@ -125,7 +125,7 @@ def test_a_line_goes_around_the_object() -> None:
 
 def test_the_crop_is_not_stretched_and_stays_within_the_image() -> None:
     wide = _hit(box=(10, 5, 290, 35), size_hw=(40, 300))
-    tile = np.asarray(tile_picture(wide.payload, _image(wide)))
+    tile = np.asarray(draw_tile(wide.payload, _image(wide)))
     side = tile.shape[0]
     # 300 x 40 px in a square: bars above and below, none beside.
     bars = (tile == PANEL).all(axis=(1, 2))
@@ -133,13 +133,13 @@ def test_the_crop_is_not_stretched_and_stays_within_the_image() -> None:
     assert bars[0]
     assert bars[-1]
     corner = _hit(box=(280, 180, 300, 200))
-    whole = np.asarray(tile_picture(corner.payload, _image(corner)))
+    whole = np.asarray(draw_tile(corner.payload, _image(corner)))
     assert not (whole == PANEL).all(axis=2).any()
 
 
 def test_a_whole_image_is_shown_whole_and_plain() -> None:
     hit = _hit(kind="image")
-    tile = tile_picture(hit.payload, _image(hit))
+    tile = draw_tile(hit.payload, _image(hit))
     assert _colours(tile) == sorted([GROUND, PANEL])
 
 
@@ -150,7 +150,7 @@ def test_any_object_of_any_image_gives_a_square_tile(data: st.DataObject) -> Non
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
     hit = _hit(box=(x0, y0, x1, y1), size_hw=(height, width))
-    tile = tile_picture(hit.payload, _image(hit))
+    tile = draw_tile(hit.payload, _image(hit))
     assert tile.size == (2 * TILE_PX, 2 * TILE_PX)
 
 
@@ -166,7 +166,7 @@ def test_each_reason_is_said_on_a_grey_tile() -> None:
         _failure(StoreAccessError("no access to s3://photos")),
         DecodedImage(REF, np.zeros((10, 10, 3), np.uint8)),
     ]
-    tiles = [np.asarray(tile_picture(payload, reason)) for reason in reasons]
+    tiles = [np.asarray(draw_tile(payload, reason)) for reason in reasons]
     for tile in tiles:
         assert (tile[0] == PANEL).all()
         assert 0.002 < (tile != PANEL).any(axis=2).mean() < 0.1
@@ -211,46 +211,46 @@ def test_names_of_files() -> None:
 
 @given(st.text(max_size=80), st.integers(20, 300))
 def test_text_is_cut_to_the_width_that_there_is(text: str, width_px: int) -> None:
-    drawable, font = lettering(text, 15)
+    drawable, font = choose_font(text, 15)
     for keep in ("start", "ends"):
-        short = fitted(drawable, font, width_px, keep)
+        short = shorten(drawable, font, width_px, keep)
         assert font.getlength(short) <= width_px
         assert short == drawable or "…" in short
-    lines = wrapped(drawable, font, width_px, lines=3)
+    lines = wrap(drawable, font, width_px, lines=3)
     assert len(lines) <= 3
     assert all(font.getlength(line) <= width_px for line in lines)
 
 
 def test_a_long_name_keeps_both_ends() -> None:
-    text, font = lettering("a-very-long-name-of-a-file-from-a-camera-0042.jpeg", 15)
-    short = fitted(text, font, 150, "ends")
+    text, font = choose_font("a-very-long-name-of-a-file-from-a-camera-0042.jpeg", 15)
+    short = shorten(text, font, 150, "ends")
     assert short.startswith("a-very")
     assert short.endswith("42.jpeg")
 
 
 def test_lines_break_at_blanks_and_lose_nothing_that_fits() -> None:
-    text, font = lettering("the image has changed since it was indexed", 15)
-    lines = wrapped(text, font, 160, lines=7)
+    text, font = choose_font("the image has changed since it was indexed", 15)
+    lines = wrap(text, font, 160, lines=7)
     assert len(lines) > 1
     assert " ".join(lines) == text
 
 
 def test_titles_say_what_was_searched() -> None:
     glass = (TextExample(text="a glass"),)
-    assert title_of(SearchQuery(text="a cup")) == "a cup"
-    assert title_of(SearchQuery(text="a cup", negative=glass)) == "a cup, not a glass"
+    assert describe_query(SearchQuery(text="a cup")) == "a cup"
+    assert describe_query(SearchQuery(text="a cup", negative=glass)) == "a cup, not a glass"
     pictured = FileExample(path="in/a.jpg")
-    assert title_of(SearchQuery(positive=(pictured,))) == "like a.jpg"
+    assert describe_query(SearchQuery(positive=(pictured,))) == "like a.jpg"
     region = FileExample(path="s3://b/a.jpg", box_xyxy=(0, 0, 1, 1))
     both = SearchQuery(text="blue", positive=(region,))
-    assert title_of(both) == "blue + like a region of a.jpg"
+    assert describe_query(both) == "blue + like a region of a.jpg"
     liked = ObjectExample(object_id="01234567-89ab-cdef-0123-456789abcdef")
     query = SearchQuery(positive=(liked,), negative=glass)
-    assert title_of(query) == "like object 01234567…, not a glass"
+    assert describe_query(query) == "like object 01234567…, not a glass"
     of_index = IndexedImageExample(image_id="01234567-89ab-cdef-0123-456789abcdef", point_xy=(1, 2))
     uploaded = UploadExample(upload_id="1")
     assert (
-        title_of(SearchQuery(positive=(of_index, uploaded)))
+        describe_query(SearchQuery(positive=(of_index, uploaded)))
         == "like a region of image 01234567… + like an uploaded image"
     )
 

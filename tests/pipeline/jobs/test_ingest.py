@@ -23,7 +23,7 @@ from schemas.counts import IngestCounts
 from schemas.errors import IndexBusyError, ModelError, UsageError
 from schemas.images import ImageRef
 from schemas.manifest import State
-from schemas.search import SearchHit
+from schemas.points import Point
 from workers.indexes.open import open_index
 
 
@@ -33,13 +33,13 @@ def run(
     return ingest([str(images)], settings, progress, recipe or fakes.recipe(settings))
 
 
-def points(settings: Settings) -> list[SearchHit]:
+def points(settings: Settings) -> list[Point]:
     with open_index(settings.index, None) as index:  # type: ignore[attr-defined]
         return list(index.scroll())
 
 
 def keys(settings: Settings) -> set[str]:
-    return {Path(point.payload.key).name for point in points(settings)}
+    return {Path(point.payload["key"]).name for point in points(settings)}
 
 
 def states(counts: IngestCounts) -> dict[str, int]:
@@ -64,11 +64,11 @@ def test_every_image_and_object_becomes_a_point(images: Path, settings: Settings
     assert summary.counts.objects == 20
     found = points(settings)
     assert len(found) == 30
-    assert len({point.object_id for point in found}) == 30
+    assert len({point.id for point in found}) == 30
     assert keys(settings) == {f"{number:03}.png" for number in range(10)}
     row = rows(settings)["003.png"]
     assert (row.state, row.objects) == (State.DONE, 2)
-    generations = {point.payload.generation for point in found if "003" in point.payload.key}
+    generations = {point.payload.generation for point in found if "003" in point.payload["key"]}
     assert generations == {row.generation}
 
 
@@ -77,37 +77,37 @@ def test_a_second_run_embeds_nothing_and_loads_no_model(
 ) -> None:
     recipe = fakes.recipe(settings, loads=tmp_path / "loads")
     run(images, settings, recipe)
-    before = {point.object_id: point.payload.ingested_at for point in points(settings)}
+    before = {point.id: point.payload.ingested_at for point in points(settings)}
     summary = run(images, settings, recipe)
     assert states(summary.counts) == {"listed": 10, "unchanged": 10}
     assert summary.log is None
     assert (tmp_path / "loads").read_text().count("\n") == 1
-    assert {point.object_id: point.payload.ingested_at for point in points(settings)} == before
+    assert {point.id: point.payload.ingested_at for point in points(settings)} == before
 
 
 def test_a_changed_image_is_replaced_whole(images: Path, settings: Settings) -> None:
     run(images, settings)
-    before = {point.object_id for point in points(settings)}
+    before = {point.id for point in points(settings)}
     fakes.write_image(images / "004.png", 77, (200, 10, 10))
     summary = run(images, settings)
     assert states(summary.counts) == {"listed": 10, "done": 1, "unchanged": 9}
     after = points(settings)
     assert len(after) == 30
-    changed = {point.object_id for point in after if point.payload.key.endswith("004.png")}
+    changed = {point.id for point in after if point.payload["key"].endswith("004.png")}
     assert len(changed) == 3
     assert not changed & before
-    assert len(before - {point.object_id for point in after}) == 3
+    assert len(before - {point.id for point in after}) == 3
 
 
 def test_a_changed_setting_is_a_new_generation(images: Path, tmp_path: Path) -> None:
     run(images, fakes.settings(tmp_path / "index"))
-    first = {point.payload.fingerprint for point in points(fakes.settings(tmp_path / "index"))}
+    first = {point.payload["fingerprint"] for point in points(fakes.settings(tmp_path / "index"))}
     changed = fakes.settings(tmp_path / "index", margin=0.4)
     summary = run(images, changed)
     assert states(summary.counts) == {"listed": 10, "done": 10}
     found = points(changed)
     assert len(found) == 30
-    assert len({point.payload.fingerprint for point in found} | first) == 2
+    assert len({point.payload["fingerprint"] for point in found} | first) == 2
     assert states(run(images, changed).counts) == {"listed": 10, "unchanged": 10}
 
 
@@ -305,5 +305,5 @@ def test_ids_do_not_depend_on_the_run(images: Path, tmp_path: Path) -> None:
     one, two = fakes.settings(tmp_path / "one"), fakes.settings(tmp_path / "two", batch_size=3)
     run(images, one)
     run(images, two)
-    first = {uuid.UUID(point.object_id) for point in points(one)}
-    assert first == {uuid.UUID(point.object_id) for point in points(two)}
+    first = {uuid.UUID(point.id) for point in points(one)}
+    assert first == {uuid.UUID(point.id) for point in points(two)}

@@ -33,8 +33,9 @@ from schemas.errors import IndexBusyError, IndexMissingError, UsageError, Vector
 from schemas.ids import fingerprint
 from schemas.manifest import ManifestRow, State
 from schemas.options import DecodeOptions
+from schemas.points import IndexQuery
 from schemas.records import Float32Matrix
-from schemas.search import Condition, IndexQuery
+from schemas.search import Condition
 from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
 from workers.protocols import UInt8Crops
@@ -96,8 +97,8 @@ def masks_of(settings: Settings) -> dict[tuple[str, int], object]:
     """Every mask by its uri and ordinal."""
     with closing(open_index(settings.index, None)) as opened:
         return {
-            (hit.payload.uri, hit.payload.ordinal): (hit.payload.rle, hit.payload.bbox)
-            for hit in opened.scroll()
+            (payload.uri, payload.ordinal): (payload.rle, payload.bbox)
+            for payload in (point.parse_payload() for point in opened.scroll())
         }
 
 
@@ -161,7 +162,7 @@ def test_what_failed_keeps_the_generation_in_use(index: Settings, images: Path) 
     row = row_of(index, "007.png")
     with closing(open_index(index.index, None)) as opened:
         some = Condition(field="image_id", op="=", value=row.image_id)
-        opened.delete_points([hit.object_id for hit in opened.scroll([some])][:2])
+        opened.delete_points([point.id for point in opened.scroll([some])][:2])
     summary = reembed(index, recipe=other(index))
     # One is gone, one has changed, and one has lost a mask: only that keeps it from switching.
     assert (summary.counts.gone, summary.counts.failed) == (1, 2)

@@ -43,7 +43,7 @@ def run(source: Path, settings: Settings, max_delete: float = 0.1) -> SyncSummar
 
 def indexed(settings: Settings) -> set[str]:
     with open_index(settings.index, None) as index:  # type: ignore[attr-defined]
-        return {Path(point.payload.key).name for point in index.scroll()}
+        return {Path(point.payload["key"]).name for point in index.scroll()}
 
 
 def test_the_index_becomes_what_the_source_is(images: Path, settings: Settings) -> None:

@@ -28,8 +28,8 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.settings import Settings
 from schemas.errors import IndexBusyError, IndexMissingError, UsageError
 from schemas.manifest import State
+from schemas.points import Point
 from workers.indexes.open import open_index
-from workers.indexes.points import PointRow
 
 IMAGES = 6
 
@@ -158,11 +158,11 @@ def test_images_that_wait_for_another_attempt_are_no_faults(
 
 
 def test_points_of_a_rejected_image_are_extra(images: Path, settings: Settings) -> None:
-    before: list[PointRow] = []
+    before: list[Point] = []
     do(lambda index, name: before.extend(rows_of(index, name)), settings, "002.png")
     (images / "002.png").write_bytes(b"no image")
     run(images, settings)
-    do(lambda index, _: index._upsert(before), settings, "002.png")
+    do(lambda index, _: index.upsert(before), settings, "002.png")
     assert faults(verify(settings, repairing=True, max_delete=1)) == [(Fault.EXTRA, 3)]
     assert verify(settings, [str(images)]).findings == []
 

@@ -43,7 +43,8 @@ class Searchable:
         images = Condition(field="kind", op="=", value="image")
         with open_index(self._settings.index, None) as index:  # type: ignore[attr-defined]
             while not ended.wait(0.5):
-                seen = {(hit.payload.key, hit.payload.version) for hit in index.scroll([images])}
+                payloads = [point.payload for point in index.scroll([images])]
+                seen = {(payload["key"], payload["version"]) for payload in payloads}
                 now = time.monotonic()
                 for one in seen & self.put_at.keys() - self.seconds.keys():
                     self.seconds[one] = now - self.put_at[one]

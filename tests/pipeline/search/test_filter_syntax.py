@@ -46,8 +46,8 @@ def test_a_text_becomes_a_condition(text: str, field: str, op: str, value: objec
         ("width^=6", "the filter field 'width' takes = != < <= > >=, got '^='"),
         ("width=wide", "the filter field 'width' takes a whole number, got 'wide'"),
         ("width=1.5", "the filter field 'width' takes a whole number, got '1.5'"),
-        ("area_frac>nan", "the filter field 'area_frac' takes a number, got 'nan'"),
-        ("ingested_at>soon", "takes a date or time such as 2026-01-31T12:00, got 'soon'"),
+        ("area_frac>nan", "the filter field 'area_frac' takes a finite number, got nan"),
+        ("ingested_at>soon", "takes a time such as 2026-01-31T12:00:00Z, got 'soon'"),
         ("bucket= ", "the filter 'bucket= ' has no value"),
     ],
 )

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from support.colour_world import NAME, OPTIONS, ColourEmbedder, build_index, paint, rectangle
 
 import pipeline.search.query_models
-import pipeline.search.searcher
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.query_examples import box_mask
+from pipeline.search.resolved_query import NEGATIVE_WEIGHT
 from pipeline.search.same_object import thing_of, unit
 from pipeline.search.searcher import Searcher, search
-from pipeline.search.source_images import images_of, query_image, ref_of
+from pipeline.search.source_images import image_ref, query_image, read_source_images
 from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, IndexMissingError, UsageError
 from schemas.images import DecodedImage, Failure
@@ -173,15 +173,16 @@ def test_an_object_does_not_find_its_own_parts(nested: Searcher, group_size: int
 
 
 def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
-    red = [hit for hit in nested.index.scroll() if hit.payload.uri.endswith("one.png")]
-    ids = {hit.payload.bbox: uuid.UUID(hit.object_id) for hit in red if hit.payload.rle}
+    payloads = {point.id: point.parse_payload() for point in nested.index.scroll()}
+    red = {text: item for text, item in payloads.items() if item.uri.endswith("one.png")}
+    ids = {item.bbox: uuid.UUID(text) for text, item in red.items() if item.rle}
     stored = nested.index.stored(list(ids.values()))
     whole, most, part = ids[RED[1]], ids[20, 20, 60, 58], ids[30, 30, 40, 40]
     both = unit(stored[whole].vector + stored[most].vector)
     for one in (whole, most):
         thing = thing_of(nested.index, one, max_overlap=0.5)
         assert thing is not None
-        assert thing.own.object_id == str(one)
+        assert thing.own.id == str(one)
         assert thing.covered == {str(whole), str(most), str(part)}
         np.testing.assert_allclose(thing.vector, both, atol=1e-6)
     # A part is a thing of its own.
@@ -192,11 +193,11 @@ def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
 
 
 def test_an_image_as_a_whole_stands_for_itself(nested: Searcher) -> None:
-    image = next(hit for hit in nested.index.scroll() if hit.payload.kind == "image")
-    identity = uuid.UUID(image.object_id)
+    image = next(point for point in nested.index.scroll() if point.payload["kind"] == "image")
+    identity = uuid.UUID(image.id)
     thing = thing_of(nested.index, identity, max_overlap=0.5)
     assert thing is not None
-    assert (thing.own, thing.covered) == (image, {image.object_id})
+    assert (thing.own.id, thing.covered) == (image.id, {image.id})
     stored = nested.index.stored([identity])[identity]
     np.testing.assert_allclose(thing.vector, unit(stored.vector), atol=1e-6)
     assert thing_of(nested.index, uuid.UUID(int=3), max_overlap=0.5) is None
@@ -212,8 +213,8 @@ def test_the_least_weight_there_is_counts(searcher: Searcher) -> None:
 
 
 def test_a_negative_text_pushes_away_what_is_like_it(searcher: Searcher) -> None:
-    plain = searcher.look_at(SearchQuery(text="pink")).vector
-    less = searcher.look_at(SearchQuery(text="pink", negative=(TextExample(text="blue"),))).vector
+    plain = searcher.resolve(SearchQuery(text="pink")).vector
+    less = searcher.resolve(SearchQuery(text="pink", negative=(TextExample(text="blue"),))).vector
     blue = ColourEmbedder().embed_texts(["blue"])[0]
     assert np.allclose(less, unit(plain - 0.5 * blue))
     assert less @ blue < plain @ blue
@@ -224,7 +225,7 @@ def test_a_negative_text_pushes_away_what_is_like_it(searcher: Searcher) -> None
 @given(st.lists(st.floats(-1, 1, width=32), min_size=8, max_size=8))
 def test_a_difference_of_units_can_always_be_made_a_unit(numbers: list[float]) -> None:
     first, second = np.array(numbers, np.float32).reshape(2, 4) + np.float32(1.5)
-    result = unit(unit(first) - pipeline.search.searcher.NEGATIVE_WEIGHT * unit(second))
+    result = unit(unit(first) - NEGATIVE_WEIGHT * unit(second))
     assert np.linalg.norm(result) == pytest.approx(1.0, abs=1e-5)
     assert result.dtype == np.float32
 
@@ -312,9 +313,9 @@ def test_in_a_mixed_index_one_is_named_and_finds_its_own(tmp_path: Path) -> None
         hits = searcher.search(SearchQuery(text="red")).hits
         assert _boxes(hits)[0] == PINK
         assert {hit.payload.embedder for hit in hits} == {"other"}
-        foreign = next(hit for hit in index.scroll() if hit.payload.embedder == NAME)
+        foreign = next(point for point in index.scroll() if point.payload["embedder"] == NAME)
         with pytest.raises(EmbedderMismatchError, match=r"embedded by 'clip_demo'.*of 'other'"):
-            searcher.search(SearchQuery(positive=liked(foreign.object_id)))
+            searcher.search(SearchQuery(positive=liked(foreign.id)))
         like = searcher.search(SearchQuery(positive=liked(hits[0].object_id))).hits
         assert {hit.payload.embedder for hit in like} == {"other"}
 
@@ -334,10 +335,10 @@ def test_images_of_hits_are_read_in_the_version_that_was_indexed(tmp_path: Path)
     index = open_index(settings.index, None)
     with Searcher(index, ColourEmbedder(), settings) as searcher:
         hits = searcher.search(SearchQuery(text="red")).hits
-    assert ref_of(hits[0].payload) == query_image(str(tmp_path / "one.png"), settings).ref
+    assert image_ref(hits[0].payload) == query_image(str(tmp_path / "one.png"), settings).ref
     (tmp_path / "one.png").write_bytes(b"changed")
     (tmp_path / "three.png").unlink()
-    images = list(images_of(hits, settings))
+    images = list(read_source_images([hit.payload for hit in hits], settings))
     shown = {
         hit.payload.uri.rpartition("/")[2]: image for hit, image in zip(hits, images, strict=True)
     }

@@ -20,8 +20,8 @@ from support import colour_world
 from support.colour_world import ColourEmbedder, embedded
 from support.service_world import owner, served
 
+from pipeline.drawing.previews import crop_box
 from pipeline.service.api_keys import KeyFile, Scope
-from pipeline.service.image_cache import crop_box
 from schemas.masks import CocoRle
 from schemas.payload import PointPayload
 
@@ -161,8 +161,8 @@ def test_pages_show_everything_once_while_others_write(
         assert other.status_code == 422
         assert "that of another one" in other.json()["detail"]
     finally:
-        image = index.scroll()
-        ids = {hit.payload.image_id for hit in image if hit.payload.uri.endswith("four.png")}
+        payloads = [point.payload for point in index.scroll()]
+        ids = {payload["image_id"] for payload in payloads if payload["uri"].endswith("four.png")}
         index.delete_images([uuid.UUID(one) for one in ids])
 
 

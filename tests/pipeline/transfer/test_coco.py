@@ -37,9 +37,9 @@ def bring(settings: Settings, path: Path, images: str | None = None) -> IngestSu
 def masks_of(settings: Settings) -> set[tuple[str, str, tuple[int, ...], float | None]]:
     with closing(open_index(settings.index, None)) as index:
         return {
-            (hit.payload.uri, hit.payload.rle.counts, hit.payload.bbox, hit.payload.predicted_iou)
-            for hit in index.scroll()
-            if hit.payload.rle is not None
+            (payload.uri, payload.rle.counts, payload.bbox, payload.predicted_iou)
+            for payload in (point.parse_payload() for point in index.scroll())
+            if payload.rle is not None
         }
 
 

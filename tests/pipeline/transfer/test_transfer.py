@@ -38,7 +38,7 @@ from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
 from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, VectorIndexError
-from schemas.search import IndexQuery
+from schemas.points import IndexQuery
 from workers.indexes.open import open_index
 from workers.indexes.server import generations as server_generations
 from workers.indexes.server import index as server_index

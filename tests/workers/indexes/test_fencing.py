@@ -37,7 +37,7 @@ from schemas.options import IndexOptions
 from schemas.records import Result
 from workers.indexes.edge import index as edge
 from workers.indexes.edge import schema
-from workers.indexes.points import point_rows
+from workers.indexes.points import image_points
 from workers.indexes.qdrant_index import QdrantIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
@@ -57,12 +57,12 @@ def shared(
 @pytest.fixture
 def index(shared: QdrantIndex) -> QdrantIndex:
     """An empty index."""
-    shared.delete_images([uuid.UUID(hit.payload.image_id) for hit in shared.scroll()])
+    shared.delete_images([uuid.UUID(point.payload["image_id"]) for point in shared.scroll()])
     return shared
 
 
 def runs(index: QdrantIndex) -> set[datetime | None]:
-    return {hit.payload.run_started_at for hit in index.scroll()}
+    return {point.parse_payload().run_started_at for point in index.scroll()}
 
 
 def test_a_point_tells_when_its_run_started(index: QdrantIndex) -> None:
@@ -97,7 +97,7 @@ def test_a_run_writes_over_what_it_and_earlier_ones_wrote(index: QdrantIndex) ->
 
 def test_points_that_tell_no_run_are_of_an_earlier_one(index: QdrantIndex) -> None:
     old = embedded("a.jpg", unit(0, 4))
-    index._upsert(point_rows(old, LATER))
+    index.upsert(image_points(old, LATER))
     assert runs(index) == {None}
     assert len(list(index.scroll([where("run_started_at", "<", "2999-01-01")]))) == 0
     newer = embedded("a.jpg", unit(1, 3), version="v2")
@@ -109,7 +109,7 @@ def test_images_that_are_gone_leave_what_a_later_run_has_written(index: QdrantIn
     newer, older = embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 3))
     index.replace_images([newer], LATER)
     index.replace_images([older], EARLIER)
-    index._upsert(point_rows(embedded("a.jpg", unit(2, 3), version="v0"), EARLIER, EARLIER))
+    index.upsert(image_points(embedded("a.jpg", unit(2, 3), version="v0"), EARLIER, EARLIER))
     both = [image_id(newer.ref), image_id(older.ref)]
     assert index.delete_images(both, EARLIER) == {image_id(newer.ref)}
     assert held(index) == ids_of(newer)
@@ -125,14 +125,14 @@ def test_a_shard_without_an_index_of_runs_gets_one_when_it_is_opened(
     with monkeypatch.context() as patched:
         patched.setattr(schema, "DATETIME_FIELDS", ("ingested_at",))
         with edge.build(options, DIM, create=True) as index:
-            index._upsert(point_rows(older, EARLIER))
+            index.upsert(image_points(older, EARLIER))
     with edge.build(options, DIM, create=True) as index:
         assert "run_started_at" in index._shard.info().payload_schema
         assert index.replace_images([newer], LATER) == set()
         assert held(index) == ids_of(newer)
         assert index.replace_images([older], EARLIER) == {image_id(older.ref)}
         assert held(index) == ids_of(newer)
-        index._upsert(point_rows(embedded("b.jpg", unit(2, 2)), EARLIER, EARLIER))
+        index.upsert(image_points(embedded("b.jpg", unit(2, 2)), EARLIER, EARLIER))
         for op, value, count in ((">", EARLIER, 4), (">=", EARLIER, 6), ("<", LATER, 2)):
             found = index.scroll([where("run_started_at", op, value.isoformat())])
             assert len(list(found)) == count

@@ -83,10 +83,10 @@ def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
             "unknown filter field 'colour', expected one of kind, store,",
         ),
         (where("rle", "=", "x"), "unknown filter field 'rle', expected one of"),
-        (where("bucket", "<", "a"), "the filter field 'bucket' takes != = ^=, got '<'"),
+        (where("bucket", "<", "a"), "the filter field 'bucket' takes = != ^=, got '<'"),
         (where("bucket", "=", 3), "the filter field 'bucket' takes a text, got 3"),
         (where("uri", "^=", 0.5), "the filter field 'uri' takes a text, got 0.5"),
-        (where("width", "^=", 6), "the filter field 'width' takes != = < <= > >=, got '^='"),
+        (where("width", "^=", 6), "the filter field 'width' takes = != < <= > >=, got '^='"),
         (where("width", "=", "wide"), "the filter field 'width' takes a whole number, got 'wide'"),
         (where("width", ">", 1.5), "the filter field 'width' takes a whole number, got 1.5"),
         (where("area_frac", ">", float("nan")), "'area_frac' takes a finite number, got nan"),
@@ -95,7 +95,7 @@ def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
         (where("area_frac", ">", "0.5"), "'area_frac' takes a finite number, got '0.5'"),
         (where("ingested_at", ">", "soon"), "'ingested_at' takes a time such as 2026-01-31T12"),
         (where("ingested_at", ">", 2026), "'ingested_at' takes a time such as 2026-01-31T12"),
-        (where("ingested_at", "^=", "2026"), "'ingested_at' takes != = < <= > >=, got '^='"),
+        (where("ingested_at", "^=", "2026"), "'ingested_at' takes = != < <= > >=, got '^='"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(condition: Condition, said: str) -> None:

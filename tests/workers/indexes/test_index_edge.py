@@ -24,7 +24,7 @@ from schemas.errors import (
     UsageError,
     VectorIndexError,
 )
-from schemas.search import IndexQuery
+from schemas.points import IndexQuery
 from workers.indexes.edge import index as edge
 from workers.indexes.edge import schema
 from workers.indexes.open import open_index

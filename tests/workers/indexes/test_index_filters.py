@@ -17,11 +17,12 @@ from schemas.errors import (
 )
 from schemas.masks import CocoRle
 from schemas.payload import DATETIME_FIELDS, RlePayload
-from schemas.search import Condition, IndexQuery
+from schemas.points import IndexQuery, ScoredPoint
+from schemas.search import Condition
 from workers.indexes.edge import index as edge
-from workers.indexes.points import Found, batches, point_rows, to_hit
+from workers.indexes.points import batch_points, image_points, json_bytes, to_hit
 from workers.indexes.qdrant_index import QdrantIndex
-from workers.indexes.ranking import best
+from workers.indexes.ranking import select_best
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -155,22 +156,22 @@ def test_ingest_times_are_compared_to_the_microsecond(filled: list[QdrantIndex])
 def test_the_best_are_exact_however_the_engine_breaks_ties(
     scores: list[float], limit: int, grouped: bool
 ) -> None:
-    points = [Found(f"{n:02d}", s, {"image_id": n % 7}) for n, s in enumerate(scores)]
+    points = [ScoredPoint(f"{n:02d}", {"image_id": n % 7}, score=s) for n, s in enumerate(scores)]
     engine = sorted(points, key=lambda one: (one.score, one.id), reverse=True)
     ranked = sorted(points, key=lambda one: (-one.score, one.id))
     if grouped:
-        firsts: dict[int, Found] = {}
+        firsts: dict[int, ScoredPoint] = {}
         for one in ranked:
             firsts.setdefault(one.payload["image_id"], one)
         ranked = list(firsts.values())
-    assert best(lambda size: engine[:size], limit, grouped, 1.0) == ranked[:limit]
+    assert select_best(lambda size: engine[:size], limit, grouped, 1.0) == ranked[:limit]
 
 
-def masked(number: int, score: float, image: int, box: tuple[int, int, int, int]) -> Found:
+def masked(number: int, score: float, image: int, box: tuple[int, int, int, int]) -> ScoredPoint:
     mask = np.zeros((9, 9), bool)
     mask[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = True
     rle = RlePayload(size=(9, 9), counts=CocoRle.from_mask(mask).counts)
-    return Found(f"{number:02d}", score, {"image_id": image, "rle": rle.model_dump()})
+    return ScoredPoint(f"{number:02d}", {"image_id": image, "rle": rle.model_dump()}, score=score)
 
 
 @given(
@@ -190,30 +191,30 @@ def test_the_best_that_do_not_overlap_are_exact(
 ) -> None:
     points = [masked(number, *one) for number, one in enumerate(objects)]
     ranked = sorted(points, key=lambda one: (-one.score, one.id))
-    shown: list[Found] = []
+    shown: list[ScoredPoint] = []
     for point in ranked:
         image, mine = point.payload["image_id"], pixels(point)
         others = [pixels(one) for one in shown if one.payload["image_id"] == image]
         shares = [(mine & one).sum() / min(mine.sum(), one.sum()) for one in others]
         if all(share <= max_overlap for share in shares):
             shown.append(point)
-    assert best(lambda size: ranked[:size], limit, False, max_overlap) == shown[:limit]
+    assert select_best(lambda size: ranked[:size], limit, False, max_overlap) == shown[:limit]
 
 
-def pixels(point: Found) -> np.ndarray:
+def pixels(point: ScoredPoint) -> np.ndarray:
     return RlePayload.model_validate(point.payload["rle"]).to_rle().decode()
 
 
 def test_batches_are_bounded_by_points_and_bytes() -> None:
-    rows = point_rows(embedded("a.jpg", unit(0, 10)), datetime.now(UTC))
-    assert [len(batch) for batch in batches(rows, 4)] == [4, 4, 2]
-    size = max(row.json_bytes for row in rows)
-    assert [len(batch) for batch in batches(rows, 4, 2 * size)] == [2] * 5
-    assert [len(batch) for batch in batches(rows, 4, 1)] == [1] * 10
-    assert [row for batch in batches(rows, 3) for row in batch] == rows
-    assert list(batches([], 3)) == []
+    rows = image_points(embedded("a.jpg", unit(0, 10)), datetime.now(UTC))
+    assert [len(batch) for batch in batch_points(rows, 4)] == [4, 4, 2]
+    size = max(map(json_bytes, rows))
+    assert [len(batch) for batch in batch_points(rows, 4, 2 * size)] == [2] * 5
+    assert [len(batch) for batch in batch_points(rows, 4, 1)] == [1] * 10
+    assert [row for batch in batch_points(rows, 3) for row in batch] == rows
+    assert list(batch_points([], 3)) == []
 
 
 def test_a_point_of_someone_else_is_named() -> None:
     with pytest.raises(VectorIndexError, match=r"point 7 is not one of objseek's .*kind"):
-        to_hit(Found("7", 0.5, {"title": "x"}))
+        to_hit(ScoredPoint("7", {"title": "x"}, score=0.5))

@@ -14,8 +14,9 @@ from support.index_cases import DIM, KINDS, embedded, one_index, options_for, un
 
 from schemas.errors import UsageError
 from schemas.labels import Label, LabelEntry, Naming
+from schemas.points import IndexQuery, PointLabels
 from schemas.records import EmbeddedImage
-from schemas.search import IndexQuery, Labelled, SearchHit
+from schemas.search import SearchHit
 from workers.indexes.bm25 import query_words, words_of
 from workers.indexes.edge import index as edge
 from workers.indexes.qdrant_index import QdrantIndex
@@ -40,7 +41,7 @@ def shared(
 @pytest.fixture
 def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
     yield shared
-    for image in {hit.payload.image_id for hit in shared.scroll()}:
+    for image in {point.payload["image_id"] for point in shared.scroll()}:
         shared.delete_images([uuid.UUID(image)])
 
 
@@ -63,12 +64,12 @@ def test_labels_come_back_and_are_counted_and_filtered_by(index: QdrantIndex) ->
         named(embedded("b.jpg", unit(1, 2)), DOG, score=0.5),
     )
     index.replace_images([both, dog, embedded("c.jpg", unit(2, 2))])
-    hits = {hit.object_id: hit.payload for hit in index.scroll()}
-    mug = hits[str(both.objects[0].object_id)]
+    payloads = {point.id: point.parse_payload() for point in index.scroll()}
+    mug = payloads[str(both.objects[0].object_id)]
     assert (mug.labels, mug.label_scores, mug.label_logsumexp) == (("mug",), (0.75,), 12.5)
     assert mug.center_x_frac == pytest.approx(6.5 / 30, abs=1e-6)
     assert mug.center_y_frac == pytest.approx(4 / 20, abs=1e-6)
-    whole = hits[str(both.whole.object_id)]
+    whole = payloads[str(both.whole.object_id)]
     assert (whole.labels, whole.label_logsumexp) == (("dog", "mug"), None)
     objects = [where("kind", "=", "object")]
     counted = [(one.value, one.count) for one in index.facet("labels", objects)]
@@ -170,16 +171,16 @@ def test_points_get_other_labels_and_words(index: QdrantIndex) -> None:
     cat = (Label(LabelEntry("cat", ("pet",)), 0.9),)
     uri = "s3://photos/a.jpg"
     first, second = image.objects
-    gone = Labelled(str(uuid.UUID(int=9)), Naming(cat, 1.0), words_of(cat, uri))
+    gone = PointLabels(str(uuid.UUID(int=9)), Naming(cat, 1.0), words_of(cat, uri))
     index.relabel(
-        [Labelled(str(first.object_id), Naming(cat, 3.0), words_of(cat, uri)), gone], "two"
+        [PointLabels(str(first.object_id), Naming(cat, 3.0), words_of(cat, uri)), gone], "two"
     )
-    hits = {hit.object_id: hit for hit in index.scroll()}
-    assert len(hits) == 3
-    changed = hits[str(first.object_id)].payload
+    points = {point.id: point for point in index.scroll()}
+    assert len(points) == 3
+    changed = points[str(first.object_id)].parse_payload()
     assert (changed.labels, changed.labelled_by) == (("cat",), "two")
     assert (changed.label_scores, changed.label_logsumexp) == ((0.9,), 3.0)
-    assert hits[str(second.object_id)].payload.labels == ("dog",)
+    assert points[str(second.object_id)].parse_payload().labels == ("dog",)
     stored = index.stored([first.object_id])[first.object_id]
     np.testing.assert_allclose(stored.vector, first.vectors["clip"], atol=1e-6)
     for word, found in (("cat", first), ("dog", second)):

@@ -20,7 +20,7 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.options import IndexOptions
-from schemas.search import IndexQuery
+from schemas.points import IndexQuery
 from workers.indexes.location import server_address
 from workers.indexes.open import open_index
 from workers.indexes.qdrant_index import QdrantIndex

@@ -31,8 +31,9 @@ from schemas.errors import (
     UsageError,
 )
 from schemas.ids import image_id
+from schemas.points import EmbedderCount, IndexQuery
 from schemas.records import VECTOR_NAME
-from schemas.search import Condition, EmbedderCount, IndexQuery
+from schemas.search import Condition
 from workers.indexes.edge import index as edge
 from workers.indexes.open import open_index
 from workers.indexes.qdrant_index import QdrantIndex
@@ -59,7 +60,7 @@ def shared(
 def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
     """An empty index."""
     yield shared
-    for image in {hit.payload.image_id for hit in shared.scroll()}:
+    for image in {point.payload["image_id"] for point in shared.scroll()}:
         shared.delete_images([uuid.UUID(image)])
 
 
@@ -68,9 +69,9 @@ def test_what_is_written_comes_back(index: QdrantIndex) -> None:
     vectors = unit(0, 4)
     image = embedded("a/b c.jpg", vectors)
     index.replace_images([image])
-    hits = {hit.object_id: hit for hit in index.scroll()}
-    assert set(hits) == ids_of(image)
-    first = hits[str(image.objects[0].object_id)].payload
+    points = {point.id: point for point in index.scroll()}
+    assert set(points) == ids_of(image)
+    first = points[str(image.objects[0].object_id)].parse_payload()
     assert first.rle is not None
     assert first.rle.to_rle() == image.objects[0].mask.rle
     assert first.bbox == (3, 2, 10, 6)
@@ -78,17 +79,19 @@ def test_what_is_written_comes_back(index: QdrantIndex) -> None:
     assert (first.image_id, first.generation) == (str(image_id(image.ref)), image.revision.id)
     assert (first.width, first.height, first.area) == (30, 20, 28)
     assert before <= first.ingested_at <= datetime.now(UTC)
-    whole = hits[str(image.whole.object_id)].payload
+    whole = points[str(image.whole.object_id)].parse_payload()
     assert (whole.kind, whole.ordinal, whole.rle, whole.predicted_iou) == ("image", -1, None, None)
     second, absent = image.objects[1].object_id, uuid.UUID(int=7)
     stored = index.stored([absent, second])
     assert list(stored) == [second]
-    assert stored[second].point == hits[str(second)]
+    assert stored[second].id == str(second)
+    assert stored[second].payload == points[str(second)].payload
+    assert points[str(second)].vector is None
     assert stored[second].vector.dtype == np.float32
     np.testing.assert_allclose(stored[second].vector, vectors[2], atol=1e-6)
     assert index.stored([]) == {}
     only = index.scroll([Condition(field="kind", op="=", value="image")])
-    assert [hit.object_id for hit in only] == [str(image.whole.object_id)]
+    assert [point.id for point in only] == [str(image.whole.object_id)]
 
 
 def test_writing_again_changes_nothing(index: QdrantIndex) -> None:
@@ -122,7 +125,7 @@ def test_a_crash_before_the_old_is_deleted_is_repaired_by_repeating(index: Qdran
     old, new = embedded("a.jpg", unit(0, 4)), embedded("a.jpg", unit(1, 3), version="v2")
     index.replace_images([old])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "_delete", interrupted)
+        patch.setattr(index, "delete", interrupted)
         with pytest.raises(KeyboardInterrupt):
             index.replace_images([new])
     assert held(index) == ids_of(old) | ids_of(new)
@@ -274,14 +277,14 @@ def test_a_query_that_does_not_fit_is_refused(index: QdrantIndex) -> None:
 
 def test_info_counts(index: QdrantIndex) -> None:
     empty = index.info()
-    assert (empty.dim, empty.points, empty.embedders, empty.generations) == (DIM, 0, (), 0)
+    assert (empty.dim, empty.points, empty.embedders, empty.pipelines) == (DIM, 0, (), 0)
     index.replace_images([embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 1))])
     index.replace_images([embedded("c.jpg", unit(2, 3), fingerprint="f2")])
     info = index.info()
     assert (info.points, info.objects, info.images) == (8, 5, 3)
     assert info.embedders == (EmbedderCount("clip_x", 8),)
     assert info.segmenters == ("sam_x",)
-    assert info.generations == 2
+    assert info.pipelines == 2
     assert (info.size_bytes is None) == (not isinstance(index, edge.EdgeIndex))
 
 

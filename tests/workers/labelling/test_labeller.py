@@ -222,8 +222,8 @@ def coloured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def labels_in(settings: Settings) -> dict[tuple[str, int], tuple[str, ...] | None]:
     with closing(open_index(settings.index, None)) as index:
         return {
-            (hit.payload.uri.rpartition("/")[2], hit.payload.ordinal): hit.payload.labels
-            for hit in index.scroll()
+            (payload.uri.rpartition("/")[2], payload.ordinal): payload.labels
+            for payload in (point.parse_payload() for point in index.scroll())
         }
 
 

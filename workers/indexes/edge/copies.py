@@ -1,7 +1,7 @@
-"""Copies of an open shard for other processes, which must not open it themselves.
+"""Copies an open shard for other processes, which must not open it themselves.
 
-Who wants one makes a folder beside the shard, holds it, and puts a file into it that says so; the
-process that has the shard open puts the copy there when it is next between two writes.
+A process that wants a copy makes a folder beside the shard, locks it, and puts a request file into
+it; the process that has the shard open puts the copy there when it is next between two writes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.errors import IndexBusyError, IndexUnavailableError
 from workers.indexes.edge.folder_lock import FolderLock
 
 COPIES = ".copy-"
-"""How the names of such folders begin."""
+"""Prefix of the names of such folders."""
 SHARD = "points"
 _WANTED, _FAILED, _INDEX = "wanted", "failed", "index"
 _POLL_S = 0.1
@@ -26,7 +26,7 @@ _POLL_S = 0.1
 
 @contextmanager
 def copy_by_owner(folder: Path, patience_s: float, waiting: Callable[[], None]) -> Iterator[Path]:
-    """An index folder with a copy of what the owner of `folder` has; it is removed at the end.
+    """Yield an index folder with a copy of what the owner of `folder` has; remove it at the end.
 
     `waiting` is called several times a second. Raises IndexBusyError if the owner makes none for
     `patience_s`, IndexUnavailableError if it cannot.
@@ -53,23 +53,23 @@ def copy_by_owner(folder: Path, patience_s: float, waiting: Callable[[], None]) 
 
 
 def give_copies(folder: Path, settle: Callable[[], None]) -> None:
-    """Copy the shard in `folder`, which this process has open, to all who want it.
+    """Copy the shard in `folder`, which this process has open, to all who have requested it.
 
-    `settle` makes the shard's files whole; nothing may be written until this returns. What others
-    have left behind is removed.
+    `settle` makes the shard's files whole; nothing may be written until this returns. Folders that
+    other processes have left behind are removed.
     """
     with os.scandir(folder) as entries:
         places = [Path(entry.path) for entry in entries if entry.name.startswith(COPIES)]
     for place in places:
         with suppress(FileNotFoundError):
-            if _is_left_behind(place):
+            if _is_abandoned(place):
                 shutil.rmtree(place, ignore_errors=True)
             elif (place / _WANTED).exists():
                 settle()
                 _give(folder / SHARD, place)
 
 
-def _is_left_behind(place: Path) -> bool:
+def _is_abandoned(place: Path) -> bool:
     try:
         FolderLock(place).release()
     except BlockingIOError:

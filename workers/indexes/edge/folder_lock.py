@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Locks a folder for one process at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 class FolderLock:
     """Holds a folder until `release`, or until this process ends, however it ends.
 
-    Nothing is written: it is the folder itself that is locked. Raises BlockingIOError while another
+    Nothing is written: the folder itself is locked. Raises BlockingIOError while another
     holds it, OSError for a folder that cannot be opened.
     """
 

@@ -1,4 +1,4 @@
-"""Generations of an index folder: below `generations/`; the file `current` names the one in use."""
+"""Keeps generations of an index below its folder; the file `current` names the one in use."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from workers.indexes.location import CURRENT_FILE, GENERATIONS_FOLDER, index_fol
 
 
 class FolderGenerations:
-    """Those of an index folder."""
+    """The generations of an index folder."""
 
     def __init__(self, location: str) -> None:
         self._location, self._folder = location, index_folder(location)
 
     def names(self) -> list[str]:
-        with self._mapped():
+        with self._raising_index_errors():
             below = self._folder / GENERATIONS_FOLDER
             others = sorted(below.iterdir()) if below.is_dir() else []
             named = [(FIRST, self._folder), *((folder.name, folder) for folder in others)]
@@ -30,7 +30,7 @@ class FolderGenerations:
 
     def current(self) -> str:
         try:
-            with self._mapped():
+            with self._raising_index_errors():
                 return (self._folder / CURRENT_FILE).read_text(encoding="utf-8").strip() or FIRST
         except FileNotFoundError:
             return FIRST
@@ -44,12 +44,12 @@ class FolderGenerations:
 
     def use(self, name: str) -> None:
         path = self._folder / CURRENT_FILE
-        with self._mapped(), replace_file(path, durable=True, private=True) as file:
+        with self._raising_index_errors(), replace_file(path, durable=True, private=True) as file:
             file.write(name.encode())
 
     def drop(self, name: str) -> None:
         folder = index_folder(self.location(name))
-        with self._mapped():
+        with self._raising_index_errors():
             try:
                 lock = FolderLock(folder)
             except BlockingIOError as exc:
@@ -57,13 +57,13 @@ class FolderGenerations:
                     f"the index in {folder} is in use: another process has it open"
                 ) from exc
             try:
-                # The first one's folder holds the others.
+                # The first generation's folder holds the others.
                 shutil.rmtree(folder / SHARD if name == FIRST else folder)
             finally:
                 lock.release()
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _raising_index_errors(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The embedded index: Qdrant Edge, the Rust engine in this process, over a folder it owns."""
+"""Keeps an index in a folder with Qdrant Edge, the Rust engine in this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -25,17 +24,25 @@ from schemas.errors import (
     one_line,
 )
 from schemas.options import IndexOptions
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
-from schemas.search import IndexQuery, Labelled, RawPoint
 from workers.indexes.edge.copies import SHARD, give_copies
 from workers.indexes.edge.folder_lock import FolderLock
-from workers.indexes.edge.queries import few, meets, nearest, ranking, sparse, usual_of, without
+from workers.indexes.edge.queries import (
+    max_failing,
+    meets,
+    nearest_request,
+    ranking_request,
+    to_sparse,
+    usual_tests,
+    without_tests,
+)
 from workers.indexes.edge.schema import (
     CONFIG_FILE,
     MOST_UNTIDIED,
-    add_what_older_ones_lack,
-    config_of,
-    stored_dim,
+    add_missing_fields,
+    make_config,
+    read_dim,
 )
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
 from workers.indexes.location import (
@@ -45,15 +52,23 @@ from workers.indexes.location import (
     SERVICE_FILE,
     index_folder,
 )
-from workers.indexes.points import Found, PointRow, found, labels_payload
-from workers.indexes.qdrant_index import Offset, QdrantIndex
+from workers.indexes.operations import Offset
+from workers.indexes.points import (
+    NO_WORDS,
+    json_bytes,
+    labels_payload,
+    read_record,
+    read_scored,
+    require_vector,
+)
+from workers.indexes.qdrant_index import QdrantIndex
 
 _UNFINISHED = ".creating-"
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
 _PAGE = 256
 _FACETS = 10_000
 # Edge writes through memory maps over sparse files: on a full disk the kernel kills the process
-# (SIGBUS) instead of reporting an error. So room is asked for beforehand: for what the holes in
+# (SIGBUS) instead of reporting an error. So room is checked for beforehand: for what the holes in
 # its files can take, and these reserves for files that it may add.
 _OPEN_RESERVE = 8 * 2**20
 _WRITE_RESERVE = 64 * 2**20
@@ -66,41 +81,41 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
     """Open the folder `options.location`, or make an index of it; see `open_index`."""
     folder = index_folder(options.location)
     shard = folder / SHARD
-    with _mapped(folder):
+    with _raising_index_errors(folder):
         if not (shard / CONFIG_FILE).is_file():
             _check_free_for_index(folder)
             if not create:
                 raise IndexMissingError(f"there is no index in the folder {folder}")
             folder.mkdir(parents=True, exist_ok=True)
-        # Edge finds out that a shard is open elsewhere when it has touched files of its owner, and
-        # then the owner's next flush fails.
+        # Edge notices that a shard is open elsewhere only after it has touched its owner's files,
+        # and then the owner's next flush fails.
         lock = FolderLock(folder)
         try:
-            return _locked(folder, dim, options.upsert_batch, lock)
+            return _open_locked(folder, dim, options.upsert_batch, lock)
         except BaseException:
             lock.release()
             raise
 
 
-def _locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
-    """Open the shard in a folder that this process holds; make it if it is not there."""
+def _open_locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
+    """Open the shard in a folder that this process has locked; make it if `dim` is given."""
     shard = folder / SHARD
     if dim is not None and not (shard / CONFIG_FILE).is_file():
-        _create(folder, dim)
-    stored = stored_dim(shard)
+        _create_shard(folder, dim)
+    stored = read_dim(shard)
     if dim is not None and dim != stored:
         raise EmbedderMismatchError(
             f"the index in {folder} holds vectors of {stored} numbers, "
             f"but the embedder makes vectors of {dim}"
         )
     _check_room(folder, _OPEN_RESERVE)
-    loaded = edge.EdgeShard.load(str(shard), config_of(stored))
-    add_what_older_ones_lack(loaded, shard)
+    loaded = edge.EdgeShard.load(str(shard), make_config(stored))
+    add_missing_fields(loaded, shard)
     return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
 
 
 @contextmanager
-def _mapped(folder: Path) -> Iterator[None]:
+def _raising_index_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except BlockingIOError as exc:
@@ -136,7 +151,7 @@ def _check_free_for_index(folder: Path) -> None:
 
 
 def _check_room(folder: Path, reserve: int) -> None:
-    length, on_disk = _extent(folder / SHARD)
+    length, on_disk = _measure(folder / SHARD)
     needed = max(0, length - on_disk) + reserve
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -146,8 +161,8 @@ def _check_room(folder: Path, reserve: int) -> None:
         )
 
 
-def _extent(folder: Path) -> tuple[int, int]:
-    """Bytes of all files below, as long as they are and as they take on the disk."""
+def _measure(folder: Path) -> tuple[int, int]:
+    """Bytes of all files below: their lengths, and what they take on the disk."""
     length = on_disk = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -159,14 +174,14 @@ def _extent(folder: Path) -> tuple[int, int]:
     return length, on_disk
 
 
-def _create(folder: Path, dim: int) -> None:
+def _create_shard(folder: Path, dim: int) -> None:
     _check_room(folder, _CREATE_RESERVE)
-    # Made aside and renamed: whoever finds a shard finds it with all its payload indexes.
+    # Made aside and renamed: whoever finds a shard finds all its payload indexes.
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
-        shard = edge.EdgeShard.create(str(unfinished), config_of(dim))
+        shard = edge.EdgeShard.create(str(unfinished), make_config(dim))
         try:
-            add_what_older_ones_lack(shard, unfinished)
+            add_missing_fields(shard, unfinished)
             shard.flush()
         finally:
             shard.close()
@@ -178,7 +193,7 @@ def _create(folder: Path, dim: int) -> None:
 class EdgeIndex(QdrantIndex):
     """An open shard; this process owns it until `close`. Not to be used after a fork.
 
-    Threads may share it: one is at it at a time.
+    Threads may share it: they take turns.
     """
 
     def __init__(
@@ -193,7 +208,7 @@ class EdgeIndex(QdrantIndex):
         self._closed = False
 
     def close(self) -> None:
-        """Release the folder; what was replaced is reclaimed if the disk has room for it."""
+        """Release the folder; reclaim what was replaced, if the disk has room for it."""
         if self._closed:
             return
         self._closed = True
@@ -207,21 +222,21 @@ class EdgeIndex(QdrantIndex):
 
     @contextmanager
     def _using(self) -> Iterator[None]:
-        with self._turn, _mapped(self._folder):
+        with self._turn, _raising_index_errors(self._folder):
             yield
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
     ) -> set[UUID]:
         superseded = super().replace_images(images, run_started_at)
-        self._wrote(sum(1 + len(image.objects) for image in images))
+        self._count_untidied(sum(1 + len(image.objects) for image in images))
         return superseded
 
-    def restore(self, points: Sequence[RawPoint]) -> None:
+    def restore(self, points: Sequence[Point]) -> None:
         super().restore(points)
-        self._wrote(len(points))
+        self._count_untidied(len(points))
 
-    def _wrote(self, points: int) -> None:
+    def _count_untidied(self, points: int) -> None:
         self._untidied += points
         if self._untidied >= MOST_UNTIDIED:
             with self._using():
@@ -231,23 +246,26 @@ class EdgeIndex(QdrantIndex):
         """Reclaim what was replaced, and move points out of memory, if the disk has room."""
         self._untidied = 0
         room = shutil.disk_usage(self._folder).free
-        if room > 2 * self._size_bytes() + _WRITE_RESERVE:
+        if room > 2 * self.size_bytes() + _WRITE_RESERVE:
             self._shard.optimize()
             self._shard.flush()
 
-    def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
-        points = [
+    def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
+        written = [
             edge.Point(
-                row.id,
-                {VECTOR_NAME: row.vector.tolist(), WORDS_NAME: sparse(row.words)},
-                row.payload,
+                point.id,
+                {
+                    VECTOR_NAME: require_vector(point).tolist(),
+                    WORDS_NAME: to_sparse(point.words or NO_WORDS),
+                },
+                dict(point.payload),
             )
-            for row in rows
+            for point in points
         ]
-        room = _WRITE_RESERVE + _COPIES * sum(row.json_bytes for row in rows)
-        self._update(edge.UpdateOperation.upsert_points(points, to_edge_filter(over)), room=room)
+        room = _WRITE_RESERVE + _COPIES * sum(map(json_bytes, points))
+        self._update(edge.UpdateOperation.upsert_points(written, to_edge_filter(over)), room=room)
 
-    def _delete(self, where: PointFilter) -> None:
+    def delete(self, where: PointFilter) -> None:
         filtered = to_edge_filter(where)
         if filtered is None:
             raise ValueError("a filter that every point meets would delete them all")
@@ -260,17 +278,17 @@ class EdgeIndex(QdrantIndex):
             for operation in operations:
                 self._shard.update(operation)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         with self._using():
             self._shard.flush()
             give_copies(self._folder, self._shard.flush)
 
     def give_copies(self) -> None:
-        """See `edge_copies`; what is written has it done as well."""
+        # A flush does the same.
         with self._using():
             give_copies(self._folder, self._shard.flush)
 
-    def _nearest(
+    def find_nearest(
         self,
         vector: Float32Vector,
         where: PointFilter,
@@ -278,55 +296,52 @@ class EdgeIndex(QdrantIndex):
         threshold: float | None,
         *,
         exact: bool = False,
-    ) -> list[Found]:
-        if not exact and (usual := usual_of(where)):
-            # What nearly every point meets is asked of the few alone that are near: of each segment
-            # it takes longer than to compare.
-            rest, more = without(where, usual), limit + limit // 2 + few(usual)
-            near = self._queried(nearest(vector, rest, more, threshold))
-            found = [one for one in near if meets(one, usual)]
-            if len(found) >= limit or len(near) < more:
-                return found[:limit]
-        return self._queried(nearest(vector, where, limit, threshold, exact=exact))
+    ) -> list[ScoredPoint]:
+        if not exact and (usual := usual_tests(where)):
+            # What nearly every point meets is tested on the nearest points alone: the engine would
+            # test it in each segment, which takes longer than comparing vectors.
+            rest, more = without_tests(where, usual), limit + limit // 2 + max_failing(usual)
+            near = self._query(nearest_request(vector, rest, more, threshold))
+            meeting = [point for point in near if meets(point, usual)]
+            if len(meeting) >= limit or len(near) < more:
+                return meeting[:limit]
+        return self._query(nearest_request(vector, where, limit, threshold, exact=exact))
 
-    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
+    def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         with self._using():
-            points = self._shard.query(ranking(query, where, pool))
+            points = self._shard.query(ranking_request(query, where, pool))
         if not query.diversity:
-            points = sorted(points, key=lambda one: (-one.score, str(one.id)))
-        return [UUID(str(one.id)) for one in points]
+            points = sorted(points, key=lambda point: (-point.score, str(point.id)))
+        return [UUID(str(point.id)) for point in points]
 
-    def _queried(self, request: edge.QueryRequest) -> list[Found]:
+    def _query(self, request: edge.QueryRequest) -> list[ScoredPoint]:
         with self._using():
-            points = self._shard.query(request)
-        return [replace(found(one), score=one.score) for one in points]
+            return list(map(read_scored, self._shard.query(request)))
 
-    def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
-        there = {UUID(one.id) for one in self._retrieve([UUID(item.point_id) for item in items])}
-        items = [item for item in items if UUID(item.point_id) in there]
+    def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
+        existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
+        items = [item for item in items if str(UUID(item.point_id)) in existing]
         payloads = [
             edge.UpdateOperation.set_payload([item.point_id], labels_payload(item, labelled_by))
             for item in items
         ]
         words = [
-            edge.PointVectors(item.point_id, {WORDS_NAME: sparse(item.words)}) for item in items
+            edge.PointVectors(item.point_id, {WORDS_NAME: to_sparse(item.words)}) for item in items
         ]
         self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=_WRITE_RESERVE)
         self._untidied += len(items)
 
-    def _has_words(self) -> bool:
+    def has_words(self) -> bool:
         return True
 
-    def _retrieve(self, object_ids: Sequence[UUID]) -> list[Found]:
+    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
         with self._using():
-            records = self._shard.retrieve(
-                list(object_ids), with_payload=True, with_vector=[VECTOR_NAME]
-            )
-        return [found(record) for record in records]
+            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=[VECTOR_NAME])
+        return list(map(read_record, records))
 
-    def _page(
+    def read_page(
         self, where: PointFilter, offset: Offset, vectors: Sequence[str]
-    ) -> tuple[list[Found], Offset]:
+    ) -> tuple[list[Point], Offset]:
         request = edge.ScrollRequest(
             offset=offset,
             limit=_PAGE,
@@ -336,18 +351,18 @@ class EdgeIndex(QdrantIndex):
         )
         with self._using():
             records, following = self._shard.scroll(request)
-        return [found(record) for record in records], following
+        return list(map(read_record, records)), following
 
-    def _count(self, where: PointFilter) -> int:
+    def count_points(self, where: PointFilter) -> int:
         with self._using():
             return self._shard.count(edge.CountRequest(exact=True, filter=to_edge_filter(where)))
 
-    def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+    def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
         request = edge.FacetRequest(field, limit=_FACETS, exact=True, filter=to_edge_filter(where))
         with self._using():
             hits = self._shard.facet(request).hits
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
 
-    def _size_bytes(self) -> int:
-        return _extent(self._folder)[1]
+    def size_bytes(self) -> int:
+        return _measure(self._folder)[1]

@@ -1,4 +1,4 @@
-"""What is asked of Qdrant Edge: the nearest in four bits, words, examples, and how they rank."""
+"""Builds Qdrant Edge queries: the nearest by four bits, by words, by examples, and fused."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from schemas.points import IndexQuery, Point, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
-from schemas.search import IndexQuery, Words
 from workers.indexes.filters import Ids, OneOf, PointFilter, to_edge_filter
-from workers.indexes.points import RRF_K, Found
+from workers.indexes.points import RRF_K
 
-# Points that are looked at in whole numbers besides.
+# So many more points are compared by their whole vectors.
 _OVERSAMPLED = 20
 _IS_AN_OBJECT = OneOf("kind", ("object",))
 _EXACT = edge.SearchParams(exact=True)
@@ -21,7 +21,7 @@ Usual = tuple[OneOf | Ids, ...]
 """Tests that nearly every point meets."""
 
 
-def nearest(
+def nearest_request(
     vector: Float32Vector,
     where: PointFilter,
     limit: int,
@@ -29,23 +29,23 @@ def nearest(
     *,
     exact: bool = False,
 ) -> edge.QueryRequest:
-    """The `limit` nearest above `threshold`, with their payloads."""
-    near = _near(vector, where, 2 * limit + _OVERSAMPLED, exact=exact)
+    """The `limit` nearest points above `threshold`, with their payloads."""
+    near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED, exact=exact)
     return edge.QueryRequest(limit=limit, score_threshold=threshold, with_payload=True, **near)
 
 
-def ranking(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:
+def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:
     """The first `pool` points, without payloads, as `query` ranks them."""
     filtered = to_edge_filter(where)
-    # Of a pool those that are cut off would rank far down.
-    request = _near(query.vector, where, pool + 2 * _OVERSAMPLED)
+    # Points of the pool that four bits miss would rank far down.
+    request = _nearest_fields(query.vector, where, pool + 2 * _OVERSAMPLED)
     if query.liked is not None:
         disliked = [] if query.disliked is None else query.disliked.tolist()
         examples = edge.RecommendQuery(query.liked.tolist(), disliked)
         best = edge.Query.RecommendBestScore(examples, using=VECTOR_NAME)
         request = {"query": best, "filter": filtered, "params": _IN_FOUR_BITS}
     if query.words is not None:
-        by_words = edge.Query.Nearest(sparse(query.words), using=WORDS_NAME)
+        by_words = edge.Query.Nearest(to_sparse(query.words), using=WORDS_NAME)
         both = [
             edge.Prefetch(limit=pool, **request),
             edge.Prefetch(limit=pool, query=by_words, filter=filtered),
@@ -58,12 +58,12 @@ def ranking(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryReque
     return edge.QueryRequest(limit=pool, **request)
 
 
-def _near(
+def _nearest_fields(
     vector: Float32Vector, where: PointFilter, candidates: int, *, exact: bool = False
 ) -> dict[str, Any]:
-    """What asks for the nearest: of so many in four bits the nearest in whole numbers.
+    """The request's fields for the nearest by whole vectors among `candidates` by four bits.
 
-    Not left to the engine's own rescoring, which looks at as many of every segment.
+    Not left to the engine's own rescoring, which rescores as many in every segment.
     """
     near = edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
     filtered = to_edge_filter(where)
@@ -73,35 +73,35 @@ def _near(
     return {"query": near, "prefetches": [roughly], "params": _EXACT}
 
 
-def usual_of(where: PointFilter) -> Usual:
-    """Of a filter what nearly every point meets: it is an object, and not one of a few."""
-    named = tuple(one for one in where.must_not if isinstance(one, Ids))
+def usual_tests(where: PointFilter) -> Usual:
+    """The tests of a filter that nearly every point meets: an object, and not one of a few ids."""
+    named = tuple(test for test in where.must_not if isinstance(test, Ids))
     return (*((_IS_AN_OBJECT,) if _IS_AN_OBJECT in where.must else ()), *named)
 
 
-def without(where: PointFilter, usual: Usual) -> PointFilter:
-    """The filter less these tests."""
+def without_tests(where: PointFilter, usual: Usual) -> PointFilter:
+    """The filter without these tests."""
     return PointFilter(
-        tuple(one for one in where.must if one not in usual),
-        tuple(one for one in where.must_not if one not in usual),
+        tuple(test for test in where.must if test not in usual),
+        tuple(test for test in where.must_not if test not in usual),
     )
 
 
-def few(usual: Usual) -> int:
-    """How many points may fail them for being named."""
-    return sum(len(one.ids) for one in usual if isinstance(one, Ids))
+def max_failing(usual: Usual) -> int:
+    """How many points may fail these tests because of their ids."""
+    return sum(len(test.ids) for test in usual if isinstance(test, Ids))
 
 
-def meets(point: Found, usual: Usual) -> bool:
-    """Whether a point meets all of them."""
+def meets(point: Point, usual: Usual) -> bool:
+    """Whether a point meets all of these tests."""
     return all(
-        point.id not in one.ids
-        if isinstance(one, Ids)
-        else point.payload.get(one.field) in one.values
-        for one in usual
+        point.id not in test.ids
+        if isinstance(test, Ids)
+        else point.payload.get(test.field) in test.values
+        for test in usual
     )
 
 
-def sparse(words: Words) -> edge.SparseVector:
-    """Words as the engine has them."""
+def to_sparse(words: Words) -> edge.SparseVector:
+    """Words as the engine's sparse vector."""
     return edge.SparseVector(words.indices.tolist(), words.values.tolist())

@@ -1,4 +1,4 @@
-"""How an embedded index is laid out: vectors, words, payload indexes; and what older ones lack."""
+"""Lays out an embedded index: vectors, words, payload indexes; adds what older indexes lack."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWO
 from schemas.records import VECTOR_NAME, WORDS_NAME
 
 CONFIG_FILE = "edge_config.json"
-# New points and their payload indexes are held in memory, 2 KB a point, until they are tidied up.
+# New points and their payload indexes take 2 KB of memory each until they are tidied up.
 MOST_UNTIDIED = 10_000  # points
 # Tidied points are not tidied again with others: that would take longer the more there are.
 _SEGMENT_SHARE = 1.5  # of what so many vectors take
 
 
-def config_of(dim: int) -> edge.EdgeConfig:
-    """The shard of an index of vectors with `dim` numbers."""
+def make_config(dim: int) -> edge.EdgeConfig:
+    """The configuration of a shard whose vectors have `dim` numbers."""
     vectors = edge.EdgeVectorParams(
         size=dim,
         distance=edge.Distance.Cosine,
@@ -55,8 +55,8 @@ def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
     }
 
 
-def stored_dim(shard: Path) -> int:
-    """How many numbers its vectors have. Raises VectorIndexError for another's shard."""
+def read_dim(shard: Path) -> int:
+    """How many numbers a shard's vectors have. Raises VectorIndexError if it is not objseek's."""
     try:
         size = json.loads((shard / CONFIG_FILE).read_bytes())["vectors"][VECTOR_NAME]["size"]
     except (ValueError, KeyError, TypeError) as exc:
@@ -66,18 +66,18 @@ def stored_dim(shard: Path) -> int:
     return int(size)
 
 
-def add_what_older_ones_lack(shard: edge.EdgeShard, path: Path) -> None:
-    """Payload indexes, and the words, that came after an index was made."""
-    there = shard.info().payload_schema
-    missing = {name: how for name, how in _payload_indexes().items() if name not in there}
+def add_missing_fields(shard: edge.EdgeShard, path: Path) -> None:
+    """Add the payload indexes and the words that an index of an older version lacks."""
+    existing = shard.info().payload_schema
+    missing = {name: params for name, params in _payload_indexes().items() if name not in existing}
     for field, params in missing.items():
         shard.update(edge.UpdateOperation.create_field_index(field, params))
-    if not _words_at(path):
+    if not _has_words(path):
         shard.update(edge.UpdateOperation.create_sparse_vector(WORDS_NAME, edge.Modifier.Idf))
     if missing:
         shard.flush()
 
 
-def _words_at(path: Path) -> bool:
+def _has_words(path: Path) -> bool:
     sparse = json.loads((path / CONFIG_FILE).read_bytes()).get("sparse_vectors")
     return WORDS_NAME in (sparse or {})

@@ -1,4 +1,4 @@
-"""The index of a Qdrant server, one collection."""
+"""Keeps an index in a collection of a Qdrant server."""
 
 from __future__ import annotations
 
@@ -22,13 +22,21 @@ from schemas.errors import (
 )
 from schemas.options import IndexOptions
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
-from schemas.search import IndexQuery, Labelled, Words
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_filter
 from workers.indexes.location import ServerAddress, server_address
-from workers.indexes.points import RRF_K, Found, PointRow, found, labels_payload
-from workers.indexes.qdrant_index import Offset, QdrantIndex
+from workers.indexes.operations import Offset
+from workers.indexes.points import (
+    NO_WORDS,
+    RRF_K,
+    labels_payload,
+    read_record,
+    read_scored,
+    require_vector,
+)
+from workers.indexes.qdrant_index import QdrantIndex
 
 _PAGE = 256
 _FACETS = 10_000
@@ -41,16 +49,16 @@ def build(
     *,
     create: bool = False,
     client: QdrantClient | None = None,
-) -> RemoteIndex:
+) -> ServerIndex:
     """Open the collection that `options.location` names, or make it; see `open_index`.
 
-    That is tried once: an address where no server has ever been is told at once. `client` takes the
-    place of one that is connected to the address in `options`.
+    Nothing is retried here: an address where there has never been a server fails at once. `client`
+    takes the place of one that connects to the address in `options`.
     """
     address = server_address(options.location)
     if client is None:
         client = connect(address, options)
-    with mapped(address):
+    with raising_index_errors(address):
         if not client.collection_exists(address.collection):
             if not create or dim is None:
                 raise IndexMissingError(
@@ -59,7 +67,7 @@ def build(
                 )
             _create(client, address.collection, dim)
         details = client.get_collection(address.collection)
-        stored = _stored_dim(details, address)
+        stored = _read_dim(details, address)
         if dim is not None and dim != stored:
             raise EmbedderMismatchError(
                 f"the collection {address.collection!r} at {address.url} holds vectors of "
@@ -67,7 +75,7 @@ def build(
             )
         if create:
             _index_payload(client, address.collection, details)
-    return RemoteIndex(
+    return ServerIndex(
         client,
         address,
         stored,
@@ -78,9 +86,9 @@ def build(
 
 
 def connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
-    """A client, which asks nothing yet."""
+    """A client that has sent no request yet."""
     with warnings.catch_warnings():
-        # A key over plain HTTP, inside a cluster: the address says so already.
+        # A key over plain HTTP, inside a cluster: the user chose that with the address.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return QdrantClient(
             url=address.url,
@@ -93,8 +101,8 @@ def connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
 
 
 @contextmanager
-def mapped(address: ServerAddress) -> Iterator[None]:
-    """What the client raises, as one of our errors."""
+def raising_index_errors(address: ServerAddress) -> Iterator[None]:
+    """Raise the client's errors as VectorIndexErrors."""
     server = f"the Qdrant server at {address.url}"
     try:
         yield
@@ -104,16 +112,16 @@ def mapped(address: ServerAddress) -> Iterator[None]:
         raise IndexUnavailableError(f"{server} is overloaded: {exc}") from exc
     except UnexpectedResponse as exc:
         status = exc.status_code or 0
-        said = " ".join(exc.content.decode("utf-8", "replace").split())[:300]
+        answer = " ".join(exc.content.decode("utf-8", "replace").split())[:300]
         if status in (401, 403):
-            raise VectorIndexError(f"{server} refused the API key ({status}: {said})") from exc
+            raise VectorIndexError(f"{server} refused the API key ({status}: {answer})") from exc
         if status == 404:
             raise IndexMissingError(
-                f"{server} does not know the collection {address.collection!r} (404: {said})"
+                f"{server} does not know the collection {address.collection!r} (404: {answer})"
             ) from exc
         if status >= 500 or status == 429:
-            raise IndexUnavailableError(f"{server} failed ({status}: {said})") from exc
-        raise VectorIndexError(f"{server} refused the request ({status}: {said})") from exc
+            raise IndexUnavailableError(f"{server} failed ({status}: {answer})") from exc
+        raise VectorIndexError(f"{server} refused the request ({status}: {answer})") from exc
 
 
 def _create(client: QdrantClient, collection: str, dim: int) -> None:
@@ -126,7 +134,7 @@ def _create(client: QdrantClient, collection: str, dim: int) -> None:
     )
 
 
-def _stored_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
+def _read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
     vectors = details.config.params.vectors
     if not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
         raise UsageError(
@@ -137,7 +145,7 @@ def _stored_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
 
 
 def _index_payload(client: QdrantClient, collection: str, details: models.CollectionInfo) -> None:
-    wanted: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    schemas: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
         **{
             name: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True)
             for name in KEYWORD_FIELDS
@@ -146,24 +154,24 @@ def _index_payload(client: QdrantClient, collection: str, details: models.Collec
         **dict.fromkeys(FLOAT_FIELDS, models.PayloadSchemaType.FLOAT),
         **dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME),
     }
-    for field, schema in wanted.items():
-        # One may be missing where an earlier run ended while it made the collection.
+    for field, schema in schemas.items():
+        # Some are missing where an earlier run ended while it made the collection.
         if field not in details.payload_schema:
             client.create_payload_index(collection, field, field_schema=schema, wait=True)
 
 
-def _sparse(words: Words) -> models.SparseVector:
+def _to_sparse(words: Words) -> models.SparseVector:
     return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
 
 
-class RemoteIndex(QdrantIndex):
+class ServerIndex(QdrantIndex):
     """A collection of a Qdrant server, over HTTP.
 
-    What the server does not answer, or not now, is asked again as `backoff` says. A request whose
-    answer got lost may have been done, wholly or in part, so each can be done twice: points are
-    upserted under the same ids, and what is deleted is named by its ids and images, and by runs
-    that did not start later than this one. A request that the server does long after it was given
-    up for lost may bring back what has been replaced, which a verification finds.
+    Requests that the server does not answer, or refuses for now, are sent again as `backoff` says.
+    A request whose answer got lost may have been done, wholly or in part, so each can be done
+    twice: points are upserted under the same ids, and deletes name ids, images, and runs that did
+    not start later than this one. A request that the server does long after it was given up for
+    lost may bring back what has been replaced, which a verification finds.
     """
 
     def __init__(
@@ -190,50 +198,53 @@ class RemoteIndex(QdrantIndex):
     def give_copies(self) -> None:
         """Nothing to do: others ask the server."""
 
-    def _answered(self, what: str, ask: Callable[[], _T]) -> _T:
-        """What `ask` returns, asked again while the server is away."""
+    def _request(self, what: str, send: Callable[[], _T]) -> _T:
+        """The server's answer to what `send` sends, again and again while the server is away."""
 
-        def once() -> _T:
-            with mapped(self._address):
-                return ask()
+        def send_once() -> _T:
+            with raising_index_errors(self._address):
+                return send()
 
-        return self._backoff.retry(once, f"{what} {self._collection!r}")
+        return self._backoff.retry(send_once, f"{what} {self._collection!r}")
 
-    def _upsert(self, rows: Sequence[PointRow], over: PointFilter = EVERY_POINT) -> None:
-        points = [
+    def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
+        written = [
             models.PointStruct(
-                id=row.id,
-                vector={VECTOR_NAME: row.vector.tolist(), **self._words_of(row.words)},
-                payload=row.payload,
+                id=point.id,
+                vector={
+                    VECTOR_NAME: require_vector(point).tolist(),
+                    **self._words_vector(point.words or NO_WORDS),
+                },
+                payload=dict(point.payload),
             )
-            for row in rows
+            for point in points
         ]
         condition = to_filter(over)
-        self._answered(
+        self._request(
             "an upsert into",
             lambda: self._client.upsert(
-                self._collection, points, wait=True, update_filter=condition
+                self._collection, written, wait=True, update_filter=condition
             ),
         )
 
-    def _delete(self, where: PointFilter) -> None:
+    def delete(self, where: PointFilter) -> None:
         filtered = to_filter(where)
         if filtered is None:
             raise ValueError("a filter that every point meets would delete them all")
         selector = models.FilterSelector(filter=filtered)
-        self._answered(
+        self._request(
             "a delete from",
             lambda: self._client.delete(self._collection, selector, wait=True),
         )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
 
-    def _words_of(self, words: Words) -> dict[str, models.SparseVector]:
+    def _words_vector(self, words: Words) -> dict[str, models.SparseVector]:
         # A collection that is older than words has no place for them.
-        return {WORDS_NAME: _sparse(words)} if self._words else {}
+        return {WORDS_NAME: _to_sparse(words)} if self._words else {}
 
-    def _nearest(
+    def find_nearest(
         self,
         vector: Float32Vector,
         where: PointFilter,
@@ -241,8 +252,8 @@ class RemoteIndex(QdrantIndex):
         threshold: float | None,
         *,
         exact: bool = False,
-    ) -> list[Found]:
-        points = self._queried(
+    ) -> list[ScoredPoint]:
+        points = self._query(
             query=vector.tolist(),
             using=VECTOR_NAME,
             query_filter=to_filter(where),
@@ -250,9 +261,9 @@ class RemoteIndex(QdrantIndex):
             score_threshold=threshold,
             search_params=models.SearchParams(exact=True) if exact else None,
         )
-        return [Found(str(point.id), point.score, point.payload or {}) for point in points]
+        return list(map(read_scored, points))
 
-    def _ranked(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
+    def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         filtered = to_filter(where)
         request: dict[str, Any] = {"query": query.vector.tolist(), "using": VECTOR_NAME}
         if query.liked is not None:
@@ -265,7 +276,7 @@ class RemoteIndex(QdrantIndex):
             request["query"] = models.RecommendQuery(recommend=examples)
         if query.words is not None and self._words:
             sparse = models.Prefetch(
-                query=_sparse(query.words), using=WORDS_NAME, limit=pool, filter=filtered
+                query=_to_sparse(query.words), using=WORDS_NAME, limit=pool, filter=filtered
             )
             both = [models.Prefetch(**request, limit=pool, filter=filtered), sparse]
             request = {"query": models.RrfQuery(rrf=models.Rrf(k=RRF_K)), "prefetch": both}
@@ -274,13 +285,13 @@ class RemoteIndex(QdrantIndex):
             mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
             varied = models.NearestQuery(nearest=query.vector.tolist(), mmr=mmr)
             request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
-        points = self._queried(**request, query_filter=filtered, limit=pool, with_payload=False)
+        points = self._query(**request, query_filter=filtered, limit=pool, with_payload=False)
         if not query.diversity:
-            points = sorted(points, key=lambda one: (-one.score, str(one.id)))
-        return [UUID(str(one.id)) for one in points]
+            points = sorted(points, key=lambda point: (-point.score, str(point.id)))
+        return [UUID(str(point.id)) for point in points]
 
-    def _queried(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
-        return self._answered(
+    def _query(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
+        return self._request(
             "a query of",
             lambda: (
                 self._client.query_points(
@@ -289,48 +300,48 @@ class RemoteIndex(QdrantIndex):
             ),
         )
 
-    def _set_labels(self, items: Sequence[Labelled], labelled_by: str) -> None:
-        there = {UUID(one.id) for one in self._retrieve([UUID(item.point_id) for item in items])}
+    def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
+        existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
         operations: list[models.UpdateOperation] = []
         vectors: list[models.PointVectors] = []
         for item in items:
-            if UUID(item.point_id) not in there:
+            if str(UUID(item.point_id)) not in existing:
                 continue
             payload = models.SetPayload(
                 payload=labels_payload(item, labelled_by), points=[item.point_id]
             )
             operations.append(models.SetPayloadOperation(set_payload=payload))
             if self._words:
-                words = {WORDS_NAME: _sparse(item.words)}
+                words = {WORDS_NAME: _to_sparse(item.words)}
                 vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
         if vectors:
             update = models.UpdateVectors(points=vectors)
             operations.append(models.UpdateVectorsOperation(update_vectors=update))
         if operations:
-            self._answered(
+            self._request(
                 "labels of",
                 lambda: self._client.batch_update_points(self._collection, operations, wait=True),
             )
 
-    def _has_words(self) -> bool:
+    def has_words(self) -> bool:
         return self._words
 
-    def _retrieve(self, object_ids: Sequence[UUID]) -> list[Found]:
-        records = self._answered(
+    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+        records = self._request(
             "points of",
             lambda: self._client.retrieve(
                 self._collection,
-                [str(object_id) for object_id in object_ids],
+                [*map(str, ids)],
                 with_payload=True,
                 with_vectors=[VECTOR_NAME],
             ),
         )
-        return [found(record) for record in records]
+        return list(map(read_record, records))
 
-    def _page(
+    def read_page(
         self, where: PointFilter, offset: Offset, vectors: Sequence[str]
-    ) -> tuple[list[Found], Offset]:
-        records, following = self._answered(
+    ) -> tuple[list[Point], Offset]:
+        records, following = self._request(
             "a page of",
             lambda: self._client.scroll(
                 self._collection,
@@ -341,17 +352,17 @@ class RemoteIndex(QdrantIndex):
                 with_vectors=[*vectors] or False,
             ),
         )
-        return [found(record) for record in records], following
+        return list(map(read_record, records)), following
 
-    def _count(self, where: PointFilter) -> int:
-        counted = self._answered(
+    def count_points(self, where: PointFilter) -> int:
+        result = self._request(
             "a count in",
             lambda: self._client.count(self._collection, count_filter=to_filter(where), exact=True),
         )
-        return counted.count
+        return result.count
 
-    def _facet(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
-        hits = self._answered(
+    def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        hits = self._request(
             "a facet of",
             lambda: self._client.facet(
                 self._collection,
@@ -364,5 +375,5 @@ class RemoteIndex(QdrantIndex):
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
 
-    def _size_bytes(self) -> None:
+    def size_bytes(self) -> None:
         return None

@@ -1,0 +1,128 @@
+"""Points: what an index holds, and the queries it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from schemas.errors import VectorIndexError
+from schemas.labels import Naming
+from schemas.payload import PointPayload
+from schemas.records import Float32Matrix, Float32Vector
+from schemas.search import Condition
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """A sparse vector: which words, by number, and how much each counts. Both (n,)."""
+
+    indices: npt.NDArray[np.uint32]
+    values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A point exactly as an index holds it: nothing about it has been checked.
+
+    `payload` holds JSON values. `vector` is float32 (any,). Vector and words are None unless they
+    were asked for and the point has them.
+    """
+
+    id: str
+    payload: Mapping[str, Any]
+    vector: Float32Vector | None = None
+    words: Words | None = None
+
+    def parse_payload(self) -> PointPayload:
+        """The typed payload. Raises VectorIndexError for a point that objseek did not write."""
+        try:
+            return PointPayload.model_validate(self.payload)
+        except ValidationError as exc:
+            fields = ", ".join(sorted({".".join(map(str, error["loc"])) for error in exc.errors()}))
+            raise VectorIndexError(
+                f"point {self.id} is not one of objseek's (unexpected: {fields})"
+            ) from exc
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredPoint(Point):
+    """A point that a query has found; `score` is its cosine similarity to the query."""
+
+    score: float = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexQuery:
+    """What an index searches for: the nearest points to `vector` under all `conditions`.
+
+    With `words`, ranks by nearness and by words are fused. With `liked` (n, dim), points rank by
+    their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` does it.
+    `diversity`, `group_size`, `max_overlap`: see `SearchQuery`. Points whose ids are in `without`
+    are no hits. `exact`: nothing is approximated.
+    """
+
+    vector: Float32Vector
+    limit: int
+    conditions: tuple[Condition, ...] = ()
+    min_score: float | None = None
+    group_size: int | None = None
+    max_overlap: float = 1.0
+    words: Words | None = None
+    liked: Float32Matrix | None = None
+    disliked: Float32Matrix | None = None
+    diversity: float = 0.0
+    without: frozenset[str] = frozenset()
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.vector.ndim != 1 or not np.isfinite(self.vector).all():
+            raise ValueError(f"expected a finite vector (dim,), got shape {self.vector.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointLabels:
+    """The labels and words that a point is to have; an image's `naming` has no logsumexp."""
+
+    point_id: str
+    naming: Naming
+    words: Words
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """How many points have a value."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderCount:
+    """How many points of an index have vectors of one embedder, by its name."""
+
+    embedder: str
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index holds. `size_bytes` is None for a server.
+
+    `pipelines` is how many pipelines (segmenter, embedder, their settings) its points come from.
+    """
+
+    dim: int
+    points: int
+    objects: int
+    images: int
+    embedders: tuple[EmbedderCount, ...]
+    segmenters: tuple[str, ...]
+    pipelines: int
+    size_bytes: int | None
+    labelled: int = 0
+    has_words: bool = False

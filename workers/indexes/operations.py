@@ -1,0 +1,76 @@
+"""Names the few operations that each kind of Qdrant provides, embedded or behind a server."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
+from schemas.records import Float32Vector
+from workers.indexes.filters import EVERY_POINT, PointFilter
+
+Offset = int | str | uuid.UUID | None
+"""Where a page of points begins; None: at the first point, or after the last."""
+
+
+class QdrantOperations(ABC):
+    """Reads and writes points of one collection. Raises the errors of `VectorIndex`."""
+
+    @abstractmethod
+    def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
+        """Write points that have vectors; over points of the same ids only if they meet `over`."""
+
+    @abstractmethod
+    def delete(self, where: PointFilter) -> None:
+        """Delete points that meet a filter. Raises ValueError for one that every point meets."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Make what was written durable."""
+
+    @abstractmethod
+    def find_nearest(
+        self,
+        vector: Float32Vector,
+        where: PointFilter,
+        limit: int,
+        threshold: float | None,
+        *,
+        exact: bool = False,
+    ) -> list[ScoredPoint]:
+        """The `limit` nearest points above `threshold`, with payloads; the score is the cosine."""
+
+    @abstractmethod
+    def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
+        """The ids of the first `pool` points, in the order in which `query` ranks them."""
+
+    @abstractmethod
+    def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
+        """Those of the points that exist, with their vectors."""
+
+    @abstractmethod
+    def read_page(
+        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
+    ) -> tuple[list[Point], Offset]:
+        """A page of points with the vectors of these names, and the offset of the next page."""
+
+    @abstractmethod
+    def count_points(self, where: PointFilter) -> int:
+        """How many points meet a filter."""
+
+    @abstractmethod
+    def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        """How many points have each value of a field; at most 10,000 values."""
+
+    @abstractmethod
+    def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
+        """Set labels and words of those points that exist."""
+
+    @abstractmethod
+    def has_words(self) -> bool:
+        """Whether points can have words: collections of older versions have no place for them."""
+
+    @abstractmethod
+    def size_bytes(self) -> int | None:
+        """Bytes on this machine's disk; None for a server."""
