@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from support.waiting import until
 
 from pipeline.manifest.manifest import Manifest, manifest_folder
 from pipeline.runners.recipe import Decoded, Recipe, recipe_of
@@ -26,6 +27,7 @@ from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, RunnerOptions, SegmenterOptions
 from schemas.records import Float32Matrix
+from workers.images import read_limits
 from workers.indexes.open import open_index
 from workers.protocols import UInt8Crops
 
@@ -63,10 +65,13 @@ class BrightSegmenter:
 
     name = "bright"
 
-    def __init__(self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0) -> None:
+    def __init__(
+        self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0, hangs: Path | None = None
+    ) -> None:
         self.fingerprint = fingerprint({"segmenter": self.name})
         self._misbehaviour = misbehaviour
         self._delay_s = delay_s
+        self._hangs = hangs
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         time.sleep(self._delay_s * len(images))
@@ -80,6 +85,8 @@ class BrightSegmenter:
         if how == "abort":
             os.abort()
         elif how == "hang":
+            if self._hangs is not None:
+                self._hangs.touch()
             hang()
         elif how == "error" or (how == "error in a batch" and images > 1):
             raise RuntimeError("no memory is left on the device")
@@ -132,12 +139,13 @@ def segmenter(
     misbehaviour: Misbehaviour = "",
     delay_s: float = 0.0,
     loads: Path | None = None,
+    hangs: Path | None = None,
 ) -> BrightSegmenter:
-    """A recipe for actors; each call adds a line to the file `loads`."""
+    """A recipe for actors; each call adds a line to `loads`, and `hangs` appears with a hang."""
     if loads is not None:
         with loads.open("a") as file:
             file.write(f"{os.getpid()}\n")
-    return BrightSegmenter(misbehaviour, delay_s)
+    return BrightSegmenter(misbehaviour, delay_s, hangs)
 
 
 def broken_segmenter() -> BrightSegmenter:
@@ -164,6 +172,14 @@ def embedder(*, zero: bool = False) -> MeanEmbedder:
 def hang() -> None:
     """Never return, and never let go of the interpreter's lock, as native code may."""
     ctypes.PyDLL(None).pause()
+
+
+def hang_at_limit() -> None:
+    """Hang in a confined process, whose time is over by then."""
+    watch = read_limits._watch
+    assert watch is not None, "this process is not confined"
+    watch._within(0.01)
+    hang()
 
 
 def exhaust_memory() -> None:
@@ -223,14 +239,10 @@ def telling_reader(
     return reader(refs)
 
 
-def waiting_segmenter(folder: Path, wait_s: float = 60.0) -> BrightSegmenter:
+def waiting_segmenter(folder: Path) -> BrightSegmenter:
     """One that takes as long to load as a folder is empty."""
-    deadline = time.monotonic() + wait_s
-    while not any(folder.iterdir()):
-        if time.monotonic() > deadline:
-            raise ModelError(f"expected files in {folder} within {wait_s:g} s")
-        time.sleep(0.02)
-    return segmenter("", 0.0, None)
+    until(lambda: any(folder.iterdir()))
+    return segmenter()
 
 
 def settings(index: Path, runner: Literal["ray", "local"] = "local", **changes: object) -> Settings:
@@ -250,11 +262,12 @@ def recipe(
     misbehaviour: Misbehaviour = "",
     delay_s: float = 0.0,
     loads: Path | None = None,
+    hangs: Path | None = None,
 ) -> Recipe:
     """The recipe of these settings, with the fakes for models."""
     real = recipe_of(of)
     return Recipe(
-        segmenter=partial(segmenter, misbehaviour, delay_s, loads),
+        segmenter=partial(segmenter, misbehaviour, delay_s, loads, hangs),
         embedder=embedder,
         reader=real.reader,
         decode=real.decode,

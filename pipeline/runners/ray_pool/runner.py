@@ -48,6 +48,8 @@ _MOST_READS = 3
 _MOST_GIVEN_UP = 10
 """So many images in a row, each alone on a fresh worker: it is not the images."""
 _PATIENCE_S = 20.0
+# Also while no image comes through: who takes too long is found so much later at most.
+_CHECK_EVERY_S = 1.0
 # Of the stall timeout: a reader that hangs is found before the run is ended for it.
 _READ_SHARE = 0.45
 
@@ -114,7 +116,7 @@ class RayRunner:
             self._dispatch()
             if not (self._reading or self._waiting or self._suspects or self._working()):
                 return
-            done, _ = ray.wait(list(self._pending), num_returns=1, timeout=self._patience_s())
+            done, _ = ray.wait(list(self._pending), num_returns=1, timeout=_CHECK_EVERY_S)
             for ref in done:
                 results = self._pending.pop(ref)(ref)
                 if results:
@@ -132,20 +134,11 @@ class RayRunner:
 
     # Time
 
-    def _patience_s(self) -> float:
-        """Until it has to be looked who takes too long."""
-        deadlines = [slot.since + self._limit_s(slot) for slot in self._actors.slots if slot.chunks]
-        soonest = min([self._moved_at + self._options.stall_timeout_s, *deadlines])
-        return max(0.0, soonest - time.monotonic()) + 0.01
-
-    def _limit_s(self, slot: Slot) -> float:
-        return self._pace.limit_s(len(slot.chunks[0].refs))
-
     def _kill_hung(self) -> None:
         for slot in self._actors.slots:
             if slot.hung_s is not None or not slot.chunks:
                 continue
-            limit = self._limit_s(slot)
+            limit = self._pace.limit_s(len(slot.chunks[0].refs))
             overdue = time.monotonic() - slot.since > limit
             # It may have ended while whoever takes the results had other things to do.
             if overdue and not ray.wait([slot.chunks[0].work], timeout=0)[0]:
