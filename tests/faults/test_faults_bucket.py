@@ -35,6 +35,8 @@ from workers.indexes.points import PointRow, point_rows
 from workers.indexes.qdrant_index import QdrantIndex
 from workers.indexes.server.index import RemoteIndex
 
+pytestmark = pytest.mark.long
+
 SEED = 23
 IMAGES = 40
 OVERWRITES, DELETES, SWAPS, ZOMBIES = 8, 4, 2, 2

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.waiting import PATIENCE_S
+
 BIN = Path(sys.executable).with_name("objseek")
 
 
@@ -23,11 +25,11 @@ def running(index: Path, *args: str) -> Iterator[str]:
         yield line.split(" at ")[1].strip()
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_S)
         process.stderr.close()
 
 
 def objseek(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(BIN), *args], capture_output=True, text=True, timeout=180, check=False
+        [str(BIN), *args], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )

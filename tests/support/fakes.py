@@ -34,7 +34,7 @@ from workers.protocols import UInt8Crops
 POISON = (250, 0, 250)
 """Colour of an image that a misbehaving segmenter does not survive."""
 
-Misbehaviour = Literal["", "abort", "hang", "error", "error in a batch", "bug", "device"]
+Misbehaviour = Literal["", "abort", "hang", "wait", "error", "error in a batch", "bug", "device"]
 POISONS: tuple[Misbehaviour, ...] = ("abort", "hang", "error", "error in a batch", "device")
 """What images of the colours of `poison` do to a segmenter, whatever its own misbehaviour is."""
 
@@ -66,12 +66,12 @@ class BrightSegmenter:
     name = "bright"
 
     def __init__(
-        self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0, hangs: Path | None = None
+        self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0, flag: Path | None = None
     ) -> None:
         self.fingerprint = fingerprint({"segmenter": self.name})
         self._misbehaviour = misbehaviour
         self._delay_s = delay_s
-        self._hangs = hangs
+        self._flag = flag
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         time.sleep(self._delay_s * len(images))
@@ -85,9 +85,11 @@ class BrightSegmenter:
         if how == "abort":
             os.abort()
         elif how == "hang":
-            if self._hangs is not None:
-                self._hangs.touch()
+            if self._flag is not None:
+                self._flag.touch()
             hang()
+        elif how == "wait":
+            until(lambda: self._flag is not None and self._flag.exists())
         elif how == "error" or (how == "error in a batch" and images > 1):
             raise RuntimeError("no memory is left on the device")
         elif how == "bug":
@@ -139,13 +141,16 @@ def segmenter(
     misbehaviour: Misbehaviour = "",
     delay_s: float = 0.0,
     loads: Path | None = None,
-    hangs: Path | None = None,
+    flag: Path | None = None,
 ) -> BrightSegmenter:
-    """A recipe for actors; each call adds a line to `loads`, and `hangs` appears with a hang."""
+    """A recipe for actors; each call adds a line to `loads`.
+
+    The file `flag` is made by an image that hangs, and waited for by one that waits.
+    """
     if loads is not None:
         with loads.open("a") as file:
             file.write(f"{os.getpid()}\n")
-    return BrightSegmenter(misbehaviour, delay_s, hangs)
+    return BrightSegmenter(misbehaviour, delay_s, flag)
 
 
 def broken_segmenter() -> BrightSegmenter:
@@ -262,12 +267,12 @@ def recipe(
     misbehaviour: Misbehaviour = "",
     delay_s: float = 0.0,
     loads: Path | None = None,
-    hangs: Path | None = None,
+    flag: Path | None = None,
 ) -> Recipe:
     """The recipe of these settings, with the fakes for models."""
     real = recipe_of(of)
     return Recipe(
-        segmenter=partial(segmenter, misbehaviour, delay_s, loads, hangs),
+        segmenter=partial(segmenter, misbehaviour, delay_s, loads, flag),
         embedder=embedder,
         reader=real.reader,
         decode=real.decode,
@@ -314,6 +319,8 @@ def main(
     delay_s: str,
     ray_address: str = "",
     written_at_once: str = "64",
+    misbehaviour: Misbehaviour = "",
+    flag: str = "",
 ) -> None:
     """An ingest as the command does it, for tests that need one in a process of its own."""
     import typer
@@ -331,9 +338,8 @@ def main(
 
     @user_errors
     def command() -> None:
-        summary = ingest(
-            [source], options, PlainProgress(err()), recipe(options, delay_s=float(delay_s))
-        )
+        made = recipe(options, misbehaviour, float(delay_s), flag=Path(flag))
+        summary = ingest([source], options, PlainProgress(err()), made)
         typer.echo(f"done {summary.counts.done}, unchanged {summary.counts.unchanged}")
 
     app = typer.Typer(pretty_exceptions_enable=False)
@@ -342,4 +348,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:])  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.paths import ROOT
+from support.waiting import PATIENCE_S
 
 from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
@@ -25,6 +26,8 @@ CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
 ARTEFACTS = ROOT / "build" / "screenshots"
 TOKEN = "the-owner's-token"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+expect.set_options(timeout=1000 * PATIENCE_S)
+
 SERIOUS = {"serious", "critical"}
 
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
@@ -68,7 +71,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A page that says nothing in its console, and asks nobody but the service."""
     context = browser.new_context(**{"viewport": DESK, **options})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))

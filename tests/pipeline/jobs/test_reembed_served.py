@@ -12,6 +12,7 @@ import pytest
 from support import fakes
 from support.commands import objseek, running
 from support.tiny_clip import write_folder
+from support.waiting import until
 
 from pipeline.index_home import at_current
 from pipeline.jobs.ingest import ingest
@@ -19,6 +20,8 @@ from pipeline.jobs.verify import verify
 from pipeline.runners.recipe import recipe_of
 from pipeline.service.client import Client
 from pipeline.settings import Settings
+
+pytestmark = pytest.mark.long
 
 IMAGES = 12
 QUERIES = 1000
@@ -54,6 +57,7 @@ def test_a_service_switches_over_between_two_queries(
 
     with running(Path(location)) as url, ThreadPoolExecutor(1) as pool:
         searching = pool.submit(search, url)
+        until(lambda: bool(seen) or searching.done())
         done = objseek("reembed", "--embedder", embedder, "--index", location, "--runner", "local")
         ended.set()
         searching.result()

@@ -153,7 +153,7 @@ def test_only_the_image_that_never_ends_is_given_up(
 
     monkeypatch.setattr(runner_module, "Pace", KnowingPace)
     fakes.write_image(images / name, 3, fakes.POISON)
-    counts = run(images, settings, fakes.recipe(settings, "hang", hangs=hangs))
+    counts = run(images, settings, fakes.recipe(settings, "hang", flag=hangs))
     listed = len(list(images.iterdir()))
     assert counts == {"listed": listed, "done": listed - 1, "failed": 1}
     row = rows(settings)[name]
@@ -295,11 +295,11 @@ def written(index: Path) -> int:
 def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
     images: Path, tmp_path: Path, runner: str
 ) -> None:
-    index, hanging = tmp_path / "index", images / "0105.png"
-    fakes.write_image(hanging, 3, fakes.poison("hang"))
+    index = tmp_path / "index"
+    # What is finished is written at once, and nothing comes past the image that hangs.
+    fakes.write_image(images / "010.png", 10, fakes.POISON)
     job = subprocess.Popen(
-        # What is finished is written at once, and it does not come past the image that hangs.
-        [*COMMAND, str(images), str(index), runner, "0", "", "1"],
+        [*COMMAND, str(images), str(index), runner, "0", "", "1", "hang", str(tmp_path / "hangs")],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -320,7 +320,6 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
     assert "Traceback" not in told
     finished = written(index)
     assert 0 < finished < 20
-    hanging.unlink()
     local = fakes.settings(index)
     assert run(images, local, fakes.recipe(local)) == {
         "listed": 20,
