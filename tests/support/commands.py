@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from support.waiting import PATIENCE_S
 
+UNHURRIED = {
+    f"OBJSEEK_SERVE__{limit}_TIMEOUT_S": f"{PATIENCE_S:g}" for limit in ("REQUEST", "BODY")
+}
 BIN = Path(sys.executable).with_name("objseek")
 
 
@@ -17,7 +21,9 @@ BIN = Path(sys.executable).with_name("objseek")
 def running(index: Path, *args: str) -> Iterator[str]:
     """`objseek serve` in a process of its own; its address."""
     command = [str(BIN), "serve", "--index", str(index), "--port", "0", *args]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env={**os.environ, **UNHURRIED}, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     try:
         line = process.stderr.readline()

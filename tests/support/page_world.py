@@ -35,6 +35,9 @@ NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromi
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
+    unhurried = {"request_timeout_s": PATIENCE_S, "body_timeout_s": PATIENCE_S}
+    serve = settings.serve.model_copy(update=unhurried)
+    settings = settings.model_copy(update={"serve": serve})
     searcher = Searcher.open(settings)
     app = build_app(searcher, settings, TOKEN)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ from support.commands import objseek, running
 from support.demo_world import build_demo
 from support.fakes import write_images
 from support.service_world import TestClient, owner
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 
 import pipeline.ingestion.writer
 import pipeline.service.background_jobs
@@ -78,7 +78,7 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
         )
         assert added.returncode == 0, added.stdout + added.stderr
         assert "the service that has this index is asked" in added.stderr.lower()
-        with Client(url) as client:
+        with Client(url, timeout_s=PATIENCE_S) as client:
             assert client.stats().images == 5
         saved = objseek("backup", str(tmp_path / "backup"), "--index", str(index))
         assert saved.returncode == 0, saved.stderr
@@ -93,7 +93,7 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
 
 def test_a_snapshot_lets_go_of_the_folder(folder: Path) -> None:
     index = folder / "index"
-    with running(index, "--snapshot") as url, Client(url) as client:
+    with running(index, "--snapshot") as url, Client(url, timeout_s=PATIENCE_S) as client:
         stats = client.stats()
         assert stats.read_only
         assert client.search("a thing").hits
@@ -139,7 +139,7 @@ def test_a_client_tells_mistakes_from_absence(folder: Path) -> None:
     away = pytest.raises(ServiceUnavailableError, match="does not answer")
     with Client("http://127.0.0.1:9") as nobody, away:
         nobody.search("a thing")
-    with running(folder / "index") as url, Client(url) as client:
+    with running(folder / "index") as url, Client(url, timeout_s=PATIENCE_S) as client:
         answer = client.search("a thing")
         assert isinstance(answer, SearchAnswer)
         first = answer.hits[0]
