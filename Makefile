@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed lock clean
+.PHONY: setup demo test test-all faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed lock clean
 
 setup: .venv/.installed
 
@@ -24,9 +24,16 @@ IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608
 # Much of a test is waiting: two processes share the files. In their own order, as those of few and
 # long tests would else come last, one after the other. Threads that spin while they wait for the
 # others of their sum take the cores from the other process: what computes took twice as long.
+PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=passive \
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Six minutes on two idle cores.
 test: setup
-	$(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 \
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# All but `make faults`: after what `make test` runs, what it leaves out for its length.
+test-all: test
+	$(PYTEST) -m 'long and not faults'
 
 faults: setup
 	$(BIN)/python -m pytest -m faults

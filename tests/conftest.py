@@ -7,6 +7,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("objseek", deadline=None)  # no test is about how fast the machine is
+settings.load_profile("objseek")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,12 +14,19 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 from support.s3_server import moto_server
+from support.waiting import PATIENCE_S
 
 from pipeline.demo.bucket import write_bucket
 
 README = (ROOT / "README.md").read_text()
 PAGES = (README, (ROOT / "docs" / "guide.md").read_text())
 OFFICIAL_WEIGHTS = re.compile(r"sam_vit_b|ViT-B-32")
+IN_SHORT = {
+    "objseek ingest ./photos --index ./index",
+    'objseek search "a red apple" --index ./index',
+    "objseek serve --index ./index",
+}
+"""Commands of `make test`; all others are of `make test-all`."""
 # A coarse grid: what is tested is that the commands are true, not what the models can do.
 LIGHT = {"OBJSEEK_SEGMENTER__POINTS_PER_SIDE": "5", "OBJSEEK_RUNNER__NAME": "local"}
 NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
@@ -43,7 +50,7 @@ class Place:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command, shell=True, cwd=self.folder, env=self.env,
-            capture_output=True, text=True, timeout=300, check=False,
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
 
 
@@ -75,7 +82,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield made
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize(
+    "command",
+    [
+        text if text in IN_SHORT else pytest.param(text, marks=pytest.mark.long)
+        for text in commands()
+    ],
+)
 def test_command(place: Place, command: str) -> None:
     if command.startswith("objseek serve"):
         with subprocess.Popen(
@@ -112,7 +125,7 @@ def test_command(place: Place, command: str) -> None:
 def test_python(place: Place, code: str) -> None:
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=place.folder, env=place.env,
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "photos/" in result.stdout
@@ -120,10 +133,11 @@ def test_python(place: Place, code: str) -> None:
 
 def test_there_is_something_to_test() -> None:
     assert len(commands()) >= 10
+    assert set(commands()) > IN_SHORT
     assert len(blocks("python")) == 2
 
 
-@pytest.mark.parametrize("target", re.findall(r"^make (\w+)$", README, re.MULTILINE))
+@pytest.mark.parametrize("target", re.findall(r"^make ([\w-]+)$", README, re.MULTILINE))
 def test_make_target(target: str) -> None:
     result = subprocess.run(
         ["make", "-n", "-W", "requirements-dev.txt", target], cwd=ROOT,
@@ -131,7 +145,7 @@ def test_make_target(target: str) -> None:
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "--require-hashes" in result.stdout
-    assert {"demo": "objseek demo", "test": "pytest"}[target] in result.stdout
+    assert {"demo": "objseek demo", "test": "pytest", "test-all": "pytest"}[target] in result.stdout
 
 
 def test_files_that_the_readme_names_exist() -> None:

@@ -114,7 +114,7 @@ class Ingests:
 
     @property
     def _busy(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._ended is None
 
     def _start(
         self, work: Callable[[Progress], str | None], sources: tuple[str, ...]
@@ -210,8 +210,11 @@ class Ingests:
             _log.exception("an ingest failed")
             state, error = "failed", "something went wrong; the service's log has the details"
         finally:
-            self._ended = self._state_of(progress, state, error, generation)
-            self._written()
+            # Whoever sees the end sees what was written.
+            try:
+                self._written()
+            finally:
+                self._ended = self._state_of(progress, state, error, generation)
 
     def _state_of(
         self,

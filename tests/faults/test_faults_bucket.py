@@ -35,6 +35,8 @@ from workers.indexes.points import Point, image_points
 from workers.indexes.qdrant_index import QdrantIndex
 from workers.indexes.server.index import ServerIndex
 
+pytestmark = pytest.mark.long
+
 SEED = 23
 IMAGES = 40
 OVERWRITES, DELETES, SWAPS, ZOMBIES = 8, 4, 2, 2

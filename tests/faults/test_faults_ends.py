@@ -23,6 +23,8 @@ from pipeline.manifest.audit import Fault
 from pipeline.runners.ray_pool.session import ray_session
 from schemas.errors import ObjseekError
 
+pytestmark = pytest.mark.long
+
 SEED = 3
 STALL_TIMEOUT_S = 4.0
 LONGEST_S = 300

@@ -47,6 +47,7 @@ class Told:
         return self.decoded + self.refused + self.out_of_memory + len(self.fatal)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "seconds", [5.0, pytest.param(SECONDS, marks=pytest.mark.faults)], ids=["short", "whole"]
 )

@@ -111,6 +111,7 @@ def test_names_of_files_come_back_as_they_were(tmp_path: Path) -> None:
     assert verify(settings, [str(folder)]).findings == []
 
 
+@pytest.mark.long
 def test_commands_show_no_key_raw(tmp_path: Path) -> None:
     with moto_server() as server:
         bucket, keys = taken(server, b"no image")

@@ -18,6 +18,8 @@ from pipeline.jobs.ingest import ingest
 from pipeline.progress import Progress
 from schemas.manifest import State
 
+pytestmark = pytest.mark.long
+
 _NODE = {"num_cpus": 2, "object_store_memory": 80 << 20}
 
 

@@ -43,6 +43,7 @@ def run(source: Path, settings: Settings) -> IngestCounts:
     return ingest([str(source)], settings, recipe=fakes.recipe(settings)).counts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "restarts", [8, pytest.param(100, marks=pytest.mark.faults)], ids=["short", "whole"]
 )

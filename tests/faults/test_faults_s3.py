@@ -8,12 +8,15 @@ import pytest
 from support import fakes
 from support.fault_proxy import FAULTS, FaultProxy, serving
 from support.s3_server import moto_server
+from support.waiting import PATIENCE_S
 
 from pipeline.jobs.ingest import ingest
 from pipeline.settings import Settings
 from schemas.errors import StoreUnavailableError
 from schemas.manifest import ManifestRow, State
 from schemas.options import StoreOptions
+
+pytestmark = pytest.mark.long
 
 SEED = 7
 SHARE = 0.4
@@ -63,7 +66,7 @@ def test_faults_of_the_store_lose_nothing(
 
 def settings(index: Path, endpoint: str) -> Settings:
     store = StoreOptions(
-        endpoint_url=endpoint, connect_timeout_s=1, read_timeout_s=0.5, retry_budget_s=30
+        endpoint_url=endpoint, connect_timeout_s=5, read_timeout_s=5, retry_budget_s=PATIENCE_S
     )
     return fakes.settings(index).model_copy(update={"store": store})
 

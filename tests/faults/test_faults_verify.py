@@ -15,6 +15,8 @@ from pipeline.jobs.verify import verify
 from pipeline.manifest.audit import Fault
 from pipeline.settings import Settings
 
+pytestmark = pytest.mark.long
+
 SEED = 5
 TORN = len(DAMAGES)  # one more kind
 

@@ -15,7 +15,10 @@ from schemas.ids import image_id
 from schemas.records import EmbeddedImage
 from workers.indexes.qdrant_index import QdrantIndex
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
+]
 
 STARTED = [datetime(2026, 1, 31, hour, tzinfo=UTC) for hour in range(3)]
 REQUESTS = ("upsert", "delete", "count_points", "count_values")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.waiting import PATIENCE_S
+
+UNHURRIED = {
+    f"OBJSEEK_SERVE__{limit}_TIMEOUT_S": f"{PATIENCE_S:g}" for limit in ("REQUEST", "BODY")
+}
 BIN = Path(sys.executable).with_name("objseek")
 
 
@@ -15,7 +21,9 @@ BIN = Path(sys.executable).with_name("objseek")
 def running(index: Path, *args: str) -> Iterator[str]:
     """`objseek serve` in a process of its own; its address."""
     command = [str(BIN), "serve", "--index", str(index), "--port", "0", *args]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env={**os.environ, **UNHURRIED}, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
@@ -23,11 +31,11 @@ def running(index: Path, *args: str) -> Iterator[str]:
         yield line.split(" at ")[1].strip()
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_S)
         process.stderr.close()
 
 
 def objseek(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(BIN), *args], capture_output=True, text=True, timeout=180, check=False
+        [str(BIN), *args], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )

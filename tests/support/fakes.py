@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from support.waiting import until
 
 from pipeline.index_home import manifest_folder
 from pipeline.manifest.manifest import Manifest
@@ -27,13 +28,14 @@ from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, RunnerOptions, SegmenterOptions
 from schemas.records import Float32Matrix
+from workers.images import read_limits
 from workers.indexes.open import open_index
 from workers.protocols import UInt8Crops
 
 POISON = (250, 0, 250)
 """Colour of an image that a misbehaving segmenter does not survive."""
 
-Misbehaviour = Literal["", "abort", "hang", "error", "error in a batch", "bug", "device"]
+Misbehaviour = Literal["", "abort", "hang", "wait", "error", "error in a batch", "bug", "device"]
 POISONS: tuple[Misbehaviour, ...] = ("abort", "hang", "error", "error in a batch", "device")
 """What images of the colours of `poison` do to a segmenter, whatever its own misbehaviour is."""
 
@@ -64,10 +66,13 @@ class BrightSegmenter:
 
     name = "bright"
 
-    def __init__(self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0) -> None:
+    def __init__(
+        self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0, flag: Path | None = None
+    ) -> None:
         self.fingerprint = fingerprint({"segmenter": self.name})
         self._misbehaviour = misbehaviour
         self._delay_s = delay_s
+        self._flag = flag
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         time.sleep(self._delay_s * len(images))
@@ -81,7 +86,11 @@ class BrightSegmenter:
         if how == "abort":
             os.abort()
         elif how == "hang":
+            if self._flag is not None:
+                self._flag.touch()
             hang()
+        elif how == "wait":
+            until(lambda: self._flag is not None and self._flag.exists())
         elif how == "error" or (how == "error in a batch" and images > 1):
             raise RuntimeError("no memory is left on the device")
         elif how == "bug":
@@ -133,12 +142,16 @@ def segmenter(
     misbehaviour: Misbehaviour = "",
     delay_s: float = 0.0,
     loads: Path | None = None,
+    flag: Path | None = None,
 ) -> BrightSegmenter:
-    """A recipe for actors; each call adds a line to the file `loads`."""
+    """A recipe for actors; each call adds a line to `loads`.
+
+    The file `flag` is made by an image that hangs, and waited for by one that waits.
+    """
     if loads is not None:
         with loads.open("a") as file:
             file.write(f"{os.getpid()}\n")
-    return BrightSegmenter(misbehaviour, delay_s)
+    return BrightSegmenter(misbehaviour, delay_s, flag)
 
 
 def broken_segmenter() -> BrightSegmenter:
@@ -165,6 +178,14 @@ def embedder(*, zero: bool = False) -> MeanEmbedder:
 def hang() -> None:
     """Never return, and never let go of the interpreter's lock, as native code may."""
     ctypes.PyDLL(None).pause()
+
+
+def hang_at_limit() -> None:
+    """Hang in a confined process, whose time is over by then."""
+    watchdog = read_limits._watchdog
+    assert watchdog is not None, "this process has no limits"
+    watchdog._restart(0.01)
+    hang()
 
 
 def exhaust_memory() -> None:
@@ -224,14 +245,10 @@ def telling_reader(
     return reader(refs)
 
 
-def waiting_segmenter(folder: Path, wait_s: float = 60.0) -> BrightSegmenter:
+def waiting_segmenter(folder: Path) -> BrightSegmenter:
     """One that takes as long to load as a folder is empty."""
-    deadline = time.monotonic() + wait_s
-    while not any(folder.iterdir()):
-        if time.monotonic() > deadline:
-            raise ModelError(f"expected files in {folder} within {wait_s:g} s")
-        time.sleep(0.02)
-    return segmenter("", 0.0, None)
+    until(lambda: any(folder.iterdir()))
+    return segmenter()
 
 
 def settings(index: Path, runner: Literal["ray", "local"] = "local", **changes: object) -> Settings:
@@ -251,11 +268,12 @@ def recipe(
     misbehaviour: Misbehaviour = "",
     delay_s: float = 0.0,
     loads: Path | None = None,
+    flag: Path | None = None,
 ) -> Recipe:
     """The recipe of these settings, with the fakes for models."""
     real = build_recipe(of)
     return Recipe(
-        segmenter=partial(segmenter, misbehaviour, delay_s, loads),
+        segmenter=partial(segmenter, misbehaviour, delay_s, loads, flag),
         embedder=embedder,
         reader=real.reader,
         decode=real.decode,
@@ -302,6 +320,8 @@ def main(
     delay_s: str,
     ray_address: str = "",
     written_at_once: str = "64",
+    misbehaviour: Misbehaviour = "",
+    flag: str = "",
 ) -> None:
     """An ingest as the command does it, for tests that need one in a process of its own."""
     import typer
@@ -319,9 +339,8 @@ def main(
 
     @user_errors
     def command() -> None:
-        summary = ingest(
-            [source], options, PlainProgress(err()), recipe(options, delay_s=float(delay_s))
-        )
+        made = recipe(options, misbehaviour, float(delay_s), flag=Path(flag))
+        summary = ingest([source], options, PlainProgress(err()), made)
         typer.echo(f"done {summary.counts.done}, unchanged {summary.counts.unchanged}")
 
     app = typer.Typer(pretty_exceptions_enable=False)
@@ -330,4 +349,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:])  # type: ignore[arg-type]

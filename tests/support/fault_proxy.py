@@ -21,7 +21,7 @@ FAULTS = (
     "short body", "200 with an error", "200 with a page", "slow body",
 )  # fmt: skip
 _HOP = {"connection", "content-length", "transfer-encoding", "keep-alive", "date", "server"}
-_PAUSE_S = 0.05
+_PAUSE_S = 0.2
 
 
 class FaultProxy:

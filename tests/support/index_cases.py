@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 from support.qdrant_server import QdrantServer
+from support.waiting import PATIENCE_S
 
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
@@ -87,7 +88,7 @@ def where(field: str, op: str, value: object) -> Condition:
 
 
 def options_for(location: str, upsert_batch: int = 128) -> IndexOptions:
-    return IndexOptions(location=location, upsert_batch=upsert_batch, timeout_s=5)
+    return IndexOptions(location=location, upsert_batch=upsert_batch, timeout_s=PATIENCE_S)
 
 
 Opener = Callable[..., QdrantIndex]

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.paths import ROOT
+from support.waiting import PATIENCE_S
 
 from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
@@ -25,6 +26,8 @@ CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
 ARTEFACTS = ROOT / "build" / "screenshots"
 TOKEN = "the-owner's-token"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+expect.set_options(timeout=1000 * PATIENCE_S)
+
 SERIOUS = {"serious", "critical"}
 
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
@@ -32,6 +35,9 @@ NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromi
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
+    unhurried = {"request_timeout_s": PATIENCE_S, "body_timeout_s": PATIENCE_S}
+    serve = settings.serve.model_copy(update=unhurried)
+    settings = settings.model_copy(update={"serve": serve})
     searcher = Searcher.open(settings)
     app = build_app(searcher, settings, TOKEN)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -68,7 +74,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A page that says nothing in its console, and asks nobody but the service."""
     context = browser.new_context(**{"viewport": DESK, **options})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))

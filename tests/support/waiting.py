@@ -1,14 +1,17 @@
-"""Waiting for what happens in another thread or process."""
+"""Waits for what happens in another thread or process."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 600.0
+"""Ends the wait for what never comes. No test may depend on it: it is far beyond slow machines."""
 
-def until(true: Callable[[], bool], patience_s: float = 30.0) -> None:
-    """Return when it is; fail if it does not become so."""
-    deadline = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < deadline, f"not true within {patience_s:g} s"
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return when `condition` holds; fail if it never does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not true within {PATIENCE_S:g} s"
         time.sleep(0.02)

@@ -8,7 +8,6 @@ reader ends itself, see `ReadLimits`, an actor is killed when it is at one chunk
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -39,6 +38,8 @@ IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
 _MOST_READS = 3
 _PATIENCE_S = 20.0
+_CHECK_EVERY_S = 1.0
+"""Also while no image comes through: what takes too long is found at most so much later."""
 
 
 @contextmanager
@@ -91,7 +92,7 @@ class RayRunner:
             self._dispatch()
             if self._reads.empty and not self._actors.list_busy():
                 return
-            for results in self._pending.wait(self._patience_s()):
+            for results in self._pending.wait(_CHECK_EVERY_S):
                 if results:
                     yield results
                     self._timer.restart()
@@ -169,12 +170,6 @@ class RayRunner:
         # Each death narrows down who is to blame: there are only so many, unless nothing works.
         if self._pace.known:
             self._timer.restart()
-
-    def _patience_s(self) -> float:
-        """Until someone may have taken too long."""
-        deadlines = [slot.since + slot.limit_s(self._pace) for slot in self._actors.list_busy()]
-        soonest = min([self._timer.deadline, *deadlines])
-        return max(0.0, soonest - time.monotonic()) + 0.01
 
     def _check_stall(self) -> None:
         """Raise StalledError if no image came through, nor was listed, for too long."""

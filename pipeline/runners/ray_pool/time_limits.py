@@ -69,10 +69,5 @@ class StallTimer:
         self._moved_at = time.monotonic()
 
     @property
-    def deadline(self) -> float:
-        """When it runs out, by `time.monotonic`."""
-        return self._moved_at + self.timeout_s
-
-    @property
     def expired(self) -> bool:
-        return time.monotonic() > self.deadline
+        return time.monotonic() > self._moved_at + self.timeout_s

@@ -30,6 +30,7 @@ def _coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBJSEEK_SEGMENTER__POINTS_PER_SIDE", "8")
 
 
+@pytest.mark.long
 def test_demo_then_again_then_eval_of_its_index(tmp_path: Path) -> None:
     run = CliRunner().invoke
     command = ["demo", "--out", str(tmp_path), "--scenes", "3", "--runner", "local"]
@@ -62,6 +63,7 @@ def test_demo_then_again_then_eval_of_its_index(tmp_path: Path) -> None:
     assert "objects found at IoU >= 0.5" in scored.stdout
 
 
+@pytest.mark.long
 def test_eval_demo_makes_its_own_set(tmp_path: Path) -> None:
     figures = tmp_path / "scores.json"
     command = ["eval", "demo", "--scenes", "2", "--runner", "local", "--json", str(figures)]

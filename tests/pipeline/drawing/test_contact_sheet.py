@@ -143,7 +143,7 @@ def test_a_whole_image_is_shown_whole_and_plain() -> None:
     assert _colours(tile) == sorted([GROUND, PANEL])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data())
 def test_any_object_of_any_image_gives_a_square_tile(data: st.DataObject) -> None:
     width, height = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 90))

@@ -22,7 +22,7 @@ def run(session: IngestSession, images: Path, settings: Settings) -> IngestCount
     return progress.counts
 
 
-@pytest.mark.parametrize("runner", ["local", "ray"])
+@pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=pytest.mark.long)])
 def test_models_are_loaded_once_for_all_batches(runner: str, tmp_path: Path) -> None:
     images, loads = tmp_path / "images", tmp_path / "loads"
     images.mkdir()

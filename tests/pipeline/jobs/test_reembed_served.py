@@ -12,6 +12,7 @@ import pytest
 from support import fakes
 from support.commands import objseek, running
 from support.tiny_clip import write_folder
+from support.waiting import PATIENCE_S, until
 
 from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import ingest
@@ -19,6 +20,8 @@ from pipeline.jobs.verify import verify
 from pipeline.runners.recipe import build_recipe
 from pipeline.service.client import Client
 from pipeline.settings import Settings
+
+pytestmark = pytest.mark.long
 
 IMAGES = 12
 QUERIES = 1000
@@ -45,7 +48,7 @@ def test_a_service_switches_over_between_two_queries(
     ended = threading.Event()
 
     def search(url: str) -> None:
-        with Client(url) as client:
+        with Client(url, timeout_s=PATIENCE_S) as client:
             while not ended.is_set() or len(seen) < QUERIES:
                 hits = client.search("a thing").hits
                 assert len(hits) == HITS
@@ -54,13 +57,14 @@ def test_a_service_switches_over_between_two_queries(
 
     with running(Path(location)) as url, ThreadPoolExecutor(1) as pool:
         searching = pool.submit(search, url)
+        until(lambda: bool(seen) or searching.done())
         done = objseek("reembed", "--embedder", embedder, "--index", location, "--runner", "local")
         ended.set()
         searching.result()
         assert done.returncode == 0, done.stderr
         assert "the service that has this index is asked" in done.stderr.lower()
         assert f"{IMAGES} images with {2 * IMAGES} objects embedded" in done.stdout
-        with Client(url) as client:
+        with Client(url, timeout_s=PATIENCE_S) as client:
             assert client.stats().dim == 24
             assert client.ingest_state().generation is not None
         # The other way round, while it goes on answering.

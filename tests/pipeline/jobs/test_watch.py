@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,6 +13,8 @@ from support import fakes
 from support.waiting import until
 from support.watch_world import World, watched_bucket, watching
 
+import pipeline.ingestion.session
+import pipeline.jobs.watch
 from pipeline.index_home import current_generation
 from pipeline.jobs.verify import verify
 from pipeline.jobs.watch import Round, Told, watch
@@ -201,14 +203,22 @@ def test_messages_are_held_while_the_index_is_in_use(
         received.append(len(messages))
         return messages
 
+    attempts: list[str] = []
+    attempt = pipeline.jobs.watch._Watch.attempt
+
+    def attempted(watch: Any, what: str, work: Callable[[], None]) -> bool:
+        attempts.append(what)
+        return attempt(watch, what, work)
+
     monkeypatch.setattr(SqsQueue, "receive", counted)
     with watching(world):
         until(lambda: len(world.rounds) == 2)
+        monkeypatch.setattr("pipeline.jobs.watch._Watch.attempt", attempted)
         with open_index(world.settings.index, None):  # type: ignore[attr-defined]
             world.put("1.png", 1)
             world.send("1.png")
             until(lambda: bool(world.troubles))
-            time.sleep(1)
+            until(lambda: len(attempts) > 3)
         until(lambda: world.waiting() == 0)
     assert sum(received) <= 2  # the other wakes the watch at its end
     assert len(world.troubles) == 1

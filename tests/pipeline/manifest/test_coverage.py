@@ -223,7 +223,7 @@ IMAGES = st.lists(st.tuples(st.sampled_from(["one", "two"]), KEYS), max_size=12,
 @given(
     images=IMAGES, waiting=IMAGES, depth=st.integers(1, 4), at_once=st.sampled_from([0, 1 << 18])
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_prefixes_are_what_counting_one_by_one_finds(
     images: list[tuple[str, str]], waiting: list[tuple[str, str]], depth: int, at_once: int
 ) -> None:

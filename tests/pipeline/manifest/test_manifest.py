@@ -203,7 +203,7 @@ rows = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     steps=st.lists(
         st.one_of(st.lists(rows, min_size=1, max_size=5), st.just("compact")), max_size=8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -9,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,12 +21,14 @@ from support import fakes
 from support.fakes import points, rows
 from support.paths import ROOT
 from support.processes import descendants, listening
+from support.waiting import PATIENCE_S, until
 
 from pipeline.index_home import manifest_folder
 from pipeline.jobs.ingest import ingest
 from pipeline.manifest.manifest import Manifest
-from pipeline.runners.ray_pool import blame
+from pipeline.runners.ray_pool import blame, read_ahead, runner
 from pipeline.runners.ray_pool.session import check_reachable, ray_session
+from pipeline.runners.ray_pool.time_limits import Pace
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from schemas.errors import ModelError, StalledError, UsageError, WorkerDiedError
@@ -63,6 +65,7 @@ def run(images: Path, settings: Settings, recipe: Recipe) -> dict[str, int]:
     return {name: getattr(counts, name) for name in names if getattr(counts, name)}
 
 
+@pytest.mark.long
 def test_images_are_read_while_models_load(
     images: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -99,6 +102,7 @@ def test_both_runners_write_the_same_points(images: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "loads").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("misbehaviour", ["abort", "device"])
 def test_only_the_image_that_kills_its_worker_is_given_up(
     images: Path, settings: Settings, misbehaviour: fakes.Misbehaviour
@@ -112,6 +116,7 @@ def test_only_the_image_that_kills_its_worker_is_given_up(
     assert len(points(settings)) == 60
 
 
+@pytest.mark.long
 def test_two_that_kill_are_both_found(images: Path, tmp_path: Path) -> None:
     settings = fakes.settings(tmp_path / "index", "ray", workers=2, cpus_per_worker=0.5)
     for name in ("0015.png", "0155.png"):
@@ -120,6 +125,7 @@ def test_two_that_kill_are_both_found(images: Path, tmp_path: Path) -> None:
     assert counts == {"listed": 22, "done": 20, "failed": 2}
 
 
+@pytest.mark.long
 def test_only_the_image_that_kills_its_reader_is_given_up(images: Path, settings: Settings) -> None:
     recipe = fakes.recipe(settings)
     reader = partial(fakes.misbehaving_reader, reader=recipe.reader, name="006.png")
@@ -130,19 +136,25 @@ def test_only_the_image_that_kills_its_reader_is_given_up(images: Path, settings
     assert run(images, settings, recipe) == {"listed": 20, "done": 1, "unchanged": 19}
 
 
-def impatient(tmp_path: Path, stall_timeout_s: float) -> Settings:
-    return fakes.settings(
-        tmp_path / "index", "ray", cpus_per_worker=0.5, stall_timeout_s=stall_timeout_s
-    )
-
-
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["000.png", "0095.png", "019.png"])
 def test_only_the_image_that_never_ends_is_given_up(
-    images: Path, tmp_path: Path, name: str
+    images: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    settings = impatient(tmp_path, 12)
+    hangs = tmp_path / "hangs"
+
+    class KnowingPace(Pace):
+        """Gives a worker all the time there is, and none once it hangs."""
+
+        def limit_s(self, images: int) -> float:
+            return 0.0 if hangs.exists() else math.inf
+
+        def took_too_long(self) -> None:
+            hangs.unlink()
+
+    monkeypatch.setattr(runner, "Pace", KnowingPace)
     fakes.write_image(images / name, 3, fakes.POISON)
-    counts = run(images, settings, fakes.recipe(settings, "hang"))
+    counts = run(images, settings, fakes.recipe(settings, "hang", flag=hangs))
     listed = len(list(images.iterdir()))
     assert counts == {"listed": listed, "done": listed - 1, "failed": 1}
     row = rows(settings)[name]
@@ -152,17 +164,23 @@ def test_only_the_image_that_never_ends_is_given_up(
     )
 
 
-def test_only_the_image_whose_reading_never_ends_is_given_up(images: Path, tmp_path: Path) -> None:
-    settings = impatient(tmp_path, 12)
+@pytest.mark.long
+def test_only_the_image_whose_reading_never_ends_is_given_up(
+    images: Path, settings: Settings
+) -> None:
     recipe = fakes.recipe(settings)
     reader = partial(
-        fakes.misbehaving_reader, reader=recipe.reader, name="006.png", misbehave=fakes.hang
+        fakes.misbehaving_reader,
+        reader=recipe.reader,
+        name="006.png",
+        misbehave=fakes.hang_at_limit,
     )
     counts = run(images, settings, replace(recipe, reader=reader))
     assert counts == {"listed": 20, "done": 19, "failed": 1}
     assert rows(settings)["006.png"].stage == "read"
 
 
+@pytest.mark.long
 def test_only_the_image_that_takes_all_memory_is_rejected(images: Path, settings: Settings) -> None:
     recipe = fakes.recipe(settings)
     reader = partial(
@@ -180,9 +198,19 @@ def test_only_the_image_that_takes_all_memory_is_rejected(images: Path, settings
     )
 
 
+def impatient(tmp_path: Path, stall_timeout_s: float) -> Settings:
+    """For runs that come to a stand, however fast or slow all else is."""
+    return fakes.settings(
+        tmp_path / "index", "ray", cpus_per_worker=0.5, stall_timeout_s=stall_timeout_s
+    )
+
+
+@pytest.mark.long
 def test_a_run_in_which_nothing_moves_ends_and_says_where_it_stood(
-    images: Path, tmp_path: Path
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A slow reader is not what ends.
+    monkeypatch.setattr(read_ahead, "_READ_SHARE", 1000)
     settings = impatient(tmp_path, 4)
     for path in images.iterdir():
         fakes.write_image(path, 3, fakes.POISON)
@@ -190,11 +218,13 @@ def test_a_run_in_which_nothing_moves_ends_and_says_where_it_stood(
         run(images, settings, fakes.recipe(settings, "hang"))
     assert re.fullmatch(
         r"expected an image to come through within 4 s \(stall_timeout_s\), got none: "
-        r"(workers were at file://.*/\d+\.png|a worker with .* was waited for), see .*\.log",
+        r"(workers were at file://.*/\d+\.png|a worker with .* was waited for|"
+        r"file://.*/\d+\.png was being read), see .*\.log",
         str(caught.value),
     )
 
 
+@pytest.mark.long
 def test_models_that_never_load_end_the_run(images: Path, tmp_path: Path) -> None:
     settings = impatient(tmp_path, 3)
     recipe = replace(fakes.recipe(settings), segmenter=fakes.hang)
@@ -202,6 +232,7 @@ def test_models_that_never_load_end_the_run(images: Path, tmp_path: Path) -> Non
         run(images, settings, recipe)
 
 
+@pytest.mark.long
 def test_models_that_no_image_survives_end_the_run(
     images: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +247,7 @@ def test_models_that_no_image_survives_end_the_run(
     assert len(rows(settings)) == 2
 
 
+@pytest.mark.long
 def test_an_image_that_fails_alone_does_not_kill(images: Path, settings: Settings) -> None:
     fakes.write_image(images / "0095.png", 3, fakes.POISON)
     counts = run(images, settings, fakes.recipe(settings, "error"))
@@ -235,6 +267,7 @@ def test_weights_that_cannot_be_loaded_are_one_sentence(images: Path, settings: 
     assert str(caught.value) == "expected weights at /nowhere, and none are there"
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_while_it_loads_is_one_sentence(
     images: Path, settings: Settings
 ) -> None:
@@ -243,6 +276,7 @@ def test_a_worker_that_dies_while_it_loads_is_one_sentence(
         run(images, settings, recipe)
 
 
+@pytest.mark.long
 def test_a_worker_whose_machine_goes_while_it_loads_is_replaced(
     images: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -258,13 +292,15 @@ def written(index: Path) -> int:
     return len(list(Manifest(manifest_folder(str(index))).latest()))
 
 
-@pytest.mark.parametrize("runner", ["ray", "local"])
+@pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.long), "local"])
 def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
     images: Path, tmp_path: Path, runner: str
 ) -> None:
     index = tmp_path / "index"
+    # What is finished is written at once, and nothing comes past the image that hangs.
+    fakes.write_image(images / "010.png", 10, fakes.POISON)
     job = subprocess.Popen(
-        [*COMMAND, str(images), str(index), runner, "1.0"],
+        [*COMMAND, str(images), str(index), runner, "0", "", "1", "hang", str(tmp_path / "hangs")],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -273,10 +309,9 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
         start_new_session=True,
     )
     try:
-        while written(index) == 0 and job.poll() is None:
-            time.sleep(0.1)
+        until(lambda: written(index) > 0 or job.poll() is not None)
         os.killpg(job.pid, signal.SIGINT)
-        out, told = job.communicate(timeout=120)
+        out, told = job.communicate(timeout=PATIENCE_S)
     finally:
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)
@@ -304,6 +339,14 @@ def test_ray_listens_on_loopback_alone() -> None:
 KEY = "0123456789abcdef" * 4
 
 
+def reachable(address: str) -> bool:
+    try:
+        check_reachable(address)
+    except UsageError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Ray cluster of somebody else, who has the key."""
@@ -324,14 +367,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         try:
             address = f"{ray.util.get_node_ip_address()}:{port}"
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    check_reachable(address)
-                    break
-                except UsageError:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.2)
+            until(lambda: reachable(address))
             yield address
         finally:
             os.killpg(head.pid, signal.SIGKILL)
@@ -349,6 +385,7 @@ def ingest_on(
     )
 
 
+@pytest.mark.long
 def test_a_cluster_that_runs_already_is_used_and_left_alone(
     cluster: str, images: Path, tmp_path: Path
 ) -> None:
@@ -359,6 +396,7 @@ def test_a_cluster_that_runs_already_is_used_and_left_alone(
         assert len(points(fakes.settings(index))) == 60
 
 
+@pytest.mark.long
 def test_a_cluster_whose_key_one_has_not_is_one_sentence(
     cluster: str, images: Path, tmp_path: Path
 ) -> None:

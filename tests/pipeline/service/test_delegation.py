@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from support.commands import objseek, running
 from support.demo_world import build_demo
 from support.fakes import write_images
 from support.service_world import TestClient, owner
+from support.waiting import PATIENCE_S, until
 
 import pipeline.ingestion.writer
 import pipeline.service.background_jobs
@@ -45,6 +45,7 @@ def rounded(hits: str) -> list[tuple[object, float, float]]:
     ]
 
 
+@pytest.mark.long
 def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) -> None:
     index = folder / "index"
     alone = objseek("search", "a thing", "--index", str(index), "--json")
@@ -77,7 +78,7 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
         )
         assert added.returncode == 0, added.stdout + added.stderr
         assert "the service that has this index is asked" in added.stderr.lower()
-        with Client(url) as client:
+        with Client(url, timeout_s=PATIENCE_S) as client:
             assert client.stats().images == 5
         saved = objseek("backup", str(tmp_path / "backup"), "--index", str(index))
         assert saved.returncode == 0, saved.stderr
@@ -92,7 +93,7 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
 
 def test_a_snapshot_lets_go_of_the_folder(folder: Path) -> None:
     index = folder / "index"
-    with running(index, "--snapshot") as url, Client(url) as client:
+    with running(index, "--snapshot") as url, Client(url, timeout_s=PATIENCE_S) as client:
         stats = client.stats()
         assert stats.read_only
         assert client.search("a thing").hits
@@ -138,7 +139,7 @@ def test_a_client_tells_mistakes_from_absence(folder: Path) -> None:
     away = pytest.raises(ServiceUnavailableError, match="does not answer")
     with Client("http://127.0.0.1:9") as nobody, away:
         nobody.search("a thing")
-    with running(folder / "index") as url, Client(url) as client:
+    with running(folder / "index") as url, Client(url, timeout_s=PATIENCE_S) as client:
         answer = client.search("a thing")
         assert isinstance(answer, SearchAnswer)
         first = answer.hits[0]
@@ -177,15 +178,19 @@ def test_a_handle_of_nobody_is_passed_by(tmp_path: Path) -> None:
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """A service over an index of the fakes, which ingests with them."""
+    """A service over an index of the fakes, which ingests with them.
+
+    A poisonous image waits for the file `go`.
+    """
     settings = fakes.settings(tmp_path / "index")
     write_images(tmp_path / "images", 3)
     ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
 
-    def ingest_slowly(sources, given, progress, index):  # type: ignore[no-untyped-def]
-        return ingest(sources, given, progress, fakes.recipe(given, delay_s=0.1), index)
+    def ingest_waiting(sources, given, progress, index):  # type: ignore[no-untyped-def]
+        recipe = fakes.recipe(given, "wait", flag=tmp_path / "go")
+        return ingest(sources, given, progress, recipe, index)
 
-    monkeypatch.setattr(pipeline.service.background_jobs, "ingest", ingest_slowly)
+    monkeypatch.setattr(pipeline.service.background_jobs, "ingest", ingest_waiting)
     opened = settings.model_copy(update={"embedder": settings.embedder})
     searcher = Searcher.open(opened)
     app = build_app(searcher, opened, "the-owner's-token")
@@ -199,15 +204,13 @@ def state(client: TestClient) -> dict[str, object]:
 
 
 def wait_for(client: TestClient, wanted: str) -> dict[str, object]:
-    deadline = time.monotonic() + 60
-    while (now := state(client))["state"] != wanted:
-        assert time.monotonic() < deadline, now
-        time.sleep(0.05)
-    return now
+    until(lambda: state(client)["state"] == wanted)
+    return state(client)
 
 
 def test_an_ingest_through_the_service(service: TestClient, tmp_path: Path) -> None:
-    write_images(tmp_path / "images", 12)
+    write_images(tmp_path / "images", 11)
+    fakes.write_image(tmp_path / "images" / "waiting.png", 11, fakes.POISON)
     begun = service.post(
         "/v1/ingest", json={"sources": [str(tmp_path / "images")]}, headers=owner()
     )
@@ -216,6 +219,7 @@ def test_an_ingest_through_the_service(service: TestClient, tmp_path: Path) -> N
     assert (second.status_code, "at work already" in second.json()["detail"]) == (409, True)
     # Searches go on meanwhile.
     assert service.get("/v1/stats").status_code == 200
+    (tmp_path / "go").touch()
     done = wait_for(service, "done")
     # Those that were there are written anew by now, and are of another version.
     assert (done["done"], done["unchanged"], done["listed"]) == (12, 0, 12)
@@ -227,11 +231,12 @@ def test_an_ingest_can_be_ended_and_goes_on_later(
 ) -> None:
     monkeypatch.setattr(pipeline.ingestion.writer, "_MOST_IMAGES", 4)
     write_images(tmp_path / "images", 40)
+    fakes.write_image(tmp_path / "images" / "020.png", 20, fakes.POISON)
     request = {"sources": [str(tmp_path / "images")], "limit": 40}
     service.post("/v1/ingest", json=request, headers=owner())
-    while not state(service)["done"]:
-        time.sleep(0.02)
+    until(lambda: bool(state(service)["done"]))
     service.request("DELETE", "/v1/ingest", headers=owner())
+    (tmp_path / "go").touch()
     ended = wait_for(service, "cancelled")
     images = service.get("/v1/stats").json()["images"]
     assert 3 < images < 40

@@ -24,11 +24,16 @@ from support.page_world import (
     pictures_are_there,
     serving,
 )
+from support.waiting import until
 
 from pipeline.settings import Settings
 from schemas.coco import CocoTruth
 
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    NEEDS_CHROMIUM,
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -272,11 +277,13 @@ def test_an_image_of_ones_own_is_searched_with(
 
 def test_scrolling_brings_everything_once(page: Page) -> None:
     look_for(page, "a thing")
-    for _ in range(300):
-        if "the first" not in page.locator("#status").inner_text():
-            break
+
+    def scrolled_to_the_end() -> bool:
         page.mouse.wheel(0, 20_000)
         page.wait_for_timeout(100)
+        return "the first" not in page.locator("#status").inner_text()
+
+    until(scrolled_to_the_end)
     labels = page.locator(".tile .open").evaluate_all(
         "(all) => all.map((one) => one.closest('.tile').hit.object_id)"
     )

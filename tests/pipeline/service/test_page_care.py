@@ -38,7 +38,11 @@ from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.open import open_index
 from workers.registry import build_embedder
 
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    NEEDS_CHROMIUM,
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +235,7 @@ def test_an_ingest_is_watched(browser: Browser, tmp_path: Path) -> None:
         panel = page.get_by_role("region", name="Ingest")
         expect(panel).to_contain_text("Ingesting")
         keep(page, "ingest")
-        expect(panel).to_contain_text("Ingested", timeout=120_000)
+        expect(panel).to_contain_text("Ingested")
         expect(panel).to_contain_text("2 images of 2")
         expect(heading).to_contain_text("in 5 images")
         page.get_by_role("button", name="Close").click()

@@ -40,9 +40,7 @@ def statuses_of(operation: Any) -> set[int]:
     """Ask for 60 things that the document allows or forbids; what was answered."""
     statuses: set[int] = set()
 
-    @settings(
-        max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def ask(case: Any) -> None:
         response = case.call()

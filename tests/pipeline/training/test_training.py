@@ -119,6 +119,7 @@ def _average_in(rank: int, store: str) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.long
 def test_processes_learn_from_the_mean_of_their_gradients(tmp_path: Path) -> None:
     multiprocessing.spawn(_average_in, (str(tmp_path / "store"),), nprocs=2)
 

@@ -278,13 +278,16 @@ def test_a_damaged_backup_is_refused(how: str, world: Settings, tmp_path: Path) 
 def test_a_backup_while_another_process_has_the_index(tmp_path: Path) -> None:
     settings = small_index(tmp_path)
     fakes.write_images(tmp_path / "images", 60)
-    script = str(Path(fakes.__file__))
-    arguments = [str(tmp_path / "images"), settings.index.location, "local", "0.1", "", "4"]
+    fakes.write_image(tmp_path / "images" / "050.png", 50, fakes.POISON)
+    script, backed_up = str(Path(fakes.__file__)), tmp_path / "backed up"
+    arguments = [str(tmp_path / "images"), settings.index.location, "local", "0", "", "4"]
+    arguments += ["wait", str(backed_up)]
     with subprocess.Popen([sys.executable, script, *arguments]) as ingest_:
         manifest = open_manifest(settings.index, settings.store)
         until(lambda: sum(manifest.counts().values()) > IMAGES + 2)
         summary = backup(settings, str(tmp_path / "backup"))
-        assert ingest_.poll() is None, "the ingest ended before the backup did"
+        assert ingest_.poll() is None
+        backed_up.touch()
     assert ingest_.returncode == 0
     assert IMAGES + 2 < summary.images < 62
     other = at(settings, tmp_path / "other")

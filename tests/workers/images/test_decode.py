@@ -314,7 +314,7 @@ def decodes_or_is_rejected(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", *(seed[:12] for seed in SEEDS)]))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_random_bytes(data: bytes, magic: bytes) -> None:
     decodes_or_is_rejected(magic + data)
 
@@ -324,7 +324,7 @@ def test_random_bytes(data: bytes, magic: bytes) -> None:
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=20),
     st.integers(0, 10_000),
 )
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_damaged_images(seed: bytes, flips: list[tuple[int, int]], cut: int) -> None:
     damaged = bytearray(seed)
     for position, bits in flips:

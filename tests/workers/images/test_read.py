@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.s3_server import Reply, Request, error_reply, moto_server, scripted_server
+from support.waiting import PATIENCE_S
 
 from pipeline.ingestion.listing import ignore_skipped, list_images
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
@@ -87,7 +88,7 @@ def s3_refs(count: int) -> list[ImageRef]:
 
 
 def test_several_are_in_flight_at_a_time() -> None:
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=PATIENCE_S)
 
     def respond(request: Request) -> Reply:
         together.wait()  # nothing is answered until three have asked

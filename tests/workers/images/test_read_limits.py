@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.paths import ROOT
+from support.waiting import PATIENCE_S
 
+from workers.images import read_limits
 from workers.images.read_limits import ReadLimits, limit_decode, limit_process
 
 GENEROUS = ReadLimits(memory_bytes=1 << 30, decode_s=60, read_s=60)
 START = """
-import sys, time
 from support import fakes
-from workers.images.read_limits import ReadLimits, confined, decoding
+from workers.images.read_limits import ReadLimits, limit_process, limit_decode
 """
 
 
@@ -28,14 +31,14 @@ def script(body: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 
-@pytest.mark.parametrize("decode_s", [0.3, 60])
-def test_native_code_that_never_returns_ends_the_process(decode_s: float) -> None:
+@pytest.mark.parametrize(("decode_s", "read_s"), [(2, 600), (600, 2)])
+def test_native_code_that_never_returns_ends_the_process(decode_s: int, read_s: int) -> None:
     found = script(
-        f"with limit_process(ReadLimits(1 << 30, {decode_s}, 1.0)), limit_decode():\n"
+        f"with limit_process(ReadLimits(1 << 30, {decode_s}, {read_s})), limit_decode():\n"
         "    print('begun', flush=True)\n"
         "    fakes.hang()\n"
     )
@@ -44,16 +47,20 @@ def test_native_code_that_never_returns_ends_the_process(decode_s: float) -> Non
     assert "in hang" in found.stderr
 
 
-def test_many_images_may_take_longer_than_one() -> None:
-    found = script(
-        "with limit_process(ReadLimits(1 << 30, 0.5, 60)):\n"
-        "    for _ in range(4):\n"
-        "        with limit_decode():\n"
-        "            time.sleep(0.2)\n"
-        "time.sleep(0.6)\n"
-        "print('survived')\n"
+def test_many_images_may_take_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, left_s = 100.0, list[float | None]()
+    monkeypatch.setattr(read_limits, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(
+        faulthandler, "dump_traceback_later", lambda seconds, exit: left_s.append(seconds)
     )
-    assert (found.returncode, found.stdout, found.stderr) == (0, "survived\n", "")
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: left_s.append(None))
+    with limit_process(ReadLimits(memory_bytes=1 << 30, decode_s=5, read_s=15)):
+        for _ in range(3):
+            with limit_decode():
+                now += 4
+    assert left_s == [15, 5, 11, 5, 7, 5, 3, None]
+    with limit_process(ReadLimits(memory_bytes=1 << 30, decode_s=5, read_s=3)), limit_decode():
+        assert left_s[-1] == 3
 
 
 def test_memory_beyond_the_limit_is_an_error_and_then_there_is_memory_again() -> None:

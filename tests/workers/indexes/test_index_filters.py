@@ -108,7 +108,7 @@ def met(condition: Condition, payload: dict[str, Any]) -> bool:
     return bool(compared[condition.op]())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     conditions=st.lists(
         st.one_of(text_conditions, number_conditions, time_conditions), min_size=1, max_size=3

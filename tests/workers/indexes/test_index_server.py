@@ -12,6 +12,7 @@ import pytest
 from qdrant_client import QdrantClient
 from support.index_cases import DIM, embedded, held, ids_of, options_for, unit
 from support.qdrant_server import Moment, Outage, QdrantServer, Write, qdrant_server
+from support.waiting import PATIENCE_S
 
 from schemas.errors import (
     IndexMissingError,
@@ -105,7 +106,7 @@ def test_a_server_that_refuses_is_named(
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
-    options = IndexOptions(location=f"{url}/objects", api_key="secret", timeout_s=5)
+    options = IndexOptions(location=f"{url}/objects", api_key="secret", timeout_s=PATIENCE_S)
     try:
         with pytest.raises(error, match=said) as caught:
             open_index(options, DIM)
@@ -130,7 +131,7 @@ def server() -> Iterator[QdrantServer]:
 
 def opened(server: QdrantServer, retry_budget_s: float) -> QdrantIndex:
     location = f"{server.url}/objects"
-    options = IndexOptions(location=location, timeout_s=5, retry_budget_s=retry_budget_s)
+    options = IndexOptions(location=location, timeout_s=PATIENCE_S, retry_budget_s=retry_budget_s)
     return server_index.build(options, DIM, create=True)
 
 

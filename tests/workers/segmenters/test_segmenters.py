@@ -330,6 +330,7 @@ def test_masks_are_the_packages(size_hw: tuple[int, int], layers: int) -> None:
         assert mask.stability_score == pytest.approx(note["stability_score"], abs=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_bundled_models_masks_are_the_packages(seed: int, tmp_path: Path) -> None:
     truth = write_bucket(tmp_path, 1, seed)

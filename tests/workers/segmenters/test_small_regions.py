@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -41,7 +41,6 @@ def expected(mask: BoolMask, least: int) -> BoolMask:
     return mask
 
 
-@settings(deadline=None)  # compiles at the first call
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.integers(0, 12))
 def test_as_a_flood_fill_does_it(mask: BoolMask, least: int) -> None:
     rle = remove_small_regions(CocoRle.from_mask(mask), least)

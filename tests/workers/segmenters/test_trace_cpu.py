@@ -92,7 +92,7 @@ def test_masks_are_those_of_the_package(
     check(tracing, low_side, frame_side, size_hw, *margins)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     tracing=st.sampled_from([HostTracer, DeviceTracer]),
     height=st.integers(1, 90),

@@ -14,6 +14,7 @@ from support.s3_server import (
     made_up_credentials,
     scripted_server,
 )
+from support.waiting import PATIENCE_S
 
 from schemas.errors import (
     ObjectChangedError,
@@ -179,7 +180,7 @@ def test_a_body_that_trickles_is_not_waited_for() -> None:
     slow = [Reply(200, b"xyz", pause_s=0.4)]
     with scripted_server(lambda request: slow.pop() if slow else WHOLE) as endpoint:
         # No single read takes as long as it may.
-        options = options_for(endpoint, retry_budget_s=30, read_timeout_s=0.6)
+        options = options_for(endpoint, retry_budget_s=PATIENCE_S, read_timeout_s=0.6)
         assert stores.read(S3_REF, options) == b"abc"
     assert slow == []
 
@@ -189,7 +190,7 @@ def test_a_listing_that_trickles_is_not_waited_for() -> None:
     slow = [replace(listing_page(["never.jpg"]), pause_s=0.1)]
     with scripted_server(lambda request: slow.pop() if slow else whole) as endpoint:
         options = options_for(
-            endpoint, retry_budget_s=30, connect_timeout_s=0.5, read_timeout_s=0.5
+            endpoint, retry_budget_s=PATIENCE_S, connect_timeout_s=0.5, read_timeout_s=0.5
         )
         refs = build_store("s3://bucket/p", options).list_images(anywhere)
         assert [ref.key for ref in refs] == ["1.jpg"]
