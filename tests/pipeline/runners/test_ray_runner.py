@@ -149,7 +149,7 @@ def test_only_the_image_that_never_ends_is_given_up(
         def limit_s(self, images: int) -> float:
             return 0.0 if hangs.exists() else math.inf
 
-        def took_too_long(self) -> None:
+        def record_timeout(self) -> None:
             hangs.unlink()
 
     monkeypatch.setattr(runner, "Pace", KnowingPace)
