@@ -17,6 +17,7 @@ ObjseekError
 ├── WorkerDiedError       the process that worked on it ended            (retryable)
 ├── StalledError          a run got no further                           (retryable)
 ├── ServiceError          a search service that was asked
+│   ├── ProblemError      a request that it refuses, with the status (pipeline.service.problems)
 │   └── ServiceUnavailableError   it does not answer, or not now         (retryable)
 └── VectorIndexError      the index
     ├── IndexBusyError    another process owns it

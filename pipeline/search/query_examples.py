@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from cachetools import LRUCache
 
 from pipeline.search.same_object import thing_of, unit
 from pipeline.search.source_images import query_image, read_picture
@@ -75,7 +75,7 @@ class Examples:
         self._index, self._models = index, models
         self._settings, self._embedder_name = settings, embedder_name
         self.uploads: Uploads | None = None
-        self._texts: OrderedDict[str, Float32Vector] = OrderedDict()
+        self._texts: LRUCache[str, Float32Vector] = LRUCache(_TEXTS_KEPT)
 
     def resolve(self, example: Example, max_overlap: float) -> Resolved:
         """What `example` stands for.
@@ -101,16 +101,14 @@ class Examples:
         for text in texts:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
-        missing = list(dict.fromkeys(text for text in texts if text not in self._texts))
+        # More texts may be wanted at once than the cache holds.
+        vectors = {text: self._texts[text] for text in texts if text in self._texts}
+        missing = [text for text in dict.fromkeys(texts) if text not in vectors]
         if missing:
             fresh = self._models.embed_texts(missing)
-            self._texts.update(zip(missing, map(unit, fresh), strict=True))
-        for text in texts:
-            self._texts.move_to_end(text)
-        vectors = [self._texts[text] for text in texts]
-        while len(self._texts) > _TEXTS_KEPT:
-            self._texts.popitem(last=False)
-        return vectors
+            vectors.update(zip(missing, map(unit, fresh), strict=True))
+            self._texts.update(vectors)
+        return [vectors[text] for text in texts]
 
     def _of_object(self, text: str, weight: float, max_overlap: float) -> Resolved:
         thing = thing_of(self._index, object_uuid(text), max_overlap)

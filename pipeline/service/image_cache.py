@@ -1,13 +1,16 @@
-"""Pictures of what was found, always encoded anew: nothing of a stored file is passed on."""
+"""Caches the images of hits, and draws crops, masks and previews of them.
+
+Every picture is encoded afresh, so that no byte of a stored file is passed on.
+"""
 
 from __future__ import annotations
 
 import io
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from cachetools import LRUCache
 from PIL import Image
 
 from pipeline.drawing.contact_sheet import outlined, tinted
@@ -19,61 +22,58 @@ from schemas.payload import PointPayload
 from schemas.search import Box, SearchHit
 
 CONTEXT_SHARE = 0.3
-"""Of an object's longer side, shown around it on each side."""
+"""Margin around an object on each side, as a share of its longer side."""
 MIN_CONTEXT_PX = 72
-"""Smaller objects are shown with more around them, rather than blurred."""
+"""Smallest side of a crop: a small object gets a wider margin rather than a blurred picture."""
 _QUALITY = 88
-_MOST_BYTES = 256 * 2**20
+_MAX_BYTES = 256 * 2**20
 
 
-class Pictures:
-    """Reads images of hits, and keeps the latest in memory. Thread-safe."""
+class ImageCache:
+    """Reads the images of hits, and keeps the latest in memory. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._kept: OrderedDict[str, UInt8Image] = OrderedDict()
+        # An image that is larger than the cache is kept nevertheless, alone.
+        self._images: LRUCache[str, UInt8Image] = LRUCache(
+            _MAX_BYTES, getsizeof=lambda pixels: min(pixels.nbytes, _MAX_BYTES)
+        )
         self._lock = threading.Lock()
 
     def pixels(self, hit: SearchHit) -> UInt8Image:
         """The image of a hit, uint8 (height, width, 3).
 
-        Raises ObjectChangedError if it is of another size by now, StoreError, BadImageError.
+        Raises ObjectChangedError if its size has changed, StoreError, BadImageError.
         """
         payload = hit.payload
+        key = payload.generation + payload.image_id
         with self._lock:
-            kept = self._kept.get(payload.generation + payload.image_id)
-            if kept is not None:
-                self._kept.move_to_end(payload.generation + payload.image_id)
-                return kept
+            cached = self._images.get(key)
+        if cached is not None:
+            return cached
         pixels = read_picture(hit, self._settings).pixels
         if pixels.shape[:2] != (payload.height, payload.width):
             raise ObjectChangedError(f"{payload.uri} is of another size than when it was indexed")
         with self._lock:
-            self._kept[payload.generation + payload.image_id] = pixels
-            while len(self._kept) > 1 and self.held_bytes > _MOST_BYTES:
-                self._kept.popitem(last=False)
+            self._images[key] = pixels
         return pixels
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(pixels.nbytes for pixels in self._kept.values())
 
 
 def crop_box(payload: PointPayload) -> Box:
-    """What a crop shows of the image: the object with its surroundings, in its own proportions."""
+    """The part of the image that a crop shows: the object with a margin, in its proportions."""
     x0, y0, x1, y1 = payload.bbox
     longer = max(x1 - x0, y1 - y0)
-    around = round(max(CONTEXT_SHARE * longer, (MIN_CONTEXT_PX - longer) / 2))
+    margin = round(max(CONTEXT_SHARE * longer, (MIN_CONTEXT_PX - longer) / 2))
     return (
-        max(0, x0 - around),
-        max(0, y0 - around),
-        min(payload.width, x1 + around),
-        min(payload.height, y1 + around),
+        max(0, x0 - margin),
+        max(0, y0 - margin),
+        min(payload.width, x1 + margin),
+        min(payload.height, y1 + margin),
     )
 
 
 def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: bool) -> bytes:
-    """The object in its surroundings, its longer side `side` pixels; JPEG."""
+    """The object with a margin, as a JPEG whose longer side is `side` pixels."""
     x0, y0, x1, y1 = crop_box(payload)
     picture = Image.fromarray(pixels[y0:y1, x0:x1])
     scale = side / max(picture.size)
@@ -82,11 +82,11 @@ def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: 
     if outline and payload.rle is not None:
         mask = payload.rle.to_rle().decode_columns(x0, x1)[y0:y1]
         picture = outlined(picture, mask, scale=max(1.0, side / 360))
-    return _jpeg(picture)
+    return _encode_jpeg(picture)
 
 
 def mask_png(payload: PointPayload) -> bytes:
-    """The object's mask over the whole image: 8 bits, 255 where the object is; PNG."""
+    """The object's mask over the whole image as a PNG of 1 bit, white where the object is."""
     if payload.rle is None:
         mask = np.ones((payload.height, payload.width), np.bool_)
     else:
@@ -97,16 +97,16 @@ def mask_png(payload: PointPayload) -> bytes:
 
 
 def preview_jpeg(pixels: UInt8Image, max_side: int, masks: Sequence[PointPayload] = ()) -> bytes:
-    """The image, at most `max_side` pixels long, with `masks` of its objects drawn; JPEG."""
+    """The image as a JPEG at most `max_side` pixels long, with the `masks` of its objects drawn."""
     picture = Image.fromarray(pixels)
     scale = min(1.0, max_side / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    shapes = [one.rle.to_rle().decode() for one in masks if one.rle is not None]
-    return _jpeg(tinted(picture, shapes) if shapes else picture)
+    shapes = [mask.rle.to_rle().decode() for mask in masks if mask.rle is not None]
+    return _encode_jpeg(tinted(picture, shapes) if shapes else picture)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _encode_jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()

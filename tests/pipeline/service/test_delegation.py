@@ -262,11 +262,11 @@ def test_events_tell_the_progress_to_its_end(service: TestClient, tmp_path: Path
     service.post("/v1/ingest", json={"sources": [str(tmp_path / "images")]}, headers=owner())
     wait_for(service, "done")
     seen = []
-    parts = service.app.state.parts  # type: ignore[attr-defined]
+    jobs = service.app.state.service.jobs  # type: ignore[attr-defined]
 
     async def first() -> None:
-        async for one in parts.ingests.events():
-            seen.append(one)
+        async for event in jobs.events.listen():
+            seen.append(event)
             return
 
     import anyio
