@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.demo.s3_server import served
+from pipeline.demo.s3_server import serve_bucket
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.search.searcher import search
@@ -35,7 +35,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with tarfile.open(OLDER / "index.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     shutil.copytree(OLDER / "scenes", folder / "scenes")
-    with served(folder) as place:
+    with serve_bucket(folder) as place:
         assert place.source == SOURCE
         yield load_settings(
             None,

@@ -30,6 +30,7 @@ from schemas.search import MAX_CONDITIONS, TextExample
 router = APIRouter(prefix="/v1", tags=["search"], responses=ERRORS)
 _BATCH_TIMEOUTS = 4
 _FILTER_CHARS = 2000
+_LOAD_TIMEOUT_S = 3600
 
 
 @router.post("/search", response_model=SearchAnswer)
@@ -112,13 +113,18 @@ async def upload_image(
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "expected an image, got no bytes")
     stored = await service.queue.draw(lambda: service.uploads.add(data))
     # The user looks at the image first; meanwhile the models for it are loaded.
-    after.add_task(service.queue.run, _load_models)
+    after.add_task(_warm_up, service)
     height, width = stored.pixels.shape[:2]
     return UploadAnswer(upload_id=stored.identity, width=width, height=height)
 
 
+async def _warm_up(service: Service) -> None:
+    # The search itself will report what goes wrong here.
+    with suppress(ObjseekError):
+        await service.queue.run(_load_models, _LOAD_TIMEOUT_S)
+
+
 def _load_models(searcher: Searcher) -> None:
     if searcher.info.points:
-        with suppress(ObjseekError):  # the search itself will report it
-            searcher.models.images()
-            searcher.models.segmenter()
+        searcher.models.images()
+        searcher.models.segmenter()
