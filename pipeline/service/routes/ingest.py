@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 
 from pipeline.service.background_jobs import BackgroundJobs
 from pipeline.service.dependencies import ERRORS, IngesterDep, Service, ServiceDep
@@ -56,9 +56,9 @@ async def stream_ingest_events(service: ServiceDep) -> EventSourceResponse:
     """The state of ingests as server-sent events, one whenever it has changed."""
     states = _jobs(service).events.listen()
 
-    async def encode() -> AsyncIterator[ServerSentEvent]:
+    async def encode() -> AsyncIterator[dict[str, str]]:
         async for state in states:
-            yield ServerSentEvent(state.model_dump_json())
+            yield {"data": state.model_dump_json()}
 
     return EventSourceResponse(encode(), sep="\n")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from support import fakes
 from support.commands import objseek, running
@@ -159,6 +160,10 @@ def test_a_client_tells_mistakes_from_absence(folder: Path) -> None:
         with pytest.raises(ServiceError, match=r"refused \(404\)"):
             client.object("00000000-0000-0000-0000-000000000001")
         assert client.ingest_state().state == "none"
+        # The page splits the stream at blank lines.
+        with httpx.stream("GET", f"{url}/v1/ingest/events") as events:
+            event = next(events.iter_raw())
+            assert (event[:7], event[-3:]) == (b"data: {", b"}\n\n")
     with pytest.raises(ValueError, match="positive"):
         SearchRequest(positive=(FileExample(path="/etc/passwd"),))  # type: ignore[arg-type]
 
