@@ -67,7 +67,7 @@ class SearchAnswer(_Answer):
     seconds: dict[str, float] = {}
 
     @classmethod
-    def of(cls, page: SearchPage) -> SearchAnswer:
+    def from_page(cls, page: SearchPage) -> SearchAnswer:
         regions = (
             None
             if mask is None

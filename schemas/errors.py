@@ -18,6 +18,7 @@ ObjseekError
 ├── WorkerDiedError       the worker process of this image ended         (retryable)
 ├── StalledError          a run made no progress                         (retryable)
 ├── ServiceError          a search service refused a request, or failed
+│   ├── ProblemError      a request that it refuses, with the status (pipeline.service.problems)
 │   └── ServiceUnavailableError   it does not answer, or not now         (retryable)
 ├── ManifestError         the manifest is damaged or cannot be read
 └── VectorIndexError      the index

@@ -1,4 +1,4 @@
-"""Write scenes as a bucket would hold them, with their ground truth in COCO format."""
+"""Writes scenes as a bucket would hold them, with their ground truth in COCO format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRUTH_FILE = "truth.json"
 _JPEG_QUALITY = (60, 96)
 
 
-def _annotations(
+def _annotate(
     scene: Scene, image_id: int, first_id: int, category_of: dict[str, int]
 ) -> list[CocoAnnotation]:
     annotations: list[CocoAnnotation] = []
@@ -41,7 +41,7 @@ def _annotations(
     return annotations
 
 
-def _categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
+def _list_categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
     concepts = {sprite.concept.name: sprite.concept for sprite in sprites}
     return [
         CocoCategory(id=number, name=concept.label, keywords=list(concept.keywords))
@@ -50,9 +50,9 @@ def _categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
 
 
 def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
-    """Compose `scenes` images of held-out sprites into `folder`/scenes and write the truth.
+    """Compose `scenes` images of held-out sprites into `folder`/scenes, and write their truth.
 
-    The same seed gives the same scenes. Returns the truth that stands in `folder`/truth.json.
+    The same seed gives the same scenes. Returns the truth, which `folder`/truth.json holds.
     """
     sprites = bundled_sprites()
     names = list(dict.fromkeys(sprite.concept.name for sprite in sprites))
@@ -68,8 +68,8 @@ def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
         quality = int(rng.integers(*_JPEG_QUALITY))
         Image.fromarray(scene.image).save(folder / name, "JPEG", quality=quality)
         images.append(CocoImage(id=number, file_name=name, width=hw[1], height=hw[0]))
-        annotations += _annotations(scene, number, len(annotations) + 1, category_of)
-    truth = CocoTruth(images=images, annotations=annotations, categories=_categories(sprites))
+        annotations += _annotate(scene, number, len(annotations) + 1, category_of)
+    truth = CocoTruth(images=images, annotations=annotations, categories=_list_categories(sprites))
     text = json.dumps(truth.model_dump(exclude_none=True), indent=None)
     (folder / TRUTH_FILE).write_text(text)
     return truth

@@ -1,4 +1,4 @@
-"""The demo: compose a bucket, ingest it, ask it a few things, draw the answers."""
+"""Runs the demo: composes a bucket, ingests it, searches it, and draws the answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.demo.bucket import write_bucket
-from pipeline.demo.s3_server import served
+from pipeline.demo.s3_server import serve_bucket
 from pipeline.drawing.search_sheet import describe_query, draw_sheet, find_subject, save_sheet
 from pipeline.evaluation.matching import MIN_VISIBLE_FRACTION
 from pipeline.jobs.ingest import IngestSummary, ingest
@@ -21,10 +21,10 @@ from schemas.coco import CocoTruth
 from schemas.search import ObjectExample, SearchQuery
 
 QUERIES = 5
-CHUNK_IMAGES = 2  # the demo models run on CPUs: progress is to be seen every few seconds
+CHUNK_IMAGES = 2  # the demo models run on CPUs: progress should show every few seconds
 _HITS = 5  # scenes are few: beyond these there is seldom another right one
 _NAME_LENGTH = 80  # of a sheet's file
-# Asked first, those that the bucket shows most often before others: what people like to look for.
+# What people like to search for: these come first, the most frequent in the bucket before others.
 _FAVOURITES = (
     "red apple", "dog", "guitar", "strawberry", "airplane", "pizza", "cat", "elephant", "sunflower",
     "car", "teddy bear", "rocket", "hamburger", "penguin", "bicycle", "turtle", "banana", "owl",
@@ -35,13 +35,25 @@ _FAVOURITES = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A query, the best hit and where the sheet of all of them lies."""
+    """A query, its best hit, and the file of the sheet with all hits."""
 
     query: str
     hits: int
     best_score: float
     seconds: float
     sheet: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the demo makes in `folder`, and the `texts` it searches for."""
+
+    folder: Path
+    scenes: int
+    seed: int
+    runner: str
+    workers: int
+    texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,64 +67,70 @@ class DemoSummary:
     sheets: Path
 
 
-def queries_for(truth: CocoTruth, count: int = QUERIES) -> list[str]:
-    """`count` labels that the scenes show well: favourites first, each the most frequent first."""
+def choose_labels(truth: CocoTruth, count: int = QUERIES) -> list[str]:
+    """Choose `count` labels that the scenes show well: favourites first, then by frequency."""
     names = {category.id: category.name for category in truth.categories}
-    shown = Counter(
+    frequency = Counter(
         names[annotation.category_id]
         for annotation in truth.annotations
         if annotation.visible_fraction >= MIN_VISIBLE_FRACTION
     )
-    often = [name for name, _ in shown.most_common()]
+    often = [name for name, _ in frequency.most_common()]
     return sorted(often, key=lambda name: name not in _FAVOURITES)[:count]
 
 
 def run_demo(
-    folder: Path, scenes: int, seed: int, runner: str, progress: Progress, workers: int,
-    texts: Sequence[str] = (), then: Callable[[DemoSummary, Settings], None] | None = None,
-) -> DemoSummary:  # fmt: skip
-    """Everything that `objseek demo` does, in `folder`. Raises ObjseekError.
+    options: DemoOptions,
+    progress: Progress,
+    then: Callable[[DemoSummary, Settings], None] | None = None,
+) -> DemoSummary:
+    """Do everything that `objseek demo` does. Raises ObjseekError.
 
-    Asks for `texts` if there are any, else for what the scenes show well and for things like one.
+    Without texts it searches for what the scenes show well, and for objects like a hit of these.
     `then` is called while the bucket is still served.
     """
+    folder = options.folder
     bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
-    progress.note(f"composing {scenes} scenes")
-    truth = write_bucket(bucket, scenes, seed)
+    progress.note(f"composing {options.scenes} scenes")
+    truth = write_bucket(bucket, options.scenes, options.seed)
     sheets.mkdir(parents=True, exist_ok=True)
-    with served(bucket) as place:
+    with serve_bucket(bucket) as address:
         overrides = {
             "index": {"location": str(index)},
-            "store": {"endpoint_url": place.endpoint_url},
-            "runner": {"name": runner, "workers": workers, "batch_size": CHUNK_IMAGES},
+            "store": {"endpoint_url": address.endpoint_url},
+            "runner": {
+                "name": options.runner,
+                "workers": options.workers,
+                "batch_size": CHUNK_IMAGES,
+            },
         }
         settings = load_settings(None, overrides)
-        summary = ingest([place.source], settings, progress)
+        summary = ingest([address.source], settings, progress)
         with Searcher.open(settings) as searcher:
-            queries = [SearchQuery(text=text, limit=_HITS) for text in texts]
-            queries = queries or _queries(truth, searcher)
-            answers = [ask(searcher, query, settings, sheets) for query in queries]
+            queries = [SearchQuery(text=text, limit=_HITS) for text in options.texts]
+            queries = queries or _choose_queries(truth, searcher)
+            answers = [answer(searcher, query, settings, sheets) for query in queries]
         done = DemoSummary(summary, tuple(answers), bucket, index, sheets)
         if then is not None:
             then(done, settings)
     return done
 
 
-def _queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:
-    """Text queries, and one by an object: the best hit of the first."""
-    texts = [SearchQuery(text=with_article(name), limit=_HITS) for name in queries_for(truth)]
+def _choose_queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:
+    """Text queries, and a query by an object: the best hit of the first."""
+    texts = [SearchQuery(text=add_article(name), limit=_HITS) for name in choose_labels(truth)]
     best = searcher.search(texts[0]).hits[:1]
     likes = (ObjectExample(object_id=hit.object_id) for hit in best)
     return [*texts, *(SearchQuery(positive=(like,), limit=_HITS) for like in likes)]
 
 
-def with_article(name: str) -> str:
-    """`name` as people would ask for one."""
+def add_article(name: str) -> str:
+    """`name` with the article that people would write."""
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path) -> Answer:
-    """Search, and write the contact sheet into the folder `sheets`."""
+def answer(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path) -> Answer:
+    """Search, and write the contact sheet of the hits into the folder `sheets`."""
     searcher.prepare(query)
     started = time.perf_counter()
     page = searcher.search(query)
@@ -122,6 +140,6 @@ def ask(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: Path
     subject = find_subject(query, searcher, page, settings)
     sheet = draw_sheet(query, page.hits, settings, searcher.embedder_name, subject)
     save_sheet(sheet.picture, path)
-    # Where words count too, the first hit need not be the nearest.
+    # In a hybrid search the first hit need not be the nearest.
     best = max((hit.score for hit in page.hits), default=0.0)
     return Answer(describe_query(query), len(page.hits), best, seconds, path)

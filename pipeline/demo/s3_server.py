@@ -1,4 +1,4 @@
-"""The demo bucket behind a real S3 API on loopback, when moto is installed."""
+"""Serves the demo bucket over a real S3 API on loopback, if moto is installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OVERRIDING = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDP
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class BucketAddress:
     """Where the demo images are read from; `endpoint_url` is None for a plain folder."""
 
     source: str
@@ -28,12 +28,15 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """Serve `folder`/scenes as s3://objseek-demo/scenes until the block ends, or say the folder."""
+def serve_bucket(folder: Path) -> Iterator[BucketAddress]:
+    """Serve `folder`/scenes as s3://objseek-demo/scenes within the block.
+
+    Without moto, the address is that of the folder.
+    """
     try:
         from moto.server import ThreadedMotoServer
     except ModuleNotFoundError:
-        yield Served(str(folder / "scenes"), None)
+        yield BucketAddress(str(folder / "scenes"), None)
         return
     import boto3
 
@@ -50,9 +53,9 @@ def served(folder: Path) -> Iterator[Served]:
             for path in sorted((folder / "scenes").iterdir()):
                 client.upload_file(str(path), BUCKET, f"scenes/{path.name}")
             client.close()
-            yield Served(f"s3://{BUCKET}/scenes/", endpoint_url)
+            yield BucketAddress(f"s3://{BUCKET}/scenes/", endpoint_url)
         finally:
-            # moto keeps its buckets for as long as the process lives, whichever server made them.
+            # moto keeps buckets as long as the process lives, whichever server made them.
             _empty(endpoint_url)
             server.stop()
 

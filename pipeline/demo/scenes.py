@@ -1,4 +1,4 @@
-"""Compose scenes from sprites, with exact ground truth. Deterministic for a seed.
+"""Composes scenes from sprites, with exact ground truth. Deterministic for a seed.
 
 A scene is a background from flat colour to cluttered texture under 1 to 12 sprites of widely
 different sizes, rotated, flipped, shaded and occluding one another, with blur, noise and exposure.
@@ -54,8 +54,8 @@ def _smooth_noise(rng: np.random.Generator, cells: int, hw: tuple[int, int]) -> 
     return np.asarray(image).astype(np.float32)
 
 
-def _clutter(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Faint strokes and patches that are part of the background, not objects."""
+def _add_clutter(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Draw faint strokes and patches, which are part of the background and no objects."""
     height, width = image.shape[:2]
     picture = Image.fromarray(image.clip(0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture, "RGBA")
@@ -68,8 +68,8 @@ def _clutter(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return np.asarray(picture).astype(np.float32)
 
 
-def background(rng: np.random.Generator, hw: tuple[int, int]) -> np.ndarray:
-    """float32 (height, width, 3): flat, graded, blotched, striped, grained or cluttered."""
+def make_background(rng: np.random.Generator, hw: tuple[int, int]) -> np.ndarray:
+    """A flat, graded, blotched, striped, grained or cluttered image: float32 (height, width, 3)."""
     height, width = hw
     if rng.random() < 0.2:
         image: np.ndarray = np.empty((height, width, 3), np.float32)
@@ -88,12 +88,12 @@ def background(rng: np.random.Generator, hw: tuple[int, int]) -> np.ndarray:
         wave = np.sin((columns * math.cos(angle) + rows * math.sin(angle)) * frequency)
         image = image + wave[..., None] * rng.uniform(4, 22)
     if rng.random() < 0.3:
-        image = _clutter(rng, image)
+        image = _add_clutter(rng, image)
     return image
 
 
-def _drawn(rng: np.random.Generator, sprite: Sprite, hw: tuple[int, int]) -> np.ndarray:
-    """The sprite scaled, flipped, rotated and lit: float32 (h, w, 4), RGB 0..255, alpha 0..1."""
+def _draw(rng: np.random.Generator, sprite: Sprite, hw: tuple[int, int]) -> np.ndarray:
+    """Scale, flip, rotate and light a sprite: float32 (h, w, 4), RGB 0..255, alpha 0..1."""
     low, high = (math.log(share * max(hw)) for share in (MIN_SIDE_SHARE, MAX_SIDE_SHARE))
     side = math.exp(rng.uniform(low, high))
     height, width = sprite.rgba.shape[:2]
@@ -104,10 +104,10 @@ def _drawn(rng: np.random.Generator, sprite: Sprite, hw: tuple[int, int]) -> np.
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     angle = rng.normal(0, 18)
     image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
-    drawn = np.asarray(image).astype(np.float32)
-    drawn[..., :3] *= rng.uniform(0.85, 1.1)
-    drawn[..., 3] /= 255
-    return drawn
+    patch = np.asarray(image).astype(np.float32)
+    patch[..., :3] *= rng.uniform(0.85, 1.1)
+    patch[..., 3] /= 255
+    return patch
 
 
 def _paste(canvas: np.ndarray, patch: np.ndarray, alpha: np.ndarray, x: int, y: int) -> None:
@@ -123,10 +123,10 @@ def _paste(canvas: np.ndarray, patch: np.ndarray, alpha: np.ndarray, x: int, y: 
     target += (source - target) * part
 
 
-def _shadow(
+def _cast_shadow(
     rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, x: int, y: int
 ) -> None:
-    """A soft shadow below what is about to be pasted."""
+    """Paint a soft shadow below the sprite that is about to be pasted."""
     blur = max(1.0, 0.03 * max(alpha.shape))
     pad = int(3 * blur)
     hard = Image.fromarray((np.pad(alpha, pad) * 255).astype(np.uint8))
@@ -137,10 +137,10 @@ def _shadow(
     _paste(canvas, np.zeros(3, np.float32), soft * strength, x - pad + dx, y - pad + dy)
 
 
-def _place(
+def _find_place(
     rng: np.random.Generator, mask: np.ndarray, placed: Sequence[_Placed], hw: tuple[int, int]
 ) -> tuple[int, int, np.ndarray] | None:
-    """A corner (x, y) for a sprite, mostly inside and hiding little; None if there is none."""
+    """Find a corner (x, y) for a sprite, mostly inside and hiding little; None if there is none."""
     height, width = mask.shape
     for _ in range(_PLACEMENTS):
         x = int(rng.integers(-width // 6, max(hw[1] - 5 * width // 6, 1)))
@@ -156,7 +156,7 @@ def _place(
 
 
 def _expose(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Exposure, blur and sensor noise; uint8 (height, width, 3)."""
+    """Apply exposure, blur and sensor noise; uint8 (height, width, 3)."""
     canvas = canvas * rng.uniform(0.75, 1.12)
     if rng.random() < 0.3:
         picture = Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
@@ -171,21 +171,21 @@ def _expose(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
 def compose(
     rng: np.random.Generator, sprites: Sequence[Sprite], hw: tuple[int, int] = SCENE_HW
 ) -> Scene:
-    """One scene of size `hw` (height, width) with 1 to `MAX_OBJECTS` of `sprites`."""
-    canvas = background(rng, hw)
+    """Compose a scene of size `hw` (height, width) with 1 to `MAX_OBJECTS` of `sprites`."""
+    canvas = make_background(rng, hw)
     shadows = rng.random() < 0.5
     placed: list[_Placed] = []
     for _ in range(int(rng.integers(1, MAX_OBJECTS + 1))):
         sprite = sprites[int(rng.integers(len(sprites)))]
-        drawn = _drawn(rng, sprite, hw)
-        mask = drawn[..., 3] > 0.5
-        spot = _place(rng, mask, placed, hw)
+        patch = _draw(rng, sprite, hw)
+        mask = patch[..., 3] > 0.5
+        spot = _find_place(rng, mask, placed, hw)
         if spot is None:
             continue
         x, y, full = spot
         if shadows:
-            _shadow(rng, canvas, drawn[..., 3], x, y)
-        _paste(canvas, drawn[..., :3], drawn[..., 3], x, y)
+            _cast_shadow(rng, canvas, patch[..., 3], x, y)
+        _paste(canvas, patch[..., :3], patch[..., 3], x, y)
         for other in placed:
             other.mask &= ~full
         placed.append(_Placed(sprite, int(mask.sum()), full))

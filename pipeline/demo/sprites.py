@@ -1,4 +1,4 @@
-"""The bundled sprites: (concept, style) pairs no training has seen, with names and licences."""
+"""Loads the bundled sprites: (concept, style) pairs that no training has seen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LICENCES = {"noto": "Apache-2.0", "fluent-emoji": "MIT", "twemoji": "CC-BY-4.0"}
 
 @dataclass(frozen=True)
 class Concept:
-    """A thing that has a name: `label` as people say it, `keywords` as they may search for it."""
+    """What a sprite depicts: `label` as people call it, `keywords` as they may search for it."""
 
     name: str
     label: str

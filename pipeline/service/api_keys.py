@@ -1,4 +1,4 @@
-"""API keys: random, told once, kept as hashes, with a scope and an end."""
+"""Creates, stores and revokes API keys: shown once, stored as hashes, with scope and expiry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scope(StrEnum):
 
 
 class StoredKey(BaseModel):
-    """A key as it is kept. `sha256` is enough: what it hashes has 256 random bits."""
+    """A key as it is stored. An unsalted SHA-256 is enough: it hashes 256 random bits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     id: str
@@ -37,25 +37,25 @@ class StoredKey(BaseModel):
     created_at: datetime
     expires_at: datetime | None = None
 
-    def expired(self, now: datetime) -> bool:
+    def has_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and now >= self.expires_at
 
 
-class _File(BaseModel):
+class _KeyList(BaseModel):
     model_config = ConfigDict(extra="forbid")
     keys: list[StoredKey] = []
 
 
 class KeyFile:
-    """The keys in a file. Raises UsageError for one that cannot be read or is none."""
+    """A file of keys. Raises UsageError if it cannot be read, or is no such file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> list[StoredKey]:
-        """All of them; none where there is no file."""
+        """All keys; none if there is no file."""
         try:
-            return _File.model_validate_json(self.path.read_bytes()).keys
+            return _KeyList.model_validate_json(self.path.read_bytes()).keys
         except FileNotFoundError:
             return []
         except OSError as exc:
@@ -66,7 +66,7 @@ class KeyFile:
             ) from exc
 
     def create(self, name: str, scope: Scope, days: float | None) -> tuple[StoredKey, str]:
-        """A new key, and the text of it, which is not kept."""
+        """Create a key. Returns it with its text, which is not stored."""
         now = datetime.now(UTC)
         text = _PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         key = StoredKey(
@@ -81,16 +81,16 @@ class KeyFile:
         return key, text
 
     def revoke(self, identity: str) -> StoredKey:
-        """Take a key out. Raises UsageError if there is none of this id."""
+        """Remove a key. Raises UsageError if no key has this id."""
         keys = self.load()
-        found = next((key for key in keys if key.id == identity), None)
-        if found is None:
+        revoked = next((key for key in keys if key.id == identity), None)
+        if revoked is None:
             raise UsageError(f"no key has the id {identity!r}, see `objseek keys list`")
         self._save([key for key in keys if key.id != identity])
-        return found
+        return revoked
 
     def _save(self, keys: list[StoredKey]) -> None:
-        text = _File(keys=keys).model_dump_json(indent=2)
+        text = _KeyList(keys=keys).model_dump_json(indent=2)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(self.path, private=True) as file:
@@ -100,14 +100,14 @@ class KeyFile:
 
 
 def digest(text: str) -> str:
-    """What is kept of a key: its SHA-256, in hexadecimal."""
+    """The SHA-256 of a key, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def matching(text: str, keys: list[StoredKey]) -> StoredKey | None:
-    """The key that `text` is. Each is compared, in a time that tells nothing."""
-    given, found = digest(text), None
+def find_key(text: str, keys: list[StoredKey]) -> StoredKey | None:
+    """The key whose text this is. All keys are compared, each in constant time."""
+    hashed, match = digest(text), None
     for key in keys:
-        if hmac.compare_digest(given, key.sha256):
-            found = key
-    return found
+        if hmac.compare_digest(hashed, key.sha256):
+            match = key
+    return match

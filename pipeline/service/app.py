@@ -1,4 +1,4 @@
-"""The search service: an ASGI application over one index."""
+"""Builds the search service: an ASGI application over one index."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ from fastapi.staticfiles import StaticFiles
 from pipeline.search.searcher import Searcher
 from pipeline.service import problems
 from pipeline.service.access import Access
-from pipeline.service.background_jobs import Ingests
-from pipeline.service.dependencies import Parts
-from pipeline.service.generation_follower import Following
-from pipeline.service.image_cache import Pictures
+from pipeline.service.background_jobs import BackgroundJobs
+from pipeline.service.dependencies import Service
+from pipeline.service.generation_follower import GenerationFollower
+from pipeline.service.image_cache import ImageCache
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
-from pipeline.service.problems import ProblemError
 from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
-from pipeline.service.search_queue import Desk
-from pipeline.service.uploads import UploadNotFoundError, Uploads
+from pipeline.service.search_queue import SearchQueue
+from pipeline.service.uploads import Uploads
 from pipeline.settings import Settings
 from schemas.errors import ObjseekError, UsageError
 from schemas.images import UInt8Image
 
 _log = logging.getLogger(__name__)
-_KEEP_UP_EVERY_S = 1.0
-_ABOUT = "Search for objects in images: by text, by image, by region, by other objects."
+_MAINTAIN_EVERY_S = 1.0
+_DESCRIPTION = "Search for objects in images: by text, by image, by region, by other objects."
 
 
 def build_app(
     searcher: Searcher, settings: Settings, owner_token: str, *, read_only: bool = False
 ) -> FastAPI:
-    """The service over `searcher`, which it closes at its end.
+    """Build the service over `searcher`, which it closes at its end.
 
-    `owner_token` is a key of the scope ingest that is kept nowhere; `read_only`: nothing can be
-    ingested.
+    `owner_token` is a key of the scope ingest that is stored nowhere; with `read_only` nothing can
+    be ingested.
     """
     serve = settings.serve
     keys = None if serve.keys is None else Path(serve.keys).expanduser()
@@ -58,36 +57,44 @@ def build_app(
         requests_per_minute=serve.requests_per_minute,
     )
     uploads = Uploads(serve.max_upload_pixels)
-    searcher.take_uploads(_pixels_of(uploads))
-    desk = Desk(searcher, serve.request_timeout_s)
-    following = Following(settings, desk, _pixels_of(uploads))
-    ingests = None
+    searcher.take_uploads(_upload_reader(uploads))
+    queue = SearchQueue(searcher, serve.request_timeout_s)
+    follower = GenerationFollower(settings, queue, _upload_reader(uploads))
+    jobs = None
     if not read_only:
-        ingests = Ingests(
-            lambda: desk.searcher.index,
+        jobs = BackgroundJobs(
+            lambda: queue.searcher.index,
             settings,
-            lambda: desk.searcher.refresh(),
-            following.follow,
+            lambda: queue.searcher.refresh(),
+            follower.follow,
         )
-    parts = Parts(settings, desk, uploads, Pictures(settings), Metrics(), ingests, access.needs_key)
+    service = Service(
+        settings=settings,
+        queue=queue,
+        uploads=uploads,
+        images=ImageCache(settings),
+        metrics=Metrics(),
+        jobs=jobs,
+        needs_key=access.needs_key,
+    )
     app = FastAPI(
-        title="objseek", description=_ABOUT, version=version("objseek"), lifespan=_lifespan,
+        title="objseek", description=_DESCRIPTION, version=version("objseek"), lifespan=_lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
-    app.state.parts, app.state.following = parts, following
-    problems.install(app)
+    app.state.service, app.state.follower = service, follower
+    problems.add_handlers(app)
     for routes in (routes_search, routes_objects, routes_ingest, routes_ops):
         app.include_router(routes.router)
     _add_pages(app)
     limits = Limits(serve.max_body_kb * 1024, serve.max_upload_mb * 2**20, serve.body_timeout_s)
-    app.add_middleware(Guard, access=access, limits=limits, observe=parts.metrics.observe)
+    app.add_middleware(Guard, access=access, limits=limits, observe=service.metrics.observe)
     return app
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    parts: Parts = app.state.parts
-    tasks = [asyncio.create_task(_load(parts)), asyncio.create_task(_keep_up(app))]
+    service: Service = app.state.service
+    tasks = [asyncio.create_task(_warm_up(service)), asyncio.create_task(_maintain(app))]
     try:
         yield
     finally:
@@ -95,51 +102,51 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if parts.ingests is not None:
-            await asyncio.to_thread(parts.ingests.close)
-        await asyncio.to_thread(parts.desk.close)
+        if service.jobs is not None:
+            await asyncio.to_thread(service.jobs.close)
+        await asyncio.to_thread(service.queue.close)
 
 
-async def _load(parts: Parts) -> None:
-    """Load what texts are embedded with before anybody waits for it."""
+async def _warm_up(service: Service) -> None:
+    """Load the text model before anybody waits for it."""
     try:
-        await parts.desk.ask(_load_texts, timeout_s=3600)
-    except (ObjseekError, ProblemError) as exc:
+        await service.queue.run(_load_text_model, timeout_s=3600)
+    except ObjseekError as exc:
         _log.error("texts cannot be searched for: %s", exc)
         return
-    parts.ready = True
+    service.is_ready = True
 
 
-async def _keep_up(app: FastAPI) -> None:
-    """What others ask of whoever has the index open: a copy, and to use another generation."""
-    parts: Parts = app.state.parts
-    following: Following = app.state.following
-    told = ""
-    while not parts.desk.closed:
+async def _maintain(app: FastAPI) -> None:
+    """Give other processes the copies that they wait for, and follow the generation in use."""
+    service: Service = app.state.service
+    follower: GenerationFollower = app.state.follower
+    logged = ""
+    while not service.queue.closed:
         try:
-            await parts.desk.ask(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
-            await parts.desk.draw(lambda: following.follow_when_idle(parts.ingests))
-        except (ObjseekError, ProblemError) as exc:
-            # It is tried again every second: said once is enough.
-            if str(exc) != told:
-                told = str(exc)
-                _log.warning("%s", told)
-        await asyncio.sleep(_KEEP_UP_EVERY_S)
+            await service.queue.run(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
+            await service.queue.draw(lambda: follower.follow_when_idle(service.jobs))
+        except ObjseekError as exc:
+            # It is tried again every second: to log it once is enough.
+            if str(exc) != logged:
+                logged = str(exc)
+                _log.warning("%s", logged)
+        await asyncio.sleep(_MAINTAIN_EVERY_S)
 
 
-def _load_texts(searcher: Searcher) -> None:
+def _load_text_model(searcher: Searcher) -> None:
     if searcher.info.points:
         searcher.models.texts().embed_texts(["a first text"])
 
 
-def _pixels_of(uploads: Uploads) -> Callable[[str], UInt8Image]:
-    def pixels(identity: str) -> UInt8Image:
-        try:
-            return uploads.get(identity).pixels
-        except UploadNotFoundError:
-            raise UsageError("no upload has this id, or no longer: upload it again") from None
+def _upload_reader(uploads: Uploads) -> Callable[[str], UInt8Image]:
+    def read_pixels(identity: str) -> UInt8Image:
+        upload = uploads.get(identity)
+        if upload is None:
+            raise UsageError("no upload has this id, or it has expired: upload it again")
+        return upload.pixels
 
-    return pixels
+    return read_pixels
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -147,11 +154,11 @@ def _add_pages(app: FastAPI) -> None:
     widgets = Path(str(resources.files("fastapi_offline"))) / "static"
 
     @app.get("/", include_in_schema=False, response_class=HTMLResponse)
-    async def index() -> Response:
+    async def get_page() -> Response:
         return HTMLResponse((page / "index.html").read_text(encoding="utf-8"))
 
     @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
-    async def docs() -> Response:
+    async def get_docs() -> Response:
         return HTMLResponse((page / "docs.html").read_text(encoding="utf-8"))
 
     app.mount("/static", StaticFiles(directory=page), name="static")

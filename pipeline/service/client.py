@@ -34,15 +34,15 @@ from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 
 _TIMEOUT_S = 60.0
 _EVENT = "data: "
-_USERS_MISTAKE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_USAGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class Client:
-    """Asks the service at `url`, with `key` if it needs one.
+    """Sends requests to the service at `url`, with `key` if it needs one.
 
-    Raises UsageError for what cannot be asked, ServiceUnavailableError where nothing answers or
-    not now, ServiceError for what else goes wrong.
+    Raises UsageError for invalid requests, ServiceUnavailableError if the service does not answer
+    or cannot now, ServiceError for any other failure.
     """
 
     def __init__(self, url: str, key: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
@@ -61,52 +61,52 @@ class Client:
         self.close()
 
     def search(self, query: SearchRequest | str) -> SearchAnswer:
-        """Hits of a query, or of a text, best first."""
-        asked = SearchRequest(text=query) if isinstance(query, str) else query
-        return self._parsed(SearchAnswer, "POST", "/v1/search", asked)
+        """The hits of a query, or of a text, best first."""
+        request = SearchRequest(text=query) if isinstance(query, str) else query
+        return self._call(SearchAnswer, "POST", "/v1/search", request)
 
     def pages(self, query: SearchRequest | str) -> Iterator[SearchAnswer]:
-        """All pages of a query; none shows a hit again, whatever is written meanwhile."""
-        asked = SearchRequest(text=query) if isinstance(query, str) else query
+        """All pages of a query; no hit appears twice, whatever is written meanwhile."""
+        request = SearchRequest(text=query) if isinstance(query, str) else query
         while True:
-            answer = self.search(asked)
+            answer = self.search(request)
             yield answer
             if answer.cursor is None:
                 return
-            asked = asked.model_copy(update={"cursor": answer.cursor})
+            request = request.model_copy(update={"cursor": answer.cursor})
 
     def search_batch(
         self, queries: Sequence[SearchRequest]
     ) -> tuple[SearchAnswer | BatchError, ...]:
         """An answer or an error for each of up to 256 queries."""
         batch = BatchRequest(queries=tuple(queries))
-        return self._parsed(BatchAnswer, "POST", "/v1/search/batch", batch).results
+        return self._call(BatchAnswer, "POST", "/v1/search/batch", batch).results
 
     def upload(self, image: Path | bytes) -> UploadAnswer:
-        """Give an image to search with: a file, or the bytes of one."""
+        """Upload an image to search with: a file, or the bytes of one."""
         data = image if isinstance(image, bytes) else image.read_bytes()
         response = self._send("POST", "/v1/uploads", content=data)
         return UploadAnswer.model_validate_json(response.content)
 
     def object(self, object_id: str) -> ObjectAnswer:
         """An indexed object."""
-        return self._parsed(ObjectAnswer, "GET", f"/v1/objects/{object_id}")
+        return self._call(ObjectAnswer, "GET", f"/v1/objects/{object_id}")
 
     def crop(self, object_id: str, size: int = 512, *, outline: bool = True) -> bytes:
-        """The object in its surroundings: JPEG."""
+        """The object with a margin, as a JPEG."""
         params = {"size": size, "outline": outline}
         return self._send("GET", f"/v1/objects/{object_id}/crop.jpg", params=params).content
 
     def mask(self, object_id: str) -> bytes:
-        """The object's mask over its image: PNG."""
+        """The object's mask over its image, as a PNG."""
         return self._send("GET", f"/v1/objects/{object_id}/mask.png").content
 
     def image(self, image_id: str) -> ImageAnswer:
         """An indexed image with its objects."""
-        return self._parsed(ImageAnswer, "GET", f"/v1/images/{image_id}")
+        return self._call(ImageAnswer, "GET", f"/v1/images/{image_id}")
 
     def preview(self, image_id: str, size: int = 1280, *, masks: bool = False) -> bytes:
-        """The image, made smaller: JPEG."""
+        """The image, at most `size` pixels long, as a JPEG."""
         params = {"size": size, "masks": masks}
         return self._send("GET", f"/v1/images/{image_id}/preview.jpg", params=params).content
 
@@ -115,27 +115,27 @@ class Client:
     ) -> FacetsAnswer:
         """Counts by label, bucket and size under conditions such as `labels=dog`."""
         params = {"filter": list(filters), "kind": kind, "limit": limit}
-        return self._parsed(FacetsAnswer, "GET", "/v1/facets", params=params)
+        return self._call(FacetsAnswer, "GET", "/v1/facets", params=params)
 
     def stats(self) -> StatsAnswer:
         """What the index holds."""
-        return self._parsed(StatsAnswer, "GET", "/v1/stats")
+        return self._call(StatsAnswer, "GET", "/v1/stats")
 
     def ingest(self, request: IngestRequest) -> IngestState:
         """Begin an ingest; needs a key of the scope ingest."""
-        return self._parsed(IngestState, "POST", "/v1/ingest", request)
+        return self._call(IngestState, "POST", "/v1/ingest", request)
 
     def reembed(self, request: ReembedRequest) -> IngestState:
-        """Begin to embed all stored masks anew; needs a key of the scope ingest."""
-        return self._parsed(IngestState, "POST", "/v1/ingest/reembed", request)
+        """Begin to re-embed all stored masks; needs a key of the scope ingest."""
+        return self._call(IngestState, "POST", "/v1/ingest/reembed", request)
 
     def ingest_state(self) -> IngestState:
-        """How far the ingest is."""
-        return self._parsed(IngestState, "GET", "/v1/ingest")
+        """The progress of the ingest."""
+        return self._call(IngestState, "GET", "/v1/ingest")
 
     def cancel_ingest(self) -> IngestState:
         """End the ingest; what it has finished is kept."""
-        return self._parsed(IngestState, "DELETE", "/v1/ingest")
+        return self._call(IngestState, "DELETE", "/v1/ingest")
 
     def ingest_events(self) -> Iterator[IngestState]:
         """The state of ingests whenever it changes, for ever."""
@@ -143,14 +143,14 @@ class Client:
             with self._http.stream("GET", "/v1/ingest/events") as response:
                 if response.is_error:
                     response.read()
-                    raise self._error(response)
+                    raise self._refusal(response)
                 for line in response.iter_lines():
                     if line.startswith(_EVENT):
                         yield IngestState.model_validate_json(line.removeprefix(_EVENT))
         except httpx.HTTPError as exc:
-            raise self._away(exc) from exc
+            raise self._unavailable(exc) from exc
 
-    def _parsed(
+    def _call(
         self,
         kind: type[_Answer],
         method: str,
@@ -167,23 +167,23 @@ class Client:
         try:
             response = self._http.request(method, path, **more)
         except httpx.HTTPError as exc:
-            raise self._away(exc) from exc
+            raise self._unavailable(exc) from exc
         if response.is_error:
-            raise self._error(response)
+            raise self._refusal(response)
         return response
 
-    def _away(self, error: httpx.HTTPError) -> ServiceUnavailableError:
+    def _unavailable(self, error: httpx.HTTPError) -> ServiceUnavailableError:
         reason = str(error) or type(error).__name__
         return ServiceUnavailableError(f"the service at {self._url} does not answer: {reason}")
 
-    def _error(self, response: httpx.Response) -> UsageError | ServiceError:
+    def _refusal(self, response: httpx.Response) -> UsageError | ServiceError:
         try:
             sentence = str(response.json()["detail"])
         except (ValueError, KeyError, TypeError):
             sentence = f"it answered {response.status_code}"
         status = response.status_code
-        if status in _USERS_MISTAKE:
+        if status in _USAGE_STATUSES:
             return UsageError(sentence)
         if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-            return ServiceUnavailableError(f"the service at {self._url} cannot now: {sentence}")
+            return ServiceUnavailableError(f"the service at {self._url} is unavailable: {sentence}")
         return ServiceError(f"the service at {self._url} refused ({status}): {sentence}")

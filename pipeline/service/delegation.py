@@ -1,4 +1,4 @@
-"""Have the service do what a command cannot: it has the index folder open, and no other may."""
+"""Delegates a command to the running service, which holds the lock of the index folder."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from schemas.counts import IngestCounts
 from schemas.errors import ServiceError
 from schemas.search import Example, FileExample, SearchQuery, UploadExample
 
-_MOST_HITS = 500
-_ASKED_FIRST_S = 5.0
+_MAX_HITS = 500
+_PROBE_TIMEOUT_S = 5.0
 
 
-def service_of(location: str) -> Client | None:
+def find_service(location: str) -> Client | None:
     """A client of the service that has the index at `location` open; None if none answers."""
     handle = read_handle(location)
     if handle is None:
         return None
-    client = Client(handle.url, handle.token, _ASKED_FIRST_S)
+    client = Client(handle.url, handle.token, _PROBE_TIMEOUT_S)
     try:
         client.stats()
     except ServiceError:
@@ -42,43 +42,43 @@ def service_of(location: str) -> Client | None:
     return Client(handle.url, handle.token)
 
 
-def asked_of(service: Client, query: SearchQuery, settings: Settings) -> SearchRequest:
+def build_request(service: Client, query: SearchQuery, settings: Settings) -> SearchRequest:
     """The query as the service takes it: images at paths are uploaded. Raises as reading does."""
 
-    def given(example: Example) -> Example:
+    def upload_file(example: Example) -> Example:
         if not isinstance(example, FileExample):
             return example
         upload = service.upload(image_bytes(example.path, settings))
         fields = example.model_dump(exclude={"path"})
         return UploadExample(upload_id=upload.upload_id, **fields)
 
-    parts = query.model_dump(exclude={"positive", "negative"}, exclude_unset=True)
+    fields = query.model_dump(exclude={"positive", "negative"}, exclude_unset=True)
     return SearchRequest.model_validate(
         {
-            **parts,
-            "limit": min(query.limit, _MOST_HITS),
-            "positive": tuple(map(given, query.positive)),
-            "negative": tuple(map(given, query.negative)),
+            **fields,
+            "limit": min(query.limit, _MAX_HITS),
+            "positive": tuple(map(upload_file, query.positive)),
+            "negative": tuple(map(upload_file, query.negative)),
         }
     )
 
 
-def ingest_by(
+def delegate_ingest(
     service: Client, sources: Sequence[str], settings: Settings, progress: Progress
 ) -> IngestSummary:
-    """Ingest through the service, with the progress shown here; Ctrl-C ends it there.
+    """Ingest through the service, and report its progress here; Ctrl-C cancels it there.
 
     Raises ServiceError if it fails.
     """
     request = IngestRequest(
-        sources=tuple(map(_absolute, sources)),
-        settings=_sections(settings),
+        sources=tuple(map(_make_absolute, sources)),
+        settings=_changed_sections(settings),
         limit=settings.limit,
     )
     with progress:
         progress.note("the service that has this index is asked to ingest")
         service.ingest(request)
-        state = _ended(service, progress)
+        state = _wait(service, progress)
     return IngestSummary(
         progress.counts,
         progress.details,
@@ -89,37 +89,37 @@ def ingest_by(
     )
 
 
-def reembed_by(
+def delegate_reembed(
     service: Client, settings: Settings, progress: Progress, *, force: bool
 ) -> IngestState:
-    """Embed anew through the service, as `ingest_by` ingests; its state at the end."""
-    request = ReembedRequest(settings=_sections(settings), force=force)
+    """Re-embed through the service, as `delegate_ingest` ingests; its state at the end."""
+    request = ReembedRequest(settings=_changed_sections(settings), force=force)
     with progress:
         progress.note("the service that has this index is asked to embed it anew")
         service.reembed(request)
-        return _ended(service, progress)
+        return _wait(service, progress)
 
 
-def _sections(settings: Settings) -> dict[str, dict[str, object]]:
+def _changed_sections(settings: Settings) -> dict[str, dict[str, object]]:
     return {
         name: getattr(settings, name).model_dump(mode="json", exclude_unset=True)
         for name in INGEST_SECTIONS
     }
 
 
-def _ended(service: Client, progress: Progress) -> IngestState:
-    """The state at the end, when all went well; Ctrl-C ends the work there."""
+def _wait(service: Client, progress: Progress) -> IngestState:
+    """The state when the job is done. Raises ServiceError if it is not; Ctrl-C cancels it."""
     try:
-        state = _followed(service, progress)
+        state = _follow(service, progress)
     except KeyboardInterrupt:
         service.cancel_ingest()
         raise
     if state.state != "done":
-        raise ServiceError(state.error or "it was ended by somebody else")
+        raise ServiceError(state.error or "the service cancelled the job for another client")
     return state
 
 
-def _followed(service: Client, progress: Progress) -> IngestState:
+def _follow(service: Client, progress: Progress) -> IngestState:
     for state in service.ingest_events():
         counts = state.model_dump(include=set(IngestCounts.model_fields))
         progress.counts = IngestCounts.model_validate(counts)
@@ -131,9 +131,9 @@ def _followed(service: Client, progress: Progress) -> IngestState:
             progress.advance()
         if state.state != "running":
             return state
-    raise ServiceError("the service ended before the ingest did")
+    raise ServiceError("the service stopped before the job was done")
 
 
-def _absolute(source: str) -> str:
-    """A path means another one in another process."""
+def _make_absolute(source: str) -> str:
+    """A relative path means something else in the service's working directory."""
     return source if re.match(r"[a-z0-9+.-]+://", source) else os.path.abspath(source)

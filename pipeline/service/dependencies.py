@@ -1,4 +1,4 @@
-"""What the routes work with, and what each of them may answer."""
+"""Defines what routes depend on: the service, the caller, and the errors they may answer with."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from fastapi import Depends, Request
 
 from pipeline.service.access import Caller, check_scope
 from pipeline.service.api_keys import Scope
-from pipeline.service.background_jobs import Ingests
-from pipeline.service.image_cache import Pictures
+from pipeline.service.background_jobs import BackgroundJobs
+from pipeline.service.image_cache import ImageCache
 from pipeline.service.metrics import Metrics
 from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
-from pipeline.service.search_queue import Desk
+from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
 from pipeline.settings import Settings
 
 
 @dataclass(slots=True)
-class Parts:
-    """One service's parts. `ingests` is None for a service that only reads."""
+class Service:
+    """The parts of a running service. `jobs` is None if it only reads."""
 
     settings: Settings
-    desk: Desk
+    queue: SearchQueue
     uploads: Uploads
-    pictures: Pictures
+    images: ImageCache
     metrics: Metrics
-    ingests: Ingests | None
+    jobs: BackgroundJobs | None
     needs_key: bool
-    started: float = field(default_factory=time.monotonic)
-    ready: bool = False
+    started_at_s: float = field(default_factory=time.monotonic)
+    is_ready: bool = False
 
 
-def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
+def _get_service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
-def _ingester(request: Request) -> Caller:
+def _get_ingester(request: Request) -> Caller:
     caller: Caller = request.state.caller
     check_scope(caller, Scope.INGEST)
     return caller
 
 
-PartsOf = Annotated[Parts, Depends(_parts)]
-IngesterOf = Annotated[Caller, Depends(_ingester)]
+ServiceDep = Annotated[Service, Depends(_get_service)]
+IngesterDep = Annotated[Caller, Depends(_get_ingester)]
 
 _REASONS = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read.",
     HTTPStatus.UNAUTHORIZED: "A key is missing, unknown or expired.",
-    HTTPStatus.FORBIDDEN: "Another origin, or a key of another scope.",
+    HTTPStatus.FORBIDDEN: "A foreign origin, or a key of another scope.",
     HTTPStatus.NOT_FOUND: "Nothing has this id.",
-    HTTPStatus.REQUEST_TIMEOUT: "The body did not come in time.",
-    HTTPStatus.CONFLICT: "Something has changed, or is at work.",
-    HTTPStatus.GONE: "The store has the image no more.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
+    HTTPStatus.CONFLICT: "Something has changed, or a job is at work.",
+    HTTPStatus.GONE: "The store no longer has the image.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of another type.",
-    HTTPStatus.MISDIRECTED_REQUEST: "This service has another name.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "What is asked for cannot be.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of an unsupported type.",
+    HTTPStatus.MISDIRECTED_REQUEST: "The Host header is unknown.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request cannot be met.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests in the last minute.",
     HTTPStatus.BAD_GATEWAY: "The object store refuses.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Busy, or what it needs is away.",
-    HTTPStatus.GATEWAY_TIMEOUT: "It took longer than a request may.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Busy, or something that it needs is unavailable.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The request took too long.",
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
     int(status): {

@@ -1,4 +1,4 @@
-"""How commands of the same user find the service that has an index folder open."""
+"""Finds the service that has an index folder open, by a file in that folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.indexes.location import SERVICE_FILE, index_folder, is_server
 
 
 class Handle(BaseModel):
-    """Where a service is, and the key that its owner's commands ask with."""
+    """Where a service listens, and the token for its owner's commands."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     url: str
@@ -22,7 +22,7 @@ class Handle(BaseModel):
 
 
 def write_handle(location: str, handle: Handle) -> Path | None:
-    """Leave it in the index folder, readable by this user alone; None for a server's collection."""
+    """Write the file, readable by this user alone. Returns None for a server's collection."""
     if is_server(location):
         return None
     path = index_folder(location) / SERVICE_FILE
@@ -32,12 +32,12 @@ def write_handle(location: str, handle: Handle) -> Path | None:
 
 
 def read_handle(location: str) -> Handle | None:
-    """The service that has this index open, if one says so."""
+    """The service that has this index open, if there is a file of one."""
     if is_server(location):
         return None
     path = index_folder(location) / SERVICE_FILE
     with contextlib.suppress(OSError, ValidationError):
-        # Another user's file could send this one's queries anywhere.
+        # A file of another user could direct this user's queries anywhere.
         if path.stat().st_uid == os.getuid():
             return Handle.model_validate_json(path.read_bytes())
     return None

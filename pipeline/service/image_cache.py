@@ -1,13 +1,16 @@
-"""Pictures of what was found, always encoded anew: nothing of a stored file is passed on."""
+"""Caches the images of points, and draws crops, masks and previews of them.
+
+Every picture is encoded afresh, so that no byte of a stored file is passed on.
+"""
 
 from __future__ import annotations
 
 import io
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from cachetools import LRUCache
 from PIL import Image
 
 from pipeline.drawing.contact_sheet import outline_mask, tint_masks
@@ -19,43 +22,40 @@ from schemas.images import UInt8Image
 from schemas.payload import PointPayload
 
 _QUALITY = 88
-_MOST_BYTES = 256 * 2**20
+_MAX_BYTES = 256 * 2**20
 
 
-class Pictures:
-    """Reads images of points, and keeps the latest in memory. Thread-safe."""
+class ImageCache:
+    """Reads the images of points, and keeps the latest in memory. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._kept: OrderedDict[str, UInt8Image] = OrderedDict()
+        # An image that is larger than the cache is kept nevertheless, alone.
+        self._images: LRUCache[str, UInt8Image] = LRUCache(
+            _MAX_BYTES, getsizeof=lambda pixels: min(pixels.nbytes, _MAX_BYTES)
+        )
         self._lock = threading.Lock()
 
     def pixels(self, payload: PointPayload) -> UInt8Image:
         """The image of a point, uint8 (height, width, 3).
 
-        Raises ObjectChangedError if it is of another size by now, StoreError, BadImageError.
+        Raises ObjectChangedError if its size has changed, StoreError, BadImageError.
         """
+        key = payload.generation + payload.image_id
         with self._lock:
-            kept = self._kept.get(payload.generation + payload.image_id)
-            if kept is not None:
-                self._kept.move_to_end(payload.generation + payload.image_id)
-                return kept
+            cached = self._images.get(key)
+        if cached is not None:
+            return cached
         pixels = read_source_image(payload, self._settings).pixels
         if pixels.shape[:2] != (payload.height, payload.width):
             raise ObjectChangedError(f"{payload.uri} is of another size than when it was indexed")
         with self._lock:
-            self._kept[payload.generation + payload.image_id] = pixels
-            while len(self._kept) > 1 and self.held_bytes > _MOST_BYTES:
-                self._kept.popitem(last=False)
+            self._images[key] = pixels
         return pixels
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(pixels.nbytes for pixels in self._kept.values())
 
 
 def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: bool) -> bytes:
-    """The object in its surroundings, its longer side `side` pixels; JPEG."""
+    """The object with a margin, as a JPEG whose longer side is `side` pixels."""
     x0, y0, x1, y1 = crop_box(payload)
     picture = Image.fromarray(pixels[y0:y1, x0:x1])
     scale = side / max(picture.size)
@@ -64,11 +64,11 @@ def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: 
     if outline and payload.rle is not None:
         mask = payload.rle.to_rle().decode_columns(x0, x1)[y0:y1]
         picture = outline_mask(picture, mask, scale=max(1.0, side / 360))
-    return _jpeg(picture)
+    return _encode_jpeg(picture)
 
 
 def mask_png(payload: PointPayload) -> bytes:
-    """The object's mask over the whole image: 8 bits, 255 where the object is; PNG."""
+    """The object's mask over the whole image as a PNG of 1 bit, white where the object is."""
     if payload.rle is None:
         mask = np.ones((payload.height, payload.width), np.bool_)
     else:
@@ -79,16 +79,16 @@ def mask_png(payload: PointPayload) -> bytes:
 
 
 def preview_jpeg(pixels: UInt8Image, max_side: int, masks: Sequence[PointPayload] = ()) -> bytes:
-    """The image, at most `max_side` pixels long, with `masks` of its objects drawn; JPEG."""
+    """The image as a JPEG at most `max_side` pixels long, with the `masks` of its objects drawn."""
     picture = Image.fromarray(pixels)
     scale = min(1.0, max_side / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    shapes = [one.rle.to_rle().decode() for one in masks if one.rle is not None]
-    return _jpeg(tint_masks(picture, shapes) if shapes else picture)
+    shapes = [mask.rle.to_rle().decode() for mask in masks if mask.rle is not None]
+    return _encode_jpeg(tint_masks(picture, shapes) if shapes else picture)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _encode_jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()

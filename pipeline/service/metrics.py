@@ -1,4 +1,4 @@
-"""What a Prometheus server may ask for: latencies by stage, counts, sizes."""
+"""Collects the service's Prometheus metrics: latencies by stage, counts, sizes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The figures of one service."""
+    """The metrics of one service."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Histogram(
-            "objseek_request_seconds", "Requests, from the first byte to the last.",
+            "objseek_request_seconds", "Duration of requests, from the first byte to the last.",
             ("route", "method", "status"), buckets=_BUCKETS, registry=self._registry,
         )  # fmt: skip
         self._stages = Histogram(
-            "objseek_stage_seconds", "What a search spends its time with.",
+            "objseek_stage_seconds", "Duration of the stages of a search.",
             ("stage",), buckets=_BUCKETS, registry=self._registry,
         )  # fmt: skip
         self._searches = Counter(
@@ -30,25 +30,25 @@ class Metrics:
         self.points = self._gauge("objseek_index_points", "Points in the index.")
         self.objects = self._gauge("objseek_index_objects", "Objects in the index.")
         self.images = self._gauge("objseek_index_images", "Images in the index.")
-        self.index_bytes = self._gauge("objseek_index_bytes", "What the index takes on its disk.")
+        self.index_bytes = self._gauge("objseek_index_bytes", "Size of the index on disk.")
         self.upload_bytes = self._gauge("objseek_upload_bytes", "Uploads held in memory.")
-        self.waiting = self._gauge("objseek_waiting", "Searches that wait for their turn.")
+        self.waiting = self._gauge("objseek_waiting", "Requests that wait or are worked on.")
 
     def _gauge(self, name: str, about: str) -> Gauge:
         return Gauge(name, about, registry=self._registry)
 
     def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
-        """Count an answer under its route's pattern: paths hold ids, of which there are many."""
+        """Count a response by its route's pattern: paths hold ids, of which there are many."""
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other"
         self._requests.labels(route, method, str(status)).observe(seconds)
 
-    def searched(self, seconds: Mapping[str, float], relevance: str | None) -> None:
-        """Count a search with its stages."""
-        for stage, spent in seconds.items():
-            self._stages.labels(stage).observe(spent)
+    def count_search(self, seconds: Mapping[str, float], relevance: str | None) -> None:
+        """Count a search and its stages."""
+        for stage, duration_s in seconds.items():
+            self._stages.labels(stage).observe(duration_s)
         self._searches.labels(relevance or "unknown").inc()
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457): one sentence each, and nothing of what went on inside."""
+"""Turns errors into problem documents (RFC 9457): one sentence each, with no internals."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from schemas.errors import (
     ObjectChangedError,
     ObjectGoneError,
     ObjseekError,
+    ServiceError,
     StoreAccessError,
     StoreError,
     UsageError,
@@ -29,7 +30,7 @@ from schemas.errors import (
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
-_SHOWN = 5
+_MAX_ERRORS = 5
 
 _STATUS: Mapping[type[ObjseekError], HTTPStatus] = {
     BadImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -46,7 +47,7 @@ _STATUS: Mapping[type[ObjseekError], HTTPStatus] = {
 
 
 class ProblemDetail(BaseModel):
-    """What went wrong, as RFC 9457 has it. `type` names the kind of error."""
+    """A problem document of RFC 9457. `type` names the kind of error."""
 
     type: str = Field(examples=["urn:objseek:problem:not-found"])
     title: str
@@ -56,8 +57,8 @@ class ProblemDetail(BaseModel):
     errors: list[str] = []
 
 
-class ProblemError(Exception):
-    """An answer that is an error: status, sentence, and headers."""
+class ProblemError(ServiceError):
+    """A request that the service refuses: the status, sentence and headers of the response."""
 
     def __init__(
         self,
@@ -79,15 +80,15 @@ def problem_response(
     errors: list[str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem document. Secrets and what is not printable are taken out of the sentence."""
-    body = detail_of(status, detail, instance, errors)
-    # Whatever looks at it as if it were a page finds no markup.
+    """A problem document as a response. Secrets and unprintable characters are removed from it."""
+    body = problem_detail(status, detail, instance, errors)
+    # A client that took it for a page would find no markup.
     text = body.model_dump_json(exclude_none=True).replace("<", "\\u003c")
     headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(text, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def detail_of(
+def problem_detail(
     status: HTTPStatus, detail: str, instance: str | None = None, errors: list[str] | None = None
 ) -> ProblemDetail:
     """The document itself."""
@@ -102,54 +103,56 @@ def detail_of(
 
 
 def status_of(error: ObjseekError) -> HTTPStatus:
-    """The status of what went wrong: the user's mistake, the store's, or ours."""
+    """The status for an error, by the nearest of its classes that has one."""
+    if isinstance(error, ProblemError):
+        return error.status
     for kind in type(error).__mro__:
         if kind in _STATUS:
             return _STATUS[kind]
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def install(app: FastAPI) -> None:
-    """Have `app` answer every error as a problem document."""
+def add_handlers(app: FastAPI) -> None:
+    """Make `app` answer every error with a problem document."""
 
     @app.exception_handler(ProblemError)
-    async def _problem(request: Request, error: ProblemError) -> Response:
+    async def _answer_problem(request: Request, error: ProblemError) -> Response:
         return error.response(request.url.path)
 
     @app.exception_handler(ObjseekError)
-    async def _ours(request: Request, error: ObjseekError) -> Response:
+    async def _answer_objseek_error(request: Request, error: ObjseekError) -> Response:
         return problem_response(status_of(error), str(error), request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
+    async def _answer_http_error(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         sentence = {
             HTTPStatus.NOT_FOUND: "there is nothing at this address",
-            HTTPStatus.METHOD_NOT_ALLOWED: "this address takes no such method",
+            HTTPStatus.METHOD_NOT_ALLOWED: "this address does not accept this method",
         }.get(status, str(error.detail))
         return problem_response(status, sentence, request.url.path, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        sentences = [_sentence(one) for one in error.errors()]
+    async def _answer_invalid_request(request: Request, error: RequestValidationError) -> Response:
+        sentences = [_validation_sentence(entry) for entry in error.errors()]
         detail = sentences[0] if sentences else "the request is not valid"
         return problem_response(
-            HTTPStatus.UNPROCESSABLE_ENTITY, detail, request.url.path, sentences[:_SHOWN]
+            HTTPStatus.UNPROCESSABLE_ENTITY, detail, request.url.path, sentences[:_MAX_ERRORS]
         )
 
 
-def bug(path: str, method: str, error: Exception) -> Response:
-    """The answer to what should not have happened; what it was stands in the log alone."""
+def internal_error(path: str, method: str, error: Exception) -> Response:
+    """The response to a bug, of which only the log has the details."""
     _log.error("%s %s failed", method, path, exc_info=error)
     return problem_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "something went wrong here; the service's log has the details",
+        "an internal error occurred; the service's log has the details",
         path,
     )
 
 
-def _sentence(error: Mapping[str, object]) -> str:
-    """Where and what, but not what was given: it may be anything."""
+def _validation_sentence(error: Mapping[str, object]) -> str:
+    """Where and what is wrong, without the value itself, which may hold anything."""
     location = error.get("loc", ())
     parts = location if isinstance(location, tuple) else ()
     where = ".".join(str(part)[:64] for part in parts[1:])

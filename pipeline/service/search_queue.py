@@ -1,4 +1,4 @@
-"""Where searches wait for their turn: one thread has the index and the models."""
+"""Queues searches: a single thread owns the index and the models."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TypeVar
 from pipeline.search.searcher import Searcher
 from pipeline.service.problems import ProblemError
 
-_MOST_WAITING = 256
+_MAX_WAITING = 256
 _T = TypeVar("_T")
 
 
-class Desk:
-    """Runs what needs the searcher on a thread of its own, in turn, and what draws on others.
+class SearchQueue:
+    """Runs jobs that need the searcher one by one on a thread of their own, and drawing on others.
 
     The embedded engine keeps Python's lock during a call, and models take all cores anyway: more
-    threads would only take turns less fairly.
+    threads would only make the order less fair.
     """
 
     def __init__(self, searcher: Searcher, timeout_s: float, drawers: int = 2) -> None:
@@ -30,36 +30,36 @@ class Desk:
         self.waiting = 0
         self.closed = False
 
-    async def ask(self, job: Callable[[Searcher], _T], timeout_s: float | None = None) -> _T:
+    async def run(self, job: Callable[[Searcher], _T], timeout_s: float | None = None) -> _T:
         """What `job` returns. Raises ProblemError if it takes too long, or too many wait."""
-        return await self._run(self._searching, lambda: job(self.searcher), timeout_s)
+        return await self._submit(self._searching, lambda: job(self.searcher), timeout_s)
 
     async def draw(self, job: Callable[[], _T]) -> _T:
-        """The same for what needs no searcher."""
-        return await self._run(self._drawing, job, None)
+        """Likewise for a job that needs no searcher."""
+        return await self._submit(self._drawing, job, None)
 
     def swap(self, searcher: Searcher) -> None:
-        """Have `searcher` asked from now on, and close the one before: between two questions."""
+        """Use `searcher` from the next job on, and close the one before it."""
         self._searching.submit(self._swap, searcher).result()
 
     def _swap(self, searcher: Searcher) -> None:
-        before, self.searcher = self.searcher, searcher
-        before.close()
+        previous, self.searcher = self.searcher, searcher
+        previous.close()
 
     def close(self) -> None:
-        """Wait for what is being done, then close the index."""
+        """Wait for the jobs at work, then close the index."""
         self.closed = True
         self._searching.shutdown(wait=True, cancel_futures=True)
         self._drawing.shutdown(wait=True, cancel_futures=True)
         self.searcher.close()
 
-    async def _run(
+    async def _submit(
         self, pool: ThreadPoolExecutor, job: Callable[[], _T], timeout_s: float | None
     ) -> _T:
-        if self.waiting >= _MOST_WAITING:
+        if self.waiting >= _MAX_WAITING:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "too many requests wait already",
+                "too many requests are waiting",
                 {"Retry-After": "1"},
             )
         self.waiting += 1
@@ -69,7 +69,7 @@ class Desk:
         except TimeoutError:
             raise ProblemError(
                 HTTPStatus.GATEWAY_TIMEOUT,
-                "this took longer than a request may",
+                "the request took too long",
                 {"Retry-After": "5"},
             ) from None
         finally:

@@ -1,11 +1,10 @@
-"""Run the search service over an index, or over a snapshot of one."""
+"""Runs the search service over an index, or over a snapshot of one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import tempfile
@@ -25,47 +24,52 @@ from pipeline.service.discovery import Handle, write_handle
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.options import ServeOptions
+from workers.indexes.edge.copies import SHARD, copy_tree
 from workers.indexes.location import index_folder, is_server
 
-_MOST_CONNECTIONS = 512
+_MAX_CONNECTIONS = 512
 _KEEP_ALIVE_S = 15
 _SHUTDOWN_S = 5
 _HEAD_BYTES = 32 * 1024
 _BACKLOG = 128
 
 
-class _Ended(BaseException):
-    """A signal has come that asks the service to end."""
+class _StopSignal(BaseException):
+    """Raised by the handlers of Ctrl-C and SIGTERM.
+
+    It may be raised anywhere, as KeyboardInterrupt is, so no `except Exception` may catch it.
+    """
 
 
 def serve(
     settings: Settings, *, snapshot: bool = False, listening: Callable[[str], None] | None = None
 ) -> None:
-    """Answer until Ctrl-C or SIGTERM. `listening` is told the address when requests are taken.
+    """Serve until Ctrl-C or SIGTERM. `listening` is called with the address that takes requests.
 
-    With `snapshot` the index is copied first and let go, so that others may write to it. Raises
-    UsageError for another address than loopback without keys, or one that cannot be listened on,
-    and what opening the index raises.
+    With `snapshot` the index is first copied and then released, so that others may write to it.
+    Raises UsageError for an address beyond loopback without keys, or one that cannot be listened
+    on, and whatever opening the index raises.
     """
     check_exposure(settings.serve)
-    with _snapshot_of(settings) if snapshot else contextlib.nullcontext(settings) as of:
-        searcher = Searcher.open(of)
+    source = _copy_index(settings) if snapshot else contextlib.nullcontext(settings)
+    with source as opened:
+        searcher = Searcher.open(opened)
         try:
             with closing(_listen(settings.serve)) as listener:
-                _run(searcher, of, listener, listening, read_only=snapshot)
+                _run(searcher, opened, listener, listening, read_only=snapshot)
         finally:
             searcher.close()
 
 
 def check_exposure(options: ServeOptions) -> None:
-    """Raise UsageError where others could ask without a key."""
+    """Raise UsageError if other machines could reach the service without a key."""
     if options.keys is not None:
         path = Path(options.keys).expanduser()
         if not KeyFile(path).load():
             raise UsageError(f"there is no key in {path}: make one with `objseek keys create NAME`")
     elif not is_loopback(options.host):
         raise UsageError(
-            f"expected keys to listen on {options.host}, where others can ask: "
+            f"expected keys to listen on {options.host}, where others can reach it: "
             "make one with `objseek keys create NAME`, and name its file with --keys"
         )
 
@@ -90,7 +94,7 @@ def _run(
             proxy_headers=False,
             http="h11",
             lifespan="on",
-            limit_concurrency=_MOST_CONNECTIONS,
+            limit_concurrency=_MAX_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_SHUTDOWN_S,
             h11_max_incomplete_event_size=_HEAD_BYTES,
@@ -102,7 +106,7 @@ def _run(
             )
         if listening is not None:
             listening(url)
-        with _ended_by_signals():
+        with _ending_on_signals():
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         if handle is not None:
@@ -110,23 +114,26 @@ def _run(
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and a SIGTERM end the block, and are no errors: uvicorn raises them once more."""
+def _ending_on_signals() -> Iterator[None]:
+    """End the block on Ctrl-C or SIGTERM, without an error.
+
+    uvicorn handles both itself, and raises them once more when it has shut down.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise _Ended
+        raise _StopSignal
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with contextlib.suppress(_Ended):
+        with contextlib.suppress(_StopSignal):
             yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def url_of(host: str, port: int) -> str:
-    """The address to ask a service at that listens on `host`."""
+    """The URL to reach a service at that listens on `host`."""
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -134,7 +141,8 @@ def url_of(host: str, port: int) -> str:
 
 def _listen(options: ServeOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    # Named as TCP, or asyncio leaves answers waiting for the client's confirmation, 40 ms each.
+    # Only if the protocol is given does asyncio set TCP_NODELAY; without it each answer takes
+    # 40 ms more.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -150,8 +158,8 @@ def _listen(options: ServeOptions) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _snapshot_of(settings: Settings) -> Iterator[Settings]:
-    """The settings with a copy of the index, which goes with the service.
+def _copy_index(settings: Settings) -> Iterator[Settings]:
+    """The settings for a copy of the index, which is removed at the end.
 
     Raises UsageError for a server's collection, IndexBusyError while another process writes.
     """
@@ -163,6 +171,6 @@ def _snapshot_of(settings: Settings) -> Iterator[Settings]:
         # Held while it is copied, so that nobody writes.
         home = IndexHome.current(settings)
         with home.points():
-            shutil.copytree(index_folder(home.index.location) / "points", copy / "points")
+            copy_tree(index_folder(home.index.location) / SHARD, copy / SHARD)
         index = settings.index.model_copy(update={"location": str(copy)})
         yield settings.model_copy(update={"index": index})

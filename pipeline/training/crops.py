@@ -1,4 +1,4 @@
-"""Object crops for contrastive training, composed in batches as the ingest pipeline cuts them."""
+"""Composes batches of object crops for contrastive training, as the ingest pipeline cuts them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,20 @@ def _uniform(generator: torch.Generator, count: int, low: float, high: float) ->
 
 
 def _draw(
-    sprites: Tensor, scale: Tensor, angle: Tensor, x: Tensor, y: Tensor, aspect: float | Tensor = 1,
-    bent: float | Tensor = 0,
-) -> Tensor:  # fmt: skip
+    sprites: Tensor,
+    scale: Tensor,
+    angle: Tensor,
+    shift_xy: tuple[Tensor, Tensor],
+    aspect: float | Tensor = 1,
+    bend: float | Tensor = 0,
+) -> Tensor:
     """Sprites (n, 4, s, s), premultiplied, placed in a frame: (n, 4, CROP_PX, CROP_PX).
 
-    `scale` is the sprite's side over the frame's; negative mirrors. x, y: shift in half frames.
-    `aspect` widens and flattens by its square root; `bent` moves every place, (n, CROP_PX, CROP_PX,
-    2) in half frames.
+    `scale` is the sprite's side over the frame's; negative mirrors. `shift_xy` is in half frames.
+    `aspect` widens and flattens by its square root; `bend`, (n, CROP_PX, CROP_PX, 2) in half
+    frames, displaces every pixel.
     """
+    x, y = shift_xy
     cos, sin = torch.cos(angle) / scale.abs(), torch.sin(angle) / scale.abs()
     flip = torch.sign(scale)
     first = torch.stack([flip * cos, flip * sin, -flip * (cos * x + sin * y)], dim=1)
@@ -37,19 +42,19 @@ def _draw(
     stretch = torch.as_tensor(aspect).sqrt().expand(len(sprites))[:, None]
     theta = torch.stack([first / stretch, second * stretch], dim=1)
     grid = functional.affine_grid(theta, [len(sprites), 4, CROP_PX, CROP_PX], align_corners=False)
-    return functional.grid_sample(sprites, grid + bent, align_corners=False)
+    return functional.grid_sample(sprites, grid + bend, align_corners=False)
 
 
-def _bends(generator: torch.Generator, count: int) -> Tensor:
-    """Smooth shifts, (n, CROP_PX, CROP_PX, 2), in half frames: what another artist would move."""
+def _sample_bends(generator: torch.Generator, count: int) -> Tensor:
+    """Smooth displacements, (n, CROP_PX, CROP_PX, 2), in half frames, as between two artists."""
     size, strength = (CROP_PX, CROP_PX), _uniform(generator, count, 0, _MAX_BEND)
     noise = torch.randn(count, 2, 4, 4, generator=generator) * strength[:, None, None, None]
     shifts = functional.interpolate(noise, size, mode="bicubic", align_corners=True)
     return shifts.permute(0, 2, 3, 1)
 
 
-def hues_turned(colour: Tensor, generator: torch.Generator) -> Tensor:
-    """A share of the images with another hue: what a thing is seldom depends on it.
+def turn_hues(colour: Tensor, generator: torch.Generator) -> Tensor:
+    """Give a share of the images another hue: what an object is seldom depends on it.
 
     colour (n, 3, s, s), less its grey. Rodrigues' rotation around the axis of greys.
     """
@@ -59,11 +64,11 @@ def hues_turned(colour: Tensor, generator: torch.Generator) -> Tensor:
     return colour * torch.cos(angle) + across * torch.sin(angle)
 
 
-def _restyled(sprites: Tensor, generator: torch.Generator) -> Tensor:
-    """Colours as another artist might choose them: light, tint, saturation and contrast.
+def _restyle(sprites: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary colours as another artist might: lightness, tint, saturation and contrast.
 
-    Sprites (n, 4, s, s), premultiplied. What a concept looks like in a style that training does
-    not show has to be told from its shape too.
+    Sprites (n, 4, s, s), premultiplied. In a style that training does not show, a concept has to be
+    recognized by its shape too.
     """
     count = len(sprites)
 
@@ -73,12 +78,12 @@ def _restyled(sprites: Tensor, generator: torch.Generator) -> Tensor:
     colour, alpha = sprites[:, :3] * factor(0.75, 1.15) * factor(0.7, 1.3, 3), sprites[:, 3:]
     grey = colour.mean(dim=1, keepdim=True)
     colourful = factor(0.2, 1.6) * (factor(0, 1) > _GREY_SHARE)
-    colour = grey + hues_turned((colour - grey) * colourful, generator)
+    colour = grey + turn_hues((colour - grey) * colourful, generator)
     colour = (colour - alpha / 2) * factor(0.5, 1.4) + alpha / 2
     return torch.cat([torch.minimum(colour.clamp(min=0), alpha), alpha], dim=1)
 
 
-def _over(canvas: Tensor, layer: Tensor) -> Tensor:
+def _blend_over(canvas: Tensor, layer: Tensor) -> Tensor:
     return canvas * (1 - layer[:, 3:]) + layer[:, :3]
 
 
@@ -93,14 +98,14 @@ def _backgrounds(generator: torch.Generator, count: int) -> Tensor:
 
 
 def _side_shift(generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
-    """A place beside the middle of the frame."""
+    """Shifts, in half frames, away from the middle of the frame."""
     around = _uniform(generator, count, 0, 2 * math.pi)
     reach = _uniform(generator, count, 0.65, 1.2)
     return reach * torch.cos(around), reach * torch.sin(around)
 
 
-def _blurred(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Two fifths of the batch as if enlarged from a small object."""
+def _blur(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur two fifths of the batch, as if they were enlarged from small objects."""
     split = len(images) * 2 // 5
     side = int(torch.randint(24, 84, (1,), generator=generator))
     small = functional.interpolate(images[:split], (side, side), mode="area")
@@ -116,8 +121,8 @@ def _smooth_noise(generator: torch.Generator, count: int) -> Tensor:
     return functional.interpolate(noise, size, mode="bicubic", align_corners=False)
 
 
-def _mistaken(soft: Tensor, generator: torch.Generator) -> Tensor:
-    """A soft mask, (n, 1, s, s), lacking parts and holding others, as a segmenter's may.
+def _distort_mask(soft: Tensor, generator: torch.Generator) -> Tensor:
+    """Soft masks, (n, 1, s, s), with parts missing and others added, as a segmenter's may have.
 
     A third of the masks stay as they are.
     """
@@ -126,8 +131,8 @@ def _mistaken(soft: Tensor, generator: torch.Generator) -> Tensor:
     return soft + strength * smooth
 
 
-def merged_or_cut(visible: Tensor, neighbour: Tensor, generator: torch.Generator) -> Tensor:
-    """Some masks with their neighbour's, some without what lies beyond a line.
+def merge_or_cut(visible: Tensor, neighbour: Tensor, generator: torch.Generator) -> Tensor:
+    """Merge some masks with their neighbour's, and cut others off at a line.
 
     All (n, 1, s, s), 0 to 1.
     """
@@ -145,88 +150,90 @@ def merged_or_cut(visible: Tensor, neighbour: Tensor, generator: torch.Generator
 def training_crops(
     targets: Tensor, others: Tensor, generator: torch.Generator, vary: bool = True
 ) -> Tensor:
-    """Compose crops of `targets`, float (n, 4, s, s) premultiplied RGBA 0..1.
+    """Compose crops of `targets`, float (n, 4, s, s), premultiplied RGBA 0..1.
 
     `others`, float (2n, 4, s, s), become neighbours and occluders. Most crops are cut out by the
-    object's mask, as what clip_demo is shown; the others show its surroundings. With `vary` its
-    colours are another artist's and masks have mistakes. Returns float (n, 3, CROP_PX, CROP_PX),
+    object's mask, as what clip_demo embeds is; the others show its surroundings. With `vary`,
+    colours are varied and masks have mistakes. Returns float (n, 3, CROP_PX, CROP_PX),
     0..1.
     """
     count = len(targets)
     draw = generator
     flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
     angle = torch.randn(count, generator=draw) * 0.31
-    x, y = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
+    shift = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
     aspect = torch.exp(_uniform(draw, count, -0.25, 0.25))
     size = flip * _uniform(draw, count, 0.65, 1.0)
-    bent = _bends(draw, count) if vary else 0
-    target = _draw(targets, size, angle, x, y, aspect, bent)
-    target = _restyled(target, draw) if vary else target
+    bend = _sample_bends(draw, count) if vary else 0
+    target = _draw(targets, size, angle, shift, aspect, bend)
+    target = _restyle(target, draw) if vary else target
 
     behind, front = others[:count], others[count:]
     sizes = _uniform(draw, count, 0.3, 1.1), _uniform(draw, count, 0.3, 0.9)
     turn = _uniform(draw, count, -0.6, 0.6)
-    neighbour = _draw(behind, sizes[0], turn, *_side_shift(draw, count))
+    neighbour = _draw(behind, sizes[0], turn, _side_shift(draw, count))
     neighbour = neighbour * (torch.rand(count, generator=draw) < 0.6)[:, None, None, None]
-    occluder = _draw(front, sizes[1], -turn, *_side_shift(draw, count))
+    occluder = _draw(front, sizes[1], -turn, _side_shift(draw, count))
     occluder = occluder * (torch.rand(count, generator=draw) < 0.35)[:, None, None, None]
 
-    scene = _over(_over(_over(_backgrounds(draw, count), neighbour), target), occluder)
+    scene = _backgrounds(draw, count)
+    for layer in (neighbour, target, occluder):
+        scene = _blend_over(scene, layer)
     visible = target[:, 3:] * (1 - occluder[:, 3:])
-    visible = merged_or_cut(visible, neighbour[:, 3:], draw) if vary else visible
+    visible = merge_or_cut(visible, neighbour[:, 3:], draw) if vary else visible
     soft = functional.avg_pool2d(visible, 3, 1, 1)
-    soft = _mistaken(soft, draw) if vary else soft
+    soft = _distort_mask(soft, draw) if vary else soft
     threshold = _uniform(draw, count, 0.2, 0.8)[:, None, None, None]
-    return _photographed(scene, soft > threshold, draw)
+    return _photograph(scene, soft > threshold, draw)
 
 
 def junk_crops(sprites: Tensor, generator: torch.Generator) -> Tensor:
-    """Crops of what is no object: blobs of a background and scraps of objects, enlarged.
+    """Crops of no object: blobs of a background and enlarged scraps of objects.
 
-    A segmenter finds those too. Sprites float (n, 4, s, s), premultiplied RGBA 0..1, of which some
-    scrap is shown, if any. Returns float (n, 3, CROP_PX, CROP_PX), 0..1.
+    A segmenter finds those too. Sprites float (n, 4, s, s), premultiplied RGBA 0..1, of each of
+    which a scrap is shown, or nothing. Returns float (n, 3, CROP_PX, CROP_PX), 0..1.
     """
     count, draw = len(sprites), generator
-    x, y = _uniform(draw, count, -1.0, 1.0), _uniform(draw, count, -1.0, 1.0)
+    shift = _uniform(draw, count, -1.0, 1.0), _uniform(draw, count, -1.0, 1.0)
     angle, zoom = torch.randn(count, generator=draw), _uniform(draw, count, 1.5, 3.5)
-    scrap = _restyled(_draw(sprites, zoom, angle, x, y), draw)
+    scrap = _restyle(_draw(sprites, zoom, angle, shift), draw)
     scrap = scrap * (torch.rand(count, generator=draw) < _SCRAP_SHARE)[:, None, None, None]
-    scene = _over(_backgrounds(draw, count), scrap)
+    scene = _blend_over(_backgrounds(draw, count), scrap)
     along = torch.linspace(-1, 1, CROP_PX)
     squeezed = torch.exp(_uniform(draw, count, -0.8, 0.8))[:, None, None]
     far = along.square() / squeezed + along.square()[:, None] * squeezed
     blob = (1.1 - far[:, None] + 0.7 * _smooth_noise(draw, count)) > 0.5
     # Half of the scraps end where their object does.
     within = (scrap[:, 3:] > 0.5) | (torch.rand(count, generator=draw) < 0.5)[:, None, None, None]
-    shown = scrap[:, 3:].amax(dim=(1, 2, 3), keepdim=True) > 0
-    return _photographed(scene, blob & (within | ~shown), draw)
+    has_scrap = scrap[:, 3:].amax(dim=(1, 2, 3), keepdim=True) > 0
+    return _photograph(scene, blob & (within | ~has_scrap), draw)
 
 
-def found_crops(cut_out: Tensor, generator: torch.Generator) -> Tensor:
-    """What a segmenter found, float (n, 4, s, s) premultiplied RGBA 0..1, turned and recoloured.
+def vary_found_crops(cut_out: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn and recolour what a segmenter found, float (n, 4, s, s), premultiplied RGBA 0..1.
 
     Returns float (n, 3, CROP_PX, CROP_PX), 0..1.
     """
     count, draw = len(cut_out), generator
     flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
     angle, scale = torch.randn(count, generator=draw) * 0.15, _uniform(draw, count, 0.85, 1.05)
-    x, y = _uniform(draw, count, -0.06, 0.06), _uniform(draw, count, -0.06, 0.06)
+    shift = _uniform(draw, count, -0.06, 0.06), _uniform(draw, count, -0.06, 0.06)
     aspect = torch.exp(_uniform(draw, count, -0.15, 0.15))
-    turned = _draw(cut_out, flip * scale, angle, x, y, aspect, _bends(draw, count))
-    turned = _restyled(turned, draw)
+    turned = _draw(cut_out, flip * scale, angle, shift, aspect, _sample_bends(draw, count))
+    turned = _restyle(turned, draw)
     ground = torch.tensor(CUTOUT_FILL)[None, :, None, None].expand(count, 3, CROP_PX, CROP_PX)
-    return _lit(_over(ground, turned), draw)
+    return _light(_blend_over(ground, turned), draw)
 
 
-def _photographed(scene: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Most scenes (n, 3, s, s) cut out by their mask, bool (n, 1, s, s); blurred, lit, grained."""
+def _photograph(scene: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Cut most scenes (n, 3, s, s) out by their mask, bool (n, 1, s, s); blur, light, grain all."""
     count = len(scene)
     fill = torch.tensor(CUTOUT_FILL)[None, :, None, None]
     as_cutout = torch.rand(count, generator=generator)[:, None, None, None] < _CUTOUT_SHARE
-    return _lit(_blurred(torch.where(mask | ~as_cutout, scene, fill), generator), generator)
+    return _light(_blur(torch.where(mask | ~as_cutout, scene, fill), generator), generator)
 
 
-def _lit(crops: Tensor, generator: torch.Generator) -> Tensor:
+def _light(crops: Tensor, generator: torch.Generator) -> Tensor:
     gain = _uniform(generator, len(crops), 0.75, 1.15)[:, None, None, None]
     noise = torch.randn(crops.shape, generator=generator) * 0.02
     return (crops * gain + noise).clamp(0, 1)

@@ -1,13 +1,13 @@
-"""Turn the training checkpoints into the bundled weights: safetensors, half precision.
+"""Turns training checkpoints into the bundled weights: safetensors, half precision.
 
-    python -m pipeline.demo.export --sam sam.pt
-    python -m pipeline.demo.export --clip clip.pt --art sprites.npz --average
+    python -m pipeline.training.export_weights --sam sam.pt
+    python -m pipeline.training.export_weights --clip clip.pt --art sprites.npz --average
 
-With `--average`, a third of what is bundled stays: weights that were trained further from the same
-ones lie in the same valley, and between two runs is more of what both have found.
+With `--average`, a third of the bundled weights stays: weights that were trained further from the
+same ones lie in the same valley of the loss, and between two runs lies more of what both found.
 
-Tokens that no caption of the training holds get zero vectors: they were never trained, mean
-nothing, and pack to nothing.
+Tokens that occur in no training caption get zero vectors: untrained ones mean nothing, and zeros
+compress to nothing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from workers.embedders.clip_tokenizer import ClipTokenizer
 _BUNDLED = Path(__file__).parents[2] / "workers" / "bundled"
 
 
-def averaged(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
-    """The running average of a checkpoint's weights, in half precision, and its step."""
+def load_average(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
+    """Load the running average of a checkpoint's weights, in half precision, and its step."""
     state = torch.load(checkpoint, weights_only=True)
     weights = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
@@ -37,8 +37,8 @@ def averaged(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
     return weights, state["step"]
 
 
-def between(weights: dict[str, Tensor], other: Path) -> dict[str, Tensor]:
-    """Two thirds of the way from the weights in the file `other` to `weights`."""
+def mix_with(weights: dict[str, Tensor], other: Path) -> dict[str, Tensor]:
+    """Mix two thirds of `weights` with a third of those in the file `other`."""
     before = load_file(other)
     return {
         name: before[name].float().lerp(value.float(), 2 / 3).to(value.dtype)
@@ -48,8 +48,8 @@ def between(weights: dict[str, Tensor], other: Path) -> dict[str, Tensor]:
     }
 
 
-def forget_untrained(token_embedding: Tensor, art: Path) -> None:
-    """Zero the rows of tokens that no caption holds, in place: float (vocabulary, width)."""
+def zero_untrained(token_embedding: Tensor, art: Path) -> None:
+    """Zero the rows of tokens that occur in no caption, in place: float (vocabulary, width)."""
     phrases = [phrase for c in load_art(art).concepts for phrase in (c.label, *c.keywords)]
     texts = [template.format(phrase) for template in set(TEMPLATES) for phrase in phrases]
     trained = np.unique(ClipTokenizer(context_length=77)(texts))
@@ -66,15 +66,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=_BUNDLED)
     args = parser.parse_args()
     if args.clip and not args.art:
-        parser.error("--clip needs --art, which tells the tokens that were trained")
+        parser.error("--clip needs --art, from which the trained tokens follow")
     for name, checkpoint in (("sam_demo", args.sam), ("clip_demo", args.clip)):
         if checkpoint is None:
             continue
-        weights, step = averaged(checkpoint)
+        weights, step = load_average(checkpoint)
         if name == "clip_demo":
-            forget_untrained(weights["token_embedding.weight"], args.art)
+            zero_untrained(weights["token_embedding.weight"], args.art)
         if args.average:
-            weights = between(weights, _BUNDLED / f"{name}.safetensors")
+            weights = mix_with(weights, _BUNDLED / f"{name}.safetensors")
         out = args.out / f"{name}.safetensors"
         save_file(weights, out, metadata={"step": str(step)})
         print(f"{out.name}: step {step}, {out.stat().st_size / 1e6:.1f} MB")

@@ -1,9 +1,10 @@
-"""Fit how likely hits are from what search knows of them, on a bucket with ground truth.
+"""Fits the probability that a hit is right, on a bucket with ground truth.
 
-    python -m pipeline.demo.calibrate --truth cal/truth.json --index cal/index
+    python -m pipeline.training.fit_calibration --truth cal/truth.json --index cal/index
 
-Prints the numbers of `workers/calibration.py`, and how well they hold. Another bucket than the one
-that is evaluated: `objseek eval demo` uses the seed 2024, the bundled numbers are of the seed 7.
+Prints the numbers of `workers/labelling/calibration.py`, and their calibration error. The bucket
+must be another than that of the evaluation: `objseek eval demo` uses the seed 2024, the bundled
+numbers come from the seed 7.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ Floats = npt.NDArray[np.float64]
 Sample = tuple[tuple[float, ...], bool]
 
 
-def fitted(samples: Sequence[Sample]) -> Floats:
-    """Logistic regression by Newton's method: the intercept, then a weight for each evidence."""
+def fit_logistic(samples: Sequence[Sample]) -> Floats:
+    """Logistic regression by Newton's method: the intercept, then a weight for each feature."""
     evidence = np.array([[1.0, *values] for values, _ in samples])
-    right = np.array([one for _, one in samples], np.float64)
+    right = np.array([is_right for _, is_right in samples], np.float64)
     weights = np.zeros(evidence.shape[1])
     for _ in range(_STEPS):
         share = 1 / (1 + np.exp(-evidence @ weights))
@@ -53,33 +54,33 @@ def fitted(samples: Sequence[Sample]) -> Floats:
 
 
 def expected_calibration_error(samples: Sequence[Sample], weights: Floats) -> float:
-    """Mean distance of ten bins' probabilities from how often they are right."""
+    """Expected calibration error over ten bins (Guo et al., 2017)."""
     evidence = np.array([[1.0, *values] for values, _ in samples])
-    right = np.array([one for _, one in samples], np.float64)
+    right = np.array([is_right for _, is_right in samples], np.float64)
     share = 1 / (1 + np.exp(-evidence @ weights))
     bins = np.minimum((share * 10).astype(int), 9)
-    apart = [
-        (bins == one).mean() * abs(share[bins == one].mean() - right[bins == one].mean())
-        for one in np.unique(bins)
+    gaps = [
+        (bins == number).mean() * abs(share[bins == number].mean() - right[bins == number].mean())
+        for number in np.unique(bins)
     ]
-    return float(np.sum(apart))
+    return float(np.sum(gaps))
 
 
-def of_texts(asked: Sequence[Asked], scale: float) -> list[Sample]:
-    """The hits of labels, with and without what they name."""
+def sample_text_hits(queries: Sequence[Asked], scale: float) -> list[Sample]:
+    """Samples from the hits of labels, whether or not an object of that name is there."""
     return [
         (evidence, right)
-        for one in asked
-        for hit, right in zip(one.hits, one.right, strict=True)
-        if (evidence := text_evidence(scale, one.text, hit.score, hit.payload)) is not None
+        for query in queries
+        for hit, right in zip(query.hits, query.right, strict=True)
+        if (evidence := text_evidence(scale, query.text, hit.score, hit.payload)) is not None
     ]
 
 
-def of_pictures(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
-    """The hits of objects in other images: right if they show the same concept."""
+def sample_picture_hits(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
+    """Samples from the hits of objects in other images: right if they show the same concept."""
     for item in matching.seen.values():
-        mine = item.annotation
-        if mine is None or mine.id not in matching.best_iou:
+        annotation = item.annotation
+        if annotation is None or annotation.id not in matching.best_iou:
             continue
         thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
         if thing is None:
@@ -88,7 +89,7 @@ def of_pictures(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
         query = IndexQuery(thing.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
         for hit in index.search(query):
             other = matching.seen[hit.object_id].annotation
-            yield (hit.score,), other is not None and other.category_id == mine.category_id
+            yield (hit.score,), other is not None and other.category_id == annotation.category_id
 
 
 def main() -> None:
@@ -96,24 +97,26 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--index", required=True)
     args = parser.parse_args()
-    truth, now = load_truth(args.truth), calibration_of(_NAME)
+    truth, bundled = load_truth(args.truth), calibration_of(_NAME)
     embed_texts = build_text_embedder(EmbedderOptions(name=_NAME)).embed_texts
     with closing(open_index(IndexOptions(location=args.index), None)) as index:
         matching = match(truth, by_image(index.scroll(), truth))
-        asked = list(asked_for(truth, matching, index, embed_texts))
-        texts, pictures = of_texts(asked, now.label_scale), list(of_pictures(index, matching))
-    bundled = {
-        "text": (texts, now.text),
-        **({} if now.picture is None else {"picture": (pictures, now.picture)}),
-    }
+        queries = list(asked_for(truth, matching, index, embed_texts))
+        texts = sample_text_hits(queries, bundled.label_scale)
+        pictures = list(sample_picture_hits(index, matching))
     for name, samples in (("text", texts), ("picture", pictures)):
-        weights = fitted(samples)
+        weights = fit_logistic(samples)
         error = expected_calibration_error(samples, weights)
         print(f"{name}: {weights.round(3).tolist()}, error {error:.3f} of {len(samples):,} hits")
-    for name, (samples, curve) in bundled.items():
+    for name, samples, curve in (
+        ("text", texts, bundled.text),
+        ("picture", pictures, bundled.picture),
+    ):
+        if curve is None:
+            continue
         weights = np.array([curve.intercept, *curve.weights])
         print(f"bundled {name}: error {expected_calibration_error(samples, weights):.3f}")
-    print(f"with the bundled bounds: {presence(asked, now)}")
+    print(f"with the bundled bounds: {presence(queries, bundled)}")
 
 
 if __name__ == "__main__":

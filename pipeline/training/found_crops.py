@@ -1,9 +1,9 @@
-"""Crops of what `sam_demo` finds in scenes of the training sprites, for `clip_demo` to learn from.
+"""Cuts out what `sam_demo` finds in scenes of the training sprites, for `clip_demo` to learn from.
 
-    python -m pipeline.demo.found_crops sprites.npz found.npz --scenes 1000
+    python -m pipeline.training.found_crops sprites.npz found.npz --scenes 1000
 
-Composed crops have the masks that a generator imagines; these have the ones that an index holds:
-rims, holes and neighbours' pieces included, and what is no object at all.
+Composed crops have imagined masks; these have the masks that an index holds, with their rims,
+holes and pieces of neighbours, and masks of no object at all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pycocotools import mask as coco_mask
 from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import Sprite
 from pipeline.training.rasterize_icons import PLAIN
-from pipeline.training.scene_cache import jpeg_round_trip, load_art, training_sprites
+from pipeline.training.scene_cache import compress_jpeg, load_art, load_training_sprites
 from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions, SegmenterOptions
 from workers.images.crops import object_views
@@ -38,8 +38,11 @@ _BLOCK = 20  # scenes a task
 
 @dataclass(frozen=True)
 class FoundCrops:
-    """crops uint8 (n, 4, 96, 96), premultiplied RGBA, cut out by their masks; what each shows: the
-    concept's row and the style's column in the art, int16 (n,), or -1 and -1 where no object."""
+    """Crops with the object that each shows.
+
+    `crops` uint8 (n, 4, 96, 96), premultiplied RGBA, cut out by their masks; `concepts` and
+    `styles` int16 (n,), row and column in the art, or -1 and -1 for no object.
+    """
 
     crops: np.ndarray
     concepts: np.ndarray
@@ -52,18 +55,18 @@ def load_found(path: Path) -> FoundCrops:
         return FoundCrops(data["crops"], data["concepts"], data["styles"])
 
 
-def shown_object(masks: Sequence[ObjectMask], scene: Scene) -> list[int | None]:
-    """For every mask the number of the scene's object that it shows, -1 for none of them.
+def match_objects(masks: Sequence[ObjectMask], scene: Scene) -> list[int | None]:
+    """For every mask the number of the object of the scene that it shows, -1 for none.
 
-    None where that cannot be told: more than a scrap of an object, less than half of it.
+    None where that is unclear: the mask shows more than a scrap of an object, and too little of it.
     """
     if not masks or not scene.objects:
         return [-1] * len(masks)
-    found = [{"size": list(m.rle.size_hw), "counts": m.rle.counts} for m in masks]
+    predicted = [{"size": list(m.rle.size_hw), "counts": m.rle.counts} for m in masks]
     true = [
         coco_mask.encode(np.asfortranarray(item.mask.astype(np.uint8))) for item in scene.objects
     ]
-    iou = np.asarray(coco_mask.iou(found, true, [0] * len(true)))
+    iou = np.asarray(coco_mask.iou(predicted, true, [0] * len(true)))
     best = iou.max(axis=1)
     which = iou.argmax(axis=1)
     return [
@@ -79,12 +82,12 @@ _sprites: list[Sprite] = []
 def _load(art: Path, options: SegmenterOptions) -> None:
     torch.set_num_threads(1)
     styles = [style for style in load_art(art).styles if style not in PLAIN]
-    _sprites.extend(training_sprites(art, styles))
+    _sprites.extend(load_training_sprites(art, styles))
     _segmenters.append(build_segmenter(options))
 
 
 def _cut_out(image: np.ndarray, mask: ObjectMask) -> np.ndarray:
-    """Premultiplied RGBA, uint8 (4, 96, 96), framed as the embedder is shown it."""
+    """The object in premultiplied RGBA, uint8 (4, 96, 96), framed as for the embedder."""
     options = EmbedderOptions(device="cpu", views="cutout", cutout_fill=(0, 0, 0))
     colour = object_views(image, mask, options)[0]
     alpha = object_views(np.full_like(image, 255), mask, options)[0]
@@ -96,18 +99,18 @@ def _cut_out(image: np.ndarray, mask: ObjectMask) -> np.ndarray:
     return np.concatenate([small[0], small[1][..., :1]], axis=2).transpose(2, 0, 1)
 
 
-def found_in_block(seed: int, block: int) -> list[tuple[np.ndarray, str, str]]:
-    """Crop, concept's name and style of what is found in a block of scenes; of junk, empty."""
+def cut_block(seed: int, block: int) -> list[tuple[np.ndarray, str, str]]:
+    """Crops from a block of scenes, each with concept and style, both empty for no object."""
     rng = np.random.default_rng([seed, block])
     rows = []
     for _ in range(_BLOCK):
         scene = compose(rng, _sprites)
-        image = jpeg_round_trip(rng, scene.image)
+        image = compress_jpeg(rng, scene.image)
         masks = _segmenters[0].segment([image])[0]
-        for mask, shown in zip(masks, shown_object(masks, scene), strict=True):
-            if shown is None:
+        for mask, number in zip(masks, match_objects(masks, scene), strict=True):
+            if number is None:
                 continue
-            item = scene.objects[shown] if shown >= 0 else None
+            item = scene.objects[number] if number >= 0 else None
             name, style = (item.concept.name, item.style) if item else ("", "")
             rows.append((_cut_out(image, mask), name, style))
     return rows
@@ -131,7 +134,7 @@ def main() -> None:
     load = partial(_load, args.sprites, options)
     with ProcessPoolExecutor(args.workers, initializer=load) as pool:
         blocks = range(-(-args.scenes // _BLOCK))
-        for done, rows in enumerate(pool.map(partial(found_in_block, args.seed), blocks), start=1):
+        for done, rows in enumerate(pool.map(partial(cut_block, args.seed), blocks), start=1):
             found += rows
             print(f"{done * _BLOCK}/{args.scenes} scenes, {len(found)} crops", flush=True)
     crops, names, styles = zip(*found, strict=True)

@@ -1,4 +1,4 @@
-"""What both training loops share: the schedule, the running average, the checkpoint."""
+"""Shares what both training loops need: optimizer, schedule, running average, checkpoints."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Ema(Generic[Model]):
 
 
 def start_from(model: nn.Module, weights: Path) -> None:
-    """Take all weights from an exported file (safetensors), to train them further."""
+    """Load all weights from an exported file (safetensors), to train them further."""
     model.load_state_dict(load_file(weights))
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum made orthogonal (K. Jordan et al., "Muon", 2024), for linear weights and kernels.
+    """Orthogonalized momentum (K. Jordan et al., "Muon", 2024), for linear weights and kernels.
 
     A kernel counts as the matrix from all its inputs to its outputs. Updates are scaled to the
     root mean square that AdamW's have (J. Liu et al., "Muon is scalable for LLM training", 2025),
@@ -84,14 +84,14 @@ class Muon(torch.optim.Optimizer):
                 momentum = state["momentum"]
                 momentum.lerp_(weight.grad, 1 - _MOMENTUM)
                 with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-                    update = orthogonal(weight.grad.lerp(momentum, _MOMENTUM).flatten(1))
+                    update = orthogonalize(weight.grad.lerp(momentum, _MOMENTUM).flatten(1))
                 scale = 0.2 * math.sqrt(max(update.shape)) * group["lr"]
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.sub_(update.reshape(weight.shape), alpha=scale)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Singular values of a matrix brought to about 1, by five Newton-Schulz steps of degree 5."""
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """Bring a matrix' singular values to about 1, by five Newton-Schulz steps of degree 5."""
     wide = matrix.shape[0] <= matrix.shape[1]
     x: Tensor = matrix if wide else matrix.mT
     x = x / (x.norm() + 1e-7)
@@ -102,7 +102,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class MuonAdamW:
-    """Muon for the linear and convolution weights of some modules, AdamW for everything else."""
+    """Muon for the linear and convolution weights of `by_muon`, AdamW for all other weights."""
 
     def __init__(
         self, model: nn.Module, by_muon: Sequence[nn.Module], lr: float, weight_decay: float,
@@ -151,7 +151,7 @@ def save_checkpoint(
 
 
 def resume(path: Path, model: nn.Module, optimizer: MuonAdamW, ema: Ema[Model]) -> int:
-    """Take up what `save_checkpoint` wrote; returns the step to go on with, 0 without a file."""
+    """Load what `save_checkpoint` wrote. Returns the step to go on with, 0 without a file."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)

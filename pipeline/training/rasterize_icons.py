@@ -1,4 +1,4 @@
-"""Render the openly licensed emoji art that the demo models learn from. Needed for training only.
+"""Renders the openly licensed emoji art that the demo models learn from.
 
 The art comes from npm packages (`npm pack` each and unpack into one folder, each into its own):
 `@iconify-json/noto` (Apache-2.0), `@iconify-json/fluent-emoji` (MIT) and `@iconify-json/twemoji`
@@ -10,7 +10,8 @@ The art comes from npm packages (`npm pack` each and unpack into one folder, eac
 `@iconify-json/mdi` (Apache-2.0), `@iconify-json/fa6-solid` (CC-BY-4.0) and `@iconify-json/ph`
 (MIT) to learn from only; `emojibase-data` (MIT) has labels, keywords and groups.
 
-    python -m pipeline.demo.art ART_FOLDER --out sprites.npz --bundle pipeline/demo/sprites.parquet
+    python -m pipeline.training.rasterize_icons ART_FOLDER --out sprites.npz \\
+        --bundle pipeline/demo/sprites.parquet
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from pipeline.demo.sprites import STYLES, Concept, write_bundle
 SPRITE_SIDE_PX = 192
 HELD_OUT_SHARE = 0.15
 HELD_OUT_SEED = 7
-# Styles to learn from only, and of which other style they are a version: what is held out there is
-# left out here.
+# Styles that only training uses, each with the style that it is another version of, if any: what is
+# held out in that one is left out here.
 KIN = {
     "noto-v1": "noto",
     "fluent-emoji-flat": "fluent-emoji",
@@ -67,8 +68,8 @@ _LOOK_ALIKES = re.compile(
 
 def read_packs(art_dir: Path) -> dict[str, Any]:
     """The icon packs under `art_dir` by their style's name."""
-    found = (json.loads(path.read_text()) for path in art_dir.rglob("package/icons.json"))
-    packs = {pack["prefix"]: pack for pack in found}
+    loaded = (json.loads(path.read_text()) for path in art_dir.rglob("package/icons.json"))
+    packs = {pack["prefix"]: pack for pack in loaded}
     if missing := [style for style in (*STYLES, *KIN) if style not in packs]:
         raise SystemExit(f"{art_dir} lacks {', '.join(missing)}: unpack the npm packages there")
     return packs
@@ -76,10 +77,10 @@ def read_packs(art_dir: Path) -> dict[str, Any]:
 
 def read_emoji(art_dir: Path) -> list[Mapping[str, Any]]:
     """The entries of emojibase-data in English."""
-    found = sorted(art_dir.rglob("package/en/data.json"))
-    if not found:
+    paths = sorted(art_dir.rglob("package/en/data.json"))
+    if not paths:
         raise SystemExit(f"{art_dir} lacks emojibase-data: unpack the npm package there")
-    entries: list[Mapping[str, Any]] = json.loads(found[0].read_text())
+    entries: list[Mapping[str, Any]] = json.loads(paths[0].read_text())
     return entries
 
 
@@ -113,32 +114,35 @@ def select_concepts(emoji: list[Mapping[str, Any]], packs: Mapping[str, Any]) ->
 def select_extras(
     emoji: list[Mapping[str, Any]], packs: Mapping[str, Any], chosen: Sequence[Concept]
 ) -> list[Concept]:
-    """Faces, people and signs, if drawn in two styles: to learn from only.
+    """Faces, people and signs that are drawn in two styles, for training only.
 
-    What two artists make of one thing is learnt from them as well. Other things that were not
-    `chosen` may look like a drawing that is held out.
+    They too teach how two artists draw the same concept. Other concepts that were not `chosen`
+    might look like a drawing that is held out.
     """
     own, extras = {concept.name for concept in chosen}, []
     for entry in emoji:
         name = icon_name(entry["label"])
-        drawn = sum(name in packs[style]["icons"] for style in STYLES)
-        if name in own or drawn < 2 or entry.get("group") not in _PEOPLE_AND_SIGNS:
+        style_count = sum(name in packs[style]["icons"] for style in STYLES)
+        if name in own or style_count < 2 or entry.get("group") not in _PEOPLE_AND_SIGNS:
             continue
         if not _GENDERED.search(entry["label"]):
             extras.append(_concept(entry))
     return extras
 
 
-def held_out_pairs(count: int) -> np.ndarray:
-    """bool (concepts, styles): the pairs no training sees; every concept keeps a style to learn."""
+def choose_held_out(count: int) -> np.ndarray:
+    """Choose the pairs that training never sees, bool (concepts, styles).
+
+    Every concept keeps a style to learn from.
+    """
     draw = np.random.default_rng(HELD_OUT_SEED).random((count, len(STYLES)))
     held = draw < HELD_OUT_SHARE
     held[held.all(axis=1), 0] = False
     return held
 
 
-def pairs_to_learn(drawn: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """What training may see of `drawn`: bool (concepts, styles and their kin), both of them.
+def choose_training(drawn: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """The pairs of `drawn` that training may see: bool (concepts, styles and their kin), both.
 
     A drawing is left out with the held-out one (`held`, bool (concepts, styles)) that it is
     another version of.
@@ -159,12 +163,12 @@ def find_icons(concepts: Sequence[Concept], icons: Collection[str]) -> list[str 
     by_bare = {name.replace("-", ""): name for name in sorted(icons)}
     bare_names = [concept.name.replace("-", "") for concept in concepts]
     own = set(bare_names)
-    found = []
+    icons_found = []
     for bare in bare_names:
         others = [name for name in (f"{bare}1", f"{bare}face") if name not in own]
         names = (f"{bare}fill", bare, *others)
-        found.append(next((by_bare[name] for name in names if name in by_bare), None))
-    return found
+        icons_found.append(next((by_bare[name] for name in names if name in by_bare), None))
+    return icons_found
 
 
 def render_icon(pack: Mapping[str, Any], name: str, side_px: int) -> np.ndarray:
@@ -182,7 +186,7 @@ def render_icon(pack: Mapping[str, Any], name: str, side_px: int) -> np.ndarray:
     return np.asarray(image.resize((side_px, side_px)))
 
 
-def colour(sprites: np.ndarray, seen: np.ndarray, styles: Sequence[str]) -> None:
+def colour_plain(sprites: np.ndarray, seen: np.ndarray, styles: Sequence[str]) -> None:
     """Give drawings of one colour the mean colour of the others that training sees, in place.
 
     sprites uint8 (concepts, styles, side, side, 4); seen bool (concepts, styles).
@@ -209,7 +213,7 @@ def main(argv: list[str] | None = None) -> None:
     chosen = select_concepts(emoji, packs)
     concepts = [*chosen, *select_extras(emoji, packs, chosen)]
     held = np.zeros((len(concepts), len(STYLES)), bool)
-    held[: len(chosen)] = held_out_pairs(len(chosen))
+    held[: len(chosen)] = choose_held_out(len(chosen))
     styles = (*STYLES, *KIN)
     shape = (len(concepts), len(styles), SPRITE_SIDE_PX, SPRITE_SIDE_PX, 4)
     sprites = np.zeros(shape, np.uint8)
@@ -220,8 +224,8 @@ def main(argv: list[str] | None = None) -> None:
                 sprites[row, column] = render_icon(packs[style], icon, SPRITE_SIDE_PX)
         print(f"{style}: {sum(icon is not None for icon in icons)} sprites", file=sys.stderr)
     drawn = sprites[..., 3].max(axis=(2, 3)) > 0
-    seen = pairs_to_learn(drawn, held)
-    colour(sprites, seen, styles)
+    seen = choose_training(drawn, held)
+    colour_plain(sprites, seen, styles)
     print(f"{seen.sum()} of {drawn.sum()} sprites to learn from", file=sys.stderr)
     rows = json.dumps([concept.__dict__ for concept in concepts])
     np.savez(

@@ -1,4 +1,4 @@
-"""Training samples for `sam_demo`: cached scenes with prompts and targets."""
+"""Draws training samples for `sam_demo`: cached scenes with prompts and targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MASK_STRIDE = 2
 OUTSIDE, _PADDING = 255, (124, 116, 104)  # instance number and colour of padding
 _BOX_UNIT_PX = 16.0
 _CELLS = IMG_SIZE // STRIDE
-_SCORED_CELLS = 640  # of _CELLS squared: where a prompt's mask is upscaled and compared
+_SCORED_CELLS = 640  # of _CELLS squared: where a prompt's mask is upscaled and scored
 _NEAR_SHARE, _MARGIN_CELLS = 0.75, 2
 _MIN_VISIBLE, _MIN_AREA_PX = 0.25, 16
 _PORTRAIT_SHARE, _WINDOW_SHARE, _MAX_ZOOM = 0.2, 0.4, 1.8
@@ -28,9 +28,10 @@ _RECOLOUR_SHARE = 0.2
 
 
 class Samples(IterableDataset[dict[str, Tensor]]):
-    """Endless cached scenes, the fuller the more often, with targets and, if any, `prompts`.
+    """An endless stream of cached scenes, with targets and `prompts` prompts each.
 
-    As often as it has objects, because every object counts alike when a model is judged.
+    Scenes are drawn in proportion to their number of objects, because every object counts the same
+    in an evaluation.
     """
 
     def __init__(self, caches: Sequence[Path], prompts: int, seed: tuple[int, ...]) -> None:
@@ -42,27 +43,28 @@ class Samples(IterableDataset[dict[str, Tensor]]):
         images = [np.load(cache / "images.npy", mmap_mode="r") for cache in self.caches]
         instances = [np.load(cache / "instances.npy", mmap_mode="r") for cache in self.caches]
         visible = [np.load(cache / "visible.npy") > _MIN_VISIBLE for cache in self.caches]
-        place = [(cache, row) for cache, shown in enumerate(visible) for row in range(len(shown))]
-        until = np.cumsum(np.concatenate([shown.sum(axis=1) for shown in visible]))
+        rows = [(cache, row) for cache, flags in enumerate(visible) for row in range(len(flags))]
+        until = np.cumsum(np.concatenate([flags.sum(axis=1) for flags in visible]))
         while True:
-            cache, row = place[np.searchsorted(until, rng.integers(until[-1]), side="right")]
+            cache, row = rows[np.searchsorted(until, rng.integers(until[-1]), side="right")]
             scene_ids = instances[cache][row]
-            inside = window(rng, scene_ids.shape)
-            counted = visible[cache][row] & inside_enough(scene_ids, inside)
-            image, ids = frame(rng, images[cache][row][inside], scene_ids[inside])
-            candidates = np.flatnonzero(counted).tolist()
-            shown = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
-            if shown:
-                pixels = {"image": torch.from_numpy(image).permute(2, 0, 1), **dense_targets(ids)}
+            inside = sample_window(rng, scene_ids.shape)
+            is_target = visible[cache][row] & find_whole(scene_ids, inside)
+            image, ids = make_frame(rng, images[cache][row][inside], scene_ids[inside])
+            candidates = np.flatnonzero(is_target).tolist()
+            targets = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
+            if targets:
+                sample = {"image": torch.from_numpy(image).permute(2, 0, 1)}
+                sample |= make_dense_targets(ids)
                 if self.prompts:
-                    pixels |= prompted(rng, ids, shown, self.prompts)
-                yield pixels
+                    sample |= sample_prompts(rng, ids, targets, self.prompts)
+                yield sample
 
 
-def window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]:
-    """All of a scene (height, width), or a part as the mask generator's crops are.
+def sample_window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]:
+    """The whole of a scene (height, width), or a window like the mask generator's crops.
 
-    The scenes lie; some of the windows stand, as a bucket's images do.
+    Scenes are landscapes; some windows are portraits, as images in a bucket may be.
     """
     height, width = hw
     zoom, kind = _MAX_ZOOM ** rng.random(), rng.random()
@@ -75,17 +77,17 @@ def window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]
     return slice(top, top + height), slice(left, left + width)
 
 
-def inside_enough(ids: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
-    """Of which instances of a scene a window cuts off next to nothing: bool (13,).
+def find_whole(ids: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
+    """Which instances of a scene lie in a window nearly whole: bool (13,).
 
-    The mask generator drops what its crops cut off.
+    The mask generator drops objects that its crops cut off.
     """
     whole = np.bincount(ids.ravel(), minlength=MAX_OBJECTS + 1)
     part = np.bincount(ids[inside].ravel(), minlength=MAX_OBJECTS + 1)
     return (part > 0) & (part >= _MIN_INSIDE * whole)
 
 
-def frame(
+def make_frame(
     rng: np.random.Generator, image: np.ndarray, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale to the model's frame, flip, permute colours: uint8 (s, s, 3) and uint8 (s, s).
@@ -107,18 +109,20 @@ def frame(
     return full, full_ids
 
 
-def _means(mask: np.ndarray, size: int) -> np.ndarray:
+def _mean_cells(mask: np.ndarray, size: int) -> np.ndarray:
     """Mean of a bool (w, w) map over cells of `size` pixels: float32 (w / size, w / size)."""
     side = mask.shape[0] // size
     means: np.ndarray = mask.reshape(side, size, side, size).mean(axis=(1, 3), dtype=np.float32)
     return means
 
 
-def scored_cells(rng: np.random.Generator, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of a frame where a prompt's mask is compared, and how many cells each stands for.
+def sample_scored_cells(
+    rng: np.random.Generator, near: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample the cells of a frame where a prompt's mask is scored, and how many each stands for.
 
     near bool (_CELLS, _CELLS): the object's surroundings, taken whole unless they are too many.
-    Returns int64 (_SCORED_CELLS,), places in the flattened frame, and float32 (_SCORED_CELLS,).
+    Returns int64 (_SCORED_CELLS,), indices into the flattened frame, and float32 (_SCORED_CELLS,).
     """
     inner, outer = np.flatnonzero(near), np.flatnonzero(~near)
     count = min(len(inner), round(_SCORED_CELLS * _NEAR_SHARE))
@@ -129,10 +133,10 @@ def scored_cells(rng: np.random.Generator, near: np.ndarray) -> tuple[np.ndarray
     return cells, np.concatenate(shares).astype(np.float32)
 
 
-def prompted(
-    rng: np.random.Generator, ids: np.ndarray, shown: list[int], count: int
+def sample_prompts(
+    rng: np.random.Generator, ids: np.ndarray, targets: list[int], count: int
 ) -> dict[str, Tensor]:
-    """Prompts of one frame and the masks that they ask for."""
+    """Sample `count` prompts for the instances `targets` of a frame, with their masks."""
     patch = STRIDE // MASK_STRIDE
     points, boxes = np.zeros((count, 2), np.float32), np.zeros((count, 4), np.float32)
     masks = np.zeros((count, _SCORED_CELLS, patch, patch), np.float32)
@@ -140,26 +144,21 @@ def prompted(
     on_object = np.ones(count, bool)
     as_box = rng.random() < _BOX_SHARE
     empty = np.argwhere(ids == 0)
-    order = rng.permutation(len(shown))
+    order = rng.permutation(len(targets))
     for prompt in range(count):
         if not as_box and len(empty) and rng.random() < _BACKGROUND_SHARE:
-            points[prompt] = empty[rng.integers(len(empty))][::-1] + 0.5
+            points[prompt] = _sample_point(rng, empty)
             on_object[prompt] = False
-            cells[prompt], weights[prompt] = scored_cells(rng, np.zeros((_CELLS, _CELLS), bool))
+            near = np.zeros((_CELLS, _CELLS), bool)
+            cells[prompt], weights[prompt] = sample_scored_cells(rng, near)
             continue
-        mask = ids == shown[order[prompt % len(order)]]
-        where = np.argwhere(mask)
-        points[prompt] = where[rng.integers(len(where))][::-1] + 0.5
-        (y0, x0), (y1, x1) = where.min(axis=0), where.max(axis=0) + 1
-        jitter = rng.normal(0, 0.05, 4) * np.array([x1 - x0, y1 - y0] * 2)
-        boxes[prompt] = np.array([x0, y0, x1, y1]) + jitter
-        near = np.zeros((_CELLS, _CELLS), bool)
-        above, left = max(y0 // STRIDE - _MARGIN_CELLS, 0), max(x0 // STRIDE - _MARGIN_CELLS, 0)
-        below, right = y1 // STRIDE + 1 + _MARGIN_CELLS, x1 // STRIDE + 1 + _MARGIN_CELLS
-        near[above:below, left:right] = True
-        cells[prompt], weights[prompt] = scored_cells(rng, near)
-        patches = _means(mask, MASK_STRIDE).reshape(_CELLS, patch, _CELLS, patch).swapaxes(1, 2)
-        masks[prompt] = patches.reshape(-1, patch, patch)[cells[prompt]]
+        mask = ids == targets[order[prompt % len(order)]]
+        pixels = np.argwhere(mask)
+        points[prompt] = _sample_point(rng, pixels)
+        boxes[prompt] = _sample_box(rng, pixels)
+        cells[prompt], weights[prompt] = sample_scored_cells(rng, _surround(pixels))
+        patches = _mean_cells(mask, MASK_STRIDE).reshape(_CELLS, patch, _CELLS, patch)
+        masks[prompt] = patches.swapaxes(1, 2).reshape(-1, patch, patch)[cells[prompt]]
     return {
         "points": torch.from_numpy(points),
         "boxes": torch.from_numpy(boxes),
@@ -171,7 +170,31 @@ def prompted(
     }
 
 
-def dense_targets(ids: np.ndarray) -> dict[str, Tensor]:
+def _sample_point(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
+    """The middle of one of `pixels`, int (n, 2), row and column: x and y."""
+    point: np.ndarray = pixels[rng.integers(len(pixels))][::-1] + 0.5
+    return point
+
+
+def _sample_box(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
+    """A box (xyxy) around `pixels`, int (n, 2), row and column, jittered as if drawn by hand."""
+    (y0, x0), (y1, x1) = pixels.min(axis=0), pixels.max(axis=0) + 1
+    jitter = rng.normal(0, 0.05, 4) * np.array([x1 - x0, y1 - y0] * 2)
+    box: np.ndarray = np.array([x0, y0, x1, y1]) + jitter
+    return box
+
+
+def _surround(pixels: np.ndarray) -> np.ndarray:
+    """The cells of the box around `pixels`, with a margin: bool (_CELLS, _CELLS)."""
+    (y0, x0), (y1, x1) = pixels.min(axis=0), pixels.max(axis=0) + 1
+    near = np.zeros((_CELLS, _CELLS), bool)
+    top, left = max(y0 // STRIDE - _MARGIN_CELLS, 0), max(x0 // STRIDE - _MARGIN_CELLS, 0)
+    bottom, right = y1 // STRIDE + 1 + _MARGIN_CELLS, x1 // STRIDE + 1 + _MARGIN_CELLS
+    near[top:bottom, left:right] = True
+    return near
+
+
+def make_dense_targets(ids: np.ndarray) -> dict[str, Tensor]:
     """Foreground and borders at stride 2; instance, distances to its box's sides at stride 8."""
     inside = (ids > 0) & (ids < OUTSIDE)
     border = np.zeros_like(inside)
@@ -183,12 +206,12 @@ def dense_targets(ids: np.ndarray) -> dict[str, Tensor]:
     rows, columns = (np.mgrid[: at_cell.shape[0], : at_cell.shape[1]] + 0.5) * STRIDE
     for number in np.unique(at_cell[weight > 0]):
         ys, xs = np.nonzero(ids == number)
-        mine = at_cell == number
+        is_instance = at_cell == number
         distances = (columns - xs.min(), rows - ys.min(), xs.max() - columns, ys.max() - rows)
         for side, distance in enumerate(distances):
-            sides[side][mine] = distance[mine] / _BOX_UNIT_PX
-    edge = _means(border, MASK_STRIDE) > 0
-    maps = np.stack([_means(inside, MASK_STRIDE), edge.astype(np.float32)])
+            sides[side][is_instance] = distance[is_instance] / _BOX_UNIT_PX
+    edge = _mean_cells(border, MASK_STRIDE) > 0
+    maps = np.stack([_mean_cells(inside, MASK_STRIDE), edge.astype(np.float32)])
     return {
         "maps": torch.from_numpy(maps),
         "sides": torch.from_numpy(sides),

@@ -1,6 +1,6 @@
-"""Scenes for training, composed once from the training pairs and read back as memory maps.
+"""Composes scenes for training once, from the training pairs, to be read as memory maps.
 
-python -m pipeline.demo.scene_cache sprites.npz scenes --count 4000 --seed 0
+python -m pipeline.training.scene_cache sprites.npz scenes --count 4000 --seed 0
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK = 50  # scenes a task
 
 @dataclass(frozen=True)
 class Art:
-    """What `pipeline.demo.art` rendered.
+    """What `pipeline.training.rasterize_icons` rendered.
 
     sprites uint8 (concepts, styles, side, side, 4), straight RGBA; seen bool (concepts, styles),
     what training may see; held bool (concepts, the first three styles), what it must not. The
@@ -41,7 +41,7 @@ class Art:
 
 
 def load_art(path: Path) -> Art:
-    """Read the rendered art."""
+    """Read the rendered art from a file."""
     with np.load(path) as data:
         rows = json.loads(str(data["concepts"]))
         concepts = [Concept(row["name"], row["label"], tuple(row["keywords"])) for row in rows]
@@ -51,8 +51,8 @@ def load_art(path: Path) -> Art:
         )
 
 
-def training_sprites(path: Path, styles: Sequence[str]) -> list[Sprite]:
-    """The sprites of these styles that training may see."""
+def load_training_sprites(path: Path, styles: Sequence[str]) -> list[Sprite]:
+    """Load the sprites of these styles that training may see."""
     art = load_art(path)
     return [
         Sprite(art.concepts[row], art.styles[column], trim(art.sprites[row, column]))
@@ -61,8 +61,8 @@ def training_sprites(path: Path, styles: Sequence[str]) -> list[Sprite]:
     ]
 
 
-def jpeg_round_trip(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """The image after JPEG compression of a random quality: uint8 (height, width, 3)."""
+def compress_jpeg(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Compress an image as JPEG in a random quality, and decode it: uint8 (height, width, 3)."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(45, 96)))
     return np.asarray(Image.open(buffer))
@@ -77,7 +77,7 @@ def _compose_block(
     visible = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.float32)
     for row in range(_BLOCK):
         scene = compose(rng, sprites)
-        images[row] = jpeg_round_trip(rng, scene.image)
+        images[row] = compress_jpeg(rng, scene.image)
         for number, item in enumerate(scene.objects, start=1):
             instances[row][item.mask] = number
             visible[row, number] = item.visible_fraction
@@ -88,7 +88,7 @@ _sprites: list[Sprite] = []
 
 
 def _load(path: Path, styles: Sequence[str]) -> None:
-    _sprites.extend(training_sprites(path, styles))
+    _sprites.extend(load_training_sprites(path, styles))
 
 
 def _block(seed: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

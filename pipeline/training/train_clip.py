@@ -1,14 +1,14 @@
-"""Train `clip_demo`, a small open_clip model, on composed crops of the training sprites.
+"""Trains `clip_demo`, a small open_clip model, on composed crops of the training sprites.
 
-    python -m pipeline.demo.train_clip sprites.npz --checkpoint clip.pt --steps 3000
+    python -m pipeline.training.train_clip sprites.npz --checkpoint clip.pt --steps 3000
 
-Resumes from the checkpoint when it exists. A step takes concepts, two drawings of each in different
-styles where training has them, a caption of each (label, keyword or two keywords) and captions of
-other concepts as further negatives, and crops of no object at all, which nothing should be like.
-With `--found`, half of the drawings and of what is no object are what sam_demo found in scenes.
-Losses: CLIP's, both ways, the same between the two drawings, and between each drawing and a vector
-per concept, kept for the training alone. A caption that is true of another concept too is not
-counted as its negative.
+Resumes from the checkpoint if it exists. A step takes concepts with two drawings of each (in
+different styles where training has them) and a caption of each (label, keyword or two keywords);
+captions of other concepts as further negatives; and crops of no object at all, which should match
+nothing. With `--found`, half of the drawings and of the crops of no object are what sam_demo found
+in scenes. Losses: CLIP's, both ways; the same between the two drawings; and between each drawing
+and a vector per concept, which only training has. A caption that is also true of another concept
+is not counted as a negative of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import argparse
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.demo.sprites import Concept, trim
-from pipeline.training.crops import found_crops, junk_crops, training_crops
+from pipeline.training.crops import junk_crops, training_crops, vary_found_crops
 from pipeline.training.found_crops import FoundCrops, load_found
 from pipeline.training.loop import (
     BF16_HELP,
@@ -55,10 +56,10 @@ _PAIR_WEIGHT, _CONCEPT_WEIGHT = 1.0, 0.5
 TEMPLATES = ("{}", "{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of {}")
 
 
-def square_sprites(sprites: np.ndarray) -> Tensor:
-    """Trimmed sprites in a square frame: uint8 (n, styles, 4, 96, 96), premultiplied RGBA.
+def fit_sprites(sprites: np.ndarray) -> Tensor:
+    """Trim sprites and fit them into a square: uint8 (n, styles, 4, 96, 96), premultiplied RGBA.
 
-    Empty ones, which a style lacks, stay empty.
+    Sprites that a style lacks stay empty.
     """
     out = np.zeros((*sprites.shape[:2], _SPRITE_PX, _SPRITE_PX, 4), np.uint8)
     for row, column in np.argwhere(sprites[..., 3].any(axis=(2, 3))):
@@ -78,7 +79,7 @@ def square_sprites(sprites: np.ndarray) -> Tensor:
 
 
 class Captions:
-    """What may be said of each concept, and which concepts each phrase is true of."""
+    """The captions of each concept, and which concepts each phrase is true of."""
 
     def __init__(self, concepts: Sequence[Concept]) -> None:
         self.concepts = concepts
@@ -90,7 +91,7 @@ class Captions:
                 self.true_of[self.number[phrase], row] = True
 
     def draw(self, rng: np.random.Generator, row: int) -> tuple[str, np.ndarray]:
-        """A caption of a concept and bool (concepts): whom it is true of."""
+        """Draw a caption of a concept; with it bool (concepts), the concepts it is true of."""
         concept, kind = self.concepts[row], rng.random()
         template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
         if kind < 0.5 or not concept.keywords:
@@ -103,7 +104,7 @@ class Captions:
 
 
 def matching_loss(logits: Tensor, own: Tensor, also_true: Tensor) -> Tensor:
-    """Cross-entropy of each row against its own columns; other true columns are left out.
+    """Cross-entropy of each row against its own columns; other true columns are ignored.
 
     logits float (n, m), own bool (n, m), also_true bool (n, m). Rows without an own column are
     not counted.
@@ -116,9 +117,9 @@ def matching_loss(logits: Tensor, own: Tensor, also_true: Tensor) -> Tensor:
 
 
 class Learner(nn.Module):
-    """The model with what only its training needs: a vector for each concept.
+    """The model with a vector for each concept, which only training needs.
 
-    All concepts' vectors are negatives of every drawing, where a batch holds 64 concepts.
+    So all concepts are negatives of every drawing, though a batch holds just 64 of them.
     """
 
     def __init__(self, model: CLIP, concepts: int) -> None:
@@ -129,51 +130,62 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def start_from_labels(self, tokens: Tensor) -> None:
-        """Let each concept's vector be its label's, int64 (concepts, context)."""
+        """Set each concept's vector to that of its label; `tokens` int64 (concepts, context)."""
         parts = [self.clip.encode_text(part) for part in torch.split(tokens, 128)]
         self.vectors.weight.copy_(functional.normalize(torch.cat(parts), dim=-1))
 
 
-def step_loss(
-    learner: Learner, images: Tensor, tokens: Tensor, owner: Tensor, true_of: Tensor, rows: Tensor,
-    bf16: bool = False,
-) -> Tensor:  # fmt: skip
-    """images (2c + j, 3, s, s): two drawings of concept k in rows k and k + c, then j of no object.
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What a step learns from, c concepts of it.
 
-    owner (t,): row of the concept in the batch that a caption was drawn for, -1 for an extra one.
-    true_of bool (t, c). rows (c,): which concepts they are of all.
+    images (2c + j, 3, s, s): two drawings of concept k in rows k and k + c, then j of no object.
+    tokens int64 (t, context) of captions. owner (t,): row of the concept in the batch that a
+    caption was drawn for, -1 for an extra one. true_of bool (t, c). rows (c,): the concepts' rows
+    among all concepts.
     """
+
+    images: Tensor
+    tokens: Tensor
+    owner: Tensor
+    true_of: Tensor
+    rows: Tensor
+
+
+def step_loss(learner: Learner, batch: Batch, *, bf16: bool = False) -> Tensor:
+    """The loss of a batch; `bf16` multiplies in bfloat16."""
     model = learner.clip
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        encoded = model.encode_image(images), model.encode_text(tokens)
+        encoded = model.encode_image(batch.images), model.encode_text(batch.tokens)
     image, text = (functional.normalize(features.float(), dim=-1) for features in encoded)
     scale = model.logit_scale.exp().clamp(max=100)
-    count = len(rows)
-    drawings, junk = image[: 2 * count], len(images) - 2 * count
+    count = len(batch.rows)
+    drawings, junk = image[: 2 * count], len(batch.images) - 2 * count
 
-    def none_of_junk(columns: Tensor) -> Tensor:
+    def pad_junk(columns: Tensor) -> Tensor:
         return functional.pad(columns, (0, junk), value=False)
 
-    own = owner[:, None] == torch.arange(count)[None]
-    own, true = none_of_junk(own.repeat(1, 2)), none_of_junk(true_of.repeat(1, 2))
+    own = batch.owner[:, None] == torch.arange(count)[None]
+    own, true = pad_junk(own.repeat(1, 2)), pad_junk(batch.true_of.repeat(1, 2))
     to_image = scale * text @ image.T
     loss = matching_loss(to_image, own, true) + matching_loss(to_image.T, own.T, true.T)
-    alike = torch.arange(2 * count)
-    pair = (alike[:, None] % count == alike[None] % count) & (alike[:, None] != alike[None])
+    numbers = torch.arange(2 * count)
+    pair = (numbers[:, None] % count == numbers[None] % count) & (numbers[:, None] != numbers[None])
     itself = torch.eye(2 * count, dtype=torch.bool)
-    alikes = scale * drawings @ image.T
-    pair_loss = matching_loss(alikes, none_of_junk(pair), none_of_junk(itself))
+    similarity = scale * drawings @ image.T
+    pair_loss = matching_loss(similarity, pad_junk(pair), pad_junk(itself))
     vectors = functional.normalize(learner.vectors.weight, dim=-1)
-    concept_loss = functional.cross_entropy(scale * drawings @ vectors.T, rows.repeat(2))
+    to_concept = scale * drawings @ vectors.T
+    concept_loss = functional.cross_entropy(to_concept, batch.rows.repeat(2))
     return loss / 2 + _PAIR_WEIGHT * pair_loss + _CONCEPT_WEIGHT * concept_loss
 
 
 class Batches:
-    """Draws training batches; everything follows from the generator's state."""
+    """Draws training batches, reproducibly from its seed."""
 
     def __init__(self, rendered: Art, found: FoundCrops | None = None) -> None:
         self.captions = Captions(rendered.concepts)
-        self.sprites = square_sprites(rendered.sprites)
+        self.sprites = fit_sprites(rendered.sprites)
         self.seen, self.held = rendered.seen, rendered.held
         plain = [style in PLAIN for style in rendered.styles]
         self.style_weights = np.where(plain, _PLAIN_WEIGHT, 1.0)
@@ -186,10 +198,10 @@ class Batches:
         if found:
             for number, pair in enumerate(zip(found.concepts, found.styles, strict=True)):
                 self.found_of[int(pair[0]), int(pair[1])].append(number)
-        self.seed(0)
+        self.reseed(0)
 
-    def seed(self, seed: int) -> None:
-        """Everything drawn from now on follows from `seed`."""
+    def reseed(self, seed: int) -> None:
+        """Restart both generators from `seed`."""
         self.rng = np.random.default_rng(seed)
         self.torch_rng = torch.Generator().manual_seed(seed)
 
@@ -198,62 +210,63 @@ class Batches:
         tokens: Tensor = self.tokenizer([self.captions.concepts[row].label for row in rows])
         return tokens
 
-    def _styles(self, row: int) -> tuple[int, int]:
+    def _draw_styles(self, row: int) -> tuple[int, int]:
         styles = np.flatnonzero(self.seen[row])
         weights = self.style_weights[styles] / self.style_weights[styles].sum()
-        drawn = self.rng.choice(styles, min(2, len(styles)), replace=False, p=weights)
-        return int(drawn[0]), int(drawn[-1])
+        pair = self.rng.choice(styles, min(2, len(styles)), replace=False, p=weights)
+        return int(pair[0]), int(pair[-1])
 
-    def _between(self, drawings: Tensor, rows: Sequence[int]) -> Tensor:
-        """A share of the drawings blended with another style's: what lies between two artists'."""
-        _, others = zip(*(self._styles(row) for row in rows), strict=True)
+    def _blend_styles(self, drawings: Tensor, rows: Sequence[int]) -> Tensor:
+        """Blend a share of the drawings with another style's, as of an artist between the two."""
+        _, others = zip(*(self._draw_styles(row) for row in rows), strict=True)
         share = self.rng.uniform(0, _MOST_BLENDED, len(rows))
         share *= self.rng.random(len(rows)) < _BLENDED_SHARE
         weight = torch.from_numpy(share.astype(np.float32))[:, None, None, None]
-        return torch.lerp(drawings, self._float(rows, others), weight)
+        return torch.lerp(drawings, self.load_sprites(rows, others), weight)
 
-    def _float(self, rows: Sequence[int], styles: Sequence[int]) -> Tensor:
+    def load_sprites(self, rows: Sequence[int], styles: Sequence[int]) -> Tensor:
         return self.sprites[list(rows), list(styles)].float() / 255
 
-    def _put_found(self, images: Tensor, shown: Sequence[tuple[int, int]]) -> None:
-        """Let a share of the crops be what a segmenter found of the same, in place.
+    def _replace_by_found(self, images: Tensor, pairs: Sequence[tuple[int, int]]) -> None:
+        """Replace a share of the crops by what a segmenter found of the same drawing, in place.
 
-        images (n, 3, s, s); shown: concept and style of each, -1 and -1 for no object.
+        images (n, 3, s, s); pairs: concept and style of each, -1 and -1 for no object.
         """
-        places, numbers = [], []
-        for place, pair in enumerate(shown):
+        rows, numbers = [], []
+        for row, pair in enumerate(pairs):
             if pair in self.found_of and self.rng.random() < _FOUND_SHARE:
-                places.append(place)
+                rows.append(row)
                 numbers.append(int(self.rng.choice(self.found_of[pair])))
-        if places and self.found:
+        if rows and self.found:
             cut_out = torch.from_numpy(self.found.crops[numbers]).float() / 255
-            images[places] = found_crops(cut_out, self.torch_rng)
+            images[rows] = vary_found_crops(cut_out, self.torch_rng)
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """images, tokens, owner, true_of, rows: see `step_loss`."""
+    def draw(self) -> Batch:
+        """Draw the next batch."""
         total = len(self.weights)
         count = min(total, _CONCEPTS + _EXTRA_CAPTIONS)
         order = self.rng.choice(total, count, replace=False, p=self.weights)
         rows, extra = order[:_CONCEPTS], order[_CONCEPTS:]
-        first, second = zip(*(self._styles(row) for row in rows), strict=True)
-        targets = self._float([*rows, *rows], [*first, *second])
-        targets = self._between(targets, [*rows, *rows])
+        first, second = zip(*(self._draw_styles(row) for row in rows), strict=True)
+        targets = self.load_sprites([*rows, *rows], [*first, *second])
+        targets = self._blend_styles(targets, [*rows, *rows])
         seen = np.argwhere(self.seen)
         others = seen[self.rng.integers(len(seen), size=2 * len(targets))]
-        beside = self._float(others[:, 0].tolist(), others[:, 1].tolist())
+        beside = self.load_sprites(others[:, 0].tolist(), others[:, 1].tolist())
         scraps = seen[self.rng.integers(len(seen), size=_JUNK)]
-        junk = junk_crops(self._float(scraps[:, 0].tolist(), scraps[:, 1].tolist()), self.torch_rng)
+        scrap_sprites = self.load_sprites(scraps[:, 0].tolist(), scraps[:, 1].tolist())
+        junk = junk_crops(scrap_sprites, self.torch_rng)
         images = torch.cat([training_crops(targets, beside, self.torch_rng), junk])
-        shown = [*zip([*rows.tolist()] * 2, [*first, *second], strict=True)]
-        self._put_found(images, [*shown, *[(-1, -1)] * _JUNK])
-        drawn = [self.captions.draw(self.rng, int(row)) for row in (*rows, *extra)]
-        tokens = self.tokenizer([text for text, _ in drawn])
-        true_of = torch.from_numpy(np.stack([true[rows] for _, true in drawn]))
+        pairs = [*zip([*rows.tolist()] * 2, [*first, *second], strict=True)]
+        self._replace_by_found(images, [*pairs, *[(-1, -1)] * _JUNK])
+        captions = [self.captions.draw(self.rng, int(row)) for row in (*rows, *extra)]
+        tokens = self.tokenizer([text for text, _ in captions])
+        true_of = torch.from_numpy(np.stack([true[rows] for _, true in captions]))
         owner = torch.cat([torch.arange(len(rows)), torch.full((len(extra),), -1)])
-        return images, tokens, owner, true_of, torch.from_numpy(rows)
+        return Batch(images, tokens, owner, true_of, torch.from_numpy(rows))
 
 
-def by_muon(model: CLIP) -> list[nn.Module]:
+def list_muon_modules(model: CLIP) -> list[nn.Module]:
     """What Muon trains: all but the last stage, whose large kernels would take half of a step."""
     parts = dict(model.visual.trunk.named_children())
     del parts["layer4"]
@@ -261,15 +274,15 @@ def by_muon(model: CLIP) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor], Tensor]) -> str:
-    """How well held-out pairs are found among all their crops, as a line of text.
+def measure_recall(model: CLIP, batches: Batches) -> str:
+    """Measure how well held-out pairs are found among all their crops, as a line of text.
 
-    Recall@1 and @10 of the label; @10 of the same concept in another style, where that is held out.
+    Recall@1 and @10 of the label; @10 of the same concept in another style, if held out too.
     """
     model.eval()
     rows, styles = np.nonzero(batches.held)
     generator = torch.Generator().manual_seed(1)
-    targets = batches._float(rows.tolist(), styles.tolist())
+    targets = batches.load_sprites(rows.tolist(), styles.tolist())
     beside = targets.roll(7, 0).repeat(2, 1, 1, 1)
     image = torch.zeros(len(rows), 256)
     for _ in range(2):
@@ -292,7 +305,7 @@ def held_out_recall(model: CLIP, batches: Batches, normalize: Callable[[Tensor],
     return f"R@1 {first:.3f} R@10 {ten:.3f} similar R@10 {similar:.3f}"
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("sprites", type=Path)
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -302,8 +315,18 @@ def main() -> None:
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
     parser.add_argument("--found", type=Path, help="crops that `found_crops` wrote, learnt too")
     parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
-    args = parser.parse_args()
+    return parser.parse_args()
 
+
+def normalize(crops: Tensor) -> Tensor:
+    """Normalize crops, float (n, 3, s, s), 0..1, as CLIP does."""
+    mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN)[:, None, None]
+    std = torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None]
+    return ((crops - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def main() -> None:
+    args = parse_arguments()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     model = create_clip_demo()
@@ -311,25 +334,20 @@ def main() -> None:
     found = load_found(args.found) if args.found else None
     batches = Batches(load_art(args.sprites), found)
     learner = Learner(model, len(batches.captions.concepts))
-    optimizer = MuonAdamW(learner, by_muon(model), _PEAK_LR, 0.05)
+    optimizer = MuonAdamW(learner, list_muon_modules(model), _PEAK_LR, 0.05)
     if args.weights_from:
         start_from(model, args.weights_from)
         learner.start_from_labels(batches.labels(range(len(batches.captions.concepts))))
     ema = Ema(model, 0.998)
     start = resume(args.checkpoint, learner, optimizer, ema)
-    batches.seed(args.seed + start)
-    mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN)[:, None, None]
-    std = torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None]
-
-    def normalize(crops: Tensor) -> Tensor:
-        return ((crops - mean) / std).contiguous(memory_format=torch.channels_last)
+    batches.reseed(args.seed + start)
 
     started, smooth = time.monotonic(), float("nan")
     learner.train()
     for step in range(start, args.steps):
-        images, tokens, owner, true_of, rows = batches.draw()
-        drawn = normalize(images), tokens, owner, true_of, rows
-        loss = step_loss(learner, *drawn, bf16=args.bf16)
+        batch = batches.draw()
+        batch = replace(batch, images=normalize(batch.images))
+        loss = step_loss(learner, batch, bf16=args.bf16)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
@@ -340,8 +358,7 @@ def main() -> None:
             rate = (time.monotonic() - started) / (step - start + 1)
             print(f"{step} loss {smooth:.3f} {rate:.2f} s/step", flush=True)
         if step % 200 == 199 or step == args.steps - 1:
-            recall = held_out_recall(ema.model, batches, normalize)
-            print(f"{step + 1} held-out pairs: {recall}", flush=True)
+            print(f"{step + 1} held-out pairs: {measure_recall(ema.model, batches)}", flush=True)
             save_checkpoint(args.checkpoint, learner, optimizer, ema, step + 1)
 
 

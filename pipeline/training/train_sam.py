@@ -1,9 +1,10 @@
-"""Train `sam_demo` on cached scenes with segment-anything's point and box prompting.
+"""Trains `sam_demo` on cached scenes with segment-anything's point and box prompting.
 
-    python -m pipeline.demo.train_sam scenes --checkpoint sam.pt --steps 4000
-    torchrun --nproc-per-node 2 -m pipeline.demo.train_sam scenes --checkpoint sam.pt --threads 1
+    python -m pipeline.training.train_sam scenes --checkpoint sam.pt --steps 4000
+    torchrun --nproc-per-node 2 -m pipeline.training.train_sam scenes \\
+        --checkpoint sam.pt --threads 1
 
-Resumes from the checkpoint when it exists. Under `torchrun` every process computes a batch of its
+Resumes from the checkpoint if it exists. Under `torchrun` every process computes a batch of its
 own, and all learn from the mean of their gradients. Losses: focal (weight 20) and dice, mostly of
 the best of the three masks, squared error of the predicted IoU (0 for points on the background),
 and, for the encoder only, per-pixel foreground, borders, boxes and codes that tell the objects of a
@@ -39,12 +40,12 @@ from pipeline.training.sam_samples import Samples
 from workers.models.sam_demo_architecture import build_sam_demo
 
 
-def start_local(decoder: MaskDecoder) -> None:
-    """Start the decoder's cross-attention as a look-up: near positions and like codes attend.
+def initialize_lookup(decoder: MaskDecoder) -> None:
+    """Initialize the decoder's cross-attention as a look-up by position and code.
 
-    With equal query and key projections the scores begin as similarities, and with the output
-    projection the transpose of the values' what is read is handed on as it is. From random
-    projections it takes some hundred steps until a point is looked up where it lies.
+    With equal query and key projections the scores begin as similarities, and with an output
+    projection that is the transpose of the values', values pass unchanged. Random projections take
+    some hundred steps until a point attends to where it lies.
     """
     transformer = decoder.transformer
     attentions = [transformer.final_attn_token_to_image]
@@ -67,7 +68,7 @@ class Trainer(nn.Module):
         super().__init__()
         self.bf16 = bf16
         self.sam = build_sam_demo()
-        start_local(self.sam.mask_decoder)
+        initialize_lookup(self.sam.mask_decoder)
         self.sam.image_encoder.to(memory_format=torch.channels_last)
         self.dense = DenseHead()
         self.encode, self.decode = self._encode, self._decode
@@ -116,17 +117,17 @@ class Trainer(nn.Module):
         return torch.stack(losses).mean() + dense_loss, torch.stack(ious).mean(dim=0)
 
 
-def joined(prompted: dict[str, Tensor], dense: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """A batch with more images behind it, of which only the dense targets count."""
+def join_batches(prompts: dict[str, Tensor], dense: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    """Append more images to a batch, which count by their dense targets alone."""
     if dense is None:
-        return prompted
-    return prompted | {key: torch.cat([prompted[key], more]) for key, more in dense.items()}
+        return prompts
+    return prompts | {key: torch.cat([prompts[key], more]) for key, more in dense.items()}
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Every process' gradients become the mean of all processes'."""
+    """Replace each process' gradients by the mean over all processes."""
     for parameter in model.parameters():
-        if parameter.grad is None:  # as where no box was asked in one of the processes
+        if parameter.grad is None:  # as when one of the processes had no box as a prompt
             parameter.grad = torch.zeros_like(parameter)
     gradients = [cast(Tensor, parameter.grad) for parameter in model.parameters()]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -137,7 +138,15 @@ def average_gradients(model: nn.Module) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def main() -> None:
+def load_batches(
+    args: argparse.Namespace, images: int, prompts: int, seed: tuple[int, ...]
+) -> Iterator[dict[str, Tensor]]:
+    """Endless batches of `images` images with `prompts` prompts each."""
+    samples = Samples(args.scenes, prompts, (*seed, prompts))
+    return iter(DataLoader(samples, batch_size=images, num_workers=1, prefetch_factor=3))
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("scenes", type=Path, nargs="+", help="folders of cached scenes")
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -151,14 +160,17 @@ def main() -> None:
     parser.add_argument("--weights-from", type=Path, help="exported weights to train further")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
-    args = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    args = parse_arguments()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    together = distributed.is_torchelastic_launched()
-    if together:
+    is_distributed = distributed.is_torchelastic_launched()
+    if is_distributed:
         distributed.init_process_group("gloo")
-    rank = distributed.get_rank() if together else 0
+    rank = distributed.get_rank() if is_distributed else 0
     trainer = Trainer(args.compile, args.bf16)
     by_muon = trainer.sam.image_encoder, trainer.sam.mask_decoder
     optimizer = MuonAdamW(trainer, by_muon, args.peak, 0.01, args.bf16)
@@ -167,19 +179,16 @@ def main() -> None:
     ema = Ema(trainer.sam, 0.99)
     start = resume(args.checkpoint, trainer, optimizer, ema)
 
-    def loaded(images: int, prompts: int) -> Iterator[dict[str, Tensor]]:
-        samples = Samples(args.scenes, prompts, (args.seed, start, rank, prompts))
-        return iter(DataLoader(samples, batch_size=images, num_workers=1, prefetch_factor=3))
-
-    batches = loaded(args.images, args.prompts)
-    more = loaded(args.dense, 0) if args.dense else repeat(None)
+    seed = args.seed, start, rank
+    batches = load_batches(args, args.images, args.prompts, seed)
+    more = load_batches(args, args.dense, 0, seed) if args.dense else repeat(None)
     started, smooth = time.monotonic(), None
     trainer.train()
     for step in range(start, args.steps):
-        loss, ious = trainer(joined(next(batches), next(more)))
+        loss, ious = trainer(join_batches(next(batches), next(more)))
         optimizer.zero_grad()
         loss.backward()
-        if together:
+        if is_distributed:
             average_gradients(trainer)
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step(learning_rate(step, args.steps, args.peak))
@@ -190,11 +199,8 @@ def main() -> None:
         if step % 25 == 0:
             rate = (time.monotonic() - started) / (step - start + 1)
             chosen, best = smooth.tolist()
-            print(
-                f"{step} loss {loss.item():.3f} IoU chosen {chosen:.3f} best {best:.3f} "
-                f"{rate:.2f} s/step",
-                flush=True,
-            )
+            figures = f"loss {loss.item():.3f} IoU chosen {chosen:.3f} best {best:.3f}"
+            print(f"{step} {figures} {rate:.2f} s/step", flush=True)
         if step % 100 == 99 or step == args.steps - 1:
             save_checkpoint(args.checkpoint, trainer, optimizer, ema, step + 1)
 

@@ -63,7 +63,7 @@ def demo(
 ) -> None:
     """The command; its help stands above."""
     from pipeline.cli.progress_bars import show_progress
-    from pipeline.demo.run import run_demo
+    from pipeline.demo.run import DemoOptions, run_demo
 
     def then(summary: DemoSummary, settings: Settings) -> None:
         _print(summary)
@@ -71,7 +71,8 @@ def demo(
             _serve(settings, port)
 
     progress = show_progress(err())
-    summary = run_demo(folder, scenes, seed, runner, progress, workers, texts or (), then)
+    demo = DemoOptions(folder, scenes, seed, runner, workers, texts or ())
+    summary = run_demo(demo, progress, then)
     given = (("--out", folder, _FOLDER), ("--scenes", scenes, _SCENES), ("--seed", seed, _SEED))
     options = [f" {name} {value}" for name, value, default in given if value != default]
     again = f'{_program()} demo "a house"{"".join(options)}'

@@ -43,7 +43,7 @@ def ingest_command(
 ) -> None:
     """The command; its help stands above."""
     from pipeline.jobs.ingest import ingest
-    from pipeline.service.delegation import ingest_by, service_of
+    from pipeline.service.delegation import delegate_ingest, find_service
     from schemas.errors import IndexBusyError
 
     settings = load(limit=limit)
@@ -52,10 +52,10 @@ def ingest_command(
         try:
             return ingest(sources, settings, progress)
         except IndexBusyError:
-            service = service_of(settings.index.location)
+            service = find_service(settings.index.location)
             if service is None:
                 raise
         with service:
-            return ingest_by(service, sources, settings, progress)
+            return delegate_ingest(service, sources, settings, progress)
 
     conclude(shown(settings, work), settings)

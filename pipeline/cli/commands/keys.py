@@ -62,7 +62,7 @@ def show(keys: KeysPath = _DEFAULT) -> None:
         (
             key.id,
             key.scope.value,
-            "expired" if key.expired(now) else _until(key.expires_at),
+            "expired" if key.has_expired(now) else _until(key.expires_at),
             key.name,
         )
         for key in KeyFile(keys).load()

@@ -61,7 +61,7 @@ def reembed_command(
 ) -> None:
     """The command; its help stands above."""
     from pipeline.jobs.reembed import reembed
-    from pipeline.service.delegation import reembed_by, service_of
+    from pipeline.service.delegation import delegate_reembed, find_service
     from schemas.errors import IndexBusyError, UsageError
     from schemas.options import EmbedderOptions
 
@@ -75,13 +75,13 @@ def reembed_command(
         try:
             summary = reembed(settings, progress, force=force)
         except IndexBusyError:
-            service = service_of(settings.index.location)
+            service = find_service(settings.index.location)
             if service is None:
                 raise
         else:
             return summary.generation, None if summary.switched else summary.why_not
         with service:
-            return reembed_by(service, settings, progress, force=force).generation or "", None
+            return delegate_reembed(service, settings, progress, force=force).generation or "", None
 
     progress, (generation, why_not) = shown(
         settings, lambda shown: (shown, work(shown)), segmenting=False

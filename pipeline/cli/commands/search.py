@@ -209,7 +209,7 @@ def search(
 def _run(query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bool) -> None:
     from pipeline.drawing.search_sheet import check_sheet_path
     from pipeline.search.searcher import Searcher
-    from pipeline.service.delegation import service_of
+    from pipeline.service.delegation import find_service
     from schemas.errors import IndexBusyError
 
     if sheet is not None:
@@ -217,7 +217,7 @@ def _run(query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bo
     try:
         searcher = Searcher.open(settings)
     except IndexBusyError:
-        service = service_of(settings.index.location)
+        service = find_service(settings.index.location)
         if service is None:
             raise
         with service:
@@ -246,10 +246,10 @@ def _ask(
     service: Client, query: SearchQuery, settings: Settings, sheet: Path | None, as_json: bool
 ) -> None:
     """Have the service search that has the index open."""
-    from pipeline.service.delegation import asked_of
+    from pipeline.service.delegation import build_request
 
     embedder = service.stats().embedder
-    asked = asked_of(service, query, settings)
+    asked = build_request(service, query, settings)
     start = time.perf_counter()
     answer = service.search(asked)
     _print_page(answer, f"{embedder}, by the service", time.perf_counter() - start, as_json)

@@ -1,4 +1,4 @@
-/* The service's API, with a key where it needs one. */
+/* Calls the service's API, with a key where it needs one. */
 
 const KEY = "objseek-key";
 let key = sessionStorage.getItem(KEY);
@@ -36,10 +36,10 @@ async function call(path, options) {
     return await send(path, options);
   } catch (error) {
     if (error.status !== 401) throw error;
-    const given = await askForKey(key ? error.message : "");
-    if (!given) throw error;
-    key = given;
-    sessionStorage.setItem(KEY, given);
+    const fresh = await askForKey(key ? error.message : "");
+    if (!fresh) throw error;
+    key = fresh;
+    sessionStorage.setItem(KEY, fresh);
     return call(path, options);
   }
 }
@@ -58,7 +58,7 @@ export async function upload(blob) {
   return (await call("/v1/uploads", { method: "POST", headers, body: blob })).json();
 }
 
-/** Show a picture of the service in an image element; resolves when it is there. */
+/** Load a picture from the service into an image element; resolves once it is shown. */
 export async function picture(image, path) {
   let address = path;
   if (key) {
@@ -68,7 +68,7 @@ export async function picture(image, path) {
     image.src = address;
     await image.decode();
   } catch {
-    // An image element does not tell why.
+    // An image element gives no reason: ask again for the error.
     await call(path);
     throw new ProblemError(0, "The picture cannot be shown.");
   } finally {
@@ -76,7 +76,7 @@ export async function picture(image, path) {
   }
 }
 
-/** Each event of a stream of server-sent events, parsed. */
+/** Yields each event of a stream of server-sent events, parsed. */
 export async function* events(path, signal) {
   const answer = await call(path, { signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

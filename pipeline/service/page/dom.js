@@ -1,4 +1,4 @@
-/* Elements, whose texts are always texts. */
+/* Makes elements; strings become text, never markup. */
 
 /** `make("button", { class: "x", onclick: f }, "words", child)`. */
 export function make(name, attributes = {}, ...children) {

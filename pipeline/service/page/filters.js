@@ -1,4 +1,4 @@
-/* What a search is narrowed by: counts to click on, places, sizes, and how hits are ordered. */
+/* The panel of filters: labels, sizes, places and buckets with their counts, and the order of hits. */
 
 import { get } from "./api.js";
 import { byId, make } from "./dom.js";
@@ -6,33 +6,33 @@ import { byId, make } from "./dom.js";
 const panel = byId("filters");
 const PLACES = [0, 1 / 3, 2 / 3, 1];
 const ROWS = ["top", "middle", "bottom"], COLUMNS = ["left", "centre", "right"];
-let counts = null, asked = 0;
+let counts = null, requests = 0;
 
 /** Draw the panel for a query, and count anew; `change` is called with parts of a query. */
 export async function showFilters(query, change) {
   draw(query, change);
-  const mine = ++asked;
+  const mine = ++requests;
   const params = new URLSearchParams({ limit: "12", kind: query.kind === "image" ? "image" : "object" });
   for (const filter of query.filters) params.append("filter", filter);
   try {
     const fresh = await get(`/v1/facets?${params}`);
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     counts = fresh;
     draw(query, change);
   } catch {
-    // The search itself tells what is wrong.
+    // The search itself shows what is wrong.
   }
 }
 
 /** The most frequent labels, to begin with. */
 export function suggestions() {
-  return (counts?.labels ?? []).map((one) => one.value);
+  return (counts?.labels ?? []).map((facet) => facet.value);
 }
 
 function draw(query, change) {
   const focused = document.activeElement?.closest("#filters") ? document.activeElement.dataset.id : null;
   const toggle = (filter) => {
-    const filters = query.filters.includes(filter) ? query.filters.filter((one) => one !== filter) : [...query.filters, filter];
+    const filters = query.filters.includes(filter) ? query.filters.filter((kept) => kept !== filter) : [...query.filters, filter];
     change({ filters });
   };
   panel.replaceChildren(
@@ -48,14 +48,14 @@ function draw(query, change) {
 }
 
 function buckets() {
-  return (counts?.buckets ?? []).filter((one) => one.value !== "");
+  return (counts?.buckets ?? []).filter((bucket) => bucket.value !== "");
 }
 
 function section(title, content) {
   return make("section", {}, make("h2", {}, title), ...(Array.isArray(content) ? content : [content]));
 }
 
-function facet(id, words, count, pressed, onclick) {
+function facetButton(id, words, count, pressed, onclick) {
   return make(
     "button",
     { class: "facet", type: "button", "aria-pressed": String(pressed), "data-id": id, onclick },
@@ -65,32 +65,32 @@ function facet(id, words, count, pressed, onclick) {
 }
 
 function values(field, found, query, toggle) {
-  const chosen = query.filters.filter((one) => one.startsWith(`${field}=`)).map((one) => one.slice(field.length + 1));
-  const missing = chosen.filter((value) => !found.some((one) => one.value === value));
-  const shown = [...missing.map((value) => ({ value, count: null })), ...found];
-  if (shown.length === 0) return make("p", { class: "count" }, "none yet");
-  return shown.map((one) => facet(`${field}=${one.value}`, one.value, one.count, chosen.includes(one.value), () => toggle(`${field}=${one.value}`)));
+  const chosen = query.filters.filter((filter) => filter.startsWith(`${field}=`)).map((filter) => filter.slice(field.length + 1));
+  const missing = chosen.filter((value) => !found.some((facet) => facet.value === value));
+  const listed = [...missing.map((value) => ({ value, count: null })), ...found];
+  if (listed.length === 0) return make("p", { class: "count" }, "none yet");
+  return listed.map(({ value, count }) => facetButton(`${field}=${value}`, value, count, chosen.includes(value), () => toggle(`${field}=${value}`)));
 }
 
 function sizes(query, change) {
   return (counts?.sizes ?? []).map((size) => {
     const own = [`area_frac>=${size.least}`, ...(size.below == null ? [] : [`area_frac<${size.below}`])];
-    const others = query.filters.filter((one) => !one.startsWith("area_frac"));
-    const pressed = own.every((one) => query.filters.includes(one)) && query.filters.length === others.length + own.length;
+    const others = query.filters.filter((filter) => !filter.startsWith("area_frac"));
+    const pressed = own.every((filter) => query.filters.includes(filter)) && query.filters.length === others.length + own.length;
     const bounds = size.below == null ? `over ${size.least * 100}%` : `${size.least * 100} to ${size.below * 100}%`;
-    return facet(`size ${size.name}`, `${size.name}, ${bounds}`, size.count, pressed, () => change({ filters: pressed ? others : [...others, ...own] }));
+    return facetButton(`size ${size.name}`, `${size.name}, ${bounds}`, size.count, pressed, () => change({ filters: pressed ? others : [...others, ...own] }));
   });
 }
 
 function places(query, change) {
-  const others = query.filters.filter((one) => !one.startsWith("center_"));
+  const others = query.filters.filter((filter) => !filter.startsWith("center_"));
   const buttons = ROWS.flatMap((row, y) =>
     COLUMNS.map((column, x) => {
       const own = [["x", x], ["y", y]].flatMap(([axis, at]) => [
         `center_${axis}_frac>=${PLACES[at].toFixed(3)}`,
         `center_${axis}_frac<=${PLACES[at + 1].toFixed(3)}`,
       ]);
-      const pressed = own.every((one) => query.filters.includes(one));
+      const pressed = own.every((filter) => query.filters.includes(filter));
       return make("button", {
         type: "button", "aria-pressed": String(pressed), "aria-label": `${row} ${column}`, title: `${row} ${column}`,
         "data-id": `place ${row} ${column}`, onclick: () => change({ filters: pressed ? others : [...others, ...own] }),
@@ -101,9 +101,9 @@ function places(query, change) {
 }
 
 function fields(query, change) {
-  const valueOf = (start) => query.filters.find((one) => one.startsWith(start))?.slice(start.length) ?? "";
+  const valueOf = (start) => query.filters.find((filter) => filter.startsWith(start))?.slice(start.length) ?? "";
   const field = (id, label, type, start, stop = "") => {
-    const others = query.filters.filter((one) => !one.startsWith(start));
+    const others = query.filters.filter((filter) => !filter.startsWith(start));
     const onchange = (event) => change({ filters: event.target.value ? [...others, `${start}${event.target.value}${stop}`] : others });
     return make("div", { class: "row" }, make("label", { for: id }, label), make("input", { id, type, "data-id": id, value: valueOf(start).replace(stop, ""), onchange }));
   };

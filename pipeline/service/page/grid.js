@@ -1,4 +1,4 @@
-/* The found objects, in rows of one height. */
+/* The grid of hits, in rows of equal height. */
 
 import { picture } from "./api.js";
 import { byId, fileName, make, nameOf } from "./dom.js";
@@ -6,11 +6,11 @@ import { cropBox } from "./masks.js";
 
 const grid = byId("grid");
 const SHARPNESS = Math.min(window.devicePixelRatio || 1, 2);
-let act = {};
+let actions = {};
 
-/** `actions`: open(hit), more(hit), less(hit). */
-export function startGrid(actions) {
-  act = actions;
+/** `given`: open(hit), more(hit), less(hit). */
+export function startGrid(given) {
+  actions = given;
   grid.addEventListener("keydown", onKey);
 }
 
@@ -21,17 +21,17 @@ export function clearGrid() {
 /** Grey tiles, while there is nothing else to show. */
 export function showWaiting() {
   const ratios = [1.2, 0.8, 1.5, 1, 0.9, 1.3, 1.1, 0.7, 1.4, 1];
-  grid.replaceChildren(...ratios.map((ratio) => sized(make("li", { class: "tile waiting", "aria-hidden": "true" }), ratio)));
+  grid.replaceChildren(...ratios.map((ratio) => setSize(make("li", { class: "tile waiting", "aria-hidden": "true" }), ratio)));
 }
 
-/** Other hits; who stands on a tile with the keys stays there, or else at the first. */
+/** Show other hits. A focused tile keeps the focus if its hit is still there; otherwise the first gets it. */
 export function showHits(hits) {
-  const stood = document.activeElement?.closest(".tile")?.hit;
+  const focused = document.activeElement?.closest(".tile")?.hit;
   clearGrid();
   addHits(hits, 0);
-  if (!stood) return;
+  if (!focused) return;
   const tiles = [...grid.children];
-  const same = tiles.find((one) => one.hit.object_id === stood.object_id) ?? tiles[0];
+  const same = tiles.find((tile) => tile.hit.object_id === focused.object_id) ?? tiles[0];
   same?.querySelector(".open").focus({ preventScroll: true });
 }
 
@@ -43,7 +43,7 @@ function rowHeight() {
   return parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
 }
 
-function sized(element, ratio) {
+function setSize(element, ratio) {
   const width = ratio * rowHeight();
   element.style.flex = `${ratio} 1 ${width}px`;
   element.style.maxWidth = `${width * 1.6}px`;
@@ -59,17 +59,17 @@ function tile(hit, number) {
   const name = nameOf(payload);
   const image = make("img", { alt: "", draggable: "false" });
   const label = `${number + 1}: ${name}, ${sure}, in ${fileName(payload.uri)}`;
-  const element = sized(
+  const element = setSize(
     make(
       "li",
       { class: "tile", title: `${name} · ${fileName(payload.uri)}\nsimilarity ${hit.score.toFixed(3)}` },
-      make("button", { class: "open", type: "button", "aria-label": `Open ${label}`, onclick: () => act.open(hit) }, image),
+      make("button", { class: "open", type: "button", "aria-label": `Open ${label}`, onclick: () => actions.open(hit) }, image),
       make("span", { class: `sure ${hit.relevance ?? "unknown"}`, "aria-hidden": "true" }, sure),
       make(
         "span",
         { class: "acts" },
-        make("button", { type: "button", class: "more", title: "More like this", "aria-label": `More like ${label}`, onclick: () => act.more(hit) }, "+"),
-        make("button", { type: "button", class: "less", title: "Less like this", "aria-label": `Less like ${label}`, onclick: () => act.less(hit) }, "−"),
+        make("button", { type: "button", class: "more", title: "More like this", "aria-label": `More like ${label}`, onclick: () => actions.more(hit) }, "+"),
+        make("button", { type: "button", class: "less", title: "Less like this", "aria-label": `Less like ${label}`, onclick: () => actions.less(hit) }, "−"),
       ),
     ),
     ratio,
@@ -93,8 +93,8 @@ function onKey(event) {
   const here = event.target.closest(".tile");
   if (!here || event.ctrlKey || event.metaKey || event.altKey) return;
   const key = event.key;
-  if (key === "+" || key === "=") act.more(here.hit);
-  else if (key === "-" || key === "−") act.less(here.hit);
+  if (key === "+" || key === "=") actions.more(here.hit);
+  else if (key === "-" || key === "−") actions.less(here.hit);
   else if (key.startsWith("Arrow")) move(here, key);
   else return;
   event.preventDefault();
@@ -108,10 +108,10 @@ function move(here, key) {
   } else {
     const down = key === "ArrowDown";
     const middle = here.offsetLeft + here.offsetWidth / 2;
-    const rows = tiles.filter((one) => (down ? one.offsetTop > here.offsetTop : one.offsetTop < here.offsetTop));
-    const top = down ? Math.min(...rows.map((one) => one.offsetTop)) : Math.max(...rows.map((one) => one.offsetTop));
-    const away = (one) => Math.abs(one.offsetLeft + one.offsetWidth / 2 - middle);
-    next = rows.filter((one) => one.offsetTop === top).sort((one, other) => away(one) - away(other))[0];
+    const rows = tiles.filter((tile) => (down ? tile.offsetTop > here.offsetTop : tile.offsetTop < here.offsetTop));
+    const top = down ? Math.min(...rows.map((tile) => tile.offsetTop)) : Math.max(...rows.map((tile) => tile.offsetTop));
+    const distance = (tile) => Math.abs(tile.offsetLeft + tile.offsetWidth / 2 - middle);
+    next = rows.filter((tile) => tile.offsetTop === top).sort((tile, other) => distance(tile) - distance(other))[0];
   }
   next?.querySelector(".open").focus();
 }

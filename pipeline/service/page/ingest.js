@@ -1,4 +1,4 @@
-/* How far an ingest is, while the service runs one. */
+/* Shows the progress of an ingest that the service runs. */
 
 import { events } from "./api.js";
 import { byId, counted, make } from "./dom.js";

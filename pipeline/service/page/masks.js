@@ -1,6 +1,6 @@
-/* Masks: COCO's compressed run lengths, and how they are drawn. */
+/* Decodes masks from COCO's compressed run lengths, and draws them. */
 
-/** Lengths of runs, zeros first, down one column after the other. */
+/** Run lengths, zeros first, column by column. */
 export function runs(counts) {
   const lengths = [];
   let value = 0, shift = 0;
@@ -16,7 +16,7 @@ export function runs(counts) {
   return lengths;
 }
 
-/** The mask in its box: bytes of 0 and 1, row by row. */
+/** Decode the part of a mask inside a box: bytes of 0 and 1, row by row. */
 export function decode(rle, [x0, y0, x1, y1]) {
   const [height] = rle.size, width = x1 - x0;
   const inside = new Uint8Array(width * (y1 - y0));
@@ -34,8 +34,8 @@ export function decode(rle, [x0, y0, x1, y1]) {
   return inside;
 }
 
-/** A canvas as large as the box, of one colour where the mask is. */
-export function painted(inside, [x0, y0, x1, y1], [red, green, blue]) {
+/** Paint a mask in a single colour on a canvas the size of its box. */
+export function paintMask(inside, [x0, y0, x1, y1], [red, green, blue]) {
   const canvas = document.createElement("canvas");
   canvas.width = x1 - x0;
   canvas.height = y1 - y0;
@@ -48,7 +48,7 @@ export function painted(inside, [x0, y0, x1, y1], [red, green, blue]) {
   return canvas;
 }
 
-/** What a crop of the service shows, as `crop_box` there has it. */
+/** The box that the service's crops show; keep in step with `crop_box` there. */
 export function cropBox({ bbox: [x0, y0, x1, y1], width, height }) {
   const longer = Math.max(x1 - x0, y1 - y0);
   const around = Math.round(Math.max(0.3 * longer, (72 - longer) / 2));

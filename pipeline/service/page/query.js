@@ -1,4 +1,4 @@
-/* A search as the page has it, to and from the address and the API. */
+/* Converts a search to and from the address and the API. */
 
 export const PAGE = 30;
 const SIMPLE = ["group", "diverse", "dense", "least", "kind"];
@@ -9,12 +9,12 @@ export function emptyQuery() {
 
 /** Whether there is anything to look for. */
 export function isBlank(query) {
-  const { texts } = parsed(query.text);
+  const { texts } = parseText(query.text);
   return texts.length === 0 && query.more.length === 0;
 }
 
 /** `mug + blue^0.5 -red`: wanted texts with their weights, and those that are not wanted. */
-export function parsed(text) {
+export function parseText(text) {
   const texts = [], not = [];
   for (const part of text.split(/\s+(?=-[^\s-])|\s+\+\s+/)) {
     const minus = /^-(?=[^\s-])/.test(part);
@@ -26,15 +26,16 @@ export function parsed(text) {
   return { texts, not };
 }
 
-/** An example as the address holds it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. */
-function told(example) {
+/** An example as the address has it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. */
+function encodeExample(example) {
   const region = example.box_xyxy ?? example.point_xy;
   const where = region ? `@${region.join(",")}` : "";
   if (example.object_id) return `o:${example.object_id}`;
   return example.image_id ? `i:${example.image_id}${where}` : `u:${example.upload_id}${where}`;
 }
 
-function understood(text) {
+/** The example that such a text stands for; null for any other text. */
+function decodeExample(text) {
   const match = /^([oiu]):([\w-]+)(?:@([\d.,]+))?$/.exec(text);
   if (!match) return null;
   const example = { [{ o: "object_id", i: "image_id", u: "upload_id" }[match[1]]]: match[2] };
@@ -47,9 +48,9 @@ function understood(text) {
 export function toAddress(query) {
   const params = new URLSearchParams();
   if (query.text.trim()) params.set("q", query.text.trim());
-  for (const one of query.more) params.append("like", told(one));
-  for (const one of query.less) params.append("unlike", told(one));
-  for (const one of query.filters) params.append("filter", one);
+  for (const example of query.more) params.append("like", encodeExample(example));
+  for (const example of query.less) params.append("unlike", encodeExample(example));
+  for (const filter of query.filters) params.append("filter", filter);
   for (const name of SIMPLE) if (query[name]) params.set(name, query[name]);
   const text = params.toString();
   return text ? `?${text}` : location.pathname;
@@ -59,15 +60,15 @@ export function fromAddress(search) {
   const params = new URLSearchParams(search);
   const query = emptyQuery();
   query.text = params.get("q") ?? "";
-  query.more = params.getAll("like").map(understood).filter(Boolean);
-  query.less = params.getAll("unlike").map(understood).filter(Boolean);
+  query.more = params.getAll("like").map(decodeExample).filter(Boolean);
+  query.less = params.getAll("unlike").map(decodeExample).filter(Boolean);
   query.filters = params.getAll("filter");
   for (const name of SIMPLE) query[name] = params.get(name) ?? "";
   return query;
 }
 
-/** `labels=dog` as the API has it; null for what is no condition. */
-export function condition(text) {
+/** `labels=dog` as the API has it; null for any other text. */
+export function parseCondition(text) {
   const match = /^([a-z_]+)(\^=|<=|>=|!=|=|<|>)(.+)$/s.exec(text);
   if (!match) return null;
   const [, field, op, value] = match;
@@ -76,11 +77,11 @@ export function condition(text) {
 }
 
 export function toRequest(query, cursor) {
-  const { texts, not } = parsed(query.text);
+  const { texts, not } = parseText(query.text);
   const request = {
     positive: [...texts, ...query.more],
     negative: [...not, ...query.less],
-    conditions: query.filters.map(condition).filter(Boolean),
+    conditions: query.filters.map(parseCondition).filter(Boolean),
     limit: PAGE,
     hybrid: query.dense !== "1",
   };

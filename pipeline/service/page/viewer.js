@@ -1,26 +1,26 @@
-/* One image with its objects: look, click an object, click a point, draw a box. */
+/* The viewer: an image with its objects, to click an object or a point in, or draw a box. */
 
 import { get, picture } from "./api.js";
 import { byId, counted, fileName, make, nameOf } from "./dom.js";
-import { decode, painted } from "./masks.js";
+import { decode, paintMask } from "./masks.js";
 
 const dialog = byId("viewer");
 const LIT = [255, 45, 85];
-let search = () => {}, shown = null;
+let search = () => {}, current = null;
 
-/** `act` is called with an example to search with. */
-export function startViewer(act) {
+/** `searchWith` is called with an example to search with. */
+export function startViewer(searchWith) {
   search = (example) => {
     dialog.close();
-    act(example);
+    searchWith(example);
   };
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
-  addEventListener("resize", () => shown?.fit());
+  addEventListener("resize", () => current?.fit());
 }
 
-/** Show an indexed image; the object `chosen` is lit. */
+/** Show an indexed image, with the object `chosen` lit. */
 export async function openImage(imageId, chosen) {
   const viewer = new Viewer({ image_id: imageId }, `/v1/images/${imageId}/preview.jpg?size=1600`);
   viewer.open("", "");
@@ -29,14 +29,14 @@ export async function openImage(imageId, chosen) {
     if (!viewer.isOpen()) return;
     const payload = image.payload;
     const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
-    viewer.entitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(image.objects.length, "object")} · ${place}`);
+    viewer.setTitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(image.objects.length, "object")} · ${place}`);
     await viewer.show(payload.width, payload.height, image.objects, chosen);
   } catch (error) {
     viewer.fail(error.message);
   }
 }
 
-/** Show an image that was given, to choose what of it to search with. */
+/** Show an uploaded image, to choose a part of it to search with. */
 export async function openUpload(upload, name) {
   const viewer = new Viewer({ upload_id: upload.upload_id }, `/v1/uploads/${upload.upload_id}/preview.jpg?size=1600`);
   viewer.open(name, "Search with all of it, draw a box, or click on an object.");
@@ -65,22 +65,22 @@ class Viewer {
     this.list = make("ul", { class: "list", "aria-label": "Objects of this image" });
     this.about = make("header");
     this.tools = make("div", { class: "tools", role: "group", "aria-label": "Search with a part of this image" });
-    shown = this;
+    current = this;
   }
 
-  /** Whether it has not been closed, or replaced, meanwhile. */
+  /** Whether it is still the image on show: neither closed nor replaced. */
   isOpen() {
-    return dialog.open && shown === this;
+    return dialog.open && current === this;
   }
 
-  entitle(title, about) {
+  setTitle(title, about) {
     this.about.replaceChildren(make("h2", {}, title || "Loading…"), make("p", {}, about));
     this.canvas.setAttribute("aria-label", title);
     this.image.alt = title;
   }
 
   open(title, about) {
-    this.entitle(title, about);
+    this.setTitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
     dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.list), close);
     if (!dialog.open) dialog.showModal();
@@ -94,15 +94,15 @@ class Viewer {
     this.width = width;
     this.height = height;
     this.fit();
-    this.objects = objects.map((one) => ({ ...one, box: one.payload.bbox }));
-    this.list.replaceChildren(...this.objects.map((one) => this.item(one)));
+    this.objects = objects.map((object) => ({ ...object, box: object.payload.bbox }));
+    this.list.replaceChildren(...this.objects.map((object) => this.item(object)));
     this.choose(tool);
-    this.light(this.objects.find((one) => one.object_id === chosen) ?? null);
+    this.light(this.objects.find((object) => object.object_id === chosen) ?? null);
     await picture(this.image, this.path);
     this.fit();
   }
 
-  /** As large as there is room for. */
+  /** Make it as large as there is room for. */
   fit() {
     if (!this.width || !this.stage.isConnected) return;
     const room = [this.stage.clientWidth - 32, this.stage.clientHeight - 32];
@@ -116,16 +116,16 @@ class Viewer {
     this.draw();
   }
 
-  item(one) {
-    const share = `${(one.payload.area_frac * 100).toFixed(1)}%`;
+  item(object) {
+    const share = `${(object.payload.area_frac * 100).toFixed(1)}%`;
     const button = make(
       "button",
-      { class: "object", type: "button", title: "Search for objects like this", onclick: () => search({ object_id: one.object_id }), onfocus: () => this.light(one), onmouseenter: () => this.light(one) },
-      make("span", {}, nameOf(one.payload)),
+      { class: "object", type: "button", title: "Search for objects like this", onclick: () => search({ object_id: object.object_id }), onfocus: () => this.light(object), onmouseenter: () => this.light(object) },
+      make("span", {}, nameOf(object.payload)),
       make("span", { class: "count" }, share),
     );
-    one.element = make("li", {}, button);
-    return one.element;
+    object.element = make("li", {}, button);
+    return object.element;
   }
 
   choose(tool) {
@@ -173,8 +173,8 @@ class Viewer {
       if (box[2] - box[0] > 2 && box[3] - box[1] > 2) search({ ...this.example, box_xyxy: box });
       else this.draw();
     } else if (this.tool === "look") {
-      const one = this.under(x, y);
-      if (one) search({ object_id: one.object_id });
+      const object = this.under(x, y);
+      if (object) search({ object_id: object.object_id });
     }
   }
 
@@ -186,23 +186,23 @@ class Viewer {
   /** The smallest object at a point. */
   under(x, y) {
     let best = null;
-    for (const one of this.objects) {
-      const [x0, y0, x1, y1] = one.box;
+    for (const object of this.objects) {
+      const [x0, y0, x1, y1] = object.box;
       if (x < x0 || x >= x1 || y < y0 || y >= y1) continue;
-      one.inside ??= decode(one.payload.rle, one.box);
-      const hit = one.inside[(Math.floor(y) - y0) * (x1 - x0) + Math.floor(x) - x0];
-      if (hit && (!best || one.payload.area < best.payload.area)) best = one;
+      object.inside ??= decode(object.payload.rle, object.box);
+      const hit = object.inside[(Math.floor(y) - y0) * (x1 - x0) + Math.floor(x) - x0];
+      if (hit && (!best || object.payload.area < best.payload.area)) best = object;
     }
     return best;
   }
 
-  light(one) {
-    if (this.lit === one && one) return;
+  light(object) {
+    if (this.lit === object && object) return;
     this.lit?.element?.classList.remove("lit");
-    this.lit = one;
-    one?.element?.classList.add("lit");
-    one?.element?.scrollIntoView({ block: "nearest" });
-    this.canvas.classList.toggle("over", Boolean(one));
+    this.lit = object;
+    object?.element?.classList.add("lit");
+    object?.element?.scrollIntoView({ block: "nearest" });
+    this.canvas.classList.toggle("over", Boolean(object));
     this.draw();
   }
 
@@ -223,12 +223,12 @@ class Viewer {
     }
   }
 
-  /** Everything else dimmed, and a line around the object. */
-  drawObject(context, one, scale) {
-    one.inside ??= decode(one.payload.rle, one.box);
-    one.shape ??= painted(one.inside, one.box, LIT);
-    const [x0, y0, x1, y1] = one.box.map((side) => side * scale);
-    const paint = (dx, dy) => context.drawImage(one.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
+  /** Dim everything else, and draw a line around the object. */
+  drawObject(context, object, scale) {
+    object.inside ??= decode(object.payload.rle, object.box);
+    object.shape ??= paintMask(object.inside, object.box, LIT);
+    const [x0, y0, x1, y1] = object.box.map((side) => side * scale);
+    const paint = (dx, dy) => context.drawImage(object.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
     context.save();
     context.imageSmoothingQuality = "high";
     for (let angle = 0; angle < 16; angle++) {

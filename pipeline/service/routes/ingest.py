@@ -1,4 +1,4 @@
-"""Ingests through the service, which has the index: start one, watch it, end it."""
+"""Routes that start, watch and end ingests in the service's index."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from sse_starlette import EventSourceResponse
 
-from pipeline.service.background_jobs import Ingests
-from pipeline.service.dependencies import ERRORS, IngesterOf, Parts, PartsOf
+from pipeline.service.background_jobs import BackgroundJobs
+from pipeline.service.dependencies import ERRORS, IngesterDep, Service, ServiceDep
 from pipeline.service.problems import ProblemError
 from schemas.api import IngestRequest, IngestState, ReembedRequest
 
@@ -21,47 +21,49 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("")
-async def ingest_state(parts: PartsOf) -> IngestState:
-    """How far the ingest is that runs, or what became of the last one."""
-    return IngestState(state="none") if parts.ingests is None else parts.ingests.state()
+async def get_ingest_state(service: ServiceDep) -> IngestState:
+    """The progress of the ingest that runs, or the outcome of the last one."""
+    return IngestState(state="none") if service.jobs is None else service.jobs.state()
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED)
-async def start_ingest(request: IngestRequest, parts: PartsOf, caller: IngesterOf) -> IngestState:
+async def start_ingest(
+    request: IngestRequest, service: ServiceDep, caller: IngesterDep
+) -> IngestState:
     """Ingest sources into this index. Needs a key of the scope ingest."""
-    return _ingests(parts).start(request)
+    return _jobs(service).start_ingest(request)
 
 
 @router.post("/reembed", status_code=HTTPStatus.ACCEPTED)
-async def start_reembed(request: ReembedRequest, parts: PartsOf, caller: IngesterOf) -> IngestState:
+async def start_reembed(
+    request: ReembedRequest, service: ServiceDep, caller: IngesterDep
+) -> IngestState:
     """Embed all stored masks with another embedder, and switch over to it at the end.
 
-    It is watched and ended as an ingest is. Needs a key of the scope ingest.
+    It is watched and ended like an ingest. Needs a key of the scope ingest.
     """
-    return _ingests(parts).start_reembed(request)
+    return _jobs(service).start_reembed(request)
 
 
 @router.delete("")
-async def cancel_ingest(parts: PartsOf, caller: IngesterOf) -> IngestState:
+async def cancel_ingest(service: ServiceDep, caller: IngesterDep) -> IngestState:
     """End the ingest; what it has finished is kept. Needs a key of the scope ingest."""
-    return _ingests(parts).cancel()
+    return _jobs(service).cancel()
 
 
-@router.get("/events", response_class=StreamingResponse, responses=_STREAM)
-async def ingest_events(parts: PartsOf) -> StreamingResponse:
-    """The state of ingests as server-sent events: one whenever it has changed."""
-    ingests = _ingests(parts)
+@router.get("/events", response_class=EventSourceResponse, responses=_STREAM)
+async def stream_ingest_events(service: ServiceDep) -> EventSourceResponse:
+    """The state of ingests as server-sent events, one whenever it has changed."""
+    states = _jobs(service).events.listen()
 
-    async def stream() -> AsyncIterator[str]:
-        async for state in ingests.events():
-            yield ": still here\n\n" if state is None else f"data: {state.model_dump_json()}\n\n"
+    async def encode() -> AsyncIterator[dict[str, str]]:
+        async for state in states:
+            yield {"data": state.model_dump_json()}
 
-    return StreamingResponse(stream(), media_type="text/event-stream")
+    return EventSourceResponse(encode(), sep="\n")
 
 
-def _ingests(parts: Parts) -> Ingests:
-    if parts.ingests is None:
-        raise ProblemError(
-            HTTPStatus.CONFLICT, "this service reads a snapshot, and ingests nothing"
-        )
-    return parts.ingests
+def _jobs(service: Service) -> BackgroundJobs:
+    if service.jobs is None:
+        raise ProblemError(HTTPStatus.CONFLICT, "this service reads a snapshot, and cannot ingest")
+    return service.jobs

@@ -1,4 +1,4 @@
-"""Objects and images of the index, by their ids alone; pictures are always encoded anew."""
+"""Routes for objects and images of the index, by their ids alone, and pictures of them."""
 
 from __future__ import annotations
 
@@ -11,67 +11,66 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from pipeline.search.query_examples import find_image
 from pipeline.search.searcher import Searcher
-from pipeline.service.dependencies import ERRORS, Parts, PartsOf
+from pipeline.service.dependencies import ERRORS, Service, ServiceDep
 from pipeline.service.image_cache import crop_jpeg, mask_png, preview_jpeg
 from pipeline.service.problems import ProblemError
-from pipeline.service.uploads import UploadNotFoundError
 from schemas.api import ImageAnswer, ObjectAnswer
 from schemas.errors import UsageError
 from schemas.points import Point
 from schemas.search import Condition
 
 router = APIRouter(prefix="/v1", tags=["objects"], responses=ERRORS)
-_MOST_OBJECTS = 1000
-# An id stands for one version of an image under one pipeline: what it shows never changes.
-_KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
+_MAX_OBJECTS = 1000
+# An id means one version of an image under one pipeline, so its picture never changes.
+_CACHE_FOR_A_DAY = {"Cache-Control": "private, max-age=86400, immutable"}
 Identity = Annotated[uuid.UUID, Path()]
 
 
-def _pictured(media_type: str) -> dict[int | str, dict[str, Any]]:
+def _describe(media_type: str) -> dict[int | str, dict[str, Any]]:
     binary = {"schema": {"type": "string", "format": "binary"}}
     return {200: {"description": "The picture.", "content": {media_type: binary}}}
 
 
+_JPEG, _PNG = _describe("image/jpeg"), _describe("image/png")
+
+
 @router.get("/objects/{object_id}")
-async def get_object(object_id: Identity, parts: PartsOf) -> ObjectAnswer:
+async def get_object(object_id: Identity, service: ServiceDep) -> ObjectAnswer:
     """An object: where it is, its mask, its labels."""
-    return await _object(parts, object_id)
+    return await _find_object(service, object_id)
 
 
-@router.get(
-    "/objects/{object_id}/crop.jpg", response_class=Response, responses=_pictured("image/jpeg")
-)
+@router.get("/objects/{object_id}/crop.jpg", response_class=Response, responses=_JPEG)
 async def get_crop(
     object_id: Identity,
     request: Request,
-    parts: PartsOf,
+    service: ServiceDep,
     size: Annotated[int, Query(ge=16, le=2048, description="Of the longer side, pixels.")] = 512,
     outline: Annotated[bool, Query(description="Draw the mask.")] = True,
 ) -> Response:
     """The object in its surroundings."""
-    hit = await _object(parts, object_id)
+    hit = await _find_object(service, object_id)
 
     def draw() -> bytes:
-        return crop_jpeg(parts.pictures.pixels(hit.payload), hit.payload, size, outline=outline)
+        return crop_jpeg(service.images.pixels(hit.payload), hit.payload, size, outline=outline)
 
-    return await _picture(request, parts, draw, f"{object_id}-{size}-{outline}", "image/jpeg")
+    tag = f"{object_id}-{size}-{outline}"
+    return await _send_picture(request, service, draw, tag, "image/jpeg")
 
 
-@router.get(
-    "/objects/{object_id}/mask.png", response_class=Response, responses=_pictured("image/png")
-)
-async def get_mask(object_id: Identity, request: Request, parts: PartsOf) -> Response:
+@router.get("/objects/{object_id}/mask.png", response_class=Response, responses=_PNG)
+async def get_mask(object_id: Identity, request: Request, service: ServiceDep) -> Response:
     """The object's mask over its whole image: white where the object is."""
-    hit = await _object(parts, object_id)
-    return await _picture(
-        request, parts, lambda: mask_png(hit.payload), str(object_id), "image/png"
+    hit = await _find_object(service, object_id)
+    return await _send_picture(
+        request, service, lambda: mask_png(hit.payload), str(object_id), "image/png"
     )
 
 
 @router.get("/images/{image_id}")
-async def get_image(image_id: Identity, parts: PartsOf) -> ImageAnswer:
+async def get_image(image_id: Identity, service: ServiceDep) -> ImageAnswer:
     """An image with all of its objects."""
-    image, objects = await _image(parts, image_id, objects=True)
+    image, objects = await _find_image(service, image_id, objects=True)
     return ImageAnswer(
         image_id=image.payload.image_id,
         object_id=image.object_id,
@@ -80,85 +79,81 @@ async def get_image(image_id: Identity, parts: PartsOf) -> ImageAnswer:
     )
 
 
-@router.get(
-    "/images/{image_id}/preview.jpg", response_class=Response, responses=_pictured("image/jpeg")
-)
+@router.get("/images/{image_id}/preview.jpg", response_class=Response, responses=_JPEG)
 async def get_preview(
     image_id: Identity,
     request: Request,
-    parts: PartsOf,
+    service: ServiceDep,
     size: Annotated[int, Query(ge=16, le=4096, description="Of the longer side, pixels.")] = 1280,
     masks: Annotated[bool, Query(description="Draw the masks of all objects.")] = False,
 ) -> Response:
     """The image, upright, at most `size` pixels long."""
-    image, objects = await _image(parts, image_id, objects=masks)
-    payloads = [one.payload for one in objects]
+    image, objects = await _find_image(service, image_id, objects=masks)
+    payloads = [hit.payload for hit in objects]
 
     def draw() -> bytes:
-        return preview_jpeg(parts.pictures.pixels(image.payload), size, payloads)
+        return preview_jpeg(service.images.pixels(image.payload), size, payloads)
 
     tag = f"{image.payload.generation}-{size}-{masks}"
-    return await _picture(request, parts, draw, tag, "image/jpeg")
+    return await _send_picture(request, service, draw, tag, "image/jpeg")
 
 
-@router.get(
-    "/uploads/{upload_id}/preview.jpg", response_class=Response, responses=_pictured("image/jpeg")
-)
+@router.get("/uploads/{upload_id}/preview.jpg", response_class=Response, responses=_JPEG)
 async def get_upload_preview(
     upload_id: Annotated[str, Path(max_length=64)],
     request: Request,
-    parts: PartsOf,
+    service: ServiceDep,
     size: Annotated[int, Query(ge=16, le=4096, description="Of the longer side, pixels.")] = 1280,
 ) -> Response:
     """An uploaded image, upright, as it is searched with."""
-    try:
-        pixels = parts.uploads.get(upload_id).pixels
-    except UploadNotFoundError:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "no upload has this id, or no longer") from None
+    upload = service.uploads.get(upload_id)
+    if upload is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "no upload has this id, or it has expired")
 
     def draw() -> bytes:
-        return preview_jpeg(pixels, size)
+        return preview_jpeg(upload.pixels, size)
 
-    return await _picture(request, parts, draw, f"{upload_id}-{size}", "image/jpeg")
+    return await _send_picture(request, service, draw, f"{upload_id}-{size}", "image/jpeg")
 
 
-async def _object(parts: Parts, identity: uuid.UUID) -> ObjectAnswer:
-    point = await parts.desk.ask(lambda searcher: searcher.find(str(identity)))
+async def _find_object(service: Service, identity: uuid.UUID) -> ObjectAnswer:
+    point = await service.queue.run(lambda searcher: searcher.find(str(identity)))
     if point is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"the index holds no object {identity}")
-    return _answer_of(point)
+    return _answer(point)
 
 
-async def _image(
-    parts: Parts, identity: uuid.UUID, *, objects: bool
+async def _find_image(
+    service: Service, identity: uuid.UUID, *, objects: bool
 ) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
-    def look(searcher: Searcher) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
-        image = _answer_of(find_image(searcher.index, str(identity)))
+    def find(searcher: Searcher) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
+        image = _answer(find_image(searcher.index, str(identity)))
         if not objects:
             return image, []
-        of_image = (
+        conditions = (
             Condition(field="image_id", op="=", value=str(identity)),
             Condition(field="kind", op="=", value="object"),
             Condition(field="generation", op="=", value=image.payload.generation),
         )
-        found = map(_answer_of, searcher.index.scroll(of_image))
-        return image, sorted(found, key=lambda one: -one.payload.area)[:_MOST_OBJECTS]
+        objects_of = map(_answer, searcher.index.scroll(conditions))
+        by_area = sorted(objects_of, key=lambda answer: -answer.payload.area)
+        return image, by_area[:_MAX_OBJECTS]
 
     try:
-        return await parts.desk.ask(look)
+        return await service.queue.run(find)
     except UsageError as exc:
         raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
 
 
-def _answer_of(point: Point) -> ObjectAnswer:
+def _answer(point: Point) -> ObjectAnswer:
     return ObjectAnswer(object_id=point.id, payload=point.parse_payload())
 
 
-async def _picture(
-    request: Request, parts: Parts, draw: Callable[[], bytes], tag: str, media_type: str
+async def _send_picture(
+    request: Request, service: Service, draw: Callable[[], bytes], tag: str, media_type: str
 ) -> Response:
-    headers = {**_KEPT, "ETag": f'"{tag}"'}
+    headers = {**_CACHE_FOR_A_DAY, "ETag": f'"{tag}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    data = await parts.desk.draw(draw)
+    data = await service.queue.draw(draw)
     return Response(data, media_type=media_type, headers=headers)

@@ -1,4 +1,4 @@
-"""Searching: one query, a batch, uploads to search with, counts to narrow by."""
+"""Routes for searching: a query, a batch of queries, uploads, facets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pipeline.search.facets import compute_facets
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
-from pipeline.service.dependencies import ERRORS, Parts, PartsOf
+from pipeline.service.dependencies import ERRORS, Service, ServiceDep
 from pipeline.service.problems import ProblemError, status_of
 from schemas.api import (
     BatchAnswer,
@@ -30,54 +30,55 @@ from schemas.search import MAX_CONDITIONS, TextExample
 router = APIRouter(prefix="/v1", tags=["search"], responses=ERRORS)
 _BATCH_TIMEOUTS = 4
 _FILTER_CHARS = 2000
+_LOAD_TIMEOUT_S = 3600
 
 
 @router.post("/search", response_model=SearchAnswer)
-async def search(query: SearchRequest, parts: PartsOf) -> Response:
-    """Objects that are like all that is wanted, best first."""
-    page = await parts.desk.ask(lambda searcher: searcher.search(query))
-    parts.metrics.searched(page.seconds, page.relevance)
-    return _json(SearchAnswer.of(page))
+async def search(query: SearchRequest, service: ServiceDep) -> Response:
+    """Find the objects most like everything that is wanted, best first."""
+    page = await service.queue.run(lambda searcher: searcher.search(query))
+    service.metrics.count_search(page.seconds, page.relevance)
+    return _json_response(SearchAnswer.from_page(page))
 
 
 @router.post("/search/batch", response_model=BatchAnswer)
-async def search_batch(batch: BatchRequest, parts: PartsOf) -> Response:
-    """Up to 256 queries: an answer or an error for each, in their order."""
+async def search_batch(batch: BatchRequest, service: ServiceDep) -> Response:
+    """Answer up to 256 queries: with hits or an error for each, in their order."""
 
     def answer(searcher: Searcher) -> list[SearchAnswer | BatchError]:
         texts = [
-            one.text
+            example.text
             for query in batch.queries
-            for one in (*query.wanted, *query.negative)
-            if isinstance(one, TextExample) and one.text.strip()
+            for example in (*query.wanted, *query.negative)
+            if isinstance(example, TextExample) and example.text.strip()
         ]
         if searcher.info.points:
             searcher.remember(texts)
-        return [_one(searcher, query, parts) for query in batch.queries]
+        return [_answer_query(searcher, query, service) for query in batch.queries]
 
-    timeout_s = _BATCH_TIMEOUTS * parts.settings.serve.request_timeout_s
-    return _json(BatchAnswer(results=tuple(await parts.desk.ask(answer, timeout_s))))
+    timeout_s = _BATCH_TIMEOUTS * service.settings.serve.request_timeout_s
+    return _json_response(BatchAnswer(results=tuple(await service.queue.run(answer, timeout_s))))
 
 
-def _json(answer: BaseModel) -> Response:
-    # It is valid already; to have it validated once more takes a millisecond for ten hits.
+def _json_response(answer: BaseModel) -> Response:
+    # It is valid already: FastAPI would take a millisecond for ten hits to validate it once more.
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _one(searcher: Searcher, query: SearchRequest, parts: Parts) -> SearchAnswer | BatchError:
+def _answer_query(
+    searcher: Searcher, query: SearchRequest, service: Service
+) -> SearchAnswer | BatchError:
     try:
         page = searcher.search(query)
-    except ProblemError as exc:
-        return BatchError(status=exc.status, detail=exc.detail)
     except ObjseekError as exc:
         return BatchError(status=status_of(exc), detail=str(exc))
-    parts.metrics.searched(page.seconds, page.relevance)
-    return SearchAnswer.of(page)
+    service.metrics.count_search(page.seconds, page.relevance)
+    return SearchAnswer.from_page(page)
 
 
 @router.get("/facets")
 async def count_facets(
-    parts: PartsOf,
+    service: ServiceDep,
     filter: Annotated[
         list[Annotated[str, Query(max_length=_FILTER_CHARS)]] | None,
         Query(
@@ -88,9 +89,11 @@ async def count_facets(
     kind: Annotated[Kind | None, Query()] = "object",
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> FacetsAnswer:
-    """How many points there are by label, bucket and size."""
+    """Count points by label, bucket and size."""
     conditions = parse_conditions(filter or ())
-    return await parts.desk.ask(lambda searcher: compute_facets(searcher, conditions, kind, limit))
+    return await service.queue.run(
+        lambda searcher: compute_facets(searcher, conditions, kind, limit)
+    )
 
 
 @router.post(
@@ -103,20 +106,27 @@ async def count_facets(
         }
     },
 )
-async def upload(request: Request, parts: PartsOf, after: BackgroundTasks) -> UploadAnswer:
-    """Give an image to search with; it is kept in memory for half an hour at most."""
+async def upload_image(
+    request: Request, service: ServiceDep, after: BackgroundTasks
+) -> UploadAnswer:
+    """Upload an image to search with; it is kept in memory for half an hour at most."""
     data = await request.body()
     if not data:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "expected an image, got no bytes")
-    kept = await parts.desk.draw(lambda: parts.uploads.add(data))
-    # Whoever uploads looks at the image first, and need not wait for the models then.
-    after.add_task(parts.desk.ask, _load_models)
-    height, width = kept.pixels.shape[:2]
-    return UploadAnswer(upload_id=kept.identity, width=width, height=height)
+    stored = await service.queue.draw(lambda: service.uploads.add(data))
+    # The user looks at the image first; meanwhile the models for it are loaded.
+    after.add_task(_warm_up, service)
+    height, width = stored.pixels.shape[:2]
+    return UploadAnswer(upload_id=stored.identity, width=width, height=height)
+
+
+async def _warm_up(service: Service) -> None:
+    # The search itself will report what goes wrong here.
+    with suppress(ObjseekError):
+        await service.queue.run(_load_models, _LOAD_TIMEOUT_S)
 
 
 def _load_models(searcher: Searcher) -> None:
     if searcher.info.points:
-        with suppress(ObjseekError):  # the search itself tells
-            searcher.models.images()
-            searcher.models.segmenter()
+        searcher.models.images()
+        searcher.models.segmenter()

@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.cli.main import app
-from pipeline.demo.run import queries_for
-from pipeline.demo.s3_server import BUCKET, served
+from pipeline.demo.run import choose_labels
+from pipeline.demo.s3_server import BUCKET, serve_bucket
 from schemas.coco import CocoAnnotation, CocoCategory, CocoTruth
 from schemas.options import StoreOptions
 from workers.stores.open import build_store
@@ -92,7 +92,7 @@ def test_scenes_are_served_over_s3_with_keys_of_their_own(
     monkeypatch.setenv("AWS_PROFILE", "mine")
     (tmp_path / "scenes").mkdir()
     (tmp_path / "scenes" / "1.jpg").write_bytes(b"one")
-    with served(tmp_path) as place:
+    with serve_bucket(tmp_path) as place:
         assert os.environ["AWS_ACCESS_KEY_ID"] == "demo"
         assert "AWS_PROFILE" not in os.environ
         assert place.source == f"s3://{BUCKET}/scenes/"
@@ -116,7 +116,7 @@ def test_queries_are_favourites_first_then_frequent_and_visible() -> None:
 
     annotations = [shown(1, 0, 1), shown(2, 0, 1), shown(3, 1, 0.9), shown(4, 2, 0.2)]
     truth = CocoTruth(images=[], annotations=annotations, categories=categories)
-    assert queries_for(truth, 5) == ["cat", "tooth"]
+    assert choose_labels(truth, 5) == ["cat", "tooth"]
     annotations += [shown(5, 2, 1), shown(6, 2, 1)]
     truth = CocoTruth(images=[], annotations=annotations, categories=categories)
-    assert queries_for(truth, 2) == ["owl", "cat"]
+    assert choose_labels(truth, 2) == ["owl", "cat"]

@@ -14,11 +14,11 @@ from pipeline.demo.sprites import LICENCES, STYLES, Concept, Sprite, bundled_spr
 from pipeline.training.rasterize_icons import (
     KIN,
     PLAIN,
-    colour,
+    choose_held_out,
+    choose_training,
+    colour_plain,
     find_icons,
-    held_out_pairs,
     icon_name,
-    pairs_to_learn,
     select_concepts,
     select_extras,
 )
@@ -36,7 +36,7 @@ def test_bundle_holds_named_licensed_sprites() -> None:
 
 
 def test_bundle_is_the_held_out_share() -> None:
-    held = held_out_pairs(790)
+    held = choose_held_out(790)
     assert held.sum() == len(bundled_sprites())
     assert not held.all(axis=1).any()
 
@@ -47,7 +47,7 @@ def test_another_version_of_a_held_out_drawing_is_not_learnt() -> None:
     held[0, styles.index("noto")] = True
     drawn = np.ones((2, len(styles)), bool)
     drawn[1, styles.index("fxemoji")] = False
-    learnt = pairs_to_learn(drawn, held)
+    learnt = choose_training(drawn, held)
     assert {styles[column] for column in np.flatnonzero(~learnt[0])} == {"noto", "noto-v1"}
     assert {styles[column] for column in np.flatnonzero(~learnt[1])} == {"fxemoji"}
 
@@ -59,7 +59,7 @@ def test_drawings_of_one_colour_take_that_of_the_others_that_are_learnt() -> Non
     sprites[0, 0, ..., :3], sprites[0, 1, ..., :3] = (200, 100, 0), (0, 0, 200)
     seen = np.zeros((2, len(styles)), bool)
     seen[0, [0, *map(styles.index, PLAIN)]] = True
-    colour(sprites, seen, styles)
+    colour_plain(sprites, seen, styles)
     for style in PLAIN:
         assert (sprites[0, styles.index(style), ..., :3] == (200, 100, 0)).all()
         assert not sprites[1, styles.index(style), ..., :3].any()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from support import fakes
 from support.commands import objseek, running
@@ -160,6 +161,10 @@ def test_a_client_tells_mistakes_from_absence(folder: Path) -> None:
         with pytest.raises(ServiceError, match=r"refused \(404\)"):
             client.object("00000000-0000-0000-0000-000000000001")
         assert client.ingest_state().state == "none"
+        # The page splits the stream at blank lines.
+        with httpx.stream("GET", f"{url}/v1/ingest/events") as events:
+            event = next(events.iter_raw())
+            assert (event[:7], event[-3:]) == (b"data: {", b"}\n\n")
     with pytest.raises(ValueError, match="positive"):
         SearchRequest(positive=(FileExample(path="/etc/passwd"),))  # type: ignore[arg-type]
 
@@ -267,11 +272,11 @@ def test_events_tell_the_progress_to_its_end(service: TestClient, tmp_path: Path
     service.post("/v1/ingest", json={"sources": [str(tmp_path / "images")]}, headers=owner())
     wait_for(service, "done")
     seen = []
-    parts = service.app.state.parts  # type: ignore[attr-defined]
+    jobs = service.app.state.service.jobs  # type: ignore[attr-defined]
 
     async def first() -> None:
-        async for one in parts.ingests.events():
-            seen.append(one)
+        async for event in jobs.events.listen():
+            seen.append(event)
             return
 
     import anyio

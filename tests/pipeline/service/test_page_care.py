@@ -210,7 +210,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Pat
         keep(page, "key")
         page.get_by_label("Key", exact=True).fill("objseek_wrong")
         page.get_by_role("button", name="Use it").click()
-        expect(page.locator("#key-error")).to_contain_text("not known")
+        expect(page.locator("#key-error")).to_contain_text("unknown or expired")
         page.get_by_label("Key", exact=True).fill(text)
         page.get_by_role("button", name="Use it").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("in 2 images")

@@ -143,7 +143,7 @@ def test_pages_show_everything_once_while_others_write(
     everything = [hit["object_id"] for hit in search(client, text="red", kind=None)["hits"]]
     assert len(everything) == 7
     first = search(client, text="red", kind=None, limit=3)
-    index = client.app.state.parts.desk.searcher.index  # type: ignore[attr-defined]
+    index = client.app.state.service.queue.searcher.index  # type: ignore[attr-defined]
     # A newcomer that would rank first, and one that is there already, written once more.
     (folder / "four.png").write_bytes((folder / "one.png").read_bytes())
     squares = {**colour_world.PICTURES, "four.png": colour_world.PICTURES["one.png"]}
@@ -297,7 +297,7 @@ def test_keys_are_needed_where_they_are_named(tmp_path: Path) -> None:
     stored, text = keys.create("reader", Scope.READ, days=1)
     _, ingester = keys.create("ingester", Scope.INGEST, days=None)
     past, late = keys.create("late", Scope.READ, days=-1)
-    assert past.expired(datetime.now(UTC))
+    assert past.has_expired(datetime.now(UTC))
     assert text not in (tmp_path / "keys.json").read_text()
     assert (tmp_path / "keys.json").stat().st_mode & 0o077 == 0
     with served(tmp_path, keys=str(tmp_path / "keys.json"), host="0.0.0.0") as client:
@@ -336,7 +336,7 @@ def test_who_asks_too_often_is_told_when_to_ask_again(
 def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     given_up = threading.Event()
     with served(tmp_path, request_timeout_s=0.1) as client:
-        desk = client.app.state.parts.desk  # type: ignore[attr-defined]
+        desk = client.app.state.service.queue  # type: ignore[attr-defined]
         searcher = desk.searcher
         quick = searcher.search
         searcher.search = lambda query: given_up.wait() and quick(query)
@@ -350,7 +350,7 @@ def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 def test_a_bug_is_logged_and_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with served(tmp_path, raising=False) as client:
-        searcher = client.app.state.parts.desk.searcher  # type: ignore[attr-defined]
+        searcher = client.app.state.service.queue.searcher  # type: ignore[attr-defined]
 
         def broken(query: object) -> None:
             raise RuntimeError("the secret inside")

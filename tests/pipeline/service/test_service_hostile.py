@@ -318,7 +318,7 @@ def head(place: Place, *lines: str) -> bytes:
 def test_a_length_that_promises_more_than_comes(impatient: Place) -> None:
     answer = raw(impatient, head(impatient, "Content-Length: 500"), b'{"text": "red"}')
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"did not come in time" in answer
+    assert b"did not arrive in time" in answer
 
 
 def test_a_length_that_promises_too_much(place: Place) -> None:

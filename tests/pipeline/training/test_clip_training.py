@@ -18,15 +18,15 @@ from pipeline.demo.sprites import STYLES, Concept, bundled_sprites
 from pipeline.training.crops import (
     CROP_PX,
     CUTOUT_FILL,
-    found_crops,
-    hues_turned,
     junk_crops,
-    merged_or_cut,
+    merge_or_cut,
     training_crops,
+    turn_hues,
+    vary_found_crops,
 )
-from pipeline.training.found_crops import CROP_SIDE_PX, FoundCrops, found_in_block, shown_object
+from pipeline.training.found_crops import CROP_SIDE_PX, FoundCrops, cut_block, match_objects
 from pipeline.training.scene_cache import Art
-from pipeline.training.train_clip import Batches, step_loss
+from pipeline.training.train_clip import Batch, Batches, step_loss
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.registry import build_segmenter
@@ -52,7 +52,7 @@ def loss_with(junk: Tensor, drawings: Tensor = ROWS[:CONCEPTS]) -> float:
     images = torch.cat([drawings, drawings, junk])[:, :, None, None]
     own = torch.arange(CONCEPTS)
     true_of = torch.eye(CONCEPTS, dtype=torch.bool)
-    return step_loss(learner(), images, ROWS[:CONCEPTS], own, true_of, own).item()
+    return step_loss(learner(), Batch(images, ROWS[:CONCEPTS], own, true_of, own)).item()
 
 
 def test_what_is_no_object_should_be_like_nothing() -> None:
@@ -86,11 +86,11 @@ def test_crops_show_objects_and_scraps_on_what_a_cutout_is_filled_with() -> None
 
 
 def test_found_crops_are_filled_like_the_others_and_keep_what_was_found() -> None:
-    crops = found_crops(sprites(40), torch.Generator().manual_seed(0))
+    crops = vary_found_crops(sprites(40), torch.Generator().manual_seed(0))
     assert crops.shape == (40, 3, CROP_PX, CROP_PX)
     middle = crops[..., MIDDLE, MIDDLE].mean(dim=(2, 3))
     assert (middle.amax(dim=1) > 1.5 * middle.amin(dim=1)).float().mean() > 0.6
-    nothing = found_crops(torch.zeros(8, 4, 96, 96), torch.Generator().manual_seed(1))
+    nothing = vary_found_crops(torch.zeros(8, 4, 96, 96), torch.Generator().manual_seed(1))
     fill = nothing.mean(dim=(2, 3)) / torch.tensor(CUTOUT_FILL)
     assert (fill.amax(dim=1) / fill.amin(dim=1)).max() < 1.05
 
@@ -109,9 +109,9 @@ def test_a_found_mask_shows_an_object_no_object_or_cannot_be_told() -> None:
 
     whole, most, scrap = slice(10, 30), slice(10, 18), slice(10, 14)
     masks = [found(rows, slice(10, 30)) for rows in (whole, most, scrap)]
-    assert shown_object(masks, scene) == [0, None, -1]
-    assert shown_object(masks[:1], Scene(scene.image, ())) == [-1]
-    assert shown_object([], scene) == []
+    assert match_objects(masks, scene) == [0, None, -1]
+    assert match_objects(masks[:1], Scene(scene.image, ())) == [-1]
+    assert match_objects([], scene) == []
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -128,7 +128,7 @@ def test_batches_show_what_was_found_of_the_same_drawing(
     rows = np.array([*np.repeat([0, 1], len(STYLES)), -1], np.int16)
     columns = np.array([*np.tile(range(len(STYLES)), 2), -1], np.int16)
     art = Art(concepts, list(STYLES), drawn, seen, ~seen, len(concepts))
-    images, *_ = Batches(art, FoundCrops(found, rows, columns)).draw()
+    images = Batches(art, FoundCrops(found, rows, columns)).draw().images
     assert len(images) > 5  # two drawings of each concept, then no objects
     dark = (images[..., MIDDLE, MIDDLE].mean(dim=1) < 0.3).float().mean(dim=(1, 2)) > 0.5
     assert dark[:4].all() if share == 0 else not dark.any()
@@ -137,7 +137,7 @@ def test_batches_show_what_was_found_of_the_same_drawing(
 def test_turned_hues_keep_lightness_and_how_colourful_it_is() -> None:
     colour = torch.randn(200, 3, 2, 2, generator=torch.Generator().manual_seed(2))
     colour = colour - colour.mean(dim=1, keepdim=True)
-    turned = hues_turned(colour, torch.Generator().manual_seed(3))
+    turned = turn_hues(colour, torch.Generator().manual_seed(3))
     assert turned.mean(dim=1).abs().max() < 1e-5
     torch.testing.assert_close(turned.norm(dim=1), colour.norm(dim=1))
     moved = (turned - colour).abs().amax(dim=(1, 2, 3)) > 1e-3
@@ -150,7 +150,7 @@ def test_what_is_found_in_a_scene_is_cut_out_and_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(pipeline.training.found_crops, "_BLOCK", 1)
     monkeypatch.setattr(pipeline.training.found_crops, "_sprites", sprites)
     monkeypatch.setattr(pipeline.training.found_crops, "_segmenters", [build_segmenter(options)])
-    rows = found_in_block(3, 0)
+    rows = cut_block(3, 0)
     drawings = {(sprite.concept.name, sprite.style) for sprite in sprites}
     assert any(name for _, name, _ in rows)
     for crop, name, style in rows:
@@ -169,7 +169,7 @@ def test_some_masks_take_their_neighbour_in_or_lose_a_part() -> None:
     visible[:, :, EIGHTH : 7 * EIGHTH, EIGHTH : 5 * EIGHTH] = 1
     neighbour = torch.zeros_like(visible)
     neighbour[:, :, 3 * EIGHTH : 4 * EIGHTH, 6 * EIGHTH :] = 1
-    changed = merged_or_cut(visible, neighbour, torch.Generator().manual_seed(4))
+    changed = merge_or_cut(visible, neighbour, torch.Generator().manual_seed(4))
     joined = (changed * neighbour).amax(dim=(1, 2, 3)) > 0
     kept = (changed * visible).sum(dim=(1, 2, 3)) / visible.sum(dim=(1, 2, 3))
     assert 0.08 < joined.float().mean() < 0.22

@@ -13,26 +13,26 @@ from safetensors.torch import save_file
 from torch import distributed, multiprocessing, nn
 from torch.utils.data import DataLoader
 
-from pipeline.training.export_weights import between
+from pipeline.training.export_weights import mix_with
 from pipeline.training.loop import (
     Ema,
     Muon,
     MuonAdamW,
     learning_rate,
-    orthogonal,
+    orthogonalize,
     resume,
     save_checkpoint,
 )
 from pipeline.training.sam_losses import mask_losses, masks_at
 from pipeline.training.sam_samples import (
     Samples,
-    frame,
-    inside_enough,
-    prompted,
-    scored_cells,
-    window,
+    find_whole,
+    make_frame,
+    sample_prompts,
+    sample_scored_cells,
+    sample_window,
 )
-from pipeline.training.train_sam import average_gradients, joined
+from pipeline.training.train_sam import average_gradients, join_batches
 from workers.models.sam_demo_architecture import IMG_SIZE, STRIDE, build_sam_demo
 
 CELLS = IMG_SIZE // STRIDE
@@ -62,7 +62,7 @@ def test_masks_at_cells_are_those_of_the_whole_mask() -> None:
 def test_scored_cells_stand_for_the_whole_frame(side: int) -> None:
     near = np.zeros((CELLS, CELLS), bool)
     near[:side, :side] = True
-    cells, weights = scored_cells(np.random.default_rng(0), near)
+    cells, weights = sample_scored_cells(np.random.default_rng(0), near)
     assert len(set(cells.tolist())) == len(cells) == len(weights)
     assert weights.sum() == pytest.approx(CELLS**2, rel=1e-5)
     assert weights[near.ravel()[cells]].sum() == pytest.approx(near.sum(), rel=1e-5)
@@ -75,12 +75,12 @@ def test_a_sample_shows_the_object_that_its_prompt_means() -> None:
     ids = np.zeros((480, 640), np.uint8)
     ids[100:200, 300:400], ids[300:340, 50:100] = 1, 2
     image = np.repeat(ids[..., None] * 100, 3, axis=2)
-    pixels, labels = frame(rng, image, ids)
+    pixels, labels = make_frame(rng, image, ids)
     assert pixels.shape == (IMG_SIZE, IMG_SIZE, 3)
     rows = IMG_SIZE * 480 // 640
     assert (labels[rows:] == 255).all()
     assert (labels[:rows] < 3).all()
-    drawn = prompted(rng, labels, [1, 2], 12)
+    drawn = sample_prompts(rng, labels, [1, 2], 12)
     for row in range(12):
         x, y = drawn["points"][row].int().tolist()
         mask = labels == labels[y, x]
@@ -92,7 +92,7 @@ def test_a_sample_shows_the_object_that_its_prompt_means() -> None:
 def test_windows_lie_in_the_scene_and_have_the_shapes_of_a_bucket() -> None:
     rng = np.random.default_rng(0)
     scene = np.zeros((480, 640), np.uint8)
-    shapes = [scene[window(rng, scene.shape)].shape for _ in range(400)]
+    shapes = [scene[sample_window(rng, scene.shape)].shape for _ in range(400)]
     assert shapes.count((480, 640)) > 100
     assert 40 < sum(height > width for height, width in shapes) < 120
     for shape in shapes:
@@ -103,9 +103,9 @@ def test_windows_lie_in_the_scene_and_have_the_shapes_of_a_bucket() -> None:
 def test_what_a_window_cuts_off_is_not_asked_for() -> None:
     ids = np.zeros((480, 640), np.uint8)
     ids[100:200, 100:200], ids[300:400, 100:200], ids[0:50, 600:640] = 1, 2, 3
-    kept = inside_enough(ids, (slice(0, 395), slice(0, 400)))
+    kept = find_whole(ids, (slice(0, 395), slice(0, 400)))
     assert np.flatnonzero(kept[1:] > 0).tolist() == [0, 1]
-    kept = inside_enough(ids, (slice(0, 350), slice(0, 400)))
+    kept = find_whole(ids, (slice(0, 350), slice(0, 400)))
     assert np.flatnonzero(kept[1:] > 0).tolist() == [0]
 
 
@@ -141,7 +141,7 @@ def test_newton_schulz_keeps_directions_and_levels_singular_values(shape: tuple[
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
-    core = u.mT @ orthogonal(matrix) @ vh.mT
+    core = u.mT @ orthogonalize(matrix) @ vh.mT
     assert (core.diagonal() > 0.2).all()
     assert (core.diagonal() < 1.3).all()
     off_diagonal = core - core.diagonal().diag()
@@ -216,20 +216,20 @@ def test_scenes_come_from_every_cache_the_fuller_the_more_often(tmp_path: Path) 
     assert counts.keys() == set(colours)
     assert 100 < counts[200] < 190
     first, more = (next(iter(DataLoader(Samples(caches, n, (0,)), 3))) for n in (2, 0))
-    batch = joined(first, more)
+    batch = join_batches(first, more)
     assert batch["points"].shape == (3, 2, 2)
     for name in ("image", "maps", "sides", "sides_weight", "cells"):
         assert len(batch[name]) == 6
         assert torch.equal(batch[name][3:], more[name])
     assert "points" not in more
-    assert joined(first, None) is first
+    assert join_batches(first, None) is first
 
 
 def test_averages_keep_a_third_of_what_was_there(tmp_path: Path) -> None:
     before = {"weight": torch.tensor([0.0, 3.0]).half(), "steps": torch.tensor(4)}
     save_file(before, tmp_path / "before.safetensors")
     now = {"weight": torch.tensor([3.0, 0.0]).half(), "steps": torch.tensor(9)}
-    mixed = between(now, tmp_path / "before.safetensors")
+    mixed = mix_with(now, tmp_path / "before.safetensors")
     assert mixed["weight"].tolist() == [2.0, 1.0]
     assert mixed["weight"].dtype == torch.float16
     assert mixed["steps"].item() == 9

@@ -1,0 +1,52 @@
+/* Chips under the search box: the examples and filters of the query. */
+
+import { picture } from "./api.js";
+import { byId, make } from "./dom.js";
+import { parseCondition } from "./query.js";
+
+/** Show them, each with a button that takes it out of the query through `change`. */
+export function showChips(query, change) {
+  const chips = byId("chips");
+  const drop = (side, at) => change({ [side]: query[side].filter((_, number) => number !== at) });
+  const filters = query.filters.map((filter, at) => chip("", filterWords(filter), null, () => change({ filters: query.filters.filter((_, number) => number !== at) })));
+  chips.replaceChildren(
+    ...query.more.map((example, at) => chip("+", exampleWords(example, "like"), thumbnail(example), () => drop("more", at))),
+    ...query.less.map((example, at) => chip("−", exampleWords(example, "unlike"), thumbnail(example), () => drop("less", at))),
+    ...filters,
+  );
+  chips.hidden = chips.children.length === 0;
+}
+
+function chip(sign, words, image, remove) {
+  const mark = sign ? make("span", { class: "sign", "aria-hidden": "true" }, sign) : null;
+  return make(
+    "span",
+    { class: sign === "−" ? "chip minus" : "chip" },
+    mark, image, make("span", { class: "words" }, words),
+    make("button", { type: "button", "aria-label": `Remove: ${words}`, onclick: remove }, "✕"),
+  );
+}
+
+function filterWords(filter) {
+  const condition = parseCondition(filter);
+  if (!condition) return filter;
+  const names = { labels: "label", area_frac: "share", uri: "address", ingested_at: "ingested" };
+  const ops = { "=": ":", "^=": "begins with" };
+  return `${names[condition.field] ?? condition.field} ${ops[condition.op] ?? condition.op} ${condition.value}`;
+}
+
+function exampleWords(example, how) {
+  const part = example.box_xyxy ? "a box in an image" : example.point_xy ? "what is at a point" : example.object_id ? "this object" : "this image";
+  return `${how} ${part}`;
+}
+
+function thumbnail(example) {
+  const image = make("img", { alt: "" });
+  const path = example.object_id
+    ? `/v1/objects/${example.object_id}/crop.jpg?size=96`
+    : example.image_id
+      ? `/v1/images/${example.image_id}/preview.jpg?size=96`
+      : `/v1/uploads/${example.upload_id}/preview.jpg?size=96`;
+  picture(image, path).catch(() => image.remove());
+  return image;
+}

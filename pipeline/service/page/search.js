@@ -1,0 +1,199 @@
+/* The search: its query, its results, the address that holds it. */
+
+import { get, post } from "./api.js";
+import { showChips } from "./chips.js";
+import { byId, counted, make } from "./dom.js";
+import { showFilters, suggestions } from "./filters.js";
+import { addHits, clearGrid, showHits, showWaiting } from "./grid.js";
+import { emptyQuery, fromAddress, isBlank, parseText, toAddress, toRequest } from "./query.js";
+
+const TYPING_MS = 160, WAITING_MS = 250;
+const text = byId("text");
+let query = fromAddress(location.search);
+let running = null, cursor = null, found = 0, typing = 0, stats = null;
+const endObserver = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && showMore(), { rootMargin: "600px" });
+
+/** Show what the address says, and search as the user writes. */
+export function startSearch() {
+  text.addEventListener("input", () => {
+    clearTimeout(typing);
+    setBusy(true);
+    typing = setTimeout(() => {
+      typing = 0;
+      change({ text: text.value }, { replace: true });
+    }, TYPING_MS);
+  });
+  byId("search").addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(typing);
+    typing = 0;
+    change({ text: text.value });
+  });
+  document.querySelector(".brand").addEventListener("click", (event) => {
+    event.preventDefault();
+    text.value = "";
+    change(emptyQuery());
+  });
+  addEventListener("popstate", () => {
+    query = fromAddress(location.search);
+    text.value = query.text;
+    show();
+  });
+  text.value = query.text;
+  show();
+}
+
+/** Search again, in an index that has changed. */
+export function searchAgain() {
+  stats = null;
+  show();
+}
+
+/** Clear the text and the examples; filters stay. */
+export function clearSearch() {
+  text.value = "";
+  if (query.text || query.more.length || query.less.length) change({ text: "", more: [], less: [] });
+}
+
+/** Search with one example, and nothing else. */
+export function searchWith(example) {
+  change({ text: "", more: [example], less: [], filters: [] });
+}
+
+/** Change parts of the query, and search. `replace`: without a new entry in the history, as the user types. */
+function change(parts, { replace = false } = {}) {
+  query = { ...query, ...parts };
+  const address = toAddress(query);
+  if (replace) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
+  show();
+}
+
+/** Add a hit to the examples of what is wanted ("more") or not ("less"). */
+export function addExample(hit, side) {
+  const example = { object_id: hit.object_id };
+  const without = (list) => list.filter((other) => other.object_id !== hit.object_id);
+  const opposite = side === "more" ? "less" : "more";
+  const parts = { [side]: [...without(query[side]), example], [opposite]: without(query[opposite]) };
+  if (side === "less" && isBlank({ ...query, ...parts })) return;
+  change(parts);
+  scrollTo({ top: 0 });
+}
+
+/** Show the query, and search with it. */
+function show() {
+  if (document.activeElement !== text) text.value = query.text;
+  document.title = query.text.trim() ? `${query.text.trim()} · objseek` : "objseek";
+  showChips(query, change);
+  const counting = showFilters(query, change);
+  if (isBlank(query)) showStart(counting);
+  else run();
+}
+
+async function showStart(counting) {
+  running?.abort();
+  cursor = null;
+  found = 0;
+  clearGrid();
+  setBusy(false);
+  byId("notice").hidden = true;
+  byId("status").textContent = "";
+  const empty = byId("empty");
+  const lead = query.less.length || parseText(query.text).not.length ? "Say what to look for, too." : "Write what to look for, or drop an image.";
+  const draw = () => {
+    const held = stats ? `${counted(stats.objects, "object")} in ${counted(stats.images, "image")}` : "";
+    const buttons = suggestions().map((label) => make("button", { type: "button", onclick: () => change({ text: label }) }, label));
+    empty.replaceChildren(make("h1", {}, held || "Every object, searchable"), make("p", {}, lead), make("div", { class: "suggestions" }, ...buttons));
+    empty.hidden = false;
+  };
+  draw();
+  try {
+    stats ??= await get("/v1/stats");
+    await counting;
+  } catch (error) {
+    fail(error);
+  }
+  if (isBlank(query)) draw();
+}
+
+function setBusy(busy) {
+  byId("grid").setAttribute("aria-busy", String(busy));
+}
+
+async function run() {
+  running?.abort();
+  setBusy(true);
+  const mine = (running = new AbortController());
+  byId("empty").hidden = true;
+  const waiting = setTimeout(showWaiting, found ? 1e9 : WAITING_MS);
+  const started = performance.now();
+  try {
+    const answer = await post("/v1/search", toRequest(query), mine.signal);
+    if (mine !== running) return;
+    clearTimeout(waiting);
+    found = answer.hits.length;
+    cursor = answer.cursor;
+    showHits(answer.hits);
+    summarize(answer, performance.now() - started);
+    watchTheEnd();
+  } catch (error) {
+    if (error.name === "AbortError" || mine !== running) return;
+    fail(error);
+  } finally {
+    clearTimeout(waiting);
+    if (mine === running) setBusy(typing !== 0);
+  }
+}
+
+function summarize(answer, milliseconds) {
+  const more = answer.cursor ? "the first " : "";
+  const what = query.kind === "image" ? "image" : "object";
+  byId("status").textContent = found ? `${more}${counted(found, what)} · ${Math.round(milliseconds)} ms` : "";
+  const notice = byId("notice");
+  notice.className = "notice";
+  notice.hidden = found > 0 && answer.relevance !== "weak";
+  if (found === 0) {
+    const narrowed = query.filters.length || query.least;
+    const clear = make("button", { class: "plain", type: "button", onclick: () => change({ filters: [], least: "" }) }, "Clear filters");
+    notice.replaceChildren(make("p", {}, narrowed ? "Nothing meets all filters." : "Nothing was found."), ...(narrowed ? [clear] : []));
+  } else if (answer.relevance === "weak") {
+    notice.replaceChildren(make("p", {}, "Most likely there is no such object here; these come nearest."));
+  }
+}
+
+/** Show an error in place of the results. */
+export function fail(error) {
+  clearGrid();
+  found = 0;
+  cursor = null;
+  byId("status").textContent = "";
+  const notice = byId("notice");
+  notice.className = "notice error";
+  notice.hidden = false;
+  const again = make("button", { class: "plain", type: "button", onclick: show }, "Try again");
+  notice.replaceChildren(make("p", { role: "alert" }, error.message), again);
+}
+
+async function showMore() {
+  if (!cursor || !running) return;
+  const mine = running, from = cursor;
+  cursor = null;
+  try {
+    const answer = await post("/v1/search", toRequest(query, from), mine.signal);
+    if (mine !== running) return;
+    addHits(answer.hits, found);
+    found += answer.hits.length;
+    cursor = answer.cursor;
+    const what = query.kind === "image" ? "image" : "object";
+    byId("status").textContent = `${cursor ? "the first " : ""}${counted(found, what)}`;
+    watchTheEnd();
+  } catch (error) {
+    if (error.name !== "AbortError") cursor = from;
+  }
+}
+
+/* An observer reports changes only, and on a tall screen the end may stay in sight. */
+function watchTheEnd() {
+  endObserver.unobserve(byId("more"));
+  endObserver.observe(byId("more"));
+}

@@ -1,0 +1,28 @@
+/* Keyboard shortcuts, and the buttons that show help and filters. */
+
+import { byId } from "./dom.js";
+import { clearSearch } from "./search.js";
+
+export function startShortcuts() {
+  const text = byId("text");
+  byId("help-button").addEventListener("click", () => byId("help").showModal());
+  byId("filters-button").addEventListener("click", () => {
+    const open = byId("filters").classList.toggle("shown");
+    byId("filters-button").setAttribute("aria-expanded", String(open));
+  });
+  addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const writing = event.target.matches?.("input, textarea, select");
+    if (event.key === "/" && !writing) {
+      event.preventDefault();
+      text.focus();
+      text.select();
+    } else if (event.key === "Escape" && (event.target === text || !writing)) {
+      if (event.target === text && !text.value) text.blur();
+      clearSearch();
+    } else if (event.key === "ArrowDown" && event.target === text) {
+      event.preventDefault();
+      document.querySelector(".tile .open")?.focus();
+    }
+  });
+}
