@@ -3,6 +3,7 @@
 ObjseekError
 ├── UsageError            the user asked for something that cannot be (settings, names, filters)
 │   ├── UnknownModelError
+│   ├── DatasetError      a file of another format's data, such as COCO or an export, is wrong
 │   ├── TooManyGoneError  more images than are believed to be gone without being told
 │   └── EmbedderMismatchError
 ├── BadImageError         this image cannot be read, and never will be: rejected, with a reason
@@ -44,6 +45,10 @@ class UsageError(ObjseekError):
 
 class UnknownModelError(UsageError):
     """No segmenter or embedder has this name."""
+
+
+class DatasetError(UsageError):
+    """A file of another format's data, such as COCO or an export, is wrong."""
 
 
 class TooManyGoneError(UsageError):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.search.same_object import thing_of, unit
+from pipeline.search.same_object import gather_object, unit
 from pipeline.search.source_images import query_image, read_picture
 from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, UsageError
@@ -113,7 +113,7 @@ class Examples:
         return vectors
 
     def _of_object(self, text: str, weight: float, max_overlap: float) -> Resolved:
-        thing = thing_of(self._index, object_uuid(text), max_overlap)
+        thing = gather_object(self._index, object_uuid(text), max_overlap)
         if thing is None:
             raise UsageError(f"the index holds no object {text}")
         if thing.own.payload.embedder != self._embedder_name:
@@ -121,7 +121,7 @@ class Examples:
                 f"the object {text} was embedded by {thing.own.payload.embedder!r}, "
                 f"it cannot be compared with objects of {self._embedder_name!r}"
             )
-        return Resolved(thing.vector, weight, thing.covered)
+        return Resolved(thing.vector, weight, thing.overlapping)
 
     def _of_image(self, point: SearchHit, example: IndexedImageExample) -> Resolved:
         if example.box_xyxy is None and example.point_xy is None:

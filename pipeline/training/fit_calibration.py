@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.matching import Matching, by_image, match
-from pipeline.evaluation.presence import Asked, asked_for, presence
-from pipeline.search.same_object import thing_of
+from pipeline.evaluation.matching import Matching, group_by_image, match
+from pipeline.evaluation.presence import LabelQuery, measure_presence, search_labels
+from pipeline.search.same_object import gather_object
 from schemas.coco import load_truth
 from schemas.options import EmbedderOptions, IndexOptions
 from schemas.search import MAX_OVERLAP, Condition, IndexQuery
@@ -64,7 +64,7 @@ def expected_calibration_error(samples: Sequence[Sample], weights: Floats) -> fl
     return float(np.sum(apart))
 
 
-def of_texts(asked: Sequence[Asked], scale: float) -> list[Sample]:
+def of_texts(asked: Sequence[LabelQuery], scale: float) -> list[Sample]:
     """The hits of labels, with and without what they name."""
     return [
         (evidence, right)
@@ -76,17 +76,17 @@ def of_texts(asked: Sequence[Asked], scale: float) -> list[Sample]:
 
 def of_pictures(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
     """The hits of objects in other images: right if they show the same concept."""
-    for item in matching.seen.values():
+    for item in matching.objects.values():
         mine = item.annotation
         if mine is None or mine.id not in matching.best_iou:
             continue
-        thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
+        thing = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
         if thing is None:
             continue
         image = Condition(field="image_id", op="!=", value=thing.own.payload.image_id)
         query = IndexQuery(thing.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
         for hit in index.search(query):
-            other = matching.seen[hit.object_id].annotation
+            other = matching.objects[hit.object_id].annotation
             yield (hit.score,), other is not None and other.category_id == mine.category_id
 
 
@@ -98,8 +98,8 @@ def main() -> None:
     truth, now = load_truth(args.truth), calibration_of(_NAME)
     embed_texts = build_text_embedder(EmbedderOptions(name=_NAME)).embed_texts
     with closing(open_index(IndexOptions(location=args.index), None)) as index:
-        matching = match(truth, by_image(index.scroll(), truth))
-        asked = list(asked_for(truth, matching, index, embed_texts))
+        matching = match(truth, group_by_image(index.scroll(), truth))
+        asked = list(search_labels(truth, matching, index, embed_texts))
         texts, pictures = of_texts(asked, now.label_scale), list(of_pictures(index, matching))
     bundled = {
         "text": (texts, now.text),
@@ -112,7 +112,7 @@ def main() -> None:
     for name, (samples, curve) in bundled.items():
         weights = np.array([curve.intercept, *curve.weights])
         print(f"bundled {name}: error {expected_calibration_error(samples, weights):.3f}")
-    print(f"with the bundled bounds: {presence(asked, now)}")
+    print(f"with the bundled bounds: {measure_presence(asked, now)}")
 
 
 if __name__ == "__main__":
