@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco
 
 from schemas.images import ImageRef
 
 BoolMask = npt.NDArray[np.bool_]
 """bool (height, width)."""
-
-
-def _counts_from_string(text: str) -> list[int]:
-    # COCO's compressed string: six bits a character from '0' on, five of value, low first; bit 5
-    # says that more follow, bit 4 of the last is the sign. From the fourth on, each count is the
-    # difference to the one two before.
-    counts: list[int] = []
-    value = shift = 0
-    for character in text.encode("ascii"):
-        bits = character - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"{chr(character)!r} cannot stand in an RLE string")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        if bits & 0x10:
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise ValueError("the RLE string ends within a number")
-    return counts
-
-
-def _counts_to_string(counts: list[int]) -> str:
-    characters = bytearray()
-    for position, count in enumerate(counts):
-        value = count - counts[position - 2] if position > 2 else count
-        more = True
-        while more:
-            bits = value & 0x1F
-            value >>= 5
-            more = value != (-1 if bits & 0x10 else 0)
-            characters.append(48 + (bits | 0x20 if more else bits))
-    return characters.decode("ascii")
+RunLengths = npt.NDArray[np.int64]
+"""int64 (runs,): lengths of a mask's runs in pixels, column-major, zeros first."""
+# pycocotools reads numbers of 32 bits, and writes those of at most six characters.
+_MOST_PIXELS = 2**31 - 1
+_MOST_CHARACTERS = 7  # with the sign
+_LONGEST_ENCODED_RUN = 2**29 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +33,33 @@ class CocoRle:
         """Encode bool (height, width)."""
         if mask.dtype != np.bool_ or mask.ndim != 2:
             raise ValueError(f"expected bool (height, width), got {mask.dtype} {mask.shape}")
-        # COCO counts are column-major and start with zeros.
         pixels = mask.ravel(order="F")
         changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-        counts = np.diff(np.concatenate([[0], changes, [pixels.size]])).tolist()
+        runs = np.diff(np.concatenate([[0], changes, [pixels.size]]))
         if pixels.size and pixels[0]:
-            counts.insert(0, 0)
-        return cls((mask.shape[0], mask.shape[1]), _counts_to_string(counts))
+            runs = np.concatenate([[0], runs])
+        return cls.from_runs((mask.shape[0], mask.shape[1]), runs)
 
-    def runs(self) -> list[int]:
+    @classmethod
+    def from_runs(cls, size_hw: tuple[int, int], runs: Sequence[int] | RunLengths) -> CocoRle:
+        """Encode lengths of runs, zeros first, column-major.
+
+        Raises ValueError unless they cover the mask exactly.
+        """
+        lengths = np.asarray(runs)
+        if lengths.dtype.kind != "i" or lengths.ndim != 1:
+            raise ValueError(f"expected the lengths of an RLE's runs, got {str(runs)[:80]}")
+        _check_runs(lengths, size_hw)
+        if lengths.max() > _LONGEST_ENCODED_RUN:
+            raise ValueError(f"an RLE cannot hold a run of {lengths.max()} pixels")
+        encoded = coco.frPyObjects({"size": size_hw, "counts": lengths}, *size_hw)
+        return cls(size_hw, encoded["counts"].decode("ascii"))
+
+    def runs(self) -> RunLengths:
         """Lengths of the runs, zeros first, column-major. Raises ValueError if they do not fit."""
-        counts = _counts_from_string(self.counts)
-        height, width = self.size_hw
-        if any(count < 0 for count in counts) or sum(counts) != height * width:
-            raise ValueError(f"the RLE does not cover {height} x {width} pixels")
-        return counts
+        runs = _parse_counts(self.counts)
+        _check_runs(runs, self.size_hw)
+        return runs
 
     def decode(self) -> BoolMask:
         """bool (height, width). Raises ValueError for an invalid string."""
@@ -87,13 +71,65 @@ class CocoRle:
         Raises ValueError for an invalid string.
         """
         height = self.size_hw[0]
-        ends = np.cumsum([0, *self.runs()]).clip(first * height, end * height)
+        ends = np.concatenate([[0], self.runs().cumsum()]).clip(first * height, end * height)
         values = np.arange(len(ends) - 1) % 2 == 1
         return np.repeat(values, np.diff(ends)).reshape((height, end - first), order="F")
 
     @property
     def area_px(self) -> int:
-        return sum(self.runs()[1::2])
+        """Pixels inside. Raises ValueError for an invalid string."""
+        return int(self.runs()[1::2].sum())
+
+    @property
+    def bbox_xyxy(self) -> tuple[int, int, int, int]:
+        """Around the pixels inside, half-open; zeros if there are none.
+
+        Raises ValueError for an invalid string.
+        """
+        if not self.area_px:
+            return (0, 0, 0, 0)
+        box = coco.toBbox({"size": self.size_hw, "counts": self.counts})
+        x, y, width, height = (int(side) for side in box)
+        return (x, y, x + width, y + height)
+
+
+def _parse_counts(text: str) -> RunLengths:
+    """The counts in COCO's compressed string, as `rleFrString` of pycocotools reads them.
+
+    Each character holds six bits, counted from "0": five of a number, lowest first, and one that
+    says that more follow. Numbers are signed; from the fourth on, each is the difference from the
+    count two before. pycocotools itself checks nothing: it reads past the end of a string that is
+    cut off, and compares masks of unequal pixel counts for ever.
+    """
+    bits = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - ord("0")
+    foreign = np.flatnonzero((bits < 0) | (bits > 63))
+    if len(foreign):
+        raise ValueError(f"{text[foreign[0]]!r} cannot stand in an RLE string")
+    last = np.flatnonzero(bits < 32)
+    if len(bits) and bits[-1] >= 32:
+        raise ValueError("the RLE string ends within a number")
+    if not len(last):
+        return last
+    first = np.concatenate([[0], last[:-1] + 1])
+    lengths, negative = last - first + 1, bits[last] >> 4
+    if (lengths + negative).max() > _MOST_CHARACTERS:
+        raise ValueError(f"the RLE string has a number of {lengths.max()} characters")
+    shifts = 5 * (np.arange(len(bits)) - np.repeat(first, lengths))
+    counts: RunLengths = np.add.reduceat((bits & 31) << shifts, first)
+    counts -= negative << 5 * lengths
+    counts[1::2] = counts[1::2].cumsum()
+    counts[2::2] = counts[2::2].cumsum()
+    return counts
+
+
+def _check_runs(runs: RunLengths, size_hw: tuple[int, int]) -> None:
+    height, width = size_hw
+    if min(size_hw) < 0 or height * width > _MOST_PIXELS:
+        raise ValueError(f"an RLE cannot be of {height} x {width} pixels")
+    # No run alone is longer than all, so that the sum cannot overflow.
+    fits = len(runs) and runs.min() >= 0 and runs.max() <= height * width
+    if not fits or runs.sum() != height * width:
+        raise ValueError(f"the RLE does not cover {height} x {width} pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +154,26 @@ class ObjectMask:
             raise ValueError(f"box {self.bbox_xyxy} does not lie in {width} x {height} pixels")
         if not 0 < self.area_px <= (x1 - x0) * (y1 - y0):
             raise ValueError(f"area {self.area_px} does not fit box {self.bbox_xyxy}")
+
+    @classmethod
+    def measure(
+        cls,
+        rle: CocoRle,
+        *,
+        predicted_iou: float,
+        stability_score: float,
+        point_xy: tuple[float, float] | None = None,
+    ) -> ObjectMask | None:
+        """The mask with its box and area, None if it is empty; without a point its box's middle.
+
+        Raises ValueError for an invalid RLE.
+        """
+        area_px = rle.area_px
+        if not area_px:
+            return None
+        x0, y0, x1, y1 = box = rle.bbox_xyxy
+        middle_xy = ((x0 + x1) / 2, (y0 + y1) / 2)
+        return cls(rle, box, area_px, predicted_iou, stability_score, point_xy or middle_xy)
 
     @property
     def area_frac(self) -> float:

@@ -1,4 +1,4 @@
-"""Is it told whether what is asked for is there? Queries in a bucket with it, and without."""
+"""Measures whether search shows that nothing fits: queries in a bucket with it, and without."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EmbedTexts = Callable[[Sequence[str]], Float32Matrix]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LabelQuery:
     """Hits of a text. `present`: in the whole bucket; otherwise in those images without it."""
 
     text: str
@@ -36,58 +36,59 @@ class Presence:
     absent_weak: float
 
 
-def asked_for(
+def search_labels(
     truth: CocoTruth, matching: Matching, index: VectorIndex, embed_texts: EmbedTexts
-) -> Iterator[Asked]:
-    """Every label as a query: where it is to be found, and in the bucket without its images.
+) -> Iterator[LabelQuery]:
+    """Search for every label: in the whole bucket, and in the bucket without its images.
 
-    The bucket without the images that show any object of this name, however hidden, is one in which
-    what is asked for is absent, and much that looks like it is not.
+    The bucket without the images that show any object of this name, however hidden, holds no right
+    hit, but much that looks like one.
     """
     image_ids = {
-        matching.seen[point.id].image_id: point.payload["image_id"]
+        matching.objects[point.id].image_id: point.payload["image_id"]
         for point in index.scroll([_OBJECTS])
-        if point.id in matching.seen
+        if point.id in matching.objects
     }
     names = sorted({category.name for category in truth.categories})
     for name, vector in zip(names, embed_texts(names), strict=True):
-        wanted = {one.id for one in truth.categories if one.name == name}
-        showing = [one for one in truth.annotations if one.category_id in wanted]
-        images = {image_ids[one.image_id] for one in showing if one.image_id in image_ids}
+        wanted = {category.id for category in truth.categories if category.name == name}
+        showing = [shows for shows in truth.annotations if shows.category_id in wanted]
+        images = {image_ids[shows.image_id] for shows in showing if shows.image_id in image_ids}
         elsewhere = tuple(
             Condition(field="image_id", op="!=", value=image) for image in sorted(images)
         )
-        there = any(one.id in matching.best_iou for one in showing)
+        there = any(shows.id in matching.best_iou for shows in showing)
         for present, conditions in ((True, ()), (False, elsewhere)):
             if present and not there:
                 continue
             query = IndexQuery(vector, _FIRST, (_OBJECTS, *conditions), max_overlap=MAX_OVERLAP)
             hits = tuple(index.search(query))
-            seen = (matching.seen.get(hit.object_id) for hit in hits)
-            right = tuple(
-                one is not None
-                and one.annotation is not None
-                and one.annotation.category_id in wanted
-                for one in seen
-            )
-            yield Asked(name, present, hits, right)
+            right = tuple(_shows(matching, hit, wanted) for hit in hits)
+            yield LabelQuery(name, present, hits, right)
 
 
-def presence(asked: Sequence[Asked], calibration: Calibration) -> Presence | None:
+def _shows(matching: Matching, hit: SearchHit, categories: set[int]) -> bool:
+    item = matching.objects.get(hit.object_id)
+    return bool(item and item.annotation and item.annotation.category_id in categories)
+
+
+def measure_presence(queries: Sequence[LabelQuery], calibration: Calibration) -> Presence | None:
     """How often what is there and what is not is called weak; None without labels."""
     weak: dict[bool, list[bool]] = {True: [], False: []}
-    for one in asked:
+    for query in queries:
         known = [
             calibration.text.probability(*evidence)
-            for hit in one.hits
+            for hit in query.hits
             if (
-                evidence := text_evidence(calibration.label_scale, one.text, hit.score, hit.payload)
+                evidence := text_evidence(
+                    calibration.label_scale, query.text, hit.score, hit.payload
+                )
             )
         ]
-        if not known and one.hits:
+        if not known and query.hits:
             return None
         surest = calibration.relevance(max(known, default=0.0))
-        weak[one.present].append(surest is Relevance.WEAK)
+        weak[query.present].append(surest is Relevance.WEAK)
     if not weak[True] or not weak[False]:
         return None
     return Presence(*(sum(weak[there]) / len(weak[there]) for there in (True, False)))

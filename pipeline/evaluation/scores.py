@@ -1,4 +1,4 @@
-"""Score an index against ground truth: are the objects found, and does search find them?"""
+"""Scores an index against ground truth: are the objects found, and does search find them?"""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from pipeline.evaluation.matching import MATCH_IOU, Matching, Seen, by_image, match
-from pipeline.evaluation.presence import asked_for, presence
-from pipeline.search.same_object import thing_of
-from schemas.coco import CocoAnnotation, CocoCategory, CocoTruth
+from pipeline.evaluation.matching import (
+    MATCH_IOU,
+    MatchedObject,
+    Matching,
+    group_by_image,
+    match,
+)
+from pipeline.evaluation.presence import measure_presence, search_labels
+from pipeline.search.same_object import gather_object
+from schemas.coco import CocoAnnotation, CocoCategory, CocoId, CocoTruth
 from schemas.errors import UsageError
 from schemas.points import IndexQuery
 from schemas.records import Float32Matrix, Float32Vector
@@ -23,7 +30,7 @@ from workers.protocols import VectorIndex
 
 CLOSE_IOU = 0.75
 FIRST = 10
-_NEIGHBOURS = 200  # hits asked for, of which those that do not count are left out
+_NEIGHBOURS = 200  # hits, of which those that do not count are left out
 _OBJECTS_ONLY = (Condition(field="kind", op="=", value="object"),)
 
 EmbedTexts = Callable[[Sequence[str]], Float32Matrix]
@@ -31,7 +38,7 @@ EmbedTexts = Callable[[Sequence[str]], Float32Matrix]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares are of 0..1; None where the truth does not say enough to tell."""
+    """Shares are of 0..1; None where the truth does not hold what a figure needs."""
 
     object_recall_50: float
     object_recall_75: float
@@ -51,39 +58,44 @@ class Scores:
     objects: int
 
 
-def _first_right(
-    hits: Sequence[SearchHit], right: Callable[[Seen], bool | None], seen: dict[str, Seen]
+def _rank_first_right(
+    hits: Sequence[SearchHit], right: Callable[[MatchedObject], bool | None], matching: Matching
 ) -> int:
     """Rank from 0 of the first right hit, leaving out those for which `right` says None."""
-    rank = 0
+    rank, objects = 0, matching.objects
     for hit in hits:
-        verdict = right(seen[hit.object_id]) if hit.object_id in seen else False
+        verdict = right(objects[hit.object_id]) if hit.object_id in objects else False
         if verdict:
             return rank
         rank += verdict is not None
     return rank + _NEIGHBOURS
 
 
-def _text_ranks(
-    queries: Sequence[str],
-    right_categories: Sequence[set[int]],
-    index: VectorIndex,
-    embed_texts: EmbedTexts,
-    seen: dict[str, Seen],
-    *,
-    hybrid: bool = False,
-) -> list[int]:
-    ranks = []
-    vectors = embed_texts(queries)
-    for text, vector, categories in zip(queries, vectors, right_categories, strict=True):
-        query = _objects_near(vector, FIRST)
-        hits = index.search(replace(query, words=query_words([text])) if hybrid else query)
+@dataclass(frozen=True, slots=True, eq=False)
+class _TextQueries:
+    """Ranks texts' first right hits in an index; `hybrid`: labels and words count too."""
 
-        def right(item: Seen, categories: set[int] = categories) -> bool:
-            return item.annotation is not None and item.annotation.category_id in categories
+    index: VectorIndex
+    embed_texts: EmbedTexts
+    matching: Matching
+    labelled: bool
 
-        ranks.append(_first_right(hits, right, seen))
-    return ranks
+    def rank(
+        self, texts: Sequence[str], categories: Sequence[set[int]], *, hybrid: bool
+    ) -> list[int]:
+        """Ranks from 0, one for each text that is to show one of its categories."""
+        if not texts or (hybrid and not self.labelled):
+            return []
+        ranks = []
+        for text, vector, wanted in zip(texts, self.embed_texts(texts), categories, strict=True):
+            query = _near_objects(vector, FIRST)
+            hits = self.index.search(replace(query, words=query_words([text])) if hybrid else query)
+
+            def right(item: MatchedObject, wanted: set[int] = wanted) -> bool:
+                return item.annotation is not None and item.annotation.category_id in wanted
+
+            ranks.append(_rank_first_right(hits, right, self.matching))
+        return ranks
 
 
 def _keyword_queries(
@@ -101,38 +113,40 @@ def _keyword_queries(
     return words, right
 
 
-def _similar_ranks(index: VectorIndex, matching: Matching) -> list[int]:
+def _rank_similar(index: VectorIndex, matching: Matching) -> list[int]:
     """For every object of which another style is in another scene: rank of the first such."""
-    styles: dict[int, set[tuple[str | None, int]]] = defaultdict(set)
-    for item in matching.seen.values():
+    styles: dict[int, set[tuple[str | None, CocoId]]] = defaultdict(set)
+    for item in matching.objects.values():
         if item.annotation:
             styles[item.annotation.category_id].add((item.annotation.style, item.image_id))
     ranks = []
-    for item in matching.seen.values():
+    for item in matching.objects.values():
         mine = item.annotation
         if mine is None or mine.style is None or mine.id not in matching.best_iou:
             continue
         elsewhere = styles[mine.category_id]
         if not any(style != mine.style and image != item.image_id for style, image in elsewhere):
             continue
-        thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
-        if thing is None:
+        same = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
+        if same is None:
             raise UsageError(f"the index changed while it was scored: {item.object_id} is gone")
-        hits = index.search(_objects_near(thing.vector, _NEIGHBOURS))
-
-        def right(hit: Seen, item: Seen = item, mine: CocoAnnotation = mine) -> bool | None:
-            other = hit.annotation
-            if other is None or other.category_id != mine.category_id:
-                return False if hit.image_id != item.image_id else None
-            if other.style == mine.style or hit.image_id == item.image_id:
-                return None
-            return True
-
-        ranks.append(_first_right(hits, right, matching.seen))
+        hits = index.search(_near_objects(same.vector, _NEIGHBOURS))
+        right = partial(_is_another_style, item, mine)
+        ranks.append(_rank_first_right(hits, right, matching))
     return ranks
 
 
-def _objects_near(vector: Float32Vector, limit: int) -> IndexQuery:
+def _is_another_style(item: MatchedObject, mine: CocoAnnotation, hit: MatchedObject) -> bool | None:
+    """None for a hit in the same scene, or of the same concept in the same style."""
+    other = hit.annotation
+    if other is None or other.category_id != mine.category_id:
+        return False if hit.image_id != item.image_id else None
+    if other.style == mine.style or hit.image_id == item.image_id:
+        return None
+    return True
+
+
+def _near_objects(vector: Float32Vector, limit: int) -> IndexQuery:
     return IndexQuery(vector, limit, _OBJECTS_ONLY, max_overlap=MAX_OVERLAP)
 
 
@@ -154,27 +168,22 @@ def score(
     the same scene or, of the same concept, in the same style, are neither right nor wrong.
     `hybrid_`: labels and words count too. `present_weak`, `absent_weak`: see `Presence`.
     """
-    matching = match(truth, by_image(index.scroll(), truth))
-    ious = list(matching.best_iou.values())
-    matched = [iou for iou in ious if iou >= MATCH_IOU]
+    matching = match(truth, group_by_image(index.scroll(), truth))
     present_ids = {a.category_id for a in truth.annotations if a.id in matching.best_iou}
     present = [category for category in truth.categories if category.id in present_ids]
     labels = [category.name for category in present]
     same_name = [{c.id for c in truth.categories if c.name == label} for label in labels]
     words, right = _keyword_queries(present, truth.categories)
-    seen, labelled = matching.seen, index.info().labelled > 0
-
-    def ranks(texts: Sequence[str], wanted: Sequence[set[int]], *, hybrid: bool) -> list[int]:
-        if not texts or (hybrid and not labelled):
-            return []
-        return _text_ranks(texts, wanted, index, embed_texts, seen, hybrid=hybrid)
-
-    by_label, by_word = (ranks(*one, hybrid=False) for one in ((labels, same_name), (words, right)))
-    fused = (ranks(*one, hybrid=True) for one in ((labels, same_name), (words, right)))
-    fused_label, fused_word = fused
-    similar = _similar_ranks(index, matching)
-    asked = list(asked_for(truth, matching, index, embed_texts))
-    told = presence(asked, calibration_of(embedder_name))
+    texts = _TextQueries(index, embed_texts, matching, index.info().labelled > 0)
+    by_label = texts.rank(labels, same_name, hybrid=False)
+    by_word = texts.rank(words, right, hybrid=False)
+    hybrid_label = texts.rank(labels, same_name, hybrid=True)
+    hybrid_word = texts.rank(words, right, hybrid=True)
+    similar = _rank_similar(index, matching)
+    queries = list(search_labels(truth, matching, index, embed_texts))
+    found = measure_presence(queries, calibration_of(embedder_name))
+    ious = list(matching.best_iou.values())
+    matched = [iou for iou in ious if iou >= MATCH_IOU]
     return Scores(
         object_recall_50=_share(ious, MATCH_IOU),
         object_recall_75=_share(ious, CLOSE_IOU),
@@ -183,12 +192,12 @@ def score(
         label_r10=_within(by_label, FIRST) or 0.0,
         keyword_r1=_within(by_word, 1),
         keyword_r10=_within(by_word, FIRST),
-        hybrid_label_r1=_within(fused_label, 1),
-        hybrid_label_r10=_within(fused_label, FIRST),
-        hybrid_keyword_r1=_within(fused_word, 1),
-        hybrid_keyword_r10=_within(fused_word, FIRST),
-        present_weak=told.present_weak if told else None,
-        absent_weak=told.absent_weak if told else None,
+        hybrid_label_r1=_within(hybrid_label, 1),
+        hybrid_label_r10=_within(hybrid_label, FIRST),
+        hybrid_keyword_r1=_within(hybrid_word, 1),
+        hybrid_keyword_r10=_within(hybrid_word, FIRST),
+        present_weak=found.present_weak if found else None,
+        absent_weak=found.absent_weak if found else None,
         similar_r10=_within(similar, FIRST),
         images=len(truth.images),
         objects=len(ious),

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from cachetools import LRUCache
 
-from pipeline.search.same_object import thing_of, unit
+from pipeline.search.same_object import gather_object, unit
 from pipeline.search.source_images import query_image, read_source_image
 from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, UsageError
@@ -115,16 +115,16 @@ class Examples:
         return [vectors[text] for text in texts]
 
     def _resolve_object(self, text: str, weight: float, max_overlap: float) -> ResolvedExample:
-        thing = thing_of(self._index, parse_object_id(text), max_overlap)
-        if thing is None:
+        same = gather_object(self._index, parse_object_id(text), max_overlap)
+        if same is None:
             raise UsageError(f"the index holds no object {text}")
-        embedder = thing.own.payload["embedder"]
+        embedder = same.own.payload["embedder"]
         if embedder != self._embedder_name:
             raise EmbedderMismatchError(
                 f"the object {text} was embedded by {embedder!r}, "
                 f"it cannot be compared with objects of {self._embedder_name!r}"
             )
-        return ResolvedExample(thing.vector, weight, thing.covered)
+        return ResolvedExample(same.vector, weight, same.overlapping)
 
     def _resolve_image(self, point: Point, example: IndexedImageExample) -> ResolvedExample:
         if example.box_xyxy is None and example.point_xy is None:

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.matching import Matching, by_image, match
-from pipeline.evaluation.presence import Asked, asked_for, presence
-from pipeline.search.same_object import thing_of
+from pipeline.evaluation.matching import Matching, group_by_image, match
+from pipeline.evaluation.presence import LabelQuery, measure_presence, search_labels
+from pipeline.search.same_object import gather_object
 from schemas.coco import load_truth
 from schemas.options import EmbedderOptions, IndexOptions
 from schemas.points import IndexQuery
@@ -66,7 +66,7 @@ def expected_calibration_error(samples: Sequence[Sample], weights: Floats) -> fl
     return float(np.sum(gaps))
 
 
-def sample_text_hits(queries: Sequence[Asked], scale: float) -> list[Sample]:
+def sample_text_hits(queries: Sequence[LabelQuery], scale: float) -> list[Sample]:
     """Samples from the hits of labels, whether or not an object of that name is there."""
     return [
         (evidence, right)
@@ -78,17 +78,17 @@ def sample_text_hits(queries: Sequence[Asked], scale: float) -> list[Sample]:
 
 def sample_picture_hits(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
     """Samples from the hits of objects in other images: right if they show the same concept."""
-    for item in matching.seen.values():
+    for item in matching.objects.values():
         annotation = item.annotation
         if annotation is None or annotation.id not in matching.best_iou:
             continue
-        thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
+        thing = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
         if thing is None:
             continue
         image = Condition(field="image_id", op="!=", value=thing.own.payload["image_id"])
         query = IndexQuery(thing.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
         for hit in index.search(query):
-            other = matching.seen[hit.object_id].annotation
+            other = matching.objects[hit.object_id].annotation
             yield (hit.score,), other is not None and other.category_id == annotation.category_id
 
 
@@ -100,8 +100,8 @@ def main() -> None:
     truth, bundled = load_truth(args.truth), calibration_of(_NAME)
     embed_texts = build_text_embedder(EmbedderOptions(name=_NAME)).embed_texts
     with closing(open_index(IndexOptions(location=args.index), None)) as index:
-        matching = match(truth, by_image(index.scroll(), truth))
-        queries = list(asked_for(truth, matching, index, embed_texts))
+        matching = match(truth, group_by_image(index.scroll(), truth))
+        queries = list(search_labels(truth, matching, index, embed_texts))
         texts = sample_text_hits(queries, bundled.label_scale)
         pictures = list(sample_picture_hits(index, matching))
     for name, samples in (("text", texts), ("picture", pictures)):
@@ -116,7 +116,7 @@ def main() -> None:
             continue
         weights = np.array([curve.intercept, *curve.weights])
         print(f"bundled {name}: error {expected_calibration_error(samples, weights):.3f}")
-    print(f"with the bundled bounds: {presence(queries, bundled)}")
+    print(f"with the bundled bounds: {measure_presence(queries, bundled)}")
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import Sprite
 from pipeline.training.rasterize_icons import PLAIN
 from pipeline.training.scene_cache import compress_jpeg, load_art, load_training_sprites
-from schemas.masks import ObjectMask
+from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, SegmenterOptions
+from schemas.overlaps import mask_iou
 from workers.images.crops import object_views
 from workers.protocols import Segmenter
 from workers.registry import build_segmenter
@@ -62,11 +62,8 @@ def match_objects(masks: Sequence[ObjectMask], scene: Scene) -> list[int | None]
     """
     if not masks or not scene.objects:
         return [-1] * len(masks)
-    predicted = [{"size": list(m.rle.size_hw), "counts": m.rle.counts} for m in masks]
-    true = [
-        coco_mask.encode(np.asfortranarray(item.mask.astype(np.uint8))) for item in scene.objects
-    ]
-    iou = np.asarray(coco_mask.iou(predicted, true, [0] * len(true)))
+    true = [CocoRle.from_mask(item.mask) for item in scene.objects]
+    iou = mask_iou([mask.rle for mask in masks], true)
     best = iou.max(axis=1)
     which = iou.argmax(axis=1)
     return [

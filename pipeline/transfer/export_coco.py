@@ -1,19 +1,20 @@
-"""Masks of an index as a COCO instances file, streamed."""
+"""Writes the masks of an index as a COCO instances file, point by point."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.source_snapshot import hold_source
+from schemas.coco import CocoAnnotation, CocoCategory, CocoImage
 from schemas.payload import PointPayload
 from schemas.points import Point
 from schemas.search import Condition
@@ -42,11 +43,11 @@ def export_coco(
         replace_file(target) as file,
         TextIOWrapper(file, encoding="utf-8") as text,
     ):
-        written = _Instances(source.index, text, progress)
-        written.write()
+        instances = _Instances(source.index, text, progress)
+        instances.write()
     return ExportSummary(
-        objects=written.annotations,
-        images=len(written.images),
+        objects=instances.annotations,
+        images=len(instances.images),
         files=1,
         size_bytes=target.stat().st_size,
         queued=0,
@@ -67,18 +68,24 @@ class _Instances:
             "date_created": datetime.now(UTC).isoformat(),
         }
         self._file.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"images": [')
-        self._all("image", self._image)
+        self._write_points("image", self._image)
         self._file.write('\n],\n"annotations": [')
-        self._all("object", self._annotation)
-        categories = [{"id": number, "name": name} for name, number in self._categories.items()]
+        self._write_points("object", self._annotation)
+        categories = [
+            CocoCategory(id=number, name=name).model_dump(exclude_unset=True)
+            for name, number in self._categories.items()
+        ]
         self._file.write(f'\n],\n"categories": {json.dumps(categories)}}}\n')
 
-    def _all(self, kind: str, entry: Callable[[Point], Mapping[str, Any] | None]) -> None:
+    def _write_points(
+        self, kind: str, describe: Callable[[Point], CocoImage | CocoAnnotation | None]
+    ) -> None:
         first = True
         for number, point in enumerate(self._points(kind), start=1):
-            fields = entry(point)
-            if fields is not None:
-                self._file.write(("\n" if first else ",\n") + json.dumps(fields))
+            entry = describe(point)
+            if entry is not None:
+                fields = json.dumps(entry.model_dump(exclude_unset=True))
+                self._file.write(("\n" if first else ",\n") + fields)
                 first = False
             if number % _NOTE_EVERY == 0:
                 self._progress.note(f"{number:,} {kind}s written")
@@ -86,23 +93,23 @@ class _Instances:
     def _points(self, kind: str) -> Iterator[Point]:
         return self._index.scroll([Condition(field="kind", op="=", value=kind)])
 
-    def _image(self, point: Point) -> Mapping[str, Any] | None:
+    def _image(self, point: Point) -> CocoImage:
         payload = point.parse_payload()
         # Images of one index in several generations have masks of each.
         name = f"{payload.image_id} {payload.generation}"
         number = self.images.setdefault(name, len(self.images) + 1)
-        return {
-            "id": number,
-            "file_name": payload.key,
-            "width": payload.width,
-            "height": payload.height,
-            "coco_url": payload.uri,
-            "uri": payload.uri,
-            "version": payload.version,
-            "generation": payload.generation,
-        }
+        return CocoImage.model_construct(
+            id=number,
+            file_name=payload.key,
+            width=payload.width,
+            height=payload.height,
+            coco_url=payload.uri,
+            uri=payload.uri,
+            version=payload.version,
+            generation=payload.generation,
+        )
 
-    def _annotation(self, point: Point) -> Mapping[str, Any] | None:
+    def _annotation(self, point: Point) -> CocoAnnotation | None:
         payload = point.parse_payload()
         image = self.images.get(f"{payload.image_id} {payload.generation}")
         # Its image has come, or gone, since the images were written.
@@ -110,19 +117,19 @@ class _Instances:
             return None
         self.annotations += 1
         x0, y0, x1, y1 = payload.bbox
-        return {
-            "id": self.annotations,
-            "image_id": image,
-            "category_id": self._category(payload),
-            "segmentation": {"size": list(payload.rle.size), "counts": payload.rle.counts},
-            "area": payload.area,
-            "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "iscrowd": 0,
-            "score": payload.label_scores[0] if payload.label_scores else None,
-            "object_id": point.id,
-            "predicted_iou": payload.predicted_iou,
-            "stability_score": payload.stability_score,
-        }
+        return CocoAnnotation.model_construct(
+            id=self.annotations,
+            image_id=image,
+            category_id=self._category(payload),
+            segmentation={"size": list(payload.rle.size), "counts": payload.rle.counts},
+            area=payload.area,
+            bbox=(x0, y0, x1 - x0, y1 - y0),
+            iscrowd=0,
+            score=payload.label_scores[0] if payload.label_scores else None,
+            object_id=point.id,
+            predicted_iou=payload.predicted_iou,
+            stability_score=payload.stability_score,
+        )
 
     def _category(self, payload: PointPayload) -> int:
         label = payload.labels[0] if payload.labels else UNLABELLED

@@ -1,4 +1,4 @@
-"""Masks of a COCO file into an index: embedded as those of a segmenter, which is not asked."""
+"""Imports the masks of a COCO file into an index: embedded without being segmented."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def import_coco(
 
     Images are where their `uri` says, else below `images`, a folder or `s3://bucket/prefix`, by
     their `file_name`. What the index has of them is replaced. The same file again changes nothing.
-    Everything in the file is looked at before anything is done. Raises UsageError, VectorIndexError
-    that names the annotation, and what `ingest` raises.
+    Everything in the file is checked before anything is done. Raises UsageError, DatasetError that
+    names the annotation, and what `ingest` raises.
     """
     entries = read_coco(path)
     refs = [_ref(entry, images) for entry in entries]
@@ -73,7 +73,7 @@ def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:
             raise UsageError(f"image {entry.file_name!r}: {exc}") from exc
     if images is None:
         raise UsageError(
-            f"expected where the image {entry.file_name!r} is, the file does not tell: "
+            f"expected where the image {entry.file_name!r} is, the file does not say: "
             "name its folder or s3://bucket/prefix with --images"
         )
     if images.startswith("s3://"):

@@ -91,7 +91,7 @@ def test_rle_golden() -> None:
     mask = np.zeros((3, 4), bool)
     mask[1:3, 1:3] = True
     assert CocoRle.from_mask(mask) == CocoRle((3, 4), "42102")
-    assert CocoRle((3, 4), "42102").runs() == [4, 2, 1, 2, 3]
+    assert CocoRle((3, 4), "42102").runs().tolist() == [4, 2, 1, 2, 3]
 
 
 @given(masks, st.data())

@@ -46,7 +46,7 @@ def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, Coc
 
 def rle_of(annotation: CocoAnnotation, image: CocoImage) -> CocoRle:
     """The mask of an annotation of the demo's."""
-    return CocoRle((image.height, image.width), annotation.coco_rle(0, 0)["counts"])
+    return annotation.to_rle(image.size_hw)
 
 
 def mask_of(rle: CocoRle) -> ObjectMask:

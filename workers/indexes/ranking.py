@@ -6,12 +6,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
+from schemas.errors import VectorIndexError
+from schemas.masks import CocoRle
+from schemas.overlaps import mask_ios
 from schemas.points import IndexQuery, Point, ScoredPoint
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
 from workers.indexes.operations import QdrantOperations
@@ -161,27 +161,28 @@ def group_by_image(ranked: Sequence[ScoredPoint], each: int) -> list[ScoredPoint
 def drop_overlapping(ranked: Sequence[ScoredPoint], max_overlap: float) -> list[ScoredPoint]:
     """Points in their order, without those that overlap an earlier one of their image too much.
 
-    The overlap of two masks is the share of the smaller one that both cover; points without a mask
-    overlap nothing.
+    The overlap of two masks is their intersection over the smaller; points without a mask overlap
+    nothing.
     """
     if max_overlap >= 1:
         return list(ranked)
-    kept_masks: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    masks_of_image: dict[str, list[CocoRle]] = defaultdict(list)
     kept = []
     for point in ranked:
         rle = point.payload.get("rle")
         if rle is not None:
-            others = kept_masks[point.payload["image_id"]]
-            if others and _overlaps(rle, others).max() > max_overlap:
+            mask = CocoRle(tuple(rle["size"]), rle["counts"])
+            better = masks_of_image[point.payload["image_id"]]
+            if better and _overlap(point, mask, better) > max_overlap:
                 continue
-            others.append(rle)
+            better.append(mask)
         kept.append(point)
     return kept
 
 
-def _overlaps(rle: dict[str, Any], others: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64]:
-    # Against a crowd, COCO divides by the first mask's area alone.
-    mine = np.asarray(coco_mask.iou([rle], others, [1] * len(others)))
-    theirs = np.asarray(coco_mask.iou(others, [rle], [1]))
-    larger: npt.NDArray[np.float64] = np.maximum(mine.ravel(), theirs.ravel())
-    return larger
+def _overlap(point: ScoredPoint, mask: CocoRle, others: Sequence[CocoRle]) -> float:
+    try:
+        return float(mask_ios([mask], others).max())
+    except ValueError as exc:
+        uri = point.payload["uri"]
+        raise VectorIndexError(f"the index holds a broken mask of {uri}: {exc}") from exc

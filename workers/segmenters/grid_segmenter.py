@@ -26,12 +26,11 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import PresetName, SegmenterOptions
 from workers.segmenters.masks.selection import (
-    cleaned,
-    distinct,
-    measured,
-    selected,
-    without_overlaps,
-    without_parts,
+    clean_regions,
+    drop_equal,
+    drop_overlaps,
+    drop_parts,
+    select_masks,
 )
 from workers.segmenters.masks.trace_cpu import Frame, HostTracer, Traced, Tracer, axis
 from workers.segmenters.masks.trace_gpu import DeviceTracer
@@ -216,13 +215,13 @@ class GridSegmenter:
             # Of the same thing in several crops, the mask of the smallest crop stays.
             threshold = parameters["crop_nms_thresh"]
             found = found.without_duplicates(1 / found.rows["crop_area_px"], threshold)
-        masks = distinct(_object_masks(found, padded_hw, size_hw))
+        masks = drop_equal(_object_masks(found, padded_hw, size_hw))
         if min_area_px := int(parameters["min_mask_region_area"]):
             thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
-            masks = cleaned(masks, min_area_px, max(thresholds))
-        masks = without_overlaps(masks, parameters["mask_nms_thresh"])
-        masks = without_parts(masks, parameters["part_thresh"])
-        return selected(masks, self._options)
+            masks = clean_regions(masks, min_area_px, max(thresholds))
+        masks = drop_overlaps(masks, parameters["mask_nms_thresh"])
+        masks = drop_parts(masks, parameters["part_thresh"])
+        return select_masks(masks, self._options)
 
     def _candidates(self, crop: _Crop, view: View) -> _Candidates:
         """Every mask of a crop that passes the thresholds, each thing once."""
@@ -368,7 +367,7 @@ def _object_masks(
             "point_xy": (min(x, float(width)), min(y, float(height))),
         }
         if padded_hw != size_hw:
-            cut = measured(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
+            cut = ObjectMask.measure(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
             if cut is not None:
                 yield cut
             continue

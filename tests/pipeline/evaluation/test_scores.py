@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluation.matching import counts
+from pipeline.evaluation.matching import must_be_found
 from pipeline.evaluation.scores import score
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth, load_truth
-from schemas.errors import UsageError
+from schemas.errors import DatasetError, UsageError
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.masks import CocoRle, ObjectMask
@@ -129,12 +129,12 @@ def test_missed_loose_and_misread_objects_cost_what_they_should(tmp_path: Path) 
 def test_small_hidden_and_crowded_objects_do_not_count() -> None:
     image = CocoImage(id=1, file_name="a.jpg", width=640, height=480)
     large = annotation(1, 1, 1, (0, 0, 32, 10))
-    assert counts(large, image)
-    assert not counts(large.model_copy(update={"bbox": (0, 0, 31, 31)}), image)
-    assert not counts(large.model_copy(update={"visible_fraction": 0.49}), image)
-    assert not counts(large.model_copy(update={"iscrowd": 1}), image)
+    assert must_be_found(large, image)
+    assert not must_be_found(large.model_copy(update={"bbox": (0, 0, 31, 31)}), image)
+    assert not must_be_found(large.model_copy(update={"visible_fraction": 0.49}), image)
+    assert not must_be_found(large.model_copy(update={"iscrowd": 1}), image)
     double = image.model_copy(update={"width": 1280, "height": 960})
-    assert not counts(large, double)
+    assert not must_be_found(large, double)
 
 
 def test_truth_of_other_images_is_refused(tmp_path: Path) -> None:
@@ -153,10 +153,11 @@ def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
 
 def test_annotations_of_unlisted_images_or_categories_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "truth.json"
-    for name in ("image_id", "category_id"):
+    for name, owner in (("image_id", "an image"), ("category_id", "a category")):
         stray = TRUTH.annotations[0].model_copy(update={name: 77})
         path.write_text(TRUTH.model_copy(update={"annotations": [stray]}).model_dump_json())
-        with pytest.raises(UsageError, match=f"annotation 1 has {name} 77, which is not listed"):
+        sentence = rf"annotation 1 \(id 1\): expected the id of {owner}, got 77"
+        with pytest.raises(DatasetError, match=sentence):
             load_truth(path)
 
 
@@ -165,19 +166,39 @@ def test_all_three_coco_forms_give_the_same_mask() -> None:
     as_string = annotation(1, 1, 1, box)
     rle = CocoRle.from_mask(box_mask(*box))
     as_list = as_string.model_copy(
-        update={"segmentation": {"size": list(HW), "counts": rle.runs()}}
+        update={"segmentation": {"size": list(HW), "counts": rle.runs().tolist()}}
     )
     polygon = [[4.0, 6.0, 20.0, 6.0, 20.0, 30.0, 4.0, 30.0]]
     as_polygon = as_string.model_copy(update={"segmentation": polygon})
-    forms = [a.coco_rle(64, 64)["counts"] for a in (as_string, as_list, as_polygon)]
-    texts = [form if isinstance(form, str) else form.decode() for form in forms]
-    assert texts == [rle.counts] * 3
+    forms = [a.to_rle((64, 64)) for a in (as_string, as_list, as_polygon)]
+    assert forms == [rle] * 3
 
 
 def test_what_is_not_coco_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "truth.json"
-    with pytest.raises(UsageError, match="expected a COCO file"):
+    with pytest.raises(DatasetError, match="expected a COCO file"):
         load_truth(path)
     path.write_text('{"images": [{"id": 1}]}')
-    with pytest.raises(UsageError, match=r"not in COCO format: images\.0\.file_name"):
+    with pytest.raises(DatasetError, match="image 1: expected file_name, there is none"):
+        load_truth(path)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "sentence"),
+    [
+        ({"size": [64, 64], "counts": "abc"}, "the RLE string ends within a number"),
+        ({"size": [64, 64], "counts": [4000, 95]}, "the RLE does not cover 64 x 64 pixels"),
+        ({"size": [64, 32], "counts": [2048]}, r"expected a mask of \[64, 64\]"),
+        ([[0, 0, 9e9, 0, 9, 9]], "expected polygons within 64 x 64 pixels"),
+        ([], r"expected an RLE or polygons, got \[\]"),
+    ],
+)
+def test_a_broken_mask_is_refused_with_its_place(
+    segmentation: object, sentence: str, tmp_path: Path
+) -> None:
+    broken = TRUTH.annotations[1].model_copy(update={"segmentation": segmentation})
+    truth = TRUTH.model_copy(update={"annotations": [TRUTH.annotations[0], broken]})
+    path = tmp_path / "truth.json"
+    path.write_text(truth.model_dump_json())
+    with pytest.raises(DatasetError, match=rf"truth.json, annotation 2 \(id 2\): {sentence}"):
         load_truth(path)

@@ -16,7 +16,7 @@ import pipeline.search.query_models
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.query_examples import box_mask
 from pipeline.search.resolved_query import NEGATIVE_WEIGHT
-from pipeline.search.same_object import thing_of, unit
+from pipeline.search.same_object import gather_object, unit
 from pipeline.search.searcher import Searcher, search
 from pipeline.search.source_images import image_ref, query_image, read_source_images
 from pipeline.settings import Settings
@@ -180,27 +180,27 @@ def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
     whole, most, part = ids[RED[1]], ids[20, 20, 60, 58], ids[30, 30, 40, 40]
     both = unit(stored[whole].vector + stored[most].vector)
     for one in (whole, most):
-        thing = thing_of(nested.index, one, max_overlap=0.5)
+        thing = gather_object(nested.index, one, max_overlap=0.5)
         assert thing is not None
         assert thing.own.id == str(one)
-        assert thing.covered == {str(whole), str(most), str(part)}
+        assert thing.overlapping == {str(whole), str(most), str(part)}
         np.testing.assert_allclose(thing.vector, both, atol=1e-6)
     # A part is a thing of its own.
-    alone = thing_of(nested.index, part, max_overlap=1.0)
+    alone = gather_object(nested.index, part, max_overlap=1.0)
     assert alone is not None
-    assert alone.covered == {str(part)}
+    assert alone.overlapping == {str(part)}
     np.testing.assert_allclose(alone.vector, stored[part].vector, atol=1e-6)
 
 
 def test_an_image_as_a_whole_stands_for_itself(nested: Searcher) -> None:
     image = next(point for point in nested.index.scroll() if point.payload["kind"] == "image")
     identity = uuid.UUID(image.id)
-    thing = thing_of(nested.index, identity, max_overlap=0.5)
+    thing = gather_object(nested.index, identity, max_overlap=0.5)
     assert thing is not None
-    assert (thing.own.id, thing.covered) == (image.id, {image.id})
+    assert (thing.own.id, thing.overlapping) == (image.id, {image.id})
     stored = nested.index.stored([identity])[identity]
     np.testing.assert_allclose(thing.vector, unit(stored.vector), atol=1e-6)
-    assert thing_of(nested.index, uuid.UUID(int=3), max_overlap=0.5) is None
+    assert gather_object(nested.index, uuid.UUID(int=3), max_overlap=0.5) is None
 
 
 def test_the_least_weight_there_is_counts(searcher: Searcher) -> None:

@@ -30,7 +30,6 @@ from pipeline.training.train_clip import Batch, Batches, step_loss
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.registry import build_segmenter
-from workers.segmenters.masks.selection import measured
 
 CONCEPTS = 3
 EIGHTH = CROP_PX // 8
@@ -105,7 +104,7 @@ def test_a_found_mask_shows_an_object_no_object_or_cannot_be_told() -> None:
         mask = np.zeros((40, 60), bool)
         mask[rows, columns] = True
         scores = {"predicted_iou": 1.0, "stability_score": 1.0, "point_xy": (0.0, 0.0)}
-        return measured(CocoRle.from_mask(mask), **scores)
+        return ObjectMask.measure(CocoRle.from_mask(mask), **scores)
 
     whole, most, scrap = slice(10, 30), slice(10, 18), slice(10, 14)
     masks = [found(rows, slice(10, 30)) for rows in (whole, most, scrap)]

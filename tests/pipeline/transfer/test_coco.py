@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.transfer.coco_file import read_coco
 from pipeline.transfer.export_coco import export_coco
 from pipeline.transfer.import_coco import import_coco
-from schemas.errors import UsageError, VectorIndexError
+from schemas.errors import DatasetError, UsageError
 from workers.indexes.open import open_index
 
 
@@ -127,25 +127,41 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no images": (lambda d: d.pop("images"), "has no list of images"),
     "an image twice": (lambda d: d["images"].append(d["images"][0]), "image 3: expected every id"),
     "no height": (lambda d: d["images"][1].pop("height"), "image 2: expected height"),
-    "no pixels": (lambda d: d["images"][1].update(width=0), "image 2: expected width in pixels"),
-    "an id twice": (annotation(id=0), "annotation 2: expected every id once, 0 stands twice"),
-    "no such image": (annotation(image_id=8), "annotation 2: expected the id of an image, got 8"),
-    "an id that is none": (annotation(image_id=[]), "annotation 2: expected image_id as a number"),
+    "no pixels": (
+        lambda d: d["images"][1].update(width=0),
+        "image 2: expected width to be greater than 0, got 0"),
+    "an id twice": (annotation(id=0), "annotation 2: expected every id once, 0 is there twice"),
+    "no such image": (
+        annotation(image_id=8),
+        "annotation 2 (id 1): expected the id of an image, got 8"),
+    "an id that is none": (
+        annotation(image_id=[]),
+        "annotation 2: expected image_id to be a valid integer"),
     "no segmentation": (without("segmentation"), "annotation 2: expected segmentation"),
     "broken RLE": (
-        annotation(segmentation={"size": [16, 24], "counts": "abc"}), "annotation 2: expected an"),
+        annotation(segmentation={"size": [16, 24], "counts": "abc"}),
+        "annotation 2 (id 1): the RLE "),
     "another size": (
-        annotation(segmentation={"size": [24, 16], "counts": "abc"}), "got [24, 16]"),
+        annotation(segmentation={"size": [24, 16], "counts": "abc"}),
+        "expected a mask of [16, 24], got one of [24, 16]"),
     "no size": (
-        annotation(segmentation={"size": 16, "counts": "abc"}), "annotation 2: expected a mask"),
-    "a uri that is none": (lambda d: d["images"][1].update(uri=5), "image 2: expected uri as a"),
+        annotation(segmentation={"size": 16, "counts": "abc"}),
+        "annotation 2 (id 1): expected a mask"),
+    "a uri that is none": (
+        lambda d: d["images"][1].update(uri=5),
+        "image 2: expected uri to be a valid string"),
     "no pixel": (
         annotation(segmentation={"size": [16, 24], "counts": [384]}), "without a pixel"),
     "counts of another size": (
-        annotation(segmentation={"size": [16, 24], "counts": [3, 4]}), "annotation 2: expected"),
+        annotation(segmentation={"size": [16, 24], "counts": [3, 4]}),
+        "annotation 2 (id 1): the RLE does not cover"),
     "a text": (annotation(segmentation="x"), "expected an RLE or polygons, got x"),
-    "an odd polygon": (annotation(segmentation=[[1, 2, 3]]), "annotation 2: expected"),
-    "a score": (annotation(predicted_iou="high"), "expected predicted_iou as a number"),
+    "an odd polygon": (
+        annotation(segmentation=[[1, 2, 3]]),
+        "annotation 2 (id 1): expected polygons"),
+    "a score": (
+        annotation(predicted_iou="high"),
+        "annotation 2: expected predicted_iou to be a valid number"),
 }  # fmt: skip
 
 
@@ -156,7 +172,7 @@ def test_what_is_wrong_is_told_by_its_place(how: str, tmp_path: Path) -> None:
     change(document)
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(VectorIndexError) as caught:
+    with pytest.raises(DatasetError) as caught:
         bring(fakes.settings(tmp_path / "index"), path, str(tmp_path / "images"))
     assert sentence in str(caught.value)
     assert not (tmp_path / "index").exists()
@@ -172,7 +188,7 @@ def test_mistakes(tmp_path: Path) -> None:
         bring(settings, tmp_path / "none.json")
     path.write_text("{")
     for args, code, sentence in (
-        ([str(path)], 1, "is no JSON"),
+        ([str(path)], 2, "is no JSON"),
         ([str(tmp_path / "images"), "--images", "x"], 2, "with a COCO file only"),
         ([str(tmp_path / "images")], 2, "as an export has them"),
         ([str(tmp_path / "nothing")], 2, "expected a folder or s3://bucket/prefix"),

@@ -15,7 +15,7 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.segmenters.grid_segmenter import GridSegmenter
-from workers.segmenters.masks.selection import measured, without_overlaps
+from workers.segmenters.masks.selection import drop_overlaps
 
 SIDE = 64
 
@@ -96,14 +96,14 @@ def test_of_masks_that_overlap_one_that_others_agree_with_stays() -> None:
     def square(side: int, predicted_iou: float) -> ObjectMask:
         mask = np.zeros((SIDE, SIDE), bool)
         mask[:side, :side] = True
-        found = measured(
+        found = ObjectMask.measure(
             CocoRle.from_mask(mask), predicted_iou=predicted_iou, stability_score=1, point_xy=(0, 0)
         )
         assert found is not None
         return found
 
     odd, agreed, also = square(54, 0.85), square(48, 0.8), square(47, 0.75)
-    assert without_overlaps([odd, agreed, also], 0.7) == [agreed]
-    assert without_overlaps([odd, agreed], 0.7) == [odd]  # neither has more agreement
-    assert without_overlaps([also, odd, agreed], 1.0) == [odd, agreed, also]
-    assert without_overlaps([], 0.7) == []
+    assert drop_overlaps([odd, agreed, also], 0.7) == [agreed]
+    assert drop_overlaps([odd, agreed], 0.7) == [odd]  # neither has more agreement
+    assert drop_overlaps([also, odd, agreed], 1.0) == [odd, agreed, also]
+    assert drop_overlaps([], 0.7) == []
