@@ -9,8 +9,7 @@ from torch.nn import functional
 
 from pipeline.training.sam_samples import MASK_STRIDE
 from workers.models.sam_demo_architecture import EMBED_DIM, STRIDE
-from workers.segmenters.decoder.image_tokens import WholeTurns, levels
-from workers.segmenters.decoder.mask_decoder import attend, doubled, mask_logits, mask_weights
+from workers.segmenters.decoder.torch_decoder import TorchDecoder
 
 _CODE_DIM = 16
 _MAX_INSTANCES = 13  # the background and twelve objects
@@ -93,13 +92,10 @@ def masks_at(
 ) -> tuple[Tensor, Tensor]:
     """What `decoder.predict_masks` predicts for the prompts of one image, at some cells only.
 
-    image, position and sparse: see `attend`. cells int64 (n, k): places of the image, each a cell
-    of p * p mask pixels. Returns the logits of the three multimask outputs, (n, 3, k, p, p), and
+    image, position and sparse: see `TorchDecoder`. cells int64 (n, k): image tokens, each a cell of
+    p * p mask pixels. Returns the logits of the three multimask outputs, (n, 3, k, p, p), and
     their predicted IoU (n, 3).
     """
-    tokens, written = attend(decoder, WholeTurns(levels(decoder, image, position)), sparse)
-    places = torch.cat([some.rows() for some in written])
-    chosen = places.gather(1, cells[..., None].expand(-1, -1, places.shape[-1]))
-    logits = mask_logits(decoder, doubled(decoder, chosen), mask_weights(decoder, tokens))
-    predicted = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
-    return logits, predicted
+    torch_decoder = TorchDecoder(decoder, position)
+    state = torch_decoder.attend(sparse, torch_decoder.prepare(image))
+    return torch_decoder.cell_logits(state, cells), state.predicted_iou

@@ -1,4 +1,4 @@
-"""Loops that Numba compiles at their first call; users need no compiler."""
+"""Compiles loops with Numba at their first call, so that users need no compiler."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
-    """Compiled at its first call; the machine code is kept where a folder for it can be written.
+def jit_exact(function: Function) -> Function:
+    """Compile at the first call, and keep the machine code where a folder can be written.
 
-    Without fast-math: sums are those of the order written, so that results depend on no CPU.
+    Without fast-math: sums are added in the order written, so that every CPU has the same results.
     """
-    return _compiled(function, fastmath=False)
+    return _jit(function, fastmath=False)
 
 
-def compiled_fused(function: Function) -> Function:
+def jit_fused(function: Function) -> Function:
     """The same, but a product and a sum may become one operation where the CPU has it."""
-    return _compiled(function, fastmath={"contract"})
+    return _jit(function, fastmath={"contract"})
 
 
-def compiled_loosely(function: Function) -> Function:
-    """The same, and sums may be added up in another order. Numbers must be no NaN."""
-    return _compiled(function, fastmath={"contract", "reassoc", "nsz", "nnan"})
+def jit_loose(function: Function) -> Function:
+    """The same, and sums may be added in another order. Numbers must not be NaN."""
+    return _jit(function, fastmath={"contract", "reassoc", "nsz", "nnan"})
 
 
-def _compiled(function: Function, **options: Any) -> Function:
-    # Divisions by zero are not looked for: looking keeps loops from being done eight at a time.
+def _jit(function: Function, **options: Any) -> Function:
+    # Checks for divisions by zero would keep loops from being vectorised.
     options |= {"nogil": True, "error_model": "numpy"}
     try:
         return cast(Function, numba.njit(cache=True, **options)(function))

@@ -1,4 +1,4 @@
-"""A `Sam` prompted with many points of an image: predicted IoU first, logits for what is asked."""
+"""Prompts a `Sam` with points of an image: predicted IoU first, logits of the masks wanted."""
 
 from __future__ import annotations
 
@@ -11,28 +11,19 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything.modeling import MaskDecoder, Sam
+from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from schemas.images import UInt8Image
 from workers.models.precision import convert_module
-from workers.segmenters.decoder.cpu_kernels.attention import Blocks, BlockTurns, has_kernels
-from workers.segmenters.decoder.cpu_kernels.upscaling import fits, low_logits
-from workers.segmenters.decoder.image_tokens import Level, Turns, WholeTurns, Written, levels
-from workers.segmenters.decoder.mask_decoder import (
-    attend,
-    doubled_base,
-    doubled_places,
-    mask_logits,
-    mask_weights,
-)
+from workers.segmenters.decoder.backend import MaskDecoderBackend, choose_decoder
+from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, PreparedImage
 
 _KEPT_BYTES = 32 * 2**20 - 2**16  # just under the most that glibc adapts itself to
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
-BoolMatrix = npt.NDArray[np.bool_]
 
 
 class Guesses(Protocol):
@@ -76,35 +67,12 @@ class Prompter(Protocol):
 @dataclass(frozen=True, slots=True, eq=False)
 class _SamGuesses:
     predicted_iou: Float32s
-    view: _SamView
-    tokens: Tensor
-    places: Sequence[Written]
+    decoder: MaskDecoderBackend
+    state: DecoderState
 
     @torch.inference_mode()
     def logits(self, chosen: BoolMatrix) -> Tensor:
-        prompter = self.view.prompter
-        decoder, columns = prompter.decoder, prompter.columns
-        weights = mask_weights(prompter.heads, self.tokens).to(prompter.position.dtype)
-        wanted = torch.from_numpy(chosen).to(weights.device)
-        of_base = self.view.doubled
-        if prompter.has_upscaling_kernels:
-            upscaled = [
-                low_logits(decoder, self.places[n], of_base, weights[n, wanted[n]], columns)
-                for n in np.flatnonzero(chosen.any(axis=1)).tolist()
-            ]
-            return torch.from_numpy(np.concatenate(upscaled))
-        found, at = [], 0
-        for places in self.places:
-            of_group = slice(at, at + len(places))
-            at = of_group.stop
-            asked = wanted[of_group].any(dim=1)
-            if not asked.any():
-                continue
-            doubled = doubled_places(decoder, places.taken(asked), of_base)
-            cells = mask_logits(decoder, doubled, weights[of_group][asked])
-            cells = torch.unflatten(cells[wanted[of_group][asked]], 1, (-1, columns))
-            found.append(cells.transpose(2, 3).flatten(3, 4).flatten(1, 2))
-        return torch.cat(found).float()
+        return self.decoder.low_res_logits(self.state, chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,35 +85,19 @@ class _SamView:
     used_hw: tuple[int, int]
 
     @cached_property
-    def _levels(self) -> list[Level]:
-        return levels(self.prompter.decoder, self.embedding, self.prompter.position)
-
-    @cached_property
-    def _blocks(self) -> list[Blocks]:
-        return [Blocks.of(level) for level in self._levels]
-
-    @cached_property
-    def doubled(self) -> Tensor:
-        """Of the rows that the image covers, and those that these are mixed with."""
+    def _prepared(self) -> PreparedImage:
+        """For the rows that the image covers, and those that these are interpolated with."""
         prompter = self.prompter
         used = self.used_hw[0] * prompter.low_side / prompter.frame_side
-        rows = min(int(used + 1) // 4 + 1, prompter.columns)
-        every = doubled_base(prompter.decoder, self._levels[-1])
-        return every[:, : rows * prompter.columns].contiguous()
-
-    def _turns(self) -> Turns:
-        if self.prompter.has_turn_kernels:
-            return BlockTurns(self._blocks)
-        return WholeTurns(self._levels)
+        rows = min(int(used + 1) // 4 + 1, prompter.low_side // 4)
+        return prompter.decoder.prepare(self.embedding, rows)
 
     @torch.inference_mode()
     def guess(self, points_xy: Float64s) -> Guesses:
         prompter = self.prompter
-        sparse = prompter.prompts(points_xy, self.size_hw)
-        tokens, places = attend(prompter.decoder, self._turns(), sparse)
-        tokens = tokens.float()
-        predicted = prompter.heads.iou_prediction_head(tokens[:, 0])[:, 1:]
-        return _SamGuesses(predicted.cpu().numpy(), self, tokens, places)
+        prompts = prompter.encode_points(points_xy, self.size_hw)
+        state = prompter.decoder.attend(prompts, self._prepared)
+        return _SamGuesses(state.predicted_iou.cpu().numpy(), prompter.decoder, state)
 
 
 def keep_freed_memory() -> None:
@@ -171,48 +123,45 @@ class SamPrompter:
             keep_freed_memory()
         self._model, self._dtype = model, dtype
         self.device = torch.device(device)
-        self.heads: MaskDecoder = model.mask_decoder
-        self.decoder: MaskDecoder = _in(dtype, model.mask_decoder)
-        self.encoder = _in(dtype, model.image_encoder)
-        self.has_upscaling_kernels = fits(self.decoder)
+        self.encoder = _convert(dtype, model.image_encoder)
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)
         with torch.inference_mode():
-            position = model.prompt_encoder.get_dense_pe()
-        self.columns: int = position.shape[-1]
-        self.low_side = 4 * self.columns
-        self.has_turn_kernels = has_kernels(self.decoder, self.columns**2)
-        self.position = position[0].flatten(1).T.contiguous().to(dtype)
+            encoding = model.prompt_encoder.get_dense_pe()
+        self.low_side: int = 4 * encoding.shape[-1]
+        position = encoding[0].flatten(1).T.contiguous().to(dtype)
+        decoder = _convert(dtype, model.mask_decoder)
+        self.decoder = choose_decoder(decoder, position, heads=model.mask_decoder)
         # Apple's devices have no float64.
         self._point_type = torch.float32 if device == "mps" else torch.float64
 
     @torch.inference_mode()
     def encode(self, images: Sequence[UInt8Image]) -> list[_SamView]:
         scaled = [self._transform.apply_image(image) for image in images]
-        frames = torch.cat([self._framed(image) for image in scaled])
+        frames = torch.cat([self._frame(image) for image in scaled])
         embeddings = self.encoder(frames.to(self._dtype)).flatten(2).mT
-        places = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
+        images_with = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
         return [
             _SamView(self, embedding.contiguous(), image.shape[:2], frame.shape[:2])
-            for embedding, image, frame in zip(places, images, scaled, strict=True)
+            for embedding, image, frame in zip(images_with, images, scaled, strict=True)
         ]
 
-    def _framed(self, scaled: UInt8Image) -> Tensor:
-        pixels = torch.as_tensor(scaled, device=self.position.device).permute(2, 0, 1)
-        framed: Tensor = self._model.preprocess(pixels.contiguous()[None])
-        return framed
+    def _frame(self, scaled: UInt8Image) -> Tensor:
+        pixels = torch.as_tensor(scaled, device=self.device).permute(2, 0, 1)
+        frame: Tensor = self._model.preprocess(pixels.contiguous()[None])
+        return frame
 
-    def prompts(self, points_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
-        """The prompt encoder's tokens of points on the foreground: (n, 2, c)."""
+    def encode_points(self, points_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
+        """The prompt encoder's tokens for points in the foreground: (n, 2, c)."""
         scaled = torch.as_tensor(self._transform.apply_coords(points_xy, size_hw))
-        points = scaled.to(self._point_type).to(self.position.device)[:, None]
+        points = scaled.to(self._point_type).to(self.device)[:, None]
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         sparse, _ = self._model.prompt_encoder(points=(points, labels), boxes=None, masks=None)
         tokens: Tensor = sparse.to(self._dtype)
         return tokens
 
 
-def _in(dtype: torch.dtype, module: nn.Module) -> nn.Module:
+def _convert(dtype: torch.dtype, module: nn.Module) -> nn.Module:
     """`module` itself in float32, else a copy of it."""
     return module if dtype == torch.float32 else convert_module(copy.deepcopy(module), dtype)

@@ -1,8 +1,6 @@
-"""The kernels of places' turns compute what PyTorch's operations do."""
+"""The kernels of cross-attention compute what PyTorch's operations do."""
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 import pytest
@@ -10,15 +8,19 @@ import torch
 from support.small_decoder import small_decoder
 
 from workers.segmenters.decoder.cpu_kernels.attention import (
-    Blocks,
-    BlockTurns,
+    BlockCrossAttention,
     block_size,
-    has_kernels,
+    split_stage,
 )
-from workers.segmenters.decoder.cpu_kernels.attention_kernels import begun_exponentials
-from workers.segmenters.decoder.cpu_kernels.matmul_tiles import COLUMNS, add_sums, put_product
-from workers.segmenters.decoder.image_tokens import WholeTurns, levels
-from workers.segmenters.decoder.mask_decoder import attend
+from workers.segmenters.decoder.cpu_kernels.attention_kernels import begin_exponentials
+from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
+    COLUMNS,
+    add_product_transposed,
+    put_product,
+)
+from workers.segmenters.decoder.cross_attention import TorchCrossAttention
+from workers.segmenters.decoder.image_tokens import compute_stages
+from workers.segmenters.decoder.two_way_transformer import run_transformer
 
 WIDE = 3 * COLUMNS
 
@@ -30,29 +32,33 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("side", [16, 24, 64])
 @pytest.mark.parametrize(("width", "heads"), [(256, 8), (96, 4), (32, 2)])
 @torch.inference_mode()
-def test_tokens_and_places_are_those_of_whole_turns(side: int, width: int, heads: int) -> None:
+def test_tokens_and_image_tokens_are_the_references(side: int, width: int, heads: int) -> None:
     decoder, image = small_decoder(width, heads), torch.randn(side**2, width)
-    of_image = levels(decoder, image, torch.randn(side**2, width))
+    stages = compute_stages(decoder, image, torch.randn(side**2, width))
     sparse = 3 * torch.randn(3, 2, width)  # so that some scores are large
-    tokens, places = attend(decoder, WholeTurns(of_image), sparse)
-    found, found_places = attend(decoder, BlockTurns([Blocks.of(x) for x in of_image]), sparse)
+    tokens, image_tokens = run_transformer(decoder, TorchCrossAttention(stages), sparse)
+    attention = BlockCrossAttention([split_stage(stage) for stage in stages])
+    found, found_image_tokens = run_transformer(decoder, attention, sparse)
     torch.testing.assert_close(found, tokens, rtol=1e-4, atol=1e-5)
-    assert len(found_places) == len(places) == 3
-    for mine, theirs in zip(found_places, places, strict=True):
-        torch.testing.assert_close(mine.rows(), theirs.rows(), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(mine.shares, theirs.shares, rtol=1e-4, atol=1e-5)
+    assert len(found_image_tokens) == len(image_tokens) == 3
+    for mine, theirs in zip(found_image_tokens, image_tokens, strict=True):
+        torch.testing.assert_close(mine.to_rows(), theirs.to_rows(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            mine.residual_shares, theirs.residual_shares, rtol=1e-4, atol=1e-5
+        )
 
 
 @torch.inference_mode()
-def test_a_prompt_is_told_the_same_alone() -> None:
+def test_a_prompt_has_the_same_result_alone() -> None:
     decoder, image = small_decoder(64, 4), torch.randn(32**2, 64)
-    blocks = [Blocks.of(x) for x in levels(decoder, image, torch.randn(32**2, 64))]
+    stages = compute_stages(decoder, image, torch.randn(32**2, 64))
+    blocked = [split_stage(stage) for stage in stages]
     sparse = torch.randn(4, 2, 64)
-    tokens, places = attend(decoder, BlockTurns(blocks), sparse)
-    alone, (place,) = attend(decoder, BlockTurns(blocks), sparse[2:3])
+    tokens, groups = run_transformer(decoder, BlockCrossAttention(blocked), sparse)
+    alone, (group,) = run_transformer(decoder, BlockCrossAttention(blocked), sparse[2:3])
     torch.testing.assert_close(alone, tokens[2:3], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(place.rows(), places[2].rows(), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(places[1:3][1].rows(), places[2].rows(), rtol=0, atol=0)
+    torch.testing.assert_close(group.to_rows(), groups[2].to_rows(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(groups[1:3][1].to_rows(), groups[2].to_rows(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("rows", range(1, 15))
@@ -60,11 +66,11 @@ def test_a_prompt_is_told_the_same_alone() -> None:
 def test_products_in_tiles_are_numpys(rows: int, depth: int) -> None:
     a, x, out = random(rows, depth), random(depth, WIDE), random(rows, WIDE, seed=1)
     by = random(1, WIDE, seed=2)
-    for fresh in (True, False):
+    for overwrite in (True, False):
         for factor in (by, by[:0]):
             found = out.copy()
-            put_product(found, a, x, factor, fresh, False)
-            wanted = (a @ x + (0 if fresh else out)) * (by if len(factor) else 1)
+            put_product(found, a, x, factor, overwrite, False)
+            wanted = (a @ x + (0 if overwrite else out)) * (by if len(factor) else 1)
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -80,16 +86,16 @@ def test_what_is_above_a_lower_matrix_is_not_looked_at(rows: int) -> None:
 def test_sums_in_tiles_are_numpys(rows: int, others: int) -> None:
     a, x, out = random(rows, WIDE), random(others, WIDE), random(rows, others)
     wanted = out + a @ x.T
-    add_sums(out, a, x)
+    add_product_transposed(out, a, x)
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_exponentials_are_numpys_to_what_float32_tells() -> None:
+def test_exponentials_are_numpys_to_float32s_precision() -> None:
     x = np.concatenate([np.linspace(-90, 0, 100_001), [-1e30, -1e-30]]).astype(np.float32)
     for less in (0.0, 3.0):
         row, powers = x.copy() + np.float32(less), np.empty(len(x), np.int32)
         wanted = np.exp(np.maximum(row.astype(np.float64) - less, -87))
-        begun_exponentials(row, np.full(len(x), less, np.float32), powers)
+        begin_exponentials(row, np.full(len(x), less, np.float32), powers)
         np.testing.assert_allclose(row * powers.view(np.float32), wanted, rtol=3e-7)
 
 
@@ -97,10 +103,3 @@ def test_blocks_are_whole_and_fit_into_caches() -> None:
     assert block_size(64 * 64) == 256
     assert block_size(56 * 56) == 224
     assert block_size(15 * 15) is None
-
-
-def test_only_what_the_kernels_compute_is_theirs() -> None:
-    decoder = small_decoder(64, 4)
-    assert has_kernels(decoder, 64 * 64)
-    assert not has_kernels(decoder, 15 * 15)
-    assert not has_kernels(copy.deepcopy(decoder).bfloat16(), 64 * 64)

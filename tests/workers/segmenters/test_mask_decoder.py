@@ -1,4 +1,4 @@
-"""The reassociated mask decoder computes what segment-anything's computes."""
+"""The factored mask decoder computes what segment-anything's computes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import torch
 from segment_anything.modeling import PromptEncoder
 from support.small_decoder import small_decoder
 
-from workers.segmenters.decoder.image_tokens import WholeTurns, levels
-from workers.segmenters.decoder.mask_decoder import (
-    attend,
-    doubled,
-    doubled_base,
-    doubled_places,
-    mask_logits,
-    mask_weights,
+from workers.segmenters.decoder.cross_attention import TorchCrossAttention
+from workers.segmenters.decoder.image_tokens import compute_stages
+from workers.segmenters.decoder.two_way_transformer import run_transformer
+from workers.segmenters.decoder.upscaling import (
+    compute_logits,
+    compute_mask_weights,
+    upscale_base,
+    upscale_rows,
+    upscale_tokens,
 )
 
 SIDE = 12
@@ -22,7 +23,7 @@ SIDE = 12
 
 @pytest.mark.parametrize(("width", "heads"), [(256, 8), (96, 4)])
 @pytest.mark.parametrize("box", [False, True])
-def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, box: bool) -> None:
+def test_tokens_and_gradients_are_the_packages(width: int, heads: int, box: bool) -> None:
     decoder, size = small_decoder(width, heads), (SIDE, SIDE)
     encoder = PromptEncoder(width, size, (8 * SIDE, 8 * SIDE), 8)
     corners = torch.rand(5, 4) * 8 * SIDE
@@ -32,17 +33,18 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(5, -1, -1), sparse], dim=1)
 
-    image, asked = embedding + dense, position.expand_as(dense)
-    every, spread = decoder.transformer(image, asked, tokens)
-    wanted = every[:, [0, 2, 3, 4]], spread
+    image, encoding = embedding + dense, position.expand_as(dense)
+    all_tokens, image_tokens = decoder.transformer(image, encoding, tokens)
+    wanted = all_tokens[:, [0, 2, 3, 4]], image_tokens
     rows = (x[:1].flatten(2)[0].T for x in (image, position))
-    tokens, places = attend(decoder, WholeTurns(levels(decoder, *rows)), sparse)
-    found = tokens, torch.cat([some.rows() for some in places])
+    attention = TorchCrossAttention(compute_stages(decoder, *rows))
+    tokens, groups = run_transformer(decoder, attention, sparse)
+    found = tokens, torch.cat([group.to_rows() for group in groups])
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 
     weights = list(decoder.transformer.parameters())
-    losses = [tokens.sin().sum() + places.cos().sum() for tokens, places in (found, wanted)]
+    losses = [tokens.sin().sum() + rows.cos().sum() for tokens, rows in (found, wanted)]
     ours, theirs = (
         torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True) for loss in losses
     )
@@ -54,36 +56,36 @@ def test_tokens_places_and_gradients_are_the_packages(width: int, heads: int, bo
 
 @pytest.mark.parametrize("prompts", [1, 3])
 def test_inference_computes_what_training_does(prompts: int) -> None:
-    decoder, places = small_decoder(256, 8), torch.randn(SIDE**2, 256)
+    decoder, image = small_decoder(256, 8), torch.randn(SIDE**2, 256)
     sparse, position = torch.randn(prompts, 2, 256), torch.randn(SIDE**2, 256)
 
-    def computed() -> tuple[torch.Tensor, torch.Tensor]:
-        image = levels(decoder, places, position)
-        tokens, spread = attend(decoder, WholeTurns(image), sparse)
-        of_base = doubled_base(decoder, image[-1])[:, : SIDE * 7]
-        halves = torch.cat([doubled_places(decoder, some, of_base) for some in spread])
-        rows = torch.cat([some.rows() for some in spread])[:, : SIDE * 7]
-        torch.testing.assert_close(halves, doubled(decoder, rows))
-        return tokens, mask_logits(decoder, halves, mask_weights(decoder, tokens))
+    def compute() -> tuple[torch.Tensor, torch.Tensor]:
+        stages = compute_stages(decoder, image, position)
+        tokens, groups = run_transformer(decoder, TorchCrossAttention(stages), sparse)
+        base = upscale_base(decoder, stages[-1])[:, : SIDE * 7]
+        halves = torch.cat([upscale_tokens(decoder, group, base) for group in groups])
+        rows = torch.cat([group.to_rows() for group in groups])[:, : SIDE * 7]
+        torch.testing.assert_close(halves, upscale_rows(decoder, rows))
+        return tokens, compute_logits(decoder, halves, compute_mask_weights(decoder, tokens))
 
-    wanted = computed()
+    wanted = compute()
     with torch.inference_mode():
-        found = computed()
+        found = compute()
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_logits_are_those_of_upscaled_places_each_on_its_own() -> None:
-    decoder, places = small_decoder(64, 4), torch.randn(3, SIDE**2, 64)
+def test_logits_are_those_of_upscaled_tokens_each_on_its_own() -> None:
+    decoder, rows = small_decoder(64, 4), torch.randn(3, SIDE**2, 64)
     tokens = torch.randn(3, 5, 64)
     networks = decoder.output_hypernetworks_mlps
     weights = torch.stack([networks[i](tokens[:, 1 + i]) for i in (1, 2, 3)], dim=1)
-    used = mask_weights(decoder, tokens[:, [0, 2, 3, 4]])
+    used = compute_mask_weights(decoder, tokens[:, [0, 2, 3, 4]])
     torch.testing.assert_close(used, weights)
-    upscaled = decoder.output_upscaling(places.mT.unflatten(2, (SIDE, SIDE)))
+    upscaled = decoder.output_upscaling(rows.mT.unflatten(2, (SIDE, SIDE)))
     wanted = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
-    found = mask_logits(decoder, doubled(decoder, places), used)
+    found = compute_logits(decoder, upscale_rows(decoder, rows), used)
     cells = found.unflatten(2, (SIDE, SIDE)).transpose(3, 4)
     torch.testing.assert_close(cells.flatten(4, 5).flatten(2, 3), wanted)
-    some = doubled(decoder, places[:, 7:9])
-    torch.testing.assert_close(mask_logits(decoder, some, used), found[:, :, 7:9])
+    upscaled_part = upscale_rows(decoder, rows[:, 7:9])
+    torch.testing.assert_close(compute_logits(decoder, upscaled_part, used), found[:, :, 7:9])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workers.segmenters.decoder import matmul
-from workers.segmenters.decoder.matmul import linear, product
+from workers.segmenters.decoder.matmul import linear, multiply
 
 
 @pytest.fixture(params=["oneDNN", "PyTorch"])
@@ -29,8 +29,8 @@ def test_products_are_sums_of_products(count: int, turned: bool) -> None:
         a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
     wanted = torch.einsum("nrk,nkc->nrc", a.double(), b.double())
     with torch.inference_mode():
-        torch.testing.assert_close(product(a, b).double(), wanted, atol=1e-4, rtol=1e-4)
-        summed = product(a, b, added.expand(count, -1, -1))
+        torch.testing.assert_close(multiply(a, b).double(), wanted, atol=1e-4, rtol=1e-4)
+        summed = multiply(a, b, added.expand(count, -1, -1))
     torch.testing.assert_close(summed.double(), wanted + added, atol=1e-4, rtol=1e-4)
 
 
@@ -44,5 +44,5 @@ def test_linear_layers_are_pytorchs() -> None:
 
 def test_gradients_pass() -> None:
     a, b = torch.randn(2, 3, 4, requires_grad=True), torch.randn(2, 4, 5)
-    product(a, b).sum().backward()
+    multiply(a, b).sum().backward()
     torch.testing.assert_close(a.grad, b.sum(dim=2)[:, None].expand(2, 3, 4))

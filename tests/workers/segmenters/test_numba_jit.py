@@ -7,10 +7,10 @@ from typing import Any
 import numba
 import pytest
 
-from workers.segmenters.numba_jit import compiled, compiled_fused
+from workers.segmenters.numba_jit import jit_exact, jit_fused
 
 
-@pytest.mark.parametrize("decorator", [compiled, compiled_fused])
+@pytest.mark.parametrize("decorator", [jit_exact, jit_fused])
 def test_kernels_compile_where_their_code_cannot_be_kept(decorator: Any) -> None:
     source: dict[str, Any] = {}
     exec("def double(x):\n    return 2 * x", source)  # in no file, so no folder to keep it in

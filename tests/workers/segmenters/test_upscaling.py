@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 from support.small_decoder import small_decoder
-from torch import nn
 
-from workers.segmenters.decoder.cpu_kernels.upscaling import fits, gelu, low_logits
-from workers.segmenters.decoder.image_tokens import WholeTurns, levels
-from workers.segmenters.decoder.mask_decoder import (
-    attend,
-    doubled,
-    doubled_base,
-    mask_logits,
-    mask_weights,
+from workers.segmenters.decoder.cpu_kernels.upscaling import compute_prompt_logits, gelu
+from workers.segmenters.decoder.cross_attention import TorchCrossAttention
+from workers.segmenters.decoder.image_tokens import compute_stages
+from workers.segmenters.decoder.two_way_transformer import run_transformer
+from workers.segmenters.decoder.upscaling import (
+    compute_logits,
+    compute_mask_weights,
+    upscale_base,
+    upscale_rows,
 )
 
 ROWS, COLUMNS = 5, 12
 
 
-def test_gelu_is_pytorchs_to_what_float32_tells() -> None:
+def test_gelu_is_pytorchs_to_float32s_precision() -> None:
     x = np.concatenate([np.linspace(-12, 12, 4001), [0.0, 1e-30, -1e-30]]).astype(np.float32)
     found = np.array([gelu(value) for value in x])
     wanted = torch.nn.functional.gelu(torch.from_numpy(x).double()).numpy()
@@ -34,25 +32,18 @@ def test_gelu_is_pytorchs_to_what_float32_tells() -> None:
 @pytest.mark.parametrize("chosen", [[0], [2], [0, 1], [1, 0, 2]])
 @pytest.mark.parametrize("rows", [1, ROWS, COLUMNS])
 @torch.inference_mode()
-def test_logits_of_a_prompt_are_those_of_its_places(
+def test_logits_of_a_prompt_are_those_of_its_image_tokens(
     width: int, chosen: list[int], rows: int
 ) -> None:
     decoder, image = small_decoder(width, heads=4), torch.randn(COLUMNS**2, width)
-    levels_of_image = levels(decoder, image, torch.randn(COLUMNS**2, width))
-    tokens, (places, *_) = attend(decoder, WholeTurns(levels_of_image), torch.randn(1, 2, width))
+    stages = compute_stages(decoder, image, torch.randn(COLUMNS**2, width))
+    prompts = torch.randn(1, 2, width)
+    tokens, (image_tokens,) = run_transformer(decoder, TorchCrossAttention(stages), prompts)
     part = rows * COLUMNS
-    weights = mask_weights(decoder, tokens)[:, chosen]
-    cells = mask_logits(decoder, doubled(decoder, places.rows()[:, :part]), weights)
+    weights = compute_mask_weights(decoder, tokens)[:, chosen]
+    upscaled = upscale_rows(decoder, image_tokens.to_rows()[:, :part])
+    cells = compute_logits(decoder, upscaled, weights)
     wanted = cells.unflatten(2, (rows, COLUMNS)).transpose(3, 4).flatten(4, 5).flatten(2, 3)[0]
-    of_base = doubled_base(decoder, levels_of_image[-1])[:, :part].contiguous()
-    found = low_logits(decoder, places, of_base, weights[0], COLUMNS)
+    base = upscale_base(decoder, stages[-1])[:, :part].contiguous()
+    found = compute_prompt_logits(decoder, image_tokens, base, weights[0], COLUMNS)
     np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-4)
-
-
-def test_only_what_the_kernels_compute_is_theirs() -> None:
-    decoder = small_decoder(64, heads=4)
-    assert fits(decoder)
-    assert not fits(copy.deepcopy(decoder).bfloat16())
-    for other in (nn.ReLU(), nn.GELU(approximate="tanh")):
-        decoder.output_upscaling[1 + 3] = other
-        assert not fits(decoder)

@@ -1,21 +1,29 @@
-"""The places of an image as a prompt leaves them, told by what the prompt added to the image.
+"""Represents the image tokens of a prompt by what the prompt has added to those of the image.
 
-In segment-anything's decoder every prompt has places of its own, h * w rows of c numbers. But they
-all come from one image: a layer adds to each place a mean of what a few tokens say, and norms it.
-So a prompt's places are
+In segment-anything's two-way transformer (A. Kirillov et al., Segment Anything, 2023, appendix A)
+every prompt has image tokens of its own, h * w rows x of c numbers. They all start as the image's.
+In each layer's cross-attention from image to tokens, x takes the attention-weighted mean of a few
+tokens' values in each head, and is normalised. With the softmax's weights a[h, t], the values
+v[h, t] and the output projection W[h] of the head, this is
 
-    scale * (own * base + shares.T @ vectors) * gain + bias
+    x' = norm(x + sum over h, t of a[h, t] * (W[h] v[h, t]) + b)
 
-where `base` is the image's, each row's mean taken off; `shares` are a few dozen numbers a place,
-how much it took from each head of each token so far; `vectors` are what these said. What reads or
-writes places, and the norms' variances, are computed from these parts: products with `base` once
-for an image, those with `vectors` on small matrices. The rows of a prompt are never there. These
-are the same sums in another order. Differentiable.
+The vectors W[h] v[h, t] are few and the same for all rows of x; only their weights differ from row
+to row. So, by induction over the layers, a prompt's image tokens are
+
+    scale * (base_share * base + residual_shares.T @ residuals) * gain + bias
+
+where `base` is the image's, with each row's mean removed; `residual_shares` are a few dozen numbers
+a row, the weights so far, scaled by the norms since; and `residuals` are the vectors, also without
+their mean. `gain` and `bias` are the last norm's, and `scale` is its inverse standard deviation,
+which follows from the products of base and residuals with each other. Queries, keys and values are
+linear in x, so that attention needs the products of the projections with `base` once for an image,
+and with `residuals` on small matrices. A prompt's h * w rows are never computed. These are the same
+sums in another order. Differentiable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,301 +32,265 @@ from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 
-from workers.segmenters.decoder.matmul import product, shared_product
+from workers.segmenters.decoder.matmul import multiply, multiply_shared
 
 
-def heads(x: Tensor, count: int) -> Tensor:
+def split_heads(x: Tensor, count: int) -> Tensor:
     """(..., t, d) to (..., heads, t, d / heads)."""
     return x.reshape(*x.shape[:-1], count, -1).transpose(-2, -3)
 
 
-def by_heads(projection: nn.Linear, count: int) -> Tensor:
-    """The rows of a projection's weight: (heads, d, c)."""
-    return projection.weight.reshape(count, -1, projection.in_features)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Onto:
-    """An image's places by a projection, by heads, (heads, d, h * w).
+class ProjectedImage:
+    """An image's own tokens as queries or keys, by heads.
 
-    `constant` is what the position encoding and biases add, apart where places are scaled.
+    weight (heads, d, c) is the projection's, tokens (heads, d, h * w) its product with the image's
+    tokens. constant, of the same shape, is what the position encoding and the biases add; None
+    before the first layer, where `tokens` has it.
     """
 
-    weight: Tensor  # (heads, d, c)
-    places: Tensor
+    weight: Tensor
+    tokens: Tensor
     constant: Tensor | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Level:
-    """What all prompts' places have in common before, between or after the decoder's layers.
+class ImageStage:
+    """What the image tokens of all prompts share before, between or after the layers.
 
-    base (h * w, c), and energy (h * w,), its rows' squares. said (layers * heads, d + 1, c): what
-    the values of a token, with a 1 behind, say in the layers so far; heard, its products with the
-    base, (layers * heads, d + 1, h * w). gain and bias (c,), and eps: those of the last norm.
-    keys: what the next tokens ask for; values (heads, h * w, d) what they read, value_weight
-    (heads, d, c) and value_bias (heads, 1, d) how it is made. queries: what places ask of these.
+    base (h * w, c), and energy (h * w,), the sum of each row's squares. value_to_residual
+    (layers * heads, d + 1, c) turns a token's value, with a 1 appended, into a residual, for each
+    head of the layers so far; residual_on_base, its products with the base, is
+    (layers * heads, d + 1, h * w). gain and bias (c,), and eps, are the last norm's.
+
+    keys and values (heads, h * w, d) are what the next cross-attention from tokens to image
+    attends to; value_weight (heads, d, c) and value_bias (heads, 1, d) project to the values.
+    queries are those of the next cross-attention from image to tokens, None after the last layer.
     """
 
     base: Tensor
     energy: Tensor
-    said: Tensor
-    heard: Tensor
+    value_to_residual: Tensor
+    residual_on_base: Tensor
     gain: Tensor
     bias: Tensor
     eps: float
-    keys: Onto
+    keys: ProjectedImage
     values: Tensor
     value_weight: Tensor
     value_bias: Tensor
-    queries: Onto | None
+    queries: ProjectedImage | None
 
 
-def levels(decoder: MaskDecoder, image: Tensor, position: Tensor) -> list[Level]:
-    """All that is computed of an image once for its prompts.
+def compute_stages(decoder: MaskDecoder, image: Tensor, position: Tensor) -> list[ImageStage]:
+    """All that is computed of an image once for its prompts, by layers.
 
     image float (h * w, c), with the embedding of no mask prompt added; position (h * w, c).
     """
     layers = list(decoder.transformer.layers)
-    writers = [layer.cross_attn_image_to_token for layer in layers]
-    readers = [layer.cross_attn_token_to_image for layer in layers]
-    found = [_level(readers[0], writers[0], image, position, None, image.new_empty(0))]
+    to_image = [layer.cross_attn_token_to_image for layer in layers]
+    to_image.append(decoder.transformer.final_attn_token_to_image)
+    to_tokens: list[Attention | None] = [layer.cross_attn_image_to_token for layer in layers]
+    to_tokens.append(None)
+    no_residuals = image.new_empty(0)
+    stages = [_compute_stage((to_image[0], to_tokens[0]), image, position, None, no_residuals)]
     for number, layer in enumerate(layers, start=1):
-        before, writer = found[-1], writers[number - 1]
-        now = _saying(writer, before.bias + writer.out_proj.bias)
-        said = _centred(now)
+        before, attention = stages[-1], layer.cross_attn_image_to_token
+        bias = before.bias + attention.out_proj.bias
+        value_to_residual = _centre(_project_values(attention, bias))
         if number > 1:
-            said = torch.cat([_centred(before.said * before.gain), said])
-        base = _centred(before.base * before.gain)
-        last = number == len(layers)
-        reader = decoder.transformer.final_attn_token_to_image if last else readers[number]
-        asking = None if last else writers[number]
-        found.append(_level(reader, asking, base, position, layer.norm4, said))
-    return found
+            earlier = _centre(before.value_to_residual * before.gain)
+            value_to_residual = torch.cat([earlier, value_to_residual])
+        base = _centre(before.base * before.gain)
+        attentions = to_image[number], to_tokens[number]
+        stages.append(_compute_stage(attentions, base, position, layer.norm4, value_to_residual))
+    return stages
 
 
-def _level(
-    reader: Attention, asking: Attention | None, base: Tensor, position: Tensor,
-    norm: nn.LayerNorm | None, said: Tensor,
-) -> Level:  # fmt: skip
+def _compute_stage(
+    attentions: tuple[Attention, Attention | None],
+    base: Tensor,
+    position: Tensor,
+    norm: nn.LayerNorm | None,
+    value_to_residual: Tensor,
+) -> ImageStage:
+    """`attentions` are the next ones from tokens to image and from image to tokens."""
+    to_image, to_tokens = attentions
     gain = torch.ones_like(base[0]) if norm is None else norm.weight
     bias = torch.zeros_like(base[0]) if norm is None else norm.bias
-    count = reader.num_heads
+    count = to_image.num_heads
 
-    def onto(projection: nn.Linear) -> Onto:
-        places = (projection.weight * gain) @ base.mT
+    def project(projection: nn.Linear) -> ProjectedImage:
+        tokens = (projection.weight * gain) @ base.mT
         constant = projection.weight @ (position + bias).mT + projection.bias[:, None]
+        weight = _split_rows(projection.weight, count)
         if norm is None:
-            return Onto(by_heads(projection, count), _rows(places + constant, count), None)
-        return Onto(by_heads(projection, count), _rows(places, count), _rows(constant, count))
+            return ProjectedImage(weight, _split_rows(tokens + constant, count), None)
+        return ProjectedImage(weight, _split_rows(tokens, count), _split_rows(constant, count))
 
-    value = reader.v_proj
-    return Level(
+    value = to_image.v_proj
+    return ImageStage(
         base=base,
         energy=base.float().square().sum(dim=1),
-        said=said,
-        heard=said @ base.mT if len(said) else said,
+        value_to_residual=value_to_residual,
+        residual_on_base=value_to_residual @ base.mT if norm is not None else value_to_residual,
         gain=gain,
         bias=bias,
         eps=0.0 if norm is None else norm.eps,
-        keys=onto(reader.k_proj),
-        values=heads(base @ (value.weight * gain).T, count).contiguous(),
-        value_weight=by_heads(value, count),
-        value_bias=heads((value.weight @ bias + value.bias)[None], count),
-        queries=None if asking is None else onto(asking.q_proj),
+        keys=project(to_image.k_proj),
+        values=split_heads(base @ (value.weight * gain).T, count).contiguous(),
+        value_weight=_split_rows(value.weight, count),
+        value_bias=split_heads((value.weight @ bias + value.bias)[None], count),
+        queries=None if to_tokens is None else project(to_tokens.q_proj),
     )
 
 
-def _rows(x: Tensor, count: int) -> Tensor:
+def _split_rows(x: Tensor, count: int) -> Tensor:
+    """(heads * d, c) to (heads, d, c)."""
     return x.reshape(count, -1, x.shape[-1])
 
 
-def _centred(rows: Tensor) -> Tensor:
+def _centre(rows: Tensor) -> Tensor:
     return rows - rows.mean(dim=-1, keepdim=True)
 
 
-def _saying(writer: Attention, bias: Tensor) -> Tensor:
-    """What the values of a token, and a 1 behind them, say to places: (heads, d + 1, c).
+def _project_values(attention: Attention, bias: Tensor) -> Tensor:
+    """The output projection of a token's value with a 1 appended, by heads: (heads, d + 1, c).
 
-    A place's shares sum to 1 in each head, so that biases may come in equal parts with them.
+    The weights that an image token gives to tokens sum to 1 in each head, so that the bias may be
+    added to the heads' outputs in equal parts.
     """
-    count = writer.num_heads
-    values = _rows(writer.out_proj.weight.T, count)
-    return torch.cat([values, (bias / count).expand(count, 1, -1)], dim=1)
+    count = attention.num_heads
+    weight = _split_rows(attention.out_proj.weight.T, count)
+    return torch.cat([weight, (bias / count).expand(count, 1, -1)], dim=1)
 
 
-class Turns(Protocol):
-    """What n prompts' tokens and places say to each other, from one level to the next."""
-
-    def read(self, asked: Tensor) -> Tensor:
-        """What tokens read of the image's own places: both (n, heads, t, d)."""
-        ...
-
-    def write(self, asked: Tensor, told: Tensor, then: Tensor) -> Tensor:
-        """Places take what tokens tell as far as they agree with what these ask, and are read.
-
-        asked and told (n, heads, t, d): the tokens' keys and values; then, and the result, as in
-        `read`.
-        """
-        ...
-
-    def places(self) -> Sequence[Written]:
-        """What has become of them, the prompts in their order."""
-        ...
-
-
-class Places(Protocol):
-    """Those of n prompts at a level."""
-
-    @property
-    def level(self) -> Level: ...
-
-    def scores(self, asked: Tensor, onto: Onto) -> Tensor:
-        """How far places agree with what is asked, (n, heads, t, d): (n, heads, t, h * w)."""
-        ...
-
-    def read(self, shares: Tensor) -> Tensor:
-        """Means of the values, by shares (n, heads, t, h * w) that sum to 1: (n, heads, t, d)."""
-        ...
-
-    def written(self, shares: Tensor, values: Tensor, level: Level) -> Written:
-        """What they are at the next level, having taken shares, (n, heads, t, h * w), of tokens.
-
-        values (n, heads, t, d): the tokens'.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Unwritten:
-    """The image's own places, to which no prompt has written."""
-
-    level: Level
-
-    def scores(self, asked: Tensor, onto: Onto) -> Tensor:
-        return shared_product(asked, onto.places)
-
-    def read(self, shares: Tensor) -> Tensor:
-        return shared_product(shares, self.level.values) + self.level.value_bias
-
-    def written(self, shares: Tensor, values: Tensor, level: Level) -> Written:
-        own = torch.ones_like(shares[:, :1, 0])
-        return _normed(level, own, shares.flatten(1, 2), with_one(values))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Written:
-    """The parts of n prompts' places, see above: r shares, of as many heads of tokens.
-
-    scale and own (n, 1, h * w); shares (n, r, h * w); values (n, layers * heads, t, d + 1), those
-    of the tokens with a 1 behind; vectors (n, r, c), what these said times the norm's gain.
-    """
-
-    level: Level
-    scale: Tensor
-    own: Tensor
-    shares: Tensor
-    values: Tensor
-    vectors: Tensor
-
-    def scores(self, asked: Tensor, onto: Onto) -> Tensor:
-        assert onto.constant is not None
-        said = (asked @ onto.weight).flatten(1, 2) @ self.vectors.mT
-        of_image = shared_product(asked, onto.places).flatten(1, 2)
-        scores = product(said, self.shares, of_image * self.own)
-        constant = shared_product(asked, onto.constant)
-        return torch.addcmul(
-            constant, self.scale[:, None], torch.unflatten(scores, 1, asked.shape[1:3])
-        )
-
-    def read(self, shares: Tensor) -> Tensor:
-        level = self.level
-        scaled = shares * self.scale[:, None]
-        said = product(scaled.flatten(1, 2), self.shares.mT) @ self.vectors
-        of_prompt = torch.unflatten(said, 1, shares.shape[1:3]) @ level.value_weight.mT
-        of_image = shared_product(scaled * self.own[:, None], level.values)
-        return of_image + of_prompt + level.value_bias
-
-    def written(self, shares: Tensor, values: Tensor, level: Level) -> Written:
-        every = torch.cat([self.shares * self.scale, shares.flatten(1, 2)], dim=1)
-        said = torch.cat([self.values, with_one(values)], dim=1)
-        return _normed(level, self.own * self.scale, every, said)
-
-    def __len__(self) -> int:
-        return len(self.shares)
-
-    def taken(self, prompts: Tensor) -> Written:
-        """Those of some prompts, bool (n,)."""
-        if prompts.all():
-            return self
-        parts = (self.scale, self.own, self.shares, self.values, self.vectors)
-        return Written(self.level, *(part[prompts] for part in parts))
-
-    def by(self, weight: Tensor, of_base: Tensor) -> Tensor:
-        """The first places by a matrix, (c, d), of which `of_base`, (p, d), are base's: (n, p, d).
-
-        of_base: base * gain by the matrix. The norm's bias is not in it.
-        """
-        first = len(of_base)
-        own, scale = (x[..., :first].mT for x in (self.own, self.scale))
-        said = product(self.shares[..., :first].mT, self.vectors @ weight)
-        return torch.addcmul(said, own, of_base) * scale
-
-    def rows(self) -> Tensor:
-        """The places themselves: (n, h * w, c)."""
-        whole = self.own.mT * (self.level.base * self.level.gain) + self.shares.mT @ self.vectors
-        return self.scale.mT * whole + self.level.bias
-
-
-class WholeTurns:
-    """`Turns` of all places at a time; of a prompt at a time on a CPU, to stay in its caches."""
-
-    def __init__(self, image: Sequence[Level]) -> None:
-        self._levels = iter(image)
-        self._places: Sequence[Places] = [Unwritten(next(self._levels))]
-        self._written: list[Written] = []
-
-    def read(self, asked: Tensor) -> Tensor:
-        (unwritten,) = self._places
-        self._places = [unwritten] * len(_grouped(asked))
-        return self._read(asked)
-
-    def write(self, asked: Tensor, told: Tensor, then: Tensor) -> Tensor:
-        level = next(self._levels)
-        self._written = []
-        for some, ask, tell in zip(self._places, _grouped(asked), _grouped(told), strict=True):
-            assert some.level.queries is not None
-            shares = some.scores(ask, some.level.queries).softmax(dim=2)
-            self._written.append(some.written(shares, tell, level))
-        self._places = self._written
-        return self._read(then)
-
-    def places(self) -> Sequence[Written]:
-        return self._written
-
-    def _read(self, asked: Tensor) -> Tensor:
-        return torch.cat(
-            [
-                some.read(some.scores(ask, some.level.keys).softmax(dim=-1))
-                for some, ask in zip(self._places, _grouped(asked), strict=True)
-            ]
-        )
-
-
-def _grouped(prompts: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(prompts, 1 if prompts.device.type == "cpu" else len(prompts))
-
-
-def with_one(values: Tensor) -> Tensor:
-    """(..., d) to (..., d + 1), see `Level.said`."""
+def append_one(values: Tensor) -> Tensor:
+    """(..., d) to (..., d + 1), see `ImageStage.value_to_residual`."""
     return torch.cat([values, values.new_ones(*values.shape[:-1], 1)], dim=-1)
 
 
-def _normed(level: Level, own: Tensor, shares: Tensor, values: Tensor) -> Written:
-    said = (values @ level.said).flatten(1, 2)
-    agreed = shared_product(values, level.heard).flatten(1, 2) * (2 * own)
-    agreed = product(said @ said.mT, shares, agreed)
-    spread = (shares * agreed).sum(dim=1, keepdim=True, dtype=torch.float32)
-    variance = (own.float().square() * level.energy + spread) / level.base.shape[1]
-    scale = (variance + level.eps).rsqrt().to(shares.dtype)
-    return Written(level, scale, own, shares, values, said * level.gain)
+class ImageTokens(Protocol):
+    """The image tokens of n prompts at a stage."""
+
+    @property
+    def stage(self) -> ImageStage: ...
+
+    def compute_scores(self, others: Tensor, image: ProjectedImage) -> Tensor:
+        """Attention scores with prompt tokens, (n, heads, t, d), as (n, heads, t, h * w).
+
+        `others` are the prompt tokens' queries where `image` are keys, and keys where it is
+        queries. They are scaled already.
+        """
+        ...
+
+    def average_values(self, weights: Tensor) -> Tensor:
+        """Means of the values: weights (n, heads, t, h * w) that sum to 1 to (n, heads, t, d)."""
+        ...
+
+    def update(self, weights: Tensor, values: Tensor, stage: ImageStage) -> FactoredImageTokens:
+        """The image tokens at the next stage, after their attention to prompt tokens.
+
+        weights (n, heads, t, h * w); values (n, heads, t, d), the prompt tokens'.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedImageTokens:
+    """The image's own tokens, which are every prompt's before the first layer."""
+
+    stage: ImageStage
+
+    def compute_scores(self, others: Tensor, image: ProjectedImage) -> Tensor:
+        return multiply_shared(others, image.tokens)
+
+    def average_values(self, weights: Tensor) -> Tensor:
+        return multiply_shared(weights, self.stage.values) + self.stage.value_bias
+
+    def update(self, weights: Tensor, values: Tensor, stage: ImageStage) -> FactoredImageTokens:
+        base_share = torch.ones_like(weights[:, :1, 0])
+        return _normalise(stage, base_share, weights.flatten(1, 2), append_one(values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FactoredImageTokens:
+    """The factors of n prompts' image tokens, see the module: r residuals of each.
+
+    scale and base_share (n, 1, h * w); residual_shares (n, r, h * w); values
+    (n, layers * heads, t, d + 1), from which the residuals were projected; residuals (n, r, c),
+    times the norm's gain.
+    """
+
+    stage: ImageStage
+    scale: Tensor
+    base_share: Tensor
+    residual_shares: Tensor
+    values: Tensor
+    residuals: Tensor
+
+    def compute_scores(self, others: Tensor, image: ProjectedImage) -> Tensor:
+        assert image.constant is not None
+        on_residuals = (others @ image.weight).flatten(1, 2) @ self.residuals.mT
+        on_base = multiply_shared(others, image.tokens).flatten(1, 2)
+        scores = multiply(on_residuals, self.residual_shares, on_base * self.base_share)
+        constant = multiply_shared(others, image.constant)
+        return torch.addcmul(
+            constant, self.scale[:, None], torch.unflatten(scores, 1, others.shape[1:3])
+        )
+
+    def average_values(self, weights: Tensor) -> Tensor:
+        stage = self.stage
+        scaled = weights * self.scale[:, None]
+        residual = multiply(scaled.flatten(1, 2), self.residual_shares.mT) @ self.residuals
+        of_residuals = torch.unflatten(residual, 1, weights.shape[1:3]) @ stage.value_weight.mT
+        of_base = multiply_shared(scaled * self.base_share[:, None], stage.values)
+        return of_base + of_residuals + stage.value_bias
+
+    def update(self, weights: Tensor, values: Tensor, stage: ImageStage) -> FactoredImageTokens:
+        shares = torch.cat([self.residual_shares * self.scale, weights.flatten(1, 2)], dim=1)
+        all_values = torch.cat([self.values, append_one(values)], dim=1)
+        return _normalise(stage, self.base_share * self.scale, shares, all_values)
+
+    def __len__(self) -> int:
+        return len(self.residual_shares)
+
+    def select(self, prompts: Tensor) -> FactoredImageTokens:
+        """Those of the prompts in bool (n,)."""
+        if prompts.all():
+            return self
+        factors = (self.scale, self.base_share, self.residual_shares, self.values, self.residuals)
+        return FactoredImageTokens(self.stage, *(factor[prompts] for factor in factors))
+
+    def project(self, weight: Tensor, base_product: Tensor) -> Tensor:
+        """The product of the first p image tokens with a matrix, (c, d): (n, p, d).
+
+        base_product (p, d): that of base * gain. The part of the norm's bias is left out.
+        """
+        first = len(base_product)
+        base_share, scale = (x[..., :first].mT for x in (self.base_share, self.scale))
+        of_residuals = multiply(self.residual_shares[..., :first].mT, self.residuals @ weight)
+        return torch.addcmul(of_residuals, base_share, base_product) * scale
+
+    def to_rows(self) -> Tensor:
+        """The image tokens themselves: (n, h * w, c)."""
+        of_base = self.base_share.mT * (self.stage.base * self.stage.gain)
+        whole = of_base + self.residual_shares.mT @ self.residuals
+        return self.scale.mT * whole + self.stage.bias
+
+
+def _normalise(
+    stage: ImageStage, base_share: Tensor, shares: Tensor, values: Tensor
+) -> FactoredImageTokens:
+    """Image tokens after the norm that begins a stage.
+
+    Base and residuals have no mean, so that the variance is that of their sum of squares:
+    base_share^2 * energy + shares.T @ (2 * base_share * residuals @ base.T + gram @ shares).
+    """
+    residuals = (values @ stage.value_to_residual).flatten(1, 2)
+    on_base = multiply_shared(values, stage.residual_on_base).flatten(1, 2)
+    products = multiply(residuals @ residuals.mT, shares, on_base * (2 * base_share))
+    spread = (shares * products).sum(dim=1, keepdim=True, dtype=torch.float32)
+    variance = (base_share.float().square() * stage.energy + spread) / stage.base.shape[1]
+    scale = (variance + stage.eps).rsqrt().to(shares.dtype)
+    return FactoredImageTokens(stage, scale, base_share, shares, values, residuals * stage.gain)

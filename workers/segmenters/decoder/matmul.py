@@ -1,8 +1,8 @@
-"""Products of matrices, by oneDNN where PyTorch would have MKL compute them.
+"""Multiplies matrices by oneDNN where PyTorch would have MKL do it.
 
 PyTorch gives float32 products to MKL, which takes half of the speed that an AMD processor has:
 3,072 x 256 x 256 takes 3.7 ms on one core of an EPYC with AVX-512, oneDNN's 1.7 ms. In other types,
-on other devices and where gradients are asked for, PyTorch's own are used.
+on other devices and where gradients are needed, PyTorch's own are used.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# What torch.compile makes calls to.
+# The operator that torch.compile calls for linear layers.
 _ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
-def _by_onednn(x: Tensor) -> bool:
+def _uses_onednn(x: Tensor) -> bool:
     if _ONEDNN is None or x.device.type != "cpu" or x.dtype != torch.float32:
         return False
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
@@ -26,15 +26,15 @@ def _by_onednn(x: Tensor) -> bool:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(n, c) by the weight, (d, c), and bias, (d,), of a linear layer: (n, d)."""
-    if _by_onednn(x):
+    if _uses_onednn(x):
         out: Tensor = _ONEDNN(x, weight, bias, "none", [], "")
         return out
     return functional.linear(x, weight, bias)
 
 
-def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
+def multiply(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
     """(n, r, k) @ (n, k, c), with (n, r, c) added to it: (n, r, c)."""
-    if not _by_onednn(a):
+    if not _uses_onednn(a):
         return a @ b if added is None else torch.baddbmm(added, a, b)
     if added is None:
         parts = [_ONEDNN(x, y.mT, None, "none", [], "") for x, y in zip(a, b, strict=True)]
@@ -44,9 +44,9 @@ def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
     return parts[0][None] if len(parts) == 1 else torch.stack(parts)
 
 
-def shared_product(a: Tensor, b: Tensor) -> Tensor:
+def multiply_shared(a: Tensor, b: Tensor) -> Tensor:
     """(n, heads, t, k) @ (heads, k, c), which all n share: (n, heads, t, c)."""
-    if _by_onednn(a):
+    if _uses_onednn(a):
         parts = [torch.bmm(x, b) for x in a]
         return parts[0][None] if len(parts) == 1 else torch.stack(parts)
     count, of, few = a.shape[:3]

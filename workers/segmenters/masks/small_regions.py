@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from schemas.masks import CocoRle
 from workers.segmenters.masks.trace_cpu import coco_counts
-from workers.segmenters.numba_jit import compiled
+from workers.segmenters.numba_jit import jit_exact
 
 Bytes = npt.NDArray[np.uint8]
 Int64s = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
     return CocoRle(rle.size_hw, counts)
 
 
-@compiled
+@jit_exact
 def _run_ends(text: Bytes) -> Int64s:
     """Where the runs of COCO's compressed string end, see `schemas.masks`."""
     ends = np.empty(len(text), np.int64)
@@ -51,7 +51,7 @@ def _run_ends(text: Bytes) -> Int64s:
     return ends[:count]
 
 
-@compiled
+@jit_exact
 def _cleaned(run_ends: Int64s, height: int, width: int, least: int) -> Int64s:
     """Where a mask without its small regions changes, column-major, from outside at first."""
     pixels = height * width
@@ -87,7 +87,7 @@ def _cleaned(run_ends: Int64s, height: int, width: int, least: int) -> Int64s:
     return changes[:count]
 
 
-@compiled
+@jit_exact
 def _put_by_columns(
     begin: int, end: int, height: int, starts: Int64s, ends: Int64s, count: int
 ) -> int:
@@ -100,7 +100,7 @@ def _put_by_columns(
     return count
 
 
-@compiled
+@jit_exact
 def _without_small(
     starts: Int64s, ends: Int64s, count: int, height: int, least: int, keep_largest: bool
 ) -> int:
@@ -131,7 +131,7 @@ def _without_small(
     return kept
 
 
-@compiled
+@jit_exact
 def _root(parents: Int64s, run: int) -> int:
     while parents[run] != run:
         parents[run] = parents[parents[run]]

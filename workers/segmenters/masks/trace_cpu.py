@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from workers.segmenters.numba_jit import compiled
+from workers.segmenters.numba_jit import jit_exact
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -175,7 +175,7 @@ def coco_counts(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
     return [text[begin:end] for begin, end in pairwise(packed.tolist())]
 
 
-@compiled
+@jit_exact
 def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: Int64s) -> None:
     """Fill `out` and, with where each mask's bytes end, `packed`.
 
@@ -203,7 +203,7 @@ def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: In
         packed[mask + 1] = at
 
 
-@compiled
+@jit_exact
 def _trace(
     logits: Float32s, start: int, y_first: Int32s, y_weights: Float32s, y_begins: Int32s,
     x_first: Int32s, x_weights: Float32s, x_begins: Int32s, threshold: np.float32,
@@ -309,7 +309,7 @@ def _trace(
     return masks
 
 
-@compiled
+@jit_exact
 def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, int]:
     """First and last row and column of the logits above `low`; the last row is -1 without any."""
     side = mask.shape[1]
@@ -332,7 +332,7 @@ def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, 
     return r0, r1, c0, c1
 
 
-@compiled
+@jit_exact
 def _turn(
     mask: Float32s, rows: int, y_from: int, y_to: int, x_from: int, x_to: int, turned: Float32s
 ) -> None:
@@ -347,7 +347,7 @@ def _turn(
             turned[i, j] = row[i]
 
 
-@compiled
+@jit_exact
 def _judge(
     turned: Float32s, y_from: int, y_to: int, x_from: int, x_to: int, low: np.float32,
     high: np.float32, some: Bytes, all_: Bytes, tops: Int32s, bottoms: Int32s,
@@ -371,7 +371,7 @@ def _judge(
         tops[i], bottoms[i] = top, bottom if bottom >= top else -1
 
 
-@compiled
+@jit_exact
 def _parts(
     some: Bytes, all_: Bytes, i: int, tops: Int32s, bottoms: Int32s, y_begins: Int32s,
     kinds: Int32s, firsts: Int32s, lasts: Int32s,

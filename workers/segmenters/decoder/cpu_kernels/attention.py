@@ -1,7 +1,6 @@
-"""`places.WholeTurns` on a CPU in float32: a block of places at a time, for several prompts.
+"""Computes cross-attention on a CPU with compiled kernels, a block of image tokens at a time.
 
-A block stays in the caches from the first score to what is read of it (`turn_kernels`), and what
-prompts share of it is fetched once for all of them.
+What several prompts share of a block is fetched from memory once for all of them.
 """
 
 from __future__ import annotations
@@ -13,182 +12,193 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything.modeling import MaskDecoder
 from torch import Tensor
 
-from workers.segmenters.decoder.cpu_kernels.attention_kernels import read, write
+from workers.segmenters.decoder.cpu_kernels.attention_kernels import (
+    AttentionSums,
+    FactorBlocks,
+    StageBlocks,
+    TokenInputs,
+    attend_to_image,
+    update_and_attend,
+)
 from workers.segmenters.decoder.cpu_kernels.matmul_tiles import COLUMNS
-from workers.segmenters.decoder.image_tokens import Level, Onto, Written, with_one
+from workers.segmenters.decoder.image_tokens import (
+    FactoredImageTokens,
+    ImageStage,
+    ProjectedImage,
+    append_one,
+)
 
 Float32s = npt.NDArray[np.float32]
-_MOST_PLACES = 256
+_MAX_BLOCK = 256
 
 
-def block_size(places: int) -> int | None:
-    """Places of a block, of which there is a whole number; None if there is no such size."""
-    sizes = range(_MOST_PLACES - _MOST_PLACES % COLUMNS, 0, -COLUMNS)
-    return next((size for size in sizes if places % size == 0), None)
-
-
-def has_kernels(decoder: MaskDecoder, places: int) -> bool:
-    """Whether `BlockTurns` can be taken for a decoder's images of so many places."""
-    weight = decoder.mask_tokens.weight
-    plain = weight.device.type == "cpu" and weight.dtype == torch.float32
-    return plain and block_size(places) is not None
+def block_size(image_tokens: int) -> int | None:
+    """Image tokens of a block, such that blocks are whole; None if there is no such size."""
+    sizes = range(_MAX_BLOCK - _MAX_BLOCK % COLUMNS, 0, -COLUMNS)
+    return next((size for size in sizes if image_tokens % size == 0), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Blocks:
-    """A level's numbers of places, by blocks: float32 (blocks, rows, places of a block).
+class BlockedStage:
+    """A stage of an image, and its numbers by blocks."""
 
-    See `Level`; rows of heads follow one another. What a level does not have has no rows.
-    """
-
-    level: Level
-    keys: Float32s
-    keys_constant: Float32s
-    values: Float32s
-    queries: Float32s
-    queries_constant: Float32s
-    heard: Float32s
-    energy: Float32s
-
-    @classmethod
-    def of(cls, level: Level) -> Blocks:
-        none = level.base.new_empty(0, len(level.base))
-
-        def rows(onto: Onto | None) -> tuple[Float32s, Float32s]:
-            if onto is None:
-                return _blocks(none), _blocks(none)
-            constant = none if onto.constant is None else onto.constant.flatten(0, 1)
-            return _blocks(onto.places.flatten(0, 1)), _blocks(constant)
-
-        keys, keys_constant = rows(level.keys)
-        queries, queries_constant = rows(level.queries)
-        return cls(
-            level,
-            keys,
-            keys_constant,
-            values=_blocks(level.values.mT.flatten(0, 1)),
-            queries=queries,
-            queries_constant=queries_constant,
-            heard=_blocks(level.heard.flatten(0, 1) if len(level.heard) else none),
-            energy=_blocks(level.energy[None]),
-        )
+    stage: ImageStage
+    blocks: StageBlocks
 
 
-def _blocks(rows: Tensor) -> Float32s:
-    """(rows, h * w) to (blocks, rows, places of a block)."""
+def split_stage(stage: ImageStage) -> BlockedStage:
+    """Split a stage, float32 on a CPU, into blocks."""
+    nothing = stage.base.new_empty(0, len(stage.base))
+
+    def split(projected: ProjectedImage | None) -> tuple[Float32s, Float32s]:
+        if projected is None:
+            return _split_blocks(nothing), _split_blocks(nothing)
+        constant = nothing if projected.constant is None else projected.constant.flatten(0, 1)
+        return _split_blocks(projected.tokens.flatten(0, 1)), _split_blocks(constant)
+
+    keys, keys_constant = split(stage.keys)
+    queries, queries_constant = split(stage.queries)
+    residual_on_base = stage.residual_on_base
+    blocks = StageBlocks(
+        keys=keys,
+        keys_constant=keys_constant,
+        values=_split_blocks(stage.values.mT.flatten(0, 1)),
+        queries=queries,
+        queries_constant=queries_constant,
+        residual_on_base=_split_blocks(
+            residual_on_base.flatten(0, 1) if len(residual_on_base) else nothing
+        ),
+        energy=_split_blocks(stage.energy[None]),
+        per_channel=np.float32(1) / np.float32(stage.base.shape[1]),
+        eps=np.float32(stage.eps),
+    )
+    return BlockedStage(stage, blocks)
+
+
+def _split_blocks(rows: Tensor) -> Float32s:
+    """(rows, h * w) to (blocks, rows, image tokens of a block)."""
     size = block_size(rows.shape[1])
     assert size is not None
-    return _array(torch.unflatten(rows, 1, (rows.shape[1] // size, size)).transpose(0, 1))
+    return _to_numpy(torch.unflatten(rows, 1, (rows.shape[1] // size, size)).transpose(0, 1))
 
 
-def _none_yet(totals: Float32s) -> Float32s:
-    """The greatest scores so far."""
-    return np.full(totals.shape, -np.inf, np.float32)
-
-
-def _lower(gram: Tensor) -> Tensor:
-    """Of symmetric matrices, lower ones that tell the same of x.T @ gram @ x."""
-    return gram.tril() + gram.tril(-1)
-
-
-def _array(x: Tensor) -> Float32s:
+def _to_numpy(x: Tensor) -> Float32s:
     return x.contiguous().numpy()
 
 
-class BlockTurns:
-    """See `places.Turns`, and the module. In inference mode only."""
+def _fold_to_lower(gram: Tensor) -> Tensor:
+    """Lower triangular matrices with the same x.T @ gram @ x as symmetric ones."""
+    return gram.tril() + gram.tril(-1)
 
-    def __init__(self, image: Sequence[Blocks]) -> None:
-        self._blocks, *self._next = image
-        blocks, _, size = self._blocks.keys.shape
-        self._shape = blocks, size
-        self._shares: Float32s | None = None
-        self._own = self._scale = np.empty((0, 0, 0), np.float32)
-        self._values = self._vectors = torch.empty(0)
 
-    def read(self, asked: Tensor) -> Tensor:
-        rows, image = asked.flatten(1, 2), self._blocks
-        totals = np.zeros(rows.shape[:2], np.float32)
-        found = np.zeros(rows.shape, np.float32)
-        read(_array(rows), image.keys, image.values, _none_yet(totals), totals, found)
-        mean = torch.from_numpy(found / totals[..., None]).reshape(asked.shape)
-        return mean + image.level.value_bias
+def _empty_factors(prompts: int, residuals: int, stage: StageBlocks) -> FactorBlocks:
+    blocks, _, size = stage.energy.shape
+    scale, base_share = (np.empty((prompts, blocks, size), np.float32) for _ in range(2))
+    return FactorBlocks(scale, base_share, np.empty((prompts, blocks, residuals, size), np.float32))
 
-    def write(self, asked: Tensor, told: Tensor, then: Tensor) -> Tensor:
-        before, image = self._blocks, self._next.pop(0)
-        level, now, count = image.level, with_one(told), len(asked)
-        values = now if self._shares is None else torch.cat([self._values, now], dim=1)
-        said = (values @ level.said).flatten(1, 2)
-        vectors = said * level.gain
-        rows = said.shape[1]
-        shares = np.empty((count, self._shape[0], rows, self._shape[1]), np.float32)
-        scale, own = (np.empty((count, *self._shape), np.float32) for _ in range(2))
-        readers = then.shape[1] * then.shape[2]
-        totals = np.zeros((count, readers), np.float32)
-        of_image = np.zeros((count, readers, then.shape[3]), np.float32)
-        of_shares = np.zeros((count, readers, rows), np.float32)
-        if self._shares is None:
-            old = np.empty((count, self._shape[0], 0, self._shape[1]), np.float32)
-            of_tokens = asked.new_empty(count, asked.shape[1] * asked.shape[2], 0)
+
+def _start_sums(queries: Tensor, residuals: int) -> AttentionSums:
+    """Sums over no block yet, for queries (n, heads, t, d)."""
+    prompts, heads, tokens, width = queries.shape
+    totals = np.zeros((prompts, heads * tokens), np.float32)
+    return AttentionSums(
+        maxima=np.full(totals.shape, -np.inf, np.float32),
+        totals=totals,
+        of_base=np.zeros((*totals.shape, width), np.float32),
+        of_residuals=np.zeros((*totals.shape, residuals), np.float32),
+    )
+
+
+class BlockCrossAttention:
+    """`CrossAttention` through the stages of an image, in inference mode only."""
+
+    def __init__(self, stages: Sequence[BlockedStage]) -> None:
+        self._now, *self._next = stages
+        self._factors = _empty_factors(0, 0, self._now.blocks)
+        self._values = self._residuals = torch.empty(0)
+
+    def attend(self, queries: Tensor) -> Tensor:
+        sums = _start_sums(queries, 0)
+        attend_to_image(_to_numpy(queries.flatten(1, 2)), self._now.blocks, sums)
+        return self._average_base(sums, queries.shape) + self._now.stage.value_bias
+
+    def update_and_attend(self, keys: Tensor, values: Tensor, queries: Tensor) -> Tensor:
+        before, after = self._now, self._next.pop(0)
+        stage, prompts = after.stage, len(keys)
+        first, new_values = not len(self._residuals), append_one(values)
+        all_values = new_values if first else torch.cat([self._values, new_values], dim=1)
+        unscaled = (all_values @ stage.value_to_residual).flatten(1, 2)
+        residuals = unscaled * stage.gain
+        if first:
+            old = _empty_factors(prompts, 0, before.blocks)
+            keys_on_residuals = keys.new_empty(prompts, keys.shape[1] * keys.shape[2], 0)
         else:
-            old = self._shares
-            assert before.level.queries is not None
-            of_tokens = (asked @ before.level.queries.weight).flatten(1, 2) @ self._vectors.mT
-        write(
-            asked.shape[1], level.base.shape[1], np.float32(level.eps),
-            _array(asked.flatten(1, 2)), _array(of_tokens),
-            before.queries, before.queries_constant, old, self._scale, self._own,
-            _array(values.flatten(1, 2)), image.heard, _array(_lower(said @ said.mT)), image.energy,
-            _array(then.flatten(1, 2)),
-            _array((then @ level.keys.weight).flatten(1, 2) @ vectors.mT),
-            image.keys, image.keys_constant, image.values,
-            shares, scale, own, _none_yet(totals), totals, of_image, of_shares,
-        )  # fmt: skip
-        self._blocks, self._shares, self._scale, self._own = image, shares, scale, own
-        self._values, self._vectors = values, vectors
-        heard = torch.from_numpy(of_shares / totals[..., None]) @ vectors
-        of_prompt = torch.unflatten(heard, 1, then.shape[1:3]) @ level.value_weight.mT
-        mean = torch.from_numpy(of_image / totals[..., None]).reshape(then.shape)
-        return mean + of_prompt + level.value_bias
-
-    def places(self) -> Sequence[Written]:
-        assert self._shares is not None
-        return _Places(
-            self._blocks.level, self._scale, self._own, self._shares, self._values, self._vectors
+            old = self._factors
+            assert before.stage.queries is not None
+            keys_on_queries = (keys @ before.stage.queries.weight).flatten(1, 2)
+            keys_on_residuals = keys_on_queries @ self._residuals.mT
+        queries_on_keys = (queries @ stage.keys.weight).flatten(1, 2)
+        tokens = TokenInputs(
+            keys=_to_numpy(keys.flatten(1, 2)),
+            keys_on_residuals=_to_numpy(keys_on_residuals),
+            values=_to_numpy(all_values.flatten(1, 2)),
+            gram=_to_numpy(_fold_to_lower(unscaled @ unscaled.mT)),
+            queries=_to_numpy(queries.flatten(1, 2)),
+            queries_on_residuals=_to_numpy(queries_on_keys @ residuals.mT),
         )
+        new = _empty_factors(prompts, residuals.shape[1], after.blocks)
+        sums = _start_sums(queries, residuals.shape[1])
+        update_and_attend(before.blocks, after.blocks, tokens, old, new, sums)
+        self._now, self._factors = after, new
+        self._values, self._residuals = all_values, residuals
+        return self._average(sums, queries.shape)
+
+    def image_tokens(self) -> Sequence[FactoredImageTokens]:
+        return _BlockedTokens(self._now.stage, self._factors, self._values, self._residuals)
+
+    def _average(self, sums: AttentionSums, shape: torch.Size) -> Tensor:
+        """The means of the values: (n, heads, t, d)."""
+        stage = self._now.stage
+        shares = torch.from_numpy(sums.of_residuals / sums.totals[..., None])
+        residual = torch.unflatten(shares @ self._residuals, 1, shape[1:3])
+        of_residuals = residual @ stage.value_weight.mT
+        return self._average_base(sums, shape) + of_residuals + stage.value_bias
+
+    def _average_base(self, sums: AttentionSums, shape: torch.Size) -> Tensor:
+        return torch.from_numpy(sums.of_base / sums.totals[..., None]).reshape(shape)
 
 
-class _Places(Sequence[Written]):
-    """Places of prompts, put together from their blocks where they are asked for."""
+class _BlockedTokens(Sequence[FactoredImageTokens]):
+    """Each prompt's image tokens, put together from their blocks when they are needed."""
 
     def __init__(
-        self, level: Level, scale: Float32s, own: Float32s, shares: Float32s, values: Tensor,
-        vectors: Tensor,
-    ) -> None:  # fmt: skip
-        self._level, self._scale, self._own, self._shares = level, scale, own, shares
-        self._values, self._vectors = values, vectors
+        self, stage: ImageStage, factors: FactorBlocks, values: Tensor, residuals: Tensor
+    ) -> None:
+        self._stage, self._factors = stage, factors
+        self._values, self._residuals = values, residuals
 
     @overload
-    def __getitem__(self, index: int) -> Written: ...
+    def __getitem__(self, index: int) -> FactoredImageTokens: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Written]: ...
+    def __getitem__(self, index: slice) -> Sequence[FactoredImageTokens]: ...
 
-    def __getitem__(self, index: int | slice) -> Written | Sequence[Written]:
+    def __getitem__(
+        self, index: int | slice
+    ) -> FactoredImageTokens | Sequence[FactoredImageTokens]:
         if isinstance(index, slice):
             return [self[n] for n in range(*index.indices(len(self)))]
-        shares = torch.from_numpy(self._shares[index]).transpose(0, 1)
-        return Written(
-            self._level,
-            torch.from_numpy(self._scale[index]).reshape(1, 1, -1),
-            torch.from_numpy(self._own[index]).reshape(1, 1, -1),
-            shares.reshape(1, len(shares), -1),
+        scale, base_share, shares = (torch.from_numpy(x[index]) for x in self._factors)
+        return FactoredImageTokens(
+            self._stage,
+            scale.reshape(1, 1, -1),
+            base_share.reshape(1, 1, -1),
+            shares.transpose(0, 1).reshape(1, shares.shape[1], -1),
             self._values[index : index + 1],
-            self._vectors[index : index + 1],
+            self._residuals[index : index + 1],
         )
 
     def __len__(self) -> int:
-        return len(self._shares)
+        return len(self._factors.residual_shares)

@@ -1,29 +1,31 @@
-"""The mask decoder's upscaling on a CPU in float32, a block of places in the caches at a time.
+"""Upscales image tokens to mask logits on a CPU in float32, in blocks that fit its caches.
 
-The same as `decoder.mask_logits`, with what PyTorch does in a pass over memory each (scaling,
-normalising, GELU, weighing, putting quarters where they belong) done in two. Places lie along the
-last axis throughout, so that eight are done at once without a sum across them.
+Computes what `decoder.upscaling` does. PyTorch makes a pass over memory for each of scaling,
+normalising, GELU, weighing and rearranging; here there are two. Image tokens lie along the last
+axis throughout, so that many are computed at once without a sum across them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from segment_anything.modeling import MaskDecoder
-from torch import Tensor, nn
+from torch import Tensor
 
-from workers.segmenters.decoder.image_tokens import Written
-from workers.segmenters.decoder.mask_decoder import spreading
-from workers.segmenters.decoder.matmul import product
-from workers.segmenters.numba_jit import compiled_fused
+from workers.segmenters.decoder.image_tokens import FactoredImageTokens
+from workers.segmenters.decoder.matmul import multiply
+from workers.segmenters.decoder.upscaling import to_linear
+from workers.segmenters.numba_jit import jit_fused
 
 Float32s = npt.NDArray[np.float32]
 
-_BLOCK_OF_SUMS = 256  # places
-_BLOCK = 64  # places, of which a norm's channels fit into a first-level cache
-# The normal distribution function is 0.5 + x P(x^2) / Q(x^2) for |x| <= 5.2, and 0 or 1 beyond to
-# less than float32 tells. Fitted to an error of 3e-9.
+_BLOCK_OF_SUMS = 256  # image tokens
+_BLOCK = 64  # image tokens, whose channels at the norm fit into a first-level cache
+# The normal distribution function is 0.5 + x P(x^2) / Q(x^2) for |x| <= 5.2, fitted to an error of
+# 3e-9, and beyond that 0 or 1 to within float32's precision.
 _END = np.float32(5.2)
 _P = tuple(
     np.float32(x)
@@ -40,15 +42,23 @@ _Q0, _Q1, _Q2, _Q3, _Q4, _Q5 = _Q
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
 
-def fits(decoder: MaskDecoder) -> bool:
-    """Whether the kernels can stand for `decoder.output_upscaling`."""
-    _, _, first, second, last = decoder.output_upscaling
-    exact = all(isinstance(x, nn.GELU) and x.approximate == "none" for x in (first, last))
-    weight = second.weight
-    return exact and weight.device.type == "cpu" and weight.dtype == torch.float32
+class NormInputs(NamedTuple):
+    """What turns the residuals' part of upscaled tokens into the norm's outputs.
+
+    base_share, scale (p,) and base (channels, p): see `FactoredImageTokens` and `upscale_base`.
+    constant, gain and bias (channels,), the latter two and eps the norm's.
+    """
+
+    base_share: Float32s
+    scale: Float32s
+    base: Float32s
+    constant: Float32s
+    gain: Float32s
+    bias: Float32s
+    eps: np.float32
 
 
-@compiled_fused
+@jit_fused
 def gelu(x: np.float32) -> np.float32:
     """x times the normal distribution function of x, as PyTorch's GELU without approximation."""
     near = min(max(x, -_END), _END)
@@ -58,41 +68,41 @@ def gelu(x: np.float32) -> np.float32:
     return x * (_HALF + near * (p / q))
 
 
-def low_logits(
-    decoder: MaskDecoder, places: Written, of_base: Tensor, weights: Tensor, columns: int
+def compute_prompt_logits(
+    decoder: MaskDecoder,
+    tokens: FactoredImageTokens,
+    base: Tensor,
+    mask_weights: Tensor,
+    columns: int,
 ) -> Float32s:
-    """Of one prompt's first places, rows of `columns`: float32 (m, 4 * rows, 4 * columns) logits.
+    """Of one prompt's first image tokens, rows of `columns`: (m, 4 * rows, 4 * columns) logits.
 
-    of_base: `decoder.doubled_base` of these places, (c, p). weights (m, c / 8), m from 1 to 3.
+    base: `upscale_base` of these tokens, (2 * 2 * c / 4, p). mask_weights (m, c / 8), where m is
+    from 1 to 3.
     """
     first, norm, _, second, _ = decoder.output_upscaling
-    weight, bias = spreading(first)
-    part = of_base.shape[1]
-    shares = places.shares[..., :part].contiguous()
-    vectors = torch.unflatten((places.vectors @ weight.T).mT, 1, (4, -1))
-    constant = (weight @ places.level.bias + bias).reshape(4, -1).numpy()
-    own, scale = places.own[0, 0].numpy(), places.scale[0, 0].numpy()
+    weight, bias = to_linear(first)
+    part = base.shape[1]
+    shares = tokens.residual_shares[..., :part].contiguous()
+    residuals = torch.unflatten((tokens.residuals @ weight.T).mT, 1, (4, -1))
+    constant = (weight @ tokens.stage.bias + bias).reshape(4, -1).numpy()
+    base_share, scale = tokens.base_share[0, 0].numpy(), tokens.scale[0, 0].numpy()
     gain, bias, eps = norm.weight.numpy(), norm.bias.numpy(), np.float32(norm.eps)
-    spread, _ = spreading(second)
-    logits = np.empty((len(weights), 4 * (part // columns), 4 * columns), np.float32)
+    second_weight, _ = to_linear(second)
+    logits = np.empty((len(mask_weights), 4 * (part // columns), 4 * columns), np.float32)
     # A quarter at a time, which stays in the caches.
-    for quarter, base in enumerate(of_base.reshape(4, -1, part).numpy()):
-        said = product(vectors[:, quarter], shares)
-        _normed(said[0].numpy(), own, scale, base, constant[quarter], gain, bias, eps)
-        parts = product(spread[None], said)[0].numpy()
-        _weighed(parts, second.bias.numpy(), weights.numpy(), quarter, logits)
+    for quarter, quarter_base in enumerate(base.reshape(4, -1, part).numpy()):
+        upscaled = multiply(residuals[:, quarter], shares)
+        inputs = NormInputs(base_share, scale, quarter_base, constant[quarter], gain, bias, eps)
+        _normalise_and_activate(upscaled[0].numpy(), inputs)
+        again = multiply(second_weight[None], upscaled)[0].numpy()
+        _weigh_quarter(again, second.bias.numpy(), mask_weights.numpy(), quarter, logits)
     return logits
 
 
-@compiled_fused
-def _normed(
-    rows: Float32s, own: Float32s, scale: Float32s, of_base: Float32s, constant: Float32s,
-    gain: Float32s, bias: Float32s, eps: np.float32,
-) -> None:  # fmt: skip
-    """Make of `rows`, (channels, p), GELUs of scale * (rows + own * of_base) + constant, normed.
-
-    The norm is that of each place's channels, times `gain`, plus `bias`.
-    """
+@jit_fused
+def _normalise_and_activate(rows: Float32s, inputs: NormInputs) -> None:
+    """Add the base's part to rows, (channels, p); then the norm over channels, and GELU."""
     channels, part = rows.shape
     share = _ONE / np.float32(channels)
     block = np.empty((channels, _BLOCK), np.float32)
@@ -104,83 +114,82 @@ def _normed(
         mean[:], spread[:] = 0, 0
         for channel in range(channels):
             row = block[channel, :count]
-            _added(
-                rows[channel, start:end], of_base[channel, start:end], own[start:end],
-                scale[start:end], constant[channel], row,
-            )  # fmt: skip
-            _summed(row, mean)
+            _add_base(rows, inputs, channel, start, row)
+            _add(row, mean)
         for i in range(count):
             mean[i] *= share
         for channel in range(channels):
-            _squared(block[channel, :count], mean, spread)
+            _add_squares(block[channel, :count], mean, spread)
         for i in range(count):
-            spread[i] = _ONE / np.sqrt(spread[i] * share + eps)
+            spread[i] = _ONE / np.sqrt(spread[i] * share + inputs.eps)
         for channel in range(channels):
-            row = block[channel, :count]
-            _active(row, mean, spread, gain[channel], bias[channel], rows[channel, start:end])
+            gain, bias = inputs.gain[channel], inputs.bias[channel]
+            row, out = block[channel, :count], rows[channel, start:end]
+            _activate(row, mean, spread, gain, bias, out)
 
 
-@compiled_fused
-def _added(
-    said: Float32s, base: Float32s, own: Float32s, scale: Float32s, constant: np.float32,
-    out: Float32s,
-) -> None:  # fmt: skip
+@jit_fused
+def _add_base(rows: Float32s, inputs: NormInputs, channel: int, start: int, out: Float32s) -> None:
+    end = start + len(out)
+    residual, base = rows[channel, start:end], inputs.base[channel, start:end]
+    base_share, scale = inputs.base_share[start:end], inputs.scale[start:end]
+    constant = inputs.constant[channel]
     for i in range(len(out)):
-        out[i] = scale[i] * (said[i] + own[i] * base[i]) + constant
+        out[i] = scale[i] * (residual[i] + base_share[i] * base[i]) + constant
 
 
-@compiled_fused
-def _summed(row: Float32s, total: Float32s) -> None:
+@jit_fused
+def _add(row: Float32s, total: Float32s) -> None:
     for i in range(len(row)):
         total[i] += row[i]
 
 
-@compiled_fused
-def _squared(row: Float32s, mean: Float32s, total: Float32s) -> None:
+@jit_fused
+def _add_squares(row: Float32s, mean: Float32s, total: Float32s) -> None:
     for i in range(len(row)):
-        away = row[i] - mean[i]
-        total[i] += away * away
+        difference = row[i] - mean[i]
+        total[i] += difference * difference
 
 
-@compiled_fused
-def _active(
+@jit_fused
+def _activate(
     row: Float32s, mean: Float32s, scale: Float32s, gain: np.float32, bias: np.float32,
     out: Float32s,
 ) -> None:  # fmt: skip
-    for i in range(len(row)):
+    for i in range(len(out)):
         out[i] = gelu((row[i] - mean[i]) * scale[i] * gain + bias)
 
 
-@compiled_fused
-def _weighed(
-    parts: Float32s, bias: Float32s, weights: Float32s, quarter: int, logits: Float32s
+@jit_fused
+def _weigh_quarter(
+    rows: Float32s, bias: Float32s, weights: Float32s, quarter: int, logits: Float32s
 ) -> None:
-    """Fill a quarter of `logits`, (m, 4 * rows, 4 * columns), with weighed sums of GELUs.
+    """Fill a quarter of `logits`, (m, 4 * rows, 4 * columns), with weighted sums of GELUs.
 
-    These are of parts + bias. parts (4 * channels, p): 2 x 2 of the places' quarters, which are
-    themselves one of 2 x 2.
+    These are of rows + bias. rows (4 * channels, p) are the 2 x 2 pixels that the second transposed
+    convolution makes of a quarter, which is itself one of the first one's 2 x 2.
     """
     count, channels = len(weights), len(bias)
     columns = logits.shape[2] // 4
     block = columns * max(1, _BLOCK_OF_SUMS // columns)
     sums = np.empty((3, block), np.float32)
-    one, two, three = sums[0], sums[1], sums[2]
+    sum1, sum2, sum3 = sums[0], sums[1], sums[2]
     second, third = min(1, count - 1), count - 1  # of one or two masks, one is computed again
-    for begin in range(0, parts.shape[1], block):
-        end = min(begin + block, parts.shape[1])
+    for start in range(0, rows.shape[1], block):
+        end = min(start + block, rows.shape[1])
         for part in range(4):
             sums[:] = 0
             for channel in range(channels):
-                row, added = parts[part * channels + channel, begin:end], bias[channel]
+                row, shift = rows[part * channels + channel, start:end], bias[channel]
                 w1, w2, w3 = weights[0, channel], weights[second, channel], weights[third, channel]
                 for i in range(len(row)):
-                    active = gelu(row[i] + added)
-                    one[i] += w1 * active
-                    two[i] += w2 * active
-                    three[i] += w3 * active
+                    active = gelu(row[i] + shift)
+                    sum1[i] += w1 * active
+                    sum2[i] += w2 * active
+                    sum3[i] += w3 * active
             left = 2 * (quarter % 2) + part % 2
             for mask in range(count):
-                for row_of_places in range((end - begin) // columns):
-                    top = 4 * (begin // columns + row_of_places) + 2 * (quarter // 2) + part // 2
+                for token_row in range((end - start) // columns):
+                    top = 4 * (start // columns + token_row) + 2 * (quarter // 2) + part // 2
                     for i in range(columns):
-                        logits[mask, top, 4 * i + left] = sums[mask, row_of_places * columns + i]
+                        logits[mask, top, 4 * i + left] = sums[mask, token_row * columns + i]
