@@ -28,7 +28,7 @@ def command(world: World, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_on_ray_rounds_are_told_and_a_sigterm_ends_it(world: World) -> None:
+def test_on_ray_rounds_are_printed_and_a_sigterm_ends_it(world: World) -> None:
     world.put("0.png", 0)
     process = subprocess.Popen(
         [*command(world, "--json", "--preset", "fast"), "--runner", "ray"],
@@ -60,13 +60,13 @@ def test_a_signal_ends_it(world: World, number: int, code: int) -> None:
     assert "Traceback" not in err
 
 
-def test_rounds_are_told(world: World) -> None:
+def test_rounds_are_printed(world: World) -> None:
     world.server.client.put_object(Bucket=world.bucket, Key="0.png", Body=b"no image")
     done = subprocess.run(
         command(world, "--once", "--json"), capture_output=True, text=True, timeout=120, check=True
     )
-    told = json.loads(done.stdout)
-    assert (told["cause"], told["rejected"], told["removed"]) == ("listing", 1, 0)
+    result = json.loads(done.stdout)
+    assert (result["cause"], result["rejected"], result["removed"]) == ("listing", 1, 0)
     world.delete("0.png")
     done = subprocess.run(
         command(world, "--once", "--max-delete", "1"),
