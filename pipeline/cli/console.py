@@ -1,40 +1,39 @@
-"""Consoles, and errors as one sentence with an exit code instead of a traceback."""
+"""Makes consoles, and turns errors into one sentence and an exit code."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import typer
+from pydantic import ValidationError
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from rich.console import Console
 from pipeline.messages import sanitize, validation_sentence
+from schemas.errors import ObjseekError, UsageError
 
 _P = ParamSpec("_P")
-
 _R = TypeVar("_R")
 
 EXIT_FAILED = 1
-
 EXIT_USAGE = 2
-
 EXIT_INTERRUPTED = 130
 
 
 def out() -> Console:
     """The console for results."""
-    from rich.console import Console
-
     return Console(highlight=False)
 
 
 def err() -> Console:
     """The console for progress and errors."""
-    from rich.console import Console
-
     return Console(stderr=True, highlight=False)
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print `line` as it stands: no markup, and never folded."""
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -45,29 +44,25 @@ def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """
 
     @functools.wraps(command)
-    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             typer.echo("Interrupted.", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except Exception as exc:
-            error = _of_the_user(exc)
+            error = _describe_for_user(exc)
             if error is None:
                 raise
             sentence, code = error
             typer.echo(f"Error: {sanitize(sentence)}", err=True)
             raise typer.Exit(code) from exc
 
-    return wrapped
+    return run
 
 
-def _of_the_user(error: Exception) -> tuple[str, int] | None:
-    """The sentence and exit code of an error that is the user's to read, or None."""
-    from pydantic import ValidationError
-
-    from schemas.errors import ObjseekError, UsageError
-
+def _describe_for_user(error: Exception) -> tuple[str, int] | None:
+    """The sentence and exit code of an error that is for the user to read, or None."""
     if isinstance(error, UsageError):
         return str(error), EXIT_USAGE
     if isinstance(error, ObjseekError):

@@ -1,224 +1,343 @@
-"""The options of the commands that run the pipeline, declared once."""
+"""Declares the options that commands share, and turns what was given into settings."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
+from pipeline.cli.lazy_imports import lazy_imports
 
-Load = Callable[..., "Settings"]
-"""Makes the settings from what the command line gave; sections and values given to it are added."""
+with lazy_imports():
+    import pipeline.settings
+
+Load = Callable[..., "pipeline.settings.Settings"]
+"""Loads the settings that the command line, environment and settings file make; sections and
+values given to it are added."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedOption:
+    """An option of several commands: its name and annotation in a signature that Typer reads.
+
+    `keys` are the settings that it gives a value to, as `section.key`.
+    """
+
+    name: str
+    annotation: object
+    keys: tuple[str, ...] = ()
+
 
 _STORE = "Object store"
 _MODELS = "Models"
 _RUN = "How it runs"
 
+INDEX = SharedOption(
+    "index",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="A folder, or http(s)://host:6333/collection.", show_default="objseek-index"
+        ),
+    ],
+    ("index.location",),
+)
+STATE = SharedOption(
+    "state",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="Where the record of each image is kept: a folder or s3://bucket/prefix, which "
+            "jobs on several machines may share.",
+            show_default="with the index",
+        ),
+    ],
+    ("index.state",),
+)
+# For commands whose --state chooses images by their state.
+STATE_PLACE = SharedOption(
+    "state_place",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="What other commands call --state: where the record of each image is kept.",
+            show_default="with the index",
+        ),
+    ],
+    ("index.state",),
+)
+CONFIG = SharedOption(
+    "config",
+    Annotated[
+        Path | None,
+        typer.Option(
+            envvar="OBJSEEK_CONFIG",
+            help="A TOML file of settings. Environment variables OBJSEEK_SECTION__KEY override "
+            "it, and options override both.",
+        ),
+    ],
+)
+ENDPOINT_URL = SharedOption(
+    "endpoint_url",
+    Annotated[
+        str | None,
+        typer.Option(help="The URL of an S3 store other than AWS.", rich_help_panel=_STORE),
+    ],
+    ("store.endpoint_url",),
+)
+PROFILE = SharedOption(
+    "profile",
+    Annotated[str | None, typer.Option(help="The AWS profile to use.", rich_help_panel=_STORE)],
+    ("store.profile",),
+)
+ANONYMOUS = SharedOption(
+    "anonymous",
+    Annotated[
+        bool | None,
+        typer.Option(
+            "--anonymous/--signed", help="Read without credentials.", rich_help_panel=_STORE
+        ),
+    ],
+    ("store.anonymous",),
+)
+REQUESTER_PAYS = SharedOption(
+    "requester_pays",
+    Annotated[
+        bool | None,
+        typer.Option(
+            "--requester-pays/--owner-pays", help="Pay for the requests.", rich_help_panel=_STORE
+        ),
+    ],
+    ("store.requester_pays",),
+)
+INCLUDE = SharedOption(
+    "include",
+    Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only images whose whole key (of a file: its absolute path) matches this pattern, "
+            "such as '*/2026/*.jpg'. May be given several times.",
+            rich_help_panel=_STORE,
+        ),
+    ],
+    ("store.include",),
+)
+EXCLUDE = SharedOption(
+    "exclude",
+    Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Skip keys that match this pattern. May be given several times.",
+            rich_help_panel=_STORE,
+        ),
+    ],
+    ("store.exclude",),
+)
+SEGMENTER = SharedOption(
+    "segmenter",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="The segmentation model; see `objseek models`.",
+            show_default="sam_demo",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.name",),
+)
+EMBEDDER = SharedOption(
+    "embedder",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="The embedding model: clip_demo, architecture/pretrained of open_clip, or "
+            "local-dir:FOLDER.",
+            show_default="clip_demo",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("embedder.name",),
+)
+INDEX_EMBEDDER = SharedOption(
+    "embedder",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="The embedding model, as for `objseek ingest`.",
+            show_default="the one that the index was built with",
+        ),
+    ],
+    ("embedder.name",),
+)
+DEVICE = SharedOption(
+    "device",
+    Annotated[
+        Literal["auto", "cpu", "cuda", "mps"] | None,
+        typer.Option(help="Where both models run.", show_default="auto", rich_help_panel=_MODELS),
+    ],
+    ("segmenter.device", "embedder.device"),
+)
+PRESET = SharedOption(
+    "preset",
+    Annotated[
+        Literal["fast", "balanced", "thorough"] | None,
+        typer.Option(
+            help="How closely to look: fast misses small objects, thorough takes several times as "
+            "long.",
+            show_default="balanced",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.preset",),
+)
+PRECISION = SharedOption(
+    "precision",
+    Annotated[
+        Literal["auto", "fp32", "bf16"] | None,
+        typer.Option(
+            help="What both models compute in; auto: bf16 where it is faster.",
+            show_default="auto",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.precision", "embedder.precision"),
+)
+RUNNER = SharedOption(
+    "runner",
+    Annotated[
+        Literal["ray", "local"] | None,
+        typer.Option(
+            help="local: everything in one process.", show_default="ray", rich_help_panel=_RUN
+        ),
+    ],
+    ("runner.name",),
+)
+WORKERS = SharedOption(
+    "workers",
+    Annotated[
+        int | None,
+        typer.Option(help="Processes that run the models.", show_default="1", rich_help_panel=_RUN),
+    ],
+    ("runner.workers",),
+)
+BATCH_SIZE = SharedOption(
+    "batch_size",
+    Annotated[
+        int | None, typer.Option(help="Images in a chunk.", show_default="8", rich_help_panel=_RUN)
+    ],
+    ("runner.batch_size",),
+)
+RAY_ADDRESS = SharedOption(
+    "ray_address",
+    Annotated[
+        str | None,
+        typer.Option(
+            help="The address of a running Ray cluster; auto finds it.", rich_help_panel=_RUN
+        ),
+    ],
+    ("runner.ray_address",),
+)
+STALL_TIMEOUT = SharedOption(
+    "stall_timeout",
+    Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds without progress after which a run ends, and images that hang are found.",
+            show_default="300",
+            rich_help_panel=_RUN,
+        ),
+    ],
+    ("runner.stall_timeout_s",),
+)
+
+STORE_OPTIONS = (ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS)
+PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE)
+MODEL_OPTIONS = (SEGMENTER, EMBEDDER, DEVICE, PRESET, PRECISION)
+RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
+INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
+
+# What commands take that sets nothing: arguments and options of their own, in the same words.
 Sources = Annotated[
     list[str],
     typer.Argument(metavar="SOURCE...", help="s3://bucket/prefix, a folder, a file or a glob."),
 ]
-Index = Annotated[
-    str | None,
-    typer.Option(help="A folder, or http(s)://host:6333/collection.", show_default="objseek-index"),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="OBJSEEK_CONFIG",
-        help="A TOML file of settings. Variables OBJSEEK_SECTION__KEY stand above it, options "
-        "above both.",
-    ),
-]
-StatePlace = Annotated[
-    str | None,
-    typer.Option(
-        "--state",
-        help="Where the record of each image is kept: a folder or s3://bucket/prefix, which jobs "
-        "on several machines may share.",
-        show_default="with the index",
-    ),
-]
-EndpointUrl = Annotated[
-    str | None, typer.Option(help="Of an S3 store that is not AWS.", rich_help_panel=_STORE)
-]
-Profile = Annotated[str | None, typer.Option(help="AWS profile.", rich_help_panel=_STORE)]
-Anonymous = Annotated[
-    bool | None,
-    typer.Option("--anonymous/--signed", help="Without credentials.", rich_help_panel=_STORE),
-]
-RequesterPays = Annotated[
-    bool | None,
-    typer.Option(
-        "--requester-pays/--owner-pays", help="Pay for the requests.", rich_help_panel=_STORE
-    ),
-]
-Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Only images whose whole key (a file: absolute path) matches this pattern, such as "
-        "'*/2026/*.jpg' (again for more).",
-        rich_help_panel=_STORE,
-    ),
-]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option(help="No keys that match this pattern (again for more).", rich_help_panel=_STORE),
-]
-SegmenterName = Annotated[
-    str | None,
-    typer.Option(
-        "--segmenter",
-        help="See `objseek models`.",
-        show_default="sam_demo",
-        rich_help_panel=_MODELS,
-    ),
-]
-EmbedderName = Annotated[
-    str | None,
-    typer.Option(
-        "--embedder",
-        help="clip_demo, architecture/pretrained of open_clip, or local-dir:FOLDER.",
-        show_default="clip_demo",
-        rich_help_panel=_MODELS,
-    ),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"] | None,
-    typer.Option(help="For both models.", show_default="auto", rich_help_panel=_MODELS),
-]
-Preset = Annotated[
-    Literal["fast", "balanced", "thorough"] | None,
-    typer.Option(
-        help="How closely to look: fast misses small objects, thorough takes some times as long.",
-        show_default="balanced",
-        rich_help_panel=_MODELS,
-    ),
-]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16"] | None,
-    typer.Option(
-        help="For both models; auto: bf16 where it is faster.",
-        show_default="auto",
-        rich_help_panel=_MODELS,
-    ),
-]
-RunnerName = Annotated[
-    Literal["ray", "local"] | None,
-    typer.Option(
-        "--runner", help="local: all in one process.", show_default="ray", rich_help_panel=_RUN
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(help="Processes that run the models.", show_default="1", rich_help_panel=_RUN),
-]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Images in a chunk.", show_default="8", rich_help_panel=_RUN)
-]
-RayAddress = Annotated[
-    str | None,
-    typer.Option(help="A Ray cluster that runs already; auto finds it.", rich_help_panel=_RUN),
-]
-StallTimeout = Annotated[
-    float | None,
-    typer.Option(
-        help="Seconds after which a run that gets no further ends, and images that hang are found.",
-        show_default="300",
-        rich_help_panel=_RUN,
-    ),
-]
 MaxDelete = Annotated[
-    float | None,
+    float,
     typer.Option(
         min=0,
         max=1,
-        help="The largest share of what is there that may be deleted; 1: all.",
-        show_default="0.1",
+        help="The largest share of what is there that may be deleted; 1: all of it.",
     ),
+]
+# As pipeline.jobs.sync has it, which takes a second to import; a test holds them equal.
+MAX_DELETE = 0.1
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Scenes = Annotated[int, typer.Option(min=1, help="How many images to compose.")]
+Seed = Annotated[int, typer.Option(help="Another seed composes other scenes.")]
+DemoWorkers = Annotated[int, typer.Option(min=1, help="Processes that run the models.")]
+DemoRunner = Annotated[
+    Literal["ray", "local"], typer.Option(help="local: everything in one process.")
 ]
 
 
-def with_settings(command: Callable[..., None], *, models: bool = True) -> Callable[..., None]:
-    """The command with an option for every setting that is worth one; it takes them as `load`.
+Grouping = Literal["prefix", "day", "both"]
+"""What `objseek status` groups images by."""
 
-    Settings are not made before the command asks for them, so that what is wrong with them is told
-    as every other error is. Without `models` it gets no options for models and for how they run.
+
+class UnfinishedState(StrEnum):
+    """The states of images that are not in the index."""
+
+    REJECTED = "rejected"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+def add_options(
+    *options: SharedOption,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add `options` to a command, which gets what loads its settings from them as `load`.
+
+    The command loads its settings itself, so that what is wrong with them is reported as its
+    errors are.
     """
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    del own["load"]
-    shared = dict(inspect.signature(_of_places, eval_str=True).parameters)
-    if models:
-        shared |= inspect.signature(_of_models, eval_str=True).parameters
 
-    @wraps(command)
-    def wrapped(**given: Any) -> None:
-        options = {name: given.pop(name) for name in shared}
-        command(load=partial(_load, options), **given)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            values = {option.name: given.pop(option.name) for option in options}
+            command(load=partial(_load, options, values), **given)
 
-    # Typer reads these, and they are evaluated already.
-    signature = inspect.Signature([*own.values(), *shared.values()])
-    wrapped.__signature__ = signature  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {}
-    return wrapped
+        parameters = dict(inspect.signature(command, eval_str=True).parameters)
+        del parameters["load"]
+        for option in options:
+            parameters[option.name] = inspect.Parameter(
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=option.annotation,
+            )
+        # Typer reads the signature, and would evaluate the annotations of the command once more.
+        run.__dict__["__signature__"] = inspect.Signature([*parameters.values()])
+        run.__annotations__ = {}
+        return run
 
-
-def _of_places(
-    index: Index = None,
-    state: StatePlace = None,
-    config: Config = None,
-    endpoint_url: EndpointUrl = None,
-    profile: Profile = None,
-    anonymous: Anonymous = None,
-    requester_pays: RequesterPays = None,
-    include: Include = None,
-    exclude: Exclude = None,
-) -> None:
-    """Where images and their index are."""
+    return decorate
 
 
-def _of_models(
-    segmenter: SegmenterName = None,
-    embedder: EmbedderName = None,
-    device: Device = None,
-    preset: Preset = None,
-    precision: Precision = None,
-    runner: RunnerName = None,
-    workers: Workers = None,
-    batch_size: BatchSize = None,
-    ray_address: RayAddress = None,
-    stall_timeout: StallTimeout = None,
-) -> None:
-    """What is done to images, and how it runs."""
-
-
-def _load(given: Mapping[str, Any], **more: Any) -> Settings:
-    from pipeline.settings import load_settings
-
-    def section(*names: str) -> dict[str, Any]:
-        return {name: given.get(name) for name in names}
-
-    both = section("device", "precision")
-    overrides = {
-        "store": {
-            **section("endpoint_url", "profile", "anonymous", "requester_pays"),
-            "include": given["include"] or None,
-            "exclude": given["exclude"] or None,
-        },
-        "segmenter": {"name": given.get("segmenter"), **section("preset"), **both},
-        "embedder": {"name": given.get("embedder"), **both},
-        "index": {"location": given["index"], "state": given["state"]},
-        "runner": {
-            "name": given.get("runner"),
-            "stall_timeout_s": given.get("stall_timeout"),
-            **section("workers", "batch_size", "ray_address"),
-        },
-        **more,
-    }
-    return load_settings(given["config"], overrides)
+def _load(
+    options: Sequence[SharedOption], values: Mapping[str, Any], **more: Any
+) -> pipeline.settings.Settings:
+    sections: dict[str, Any] = {}
+    for option in options:
+        value = values[option.name]
+        for key in option.keys:
+            section, _, name = key.partition(".")
+            # An option for a list that was not given is an empty one.
+            sections.setdefault(section, {})[name] = None if value == [] else value
+    return pipeline.settings.load_settings(values.get("config"), sections | more)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as Bars
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bars
+
+from pipeline.cli.console import print_line
 from pipeline.progress import Progress
 
 _SECONDS_A_LINE = 5.0
@@ -30,7 +32,7 @@ class PlainProgress(Progress):
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
-        self._console.print(line, markup=False, soft_wrap=True)
+        print_line(self._console, line)
 
 
 class LiveProgress(Progress):
@@ -38,10 +40,7 @@ class LiveProgress(Progress):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn
-        from rich.progress import Progress as Bars
-
-        self._bars: Bars = Bars(
+        self._bars = Bars(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.description}", markup=False),
@@ -73,8 +72,10 @@ class LiveProgress(Progress):
 
 def show_progress(console: Console) -> Progress:
     """The display that suits `console`, which keeps writing to the stream that it has now."""
-    from rich.console import Console
-
-    # Bound to the stream: sys.stderr is another while Ray runs.
-    bound = Console(file=console.file, highlight=False)
+    bound = bind(console)
     return LiveProgress(bound) if bound.is_terminal else PlainProgress(bound)
+
+
+def bind(console: Console) -> Console:
+    """A console on the stream that `console` has now: while Ray runs, sys.stderr is another."""
+    return Console(file=console.file, highlight=False)

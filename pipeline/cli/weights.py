@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
-    from workers.models.catalog import ModelEntry
-    from workers.models.download import Report
+from schemas.errors import ModelError
+from workers.models import catalog
+from workers.models.catalog import ModelEntry
+from workers.models.download import Report
+from workers.models.weights import cache_folder, fetch, sha256_of
 
 
 def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
@@ -19,19 +28,16 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
 
     Raises UnknownModelError, ModelError, DownloadError.
     """
-    from schemas.errors import ModelError
-    from workers.models.catalog import CATALOG, bundled_path, names, unknown_model
-    from workers.models.weights import fetch, sha256_of
-
-    entry = next((entry for entry in CATALOG if entry.name == name), None)
+    entry = next((entry for entry in catalog.CATALOG if entry.name == name), None)
     if entry is None and "/" not in name:
-        raise unknown_model(name, "model", names())
+        raise catalog.unknown_model(name, "model", catalog.names())
     if entry is None or entry.source == "open_clip":
+        # It imports torch, which takes 3 s.
         from workers.embedders import openclip
 
         return openclip.fetch(name)
     if entry.source == "bundled":
-        path = bundled_path(entry)
+        path = catalog.bundled_path(entry)
         if not path.is_file():
             raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
         return path
@@ -41,7 +47,7 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         cached = None
     if cached is not None:
         return cached
-    with _progress(name, console) as report:
+    with _show_download(name, console) as report:
         return fetch(entry, cache, report)
 
 
@@ -51,61 +57,59 @@ def fetch_segmenter(name: str, cache: Path | None, console: Console) -> None:
     A worker would fetch them as well, but nobody would see how far it is. Raises
     UnknownModelError, ModelError, DownloadError.
     """
-    from workers.models.catalog import find
-
-    entry = find(name, "segmenter")
+    entry = catalog.find(name, "segmenter")
     if entry.source == "official" and cached_file(entry, cache) is None:
         fetch_model(name, cache, console)
 
 
 def cached_file(entry: ModelEntry, cache: Path | None) -> Path | None:
-    from workers.models.weights import cache_folder
-
+    """The file of fetched weights, if it is there."""
     path = cache_folder(cache) / entry.file_name
     return path if path.is_file() else None
 
 
 @contextmanager
-def _progress(name: str, console: Console) -> Iterator[Report]:
+def _show_download(name: str, console: Console) -> Iterator[Report]:
     """A progress bar on a terminal; otherwise a line at the start and after every tenth."""
     if not console.is_terminal:
         yield _plain_report(name, console)
         return
-
-    from rich import progress as bars
-
-    columns = (bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
-    with bars.Progress(
-        bars.TextColumn(name), bars.BarColumn(), *columns, console=console
-    ) as progress:
-        task = progress.add_task(name, total=None)
+    columns = (
+        TextColumn(name),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(name, total=None)
 
         def report(done_bytes: int, total_bytes: int | None) -> None:
-            progress.update(task, completed=done_bytes, total=total_bytes)
+            bars.update(task, completed=done_bytes, total=total_bytes)
 
         yield report
 
 
 def _plain_report(name: str, console: Console) -> Report:
-    told = -1
+    last_tenth = -1
 
     def report(done_bytes: int, total_bytes: int | None) -> None:
-        nonlocal told
+        nonlocal last_tenth
         tenth = 10 * done_bytes // total_bytes if total_bytes else done_bytes // 100_000_000
-        if tenth != told:
-            told = tenth
-            of = f" of {megabytes(total_bytes)}" if total_bytes else ""
-            console.print(f"{name}: {megabytes(done_bytes)}{of}", soft_wrap=True)
+        if tenth != last_tenth:
+            last_tenth = tenth
+            total = f" of {format_size(total_bytes)}" if total_bytes else ""
+            console.print(f"{name}: {format_size(done_bytes)}{total}", soft_wrap=True)
 
     return report
 
 
-def megabytes(size_bytes: int | None) -> str:
+def format_size(size_bytes: int | None) -> str:
     """`375 MB`, `2.56 GB`; empty if the size is unknown."""
     if size_bytes is None:
         return ""
     if size_bytes >= 1_000_000_000:
         return f"{size_bytes / 1e9:.2f} GB"
-    return (
-        f"{size_bytes / 1e6:.0f} MB" if size_bytes >= 10_000_000 else f"{size_bytes / 1e6:.1f} MB"
-    )
+    if size_bytes >= 10_000_000:
+        return f"{size_bytes / 1e6:.0f} MB"
+    return f"{size_bytes / 1e6:.1f} MB"

@@ -7,17 +7,22 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.commands.export import tell_brought_in, tell_written
-from pipeline.cli.console import err, out, user_errors
-from pipeline.cli.options import Load, with_settings
+from pipeline.cli.console import err, out, print_line, user_errors
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import PLACE_OPTIONS, Load, add_options
+from pipeline.cli.transfer_output import print_export, print_import
 from pipeline.messages import quantify
 
-_BACKUP = """Write an index and its manifest to a folder or bucket, to be restored from.
+with lazy_imports():
+    from pipeline.cli import progress_bars
+    from pipeline.transfer import backup, migrate
 
-Points and manifest are held against each other on the way, and every file gets its checksum. An
-ingest may be at work: the process that has the index open makes a copy between two writes, which
-takes as much room beside the index until the backup is written. What was just being written is
-done again by the next ingest after a restore.
+_BACKUP = """Write an index and its manifest to a folder or bucket, from which they can be restored.
+
+Points and manifest are compared on the way, and every file gets its checksum. An ingest may be
+running: the process that has the index open makes a copy between two writes, which takes as much
+room beside the index until the backup is written. What was just being written is done again by the
+next ingest after a restore.
 
 Examples:
 
@@ -25,10 +30,10 @@ Examples:
 
     objseek backup /mnt/backups/photos --index http://localhost:6333/photos
 """
-_RESTORE = """Bring a backup back, to an index that holds nothing.
+_RESTORE = """Restore a backup into an empty index.
 
-Every file is held against its checksum, and every row looked at, before anything is written; a
-damaged backup changes nothing. One that was interrupted is begun anew by the same command.
+Every file is compared with its checksum, and every row checked, before anything is written; a
+damaged backup changes nothing. A restore that was interrupted starts over with the same command.
 
 Examples:
 
@@ -39,8 +44,8 @@ Examples:
 _MIGRATE = """Copy an index to another place: from a folder to a Qdrant server, or back.
 
 What was written is read again and compared: every vector, and at the end number and checksum of
-all points. The source stays as it is; nobody may write to it meanwhile. One that was interrupted
-goes on where it is asked for again.
+all points. The source stays as it is; nobody may write to it meanwhile. A migration that was
+interrupted continues with the same command.
 
 Examples:
 
@@ -52,63 +57,56 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add all three to the command line."""
-    app.command("backup", help=_BACKUP)(with_settings(backup_command, models=False))
-    app.command("restore", help=_RESTORE)(with_settings(restore_command, models=False))
-    app.command("migrate", help=_MIGRATE)(with_settings(migrate_command, models=False))
+    app.command("backup", help=_BACKUP)(backup_command)
+    app.command("restore", help=_RESTORE)(restore_command)
+    app.command("migrate", help=_MIGRATE)(migrate_command)
 
 
+@add_options(*PLACE_OPTIONS)
 @user_errors
 def backup_command(
     load: Load,
     target: Annotated[str, typer.Argument(help="A new folder, or s3://bucket/prefix.")],
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.cli.progress_bars import show_progress
-    from pipeline.transfer.backup import backup
-
     settings, began = load(), time.monotonic()
-    with show_progress(err()) as progress:
-        summary = backup(settings, target, progress)
-    tell_written(summary, target, time.monotonic() - began)
+    with progress_bars.show_progress(err()) as progress:
+        summary = backup.backup(settings, target, progress)
+    print_export(summary, target, time.monotonic() - began)
 
 
+@add_options(*PLACE_OPTIONS)
 @user_errors
 def restore_command(
     load: Load,
     source: Annotated[str, typer.Argument(help="What a backup has written.")],
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.cli.progress_bars import show_progress
-    from pipeline.transfer.backup import restore
-
     settings = load()
-    with show_progress(err()) as progress:
-        summary = restore(settings, source, progress)
-    tell_brought_in(summary, settings)
+    with progress_bars.show_progress(err()) as progress:
+        summary = backup.restore(settings, source, progress)
+    print_import(summary, settings.index.location)
 
 
+@add_options(*PLACE_OPTIONS)
 @user_errors
 def migrate_command(
     load: Load,
     target: Annotated[
-        str, typer.Argument(help="A folder, or http(s)://host:6333/collection, that holds nothing.")
+        str, typer.Argument(help="An empty folder, or a new http(s)://host:6333/collection.")
     ],
     target_state: Annotated[
         str | None,
-        typer.Option(help="As --state, of the target.", show_default="with the index"),
+        typer.Option(help="As --state, for the target.", show_default="with the index"),
     ] = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.cli.progress_bars import show_progress
-    from pipeline.transfer.migrate import migrate
-
     settings = load()
     index = settings.index.model_copy(update={"location": target, "state": target_state})
-    with show_progress(err()) as progress:
-        summary = migrate(settings, settings.model_copy(update={"index": index}), progress)
-    out().print(
+    with progress_bars.show_progress(err()) as progress:
+        summary = migrate.migrate(settings, settings.model_copy(update={"index": index}), progress)
+    print_line(
+        out(),
         f"{quantify(summary.points, 'point')} of {quantify(summary.images, 'image')} copied to "
         f"{target}; both have the checksum {summary.checksum}",
-        markup=False,
-        soft_wrap=True,
     )

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.commands.demo import Runner, Scenes, Seed, Workers
 from pipeline.cli.console import err, out, user_errors
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import (
+    CONFIG,
+    INDEX,
+    DemoRunner,
+    DemoWorkers,
+    Load,
+    Scenes,
+    Seed,
+    add_options,
+)
+from pipeline.cli.tables import print_rows
+from schemas.errors import UsageError
 from workers.durable_files import check_output_file
 
-if TYPE_CHECKING:
-    from pipeline.evaluation.scores import Scores
-    from pipeline.settings import Settings
+with lazy_imports():
+    import pipeline.settings
+    import schemas.coco
+    from pipeline.cli import progress_bars
+    from pipeline.demo import bucket
+    from pipeline.demo import run as demo_run
+    from pipeline.evaluation import scores as scoring
+    from pipeline.jobs import ingest
+    from pipeline.search import searcher as searchers
+    from workers import registry
 
 _HELP = """Score an index against ground truth: are the objects found, and does search find them?
 
@@ -31,7 +52,7 @@ Examples:
 _ROWS = {
     "object_recall_50": "objects found at IoU >= 0.5",
     "object_recall_75": "objects found at IoU >= 0.75",
-    "mean_iou": "mean IoU of the found",
+    "mean_iou": "mean IoU of found objects",
     "label_r1": "label to object, first hit",
     "label_r10": "label to object, first 10",
     "keyword_r1": "keyword to object, first hit",
@@ -40,111 +61,83 @@ _ROWS = {
     "hybrid_label_r10": "label to object with words, first 10",
     "hybrid_keyword_r1": "keyword to object with words, first hit",
     "hybrid_keyword_r10": "keyword to object with words, first 10",
-    "present_weak": "what is there is called weak",
-    "absent_weak": "what is not there is called weak",
+    "present_weak": "objects that are present called weak",
+    "absent_weak": "objects that are absent called weak",
     "similar_r10": "object to object of another style, first 10",
 }
 
 
 def register(app: typer.Typer) -> None:
     """Add `eval` to the command line."""
-    app.command("eval", help=_HELP)(evaluate)
+    app.command("eval", help=_HELP)(eval_command)
 
 
+@add_options(INDEX, CONFIG)
 @user_errors
-def evaluate(
+def eval_command(
+    load: Load,
     what: Annotated[
         Literal["demo"] | None, typer.Argument(help="demo: a fresh validation set.")
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Ground truth in COCO format.")] = None,
-    index: Annotated[
-        str | None, typer.Option(help="A folder, or http(s)://host:6333/collection.")
-    ] = None,
     scenes: Scenes = 200,
     seed: Seed = 2024,
-    workers: Workers = 2,
-    runner: Runner = "ray",
+    workers: DemoWorkers = 2,
+    runner: DemoRunner = "ray",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file, TOML.")] = None,
 ) -> None:
     """The command; its help stands above."""
-    import time
-
-    from pipeline.settings import load_settings
-    from schemas.errors import UsageError
-
     if (what is None) == (truth is None):
         raise UsageError("expected either `eval demo` or `eval --truth FILE --index INDEX`")
     if json_file is not None:
         check_output_file(json_file, "the figures")
     started = time.monotonic()
     if truth is not None:
-        settings = load_settings(config, {"index": {"location": index}})
-        scores = _score(truth, settings)
+        scores = _score(truth, load())
     else:
-        from pipeline.demo.run import CHUNK_IMAGES
-
-        parts = {"name": runner, "workers": workers, "batch_size": CHUNK_IMAGES}
-        overrides = {"runner": parts}
-        scores = _demo(scenes, seed, load_settings(config, overrides))
+        parts = {"name": runner, "workers": workers, "batch_size": demo_run.CHUNK_IMAGES}
+        scores = _score_demo(scenes, seed, load(runner=parts))
     seconds = time.monotonic() - started
-    _print(scores, seconds)
+    _print_scores(scores, seconds)
     if json_file is not None:
-        figures = {**asdict(scores), "seconds": round(seconds, 1)}
-        try:
-            json_file.write_text(json.dumps(figures, indent=1) + "\n")
-        except OSError as exc:
-            raise UsageError(
-                f"the figures cannot be written to {json_file}: {exc.strerror}"
-            ) from exc
+        _write_scores(scores, seconds, json_file)
 
 
-def _score(truth: Path, settings: Settings) -> Scores:
-    from pipeline.evaluation.scores import score
-    from pipeline.search.searcher import Searcher
-    from schemas.coco import load_truth
-    from workers.registry import build_text_embedder
-
-    loaded = load_truth(truth)
-    with Searcher.open(settings) as searcher:
+def _score(truth: Path, settings: pipeline.settings.Settings) -> scoring.Scores:
+    loaded = schemas.coco.load_truth(truth)
+    with searchers.Searcher.open(settings) as searcher:
         options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
-        return score(
-            loaded, searcher.index, build_text_embedder(options).embed_texts, searcher.embedder_name
-        )
+        embedder = registry.build_text_embedder(options)
+        return scoring.score(loaded, searcher.index, embedder.embed_texts, searcher.embedder_name)
 
 
-def _demo(scenes: int, seed: int, settings: Settings) -> Scores:
-    from tempfile import TemporaryDirectory
-
-    from pipeline.cli.progress_bars import show_progress
-    from pipeline.demo.bucket import TRUTH_FILE, write_bucket
-    from pipeline.jobs.ingest import ingest
-
+def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) -> scoring.Scores:
     with TemporaryDirectory(prefix="objseek-eval-") as name:
         folder = Path(name)
-        progress = show_progress(err())
+        progress = progress_bars.show_progress(err())
         progress.note(f"composing {scenes} scenes")
-        write_bucket(folder, scenes, seed)
+        bucket.write_bucket(folder, scenes, seed)
         index = settings.index.model_copy(update={"location": str(folder / "index")})
         settings = settings.model_copy(update={"index": index})
-        ingest([str(folder / "scenes")], settings, progress)
-        return _score(folder / TRUTH_FILE, settings)
+        ingest.ingest([str(folder / "scenes")], settings, progress)
+        return _score(folder / bucket.TRUTH_FILE, settings)
 
 
-def _print(scores: Scores, seconds: float) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("figure")
-    table.add_column("score", justify="right")
+def _print_scores(scores: scoring.Scores, seconds: float) -> None:
     figures = asdict(scores)
-    for key, name in _ROWS.items():
-        value = figures[key]
-        table.add_row(name, "n/a" if value is None else f"{value:.3f}")
-    console = out()
-    console.print(table)
-    console.print(
-        f"{scores.objects:,} objects that count in {scores.images:,} images, {seconds:.0f} s"
-    )
+    rows = [
+        (name, "n/a" if figures[key] is None else f"{figures[key]:.3f}")
+        for key, name in _ROWS.items()
+    ]
+    print_rows(("figure", "score"), rows)
+    out().print(f"{scores.objects:,} objects scored in {scores.images:,} images, {seconds:.0f} s")
+
+
+def _write_scores(scores: scoring.Scores, seconds: float, path: Path) -> None:
+    figures = {**asdict(scores), "seconds": round(seconds, 1)}
+    try:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+    except OSError as exc:
+        raise UsageError(f"the figures cannot be written to {path}: {exc.strerror}") from exc

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.console import user_errors
-from pipeline.cli.options import Load, Sources, with_settings
-from pipeline.cli.run_job import conclude, shown
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import INGEST_OPTIONS, Load, Sources, add_options
 
-if TYPE_CHECKING:
-    from pipeline.jobs.ingest import IngestSummary
-    from pipeline.progress import Progress
+with lazy_imports():
+    from pipeline.cli import run_job, service_fallback
+    from pipeline.jobs import ingest
+    from pipeline.service import delegation
 
 _HELP = """Segment every image, embed every object, and write both to the index.
 
-What an earlier run has done is left alone, so an interrupted run goes on where it stopped.
+What an earlier run has done is left alone, so an interrupted run continues where it stopped.
 
 Examples:
 
@@ -32,30 +33,24 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add `ingest` to the command line."""
-    app.command("ingest", help=_HELP)(with_settings(ingest_command))
+    app.command("ingest", help=_HELP)(ingest_command)
 
 
+@add_options(*INGEST_OPTIONS)
 @user_errors
 def ingest_command(
     load: Load,
     sources: Sources,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many images.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after this many images.")] = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.jobs.ingest import ingest
-    from pipeline.service.delegation import delegate_ingest, find_service
-    from schemas.errors import IndexBusyError
-
     settings = load(limit=limit)
-
-    def work(progress: Progress) -> IngestSummary:
-        try:
-            return ingest(sources, settings, progress)
-        except IndexBusyError:
-            service = find_service(settings.index.location)
-            if service is None:
-                raise
-        with service:
-            return delegate_ingest(service, sources, settings, progress)
-
-    conclude(shown(settings, work), settings)
+    summary = run_job.run_with_progress(
+        settings,
+        lambda progress: service_fallback.run_or_delegate(
+            settings.index.location,
+            lambda: ingest.ingest(sources, settings, progress),
+            lambda service: delegation.delegate_ingest(service, sources, settings, progress),
+        ),
+    )
+    run_job.print_summary(summary, settings)

@@ -1,4 +1,4 @@
-"""`objseek keys`: who may ask a service that others can reach."""
+"""`objseek keys`: the keys of a service that others can reach."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.console import user_errors
+from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.tables import print_rows
 
-_HELP = """Keys for a search service that others can reach.
+with lazy_imports():
+    from pipeline.service import api_keys
 
-A key is told once, when it is made; the file keeps its hash. A service reads the file again every
-few seconds: a key that is revoked ends at once.
+_HELP = """Manage the keys of a search service that others can reach.
+
+A key is shown once, when it is created; the file keeps its hash. A service reads the file again
+every few seconds, so a key that is revoked stops working at once.
 
 Examples:
 
@@ -29,43 +33,42 @@ _DEFAULT = Path("keys.json")
 def register(app: typer.Typer) -> None:
     """Add `keys` to the command line."""
     keys = typer.Typer(help=_HELP, no_args_is_help=True)
-    keys.command("create")(create)
-    keys.command("list")(show)
-    keys.command("revoke")(revoke)
+    keys.command("create")(create_key)
+    keys.command("list")(list_keys)
+    keys.command("revoke")(revoke_key)
     app.add_typer(keys, name="keys")
 
 
 @user_errors
-def create(
+def create_key(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     keys: KeysPath = _DEFAULT,
     scope: Annotated[
-        Literal["read", "ingest"], typer.Option(help="ingest: may also have things ingested.")
+        Literal["read", "ingest"],
+        typer.Option(help="read: search only; ingest: start ingests as well."),
     ] = "read",
-    days: Annotated[float | None, typer.Option(min=0.001, help="For how long it holds.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0.001, help="For how many days it is valid.")
+    ] = None,
 ) -> None:
-    """Make a key, and print it: it cannot be told again."""
-    from pipeline.service.api_keys import KeyFile, Scope
-
-    stored, text = KeyFile(keys).create(name, Scope(scope), days)
+    """Create a key and print it; it cannot be shown again."""
+    stored, text = api_keys.KeyFile(keys).create(name, api_keys.Scope(scope), days)
     typer.echo(f"{stored.id}: {name}, {scope}, in {keys}", err=True)
     typer.echo(text)
 
 
 @user_errors
-def show(keys: KeysPath = _DEFAULT) -> None:
-    """List the keys: ids, names, scopes, and until when they hold."""
-    from pipeline.service.api_keys import KeyFile
-
+def list_keys(keys: KeysPath = _DEFAULT) -> None:
+    """List the keys: ids, names, scopes, and until when they are valid."""
     now = datetime.now(UTC)
     rows = [
         (
             key.id,
             key.scope.value,
-            "expired" if key.has_expired(now) else _until(key.expires_at),
+            "expired" if key.has_expired(now) else _format_expiry(key.expires_at),
             key.name,
         )
-        for key in KeyFile(keys).load()
+        for key in api_keys.KeyFile(keys).load()
     ]
     if rows:
         print_rows(("id", "scope", "until", "name"), rows)
@@ -74,16 +77,14 @@ def show(keys: KeysPath = _DEFAULT) -> None:
 
 
 @user_errors
-def revoke(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="As `objseek keys list` has it.")],
+def revoke_key(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As `objseek keys list` shows it.")],
     keys: KeysPath = _DEFAULT,
 ) -> None:
-    """Take a key out."""
-    from pipeline.service.api_keys import KeyFile
-
-    found = KeyFile(keys).revoke(identity)
-    typer.echo(f"{found.id} ({found.name}) is no key any more", err=True)
+    """Revoke a key."""
+    revoked = api_keys.KeyFile(keys).revoke(identity)
+    typer.echo(f"{revoked.id} ({revoked.name}) is no longer valid", err=True)
 
 
-def _until(moment: datetime | None) -> str:
-    return "for ever" if moment is None else f"{moment:%Y-%m-%d %H:%M}Z"
+def _format_expiry(moment: datetime | None) -> str:
+    return "forever" if moment is None else f"{moment:%Y-%m-%d %H:%M}Z"

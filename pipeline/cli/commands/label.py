@@ -7,15 +7,20 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import err, out, user_errors
-from pipeline.cli.options import Config, Index
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import CONFIG, INDEX, INDEX_EMBEDDER, Load, add_options
 from pipeline.messages import quantify
+
+with lazy_imports():
+    from pipeline.cli import progress_bars
+    from pipeline.jobs import label
 
 _HELP = """Give every object of an index its most likely labels, without embedding anything again.
 
-Labels come from a list of texts: one that comes along, or a file with a label a line, each with a
-colon and further words to search with if you like ("mug: cup, kitchen"). They can be filtered by
-and counted, and searched for by word. An ingest labels what it writes; this is for another list,
-and for older indexes. It goes on where it was interrupted.
+Labels come from a list of texts: a bundled one, or a file with one label per line, which a colon
+and further words to search with may follow ("mug: cup, kitchen"). Searches can filter by labels,
+count them, and find objects by their words. An ingest labels what it writes; this command is for
+another list, and for older indexes. An interrupted run continues where it stopped.
 
 Examples:
 
@@ -30,40 +35,30 @@ def register(app: typer.Typer) -> None:
     app.command("label", help=_HELP)(label_command)
 
 
+@add_options(INDEX, INDEX_EMBEDDER, CONFIG)
 @user_errors
 def label_command(
-    index: Index = None,
+    load: Load,
     names: Annotated[
         str | None,
         typer.Option(
-            help="general, emoji, or a file with a label a line.", show_default="by the embedder"
+            help="general, emoji, or a file with one label per line.",
+            show_default="by the embedder",
         ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="At most this many labels an object.", show_default="3")
+        int | None, typer.Option(help="At most this many labels per object.", show_default="3")
     ] = None,
     min_score: Annotated[
         float | None,
         typer.Option(help="Only labels of at least this probability.", show_default="0.05"),
     ] = None,
-    embedder: Annotated[
-        str | None, typer.Option(help="The embedder; default: the one that made the index.")
-    ] = None,
-    config: Config = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.cli.progress_bars import show_progress
-    from pipeline.jobs.label import label
-    from pipeline.settings import load_settings
-
-    overrides = {
-        "index": {"location": index},
-        "labels": {"names": names, "top_k": top_k, "min_score": min_score},
-        "embedder": {"name": embedder},
-    }
-    with show_progress(err()) as progress:
-        summary = label(load_settings(config, overrides), progress)
+    with progress_bars.show_progress(err()) as progress:
+        settings = load(labels={"names": names, "top_k": top_k, "min_score": min_score})
+        summary = label.label(settings, progress)
     out().print(
         f"{quantify(summary.labelled, 'point')} labelled from {summary.labels:,} labels, "
-        f"{summary.unchanged:,} had theirs"
+        f"{summary.unchanged:,} unchanged"
     )

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import EXIT_FAILED, out, user_errors
-from pipeline.cli.options import Config, Index, Load, StatePlace, with_settings
-from pipeline.cli.run_job import shown
+from pipeline.cli.console import EXIT_FAILED, out, print_line, user_errors
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import (
+    CONFIG,
+    INDEX,
+    INGEST_OPTIONS,
+    STATE,
+    AsJson,
+    Load,
+    add_options,
+)
 from pipeline.messages import quantify
+from schemas.errors import IndexMissingError, UsageError
 
-if TYPE_CHECKING:
-    from pipeline.progress import Progress
-    from pipeline.settings import Settings
+with lazy_imports():
+    import pipeline.progress
+    import pipeline.settings
+    import schemas.options
+    from pipeline import index_home
+    from pipeline.cli import run_job, service_fallback
+    from pipeline.jobs import reembed
+    from pipeline.service import delegation
 
 _REEMBED = """Embed every object of an index with another embedder; nothing is segmented again.
 
-Stored masks and the images make a new generation beside the one in use, which is searched until
-everything is in the new one; then searches change over, all at once. What was interrupted goes on
-where it was. The one before stays until it is dropped: see `objseek generations`.
+Stored masks and the images make a new generation beside the one in use. Searches use the old one
+until everything is in the new one; then they switch over, all at once. An interrupted run continues
+where it stopped. The old generation stays until it is dropped: see `objseek generations`.
 
-Images that changed since they were segmented are left to the next ingest. If others fail, nothing
-changes over, unless --force. Ingest with the same embedder from then on.
+Images that changed since they were segmented are left to the next ingest. If others fail, searches
+do not switch over, unless --force is given. Ingest with the same embedder from then on.
 
 Examples:
 
@@ -33,8 +48,8 @@ Examples:
 """
 _GENERATIONS = """List the generations of an index; use another one, or drop one.
 
-`objseek reembed` makes them. One is in use: it is searched and written to. To use the one before
-is the way back; dropping one frees its space.
+`objseek reembed` makes them. One is in use: it is searched and written to. Using the previous one
+again is the way back; dropping one frees its space.
 
 Examples:
 
@@ -48,110 +63,95 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add both to the command line."""
-    app.command("reembed", help=_REEMBED)(with_settings(reembed_command))
+    app.command("reembed", help=_REEMBED)(reembed_command)
     app.command("generations", help=_GENERATIONS)(generations_command)
 
 
+@add_options(*INGEST_OPTIONS)
 @user_errors
 def reembed_command(
     load: Load,
     force: Annotated[
-        bool, typer.Option("--force", help="Change over though images could not be embedded.")
+        bool,
+        typer.Option("--force", help="Switch over even if images could not be embedded."),
     ] = False,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.jobs.reembed import reembed
-    from pipeline.service.delegation import delegate_reembed, find_service
-    from schemas.errors import IndexBusyError, UsageError
-    from schemas.options import EmbedderOptions
-
     settings = load()
-    embedder, usual = settings.embedder, EmbedderOptions()
+    embedder, usual = settings.embedder, schemas.options.EmbedderOptions()
     if "name" not in embedder.model_fields_set and embedder.model_dump() == usual.model_dump():
         raise UsageError("expected the embedder to change to, got none: name it with --embedder")
-
-    def work(progress: Progress) -> tuple[str, str | None]:
-        """The new generation, and why it is not in use."""
-        try:
-            summary = reembed(settings, progress, force=force)
-        except IndexBusyError:
-            service = find_service(settings.index.location)
-            if service is None:
-                raise
-        else:
-            return summary.generation, None if summary.switched else summary.why_not
-        with service:
-            return delegate_reembed(service, settings, progress, force=force).generation or "", None
-
-    progress, (generation, why_not) = shown(
-        settings, lambda shown: (shown, work(shown)), segmenting=False
+    progress, (generation, why_not) = run_job.run_with_progress(
+        settings,
+        lambda progress: (progress, _reembed(settings, progress, force=force)),
+        segmenting=False,
     )
     counts = progress.counts
-    out().print(
+    print_line(
+        out(),
         f"{quantify(counts.done, 'image')} with {quantify(counts.objects, 'object')} embedded in "
-        f"{progress.seconds:.1f} s, {counts.unchanged:,} had been dealt with; {counts.failed:,} "
+        f"{progress.seconds:.1f} s, {counts.unchanged:,} done before; {counts.failed:,} "
         f"failed, {counts.gone:,} gone",
-        markup=False,
-        soft_wrap=True,
     )
     if why_not is not None:
         typer.echo(f"error: {why_not}", err=True)
         raise typer.Exit(EXIT_FAILED)
-    _tell_switched(settings, generation)
-
-
-def _tell_switched(settings: Settings, generation: str) -> None:
-    console, location = out(), settings.index.location
-    console.print(f"{generation} is in use now", markup=False, soft_wrap=True)
-    console.print(
+    print_line(out(), f"{generation} is in use now")
+    print_line(
+        out(),
         f"Ingest with --embedder {settings.embedder.name} from now on. "
-        f"`objseek generations --index {location}` lists what is kept.",
-        markup=False,
-        soft_wrap=True,
+        f"`objseek generations --index {settings.index.location}` lists what is kept.",
     )
 
 
+def _reembed(
+    settings: pipeline.settings.Settings, progress: pipeline.progress.Progress, *, force: bool
+) -> tuple[str, str | None]:
+    """The new generation, and why it is not in use."""
+
+    def run() -> tuple[str, str | None]:
+        summary = reembed.reembed(settings, progress, force=force)
+        return summary.generation, None if summary.switched else summary.why_not
+
+    return service_fallback.run_or_delegate(
+        settings.index.location,
+        run,
+        lambda service: (
+            delegation.delegate_reembed(service, settings, progress, force=force).generation or "",
+            None,
+        ),
+    )
+
+
+@add_options(INDEX, STATE, CONFIG)
 @user_errors
 def generations_command(
-    index: Index = None,
+    load: Load,
     use_name: Annotated[
-        str | None, typer.Option("--use", help="Search this one and write to it from now on.")
+        str | None, typer.Option("--use", help="Search and write to this one from now on.")
     ] = None,
     drop_name: Annotated[
         str | None, typer.Option("--drop", help="Remove this one for good.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-    state: StatePlace = None,
-    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.index_home import drop_generation, use_generation
-    from pipeline.settings import load_settings
-
-    settings = load_settings(config, {"index": {"location": index, "state": state}})
+    settings = load()
     if use_name is not None:
-        use_generation(settings, use_name)
+        index_home.use_generation(settings, use_name)
     if drop_name is not None:
-        drop_generation(settings, drop_name)
-    _list(settings, as_json=as_json)
-
-
-def _list(settings: Settings, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from pipeline.index_home import list_generations
-    from schemas.errors import IndexMissingError
-
-    found = list_generations(settings)
-    if not found:
+        index_home.drop_generation(settings, drop_name)
+    generations = index_home.list_generations(settings)
+    if not generations:
         raise IndexMissingError(f"expected an index at {settings.index.location!r}, there is none")
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
+        typer.echo(json.dumps([asdict(generation) for generation in generations], indent=2))
         return
-    width = max(len(one.name) for one in found)
-    for one in found:
-        used = "in use" if one.current else ""
-        line = f"{one.name:<{width}}  {used:<6}  {quantify(one.images, 'image')} done"
-        if not one.current:
-            line += f"  {one.location}"
-        out().print(line, markup=False, soft_wrap=True)
+    width = max(len(generation.name) for generation in generations)
+    for generation in generations:
+        used = "in use" if generation.current else ""
+        images = f"{quantify(generation.images, 'image')} done"
+        line = f"{generation.name:<{width}}  {used:<6}  {images}"
+        if not generation.current:
+            line += f"  {generation.location}"
+        print_line(out(), line)

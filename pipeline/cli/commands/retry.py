@@ -6,12 +6,23 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.commands.failures import Unfinished
 from pipeline.cli.console import user_errors
-from pipeline.cli.options import Load, with_settings
-from pipeline.cli.run_job import conclude, shown
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import (
+    INGEST_OPTIONS,
+    STATE,
+    STATE_PLACE,
+    Load,
+    UnfinishedState,
+    add_options,
+)
 
-_HELP = """Try the images again that failed, and no others; nothing is listed.
+with lazy_imports():
+    import schemas.manifest
+    from pipeline.cli import run_job
+    from pipeline.jobs import retry
+
+_HELP = """Try the images that failed again, and no others; nothing is listed.
 
 Each is read in the version that its store has now. Give it the options of the ingest. `objseek
 failures` shows which images those are; the next ingest of their source tries them as well.
@@ -22,31 +33,34 @@ Examples:
 
     objseek retry --index photos-index --state rejected --state failed
 """
+_OPTIONS = tuple(STATE_PLACE if option is STATE else option for option in INGEST_OPTIONS)
 
 
 def register(app: typer.Typer) -> None:
     """Add `retry` to the command line."""
-    app.command("retry", help=_HELP)(with_settings(retry_command))
+    app.command("retry", help=_HELP)(retry_command)
 
 
+@add_options(*_OPTIONS)
 @user_errors
 def retry_command(
     load: Load,
     states: Annotated[
-        list[Unfinished] | None,
+        list[UnfinishedState] | None,
         typer.Option(
-            "--state", help="Which images. May be given several times.", show_default="failed"
+            "--state",
+            help="Only images in this state. May be given several times.",
+            show_default="failed",
         ),
     ] = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.jobs.retry import retry
-    from schemas.manifest import State
-
     settings = load()
-    chosen = [State(state) for state in states or (Unfinished.FAILED,)]
-    summary = shown(settings, lambda progress: retry(settings, chosen, progress))
+    chosen = [schemas.manifest.State(state) for state in states or (UnfinishedState.FAILED,)]
+    summary = run_job.run_with_progress(
+        settings, lambda progress: retry.retry(settings, chosen, progress)
+    )
     if summary is None:
         typer.echo(f"Nothing to do: no image is {' or '.join(chosen)}.")
         return
-    conclude(summary, settings)
+    run_job.print_summary(summary, settings)

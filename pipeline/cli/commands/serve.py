@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import err, user_errors
-from pipeline.cli.options import Anonymous, Config, EndpointUrl, Index, Profile, RequesterPays
+from pipeline.cli.console import err, print_line, user_errors
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import (
+    CONFIG,
+    INDEX,
+    INDEX_EMBEDDER,
+    STORE_OPTIONS,
+    Load,
+    add_options,
+)
 
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
+with lazy_imports():
+    from pipeline.service import server
 
 _HELP = """Search an index from a browser, and over HTTP.
 
 The page is at the address that is printed, the API's documentation at /docs. Only this machine can
-ask; another --host needs keys (`objseek keys`).
+reach it; another --host needs keys (`objseek keys`).
 
 A folder belongs to one process at a time, here the service. Meanwhile `objseek search` and `objseek
 ingest` with the same --index find the service and have it do the work. With --snapshot a copy is
@@ -35,9 +43,10 @@ def register(app: typer.Typer) -> None:
     app.command("serve", help=_HELP)(serve_command)
 
 
+@add_options(INDEX, INDEX_EMBEDDER, *STORE_OPTIONS, CONFIG)
 @user_errors
 def serve_command(
-    index: Index = None,
+    load: Load,
     host: Annotated[
         str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
     ] = None,
@@ -48,46 +57,24 @@ def serve_command(
         ),
     ] = None,
     keys: Annotated[
-        str | None, typer.Option(help="A file of keys; whoever asks needs one of them then.")
+        str | None,
+        typer.Option(help="A file of keys; every request needs one of them then."),
     ] = None,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="Serve a copy of the folder, and let go of it.")
+        bool, typer.Option("--snapshot", help="Serve a copy, and leave the folder free.")
     ] = False,
-    embedder: Annotated[
-        str | None, typer.Option(help="The embedder; default: the one that made the index.")
-    ] = None,
-    endpoint_url: EndpointUrl = None,
-    profile: Profile = None,
-    anonymous: Anonymous = None,
-    requester_pays: RequesterPays = None,
-    config: Config = None,
 ) -> None:
     """The command; its help stands above."""
-    from pipeline.service.server import serve
-    from pipeline.settings import load_settings
-
-    overrides = {
-        "index": {"location": index},
-        "serve": {"host": host, "port": port, "keys": keys},
-        "embedder": {"name": embedder},
-        "store": {
-            "endpoint_url": endpoint_url,
-            "profile": profile,
-            "anonymous": anonymous,
-            "requester_pays": requester_pays,
-        },
-    }
-    settings = load_settings(config, overrides)
-
-    serve(settings, snapshot=snapshot, listening=announced(settings))
+    settings = load(serve={"host": host, "port": port, "keys": keys})
+    announce = announce_address(settings.index.location)
+    server.serve(settings, snapshot=snapshot, listening=announce)
 
 
-def announced(settings: Settings) -> Callable[[str], None]:
-    """Tells whoever started a service where it is."""
+def announce_address(location: str) -> Callable[[str], None]:
+    """What prints where the service of the index at `location` is, once it listens."""
 
-    def listening(url: str) -> None:
-        console = err()
-        console.print(f"Searching {settings.index.location} at {url}", soft_wrap=True)
-        console.print("Ctrl-C ends it.", soft_wrap=True)
+    def announce(url: str) -> None:
+        print_line(err(), f"Searching {location} at {url}")
+        print_line(err(), "Press Ctrl-C to end it.")
 
-    return listening
+    return announce

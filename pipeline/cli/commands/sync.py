@@ -5,15 +5,26 @@ from __future__ import annotations
 import typer
 
 from pipeline.cli.console import user_errors
-from pipeline.cli.options import Load, MaxDelete, Sources, with_settings
-from pipeline.cli.run_job import conclude, shown
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import (
+    INGEST_OPTIONS,
+    MAX_DELETE,
+    Load,
+    MaxDelete,
+    Sources,
+    add_options,
+)
 from pipeline.messages import quantify
+
+with lazy_imports():
+    from pipeline.cli import run_job
+    from pipeline.jobs import sync
 
 _HELP = """Ingest what is new or changed, and remove from the index what is gone from its source.
 
-Images of other sources stay, and those that --include and --exclude leave out. If more than
+Images of other sources stay, and so do those that --include and --exclude leave out. If more than
 --max-delete of a source's images are gone, nothing is done: a mistyped prefix or an unmounted disk
-looks just so. Give it the options of the ingest.
+looks just like that. Give it the options of the ingest.
 
 Examples:
 
@@ -25,22 +36,19 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add `sync` to the command line."""
-    app.command("sync", help=_HELP)(with_settings(sync_command))
+    app.command("sync", help=_HELP)(sync_command)
 
 
+@add_options(*INGEST_OPTIONS)
 @user_errors
-def sync_command(
-    load: Load,
-    sources: Sources,
-    max_delete: MaxDelete = None,
-) -> None:
+def sync_command(load: Load, sources: Sources, max_delete: MaxDelete = MAX_DELETE) -> None:
     """The command; its help stands above."""
-    from pipeline.jobs.sync import MAX_DELETE, sync
-
-    settings, most = load(), MAX_DELETE if max_delete is None else max_delete
-    summary = shown(settings, lambda progress: sync(sources, settings, most, progress))
+    settings = load()
+    summary = run_job.run_with_progress(
+        settings, lambda progress: sync.sync(sources, settings, max_delete, progress)
+    )
     typer.echo(f"removed {quantify(summary.removed, 'image')} that are no longer there")
     if summary.ingest is None:
         typer.echo("The source is empty: there is nothing to ingest.")
         return
-    conclude(summary.ingest, settings)
+    run_job.print_summary(summary.ingest, settings)

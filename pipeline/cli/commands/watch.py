@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from pipeline.cli.console import err, out, user_errors
-from pipeline.cli.options import Load, MaxDelete, Sources, with_settings
+from pipeline.cli.console import err, out, print_line, user_errors
+from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.options import (
+    INGEST_OPTIONS,
+    MAX_DELETE,
+    Load,
+    MaxDelete,
+    Sources,
+    add_options,
+)
 from pipeline.messages import quantify, sanitize
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pipeline.jobs.watch import Round
-    from pipeline.progress import Progress
+with lazy_imports():
+    import pipeline.progress
+    from pipeline.cli import progress_bars, run_job
+    from pipeline.jobs import watch
+    from pipeline.runners import recipe
+    from workers.queues import sqs
 
 _EVERY_S = 30.0
 _EVERY_WITH_QUEUE_S = 300.0
 
-_HELP = """Keep an index in step with its source: what comes, changes or goes there does so here.
+_HELP = """Keep an index in step with its source, as images are added, changed and deleted there.
 
-The source is listed again and again, and what differs is done, as `objseek sync` does it; models
-are loaded once, when there is something to do. With --queue, an SQS queue that gets the bucket's
-event notifications, changes are taken from there as they come, and listings repair what was lost.
-Events may come twice, late or in any order. See docs/watch.md.
+The source is listed again and again, and the differences are handled as `objseek sync` handles
+them; models are loaded once, when there is something to do. With --queue, an SQS queue that gets
+the bucket's event notifications, changes are taken from there as they come, and listings make up
+for lost events. Events may come twice, late or in any order. See docs/watch.md.
 
-A folder index is open only while something is written to it. Ctrl-C or SIGTERM end it.
+A folder index is open only while something is written to it. Ctrl-C or SIGTERM ends the command.
 
 Examples:
 
@@ -46,9 +55,10 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add `watch` to the command line."""
-    app.command("watch", help=_HELP)(with_settings(watch_command))
+    app.command("watch", help=_HELP)(watch_command)
 
 
+@add_options(*INGEST_OPTIONS)
 @user_errors
 def watch_command(
     load: Load,
@@ -60,114 +70,96 @@ def watch_command(
         float | None,
         typer.Option(min=1, help="Seconds between listings.", show_default="30, with a queue 300"),
     ] = None,
-    max_delete: MaxDelete = None,
-    once: Annotated[bool, typer.Option("--once", help="List once, and end.")] = False,
+    max_delete: MaxDelete = MAX_DELETE,
+    once: Annotated[bool, typer.Option("--once", help="List once, then end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print rounds as lines of JSON.")] = False,
 ) -> None:
     """The command; its help stands above."""
-
-    from pipeline.cli.weights import fetch_segmenter
-    from pipeline.jobs.sync import MAX_DELETE
-    from pipeline.jobs.watch import Told, watch
-    from pipeline.runners.recipe import build_recipe
-    from workers.queues.sqs import SqsQueue
-
     settings = load()
-    messages = None if queue is None else SqsQueue(queue, settings.store)
-    if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
-        fetch_segmenter(settings.segmenter.name, settings.cache_dir, err())
+    messages = None if queue is None else sqs.SqsQueue(queue, settings.store)
+    run_job.fetch_weights(settings)
     usual = _EVERY_S if queue is None else _EVERY_WITH_QUEUE_S
-    # Bound to the streams that there are now: while Ray runs, what is printed goes to its log.
-    results, aside = _bound(out()), _bound(err())
-    totals = _Totals(results, as_json=as_json)
-    _say(aside, f"Watching {' '.join(sources)}; Ctrl-C ends it.")
+    # While Ray runs, sys.stdout and sys.stderr are others: what is printed goes to its log.
+    results, notes = progress_bars.bind(out()), progress_bars.bind(err())
+    rounds = _RoundPrinter(results, as_json=as_json)
+    print_line(notes, f"Watching {' '.join(sources)}; press Ctrl-C to end it.")
     try:
-        with _ended_by_sigterm():
-            watch(
+        with _end_on_sigterm():
+            watch.watch(
                 sources,
                 settings,
-                Told(
-                    totals.tell,
-                    lambda text: _say(aside, f"warning: {sanitize(text)}"),
-                    partial(_progress, aside),
+                watch.Told(
+                    rounds.print_round,
+                    lambda text: print_line(notes, f"warning: {sanitize(text)}"),
+                    _progress_factory(notes),
                 ),
                 every_s=usual if every is None else every,
                 queue=messages,
-                max_delete=MAX_DELETE if max_delete is None else max_delete,
+                max_delete=max_delete,
                 once=once,
-                recipe=build_recipe(settings),
+                recipe=recipe.build_recipe(settings),
             )
     finally:
-        _say(aside if as_json else results, totals.told())
+        print_line(notes if as_json else results, rounds.summarize())
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def _end_on_sigterm() -> Iterator[None]:
     """A SIGTERM ends the block as cleanly as Ctrl-C does, and is no error."""
-    came: list[int] = []
+    received = False
 
     def end(number: int, frame: object) -> None:
-        came.append(number)
+        nonlocal received
+        received = True
         signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     except KeyboardInterrupt:
-        if not came:
+        if not received:
             raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _bound(console: Console) -> Console:
-    from rich.console import Console
-
-    return Console(file=console.file, highlight=False)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)
+def _progress_factory(console: Console) -> Callable[[], pipeline.progress.Progress]:
+    """Makes a bar on a terminal; a log gets nothing but what was done."""
+    if console.is_terminal:
+        return lambda: progress_bars.show_progress(console)
+    return pipeline.progress.Progress
 
 
-def _progress(console: Console) -> Progress:
-    """A bar on a terminal; in a log nothing but what was done."""
-    from pipeline.cli.progress_bars import show_progress
-    from pipeline.progress import Progress
-
-    return show_progress(console) if console.is_terminal else Progress()
-
-
-class _Totals:
+class _RoundPrinter:
     """Prints rounds that did something, and adds them up."""
 
     def __init__(self, console: Console, *, as_json: bool) -> None:
         self._console, self._as_json = console, as_json
         self._done = self._removed = self._rounds = 0
 
-    def tell(self, one: Round) -> None:
+    def print_round(self, result: watch.Round) -> None:
         self._rounds += 1
-        if not one.changed:
+        if not result.changed:
             return
-        self._done += one.counts.done
-        self._removed += one.removed
+        self._done += result.counts.done
+        self._removed += result.removed
         if self._as_json:
-            _say(self._console, json.dumps(one.to_json()))
+            print_line(self._console, json.dumps(result.to_json()))
             return
-        parts = [quantify(one.counts.done, "image"), quantify(one.counts.objects, "object")]
+        parts = [quantify(result.counts.done, "image"), quantify(result.counts.objects, "object")]
         parts += [
             f"{number:,} {state}"
-            for state, number in one.to_json().items()
+            for state, number in result.to_json().items()
             if state in ("rejected", "failed", "removed") and number
         ]
-        _say(
+        print_line(
             self._console,
-            f"{one.started_at:%Y-%m-%d %H:%M:%S}  {one.cause:<7}  {', '.join(parts)}  "
-            f"{one.seconds:.1f} s",
+            f"{result.started_at:%Y-%m-%d %H:%M:%S}  {result.cause:<7}  {', '.join(parts)}  "
+            f"{result.seconds:.1f} s",
         )
 
-    def told(self) -> str:
-        """All of it in one line."""
+    def summarize(self) -> str:
+        """All rounds in one line."""
         return (
             f"{quantify(self._done, 'image')} ingested and {self._removed:,} removed in "
             f"{quantify(self._rounds, 'round')}."

@@ -15,7 +15,9 @@ from support.paths import ROOT
 from typer.testing import CliRunner
 
 from pipeline.cli.console import user_errors
-from pipeline.cli.main import app
+from pipeline.cli.main import COMMANDS, app, load_command
+from pipeline.cli.options import MAX_DELETE
+from pipeline.jobs import sync
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from schemas.errors import ModelError, UsageError
@@ -76,14 +78,14 @@ def test_help_imports_nothing_heavy() -> None:
     OPTIONS,
 )
 def test_ingest_has_the_option(option: str) -> None:
-    command = typer.main.get_command(app).get_command(None, "ingest")  # type: ignore[attr-defined]
-    assert option in [name for parameter in command.params for name in parameter.opts]
+    assert option in [
+        name for parameter in load_command("ingest").params for name in parameter.opts
+    ]
 
 
 @pytest.mark.parametrize("command", ["sync", "retry", "verify", "status"])
 def test_commands_for_what_an_ingest_made_take_its_options(command: str) -> None:
-    found = typer.main.get_command(app).get_command(None, command)  # type: ignore[attr-defined]
-    given = {name for parameter in found.params for name in parameter.opts}
+    given = {name for parameter in load_command(command).params for name in parameter.opts}
     wanted = set(OPTIONS) - {"--limit"}
     if command in ("verify", "status"):  # they run no model
         wanted -= {"--segmenter", "--embedder", "--device"}
@@ -102,16 +104,17 @@ def test_ingest_prints_a_summary_and_does_nothing_twice(tmp_path: Path) -> None:
     assert (code, "Error" in err) == (0, False)
     hollow = f"skipped, zero bytes: {(tmp_path / 'images' / 'hollow.png').as_uri()}"
     assert hollow in out
-    told = summary(out)
-    assert (told["listed"], told["done"], told["rejected"], told["objects"]) == (
+    printed = summary(out)
+    counts = [printed[name] for name in ("listed", "done", "rejected", "objects")]
+    assert tuple(counts) == (
         "6",
         "5",
         "1",
         "10",
     )
-    assert told["skipped: not an image by its suffix"] == "1"
-    assert told["index"] == str(tmp_path / "index")
-    log = Path(told["log"]).read_text()
+    assert printed["skipped: not an image by its suffix"] == "1"
+    assert printed["index"] == str(tmp_path / "index")
+    log = Path(printed["log"]).read_text()
     assert "bad.png" in log
     assert "6 of 6 images, 10 objects" in log
     assert "rejected: expected an image" in out
@@ -148,10 +151,10 @@ def test_sync_verify_and_repair(tmp_path: Path) -> None:
     with open_index(IndexOptions(location=str(index)), None) as opened:  # type: ignore[attr-defined]
         opened.delete_points([next(opened.scan()).id])
     code, out, _ = objseek("verify", "--json", *place)
-    told = json.loads(out)
+    report = json.loads(out)
     assert code == 1
-    assert (told["points"], told["damaged_images"], told["repaired"]) == (26, 1, False)
-    assert [finding["fault"] for finding in told["findings"]] == ["missing"]
+    assert (report["points"], report["damaged_images"], report["repaired"]) == (26, 1, False)
+    assert [finding["fault"] for finding in report["findings"]] == ["missing"]
     code, out, err = objseek("verify", "--repair", *place)
     assert code == 1
     assert "1 image will be done again by the next ingest or retry" in err
@@ -218,7 +221,7 @@ def test_no_images_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "sentence"),
     [
         (["--segmenter", "sam_vit_x"], "sam_vit_x"),
         (["--workers", "0"], "setting runner.workers: input should be greater than or equal to 1"),
@@ -227,11 +230,11 @@ def test_no_images_is_one_sentence(tmp_path: Path) -> None:
         (["--index", ""], "setting index.location: string should have at least 1 character"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(tmp_path: Path, options: list[str], told: str) -> None:
+def test_what_cannot_be_is_one_sentence(tmp_path: Path, options: list[str], sentence: str) -> None:
     fakes.write_images(tmp_path / "images", 1)
     code, out, err = ingest(tmp_path / "images", tmp_path / "index", *options)
     assert (code, out) == (2, "")
-    assert told in err.splitlines()[-1]
+    assert sentence in err.splitlines()[-1]
     assert "Traceback" not in err
     assert not (tmp_path / "index" / "points").exists()
 
@@ -270,7 +273,7 @@ def test_a_closed_folder_is_no_traceback(tmp_path: Path, monkeypatch: pytest.Mon
     assert err.endswith("cannot be used: Permission denied\n")
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_shown() -> None:
     code, out, _ = objseek("--version")
     assert code == 0
     assert out == f"objseek {version('objseek')}\n"
@@ -284,6 +287,47 @@ def test_help_has_examples(command: str) -> None:
     code, out, _ = objseek(command, "--help")
     assert code == 0
     assert f"objseek {command} " in out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_listed_with_the_first_line_of_its_help(name: str) -> None:
+    assert (load_command(name).help or "").splitlines()[0] == COMMANDS[name][1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_imports_nothing_heavy(name: str) -> None:
+    code = (
+        "import sys\nfrom pipeline.cli.main import app\n"
+        f"try: app([{name!r}, '--help'])\nexcept SystemExit as end: assert not end.code\n"
+        f"print('heavy:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.endswith("heavy: []\n")
+
+
+def test_a_command_that_is_not_there_is_one_sentence_with_near_names() -> None:
+    code, _, err = objseek("ingst")
+    assert code == 2
+    assert "No such command 'ingst'. Did you mean 'ingest'" in " ".join(err.split())
+
+
+def test_what_may_be_deleted_is_the_same_as_in_python() -> None:
+    assert MAX_DELETE == sync.MAX_DELETE
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_retry_takes_states_and_a_place_of_states(tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 1)
+    (tmp_path / "images" / "bad.png").write_bytes(b"no image")
+    ingest(tmp_path / "images", tmp_path / "index", "--state", tmp_path / "state")
+    options = ("--index", tmp_path / "index", "--runner", "local")
+    code, out, _ = objseek(
+        "retry", *options, "--state-place", tmp_path / "state",
+        "--state", "rejected", "--state", "failed",
+    )  # fmt: skip
+    assert (code, summary(out)["rejected"]) == (0, "1")
 
 
 def raising(error: BaseException) -> tuple[int, str]:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+import pipeline.cli.tables
 from pipeline.cli.commands import models
 from schemas.errors import UnknownModelError
 from workers.models import catalog
@@ -77,13 +78,15 @@ def test_the_list_is_plain_off_a_terminal(app: typer.Typer, tmp_path: Path) -> N
         assert line_of(result.output, entry.name)
 
 
-def test_the_list_is_a_table_on_a_terminal() -> None:
+def test_the_list_is_a_table_on_a_terminal(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=160)
-    models._print_rows(console, [models._row(catalog.find("sam_vit_b"))])
-    assert "│ sam_vit_b │ segmenter │ 375 MB │ Apache-2.0 │" in stream.getvalue().replace(
-        "\x1b[1m", ""
-    )
+    console = Console(file=stream, force_terminal=True, width=160, no_color=True)
+    monkeypatch.setattr(pipeline.cli.tables, "out", lambda: console)
+    assert CliRunner().invoke(app, ["models"]).exit_code == 0
+    (line,) = (line for line in stream.getvalue().splitlines() if line.startswith("sam_vit_b "))
+    assert line.split() == ["sam_vit_b", "segmenter", "375", "MB", "Apache-2.0", "-"]
 
 
 def test_all_lists_what_open_clip_knows(app: typer.Typer) -> None:

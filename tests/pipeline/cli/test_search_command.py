@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import pipeline.cli.tables
 import pipeline.search.query_models
 from pipeline.cli.commands import failures, search, status
-from pipeline.cli.commands.search import parse_box
+from pipeline.cli.search_examples import parse_box
 from pipeline.cli.tables import print_rows
 from schemas.errors import UsageError
 from schemas.options import EmbedderOptions
@@ -70,8 +70,8 @@ def test_a_piped_table_has_whole_ids_and_uris_one_line_a_hit(folder: Path) -> No
         " ".join(header.split()) == "rank score relevance box size px area labels image object id"
     )
     hits = json.loads(_run(folder, "red", "--limit", "2", "--json")[0])
-    rank, score, sure, box, width, _, height, area, labels, uri, object_id = first.split()
-    assert (sure, labels) == ("-", "-")
+    rank, score, relevance, box, width, _, height, area, labels, uri, object_id = first.split()
+    assert (relevance, labels) == ("-", "-")
     assert (rank, box, width, height, area) == ("1", "20,20,60,60", "40", "40", "16.7%")
     assert score == f"{hits[0]['score']:.3f}"
     assert uri == (folder / "one.png").as_uri()
@@ -90,9 +90,9 @@ def test_a_terminal_gets_whole_ids_and_uris_too(
     monkeypatch.setattr(pipeline.cli.tables, "out", console)
     uri = "s3://photos/" + "deep/" * 12 + "[bold]a.jpg"
     print_rows(("rank", "image", "object id"), [("1", uri, "id\x1b[2J")], stacked=2)
-    shown = "".join(capsys.readouterr().out.split())
-    assert uri in shown
-    assert "id\\x1b[2J" in shown
+    printed = "".join(capsys.readouterr().out.split())
+    assert uri in printed
+    assert "id\\x1b[2J" in printed
 
 
 def test_json_holds_mask_box_and_score(folder: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "sentence"),
     [
         (["red", "--filter", "colour=red"], "unknown filter field 'colour'"),
         (["red", "--filter", "area>1", "colour=red"], "unknown filter field 'colour'"),
@@ -178,12 +178,12 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence(
-    folder: Path, args: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, args: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out, err = _run(folder, *args, code=2)
     assert out == ""
-    assert said in err
+    assert sentence in err
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -211,7 +211,7 @@ def test_boxes_are_whole_pixels() -> None:
 
 def test_a_search_imports_no_model_before_it_needs_one() -> None:
     script = (
-        "import sys, pipeline.cli.commands.search, pipeline.drawing.search_sheet;"
+        "import sys, pipeline.cli.commands.search, pipeline.cli.run_search;"
         "print(sorted({'torch', 'open_clip', 'ray', 'boto3'} & set(sys.modules)))"
     )
     root = Path(pipeline.search.__file__).parents[1]
@@ -223,7 +223,7 @@ def test_a_search_imports_no_model_before_it_needs_one() -> None:
 
 def test_a_thing_is_shown_once_by_the_same_measure_as_in_python() -> None:
     # Written twice: importing the schema would slow down --help.
-    default = inspect.signature(search.search).parameters["max_overlap"].default
+    default = inspect.signature(search.search_command).parameters["max_overlap"].default
     assert default == SearchQuery(text="red").max_overlap
 
 

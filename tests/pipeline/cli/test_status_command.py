@@ -40,10 +40,10 @@ def _group(by: str, name: str, **counts: int) -> dict[str, object]:
 
 
 def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
-    told = json.loads(_run("status", settings, "--json"))
-    size_bytes = told.pop("size_bytes")
+    report = json.loads(_run("status", settings, "--json"))
+    size_bytes = report.pop("size_bytes")
     assert size_bytes > 0
-    assert told == {
+    assert report == {
         "index": settings.index.location,
         "note": "",
         "images": {"done": 3, "rejected": 1, "failed": 0, "gone": 1},
@@ -67,9 +67,9 @@ def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
             _group("prefix", "s3://photos/", rejected=1, gone=1) | {"waiting": None},
         ],
         "days": [_group("day", "2026-01-31", done=3, rejected=1, gone=1)],
-        "pipelines": told["pipelines"],
+        "pipelines": report["pipelines"],
     }
-    (pipeline,) = told["pipelines"]
+    (pipeline,) = report["pipelines"]
     assert len(pipeline.pop("fingerprint")) > 0
     assert pipeline == {
         "images": 3,
@@ -90,16 +90,16 @@ def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
 def test_status_of_an_index_in_use_tells_what_the_manifest_knows(settings: Settings) -> None:
     index = open_index(settings.index, None)
     try:
-        told = json.loads(_run("status", settings, "--json"))
+        report = json.loads(_run("status", settings, "--json"))
         lines = _run("status", settings).splitlines()
     finally:
         index.close()
-    assert told["images"] == {"done": 3, "rejected": 1, "failed": 0, "gone": 1}
-    assert told["objects"] == 4
-    assert told["points"] is None
-    assert [one["prefix"] for one in told["prefixes"]] == ["file:///", "s3://photos/"]
+    assert report["images"] == {"done": 3, "rejected": 1, "failed": 0, "gone": 1}
+    assert report["objects"] == 4
+    assert report["points"] is None
+    assert [row["prefix"] for row in report["prefixes"]] == ["file:///", "s3://photos/"]
     assert "2026-01-31       3           1       1  " in "\n".join(lines)
-    assert told["note"].startswith("in use by another process")
+    assert report["note"].startswith("in use by another process")
     assert lines[1].startswith("note:        in use by another process")
 
 
@@ -116,9 +116,9 @@ def test_where_nothing_came_through_status_tells_of_the_failures(tmp_path: Path)
     paint(tmp_path)
     only_failed = Settings(index=IndexOptions(location=str(tmp_path / "failed")))
     add_failures(only_failed, tmp_path)
-    told = json.loads(_run("status", only_failed, "--json"))
-    assert told["images"] == {"done": 0, "rejected": 1, "failed": 0, "gone": 1}
-    assert told["note"].startswith("nothing has been indexed yet")
+    report = json.loads(_run("status", only_failed, "--json"))
+    assert report["images"] == {"done": 0, "rejected": 1, "failed": 0, "gone": 1}
+    assert report["note"].startswith("nothing has been indexed yet")
 
 
 def test_failures_are_listed_with_their_reasons(settings: Settings) -> None:

@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli.commands import status
 from pipeline.cli.status_tables import print_coverage
-from pipeline.index_home import manifest_folder
-from pipeline.manifest.coverage import measure_coverage
-from pipeline.manifest.manifest import Manifest
-from schemas.ids import ImageRevision
+from pipeline.manifest.coverage import covered
+from pipeline.manifest.manifest import Manifest, manifest_folder
+from schemas.ids import Generation
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 
@@ -32,10 +31,10 @@ status.register(app)
 def _row(key: str, state: State = State.DONE, day: int = 0, pipeline: str = "f1") -> ManifestRow:
     image = ImageRef("s3", "photos", key, "v1", 10)
     at = START + timedelta(days=day)
-    row = ManifestRow.done(image, ImageRevision("v1", pipeline), 3, at)
+    row = ManifestRow.done(image, Generation("v1", pipeline), 3, at)
     if state is State.DONE:
         return row
-    return row.with_failure(state, Stage.READ, "SomeError", "why", at, retryable=True)
+    return row.failed(state, Stage.READ, "SomeError", "why", at, retryable=True)
 
 
 def _manifest(folder: Path, rows: Sequence[ManifestRow]) -> Manifest:
@@ -58,14 +57,14 @@ def index(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
-def _told(*arguments: str | Path) -> list[str]:
+def _status_lines(*arguments: str | Path) -> list[str]:
     result = runner.invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return [line.rstrip() for line in result.stdout.splitlines()]
 
 
 def test_tables_stand_below_with_a_bar_and_numbers_in_each_row(index: Path) -> None:
-    assert _told("--index", index)[5:] == [
+    assert _status_lines("--index", index)[5:] == [
         "",
         "images by prefix, below s3://photos/2026/",
         "    █ done  ▓ rejected  ▒ failed",
@@ -87,18 +86,18 @@ def test_tables_stand_below_with_a_bar_and_numbers_in_each_row(index: Path) -> N
 def test_by_chooses_the_tables(index: Path) -> None:
     titles = re.compile("^images by (prefix|day)", re.MULTILINE)
     for by, expected in (("prefix", ["prefix"]), ("day", ["day"]), ("both", ["prefix", "day"])):
-        told = "\n".join(_told("--index", index, "--by", by))
-        assert titles.findall(told) == expected
+        printed = "\n".join(_status_lines("--index", index, "--by", by))
+        assert titles.findall(printed) == expected
 
 
 def test_a_single_prefix_is_told_only_where_it_is_asked_for(tmp_path: Path) -> None:
-    coverage = measure_coverage(_manifest(tmp_path, [_row("a.jpg")]))
-    told = []
+    coverage = covered(_manifest(tmp_path, [_row("a.jpg")]))
+    printed = []
     for by in (None, "prefix"):
         console = Console(file=io.StringIO())
         print_coverage(console, coverage, by)  # type: ignore[arg-type]
-        told.append("by prefix, below s3://photos/\n" in console.file.getvalue())  # type: ignore[attr-defined]
-    assert told == [False, True]
+        printed.append("by prefix, below s3://photos/\n" in console.file.getvalue())  # type: ignore[attr-defined]
+    assert printed == [False, True]
 
 
 def test_sources_are_listed_for_what_is_waiting(index: Path, tmp_path: Path) -> None:
@@ -107,16 +106,16 @@ def test_sources_are_listed_for_what_is_waiting(index: Path, tmp_path: Path) -> 
     for name in ("1.jpg", "Фото/2.jpg", "Фото/3.JPG", "notes.txt", "not.png"):
         (photos / name).write_bytes(b"data")
     arguments = (photos, "--index", index, "--exclude", "*.png")
-    told = json.loads("\n".join(_told(*arguments, "--json", "--depth", "100")))
-    assert told["waiting"] == 3
-    assert told["images"] == {"done": 19, "rejected": 1, "failed": 1, "gone": 0}
-    assert [(one["prefix"], one["waiting"]) for one in told["prefixes"]] == [
+    printed = json.loads("\n".join(_status_lines(*arguments, "--json", "--depth", "100")))
+    assert printed["waiting"] == 3
+    assert printed["images"] == {"done": 19, "rejected": 1, "failed": 1, "gone": 0}
+    assert [(row["prefix"], row["waiting"]) for row in printed["prefixes"]] == [
         (f"{photos.as_uri()}/", 1),
         (f"{photos.as_uri()}/%D0%A4%D0%BE%D1%82%D0%BE/", 2),
         ("s3://photos/2026/a/", 0),
         ("s3://photos/2026/b/", 0),
     ]
-    lines = _told(*arguments, "--by", "prefix", "--depth", "100")
+    lines = _status_lines(*arguments, "--by", "prefix", "--depth", "100")
     assert "images:      19 done, 1 rejected, 1 failed, 3 waiting" in lines
     (line,) = (line for line in lines if line.startswith(f"{photos}/Фото/"))
     numbers, bar = line.removeprefix(f"{photos}/Фото/").rsplit(maxsplit=1)
@@ -126,7 +125,7 @@ def test_sources_are_listed_for_what_is_waiting(index: Path, tmp_path: Path) -> 
 def test_a_terminal_gets_colours_and_no_wider_lines(tmp_path: Path) -> None:
     long = "a folder of a name that is longer than any terminal has room for, and then some more"
     rows = [_row(f"{long}/1.jpg"), _row("b/2.jpg", State.FAILED), _row("b/3.jpg", State.GONE)]
-    coverage = measure_coverage(_manifest(tmp_path, rows))
+    coverage = covered(_manifest(tmp_path, rows))
     for width in (80, 120):
         console = Console(
             file=io.StringIO(), width=width, force_terminal=True, color_system="standard"
@@ -142,9 +141,7 @@ def test_a_terminal_gets_colours_and_no_wider_lines(tmp_path: Path) -> None:
 
 
 def test_where_only_ascii_can_be_written_bars_are_ascii(tmp_path: Path) -> None:
-    coverage = measure_coverage(
-        _manifest(tmp_path, [_row("a/1.jpg"), _row("b/2.jpg", State.FAILED)])
-    )
+    coverage = covered(_manifest(tmp_path, [_row("a/1.jpg"), _row("b/2.jpg", State.FAILED)]))
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding="ascii"))
     print_coverage(console, coverage, "prefix")
@@ -161,9 +158,9 @@ def test_many_groups_are_shown_as_few_and_json_has_them_all(tmp_path: Path) -> N
     rows += [_row(f"{number:02}/2.jpg", day=number) for number in range(25, 30)]
     _manifest(tmp_path / "state", rows)
     arguments = ("--index", tmp_path / "none", "--state", tmp_path / "state")
-    told = json.loads("\n".join(_told(*arguments, "--json")))
-    assert (len(told["prefixes"]), len(told["days"])) == (30, 30)
-    lines = _told(*arguments)
+    printed = json.loads("\n".join(_status_lines(*arguments, "--json")))
+    assert (len(printed["prefixes"]), len(printed["days"])) == (30, 30)
+    lines = _status_lines(*arguments)
     days, prefixes = (lines.index(line) for line in lines if line.startswith("images by"))
     assert [line.split()[:2] for line in lines[days:]][2:5] == [
         ["00/", "1"],

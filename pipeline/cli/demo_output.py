@@ -1,0 +1,56 @@
+"""Prints what the demo made, and how to ask it more."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from pipeline.cli.console import out, print_line
+from pipeline.cli.tables import print_rows
+from pipeline.demo.run import DemoSummary
+
+
+def print_demo(summary: DemoSummary) -> None:
+    """Print the counts, the answers, and where everything was written."""
+    console, counts = out(), summary.ingest.counts
+    if counts.handled:
+        console.print(
+            f"{counts.done:,} images with {counts.objects:,} objects in "
+            f"{summary.ingest.seconds:.0f} s ({summary.ingest.images_per_s:.2f} images/s)"
+        )
+    else:
+        console.print(f"{counts.unchanged:,} images were ingested before: nothing to do")
+    rows = [
+        (
+            f"{answer.hits}",
+            f"{answer.best_score:.3f}",
+            f"{answer.seconds * 1000:.0f}",
+            answer.query,
+            str(answer.sheet),
+        )
+        for answer in summary.answers
+    ]
+    print_rows(("hits", "best score", "ms", "query", "contact sheet"), rows, right=3)
+    places = {"images": summary.bucket, "index": summary.index, "contact sheets": summary.sheets}
+    for name, place in places.items():
+        print_line(console, f"{name + ':':<16}{place}")
+    console.print(
+        "The demo models know only emoji scenes; `objseek models` lists the real models.",
+        soft_wrap=True,
+    )
+
+
+def print_next_steps(options: str, *, serving: bool) -> None:
+    """Print the commands that search the demo's bucket further; `options` are those given."""
+    program = _find_program()
+    print_line(out(), f'Search for more, with pictures: {program} demo "a house"{options}')
+    if not serving:
+        print_line(out(), f"In a browser: {program} demo --serve{options}")
+
+
+def _find_program() -> str:
+    """How the user can call objseek here: by its name, or by the path of a `make demo`."""
+    if shutil.which("objseek"):
+        return "objseek"
+    return os.path.relpath(sys.argv[0])

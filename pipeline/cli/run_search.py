@@ -1,0 +1,74 @@
+"""Runs a query, here or by the service that has the index open, and shows the hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from pipeline.cli.search_output import print_page
+from pipeline.cli.service_fallback import run_or_delegate
+from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, find_subject, save_sheet
+from pipeline.search.searcher import Searcher
+from pipeline.service.client import Client
+from pipeline.service.delegation import build_request
+from pipeline.settings import Settings
+from schemas.images import UInt8Image
+from schemas.search import SearchHit, SearchQuery
+
+
+def run_search(
+    query: SearchQuery, settings: Settings, sheet: Path | None, *, as_json: bool
+) -> None:
+    """Search, print the hits, and draw them to `sheet`. Raises ObjseekError."""
+    if sheet is not None:
+        check_sheet_path(sheet)
+    run_or_delegate(
+        settings.index.location,
+        lambda: _search_here(query, settings, sheet, as_json=as_json),
+        lambda service: _search_by_service(service, query, settings, sheet, as_json=as_json),
+    )
+
+
+def _search_here(
+    query: SearchQuery, settings: Settings, sheet: Path | None, *, as_json: bool
+) -> None:
+    with Searcher.open(settings) as searcher:
+        searcher.prepare(query)
+        start = time.perf_counter()
+        page = searcher.search(query)
+        print_page(page, searcher.embedder_name, time.perf_counter() - start, as_json=as_json)
+        if sheet is not None:
+            subject = find_subject(query, searcher, page, settings)
+            _draw_sheet(query, page.hits, settings, searcher.embedder_name, sheet, subject)
+
+
+def _search_by_service(
+    service: Client, query: SearchQuery, settings: Settings, sheet: Path | None, *, as_json: bool
+) -> None:
+    embedder = service.stats().embedder
+    request = build_request(service, query, settings)
+    start = time.perf_counter()
+    answer = service.search(request)
+    seconds = time.perf_counter() - start
+    print_page(answer, f"{embedder}, by the service", seconds, as_json=as_json)
+    if sheet is not None:
+        _draw_sheet(query, answer.hits, settings, embedder, sheet, None)
+
+
+def _draw_sheet(
+    query: SearchQuery,
+    hits: Sequence[SearchHit],
+    settings: Settings,
+    embedder: str,
+    path: Path,
+    subject: UInt8Image | None,
+) -> None:
+    drawn = draw_sheet(query, hits, settings, embedder, subject)
+    save_sheet(drawn.picture, path)
+    typer.echo(f"sheet: {path}", err=True)
+    if drawn.unread:
+        count, why = len(drawn.unread), drawn.unread[0].message
+        typer.echo(f"tiles without their image: {count}; the first: {why}", err=True)

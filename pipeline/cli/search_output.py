@@ -1,0 +1,52 @@
+"""Prints the hits of a search, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from pipeline.cli.tables import print_rows
+from pipeline.messages import quantify
+from schemas.api import SearchAnswer
+from schemas.search import SearchHit, SearchPage
+
+_COLUMNS = (
+    "rank", "score", "relevance", "box", "size px", "area", "labels", "image", "object id",
+)  # fmt: skip
+_MOST_LABELS = 2
+
+
+def print_page(
+    page: SearchPage | SearchAnswer, embedder: str, seconds: float, *, as_json: bool
+) -> None:
+    """Print the hits of a page to stdout, and to stderr how they were found and what follows."""
+    if as_json:
+        hits = [hit.model_dump(mode="json", exclude_none=True) for hit in page.hits]
+        typer.echo(json.dumps(hits, indent=2))
+    elif page.hits:
+        rows = [_cells(rank, hit) for rank, hit in enumerate(page.hits, 1)]
+        print_rows(_COLUMNS, rows, stacked=2, right=len(_COLUMNS) - 3)
+    found = quantify(len(page.hits), "hit") if page.hits else "nothing found"
+    how = f"{embedder}, with words" if page.hybrid else embedder
+    typer.echo(f"{found} in {seconds * 1000:.0f} ms ({how})", err=True)
+    if page.relevance == "weak":
+        typer.echo("no hit is likely to show what you searched for", err=True)
+    if page.cursor is not None:
+        typer.echo(f"more: --cursor {page.cursor}", err=True)
+
+
+def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
+    payload = hit.payload
+    x0, y0, x1, y1 = payload.bbox
+    return (
+        str(rank),
+        f"{hit.score:.3f}",
+        hit.relevance or "-",
+        f"{x0},{y0},{x1},{y1}",
+        f"{x1 - x0} x {y1 - y0}",
+        f"{payload.area_frac:.1%}",
+        ", ".join((payload.labels or ())[:_MOST_LABELS]) or "-",
+        payload.uri,
+        hit.object_id,
+    )
