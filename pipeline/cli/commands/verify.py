@@ -80,9 +80,6 @@ def verify_command(
     if repairing and (report.stray or report.queued):
         deleted = quantify(len(report.stray), "point")
         damaged = quantify(len(report.queued), "image")
-            quantify(len(report.stray), "point"),
-            quantify(len(report.queued), "image"),
-        )
         typer.echo(
             f"Deleted {deleted}; {damaged} will be done again by the next ingest or retry.",
             err=True,
