@@ -1,7 +1,7 @@
 """One exception tree. Every message is one sentence: what was expected, what came, and where.
 
 ObjseekError
-├── UsageError            the user asked for something that cannot be (settings, names, filters)
+├── UsageError            the request cannot be met (settings, names, filters)
 │   ├── UnknownModelError
 │   ├── TooManyGoneError  more images have gone than may be removed unless the user says so
 │   ├── EmbedderMismatchError

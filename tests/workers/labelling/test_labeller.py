@@ -74,7 +74,7 @@ def test_a_list_of_ones_own_is_read_or_said_why_not(tmp_path: Path) -> None:
     path.write_text("mug: cup\n")
     assert entries_of(LabelOptions(names=str(path)), "x") == (LabelEntry("mug", ("cup",)),)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="is none"):
+    with pytest.raises(UsageError, match="is not valid"):
         entries_of(LabelOptions(names=str(path)), "x")
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         entries_of(LabelOptions(names=str(tmp_path / "absent")), "x")
