@@ -68,7 +68,7 @@ def test_every_image_and_object_becomes_a_point(images: Path, settings: Settings
     assert keys(settings) == {f"{number:03}.png" for number in range(10)}
     row = rows(settings)["003.png"]
     assert (row.state, row.objects) == (State.DONE, 2)
-    generations = {point.payload.generation for point in found if "003" in point.payload["key"]}
+    generations = {point.payload["generation"] for point in found if "003" in point.payload["key"]}
     assert generations == {row.generation}
 
 
@@ -77,12 +77,12 @@ def test_a_second_run_embeds_nothing_and_loads_no_model(
 ) -> None:
     recipe = fakes.recipe(settings, loads=tmp_path / "loads")
     run(images, settings, recipe)
-    before = {point.id: point.payload.ingested_at for point in points(settings)}
+    before = {point.id: point.payload["ingested_at"] for point in points(settings)}
     summary = run(images, settings, recipe)
     assert states(summary.counts) == {"listed": 10, "unchanged": 10}
     assert summary.log is None
     assert (tmp_path / "loads").read_text().count("\n") == 1
-    assert {point.id: point.payload.ingested_at for point in points(settings)} == before
+    assert {point.id: point.payload["ingested_at"] for point in points(settings)} == before
 
 
 def test_a_changed_image_is_replaced_whole(images: Path, settings: Settings) -> None:
