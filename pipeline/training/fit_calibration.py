@@ -81,11 +81,11 @@ def sample_picture_hits(index: VectorIndex, matching: Matching) -> Iterator[Samp
         annotation = item.annotation
         if annotation is None or annotation.id not in matching.best_iou:
             continue
-        thing = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
-        if thing is None:
+        same_object = thing_of(index, uuid.UUID(item.object_id), MAX_OVERLAP)
+        if same_object is None:
             continue
-        image = Condition(field="image_id", op="!=", value=thing.own.payload.image_id)
-        query = IndexQuery(thing.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
+        image = Condition(field="image_id", op="!=", value=same_object.own.payload.image_id)
+        query = IndexQuery(same_object.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
         for hit in index.search(query):
             other = matching.seen[hit.object_id].annotation
             yield (hit.score,), other is not None and other.category_id == annotation.category_id
