@@ -1,4 +1,4 @@
-"""What the search service takes and gives, beside queries and hits themselves."""
+"""Defines the requests and responses of the search service."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from schemas.search import (
 MAX_BATCH = 256
 
 ServiceExample = TextExample | ObjectExample | IndexedImageExample | UploadExample
-"""What a service can be asked with: nothing that it would have to fetch."""
+"""The examples that a service accepts: none that it would have to fetch."""
 
 
 class SearchRequest(SearchQuery):
-    """A query as a service takes it."""
+    """A query to the service."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -46,16 +46,16 @@ class _Answer(BaseModel):
 
 
 class RegionAnswer(_Answer):
-    """What a box or a point showed. `bbox` is x0, y0, x1, y1 in pixels, half-open."""
+    """The object that a box or a point shows. `bbox` is x0, y0, x1, y1 in pixels, half-open."""
 
     bbox: tuple[int, int, int, int]
     rle: RlePayload
 
 
 class SearchAnswer(_Answer):
-    """Hits, best first. `regions`: of each thing that was wanted, what was looked at.
+    """Hits, best first. `regions` has the region of each wanted example, or null.
 
-    Where `relevance`, that of the surest hit, is weak, what was asked for is most likely not there.
+    `relevance` is that of the surest hit: if it is weak, most likely no such object is there.
     `seconds` are by stage.
     """
 
@@ -88,7 +88,7 @@ class SearchAnswer(_Answer):
 
 
 class BatchRequest(BaseModel):
-    """Queries that are answered together."""
+    """Queries to answer together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     queries: tuple[SearchRequest, ...] = Field(min_length=1, max_length=MAX_BATCH)
@@ -124,7 +124,7 @@ class ImageAnswer(_Answer):
 
 
 class UploadAnswer(_Answer):
-    """An image that can be searched with for a while, by its id; upright, in pixels."""
+    """An upload that can be searched with for a while, by its id; its upright size in pixels."""
 
     upload_id: str
     width: int
@@ -132,14 +132,14 @@ class UploadAnswer(_Answer):
 
 
 class FacetValue(_Answer):
-    """How many points have a value."""
+    """A value, and how many points have it."""
 
     value: str
     count: int
 
 
 class SizeFacet(_Answer):
-    """How many objects take so much of their image: from `least`, below `below`."""
+    """How many objects cover a share of their image from `least` to below `below`."""
 
     name: Literal["tiny", "small", "medium", "large"]
     least: float
@@ -148,7 +148,7 @@ class SizeFacet(_Answer):
 
 
 class FacetsAnswer(_Answer):
-    """Counts of the points under the conditions."""
+    """Counts of the points that meet the conditions."""
 
     total: int
     labels: tuple[FacetValue, ...]
@@ -157,7 +157,7 @@ class FacetsAnswer(_Answer):
 
 
 class StatsAnswer(_Answer):
-    """What the index holds, and what answers."""
+    """What the index holds, and which service answers."""
 
     version: str
     location: str
@@ -177,17 +177,17 @@ class StatsAnswer(_Answer):
 
 
 class Health(_Answer):
-    """Whether the service is there, or ready."""
+    """Whether the service is up, or ready."""
 
     status: Literal["ok", "starting"]
 
 
 INGEST_SECTIONS = ("store", "decode", "segmenter", "embedder", "labels", "runner")
-"""Of the settings those that whoever asks for an ingest decides on."""
+"""The sections of the settings that an ingest request may change."""
 
 
 class IngestRequest(BaseModel):
-    """What to ingest, with settings as `objseek ingest` has them; the index is the service's."""
+    """What to ingest into the service's index, with settings as `objseek ingest` has them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     sources: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
@@ -198,7 +198,7 @@ class IngestRequest(BaseModel):
 
 
 class ReembedRequest(BaseModel):
-    """What to embed the index's masks with; `force`: switch over though images fail."""
+    """What to embed the index's masks with; `force`: switch over even if images fail."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     settings: dict[str, dict[str, object]] = {}
@@ -208,7 +208,7 @@ class ReembedRequest(BaseModel):
 class IngestState(IngestCounts):
     """How far an ingest is, or a re-embedding. Counts are of images, but for `objects`.
 
-    `generation` is what a re-embedding has brought into use.
+    `generation` is the one that a re-embedding has brought into use.
     """
 
     state: Literal["none", "running", "done", "failed", "cancelled"]

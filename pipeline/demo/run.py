@@ -82,12 +82,12 @@ def choose_labels(truth: CocoTruth, count: int = QUERIES) -> list[str]:
 def run_demo(
     options: DemoOptions,
     progress: Progress,
-    then: Callable[[DemoSummary, Settings], None] | None = None,
+    while_served: Callable[[DemoSummary, Settings], None] | None = None,
 ) -> DemoSummary:
     """Do everything that `objseek demo` does. Raises ObjseekError.
 
     Without texts it searches for what the scenes show well, and for objects like a hit of these.
-    `then` is called while the bucket is still served.
+    `while_served` is called while the bucket is still served.
     """
     folder = options.folder
     bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
@@ -111,8 +111,8 @@ def run_demo(
             queries = queries or _choose_queries(truth, searcher)
             answers = [answer(searcher, query, settings, sheets) for query in queries]
         done = DemoSummary(summary, tuple(answers), bucket, index, sheets)
-        if then is not None:
-            then(done, settings)
+        if while_served is not None:
+            while_served(done, settings)
     return done
 
 

@@ -47,41 +47,13 @@ def build_app(
     be ingested.
     """
     serve = settings.serve
-    keys = None if serve.keys is None else Path(serve.keys).expanduser()
-    access = Access(
-        host=serve.host,
-        keys=keys,
-        owner_token=owner_token,
-        allowed_hosts=serve.allowed_hosts,
-        cors_origins=serve.cors_origins,
-        requests_per_minute=serve.requests_per_minute,
-    )
-    uploads = Uploads(serve.max_upload_pixels)
-    searcher.take_uploads(_upload_reader(uploads))
-    queue = SearchQueue(searcher, serve.request_timeout_s)
-    follower = GenerationFollower(settings, queue, _upload_reader(uploads))
-    jobs = None
-    if not read_only:
-        jobs = BackgroundJobs(
-            lambda: queue.searcher.index,
-            settings,
-            lambda: queue.searcher.refresh(),
-            follower.follow,
-        )
-    service = Service(
-        settings=settings,
-        queue=queue,
-        uploads=uploads,
-        images=ImageCache(settings),
-        metrics=Metrics(),
-        jobs=jobs,
-        needs_key=access.needs_key,
-    )
+    access = _build_access(settings, owner_token)
+    service = _build_service(searcher, settings, access.needs_key, read_only)
     app = FastAPI(
         title="objseek", description=_DESCRIPTION, version=version("objseek"), lifespan=_lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
-    app.state.service, app.state.follower = service, follower
+    app.state.service = service
     problems.add_handlers(app)
     for routes in (routes_search, routes_objects, routes_ingest, routes_ops):
         app.include_router(routes.router)
@@ -91,10 +63,49 @@ def build_app(
     return app
 
 
+def _build_access(settings: Settings, owner_token: str) -> Access:
+    serve = settings.serve
+    return Access(
+        host=serve.host,
+        keys=None if serve.keys is None else Path(serve.keys).expanduser(),
+        owner_token=owner_token,
+        allowed_hosts=serve.allowed_hosts,
+        cors_origins=serve.cors_origins,
+        requests_per_minute=serve.requests_per_minute,
+    )
+
+
+def _build_service(
+    searcher: Searcher, settings: Settings, needs_key: bool, read_only: bool
+) -> Service:
+    uploads = Uploads(settings.serve.max_upload_pixels)
+    searcher.take_uploads(_upload_reader(uploads))
+    queue = SearchQueue(searcher, settings.serve.request_timeout_s)
+    follower = GenerationFollower(settings, queue, _upload_reader(uploads))
+    jobs = None
+    if not read_only:
+        jobs = BackgroundJobs(
+            lambda: queue.searcher.index,
+            settings,
+            lambda: queue.searcher.refresh(),
+            follower.follow,
+        )
+    return Service(
+        settings=settings,
+        queue=queue,
+        follower=follower,
+        uploads=uploads,
+        images=ImageCache(settings),
+        metrics=Metrics(),
+        jobs=jobs,
+        needs_key=needs_key,
+    )
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    tasks = [asyncio.create_task(_warm_up(service)), asyncio.create_task(_maintain(app))]
+    tasks = [asyncio.create_task(_warm_up(service)), asyncio.create_task(_maintain(service))]
     try:
         yield
     finally:
@@ -117,15 +128,13 @@ async def _warm_up(service: Service) -> None:
     service.is_ready = True
 
 
-async def _maintain(app: FastAPI) -> None:
+async def _maintain(service: Service) -> None:
     """Give other processes the copies that they wait for, and follow the generation in use."""
-    service: Service = app.state.service
-    follower: GenerationFollower = app.state.follower
     logged = ""
     while not service.queue.closed:
         try:
             await service.queue.run(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
-            await service.queue.draw(lambda: follower.follow_when_idle(service.jobs))
+            await service.queue.draw(lambda: service.follower.follow_when_idle(service.jobs))
         except ObjseekError as exc:
             # It is tried again every second: to log it once is enough.
             if str(exc) != logged:

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from pipeline.service.access import Caller, check_scope
 from pipeline.service.api_keys import Scope
 from pipeline.service.background_jobs import BackgroundJobs
+from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.metrics import Metrics
 from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
@@ -26,6 +27,7 @@ class Service:
 
     settings: Settings
     queue: SearchQueue
+    follower: GenerationFollower
     uploads: Uploads
     images: ImageCache
     metrics: Metrics
