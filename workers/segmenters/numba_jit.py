@@ -18,6 +18,11 @@ def compiled(function: Function) -> Function:
     return _compiled(function, fastmath=False)
 
 
+def compiled_inline(function: Function) -> Function:
+    """The same, for a piece of a loop: built into its caller, however large, so a call is free."""
+    return _compiled(function, fastmath=False, forceinline=True)
+
+
 def compiled_fused(function: Function) -> Function:
     """The same, but a product and a sum may become one operation where the CPU has it."""
     return _compiled(function, fastmath={"contract"})
