@@ -32,8 +32,9 @@ from workers.segmenters.masks.selection import (
     drop_parts,
     select_masks,
 )
-from workers.segmenters.masks.trace_cpu import Frame, HostTracer, Traced, Tracer, axis
+from workers.segmenters.masks.trace_cpu import HostTracer
 from workers.segmenters.masks.trace_gpu import DeviceTracer
+from workers.segmenters.masks.tracer import Frame, TracedMasks, Tracer, make_axis
 from workers.segmenters.sam_prompter import Prompter, View
 
 Float32s = npt.NDArray[np.float32]
@@ -85,7 +86,7 @@ class _Crop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidates:
-    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `Traced` calls `counts`."""
+    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `TracedMasks` calls `counts`."""
 
     rows: npt.NDArray[np.void]
     counts: list[str]
@@ -117,7 +118,7 @@ class GridSegmenter:
     `options`. `fingerprint` covers the weights and every parameter that changes the result, so
     neither the device nor what is done at once. On a CPU no mask is held whole: of
     `points_per_batch` points the low-resolution logits, and of a mask whose predicted IoU is high
-    enough its RLE. On an accelerator a few are (see `device_tracing`).
+    enough its RLE. On an accelerator a few are (see `trace_gpu`).
     """
 
     def __init__(
@@ -185,7 +186,7 @@ class GridSegmenter:
         tracer.add(guesses.logits(np.ones((1, 3), np.bool_)))
         parameters = {**self._parameters, "stability_score_thresh": 0.0}
         points = np.repeat(point, 3, axis=0)
-        found = _filtered(tracer.traced(), guesses.predicted_iou[0], points, parameters, crop)
+        found = _filtered(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
         masks = _object_masks(found, (tall, wide), (height, width))
         return max(masks, key=lambda mask: mask.predicted_iou, default=None)
 
@@ -243,7 +244,7 @@ class GridSegmenter:
                 asked.append(some[of_points])
         # At once, because a batch is a few points and its masks a few rows.
         scores, points_xy = np.concatenate(predicted), np.concatenate(asked)
-        stable = _filtered(tracer.traced(), scores, points_xy, parameters, crop)
+        stable = _filtered(tracer.finish(), scores, points_xy, parameters, crop)
         return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
 
     def _tracer(self, crop: _Crop) -> Tracer:
@@ -253,8 +254,8 @@ class GridSegmenter:
         prompter = self._prompter
         low_side, frame_side = prompter.low_side, prompter.frame_side
         used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
-        rows = axis(crop_hw[0], used_hw[0], low_side, frame_side)
-        columns = axis(crop_hw[1], used_hw[1], low_side, frame_side)
+        rows = make_axis(crop_hw[0], used_hw[0], low_side, frame_side)
+        columns = make_axis(crop_hw[1], used_hw[1], low_side, frame_side)
         frame = Frame(crop_hw, x0, y0, crop.image_hw)
         offset = self._parameters["stability_score_offset"]
         tracing = HostTracer if prompter.device.type == "cpu" else DeviceTracer
@@ -328,7 +329,7 @@ def effective_parameters(
 
 
 def _filtered(
-    traced: Traced, predicted_iou: Float32s, points_xy: Float64s, parameters: Mapping[str, float],
+    traced: TracedMasks, predicted_iou: Float32s, points_xy: Float64s, parameters: Mapping[str, float],
     crop: _Crop,
 ) -> _Candidates:  # fmt: skip
     """Of the traced masks of a crop, those that are stable and not cut off by its edge."""

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from workers.segmenters.masks import trace_cpu, trace_gpu
-from workers.segmenters.masks.trace_cpu import Frame, HostTracer, Tracer, axis
+from workers.segmenters.masks.trace_cpu import HostTracer
 from workers.segmenters.masks.trace_gpu import DeviceTracer
+from workers.segmenters.masks.tracer import Frame, Tracer, make_axis
 
 Hw = tuple[int, int]
 
@@ -53,15 +54,15 @@ def check(
     whole = uncrop_masks(masks, box, height, width)
     wanted = [rle["counts"] for rle in mask_to_rle_pytorch(whole)]
 
-    rows = axis(size_hw[0], used[0], low_side, frame_side)
-    columns = axis(size_hw[1], used[1], low_side, frame_side)
+    rows = make_axis(size_hw[0], used[0], low_side, frame_side)
+    columns = make_axis(size_hw[1], used[1], low_side, frame_side)
     needed = int(rows.first[-1]) + 3
     frame = Frame(size_hw, left, top, (height, width))
     tracer: Tracer = tracing(rows, columns, frame, 0.0, 1.0)
-    assert tracer.traced().counts == []
+    assert tracer.finish().counts == []
     for some in logits[:, :needed].split(3):
         tracer.add(some.contiguous())
-    found = tracer.traced()
+    found = tracer.finish()
     sizes = {"size": [height, width]}
     packed = [coco_encode_rle({**sizes, "counts": counts})["counts"] for counts in wanted]
     assert found.counts == packed

@@ -1,30 +1,28 @@
-"""Small holes and islands of masks, as segment-anything removes them, without OpenCV.
+"""Removes small holes and islands from masks as segment-anything does, without OpenCV.
 
-Masks stay run-length encoded: what connects is runs of neighbouring columns.
+Masks stay run-length encoded: regions are connected runs of neighbouring columns.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.masks import CocoRle
 from workers.segmenters.masks.trace_cpu import coco_counts
 from workers.segmenters.numba_jit import jit_exact
-
-Bytes = npt.NDArray[np.uint8]
-Int64s = npt.NDArray[np.int64]
+from workers.segmenters.masks.rle_numba import Int64s, encode_changes
+from workers.segmenters.numba_jit import compiled
 
 
 def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
     """A mask with holes, then islands, of fewer than `min_area_px` pixels removed.
 
-    Regions are connected by sides and corners. The largest island stays, whatever its size.
+    Regions are connected by sides and corners. The largest island stays, whatever its size. Raises
+    ValueError for an invalid RLE.
     """
     height, width = rle.size_hw
-    ends = _run_ends(np.frombuffer(rle.counts.encode("ascii"), np.uint8))
-    changes = _cleaned(ends, height, width, min_area_px)
-    (counts,) = coco_counts(changes, np.array([0, len(changes)]), height * width)
+    changes = _clean(rle.runs().cumsum(), height, width, min_area_px)
+    (counts,) = encode_changes(changes, np.array([0, len(changes)]), height * width)
     return CocoRle(rle.size_hw, counts)
 
 
@@ -61,19 +59,19 @@ def _cleaned(run_ends: Int64s, height: int, width: int, least: int) -> Int64s:
     for number in range(len(run_ends)):
         end = int(run_ends[number])
         if number % 2 == 0:
-            count = _put_by_columns(begin, end, height, starts, ends, count)
+            count = _append_by_columns(begin, end, height, starts, ends, count)
         begin = end
-    count = _without_small(starts, ends, count, height, least, False)
-    # What lies between what is outside now.
+    count = _keep_large(starts, ends, count, height, min_area_px, False)
+    # Holes are filled now; what lies between the outside runs that stay is inside.
     most = count + 1 + width
     inner_starts, inner_ends = np.empty(most, np.int64), np.empty(most, np.int64)
     inner, begin = 0, 0
     for number in range(count + 1):
         end = starts[number] if number < count else pixels
-        inner = _put_by_columns(begin, end, height, inner_starts, inner_ends, inner)
+        inner = _append_by_columns(begin, end, height, inner_starts, inner_ends, inner)
         if number < count:
             begin = ends[number]
-    inner = _without_small(inner_starts, inner_ends, inner, height, least, True)
+    inner = _keep_large(inner_starts, inner_ends, inner, height, min_area_px, True)
     changes = np.empty(2 * inner, np.int64)
     count = 0
     for number in range(inner):
@@ -104,7 +102,10 @@ def _put_by_columns(
 def _without_small(
     starts: Int64s, ends: Int64s, count: int, height: int, least: int, keep_largest: bool
 ) -> int:
-    """Move those of `count` runs, each in a column, that belong to large regions to the front."""
+    """Move those of `count` runs that belong to large regions to the front; how many they are.
+
+    Each run lies in one column.
+    """
     parents = np.arange(count)
     low = 0  # the first run of the column before that may touch this one or a later one
     for run in range(count):
@@ -115,17 +116,17 @@ def _without_small(
             low += 1
         other = low
         while other < run and starts[other] // height < column and starts[other] <= end:
-            parents[_root(parents, run)] = _root(parents, other)
+            parents[_find_root(parents, run)] = _find_root(parents, other)
             other += 1
     areas = np.zeros(count, np.int64)
     for run in range(count):
-        areas[_root(parents, run)] += ends[run] - starts[run]
+        areas[_find_root(parents, run)] += ends[run] - starts[run]
     largest = areas.max() if count else 0
     largest_root = areas.argmax() if count else 0
     kept = 0
     for run in range(count):
-        root = _root(parents, run)
-        if areas[root] >= least or (keep_largest and largest < least and root == largest_root):
+        root = _find_root(parents, run)
+        if areas[root] >= min_area_px or (keep_largest and largest < min_area_px and root == largest_root):
             starts[kept], ends[kept] = starts[run], ends[run]
             kept += 1
     return kept

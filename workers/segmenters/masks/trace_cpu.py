@@ -1,126 +1,36 @@
-"""Low-resolution mask logits straight to what is asked of a mask, without ever building one.
+"""Traces low-resolution mask logits into areas, boxes and RLEs without building a mask.
 
 segment-anything enlarges a mask's logits to the model's frame, cuts off the padding and resizes
 them to the image, both times bilinearly, and counts, boxes and encodes the pixels above a
 threshold. Each pixel is a sum over 3 x 3 logits. Where all of these lie on one side of the
-threshold so does the pixel, so that only a mask's contour has to be computed: the pixels that start
-at one logit, a cell, are inside, outside, or on it, which is told once for all of their columns.
+threshold so does the pixel, so only a mask's contour has to be computed: a cell, the pixels that
+start at one logit, is outside, inside, or on the contour, which is decided once for all its pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from workers.segmenters.numba_jit import jit_exact
+from workers.segmenters.masks.rle_numba import encode_changes
+from workers.segmenters.masks.tracer import (
+    Axis,
+    Float32s,
+    Frame,
+    Int32s,
+    Int64s,
+    TracedMasks,
+)
+from workers.segmenters.numba_jit import compiled, compiled_inline
 
-Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
-_TAPS = 3
 _OUTSIDE, _CONTOUR, _INSIDE = 0, 1, 2
-_BYTES_OF_A_RUN = 8  # of five bits each: a run and its sign
 _CHANGES_OF_A_MASK = 1024  # room at first, for each; if it does not suffice, twice as much is taken
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """How one side of an image follows from the logits' side.
-
-    Output i is the sum of `weights[i]`, float32 (size, 3), times the logits from `first[i]` on.
-    Outputs `begins[j]` to `begins[j + 1]` start at logit j.
-    """
-
-    first: Int32s
-    weights: Float32s
-    begins: Int32s
-
-
-def _sources(outputs: int, inputs: int) -> tuple[Int64s, Int64s, Float32s]:
-    """PyTorch's bilinear interpolation: both neighbours of each output, weight of the second."""
-    scale = np.float32(inputs) / np.float32(outputs)
-    places = scale * (np.arange(outputs, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    places = np.maximum(places, np.float32(0))
-    low = np.minimum(places.astype(np.int64), inputs - 1)
-    share = np.clip(places - low.astype(np.float32), 0, 1).astype(np.float32)
-    return low, np.minimum(low + 1, inputs - 1), share
-
-
-def axis(size: int, used: int, low_side: int, frame_side: int) -> Axis:
-    """From `low_side` logits to `frame_side` pixels, of which `used` are resized to `size`.
-
-    `low_side` is at least 3 and at most `frame_side`.
-    """
-    near, far, share = _sources(size, used)
-    low, high, inner = _sources(frame_side, low_side)
-    first = np.minimum(low[near], low_side - _TAPS)
-    weights = np.zeros((size, _TAPS), np.float32)
-    rows = np.arange(size)
-    for pixel, outer in ((near, 1 - share), (far, share)):
-        for place, within in ((low[pixel], 1 - inner[pixel]), (high[pixel], inner[pixel])):
-            weight = outer * within
-            used_here = weight != 0
-            weights[rows[used_here], (place - first)[used_here]] += weight[used_here]
-    begins = np.searchsorted(first, np.arange(low_side + 1), side="left")
-    return Axis(first.astype(np.int32), weights, begins.astype(np.int32))
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Where a crop (height, width) lies in its image."""
-
-    crop_hw: tuple[int, int]
-    left: int
-    top: int
-    image_hw: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Traced:
-    """What is known of n masks, without the masks.
-
-    inside and outside, int64 (n,): pixels above the threshold plus and minus the stability offset.
-    area int64 (n,). boxes int64 (n, 4): first and last column and row as xyxy in the crop, zeros
-    where a mask is empty. counts[k]: those of a compressed COCO RLE of mask k in the image.
-    """
-
-    inside: Int64s
-    outside: Int64s
-    area: Int64s
-    boxes: Int64s
-    counts: list[str]
-
-    @staticmethod
-    def together(parts: Sequence[Traced]) -> Traced:
-        """All masks of the parts, in order."""
-        none = np.empty(0, np.int64)
-        return Traced(
-            np.concatenate([none, *(part.inside for part in parts)]),
-            np.concatenate([none, *(part.outside for part in parts)]),
-            np.concatenate([none, *(part.area for part in parts)]),
-            np.concatenate([none.reshape(0, 4), *(part.boxes for part in parts)]),
-            [counts for part in parts for counts in part.counts],
-        )
-
-
-class Tracer(Protocol):
-    """Traces the masks of a crop, as many at a time as come."""
-
-    def add(self, logits: Tensor) -> None:
-        """float32 (n, rows, low_side), of which the last rows may lack."""
-        ...
-
-    def traced(self) -> Traced:
-        """All masks that were added, in order."""
-        ...
 
 
 class HostTracer:
@@ -130,57 +40,123 @@ class HostTracer:
         self, rows: Axis, columns: Axis, frame: Frame, threshold: float, offset: float
     ) -> None:
         self._how = rows, columns, frame, threshold, offset
-        self._parts: list[Traced] = []
+        self._parts: list[TracedMasks] = []
 
     def add(self, logits: Tensor) -> None:
         self._parts.append(trace(logits.numpy(), *self._how))
 
-    def traced(self) -> Traced:
-        return Traced.together(self._parts)
+    def finish(self) -> TracedMasks:
+        return TracedMasks.concatenate(self._parts)
+
+
+class _Crop(NamedTuple):
+    """What the masks of one crop share.
+
+    A pixel above `threshold` is in the mask; those above `low` and `high` tell how stable it is.
+    `left` and `top`: the crop in the image; `full_height`: its columns are whole ones of the image.
+    """
+
+    rows: Axis
+    columns: Axis
+    threshold: np.float32
+    high: np.float32
+    low: np.float32
+    left: int
+    top: int
+    image_height: int
+    full_height: bool
+
+
+class _Output(NamedTuple):
+    """totals int64 (n, 7): inside, outside, area, box. changes, ends: see `encode_changes`."""
+
+    totals: Int64s
+    changes: Int64s
+    ends: Int64s
+
+
+class _Window(NamedTuple):
+    """First and last row and column of the cells that may hold set pixels."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+class _Cells(NamedTuple):
+    """What is known of a mask's cells; written anew for every mask.
+
+    logits float32 (columns, rows + 2): transposed, the last row repeated. any_low, all_high uint8
+    (columns, rows): whether of a column's three logits from a row on any is above `low`, and
+    whether all are above `high`. tops, bottoms int32 (columns,): first and last row with `any_low`.
+    kinds, firsts, lasts int32 (rows,): one column of cells as parts of one kind, see `_divide`.
+    """
+
+    logits: Float32s
+    any_low: Bytes
+    all_high: Bytes
+    tops: Int32s
+    bottoms: Int32s
+    kinds: Int32s
+    firsts: Int32s
+    lasts: Int32s
+
+
+class _Column(NamedTuple):
+    """A column of pixels: its cell, the weights of the three logits there, its first pixel."""
+
+    cell: int
+    a: np.float32
+    b: np.float32
+    c: np.float32
+    base: int
+
+
+class _Tally(NamedTuple):
+    """Pixels above `high`, `low` and `threshold`; first and last row of the latter."""
+
+    inside: int
+    outside: int
+    area: int
+    top: int
+    bottom: int
 
 
 def trace(
     logits: Float32s, rows: Axis, columns: Axis, frame: Frame, threshold: float, offset: float
-) -> Traced:
-    """Trace the masks of float32 (n, rows, low_side) logits, of which the last rows may lack."""
+) -> TracedMasks:
+    """Trace the masks of float32 (n, rows, low_side) logits; the last rows may be missing."""
     count = len(logits)
-    totals = np.zeros((count, 7), np.int64)
-    ends = np.zeros(count + 1, np.int64)
-    changes = np.empty(_CHANGES_OF_A_MASK * count, np.int64)
     image_height = frame.image_hw[0]
-    full_height = frame.crop_hw[0] == image_height
+    crop = _Crop(
+        rows,
+        columns,
+        threshold=np.float32(threshold),
+        high=np.float32(threshold + offset),
+        low=np.float32(threshold - offset),
+        left=frame.left,
+        top=frame.top,
+        image_height=image_height,
+        full_height=frame.crop_hw[0] == image_height,
+    )
+    totals = np.zeros((count, 7), np.int64)
+    changes = np.empty(_CHANGES_OF_A_MASK * count, np.int64)
+    ends = np.zeros(count + 1, np.int64)
     done = 0
     while done < count:
-        done = _trace(
-            logits, done, rows.first, rows.weights, rows.begins, columns.first, columns.weights,
-            columns.begins, np.float32(threshold), np.float32(threshold + offset),
-            np.float32(threshold - offset), frame.left, frame.top, image_height, full_height,
-            totals, changes, ends,
-        )  # fmt: skip
+        done = _trace(logits, done, crop, _Output(totals, changes, ends))
         if done < count:
             changes = np.concatenate([changes, np.empty_like(changes)])
-    counts = coco_counts(changes, ends, image_height * frame.image_hw[1])
-    return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
-
-
-def coco_counts(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
-    """Compressed RLEs of masks of so many pixels, from outside at first.
-
-    Mask k changes, column-major, at changes[ends[k] : ends[k + 1]].
-    """
-    packed = np.zeros_like(ends)
-    room = np.empty(_BYTES_OF_A_RUN * (int(ends[-1]) + len(ends)), np.uint8)
-    _compress(changes, ends, pixels, room, packed)
-    text = room[: packed[-1]].tobytes().decode()
-    return [text[begin:end] for begin, end in pairwise(packed.tolist())]
+    counts = encode_changes(changes, ends, image_height * frame.image_hw[1])
+    return TracedMasks(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
 
 
 @jit_exact
 def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: Int64s) -> None:
     """Fill `out` and, with where each mask's bytes end, `packed`.
 
-    Runs are written as COCO does (`rleToString` of pycocotools): from the fourth on the difference
-    to the last but one, five bits a byte, lowest first, a sixth bit for more to come.
+    Fewer than all are where the changes of the next might not fit.
     """
     at = 0
     for mask in range(len(ends) - 1):
@@ -226,87 +202,122 @@ def _trace(
         np.empty(rows, np.int32),
         np.empty(rows, np.int32),
     )
-    for number in range(start, masks):
-        mask, count = logits[number], ends[number]
-        totals[number] = 0
-        r0, r1, c0, c1 = _bounds(mask, rows, low)
-        ends[number + 1] = count
-        if r1 < 0:
+    for number in range(start, len(logits)):
+        mask, count = logits[number], out.ends[number]
+        out.totals[number] = 0
+        window = _find_window(mask, rows, crop.low)
+        if window.bottom >= 0:
+            _transpose(mask, rows, window, cells.logits)
+            _classify(cells, window, crop.low, crop.high)
+            count = _trace_mask(crop, window, cells, out.changes, count, out.totals[number])
+            if count < 0:
+                return number
+        out.ends[number + 1] = count
+    return len(logits)
+
+
+@compiled_inline
+def _trace_mask(
+    crop: _Crop, window: _Window, cells: _Cells, changes: Int64s, count: int, total: Int64s
+) -> int:
+    """Fill `total`, and `changes` from `count` on; their number then, -1 if they might not fit."""
+    height, begins, weights = len(crop.rows.first), crop.columns.begins, crop.columns.weights
+    inside = outside = area = 0
+    x0, y0, x1, y1 = len(crop.columns.first), height, -1, -1
+    state = False
+    for cell in range(window.left, window.right + 1):
+        if begins[cell] >= begins[cell + 1]:
             continue
-        # The first logits of the pixels that may be set, and what these are sums of.
-        y_from, y_to = max(r0 - 2, 0), r1
-        x_from, x_to = max(c0 - 2, 0), min(c1, side - 3)
-        _turn(mask, rows, y_from, y_to, x_from, x_to, turned)
-        _judge(turned, y_from, y_to, x_from, x_to, low, high, some, all_, tops, bottoms)
-        inside = outside = area = 0
-        x0, y0, x1, y1 = width, height, -1, -1
-        state = False
-        for i in range(x_from, x_to + 1):
-            if x_begins[i] >= x_begins[i + 1]:
-                continue
-            parts = _parts(some, all_, i, tops, bottoms, y_begins, kinds, firsts, lasts)
-            for x in range(x_begins[i], x_begins[i + 1]):
-                if count + height + 2 > len(changes):
-                    return number
-                base = (x + left) * image_height + top
-                a, b, c = x_weights[x, 0], x_weights[x, 1], x_weights[x, 2]
-                y = y_begins[firsts[0]] if parts else height
-                if state and y > 0:
-                    changes[count] = base
-                    count, state = count + 1, False
-                any_set = False
-                for part in range(parts):
-                    j, last = firsts[part], lasts[part]
-                    begin, end = y_begins[j], y_begins[last + 1]
-                    y = end
-                    if kinds[part] == _OUTSIDE:
-                        if state:
-                            changes[count] = base + begin
-                            count, state = count + 1, False
-                    elif kinds[part] == _INSIDE:
-                        inside += end - begin
-                        outside += end - begin
-                        area += end - begin
-                        if not state:
-                            changes[count] = base + begin
-                            count, state = count + 1, True
-                        any_set = True
-                        y0, y1 = min(y0, begin), max(y1, end - 1)
-                    else:
-                        above = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
-                        j += 1
-                        middle = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
-                        for cell in range(j - 1, last + 1):
-                            j = cell + 2
-                            below = a * turned[i, j] + b * turned[i + 1, j] + c * turned[i + 2, j]
-                            for k in range(y_begins[cell], y_begins[cell + 1]):
-                                value = y_weights[k, 0] * above + y_weights[k, 1] * middle
-                                value += y_weights[k, 2] * below
-                                inside += value > high
-                                outside += value > low
-                                here = value > threshold
-                                if here != state:
-                                    changes[count] = base + k
-                                    count, state = count + 1, here
-                                if here:
-                                    area += 1
-                                    any_set = True
-                                    y0, y1 = min(y0, k), max(y1, k)
-                            above, middle = middle, below
-                if state and (y < height or not full_height):
-                    changes[count] = base + y
-                    count, state = count + 1, False
-                if any_set:
-                    x0, x1 = min(x0, x), x
-        if state:
-            changes[count] = (x_begins[x_to + 1] + left) * image_height
-            count += 1
-        ends[number + 1] = count
-        total = totals[number]
-        total[0], total[1], total[2] = inside, outside, area
-        if area:
-            total[3], total[4], total[5], total[6] = x0, y0, x1, y1
-    return masks
+        parts = _divide(cells, cell, crop.rows.begins)
+        for x in range(begins[cell], begins[cell + 1]):
+            if count + height + 2 > len(changes):
+                return -1
+            base = (x + crop.left) * crop.image_height + crop.top
+            column = _Column(cell, weights[x, 0], weights[x, 1], weights[x, 2], base)
+            count, state, tally = _trace_column(crop, column, cells, parts, changes, count, state)
+            inside += tally.inside
+            outside += tally.outside
+            if tally.area:
+                area += tally.area
+                x0, x1 = min(x0, x), x
+                y0, y1 = min(y0, tally.top), max(y1, tally.bottom)
+    if state:
+        changes[count] = (begins[window.right + 1] + crop.left) * crop.image_height
+        count += 1
+    total[0], total[1], total[2] = inside, outside, area
+    if area:
+        total[3], total[4], total[5], total[6] = x0, y0, x1, y1
+    return count
+
+
+@compiled_inline
+def _trace_column(
+    crop: _Crop, column: _Column, cells: _Cells, parts: int, changes: Int64s, count: int, state: bool
+) -> tuple[int, bool, _Tally]:
+    """Append the changes of a column of pixels, which begins in `state`."""
+    height, begins, base = len(crop.rows.first), crop.rows.begins, column.base
+    inside = outside = area = 0
+    top, bottom = height, -1
+    y = begins[cells.firsts[0]] if parts else height
+    if state and y > 0:
+        changes[count] = base
+        count, state = count + 1, False
+    for part in range(parts):
+        first, last = cells.firsts[part], cells.lasts[part]
+        begin, y = begins[first], begins[last + 1]
+        if cells.kinds[part] == _CONTOUR:
+            count, state, tally = _trace_contour(crop, column, cells, part, changes, count, state)
+            inside += tally.inside
+            outside += tally.outside
+            area += tally.area
+            top, bottom = min(top, tally.top), max(bottom, tally.bottom)
+            continue
+        within = cells.kinds[part] == _INSIDE
+        if within != state:
+            changes[count] = base + begin
+            count, state = count + 1, within
+        if within:
+            inside += y - begin
+            outside += y - begin
+            area += y - begin
+            top, bottom = min(top, begin), max(bottom, y - 1)
+    if state and (y < height or not crop.full_height):
+        changes[count] = base + y
+        count, state = count + 1, False
+    return count, state, _Tally(inside, outside, area, top, bottom)
+
+
+@compiled_inline
+def _trace_contour(
+    crop: _Crop, column: _Column, cells: _Cells, part: int, changes: Int64s, count: int, state: bool
+) -> tuple[int, bool, _Tally]:
+    """Compute the pixels of a part on the contour, and append their changes."""
+    begins, weights, logits = crop.rows.begins, crop.rows.weights, cells.logits
+    threshold, high, low = crop.threshold, crop.high, crop.low
+    i, a, b, c, base = column
+    inside = outside = area = 0
+    top, bottom = len(crop.rows.first), -1
+    j = cells.firsts[part]
+    above = a * logits[i, j] + b * logits[i + 1, j] + c * logits[i + 2, j]
+    j += 1
+    middle = a * logits[i, j] + b * logits[i + 1, j] + c * logits[i + 2, j]
+    for cell in range(j - 1, cells.lasts[part] + 1):
+        j = cell + 2
+        below = a * logits[i, j] + b * logits[i + 1, j] + c * logits[i + 2, j]
+        for y in range(begins[cell], begins[cell + 1]):
+            value = weights[y, 0] * above + weights[y, 1] * middle
+            value += weights[y, 2] * below
+            inside += value > high
+            outside += value > low
+            here = value > threshold
+            if here != state:
+                changes[count] = base + y
+                count, state = count + 1, here
+            if here:
+                area += 1
+                top, bottom = min(top, y), max(bottom, y)
+        above, middle = middle, below
+    return count, state, _Tally(inside, outside, area, top, bottom)
 
 
 @jit_exact
@@ -315,10 +326,10 @@ def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, 
     side = mask.shape[1]
     r0, r1, c0, c1 = rows, -1, side, -1
     for j in range(rows):
-        found = 0
+        above = 0
         for i in range(side):
-            found |= mask[j, i] > low
-        if not found:
+            above |= mask[j, i] > low
+        if not above:
             continue
         r0, r1 = min(r0, j), j
         i = 0
@@ -329,7 +340,7 @@ def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, 
         while i > c1 and not mask[j, i] > low:
             i -= 1
         c1 = max(c1, i)
-    return r0, r1, c0, c1
+    return _Window(max(r0 - 2, 0), r1, max(c0 - 2, 0), min(c1, side - 3))
 
 
 @jit_exact
@@ -338,13 +349,13 @@ def _turn(
 ) -> None:
     """Fill `turned` with the columns of logits that these cells need.
 
-    Rows that are not there, whose weight is 0, repeat the last. A row at a time, because rows are
-    a power of two apart: places of one column would drive each other out of the cache.
+    Rows that are not there, whose weight is 0, repeat the last. Written a row at a time: rows are a
+    power of two apart, so that the logits of one column would drive each other out of the cache.
     """
-    for j in range(y_from, y_to + 3):
+    for j in range(window.top, window.bottom + 3):
         row = mask[min(j, rows - 1)]
-        for i in range(x_from, x_to + 3):
-            turned[i, j] = row[i]
+        for i in range(window.left, window.right + 3):
+            transposed[i, j] = row[i]
 
 
 @jit_exact
@@ -361,14 +372,14 @@ def _judge(
         column = turned[i]
         for j in range(y_from, y_to + 1):
             above, middle, below = column[j], column[j + 1], column[j + 2]
-            some[i, j] = (above > low) | (middle > low) | (below > low)
-            all_[i, j] = (above > high) & (middle > high) & (below > high)
-        top, bottom = y_from, y_to
-        while top <= y_to and not some[i, top]:
+            any_low[i, j] = (above > low) | (middle > low) | (below > low)
+            all_high[i, j] = (above > high) & (middle > high) & (below > high)
+        top, bottom = window.top, window.bottom
+        while top <= window.bottom and not any_low[i, top]:
             top += 1
-        while bottom >= top and not some[i, bottom]:
+        while bottom >= top and not any_low[i, bottom]:
             bottom -= 1
-        tops[i], bottoms[i] = top, bottom if bottom >= top else -1
+        cells.tops[i], cells.bottoms[i] = top, bottom if bottom >= top else -1
 
 
 @jit_exact
@@ -380,20 +391,21 @@ def _parts(
 
     Above the first part and below the last all cells are outside.
     """
+    any_low, all_high, tops, bottoms = cells.any_low, cells.all_high, cells.tops, cells.bottoms
     count = 0
     top = min(tops[i], tops[i + 1], tops[i + 2])
     bottom = max(bottoms[i], bottoms[i + 1], bottoms[i + 2])
     for j in range(top, bottom + 1):
-        if y_begins[j] >= y_begins[j + 1]:
+        if begins[j] >= begins[j + 1]:
             continue
         kind = _CONTOUR
-        if not some[i, j] | some[i + 1, j] | some[i + 2, j]:
+        if not any_low[i, j] | any_low[i + 1, j] | any_low[i + 2, j]:
             kind = _OUTSIDE
-        elif all_[i, j] & all_[i + 1, j] & all_[i + 2, j]:
+        elif all_high[i, j] & all_high[i + 1, j] & all_high[i + 2, j]:
             kind = _INSIDE
-        if count and kinds[count - 1] == kind:
-            lasts[count - 1] = j
+        if count and cells.kinds[count - 1] == kind:
+            cells.lasts[count - 1] = j
         else:
-            kinds[count], firsts[count], lasts[count] = kind, j, j
+            cells.kinds[count], cells.firsts[count], cells.lasts[count] = kind, j, j
             count += 1
     return count

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from workers.segmenters.masks.trace_cpu import Axis, Frame, Traced, coco_counts
+from workers.segmenters.masks.rle_numba import encode_changes
+from workers.segmenters.masks.tracer import Axis, Frame, TracedMasks
 
 _AT_ONCE_PX = 1 << 25  # of whole masks: 128 MiB as float32, unless one alone is larger
 
@@ -53,9 +54,9 @@ class DeviceTracer:
             # Column-major, as COCO's runs are.
             self._parts.append(self._traced(across @ some.mT @ down))
 
-    def traced(self) -> Traced:
+    def finish(self) -> TracedMasks:
         if not self._parts:
-            return Traced.together([])
+            return TracedMasks.concatenate([])
         count = sum(len(part.lengths) for part in self._parts)
         fetched = torch.cat(
             [part.lengths for part in self._parts]
@@ -65,8 +66,8 @@ class DeviceTracer:
         lengths, totals, changes = np.split(fetched.cpu().numpy(), [count, 8 * count])
         totals, ends = totals.reshape(count, 7), np.concatenate([[0], np.cumsum(lengths)])
         height, width = self._frame.image_hw
-        counts = coco_counts(changes, ends, height * width)
-        return Traced(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
+        counts = encode_changes(changes, ends, height * width)
+        return TracedMasks(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
 
     def _traced(self, values: Tensor) -> _Part:
         """Of float32 (n, width, height): the logits of every pixel."""
