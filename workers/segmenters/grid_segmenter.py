@@ -329,9 +329,12 @@ def effective_parameters(
 
 
 def _filtered(
-    traced: TracedMasks, predicted_iou: Float32s, points_xy: Float64s, parameters: Mapping[str, float],
+    traced: TracedMasks,
+    predicted_iou: Float32s,
+    points_xy: Float64s,
+    parameters: Mapping[str, float],
     crop: _Crop,
-) -> _Candidates:  # fmt: skip
+) -> _Candidates:
     """Of the traced masks of a crop, those that are stable and not cut off by its edge."""
     rows = np.empty(len(predicted_iou), _CANDIDATE)
     with np.errstate(invalid="ignore"):  # an empty mask has no stability

@@ -18,6 +18,11 @@ def jit_exact(function: Function) -> Function:
     return _jit(function, fastmath=False)
 
 
+def jit_inline(function: Function) -> Function:
+    """The same, for a piece of a loop: built into its caller, however large, so a call is free."""
+    return _jit(function, fastmath=False, forceinline=True)
+
+
 def jit_fused(function: Function) -> Function:
     """The same, but a product and a sum may become one operation where the CPU has it."""
     return _jit(function, fastmath={"contract"})

@@ -1,4 +1,4 @@
-"""Encodes many masks at once as COCO run-length encodings, compiled by Numba."""
+"""Encodes many masks at once as COCO run-length encodings, jit_exact by Numba."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from workers.segmenters.numba_jit import compiled
+from workers.segmenters.numba_jit import jit_exact
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -27,7 +27,7 @@ def encode_changes(changes: Int64s, ends: Int64s, pixels: int) -> list[str]:
     return [text[begin:end] for begin, end in pairwise(text_ends.tolist())]
 
 
-@compiled
+@jit_exact
 def _write_counts(
     changes: Int64s, ends: Int64s, pixels: int, out: Bytes, text_ends: Int64s
 ) -> None:

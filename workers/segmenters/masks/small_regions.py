@@ -8,10 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.masks import CocoRle
-from workers.segmenters.masks.trace_cpu import coco_counts
-from workers.segmenters.numba_jit import jit_exact
 from workers.segmenters.masks.rle_numba import Int64s, encode_changes
-from workers.segmenters.numba_jit import compiled
+from workers.segmenters.numba_jit import jit_exact
 
 
 def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
@@ -27,31 +25,8 @@ def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
 
 
 @jit_exact
-def _run_ends(text: Bytes) -> Int64s:
-    """Where the runs of COCO's compressed string end, see `schemas.masks`."""
-    ends = np.empty(len(text), np.int64)
-    count, end, before, last = 0, 0, 0, 0
-    value, shift = 0, 0
-    for character in text:
-        bits = int(character) - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        run = value + before if count > 2 else value
-        before, last = last, run
-        end += run
-        ends[count] = end
-        count += 1
-        value, shift = 0, 0
-    return ends[:count]
-
-
-@jit_exact
-def _cleaned(run_ends: Int64s, height: int, width: int, least: int) -> Int64s:
-    """Where a mask without its small regions changes, column-major, from outside at first."""
+def _clean(run_ends: Int64s, height: int, width: int, min_area_px: int) -> Int64s:
+    """Where a mask without its small regions changes, column-major; it starts outside."""
     pixels = height * width
     most = len(run_ends) // 2 + 1 + width
     starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
@@ -86,7 +61,7 @@ def _cleaned(run_ends: Int64s, height: int, width: int, least: int) -> Int64s:
 
 
 @jit_exact
-def _put_by_columns(
+def _append_by_columns(
     begin: int, end: int, height: int, starts: Int64s, ends: Int64s, count: int
 ) -> int:
     """Append pixels `begin` to `end`, a run for each column; the number of runs then."""
@@ -99,8 +74,8 @@ def _put_by_columns(
 
 
 @jit_exact
-def _without_small(
-    starts: Int64s, ends: Int64s, count: int, height: int, least: int, keep_largest: bool
+def _keep_large(
+    starts: Int64s, ends: Int64s, count: int, height: int, min_area_px: int, keep_largest: bool
 ) -> int:
     """Move those of `count` runs that belong to large regions to the front; how many they are.
 
@@ -126,14 +101,16 @@ def _without_small(
     kept = 0
     for run in range(count):
         root = _find_root(parents, run)
-        if areas[root] >= min_area_px or (keep_largest and largest < min_area_px and root == largest_root):
+        if areas[root] >= min_area_px or (
+            keep_largest and largest < min_area_px and root == largest_root
+        ):
             starts[kept], ends[kept] = starts[run], ends[run]
             kept += 1
     return kept
 
 
 @jit_exact
-def _root(parents: Int64s, run: int) -> int:
+def _find_root(parents: Int64s, run: int) -> int:
     while parents[run] != run:
         parents[run] = parents[parents[run]]
         run = parents[run]

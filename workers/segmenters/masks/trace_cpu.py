@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from workers.segmenters.numba_jit import jit_exact
 from workers.segmenters.masks.rle_numba import encode_changes
 from workers.segmenters.masks.tracer import (
     Axis,
@@ -25,7 +24,7 @@ from workers.segmenters.masks.tracer import (
     Int64s,
     TracedMasks,
 )
-from workers.segmenters.numba_jit import compiled, compiled_inline
+from workers.segmenters.numba_jit import jit_exact, jit_inline
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -153,51 +152,19 @@ def trace(
 
 
 @jit_exact
-def _compress(changes: Int64s, ends: Int64s, pixels: int, out: Bytes, packed: Int64s) -> None:
-    """Fill `out` and, with where each mask's bytes end, `packed`.
+def _trace(logits: Float32s, start: int, crop: _Crop, out: _Output) -> int:
+    """Fill `out` from mask `start` on; how many masks are done.
 
     Fewer than all are where the changes of the next might not fit.
     """
-    at = 0
-    for mask in range(len(ends) - 1):
-        begin, stop = ends[mask], ends[mask + 1]
-        last, before, run = 0, 0, 0
-        closed = stop > begin and changes[stop - 1] == pixels
-        for number in range(begin, stop if closed else stop + 1):
-            end = changes[number] if number < stop else pixels
-            older, before, run = before, run, end - last
-            last = end
-            left = run - older if number - begin > 2 else run
-            while True:
-                bits = left & 31
-                left >>= 5
-                more = left != (-1 if bits & 16 else 0)
-                out[at] = bits + (80 if more else 48)
-                at += 1
-                if not more:
-                    break
-        packed[mask + 1] = at
-
-
-@jit_exact
-def _trace(
-    logits: Float32s, start: int, y_first: Int32s, y_weights: Float32s, y_begins: Int32s,
-    x_first: Int32s, x_weights: Float32s, x_begins: Int32s, threshold: np.float32,
-    high: np.float32, low: np.float32, left: int, top: int, image_height: int,
-    full_height: bool, totals: Int64s, changes: Int64s, ends: Int64s,
-) -> int:  # fmt: skip
-    """Fill `totals`, `changes` and `ends` from mask `start` on.
-
-    `changes` are the places, column-major in the image, where a mask begins and ends by turns.
-    Returns how many masks are done, fewer than all if what changes of the next might not fit.
-    """
-    height, width = len(y_first), len(x_first)
-    masks, side = len(logits), logits.shape[2]
-    rows = min(y_first[height - 1] + 3, logits.shape[1])
-    some, all_ = np.empty((side, rows), np.uint8), np.empty((side, rows), np.uint8)
-    turned = np.empty((side, rows + 2), np.float32)
-    tops, bottoms = np.empty(side, np.int32), np.empty(side, np.int32)
-    kinds, firsts, lasts = (
+    side = logits.shape[2]
+    rows = min(crop.rows.first[-1] + 3, logits.shape[1])
+    cells = _Cells(
+        np.empty((side, rows + 2), np.float32),
+        np.empty((side, rows), np.uint8),
+        np.empty((side, rows), np.uint8),
+        np.empty(side, np.int32),
+        np.empty(side, np.int32),
         np.empty(rows, np.int32),
         np.empty(rows, np.int32),
         np.empty(rows, np.int32),
@@ -216,7 +183,7 @@ def _trace(
     return len(logits)
 
 
-@compiled_inline
+@jit_inline
 def _trace_mask(
     crop: _Crop, window: _Window, cells: _Cells, changes: Int64s, count: int, total: Int64s
 ) -> int:
@@ -250,9 +217,15 @@ def _trace_mask(
     return count
 
 
-@compiled_inline
+@jit_inline
 def _trace_column(
-    crop: _Crop, column: _Column, cells: _Cells, parts: int, changes: Int64s, count: int, state: bool
+    crop: _Crop,
+    column: _Column,
+    cells: _Cells,
+    parts: int,
+    changes: Int64s,
+    count: int,
+    state: bool,
 ) -> tuple[int, bool, _Tally]:
     """Append the changes of a column of pixels, which begins in `state`."""
     height, begins, base = len(crop.rows.first), crop.rows.begins, column.base
@@ -287,7 +260,7 @@ def _trace_column(
     return count, state, _Tally(inside, outside, area, top, bottom)
 
 
-@compiled_inline
+@jit_inline
 def _trace_contour(
     crop: _Crop, column: _Column, cells: _Cells, part: int, changes: Int64s, count: int, state: bool
 ) -> tuple[int, bool, _Tally]:
@@ -321,8 +294,8 @@ def _trace_contour(
 
 
 @jit_exact
-def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, int]:
-    """First and last row and column of the logits above `low`; the last row is -1 without any."""
+def _find_window(mask: Float32s, rows: int, low: np.float32) -> _Window:
+    """Cells with logits above `low` among their own; `bottom` is -1 without any."""
     side = mask.shape[1]
     r0, r1, c0, c1 = rows, -1, side, -1
     for j in range(rows):
@@ -344,10 +317,8 @@ def _bounds(mask: Float32s, rows: int, low: np.float32) -> tuple[int, int, int, 
 
 
 @jit_exact
-def _turn(
-    mask: Float32s, rows: int, y_from: int, y_to: int, x_from: int, x_to: int, turned: Float32s
-) -> None:
-    """Fill `turned` with the columns of logits that these cells need.
+def _transpose(mask: Float32s, rows: int, window: _Window, transposed: Float32s) -> None:
+    """Fill `transposed` with the columns of logits that these cells need.
 
     Rows that are not there, whose weight is 0, repeat the last. Written a row at a time: rows are a
     power of two apart, so that the logits of one column would drive each other out of the cache.
@@ -359,18 +330,12 @@ def _turn(
 
 
 @jit_exact
-def _judge(
-    turned: Float32s, y_from: int, y_to: int, x_from: int, x_to: int, low: np.float32,
-    high: np.float32, some: Bytes, all_: Bytes, tops: Int32s, bottoms: Int32s,
-) -> None:  # fmt: skip
-    """Tell what the cells hold.
-
-    some, all_ (columns, rows): whether of a column's three logits from a row on one is above
-    `low`, and whether all are above `high`. tops, bottoms: first and last row with some.
-    """
-    for i in range(x_from, x_to + 3):
-        column = turned[i]
-        for j in range(y_from, y_to + 1):
+def _classify(cells: _Cells, window: _Window, low: np.float32, high: np.float32) -> None:
+    """Fill `any_low`, `all_high`, `tops` and `bottoms` of the cells."""
+    any_low, all_high = cells.any_low, cells.all_high
+    for i in range(window.left, window.right + 3):
+        column = cells.logits[i]
+        for j in range(window.top, window.bottom + 1):
             above, middle, below = column[j], column[j + 1], column[j + 2]
             any_low[i, j] = (above > low) | (middle > low) | (below > low)
             all_high[i, j] = (above > high) & (middle > high) & (below > high)
@@ -383,11 +348,8 @@ def _judge(
 
 
 @jit_exact
-def _parts(
-    some: Bytes, all_: Bytes, i: int, tops: Int32s, bottoms: Int32s, y_begins: Int32s,
-    kinds: Int32s, firsts: Int32s, lasts: Int32s,
-) -> int:  # fmt: skip
-    """Divide a column of cells into parts of one kind, from first to last cell; how many.
+def _divide(cells: _Cells, i: int, begins: Int32s) -> int:
+    """Divide column `i` of the cells into parts of one kind, from first to last cell; how many.
 
     Above the first part and below the last all cells are outside.
     """
