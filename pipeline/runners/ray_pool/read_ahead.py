@@ -11,7 +11,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, Worker
 
 from pipeline.runners.ray_pool.chunks import Chunk, cut_first_chunk
 from pipeline.runners.ray_pool.tasks import raise_cause, read_chunk
-from pipeline.runners.ray_pool.time_limits import Pace, StallTimer
+from pipeline.runners.ray_pool.time_limits import Pace
 from pipeline.runners.recipe import Recipe
 from schemas.masks import WorkItem
 from schemas.options import RunnerOptions
@@ -24,16 +24,12 @@ _READ_SHARE = 0.45
 class ReadAhead:
     """Chunks on their way to a worker: listed, being read, or read.
 
-    Those that are read stand in `waiting`, suspects in `suspects`. `timer` restarts with each
-    listing.
+    Those that are read stand in `waiting`, suspects in `suspects`.
     """
 
-    def __init__(
-        self, recipe: Recipe, options: RunnerOptions, pace: Pace, timer: StallTimer
-    ) -> None:
+    def __init__(self, recipe: Recipe, options: RunnerOptions, pace: Pace) -> None:
         self._recipe = recipe
         self._pace = pace
-        self._timer = timer
         self._read: Any = ray.remote(num_cpus=1, num_returns=2, max_retries=0)(read_chunk)
         self._limits = ReadLimits(
             memory_bytes=options.reader_memory_mb << 20,
@@ -68,7 +64,6 @@ class ReadAhead:
         while len(self._reading) + len(self.waiting) < most:
             if not self._listed:
                 self._listed = next(source, [])
-                self._timer.restart()
             if not self._listed:
                 return
             chunk = cut_first_chunk(self._listed, self._pace.most_images)

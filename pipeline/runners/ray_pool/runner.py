@@ -68,7 +68,7 @@ class RayRunner:
         self._pace = Pace(options.stall_timeout_s)
         self._timer = StallTimer(options.stall_timeout_s)
         self._pending = PendingCalls()
-        self._reads = ReadAhead(recipe, options, self._pace, self._timer)
+        self._reads = ReadAhead(recipe, options, self._pace)
         self._actors = ActorPool(recipe, options, log, self._pending)
         self._blame = Blame(options.reader_memory_mb, log)
 
@@ -76,7 +76,7 @@ class RayRunner:
         """Return when the first actor has loaded its models. Raises what kept it from that."""
         note("loading the models")
         # One chunk only: actors that import and load have better use for the cores.
-        self._read_ahead(early, most=1)
+        self._read_ahead(self._timer.restart_with_each(early), most=1)
         self._actors.start()
         patience_s = min(_PATIENCE_S, self._options.stall_timeout_s)
         while (info := self._actors.wait_for_first(patience_s)) is None:
@@ -85,8 +85,8 @@ class RayRunner:
         self.info = info
 
     def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
-        source = iter(chunks)
         self._timer.restart()
+        source = self._timer.restart_with_each(chunks)
         while True:
             self._read_ahead(source, self._options.workers + 1)
             self._dispatch()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
+_T = TypeVar("_T")
 _CHUNK_SHARE = 1 / 15
 _LEAST_SHARE = 1 / 5
 _FIRST_SHARE, _MOST_AT_FIRST = 1 / 8, 1 / 2
@@ -67,6 +70,13 @@ class StallTimer:
     def restart(self) -> None:
         """The run has got further."""
         self._moved_at = time.monotonic()
+
+    def restart_with_each(self, items: Iterable[_T]) -> Iterator[_T]:
+        """The same items; restarts when each has come, and once more at their end."""
+        for item in items:
+            self.restart()
+            yield item
+        self.restart()
 
     @property
     def expired(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.runners.ray_pool.time_limits import Pace
+import pytest
+
+from pipeline.runners.ray_pool import time_limits
+from pipeline.runners.ray_pool.time_limits import Pace, StallTimer
 
 
 def test_one_image_at_a_time_until_it_is_known_how_long_they_take() -> None:
@@ -39,3 +42,21 @@ def test_a_chunk_may_take_some_times_what_was_seen() -> None:
     pace.record(1, 1)  # the slowest counts
     assert pace.limit_s(5) == 80
     assert pace.limit_s(100) == 300
+
+
+def test_a_listing_holds_off_a_stall_until_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time_limits.time, "monotonic", lambda: now)
+    timer = StallTimer(10)
+    listing = timer.restart_with_each(["one"])
+    now = 11
+    assert timer.expired
+    assert next(listing, None) == "one"
+    assert not timer.expired
+    now = 22
+    assert next(listing, None) is None
+    assert not timer.expired
+    # To ask again for what has ended is no progress.
+    now = 33
+    assert next(listing, None) is None
+    assert timer.expired
