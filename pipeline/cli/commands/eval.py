@@ -61,8 +61,8 @@ _ROWS = {
     "hybrid_label_r10": "label to object with words, first 10",
     "hybrid_keyword_r1": "keyword to object with words, first hit",
     "hybrid_keyword_r10": "keyword to object with words, first 10",
-    "present_weak": "objects that are present called weak",
-    "absent_weak": "objects that are absent called weak",
+    "present_weak": "texts for present objects judged weak",
+    "absent_weak": "texts for absent objects judged weak",
     "similar_r10": "object to object of another style, first 10",
 }
 

@@ -177,7 +177,7 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
         (["red", "--embedder", "ViT-B-32/openai"], "was built with the embedder 'clip_demo'"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(
+def test_what_cannot_be_searched_is_one_sentence(
     folder: Path, args: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -90,7 +90,7 @@ def test_by_chooses_the_tables(index: Path) -> None:
         assert titles.findall(printed) == expected
 
 
-def test_a_single_prefix_is_told_only_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_single_prefix_is_shown_only_where_it_is_chosen(tmp_path: Path) -> None:
     coverage = covered(_manifest(tmp_path, [_row("a.jpg")]))
     printed = []
     for by in (None, "prefix"):
@@ -186,7 +186,7 @@ def test_many_groups_are_shown_as_few_and_json_has_them_all(tmp_path: Path) -> N
         (["--state", "gs://photos"], 2, "got 'gs://photos'"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(
+def test_mistakes_are_one_sentence(
     index: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     result = runner.invoke(app, ["--index", str(index), *arguments])

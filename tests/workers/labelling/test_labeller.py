@@ -271,7 +271,7 @@ def test_the_command_tells_what_it_did(coloured: Settings, tmp_path: Path) -> No
     names = ["--names", str(tmp_path / "colours.txt")]
     result = runner.invoke(app, [*args, *names])
     assert result.exit_code == 0, result.output
-    assert "7 points labelled from 4 labels, 0 had theirs" in result.stdout
+    assert "7 points labelled from 4 labels, 0 unchanged" in result.stdout
     for more, said in (
         (["--names", "none"], "expected a list of labels, got none"),
         (["--names", str(tmp_path / "absent.txt")], "cannot be read"),
