@@ -89,7 +89,7 @@ def load_settings(config: Path | None, overrides: Mapping[str, Any]) -> Settings
     except SettingsError as exc:
         raise UsageError(f"expected JSON in {_unparsable(exc)}, got: {exc.__cause__}") from exc
     layers = {
-        "the command line": _given(overrides),
+        "the command line": _drop_unset(overrides),
         f"the {_PREFIX}… variables": variables,
         f"the settings file {config}": {} if config is None else _read_toml(config, known),
     }
@@ -154,9 +154,9 @@ def _near(name: str, known: set[str]) -> str:
     return f": did you mean {near[0]}?" if near else ""
 
 
-def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_unset(overrides: Mapping[str, Any]) -> dict[str, Any]:
     values = {
-        name: _given(value) if isinstance(value, Mapping) else value
+        name: _drop_unset(value) if isinstance(value, Mapping) else value
         for name, value in overrides.items()
     }
     return {name: value for name, value in values.items() if value is not None and value != {}}

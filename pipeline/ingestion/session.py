@@ -55,7 +55,7 @@ class _Run:
     started_at: datetime
     again: bool
 
-    def finished(self, fingerprint: str) -> FinishedImages:
+    def find_finished(self, fingerprint: str) -> FinishedImages:
         return FinishedImages() if self.again else self.home.manifest.finished_images(fingerprint)
 
 
@@ -128,7 +128,7 @@ class IngestSession:
         images = _count_listed(listing, run.progress)
         known = run.home.pipelines.find(self._settings) if exists else None
         if known is not None:
-            images = self._leave_out(images, run.finished(known), run.progress)
+            images = self._leave_out(images, run.find_finished(known), run.progress)
         first = next(images, None)
         if first is None:
             return None
@@ -157,7 +157,7 @@ class IngestSession:
                     "on this index: run the command again to embed everything anew"
                 )
             if not may_read_early:
-                left = self._leave_out(images, run.finished(fingerprint), run.progress)
+                left = self._leave_out(images, run.find_finished(fingerprint), run.progress)
                 items = self._add_masks(left)
             _log.info("%s as %s", run.home.index.location, fingerprint)
             self._write_results(runner, items, index, run, new_index=new_index)

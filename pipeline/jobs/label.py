@@ -71,8 +71,8 @@ class _Labelling:
         # Images after all objects: their labels are those of their objects.
         for kind, relabelled in (("object", self._objects), ("image", self._images)):
             points = self._index.scan((*self._conditions(kind), others))
-            for some in batched(points, _AT_ONCE):
-                named = relabelled(some)
+            for batch in batched(points, _AT_ONCE):
+                named = relabelled(batch)
                 self._index.relabel(named, self._labeller.fingerprint)
                 self._labelled += len(named)
                 self._progress.note(f"{self._labelled:,} of {self._total:,} points labelled")
@@ -89,11 +89,13 @@ class _Labelling:
         whole = [(point, vector) for point, vector in whole if np.isfinite(vector).all()]
         if not whole:
             return []
-        names = self._labeller.name(np.array([vector for _, vector in whole], np.float32))
-        return [_labelled(point, naming) for (point, _), naming in zip(whole, names, strict=True)]
+        namings = self._labeller.name(np.array([vector for _, vector in whole], np.float32))
+        return [
+            _assign_labels(point, naming) for (point, _), naming in zip(whole, namings, strict=True)
+        ]
 
     def _images(self, points: Sequence[Point]) -> list[PointLabels]:
-        return [_labelled(point, Naming(best_labels(self._beside(point)))) for point in points]
+        return [_assign_labels(point, Naming(best_labels(self._beside(point)))) for point in points]
 
     def _beside(self, image: Point) -> Iterator[Label]:
         """The labels of an image's objects. Images of one version share their generation's id."""
@@ -111,5 +113,5 @@ class _Labelling:
         return (Label(entry, score) for entry, score in known if entry is not None)
 
 
-def _labelled(point: Point, naming: Naming) -> PointLabels:
+def _assign_labels(point: Point, naming: Naming) -> PointLabels:
     return PointLabels(point.id, naming, words_of(naming.labels, point.payload["uri"]))

@@ -181,22 +181,22 @@ class _Reembed:
 
     def _take(self, results: Sequence[Result], writer: Writer) -> None:
         writer.add(results)
-        for one in results:
-            if isinstance(one, Failure):
-                self._failed[str(image_id(one.ref)), one.ref.version] = one
+        for result in results:
+            if isinstance(result, Failure):
+                self._failed[str(image_id(result.ref)), result.ref.version] = result
         self._progress.advance()
 
     def _chunks(
         self, fingerprint: str, manifest: Manifest, old: VectorIndex, writer: Writer
     ) -> Iterator[list[WorkItem]]:
-        left = self._left(fingerprint, manifest)
+        left = self._iterate_left(fingerprint, manifest)
         for rows in batched(left, self._settings.runner.batch_size):
             items, failures = read_stored_masks(rows, old)
             self._take(failures, writer)
             if items:
                 yield items
 
-    def _left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
+    def _iterate_left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
         """Images of a pipeline that the new generation, of that manifest, does not have."""
         finished = manifest.finished_images(self._pipelines[fingerprint].fingerprint)
         rows = (
@@ -206,11 +206,11 @@ class _Reembed:
             and row.fingerprint == fingerprint
             and (row.image_id, row.version) not in self._failed
         )
-        for some in batched(rows, LISTED_AT_ONCE):
-            refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in some]
+        for batch in batched(rows, LISTED_AT_ONCE):
+            refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in batch]
             there = finished.has(refs)
             self._progress.add_unchanged(sum(there))
-            yield from (row for row, done in zip(some, there, strict=True) if not done)
+            yield from (row for row, done in zip(batch, there, strict=True) if not done)
 
     def _switch(self, new: IndexHome) -> bool:
         """Have the new generation used, unless more has come into the one before meanwhile."""
@@ -219,7 +219,7 @@ class _Reembed:
         with self._open_old(), new.points() as index:
             if not self._old.manifest.fingerprints() <= self._pipelines.keys():
                 return False
-            if any(next(self._left(one, manifest), None) for one in self._pipelines):
+            if any(next(self._iterate_left(old, manifest), None) for old in self._pipelines):
                 return False
             self._carry(manifest, index)
             expected = sum(row.objects + 1 for row in manifest.latest() if row.state is State.DONE)

@@ -83,8 +83,8 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Who is told: of every round, of what went wrong and is tried again, and how far one is."""
+class WatchReporter:
+    """Reports every round, trouble that passes and is tried again, and the progress of a round."""
 
     round: Callable[[Round], None]
     trouble: Callable[[str], None]
@@ -94,7 +94,7 @@ class Told:
 def watch(
     sources: Sequence[str],
     settings: Settings,
-    told: Told,
+    reporter: WatchReporter,
     *,
     every_s: float,
     queue: Queue | None = None,
@@ -107,15 +107,15 @@ def watch(
 
     Every `every_s` seconds all of the source is listed: what is new or changed comes in, what is
     gone leaves, as `sync` does it, but that what is new comes in where more has gone than
-    `max_delete` allows. Messages of `queue` name what has changed in between: the store
-    is asked what is there now, so that it does not matter in which order they come, how often, or
-    when; they are deleted when index and manifest have it. What passes (the store or the index is
-    away, more is gone than `max_delete` allows) is told, and tried again; raises ObjseekError for
+    `max_delete` allows. Messages of `queue` name what has changed in between: the store is asked
+    for what is there now, so that it does not matter in which order they come, how often, or when;
+    they are deleted when index and manifest have it. What passes (the store or the index is away,
+    more is gone than `max_delete` allows) is reported, and tried again; raises ObjseekError for
     what does not. With `once` there is one listing, and whatever goes wrong is raised.
     """
     ended = ended or threading.Event()
     with IngestSession(settings, recipe) as session:
-        watching = _Watch(sources, settings, session, told, max_delete, queue, ended)
+        watching = _Watch(sources, settings, session, reporter, max_delete, queue, ended)
         if once:
             watching.list_all()
             return
@@ -137,36 +137,36 @@ class _Watch:
         sources: Sequence[str],
         settings: Settings,
         session: IngestSession,
-        told: Told,
+        reporter: WatchReporter,
         max_delete: float,
         queue: Queue | None,
         ended: threading.Event,
     ) -> None:
         self._sources, self._settings, self._session = sources, settings, session
-        self._told, self._max_delete, self._queue = told, max_delete, queue
+        self._reporter, self._max_delete, self._queue = reporter, max_delete, queue
         self._stores = open_stores(sources, settings.store)
         self._ended = ended
         self._unreadable: set[str] = set()
         self._troubles: dict[str, str] = {}
 
     def attempt(self, what: str, work: Callable[[], None]) -> bool:
-        """Whether it went so well that there is no hurry; what passes is told, but not again."""
+        """Whether it went so well that there is no hurry; what passes is reported once."""
         try:
             work()
         except TooManyGoneError as exc:
-            self._tell_trouble(what, exc)
+            self._report_trouble(what, exc)
             return True
         except ObjseekError as exc:
             if not (exc.retryable or isinstance(exc, IndexBusyError)):
                 raise
-            self._tell_trouble(what, exc)
+            self._report_trouble(what, exc)
             return False
         self._troubles.pop(what, None)
         return True
 
-    def _tell_trouble(self, what: str, error: ObjseekError) -> None:
+    def _report_trouble(self, what: str, error: ObjseekError) -> None:
         if self._troubles.get(what) != str(error):
-            self._told.trouble(str(error))
+            self._reporter.trouble(str(error))
         self._troubles[what] = str(error)
 
     def list_all(self) -> None:
@@ -174,7 +174,7 @@ class _Watch:
         # Before the listing: what changes from here on belongs to a later round.
         started_at = datetime.now(UTC)
         present: list[Keys] = []
-        with self._told.progress() as progress:
+        with self._reporter.progress() as progress:
             listing = self._list_present(present, progress)
             self._session.run(listing, progress, started_at=started_at)
             home = IndexHome.current(self._settings)
@@ -185,7 +185,7 @@ class _Watch:
             except TooManyGoneError as exc:
                 too_many = exc
             removed = remove_images(gone, home, started_at) if gone else 0
-        self._tell("listing", started_at, progress, removed)
+        self._report_round("listing", started_at, progress, removed)
         if too_many is not None:
             raise TooManyGoneError(f"{too_many}: they stay in the index")
 
@@ -201,7 +201,7 @@ class _Watch:
         """One round over what the queue's messages name, if any come within `wait_s`."""
         assert self._queue is not None
         messages = self._queue.receive(wait_s, MESSAGES_A_ROUND)
-        read = [(message, self._named(message)) for message in messages]
+        read = [(message, self._read_names(message)) for message in messages]
         taken = [message for message, named in read if named is not None]
         if not taken:
             return
@@ -217,16 +217,20 @@ class _Watch:
                 if self._ended.wait(_PATIENCE_S):
                     return
             self._queue.delete(
-                [one for one, named in read if named is not None and refused.isdisjoint(named)]
+                [
+                    message
+                    for message, named in read
+                    if named is not None and refused.isdisjoint(named)
+                ]
             )
 
-    def _named(self, message: Message) -> list[ImageRef] | None:
+    def _read_names(self, message: Message) -> list[ImageRef] | None:
         """What a message names of the sources, None if it cannot be read: that stays."""
         try:
             named = images_named(message.body)
         except ValueError as exc:
             if message.message_id not in self._unreadable:
-                self._told.trouble(f"{exc}; the message is left in the queue")
+                self._reporter.trouble(f"{exc}; the message is left in the queue")
             if len(self._unreadable) < _MOST_REMEMBERED:
                 self._unreadable.add(message.message_id)
             return None
@@ -247,12 +251,12 @@ class _Watch:
         present = {ref.uri for ref in there}
         absent = [ref for ref in names if ref.uri not in present and ref not in refused]
 
-        with self._told.progress() as progress:
+        with self._reporter.progress() as progress:
             if there:
                 listing = batched(there, LISTED_AT_ONCE)
                 self._session.run(listing, progress, started_at=started_at)
             removed = self._remove(absent, started_at) if absent else 0
-        self._tell("events", started_at, progress, removed)
+        self._report_round("events", started_at, progress, removed)
         return refused
 
     def _find(self, name: ImageRef) -> ImageRef | StoreAccessError | None:
@@ -262,7 +266,7 @@ class _Watch:
         except StoreAccessError as exc:
             if exc.retryable:
                 raise
-            self._told.trouble(f"{exc}; what names it is left in the queue")
+            self._reporter.trouble(f"{exc}; what names it is left in the queue")
             return exc
 
     def _remove(self, absent: Sequence[ImageRef], started_at: datetime) -> int:
@@ -276,7 +280,7 @@ class _Watch:
         unrecorded = ids - {UUID(row.image_id) for row in known}
         return remove_images(known, home, started_at, unrecorded=list(unrecorded))
 
-    def _tell(
+    def _report_round(
         self,
         cause: Literal["listing", "events"],
         started_at: datetime,
@@ -285,4 +289,4 @@ class _Watch:
     ) -> None:
         counts = progress.counts
         seconds = (datetime.now(UTC) - started_at).total_seconds()
-        self._told.round(Round(cause, started_at, seconds, counts, removed + counts.gone))
+        self._reporter.round(Round(cause, started_at, seconds, counts, removed + counts.gone))

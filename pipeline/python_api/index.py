@@ -103,8 +103,8 @@ class Index:
         """
         query = SearchQuery(
             text=text,
-            positive=tuple(_wanted(image, box, point, like)),
-            negative=tuple(_unwanted(unlike)),
+            positive=tuple(_parse_wanted(image, box, point, like)),
+            negative=tuple(_parse_unwanted(unlike)),
             limit=limit,
             conditions=_conditions(filter),
             group_size=group_size,
@@ -185,7 +185,7 @@ class Index:
         return self._open_searcher
 
 
-def _wanted(
+def _parse_wanted(
     image: str | os.PathLike[str] | None,
     box: Box | None,
     point: tuple[float, float] | None,
@@ -199,7 +199,7 @@ def _wanted(
         yield ObjectExample(object_id=like if isinstance(like, str) else like.object_id)
 
 
-def _unwanted(unlike: str | IndexedObject | None) -> Iterator[Example]:
+def _parse_unwanted(unlike: str | IndexedObject | None) -> Iterator[Example]:
     if isinstance(unlike, IndexedObject):
         yield ObjectExample(object_id=unlike.object_id)
     elif unlike is not None:

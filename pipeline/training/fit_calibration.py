@@ -82,11 +82,11 @@ def sample_picture_hits(index: VectorIndex, matching: Matching) -> Iterator[Samp
         annotation = item.annotation
         if annotation is None or annotation.id not in matching.best_iou:
             continue
-        thing = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
-        if thing is None:
+        same = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
+        if same is None:
             continue
-        image = Condition(field="image_id", op="!=", value=thing.own.payload["image_id"])
-        query = IndexQuery(thing.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
+        image = Condition(field="image_id", op="!=", value=same.own.payload["image_id"])
+        query = IndexQuery(same.vector, _HITS, (*_OBJECTS, image), max_overlap=MAX_OVERLAP)
         for hit in index.search(query):
             other = matching.objects[hit.object_id].annotation
             yield (hit.score,), other is not None and other.category_id == annotation.category_id

@@ -62,7 +62,7 @@ def export(
         source.manifest.copy_to(manifest)
         comparison = Comparison(manifest) if checking or source.may_differ else None
         with closing(PointFiles(folder / POINTS, source.index.dim)) as files:
-            for point in _scanned(source.index, progress):
+            for point in _scan_points(source.index, progress):
                 files.add(point)
                 if comparison is not None:
                     comparison.take_point(point)
@@ -93,7 +93,7 @@ def export(
         )
 
 
-def _scanned(index: VectorIndex, progress: Progress) -> Iterator[Point]:
+def _scan_points(index: VectorIndex, progress: Progress) -> Iterator[Point]:
     """Every point, with its words; how many, and of how many, is told."""
     total = index.count()
     for number, point in enumerate(index.scan(words=True), start=1):

@@ -80,8 +80,8 @@ def _check_whole(source: VectorIndex, manifest: Manifest, progress: Progress) ->
 
 def _check_free(source: VectorIndex, index: VectorIndex, location: str) -> None:
     """Only points of the source may be there already, of a migration that was interrupted."""
-    for some in batched(index.scan(), _AT_ONCE):
-        ids = [uuid.UUID(point.id) for point in some]
+    for batch in batched(index.scan(), _AT_ONCE):
+        ids = [uuid.UUID(point.id) for point in batch]
         if len(source.stored(ids)) != len(ids):
             raise UsageError(f"expected no points at {location} yet, it has those of another index")
 
@@ -95,18 +95,18 @@ class _Migration:
 
     def run(self) -> MigrateSummary:
         total, digests, written = self._source.count(), 0, 0
-        for some in batched(self._source.scan(words=True), _AT_ONCE):
-            self._target.restore(some)
-            self._check_written(some)
-            digests += sum(map(point_digest, some))
-            written += len(some)
+        for batch in batched(self._source.scan(words=True), _AT_ONCE):
+            self._target.restore(batch)
+            self._check_written(batch)
+            digests += sum(map(point_digest, batch))
+            written += len(batch)
             self._progress.note(f"{written:,} of {total:,} points copied")
         if written != total:
             raise VectorIndexError(
                 f"expected {total:,} points in the source, got {written:,}: it is being written "
                 "to, migrate when nobody does"
             )
-        return self._checked(written, checksum([digests]))
+        return self._compare_all(written, checksum([digests]))
 
     def _check_written(self, points: Sequence[Point]) -> None:
         there = self._target.stored([uuid.UUID(point.id) for point in points])
@@ -117,7 +117,7 @@ class _Migration:
             if not np.allclose(stored.vector, point.vector, rtol=0, atol=_ROUNDING):
                 raise VectorIndexError(f"point {point.id} was written, and has another vector")
 
-    def _checked(self, points: int, wanted: str) -> MigrateSummary:
+    def _compare_all(self, points: int, wanted: str) -> MigrateSummary:
         self._progress.note("comparing both")
         count, digests = 0, 0
         for point in self._target.scan(words=True):

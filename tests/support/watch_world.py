@@ -16,7 +16,7 @@ from support import fakes
 from support.s3_events import s3_event
 from support.s3_server import S3Server, moto_server
 
-from pipeline.jobs.watch import Round, Told, watch
+from pipeline.jobs.watch import Round, WatchReporter, watch
 from pipeline.settings import Settings
 from workers.indexes.open import open_index
 from workers.queues.sqs import SqsQueue
@@ -54,7 +54,7 @@ class World:
 
     def watch(self, ended: threading.Event, **more: Any) -> None:
         options: dict[str, Any] = {"every_s": 3600, "queue": self.queue, "max_delete": 1} | more
-        told = Told(self.rounds.append, self.troubles.append)
+        told = WatchReporter(self.rounds.append, self.troubles.append)
         recipe = fakes.recipe(self.settings)
         watch([self.source], self.settings, told, ended=ended, recipe=recipe, **options)
 

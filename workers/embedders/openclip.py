@@ -49,11 +49,11 @@ def _tag(name: str) -> Mapping[str, Any]:
     architecture, _, tag = name.rpartition("/")
     pretrained: Mapping[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
     if not pretrained:
-        raise _unknown(name)
+        raise _name_unknown(name)
     return pretrained
 
 
-def _unknown(name: str) -> UnknownModelError:
+def _name_unknown(name: str) -> UnknownModelError:
     names = {"/".join(pair).casefold(): "/".join(pair) for pair in open_clip.list_pretrained()}
     near = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
     hint = "did you mean " + " or ".join(repr(names[match]) for match in near) + "?"

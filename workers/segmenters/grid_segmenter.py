@@ -91,13 +91,13 @@ class _Candidates:
     rows: npt.NDArray[np.void]
     counts: list[str]
 
-    def taken(self, kept: Int64s) -> _Candidates:
+    def take(self, kept: Int64s) -> _Candidates:
         return _Candidates(self.rows[kept], [self.counts[row] for row in kept.tolist()])
 
     def without_duplicates(self, scores: npt.NDArray[np.floating], threshold: float) -> _Candidates:
         """Of candidates whose boxes overlap by more than `threshold`, that of the highest score."""
         boxes = torch.from_numpy(self.rows["box"]).float()
-        return self.taken(nms(boxes, torch.from_numpy(scores).float(), threshold).numpy())
+        return self.take(nms(boxes, torch.from_numpy(scores).float(), threshold).numpy())
 
     @staticmethod
     def together(parts: Sequence[_Candidates]) -> _Candidates:
@@ -156,7 +156,7 @@ class GridSegmenter:
         `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time, from then on
         fewer where the device has no room for them.
         """
-        padded = [self._padded(image) for image in images]
+        padded = [self._pad(image) for image in images]
         found: list[list[_Candidates]] = [[] for _ in images]
         crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
         while batch := list(islice(crops, self._at_once)):
@@ -177,7 +177,7 @@ class GridSegmenter:
             raise UsageError(
                 f"expected a point within the image's {width} x {height} pixels, got {x:g},{y:g}"
             )
-        padded = self._padded(image)
+        padded = self._pad(image)
         tall, wide = padded.shape[:2]
         crop = _Crop(0, (tall, wide), (0, 0, wide, tall), 0, padded)
         point = np.array([[x, y]], np.float64)
@@ -186,7 +186,7 @@ class GridSegmenter:
         tracer.add(guesses.logits(np.ones((1, 3), np.bool_)))
         parameters = {**self._parameters, "stability_score_thresh": 0.0}
         points = np.repeat(point, 3, axis=0)
-        found = _filtered(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
+        found = _filter_traced(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
         masks = _object_masks(found, (tall, wide), (height, width))
         return max(masks, key=lambda mask: mask.predicted_iou, default=None)
 
@@ -200,7 +200,7 @@ class GridSegmenter:
         self._at_once = half = (len(crops) + 1) // 2
         return [*self._views(crops[:half]), *self._views(crops[half:])]
 
-    def _padded(self, image: UInt8Image) -> UInt8Image:
+    def _pad(self, image: UInt8Image) -> UInt8Image:
         height, width = image.shape[:2]
         tall, wide = self._workable((height, width))
         if (tall, wide) == (height, width):
@@ -232,7 +232,7 @@ class GridSegmenter:
         batch = int(parameters["points_per_batch"])
         points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
         tracer = self._tracer(crop)
-        predicted, asked = [np.empty(0, np.float32)], [np.empty((0, 2))]
+        predicted, prompted = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for start in range(0, len(points), batch):
             some = points[start : start + batch]
             guesses = view.guess(some)
@@ -241,10 +241,10 @@ class GridSegmenter:
             if len(of_points):
                 tracer.add(guesses.logits(chosen))
                 predicted.append(guesses.predicted_iou[chosen])
-                asked.append(some[of_points])
+                prompted.append(some[of_points])
         # At once, because a batch is a few points and its masks a few rows.
-        scores, points_xy = np.concatenate(predicted), np.concatenate(asked)
-        stable = _filtered(tracer.finish(), scores, points_xy, parameters, crop)
+        scores, points_xy = np.concatenate(predicted), np.concatenate(prompted)
+        stable = _filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
         return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
 
     def _tracer(self, crop: _Crop) -> Tracer:
@@ -328,7 +328,7 @@ def effective_parameters(
     return parameters
 
 
-def _filtered(
+def _filter_traced(
     traced: TracedMasks,
     predicted_iou: Float32s,
     points_xy: Float64s,
@@ -351,7 +351,7 @@ def _filtered(
     whole = [0, 0, crop.image_hw[1], crop.image_hw[0]]
     if list(crop.box) != whole:
         keep &= ~is_box_near_crop_edge(torch.from_numpy(traced.boxes), crop.box, whole).numpy()
-    return _Candidates(rows, traced.counts).taken(np.flatnonzero(keep))
+    return _Candidates(rows, traced.counts).take(np.flatnonzero(keep))
 
 
 def _object_masks(

@@ -88,7 +88,7 @@ def watch_command(
             watch.watch(
                 sources,
                 settings,
-                watch.Told(
+                watch.WatchReporter(
                     rounds.print_round,
                     lambda text: print_line(notes, f"warning: {sanitize(text)}"),
                     _progress_factory(notes),

@@ -17,7 +17,7 @@ import pipeline.ingestion.session
 import pipeline.jobs.watch
 from pipeline.index_home import current_generation
 from pipeline.jobs.verify import verify
-from pipeline.jobs.watch import Round, Told, watch
+from pipeline.jobs.watch import Round, WatchReporter, watch
 from pipeline.runners.model_worker import ModelWorker
 from schemas.errors import StoreAccessError, StoreError, StoreUnavailableError, UsageError
 from schemas.images import ImageRef
@@ -84,7 +84,7 @@ def test_models_are_loaded_once_and_only_when_needed(world: World, tmp_path: Pat
         if sum(one.counts.done for one in world.rounds) == 2:
             ended.set()
 
-    told = Told(after, world.troubles.append)
+    told = WatchReporter(after, world.troubles.append)
     watch([world.source], world.settings, told, every_s=0.01, ended=ended, recipe=recipe)
     assert len(loads.read_text().splitlines()) == 1
     assert world.indexed() == world.listed()
@@ -231,7 +231,9 @@ def test_an_index_in_use_is_waited_for(world: World) -> None:
     world.put("1.png", 1)
     with open_index(world.settings.index, None):  # type: ignore[attr-defined]
         ended = threading.Event()
-        told = Told(world.rounds.append, lambda text: (world.troubles.append(text), ended.set()))
+        told = WatchReporter(
+            world.rounds.append, lambda text: (world.troubles.append(text), ended.set())
+        )
         recipe = fakes.recipe(world.settings)
         watch([world.source], world.settings, told, every_s=9, ended=ended, recipe=recipe)
     assert "in use" in world.troubles[0]
@@ -286,6 +288,6 @@ def test_what_a_queue_answers_passes_or_does_not(
 
 def test_a_glob_cannot_be_watched(tmp_path: Path) -> None:
     settings = fakes.settings(tmp_path / "index")
-    told = Told(lambda one: None, lambda text: None)
+    told = WatchReporter(lambda one: None, lambda text: None)
     with pytest.raises(UsageError, match="expected a folder or a file, got the glob"):
         watch(["*.jpg"], settings, told, every_s=9, recipe=fakes.recipe(settings))

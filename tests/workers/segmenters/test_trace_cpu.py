@@ -116,13 +116,13 @@ def test_a_mask_of_many_runs_gets_the_room(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_device_holds_few_whole_masks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    trace_them = DeviceTracer._traced
+    trace_them = DeviceTracer._trace
 
     def noted(tracer: DeviceTracer, values: Tensor) -> object:
         held.append(len(values))
         return trace_them(tracer, values)
 
-    monkeypatch.setattr(DeviceTracer, "_traced", noted)
+    monkeypatch.setattr(DeviceTracer, "_trace", noted)
     monkeypatch.setattr(trace_gpu, "_AT_ONCE_PX", 2 * 50 * 60)
     check(DeviceTracer, 16, 64, (50, 60), 2, 0, 0, 1)
     assert held == [2, 1, 2]

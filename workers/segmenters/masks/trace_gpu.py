@@ -52,7 +52,7 @@ class DeviceTracer:
         height, width = self._frame.crop_hw
         for some in torch.split(logits.float(), max(_AT_ONCE_PX // (height * width), 1)):
             # Column-major, as COCO's runs are.
-            self._parts.append(self._traced(across @ some.mT @ down))
+            self._parts.append(self._trace(across @ some.mT @ down))
 
     def finish(self) -> TracedMasks:
         if not self._parts:
@@ -69,7 +69,7 @@ class DeviceTracer:
         counts = encode_changes(changes, ends, height * width)
         return TracedMasks(totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:], counts)
 
-    def _traced(self, values: Tensor) -> _Part:
+    def _trace(self, values: Tensor) -> _Part:
         """Of float32 (n, width, height): the logits of every pixel."""
         # As float32, in which the CPU compares too.
         high, low = (float(np.float32(self._threshold + sign * self._offset)) for sign in (1, -1))
