@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from pipeline.cli.commands import status
 from pipeline.cli.status_tables import print_coverage
-from pipeline.manifest.coverage import covered
-from pipeline.manifest.manifest import Manifest, manifest_folder
-from schemas.ids import Generation
+from pipeline.index_home import manifest_folder
+from pipeline.manifest.coverage import measure_coverage
+from pipeline.manifest.manifest import Manifest
+from schemas.ids import ImageRevision
 from schemas.images import ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 
@@ -31,10 +32,10 @@ status.register(app)
 def _row(key: str, state: State = State.DONE, day: int = 0, pipeline: str = "f1") -> ManifestRow:
     image = ImageRef("s3", "photos", key, "v1", 10)
     at = START + timedelta(days=day)
-    row = ManifestRow.done(image, Generation("v1", pipeline), 3, at)
+    row = ManifestRow.done(image, ImageRevision("v1", pipeline), 3, at)
     if state is State.DONE:
         return row
-    return row.failed(state, Stage.READ, "SomeError", "why", at, retryable=True)
+    return row.with_failure(state, Stage.READ, "SomeError", "why", at, retryable=True)
 
 
 def _manifest(folder: Path, rows: Sequence[ManifestRow]) -> Manifest:
@@ -91,7 +92,7 @@ def test_by_chooses_the_tables(index: Path) -> None:
 
 
 def test_a_single_prefix_is_shown_only_where_it_is_chosen(tmp_path: Path) -> None:
-    coverage = covered(_manifest(tmp_path, [_row("a.jpg")]))
+    coverage = measure_coverage(_manifest(tmp_path, [_row("a.jpg")]))
     printed = []
     for by in (None, "prefix"):
         console = Console(file=io.StringIO())
@@ -125,7 +126,7 @@ def test_sources_are_listed_for_what_is_waiting(index: Path, tmp_path: Path) -> 
 def test_a_terminal_gets_colours_and_no_wider_lines(tmp_path: Path) -> None:
     long = "a folder of a name that is longer than any terminal has room for, and then some more"
     rows = [_row(f"{long}/1.jpg"), _row("b/2.jpg", State.FAILED), _row("b/3.jpg", State.GONE)]
-    coverage = covered(_manifest(tmp_path, rows))
+    coverage = measure_coverage(_manifest(tmp_path, rows))
     for width in (80, 120):
         console = Console(
             file=io.StringIO(), width=width, force_terminal=True, color_system="standard"
@@ -141,7 +142,9 @@ def test_a_terminal_gets_colours_and_no_wider_lines(tmp_path: Path) -> None:
 
 
 def test_where_only_ascii_can_be_written_bars_are_ascii(tmp_path: Path) -> None:
-    coverage = covered(_manifest(tmp_path, [_row("a/1.jpg"), _row("b/2.jpg", State.FAILED)]))
+    coverage = measure_coverage(
+        _manifest(tmp_path, [_row("a/1.jpg"), _row("b/2.jpg", State.FAILED)])
+    )
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding="ascii"))
     print_coverage(console, coverage, "prefix")

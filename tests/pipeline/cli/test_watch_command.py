@@ -6,11 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import PATIENCE_S
 from support.watch_world import World, watched_bucket
 
 
@@ -28,7 +28,8 @@ def command(world: World, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_on_ray_rounds_are_printed_and_a_sigterm_ends_it(world: World) -> None:
+@pytest.mark.long
+def test_on_ray_rounds_are_told_and_a_sigterm_ends_it(world: World) -> None:
     world.put("0.png", 0)
     process = subprocess.Popen(
         [*command(world, "--json", "--preset", "fast"), "--runner", "ray"],
@@ -38,39 +39,45 @@ def test_on_ray_rounds_are_printed_and_a_sigterm_ends_it(world: World) -> None:
     # Ray has both streams, and would have the signal.
     assert json.loads(process.stdout.readline())["done"] == 1
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, ""), err
     assert err.splitlines()[-1] == "1 image ingested and 0 removed in 1 round."
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_it(world: World, number: int, code: int) -> None:
+    world.sqs.send_message(QueueUrl=world.queue.url, MessageBody="hello")
     process = subprocess.Popen(
         command(world, "--queue", world.queue.url, "--json"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
     assert "Watching" in process.stderr.readline()
-    time.sleep(1)
+    # Of the message it tells when it is at it.
+    assert "left in the queue" in process.stderr.readline()
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, err
     assert out == ""
     assert "0 images ingested and 0 removed in " in err
     assert "Traceback" not in err
 
 
-def test_rounds_are_printed(world: World) -> None:
+def test_rounds_are_told(world: World) -> None:
     world.server.client.put_object(Bucket=world.bucket, Key="0.png", Body=b"no image")
     done = subprocess.run(
-        command(world, "--once", "--json"), capture_output=True, text=True, timeout=120, check=True
+        command(world, "--once", "--json"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
-    result = json.loads(done.stdout)
-    assert (result["cause"], result["rejected"], result["removed"]) == ("listing", 1, 0)
+    told = json.loads(done.stdout)
+    assert (told["cause"], told["rejected"], told["removed"]) == ("listing", 1, 0)
     world.delete("0.png")
     done = subprocess.run(
         command(world, "--once", "--max-delete", "1"),
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     assert "listing  0 images, 0 objects, 1 removed" in done.stdout
 
@@ -88,7 +95,7 @@ def test_rounds_are_printed(world: World) -> None:
 def test_mistakes(world: World, args: list[str], code: int, sentence: str) -> None:
     args = [arg.replace("QUEUE", world.queue.url) for arg in args]
     done = subprocess.run(
-        command(world, *args), capture_output=True, text=True, timeout=120, check=False
+        command(world, *args), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (done.returncode, sentence in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
