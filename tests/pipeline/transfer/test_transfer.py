@@ -22,6 +22,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from qdrant_client import QdrantClient
 from support import damage, fakes
+from support.paths import IMPORTS
 from support.qdrant_server import QdrantServer
 from support.s3_server import moto_server
 from support.transfer_world import IMAGES, at, raw_points, small_index
@@ -282,9 +283,10 @@ def test_a_backup_while_another_process_has_the_index(tmp_path: Path) -> None:
     script, backed_up = str(Path(fakes.__file__)), tmp_path / "backed up"
     arguments = [str(tmp_path / "images"), settings.index.location, "local", "0.5", "", "4"]
     arguments += ["", str(backed_up)]
-    with subprocess.Popen([sys.executable, script, *arguments]) as ingest_:
+    environment = {**os.environ, **IMPORTS}
+    with subprocess.Popen([sys.executable, script, *arguments], env=environment) as ingest_:
         manifest = open_manifest(settings.index, settings.store)
-        until(lambda: sum(manifest.counts().values()) > IMAGES + 2)
+        until(lambda: ingest_.poll() is not None or sum(manifest.counts().values()) > IMAGES + 2)
         summary = backup(settings, str(tmp_path / "backup"))
         assert ingest_.poll() is None
         backed_up.touch()
