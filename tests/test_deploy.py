@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from support.paths import ROOT
 
-from pipeline.cli.main import app
+from pipeline.cli.main import load_command
 from pipeline.settings import load_settings
 from schemas.options import SegmenterOptions
 from workers.segmenters.grid_segmenter import effective_parameters
@@ -23,9 +22,7 @@ DEPLOY = ROOT / "deploy"
 
 def parse(arguments: list[str]) -> dict[str, Any]:
     """Parse a command line with the real command; raises for an unknown flag or a bad value."""
-    group = typer.main.get_command(app)
-    command = group.get_command(None, arguments[0])  # type: ignore[attr-defined]
-    assert command is not None, arguments
+    command = load_command(arguments[0])
     with command.make_context(arguments[0], arguments[1:]) as context:
         return dict(context.params)
 
