@@ -148,14 +148,14 @@ class SamPrompter:
         ]
 
     def _frame(self, scaled: UInt8Image) -> Tensor:
-        pixels = torch.as_tensor(scaled, device=self.device).permute(2, 0, 1)
+        pixels = torch.as_tensor(scaled, device=self._model.device).permute(2, 0, 1)
         frame: Tensor = self._model.preprocess(pixels.contiguous()[None])
         return frame
 
     def encode_points(self, points_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
         """The prompt encoder's tokens for points in the foreground: (n, 2, c)."""
         scaled = torch.as_tensor(self._transform.apply_coords(points_xy, size_hw))
-        points = scaled.to(self._point_type).to(self.device)[:, None]
+        points = scaled.to(self._point_type).to(self._model.device)[:, None]
         labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
         sparse, _ = self._model.prompt_encoder(points=(points, labels), boxes=None, masks=None)
         tokens: Tensor = sparse.to(self._dtype)
