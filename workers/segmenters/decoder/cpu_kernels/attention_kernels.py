@@ -14,7 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workers.segmenters.decoder.cpu_kernels.matmul_tiles import add_product_transposed, put_product
+from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
+    ADD,
+    LOWER,
+    OVERWRITE,
+    WHOLE,
+    add_product_transposed,
+    put_product,
+)
 from workers.segmenters.numba_jit import jit_fused, jit_loose
 
 Float32s = npt.NDArray[np.float32]
@@ -194,14 +201,14 @@ def _compute_scales(
 
 @jit_fused
 def _put_product_by_heads(
-    out: Float32s, a: Float32s, x: Float32s, heads: int, scale: Float32s, overwrite: bool
+    out: Float32s, a: Float32s, x: Float32s, heads: int, scale: Float32s, overwrite: np.bool_
 ) -> None:
     """`put_product` of (heads * t, d) and (heads * d, b), for each head."""
     tokens, width = len(a) // heads, a.shape[1]
     for head in range(heads):
         rows = slice(head * tokens, (head + 1) * tokens)
         columns = slice(head * width, (head + 1) * width)
-        put_product(out[rows], a[rows], x[columns], scale, overwrite, False)
+        put_product(out[rows], a[rows], x[columns], scale, overwrite, WHOLE)
 
 
 @jit_fused
@@ -272,7 +279,9 @@ def attend_to_image(queries: Float32s, stage: StageBlocks, sums: AttentionSums) 
     _fill(ones[0], _ONE)
     for b in range(blocks):
         for n in range(prompts):
-            _put_product_by_heads(scratch.scores, queries[n], stage.keys[b], heads, ones[:0], True)
+            _put_product_by_heads(
+                scratch.scores, queries[n], stage.keys[b], heads, ones[:0], OVERWRITE
+            )
             _softmax_over_image(scratch.scores, ones[0], n, sums, scratch)
             _add_product_by_heads(sums.of_base[n], scratch.scores, stage.values[b], heads)
 
@@ -319,15 +328,15 @@ def _attend_to_tokens(
     if earlier:
         old_shares, scale = old.residual_shares[n, b], old.scale[n, b : b + 1]
         old_base_share = old.base_share[n, b : b + 1]
-        _put_product_by_heads(weights, keys, before.queries[b], heads, old_base_share, True)
-        put_product(weights, tokens.keys_on_residuals[n], old_shares, scale, False, False)
-        _put_product_by_heads(weights, keys, before.queries_constant[b], heads, scale[:0], False)
+        _put_product_by_heads(weights, keys, before.queries[b], heads, old_base_share, OVERWRITE)
+        put_product(weights, tokens.keys_on_residuals[n], old_shares, scale, ADD, WHOLE)
+        _put_product_by_heads(weights, keys, before.queries_constant[b], heads, scale[:0], ADD)
         for row in range(earlier):
             _multiply(old_shares[row], scale[0], shares[row])
         _multiply(old_base_share[0], scale[0], base_share[0])
     else:
         _fill(base_share[0], _ONE)
-        _put_product_by_heads(weights, keys, before.queries[b], heads, base_share[:0], True)
+        _put_product_by_heads(weights, keys, before.queries[b], heads, base_share[:0], OVERWRITE)
     _softmax_over_tokens(weights, len(weights) // heads, scratch)
 
 
@@ -341,8 +350,8 @@ def _normalise(
     _scale(base_share[0], _TWO, twice[0])
     values = tokens.values[n]
     heads = after.residual_on_base.shape[1] // values.shape[1]
-    _put_product_by_heads(products, values, after.residual_on_base[b], heads, twice, True)
-    put_product(products, tokens.gram[n], shares, twice[:0], False, True)
+    _put_product_by_heads(products, values, after.residual_on_base[b], heads, twice, OVERWRITE)
+    put_product(products, tokens.gram[n], shares, twice[:0], ADD, LOWER)
     _fill(spread, _ZERO)
     for row in range(len(shares)):
         _add_product(shares[row], products[row], spread)
@@ -358,9 +367,9 @@ def _attend_to_block(
     shares, base_share = new.residual_shares[n, b], new.base_share[n, b : b + 1]
     scale, scores, queries = new.scale[n, b : b + 1], scratch.scores, tokens.queries[n]
     heads = after.keys.shape[1] // queries.shape[1]
-    _put_product_by_heads(scores, queries, after.keys[b], heads, base_share, True)
-    put_product(scores, tokens.queries_on_residuals[n], shares, scale, False, False)
-    _put_product_by_heads(scores, queries, after.keys_constant[b], heads, base_share[:0], False)
+    _put_product_by_heads(scores, queries, after.keys[b], heads, base_share, OVERWRITE)
+    put_product(scores, tokens.queries_on_residuals[n], shares, scale, ADD, WHOLE)
+    _put_product_by_heads(scores, queries, after.keys_constant[b], heads, base_share[:0], ADD)
     _softmax_over_image(scores, scale[0], n, sums, scratch)
     add_product_transposed(sums.of_residuals[n], scores, shares)
     if len(shares) > tokens.keys.shape[1]:  # else all base shares are 1

@@ -29,6 +29,10 @@ _FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _UNALIGNED = 4  # bytes
 
+# For `put_product`. Of NumPy's type, as Numba compiles a function anew for each literal.
+OVERWRITE, ADD = np.bool_(True), np.bool_(False)
+LOWER, WHOLE = np.bool_(True), np.bool_(False)
+
 
 class _Matrix:
     """A C-contiguous 2-D array of float32 in code that is being generated."""
@@ -179,7 +183,7 @@ _sums_31, _sums_32, _sums_33 = (_make_sums_tile(3, sums) for sums in range(1, _S
 
 @jit_fused
 def put_product(
-    out: Float32s, a: Float32s, x: Float32s, scale: Float32s, overwrite: bool, lower: bool
+    out: Float32s, a: Float32s, x: Float32s, scale: Float32s, overwrite: np.bool_, lower: np.bool_
 ) -> None:
     """out (m, b) = scale * (a (m, k) @ x (k, b)), or scale * (out + a @ x) without `overwrite`.
 
