@@ -63,6 +63,7 @@ def test_a_signal_ends_it(world: World, number: int, code: int) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 def test_rounds_are_told(world: World) -> None:
     world.server.client.put_object(Bucket=world.bucket, Key="0.png", Body=b"no image")
     done = subprocess.run(

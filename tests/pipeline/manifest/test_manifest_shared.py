@@ -67,6 +67,7 @@ def work(name: str, state: str, endpoint: str) -> None:
         manifest.compact()
 
 
+@pytest.mark.long
 def test_jobs_that_write_at_once_lose_nothing(place: tuple[str, StoreOptions]) -> None:
     arguments = [place[0], place[1].endpoint_url or ""]
     jobs = [

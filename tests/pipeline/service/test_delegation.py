@@ -104,6 +104,7 @@ def test_a_snapshot_lets_go_of_the_folder(folder: Path) -> None:
         assert "in use" not in status.stderr
 
 
+@pytest.mark.long
 def test_what_cannot_be_served_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     index = str(folder / "index")
     for args, said in (
@@ -136,6 +137,7 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert (broken.returncode, "expected the keys of objseek" in broken.stderr) == (2, True)
 
 
+@pytest.mark.long
 def test_a_client_tells_mistakes_from_absence(folder: Path) -> None:
     away = pytest.raises(ServiceUnavailableError, match="does not answer")
     with Client("http://127.0.0.1:9") as nobody, away:

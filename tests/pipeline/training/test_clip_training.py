@@ -143,6 +143,7 @@ def test_turned_hues_keep_lightness_and_how_colourful_it_is() -> None:
     assert 0.3 < moved.float().mean() < 0.7
 
 
+@pytest.mark.long
 def test_what_is_found_in_a_scene_is_cut_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     options = SegmenterOptions(device="cpu", points_per_side=6, crop_n_layers=0)
     sprites = bundled_sprites()

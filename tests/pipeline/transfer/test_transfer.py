@@ -276,6 +276,7 @@ def test_a_damaged_backup_is_refused(how: str, world: Settings, tmp_path: Path) 
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.long
 def test_a_backup_while_another_process_has_the_index(tmp_path: Path) -> None:
     settings = small_index(tmp_path)
     # An ingest of two minutes, unless the backup ends before: a copy is given between its batches.

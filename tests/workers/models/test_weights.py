@@ -115,6 +115,7 @@ def listed(folder: Path) -> list[str]:
 OPTIONS = SegmenterOptions(name="sam_vit_b", device="cpu")
 
 
+@pytest.mark.long
 def test_a_real_checkpoint_is_fetched_resumed_and_loaded(
     served: Served, checkpoint: Path, tmp_path: Path
 ) -> None:

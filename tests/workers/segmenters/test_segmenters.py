@@ -154,7 +154,7 @@ def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> No
     assert prints[0] == prints[1] != prints[2]
 
 
-@pytest.mark.parametrize("batch", [2, 9])
+@pytest.mark.parametrize("batch", [2, pytest.param(9, marks=pytest.mark.long)])
 def test_images_encoded_at_once_are_segmented_each_on_its_own(
     build: Callable[..., Segmenter], batch: int
 ) -> None:
@@ -180,6 +180,7 @@ def test_fewer_images_are_encoded_at_once_where_there_is_no_room() -> None:
         GridSegmenter(Cramped(0), weights_sha256=SHA, options=options).segment(images)
 
 
+@pytest.mark.long
 def test_bfloat16_finds_the_same_objects(tmp_path: Path) -> None:
     truth = write_bucket(tmp_path, 1, seed=3)
     image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
@@ -346,6 +347,7 @@ def test_the_bundled_models_masks_are_the_packages(seed: int, tmp_path: Path) ->
     assert np.mean(equal) > 0.8
 
 
+@pytest.mark.long
 def test_masks_traced_as_on_an_accelerator_are_the_same(tmp_path: Path) -> None:
     truth = write_bucket(tmp_path, 1, 3)
     image = np.asarray(Image.open(tmp_path / truth.images[0].file_name))
