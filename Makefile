@@ -21,11 +21,12 @@ demo: setup
 # tests keep theirs in memory.
 IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608 {print "/dev/shm"}')
 
-# Much of a test is waiting: two processes share the files. In their own order, as those of few and
-# long tests would else come last, one after the other. Threads that spin while they wait for the
-# others of their sum take the cores from the other process: what computes took twice as long.
+# Much of a test is waiting: three processes share the files, on two cores too. In their own order,
+# as those of few and long tests would else come last, one after the other. Threads that spin while
+# they wait for the others of their sum take the cores from other processes: what computes took
+# twice as long.
 PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=passive \
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Meant to take six minutes on two idle cores.
 test: setup

@@ -124,8 +124,8 @@ def against_the_script(
             ratios["script_ratio_bf16"].append(times["script"] / times["objseek in bf16"])
         ratios["script_ratio"].append(times["script"] / times["objseek"])
         ratios["loop_ratio"].append(times["loop"] / times["objseek"])
-        told = ", ".join(f"{side} {seconds:.1f} s" for side, seconds in times.items())
-        console.print(f"round {number + 1} of {rounds}: {told}")
+        summary = ", ".join(f"{side} {seconds:.1f} s" for side, seconds in times.items())
+        console.print(f"round {number + 1} of {rounds}: {summary}")
     table = Table(f"{grid['name']}, objects a second", "median", "least", box=None)
     figures: dict[str, Any] = {}
     for name, values in ratios.items():
@@ -191,13 +191,13 @@ def _indexed(options: IndexOptions) -> Found:
     return found
 
 
-def _checked(theirs: Found, mine: Found) -> Parity:
+def _checked(theirs: Found, ours: Found) -> Parity:
     """How many masks have their match. Raises SystemExit where the outputs do not agree."""
-    if theirs.keys() != mine.keys():
+    if theirs.keys() != ours.keys():
         raise SystemExit("the images differ: no speed is told")
     total, least = Parity(), 1.0
     for name, wanted in theirs.items():
-        got = mine[name]
+        got = ours[name]
         total += parity(list(wanted), list(got))
         vectors = list(got.values())
         for vector, near in zip(wanted.values(), ious(wanted, got), strict=True):

@@ -25,7 +25,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ingestion.session import LISTED_AT_ONCE
+from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.manifest.manifest import Manifest
 from schemas.ids import image_id
 from schemas.images import ImageRef
@@ -49,7 +49,7 @@ class Measured:
     rows_s: float
     peak_gib: float
 
-    def told(self, name: str) -> str:
+    def describe(self, name: str) -> str:
         return (
             f"{name}: {self.images:,} images listed against as many rows: {self.seconds:.1f} s "
             f"({self.cpu_s:.1f} s of a core), {self.rows_s:.1f} s of it for the rows, "
@@ -62,12 +62,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     images: int = parser.parse_args().images
     ours = measured_alone(hold_against, images)
-    print(ours.told("objseek"))
+    print(ours.describe("objseek"))
     few = min(images, _MOST_OF_THE_PEER)
     small = ours if few == images else measured_alone(hold_against, few)
     peer = measured_alone(look_up_in_a_set, few)
-    print(small.told("objseek"))
-    print(peer.told("a set of uris and versions"))
+    print(small.describe("objseek"))
+    print(peer.describe("a set of uris and versions"))
     time_ratio, memory_ratio = peer.seconds / small.seconds, peer.peak_gib / small.peak_gib
     print(f"the set takes {time_ratio:.1f} times as long and {memory_ratio:.1f} times the memory")
     figures = {

@@ -89,11 +89,11 @@ def main() -> None:
             for side, sizes in (("ours", _OURS), ("theirs", _THEIRS))
             if points in sizes
         }
-        told = [
-            f"{one['bytes'] / _MIB:.0f} ({one['masks']:,})" if one else ""
-            for one in (found.get("ours"), found.get("theirs"))
+        cells = [
+            f"{result['bytes'] / _MIB:.0f} ({result['masks']:,})" if result else ""
+            for result in (found.get("ours"), found.get("theirs"))
         ]
-        table.add_row(str(points), *told)
+        table.add_row(str(points), *cells)
     Console().print(table)
 
 

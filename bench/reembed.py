@@ -110,7 +110,7 @@ def main() -> None:
         ours, theirs = vectors_of(IndexHome.current(changed)), vectors_of(anew)
         if ours.keys() != theirs.keys():
             raise SystemExit("expected the same points, got others")
-        off = max(float(np.abs(ours[one] - theirs[one]).max()) for one in ours)
+        off = max(float(np.abs(ours[identity] - theirs[identity]).max()) for identity in ours)
         size = on_disk_mib(folder / "index")
         drop_generation(changed, "first")
         left = on_disk_mib(folder / "index")

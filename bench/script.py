@@ -52,7 +52,7 @@ class Script:
             image = np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))
             masks = self.generator.generate(image)
             counts = [mask["segmentation"]["counts"] for mask in masks if mask["area"]]
-            rles = [CocoRle(image.shape[:2], one) for one in counts]
+            rles = [CocoRle(image.shape[:2], encoded) for encoded in counts]
             vectors = {rle: self.embed(image, rle) for rle in rles}
             points = [
                 models.PointStruct(

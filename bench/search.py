@@ -49,7 +49,7 @@ _WORDS = (
     "new", "wooden", "metal", "broken", "shiny", "round", "square", "striped", "dirty", "wet",
     "open", "empty", "full", "folded",
 )  # fmt: skip
-_THINGS = (
+_NOUNS = (
     "apple", "chair", "dog", "bicycle", "lamp", "boat", "mug", "tree", "guitar", "clock", "shoe",
     "car", "cat", "door", "flower", "hat", "horse", "house", "knife", "phone", "plate", "sofa",
     "table", "train", "window", "bottle", "bridge", "camera", "fence", "glove",
@@ -107,7 +107,9 @@ def of_index(location: str, queries: int) -> dict[str, float]:
     vectors, _ = Cone().rows(queries, seed=10**9)
     figures: dict[str, float] = {}
     with closing(open_index(IndexOptions(location=location), None)) as index:
-        for name, more in ({"": ()} | {f"_{key}": (one,) for key, one in _FILTERS.items()}).items():
+        for name, more in (
+            {"": ()} | {f"_{key}": (condition,) for key, condition in _FILTERS.items()}
+        ).items():
             spent: list[float] = []
             exactly: list[float] = []
             found: list[float] = []
@@ -159,7 +161,7 @@ def service(location: str) -> Iterator[tuple[str, int]]:
 def of_service(location: str, requests: int) -> dict[str, float]:
     """The service: stages and whole requests, texts that were asked before, and many at once."""
     rng = np.random.default_rng(3)
-    every = [f"{word} {thing}" for word in _WORDS for thing in _THINGS]
+    every = [f"{word} {noun}" for word in _WORDS for noun in _NOUNS]
     texts = rng.permutation(every)[: 2 * requests].tolist()
     with service(location) as (url, process), Client(url) as client:
         client.search("to begin with")
@@ -167,7 +169,7 @@ def of_service(location: str, requests: int) -> dict[str, float]:
         started_mb = _resident_mb(process)
         figures: dict[str, float] = {}
         for name, hybrid in (("", True), ("_dense", False)):
-            some = texts[:requests] if hybrid else texts[requests:]
+            new_texts = texts[:requests] if hybrid else texts[requests:]
             whole: list[float] = []
             answers = [
                 _timed(
@@ -176,7 +178,7 @@ def of_service(location: str, requests: int) -> dict[str, float]:
                     ),
                     whole,
                 )
-                for text in some
+                for text in new_texts
             ]
             for stage in ("embed", "index"):
                 seconds = [answer.seconds[stage] for answer in answers]
@@ -194,10 +196,10 @@ def of_service(location: str, requests: int) -> dict[str, float]:
         for text in texts[:requests]:
             _timed(lambda text=text: client.search(text), again)
         figures["request_repeated_p50_ms"] = percentiles(again)[0]
-        for name, one in _FILTERS.items():
+        for name, condition in _FILTERS.items():
             filtered: list[float] = []
             for text in texts[:requests]:
-                query = SearchRequest(text=text, conditions=(one,))
+                query = SearchRequest(text=text, conditions=(condition,))
                 _timed(lambda query=query: client.search(query), filtered)
             figures[f"request_{name}_p50_ms"] = percentiles(filtered)[0]
         figures["requests_per_s_4"] = _throughput(url, requests)

@@ -255,7 +255,7 @@ def contest_of_demo() -> Contest:
     return Contest(bundled_sam(), {k: v for k, v in DEFAULTS.items() if k not in own}, ["fp32"])
 
 
-def told(console: Console, results: Sequence[Result], name: str) -> dict[str, Any]:
+def report(console: Console, results: Sequence[Result], name: str) -> dict[str, Any]:
     """Print the ratios of a contest; the figures by name."""
     figures: dict[str, Any] = {}
     table = Table(name, "median", "least", box=None)
@@ -316,7 +316,7 @@ def main() -> None:
             spent = {side: c.after_encoder for side, c in results[-1].clocks.items()}
             parts = ", ".join(f"{side} {seconds:.1f} s" for side, seconds in spent.items())
             console.print(f"{name}, round {number + 1} of {args.rounds}: {parts}")
-        seen = told(console, results, f"{name} (tuned: batches of {batch})")
+        seen = report(console, results, f"{name} (tuned: batches of {batch})")
         figures |= {f"{key}{figure}": value for figure, value in seen.items()}
     figures["machine"] = (
         f"{platform.machine()}, torch {torch.__version__}, "

@@ -53,10 +53,10 @@ class Watch:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            told = json.loads(line)
-            started = datetime.fromisoformat(told["started_at"])
-            self.rounds.append((started, started + timedelta(seconds=told["seconds"])))
-            self.images += told["done"]
+            summary = json.loads(line)
+            started = datetime.fromisoformat(summary["started_at"])
+            self.rounds.append((started, started + timedelta(seconds=summary["seconds"])))
+            self.images += summary["done"]
 
     def wait_for(self, images: int) -> None:
         """Until so many images have been ingested."""
@@ -95,13 +95,13 @@ def queue_of(client: Any, prefix: str) -> str:
     """The URL of a queue that gets the notifications of all that happens below a prefix."""
     sqs = boto3.client("sqs", endpoint_url=client.meta.endpoint_url)
     url: str = sqs.create_queue(QueueName=prefix)["QueueUrl"]
-    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    response = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     client.put_bucket_notification_configuration(
         Bucket=BUCKET,
         NotificationConfiguration={
             "QueueConfigurations": [
                 {
-                    "QueueArn": told["Attributes"]["QueueArn"],
+                    "QueueArn": response["Attributes"]["QueueArn"],
                     "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
                 }
             ]

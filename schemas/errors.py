@@ -1,4 +1,6 @@
-"""One exception tree. Every message is one sentence: what was expected, what came, and where.
+"""Defines all errors, and what each means for its image: rejected, failed or gone.
+
+Every message is one sentence: what was expected, what came, and where.
 
 ObjseekError
 ├── UsageError            the request cannot be met (settings, names, filters)

@@ -97,9 +97,9 @@ def test_hits_become_what_other_libraries_take_where_they_are(
     detections: Any = hits.to_supervision()
     assert list(detections) == list(dict.fromkeys(hit.uri for hit in hits))
     for uri, fields in detections.items():
-        mine = [hit for hit in hits if hit.uri == uri]
-        assert fields["xyxy"].tolist() == [list(hit.bbox_xyxy) for hit in mine]
-        assert fields["mask"].shape == (len(mine), *mine[0].mask.shape)
+        image_hits = [hit for hit in hits if hit.uri == uri]
+        assert fields["xyxy"].tolist() == [list(hit.bbox_xyxy) for hit in image_hits]
+        assert fields["mask"].shape == (len(image_hits), *image_hits[0].mask.shape)
 
 
 def test_objects_are_streamed_under_a_filter(index: Index) -> None:

@@ -69,6 +69,10 @@ class ImageEmbedder(Protocol):
 class Embedder(ImageEmbedder, TextEmbedder, Protocol):
     """Turns crops and texts into vectors of one space."""
 
+    def forget_texts(self) -> None:
+        """Free what only texts need: from then on only images can be embedded."""
+        ...
+
 
 class Skipped(Protocol):
     """Counts what a listing leaves out, by reason."""

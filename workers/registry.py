@@ -1,18 +1,14 @@
-"""From a recipe to a model: the module of the chosen one is imported only when it is called for."""
+"""Builds segmenters and embedders by name; a module is imported only when it is chosen."""
 
 from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from schemas.errors import UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers.models import catalog
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
-
-if TYPE_CHECKING:
-    from workers.embedders.clip_embedder import ClipEmbedder
 
 
 def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> Segmenter:
@@ -40,7 +36,11 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
 
     Raises UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
     """
-    return _build_clip(options)
+    module_name = _embedder_module(options.name)
+    device = resolve_device(options.device)
+    module = importlib.import_module(f"workers.embedders.{module_name}")
+    embedder: Embedder = module.build(options.model_copy(update={"device": device}))
+    return embedder
 
 
 def build_image_embedder(options: EmbedderOptions) -> ImageEmbedder:
@@ -48,22 +48,16 @@ def build_image_embedder(options: EmbedderOptions) -> ImageEmbedder:
 
     Raises what `build_embedder` does.
     """
-    embedder = _build_clip(options)
+    embedder = build_embedder(options)
     embedder.forget_texts()
     return embedder
 
 
-def _build_clip(options: EmbedderOptions) -> ClipEmbedder:
-    if options.name == "clip_demo":
-        module_name = "clip_demo"
-    elif "/" in options.name or options.name.startswith(catalog.LOCAL_PREFIX):
-        module_name = "openclip"
-    else:
-        raise catalog.unknown_model(options.name, "embedder", catalog.names("embedder"))
-    device = resolve_device(options.device)
-    module = importlib.import_module(f"workers.embedders.{module_name}")
-    embedder: ClipEmbedder = module.build(options.model_copy(update={"device": device}))
-    return embedder
+def _embedder_module(name: str) -> str:
+    """The file in `workers/embedders`: a bundled model's own, or that of all of open_clip's."""
+    if "/" in name or name.startswith(catalog.LOCAL_PREFIX):
+        return "openclip"
+    return catalog.find(name, "embedder").name
 
 
 def build_text_embedder(options: EmbedderOptions) -> TextEmbedder:

@@ -121,27 +121,31 @@ def _rank_similar(index: VectorIndex, matching: Matching) -> list[int]:
             styles[item.annotation.category_id].add((item.annotation.style, item.image_id))
     ranks = []
     for item in matching.objects.values():
-        mine = item.annotation
-        if mine is None or mine.style is None or mine.id not in matching.best_iou:
+        annotation = item.annotation
+        if annotation is None or annotation.style is None or annotation.id not in matching.best_iou:
             continue
-        elsewhere = styles[mine.category_id]
-        if not any(style != mine.style and image != item.image_id for style, image in elsewhere):
+        elsewhere = styles[annotation.category_id]
+        if not any(
+            style != annotation.style and image != item.image_id for style, image in elsewhere
+        ):
             continue
         same = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
         if same is None:
             raise UsageError(f"the index changed while it was scored: {item.object_id} is gone")
         hits = index.search(_near_objects(same.vector, _NEIGHBOURS))
-        right = partial(_is_another_style, item, mine)
+        right = partial(_is_another_style, item, annotation)
         ranks.append(_rank_first_right(hits, right, matching))
     return ranks
 
 
-def _is_another_style(item: MatchedObject, mine: CocoAnnotation, hit: MatchedObject) -> bool | None:
+def _is_another_style(
+    item: MatchedObject, annotation: CocoAnnotation, hit: MatchedObject
+) -> bool | None:
     """None for a hit in the same scene, or of the same concept in the same style."""
     other = hit.annotation
-    if other is None or other.category_id != mine.category_id:
+    if other is None or other.category_id != annotation.category_id:
         return False if hit.image_id != item.image_id else None
-    if other.style == mine.style or hit.image_id == item.image_id:
+    if other.style == annotation.style or hit.image_id == item.image_id:
         return None
     return True
 

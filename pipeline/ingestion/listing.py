@@ -13,6 +13,9 @@ from workers.batching import batched
 from workers.protocols import Skipped
 from workers.stores.open import build_store
 
+LISTED_AT_ONCE = 500
+"""Images held against the manifest together: for a few at a time that takes many times as long."""
+
 
 def list_chunks(
     sources: Sequence[str], options: StoreOptions, size: int, limit: int | None, skipped: Skipped

@@ -1,9 +1,8 @@
-"""Several ingests into one index, with models that are loaded once, when they are first needed."""
+"""Ingests into one index, repeatedly, with models that are loaded once, when first needed."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from typing import Self
 from uuid import UUID
 
 from pipeline.index_home import IndexHome, current_generation
-from pipeline.ingestion.listing import last_chunk_size
 from pipeline.ingestion.log_file import job_log
+from pipeline.ingestion.resume import leave_out_finished
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
 from pipeline.progress import Progress
-from pipeline.runners.base import Note, Runner
+from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
@@ -35,10 +34,6 @@ from schemas.masks import ObjectMask, WorkItem
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
-LIST_AHEAD = 10_000
-"""Images that are listed before they are needed, so that most runs know how much there is."""
-LISTED_AT_ONCE = 500
-"""And held against the manifest together: for a few at a time that takes many times as long."""
 
 Listing = Iterable[list[ImageRef]]
 """Chunks of images; the session counts them as it takes them."""
@@ -95,18 +90,18 @@ class IngestSession:
     def run(
         self,
         listing: Listing,
+        home: IndexHome,
         progress: Progress,
         *,
         again: bool = False,
         started_at: datetime | None = None,
     ) -> Path | None:
-        """Ingest what `listing` gives; the log file, or None if there was nothing to do.
+        """Ingest what `listing` gives into `home`; the log file, None if there is nothing to do.
 
         `again`: also what is finished. `started_at`, UTC: when whoever calls began to look at what
         there is; None: now. `progress.counts` is right at any time. Raises what `ingest` does; the
         models are let go then, as what was in flight would come out of the next run.
         """
-        home = IndexHome.current(self._settings)
         run = _Run(home, progress, started_at or datetime.now(UTC), again)
         try:
             log = self._run(listing, run)
@@ -128,7 +123,7 @@ class IngestSession:
         images = _count_listed(listing, run.progress)
         known = run.home.pipelines.find(self._settings) if exists else None
         if known is not None:
-            images = self._leave_out(images, run.find_finished(known), run.progress)
+            images = self._leave_out(images, run.find_finished(known), run)
         first = next(images, None)
         if first is None:
             return None
@@ -140,13 +135,13 @@ class IngestSession:
         """Work on `images`: what there is to do if the pipeline is `known`, else what is listed."""
         if new_index:
             _begin_manifest(run.home)
-            images = self._leave_out(images, FinishedImages(), run.progress)
+            images = self._leave_out(images, FinishedImages(), run)
         # Without a known pipeline nobody can tell yet what there is to do.
         may_read_early = new_index or known is not None
         items = self._add_masks(images)
         # Ray first: nothing may be forked while a shard is open.
         early = items if may_read_early else iter(())
-        runner, log = self._open_runner(run.progress.note, early)
+        runner, log = self._open_runner(run, early)
         with self._open_index(run.home, runner.info.dim) as index:
             fingerprint = runner.info.fingerprint
             if known != fingerprint:
@@ -157,7 +152,7 @@ class IngestSession:
                     "on this index: run the command again to embed everything anew"
                 )
             if not may_read_early:
-                left = self._leave_out(images, run.find_finished(fingerprint), run.progress)
+                left = self._leave_out(images, run.find_finished(fingerprint), run)
                 items = self._add_masks(left)
             _log.info("%s as %s", run.home.index.location, fingerprint)
             self._write_results(runner, items, index, run, new_index=new_index)
@@ -194,14 +189,14 @@ class IngestSession:
         _log.info("%s", progress.describe())
         manifest.compact()
 
-    def _open_runner(self, note: Note, early: Iterator[list[WorkItem]]) -> tuple[Runner, Path]:
+    def _open_runner(self, run: _Run, early: Iterator[list[WorkItem]]) -> tuple[Runner, Path]:
         """The runner and its log file; models are loaded unless they are already.
 
         `early` are images of which the first may be read meanwhile.
         """
         if self._runner is None or self._log is None:
-            home = IndexHome.current(self._settings)
-            self._log = self._held.enter_context(job_log(home.log_folder))
+            self._log = self._held.enter_context(job_log(run.home.log_folder))
+            note = run.progress.note
             opened = open_runner(self._recipe, self._settings.runner, self._log, note, early)
             self._runner = self._held.enter_context(opened)
         return self._runner, self._log
@@ -211,26 +206,9 @@ class IngestSession:
             yield [WorkItem(ref, self._masks.get(image_id(ref))) for ref in refs]
 
     def _leave_out(
-        self, listed: Iterator[list[ImageRef]], finished: FinishedImages, progress: Progress
+        self, images: Iterator[list[ImageRef]], finished: FinishedImages, run: _Run
     ) -> Iterator[list[ImageRef]]:
-        """Chunks of what is listed and not finished."""
-        runner, ahead = self._settings.runner, deque[ImageRef]()
-        all_taken = False
-        while True:
-            # A little for every chunk: nobody is to wait until all that is listed ahead is there.
-            enough = min(LIST_AHEAD, len(ahead) + LISTED_AT_ONCE)
-            while len(ahead) < enough and not all_taken:
-                refs = next(listed, None)
-                all_taken = refs is None
-                done = finished.has(refs or ())
-                progress.add_unchanged(sum(done))
-                ahead += (ref for ref, skip in zip(refs or (), done, strict=True) if not skip)
-            if not ahead:
-                return
-            size = min(runner.batch_size, len(ahead))
-            if all_taken:
-                size = last_chunk_size(len(ahead), size, runner.workers)
-            yield [ahead.popleft() for _ in range(size)]
+        return leave_out_finished(images, finished, run.progress, self._settings.runner)
 
     @contextmanager
     def _open_index(self, home: IndexHome, dim: int) -> Iterator[VectorIndex]:

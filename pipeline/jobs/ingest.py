@@ -1,13 +1,15 @@
-"""One ingest: list, leave out what is done, spread the work, write, count."""
+"""Ingests sources: lists, leaves out what is done, spreads the work, writes, counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from pipeline.ingestion.listing import list_chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession, Listing, StoredMasks
+from pipeline.index_home import IndexHome
+from pipeline.ingestion.listing import LISTED_AT_ONCE, list_chunks
+from pipeline.ingestion.session import IngestSession
 from pipeline.progress import Progress, RunDetails
 from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.settings import Settings
@@ -28,6 +30,18 @@ class IngestSummary:
     location: str
     log: Path | None
 
+    @classmethod
+    def of(cls, home: IndexHome, progress: Progress, log: Path | None) -> Self:
+        """What a run into `home` that has ended came to."""
+        return cls(
+            progress.counts,
+            progress.details,
+            progress.seconds,
+            progress.rate,
+            home.location,
+            log,
+        )
+
 
 def ingest(
     sources: Sequence[str],
@@ -35,6 +49,7 @@ def ingest(
     progress: Progress | None = None,
     recipe: Recipe | None = None,
     index: VectorIndex | None = None,
+    home: IndexHome | None = None,
 ) -> IngestSummary:
     """Make the images at `sources` searchable in the index that `settings` name.
 
@@ -42,41 +57,15 @@ def ingest(
     all of them, no model is loaded. `progress.counts` is right at any time, also when this raises
     (KeyboardInterrupt included): whatever was finished by then is written. `recipe` is what
     workers are built from, by default what the settings say; `index` the one that the settings
-    name, if it is open here already, and stays so. Raises ObjseekError: UsageError where there are
+    name, if it is open here already, and stays so; `home` the generation of it, by default the one
+    in use. Raises ObjseekError: UsageError where there are
     no images, and what stores, models and index raise.
     """
-
-    progress = progress or Progress()
+    progress, home = progress or Progress(), home or IndexHome.current(settings)
     listing = _list_or_raise(sources, settings, progress)
-    return ingest_listed(listing, settings, progress, recipe, index)
-
-
-def ingest_listed(
-    listing: Listing,
-    settings: Settings,
-    progress: Progress | None = None,
-    recipe: Recipe | None = None,
-    index: VectorIndex | None = None,
-    *,
-    again: bool = False,
-    masks: StoredMasks | None = None,
-) -> IngestSummary:
-    """`ingest` of the chunks that `listing` gives; `again`: also what is finished.
-
-    `masks`: those of images that are not to be segmented, by image id.
-    """
-    progress = progress or Progress()
-    recipe = recipe or build_recipe(settings)
-    with progress, IngestSession(settings, recipe, index, masks) as session:
-        log = session.run(listing, progress, again=again)
-    return IngestSummary(
-        progress.counts,
-        progress.details,
-        progress.seconds,
-        progress.rate,
-        settings.index.location,
-        log,
-    )
+    with progress, IngestSession(settings, recipe or build_recipe(settings), index) as session:
+        log = session.run(listing, home, progress)
+    return IngestSummary.of(home, progress, log)
 
 
 def _list_or_raise(

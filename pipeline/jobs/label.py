@@ -1,4 +1,4 @@
-"""Give the objects of an index other labels, without embedding anything again."""
+"""Gives the objects of an index other labels, without embedding anything again."""
 
 from __future__ import annotations
 

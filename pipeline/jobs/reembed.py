@@ -1,4 +1,4 @@
-"""Embed an index again without segmenting: a new generation beside the one in use."""
+"""Embeds an index again without segmenting: a new generation beside the one in use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import partial
 from uuid import UUID
 
 from pipeline.index_home import IndexHome, use_generation
+from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.ingestion.log_file import job_log
-from pipeline.ingestion.session import LISTED_AT_ONCE
 from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.manifest import Manifest

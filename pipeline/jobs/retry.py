@@ -1,4 +1,4 @@
-"""Another attempt at the images that failed, and at no others."""
+"""Retries the images that failed, and no others."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pipeline.index_home import IndexHome
-from pipeline.jobs.ingest import IngestSummary, ingest_listed
+from pipeline.ingestion.session import IngestSession
+from pipeline.jobs.ingest import IngestSummary
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Recipe
+from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import ImageRef
@@ -42,7 +43,10 @@ def retry(
     ]
     if not rows:
         return None
-    return ingest_listed(_find_all(rows, settings), settings, progress, recipe, again=True)
+    progress, recipe = progress or Progress(), recipe or build_recipe(settings)
+    with progress, IngestSession(settings, recipe) as session:
+        log = session.run(_find_all(rows, settings), home, progress, again=True)
+    return IngestSummary.of(home, progress, log)
 
 
 def _find_all(rows: Sequence[ManifestRow], settings: Settings) -> Iterator[list[ImageRef]]:

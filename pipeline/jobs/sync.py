@@ -1,4 +1,4 @@
-"""Make an index equal to its source: what is gone leaves it, what is new or changed comes in."""
+"""Makes an index equal to its source: removes what is gone, ingests what is new or changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pipeline.index_home import IndexHome
-from pipeline.ingestion.listing import ignore_skipped, list_chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE
+from pipeline.ingestion.listing import LISTED_AT_ONCE, ignore_skipped, list_chunks
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.manifest.image_keys import KeySet, keys_of_images
 from pipeline.manifest.manifest import Manifest
@@ -68,7 +67,7 @@ def sync(
         if gone:
             progress.note(f"removing {len(gone):,} images")
         removed = remove_images(gone, home, started_at) if gone else 0
-    ingested = ingest(sources, settings, progress, recipe) if len(present) else None
+    ingested = ingest(sources, settings, progress, recipe, home=home) if len(present) else None
     return SyncSummary(removed, ingested)
 
 

@@ -1,4 +1,4 @@
-"""Hold manifest, index and source against each other, image by image."""
+"""Verifies an index: compares manifest, points and source, image by image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep an index in step with its source: by listings, and by what a queue names meanwhile."""
+"""Keeps an index in step with its source: by listings, and by what a queue names meanwhile."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from pipeline.index_home import IndexHome
-from pipeline.ingestion.listing import list_chunks
-from pipeline.ingestion.session import LISTED_AT_ONCE, IngestSession
+from pipeline.ingestion.listing import LISTED_AT_ONCE, list_chunks
+from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.sync import MAX_DELETE, find_gone, open_stores, remove_images
 from pipeline.manifest.image_keys import Keys, KeySet, keys_of_images
 from pipeline.progress import Progress
@@ -174,10 +174,10 @@ class _Watch:
         # Before the listing: what changes from here on belongs to a later round.
         started_at = datetime.now(UTC)
         present: list[Keys] = []
+        home = IndexHome.current(self._settings)
         with self._reporter.progress() as progress:
             listing = self._list_present(present, progress)
-            self._session.run(listing, progress, started_at=started_at)
-            home = IndexHome.current(self._settings)
+            self._session.run(listing, home, progress, started_at=started_at)
             too_many: TooManyGoneError | None = None
             gone: list[ManifestRow] = []
             try:
@@ -241,7 +241,7 @@ class _Watch:
         if not named:
             return set()
         started_at = datetime.now(UTC)
-        settings = self._settings
+        settings, home = self._settings, IndexHome.current(self._settings)
         names = sorted(named, key=lambda ref: ref.uri)
         with ThreadPoolExecutor(settings.runner.read_concurrency) as pool:
             found = dict(zip(names, pool.map(self._find, names), strict=True))
@@ -254,8 +254,8 @@ class _Watch:
         with self._reporter.progress() as progress:
             if there:
                 listing = batched(there, LISTED_AT_ONCE)
-                self._session.run(listing, progress, started_at=started_at)
-            removed = self._remove(absent, started_at) if absent else 0
+                self._session.run(listing, home, progress, started_at=started_at)
+            removed = self._remove(absent, home, started_at) if absent else 0
         self._report_round("events", started_at, progress, removed)
         return refused
 
@@ -269,9 +269,8 @@ class _Watch:
             self._reporter.trouble(f"{exc}; what names it is left in the queue")
             return exc
 
-    def _remove(self, absent: Sequence[ImageRef], started_at: datetime) -> int:
+    def _remove(self, absent: Sequence[ImageRef], home: IndexHome, started_at: datetime) -> int:
         """Remove images that are not there; how many of them were recorded."""
-        home = IndexHome.current(self._settings)
         if not home.exists():
             return 0
         ids = {image_id(ref) for ref in absent}

@@ -138,9 +138,9 @@ class Manifest:
 
     def find_shared_uri(self, other: Manifest) -> str | None:
         """The uri of an image that is in another manifest too, None if there is none."""
-        mine = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
+        recorded = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
         for table in other.tables(["image_id", "uri"]):
-            both = mine.has(_keys(table["image_id"]))
+            both = recorded.has(_keys(table["image_id"]))
             if both.any():
                 uri: str = table["uri"][int(both.argmax())].as_py()
                 return uri

@@ -1,4 +1,4 @@
-"""Judges how likely hits are to show what was searched for."""
+"""Adds to hits how likely they show what was searched for; their order is the index's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `sam_demo` is trained to lose: mask, predicted IoU, and what the encoder must know."""
+"""Computes the losses `sam_demo` is trained on: mask, predicted IoU, the encoder's own."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def mask_losses(
     dice = 1 - (2 * overlap + 1) / (both + 1)
     shape_loss = 20 * focal + dice
     with torch.no_grad():
-        mine, truth = logits > 0, target > 0.5
-        union = (weights * (mine | truth)).sum((-1, -2, -3)).clamp(min=1)
-        iou = (weights * (mine & truth)).sum((-1, -2, -3)) / union
+        mask, truth = logits > 0, target > 0.5
+        union = (weights * (mask | truth)).sum((-1, -2, -3)).clamp(min=1)
+        iou = (weights * (mask & truth)).sum((-1, -2, -3)) / union
     counted = on_object.float()
     # The best mask learns most, so that the three stay different guesses; a share for the others
     # keeps each of them usable.

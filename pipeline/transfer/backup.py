@@ -1,4 +1,4 @@
-"""All of an index to a folder or bucket, and back into an index that is not there."""
+"""Backs an index up to a folder or bucket, and restores it where there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points of an index to Parquet files, streamed."""
+"""Exports the points of an index to Parquet files, as a stream."""
 
 from __future__ import annotations
 

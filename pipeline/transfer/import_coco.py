@@ -10,8 +10,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.ingestion.session import LISTED_AT_ONCE
-from pipeline.jobs.ingest import IngestSummary, ingest_listed
+from pipeline.index_home import IndexHome
+from pipeline.ingestion.listing import LISTED_AT_ONCE
+from pipeline.ingestion.session import IngestSession
+from pipeline.jobs.ingest import IngestSummary
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
@@ -46,17 +48,17 @@ def import_coco(
         raise UsageError(f"there are no images in {path}")
     contents = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
     build_segmenter = partial(StoredMasksSegmenter, _NAME, fingerprint(contents))
-    recipe = recipe or build_recipe(settings)
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
     segmenter = settings.segmenter.model_copy(
         update={"name": f"{_NAME}-{build_segmenter().fingerprint}"}
     )
     settings = settings.model_copy(update={"segmenter": segmenter})
-    return ingest_listed(
-        _list_versions(refs, settings), settings, progress,
-        replace(recipe, segmenter=build_segmenter),
-        masks={image_id(ref): entry.masks for ref, entry in zip(refs, entries, strict=True)},
-    )  # fmt: skip
+    masks = {image_id(ref): entry.masks for ref, entry in zip(refs, entries, strict=True)}
+    progress, home = progress or Progress(), IndexHome.current(settings)
+    recipe = replace(recipe or build_recipe(settings), segmenter=build_segmenter)
+    with progress, IngestSession(settings, recipe, masks=masks) as session:
+        log = session.run(_list_versions(refs, settings), home, progress)
+    return IngestSummary.of(home, progress, log)
 
 
 def _list_versions(refs: Sequence[ImageRef], settings: Settings) -> Iterator[list[ImageRef]]:

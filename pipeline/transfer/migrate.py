@@ -1,4 +1,4 @@
-"""An index to another place: a folder's to a Qdrant server, a server's to a folder."""
+"""Migrates an index to another place: from a folder to a Qdrant server, or back."""
 
 from __future__ import annotations
 

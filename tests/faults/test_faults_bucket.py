@@ -96,7 +96,7 @@ class World:
     settings: Settings
     recipe: Recipe
     chance: random.Random
-    told: Counter[str] = field(default_factory=Counter)
+    tally: Counter[str] = field(default_factory=Counter)
 
     def sync(self, swapped: Sequence[str] = ()) -> None:
         reader = partial(
@@ -120,7 +120,7 @@ class World:
             self.sync(swapped=overwritten[-SWAPS:])
         self.look_at_swapped(overwritten[-SWAPS:])
         self.sync()
-        self.told.update(overwrites=OVERWRITES, deletes=DELETES, between=in_between)
+        self.tally.update(overwrites=OVERWRITES, deletes=DELETES, between=in_between)
         self.is_fenced(slow)
         if not in_between:
             self.is_found_and_repaired(other)
@@ -140,10 +140,10 @@ class World:
                 assert row.version == self.bucket.refs[key].version
             else:
                 assert (row.state, row.error_class) == (State.FAILED, "ObjectChangedError")
-            self.told[f"swaps {row.state}"] += 1
+            self.tally[f"swaps {row.state}"] += 1
         for payload, _ in fakes.points(self.settings).values():
             if payload["ordinal"] == 1:
-                self.told["wrong bytes"] += (
+                self.tally["wrong bytes"] += (
                     payload["bbox"] != self.bucket.squares[str(payload["version"])]
                 )
 
@@ -153,7 +153,7 @@ class World:
             fenced = index.replace_images([zombie.image], zombie.run_started_at)
         assert fenced == {image_id(zombie.image.ref)}
         assert fakes.points(self.settings) == before
-        self.told["fenced"] += 1
+        self.tally["fenced"] += 1
 
     def is_found_and_repaired(self, zombie: Zombie) -> None:
         """One that knows no fence."""
@@ -164,7 +164,7 @@ class World:
             index.flush()
         expected = [Finding(Fault.STALE, zombie.image.ref.uri, len(rows))]
         assert verify(self.settings, repairing=True, max_delete=1).findings == expected
-        self.told["repaired"] += 1
+        self.tally["repaired"] += 1
 
 
 @contextmanager
@@ -176,8 +176,8 @@ def overtaking(settings: Settings, zombie: Zombie) -> Iterator[None]:
 
     def late(index: QdrantIndex, rows: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         if waiting and any(row.payload["image_id"] == identity for row in rows):
-            one = waiting.pop()
-            assert index.replace_images([one.image], one.run_started_at) == set()
+            overtaken = waiting.pop()
+            assert index.replace_images([overtaken.image], overtaken.run_started_at) == set()
         upsert(index, rows, over)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patched:
@@ -226,17 +226,18 @@ def test_after_a_sync_the_index_is_what_the_bucket_is(
         ingest([bucket.source], clean, recipe=fakes.recipe(clean))
         expected = fakes.points(clean)
         missing, extra, differ = fakes.compared(fakes.points(settings), expected)
-    told = world.told
+    tally = world.tally
     with capsys.disabled():
         print(
-            f"\n{told['overwrites']} overwrites, {told['deletes']} deletes, {rounds * SWAPS} swaps "
-            f"between listing and reading ({told['swaps failed']} failed until the next sync, "
-            f"{told['swaps done']} done as the new version, {told['wrong bytes']} of wrong bytes), "
-            f"{rounds * ZOMBIES} zombies ({told['fenced']} fenced, {told['between']} between look "
-            f"and upsert removed, {told['repaired']} without a fence found and repaired), seed "
+            f"\n{tally['overwrites']} overwrites, {tally['deletes']} deletes, {rounds * SWAPS} "
+            f"swaps between listing and reading ({tally['swaps failed']} failed until the next "
+            f"sync, {tally['swaps done']} done as the new version, {tally['wrong bytes']} of "
+            f"wrong bytes), {rounds * ZOMBIES} zombies ({tally['fenced']} fenced, "
+            f"{tally['between']} between look and upsert removed, {tally['repaired']} without a "
+            f"fence found and repaired), seed "
             f"{SEED}: {missing} of {len(expected)} points missing, {extra} stale, {differ} differ"
         )
     assert len(expected) == 3 * len(bucket.refs) == 3 * IMAGES
-    assert (missing, extra, differ, told["wrong bytes"]) == (0, 0, 0, 0)
-    assert told["swaps failed"] + told["swaps done"] == rounds * SWAPS
-    assert told["fenced"] + told["between"] + told["repaired"] == rounds * ZOMBIES
+    assert (missing, extra, differ, tally["wrong bytes"]) == (0, 0, 0, 0)
+    assert tally["swaps failed"] + tally["swaps done"] == rounds * SWAPS
+    assert tally["fenced"] + tally["between"] + tally["repaired"] == rounds * ZOMBIES

@@ -57,10 +57,10 @@ def test_runs_full_of_faults_end(
             complete(folder)
     with capsys.disabled():
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        told = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+        end_counts = ", ".join(f"{count} {end}" for end, count in ends.most_common())
         print(
             f"\n{runs} runs of {images} images, seed {SEED} ({faults}): {ends.total()} ended "
-            f"({told}), each completed by the next run"
+            f"({end_counts}), each completed by the next run"
         )
     assert ends.total() == runs
 

@@ -34,7 +34,7 @@ LIMITS = DecodeOptions(max_pixels=4_000_000)
 
 
 @dataclass
-class Told:
+class MutationCounts:
     """What became of files, by number: those that were killed or hung are named."""
 
     decoded: int = 0
@@ -54,26 +54,26 @@ class Told:
 def test_every_mutation_is_accounted_for(
     seconds: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = Told()
+    counts = MutationCounts()
     started, first = time.monotonic(), 0
     while time.monotonic() - started < seconds or not first:
-        run(first, first + BATCH, told)
+        run(first, first + BATCH, counts)
         first += BATCH
     taken = time.monotonic() - started
     with capsys.disabled():
-        named = ", ".join(f"{number} {how}" for number, how in sorted(told.fatal.items()))
+        named = ", ".join(f"{number} {how}" for number, how in sorted(counts.fatal.items()))
         print(
-            f"\n{told.files:,} mutations of {len(GOOD)} kinds of files, seed {SEED}, in "
-            f"{taken:.0f} s: {told.decoded:,} decoded, {told.refused:,} refused, "
-            f"{told.out_of_memory} out of memory, {len(told.fatal)} killed the decoder or hung "
-            f"({named or 'none'}), {first - told.files} unaccounted for"
+            f"\n{counts.files:,} mutations of {len(GOOD)} kinds of files, seed {SEED}, in "
+            f"{taken:.0f} s: {counts.decoded:,} decoded, {counts.refused:,} refused, "
+            f"{counts.out_of_memory} out of memory, {len(counts.fatal)} killed the decoder or hung "
+            f"({named or 'none'}), {first - counts.files} unaccounted for"
         )
-    assert told.files == first
-    assert told.decoded > 0
-    assert told.refused > 0
+    assert counts.files == first
+    assert counts.decoded > 0
+    assert counts.refused > 0
 
 
-def run(first: int, end: int, told: Told) -> None:
+def run(first: int, end: int, counts: MutationCounts) -> None:
     """Decode the mutations of these numbers in another process; halve where it does not survive."""
     limit_s = 60.0 + A_FILE_S
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -86,21 +86,21 @@ def run(first: int, end: int, told: Told) -> None:
         )
         if job.returncode == 0:
             decoded, refused, out_of_memory = map(int, job.stdout.split())
-            told.decoded += decoded
-            told.refused += refused
-            told.out_of_memory += out_of_memory
+            counts.decoded += decoded
+            counts.refused += refused
+            counts.out_of_memory += out_of_memory
             return
         # An exception of Python is a bug of ours, not a decoder's end.
         assert job.returncode < 0, job.stderr
         if end - first == 1:
-            told.fatal[first] = f"ended by signal {-job.returncode}"
+            counts.fatal[first] = f"ended by signal {-job.returncode}"
             return
     if end - first == 1:
-        told.fatal[first] = f"took longer than {limit_s:g} s"
+        counts.fatal[first] = f"took longer than {limit_s:g} s"
         return
     middle = (first + end) // 2
-    run(first, middle, told)
-    run(middle, end, told)
+    run(first, middle, counts)
+    run(middle, end, counts)
 
 
 def mutations(first: int, end: int) -> Iterator[bytes]:

@@ -73,12 +73,12 @@ def test_keys_of_a_bucket_come_back_as_they_were(
     assert len({row.image_id for row in rows}) == len(keys)
     # One after the other goes, and it alone.
     left = set(keys)
-    for some in (keys[0::3], keys[1::3]):
-        for key in some:
+    for removed in (keys[0::3], keys[1::3]):
+        for key in removed:
             server.client.delete_object(Bucket=bucket, Key=key)
-        left -= set(some)
+        left -= set(removed)
         summary = sync([f"s3://{bucket}"], settings, 1, recipe=fakes.recipe(settings))
-        assert summary.removed == len(some)
+        assert summary.removed == len(removed)
         assert indexed(settings) == left
     assert verify(settings, [f"s3://{bucket}"]).findings == []
     with capsys.disabled():
@@ -120,7 +120,7 @@ def test_commands_show_no_key_raw(tmp_path: Path) -> None:
         ingested = objseek("ingest", source, *options, "--runner", "local")
         for key in keys[::2]:
             server.client.delete_object(Bucket=bucket, Key=key)
-        told = [
+        outputs = [
             ingested,
             objseek("failures", "--index", str(tmp_path / "index")),
             objseek("failures", "--index", str(tmp_path / "index"), "--json"),
@@ -129,16 +129,16 @@ def test_commands_show_no_key_raw(tmp_path: Path) -> None:
             objseek("status", "--index", str(tmp_path / "index")),
         ]
         server.close()
-    for text in told:
+    for text in outputs:
         lines = text.replace("\n", "")
         assert [mark for mark in RAW if mark in lines] == []
-    assert re.search(rf"^rejected +{len(keys)}$", told[0], re.MULTILINE)
-    assert "tab\\t.png" in told[1]
-    assert "\\u202egnp.bidi.png" in told[1]
-    rows = [json.loads(line) for line in told[2].splitlines() if line.startswith("{")]
+    assert re.search(rf"^rejected +{len(keys)}$", outputs[0], re.MULTILINE)
+    assert "tab\\t.png" in outputs[1]
+    assert "\\u202egnp.bidi.png" in outputs[1]
+    rows = [json.loads(line) for line in outputs[2].splitlines() if line.startswith("{")]
     assert {row["uri"].removeprefix(f"{source}/") for row in rows} == set(keys)
-    gone = json.loads(told[4])["findings"]
-    assert {one["uri"].removeprefix(f"{source}/") for one in gone} == set(keys[::2])
+    gone = json.loads(outputs[4])["findings"]
+    assert {finding["uri"].removeprefix(f"{source}/") for finding in gone} == set(keys[::2])
     logs = b"".join(path.read_bytes() for path in (tmp_path / "index").rglob("*.log"))
     assert len(logs.splitlines()) >= len(keys)
     assert all(line[:2] == b"20" for line in logs.splitlines())

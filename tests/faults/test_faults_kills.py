@@ -65,7 +65,9 @@ def test_killed_processes_lose_and_double_nothing(
     assert ingest([str(source)], clean, recipe=fakes.recipe(clean)).counts.done == images
     there, expected = fakes.points(killed), fakes.points(clean)
     missing, extra = expected.keys() - there.keys(), there.keys() - expected.keys()
-    differ = sum(there[one] != expected[one] for one in there.keys() & expected.keys())
+    differ = sum(
+        there[identity] != expected[identity] for identity in there.keys() & expected.keys()
+    )
     with capsys.disabled():
         print(
             f"\n{killed_drivers} drivers and {killed_workers} workers killed in {runs} runs over "

@@ -98,10 +98,10 @@ def test_an_outage_beyond_the_budget_ends_the_run_and_the_next_completes_it(
         server.plan(Outage(Write.UPSERT, moment, None, skip=7))
         with pytest.raises(IndexUnavailableError) as caught:
             run(source, settings)
-        said = f"the Qdrant server at {server.url} does not answer: "
-        assert str(caught.value).startswith(said)
+        message = f"the Qdrant server at {server.url} does not answer: "
+        assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
-        with pytest.raises(IndexUnavailableError, match=f"^{said}"):
+        with pytest.raises(IndexUnavailableError, match=f"^{message}"):
             run(source, settings)
         server.start()
         counts = run(source, settings)

@@ -43,7 +43,7 @@ def test_faults_of_the_store_lose_nothing(
             while not (started := ingest_if_listed(bucket, settings(faulty, endpoint))):
                 refused += 1
         done, failed, _ = started
-        told = [row for row in rows(faulty) if row.state is State.FAILED and row.message]
+        failed_rows = [row for row in rows(faulty) if row.state is State.FAILED and row.message]
         with serving(FaultProxy(moto.endpoint_url)) as endpoint:
             again = ingest_all(bucket, settings(faulty, endpoint))
         moto.close()
@@ -59,7 +59,7 @@ def test_faults_of_the_store_lose_nothing(
         )
     assert proxy.faults.total() == faults
     assert set(proxy.faults) == set(FAULTS)
-    assert (done + failed, len(told), again) == (images, failed, (failed, 0, done))
+    assert (done + failed, len(failed_rows), again) == (images, failed, (failed, 0, done))
     assert there == expected
     assert proxy.requests <= sound.requests + 2 * faults
 

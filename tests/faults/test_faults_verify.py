@@ -39,8 +39,8 @@ def test_faults_are_found_and_sound_indexes_are_not_accused(
         alarms += len(verify(settings, [str(folder / "images")]).findings)
         name, expected = damaged(number, int(random.integers(count)), count, settings, folder)
         report = verify(settings, repairing=True, max_delete=1)
-        told = Counter((finding.fault, finding.points) for finding in report.findings)
-        found[name] += told == expected
+        reported = Counter((finding.fault, finding.points) for finding in report.findings)
+        found[name] += reported == expected
         ingest_all(folder, settings)
         repaired += not verify(settings, [str(folder / "images")]).findings
     with capsys.disabled():

@@ -107,7 +107,7 @@ def test_wrong_value_is_told_with_its_name_and_place(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[embedder]\ncutout_fill = [300, 0, 0]", r"setting embedder.cutout_fill.0: .*got 300"),
         ("[decode]\nalpha_background = [0, -1, 0]", r"decode.alpha_background.1: .*got -1"),
@@ -118,8 +118,8 @@ def test_wrong_value_is_told_with_its_name_and_place(
         ("[index]\nlocation = ''", "setting index.location: .* at least 1 character"),
     ],
 )
-def test_values_that_cannot_be_are_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_values_that_cannot_be_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         load_settings(toml(tmp_path, text), {})
 
 

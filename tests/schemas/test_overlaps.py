@@ -38,11 +38,11 @@ def test_ios_is_what_coco_says_of_crowds_either_way(
 ) -> None:
     assume(first and second)
     rles, others = ([CocoRle.from_mask(mask) for mask in side] for side in (first, second))
-    theirs, mine = (
+    theirs, ours = (
         [{"size": list(HW), "counts": rle.counts} for rle in side] for side in (others, rles)
     )
-    one_way = coco.iou(mine, theirs, [1] * len(theirs))
-    other_way = coco.iou(theirs, mine, [1] * len(mine)).T
+    one_way = coco.iou(ours, theirs, [1] * len(theirs))
+    other_way = coco.iou(theirs, ours, [1] * len(ours)).T
     np.testing.assert_array_equal(mask_ios(rles, others), np.maximum(one_way, other_way))
 
 

@@ -117,7 +117,7 @@ def test_any_string_decodes_to_its_size_or_is_refused(size: tuple[int, int], tex
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "does not cover 3 x 4 pixels"),
         ("=", "does not cover"),
@@ -130,8 +130,8 @@ def test_any_string_decodes_to_its_size_or_is_refused(size: tuple[int, int], tex
         ("4210\u00fc", "ascii"),
     ],
 )
-def test_an_invalid_rle_is_refused(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_an_invalid_rle_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         CocoRle((3, 4), text).decode()
 
 
@@ -205,10 +205,11 @@ def test_parts_do_not_run_into_one_another() -> None:
 
 @given(keys, keys, st.text(max_size=8))
 def test_the_id_of_an_image_is_not_that_of_its_bytes(key: str, bucket: str, version: str) -> None:
-    one, other = ImageRef("s3", bucket, key, "v1", 1), ImageRef("s3", bucket, key, version, 2)
-    assert image_id(one) == image_id(other)
+    image = ImageRef("s3", bucket, key, "v1", 1)
+    other_image = ImageRef("s3", bucket, key, version, 2)
+    assert image_id(image) == image_id(other_image)
     key_normalised = ImageRef("s3", bucket, key + "/../x", "v1", 1)
-    assert image_id(key_normalised) != image_id(one)
+    assert image_id(key_normalised) != image_id(image)
 
 
 def test_objects_differ_by_image_generation_and_ordinal() -> None:
@@ -340,7 +341,7 @@ def test_good_vectors_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vector", "said"),
+    ("vector", "message"),
     [
         (np.ones(4, np.float32), r"3 numbers in float32, got float32 \(4,\)"),
         (np.ones((1, 3), np.float32), r"3 numbers in float32, got float32 \(1, 3\)"),
@@ -350,9 +351,9 @@ def test_good_vectors_pass() -> None:
         (np.array([1, -np.inf, 0], np.float32), "finite vector other than zero"),
     ],
 )
-def test_a_bad_vector_is_refused_with_its_place(vector: Any, said: str) -> None:
+def test_a_bad_vector_is_refused_with_its_place(vector: Any, message: str) -> None:
     image = embedded(vector)
-    with pytest.raises(InvalidVectorError, match=said) as caught:
+    with pytest.raises(InvalidVectorError, match=message) as caught:
         check_vectors(image, 3)
     assert f"(s3://photos/a/b.jpg, object {image.objects[0].object_id})" in str(caught.value)
 

@@ -97,7 +97,7 @@ def build_index(
     index.replace_images(images)
     index.close()
     at = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    rows = [ManifestRow.done(one.ref, one.revision, len(one.objects), at) for one in images]
+    rows = [ManifestRow.done(image.ref, image.revision, len(image.objects), at) for image in images]
     manifest = Manifest(manifest_folder(location))
     manifest.append(rows)
     manifest.flush()

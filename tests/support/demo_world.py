@@ -32,12 +32,12 @@ def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, Coc
     labeller = build_labeller(LabelOptions(), options, folder / "cache" / "models")
     settings = Settings(index=IndexOptions(location=str(folder / "index")))
     with closing(open_index(settings.index, embedder.dim, create=True)) as index:
-        for one in truth.images:
-            image = query_image(str(folder / one.file_name), settings)
+        for scene in truth.images:
+            image = query_image(str(folder / scene.file_name), settings)
             masks = [
-                mask_of(rle_of(annotation, one))
+                mask_of(rle_of(annotation, scene))
                 for annotation in truth.annotations
-                if annotation.image_id == one.id and annotation.visible_fraction > _LEAST_VISIBLE
+                if annotation.image_id == scene.id and annotation.visible_fraction > _LEAST_VISIBLE
             ]
             (embedded,) = embed_segmented([image], [masks], embedder, options, "demo", "sam_demo")
             index.replace_images([label_image(embedded, labeller)])

@@ -75,15 +75,17 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     context = browser.new_context(**{"viewport": DESK, **options})
     page = context.new_page()
     page.set_default_timeout(1000 * PATIENCE_S)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: said.append(request.url) if _foreign(request.url) else None)
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on(
+        "request", lambda request: messages.append(request.url) if _foreign(request.url) else None
+    )
     page.goto(url)
     yield page
     context.close()
     expected = re.compile(r"status of (401|409|410|422|503)|net::ERR_FAILED")
-    assert [line for line in said if not expected.search(line)] == []
+    assert [line for line in messages if not expected.search(line)] == []
 
 
 def _foreign(address: str) -> bool:

@@ -34,11 +34,11 @@ def kill_a_worker(driver: int, chance: random.Random) -> bool:
 def descendants(pid: int) -> list[int]:
     """What a process has started, and what those have."""
     children: dict[int, list[int]] = {}
-    for one in pids():
-        children.setdefault(parent(one), []).append(one)
+    for child in pids():
+        children.setdefault(parent(child), []).append(child)
     found = list(children.get(pid, []))
-    for one in found:  # which grows meanwhile
-        found += children.get(one, [])
+    for descendant in found:  # which grows meanwhile
+        found += children.get(descendant, [])
     return found
 
 

@@ -54,9 +54,9 @@ class World:
 
     def watch(self, ended: threading.Event, **more: Any) -> None:
         options: dict[str, Any] = {"every_s": 3600, "queue": self.queue, "max_delete": 1} | more
-        told = WatchReporter(self.rounds.append, self.troubles.append)
+        reporter = WatchReporter(self.rounds.append, self.troubles.append)
         recipe = fakes.recipe(self.settings)
-        watch([self.source], self.settings, told, ended=ended, recipe=recipe, **options)
+        watch([self.source], self.settings, reporter, ended=ended, recipe=recipe, **options)
 
     def indexed(self) -> dict[str, str]:
         """The versions of the images that the index has, by key."""
@@ -72,8 +72,8 @@ class World:
     def waiting(self) -> int:
         """Messages that are in the queue, delivered or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = self.sqs.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=names)
-        return sum(map(int, told["Attributes"].values()))
+        response = self.sqs.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=names)
+        return sum(map(int, response["Attributes"].values()))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import open_clip
 
 from schemas.options import EmbedderOptions
-from workers.embedders.clip_embedder import ClipEmbedder, quietly
+from workers.embedders.clip_embedder import ClipEmbedder, silence_loading
 from workers.models.catalog import bundled_path, find
 from workers.models.clip_demo_architecture import ARCHITECTURE, create_clip_demo
 from workers.models.weights import fill, read_weights
@@ -24,7 +24,7 @@ def from_weights(weights: Path, options: EmbedderOptions) -> ClipEmbedder:
     Raises ModelError if they are absent, damaged, or of another architecture.
     """
     tensors = read_weights(weights)
-    with quietly():
+    with silence_loading():
         model = create_clip_demo()
         tokenizer = open_clip.get_tokenizer(ARCHITECTURE)
     fill(model, tensors, ARCHITECTURE)

@@ -1,4 +1,4 @@
-"""The embedder that runs an open_clip model, whichever it is."""
+"""Runs any open_clip model as an `Embedder`: crops, images and texts to unit vectors."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _not_from_open_clip(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def silence_loading() -> Iterator[None]:
     """While open_clip makes a model: neither its log lines nor warnings reach the console.
 
     It logs through the root logger, on which its first line would also set up a handler.

@@ -1,4 +1,4 @@
-"""CLIP's byte-pair tokens without torch, from the vocabulary that comes with open_clip."""
+"""Tokenizes texts as CLIP does, without torch, by the vocabulary that comes with open_clip."""
 
 from __future__ import annotations
 

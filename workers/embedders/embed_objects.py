@@ -1,4 +1,4 @@
-"""Segmented images to records with vectors: crops are cut beside the model that embeds them."""
+"""Embeds the objects of segmented images: crops are cut beside the model that embeds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLIP's text encoder in NumPy: a text is searched for at once, where importing torch takes longer.
+"""Encodes texts with CLIP in NumPy: a search from the command line need not import torch.
 
 The same arithmetic as open_clip's `CLIP.encode_text` in float32, for models whose description
 names nothing but the text transformer's size.
@@ -28,7 +28,7 @@ _PLAIN_TEXT = {"context_length", "vocab_size", "width", "heads", "layers"}
 _MATRICES = (
     "attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight",
 )  # fmt: skip
-_CALLS_TO_TURN = 2  # whoever asks again goes on asking; a command asks once
+_CALLS_TO_TRANSPOSE = 2  # whoever asks again goes on asking; a command asks once
 _EPSILON = 1e-5  # torch.nn.LayerNorm's
 
 Array = npt.NDArray[np.float32]
@@ -52,7 +52,7 @@ class TextTower:
         self._layers = range(text["layers"])
         self._tokenizer = ClipTokenizer(text["context_length"])
         self._weights = _read(weights, f"{name}'s text encoder")
-        self._turned: dict[str, Array] = {}
+        self._transposed: dict[str, Array] = {}
         self._calls = 0
         expected = {
             "token_embedding.weight": (text["vocab_size"], text["width"]),
@@ -72,8 +72,8 @@ class TextTower:
         if not all(text.strip() for text in texts):
             raise UsageError("expected a text that says what to look for, got an empty one")
         self._calls += 1
-        if self._calls == _CALLS_TO_TURN:
-            self._turn()
+        if self._calls == _CALLS_TO_TRANSPOSE:
+            self._transpose_weights()
         rows = [self._encode(tokens) for tokens in self._tokenizer(texts)]
         vectors = np.array(rows, np.float32).reshape(len(texts), self.dim)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -106,18 +106,18 @@ class TextTower:
         mixed = (shares @ value).transpose(1, 0, 2).reshape(count, width)
         return self._linear(mixed.astype(np.float32), f"{name}.out_proj")
 
-    def _turn(self) -> None:
+    def _transpose_weights(self) -> None:
         """Lay the matrices out as products with few rows read them: a third less time a text."""
         for layer in self._layers:
             block = f"transformer.resblocks.{layer}"
             for name in _MATRICES:
                 key = f"{block}.{name}"
-                self._turned[key] = np.ascontiguousarray(self._tensor(key).T)
+                self._transposed[key] = np.ascontiguousarray(self._tensor(key).T)
                 del self._weights[key]
 
     def _matrix(self, name: str) -> Array:
-        turned = self._turned.get(name)
-        return self._tensor(name).T if turned is None else turned
+        transposed = self._transposed.get(name)
+        return self._tensor(name).T if transposed is None else transposed
 
     def _linear(self, x: Array, name: str) -> Array:
         return x @ self._matrix(f"{name}.weight") + self._tensor(f"{name}.bias")

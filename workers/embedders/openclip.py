@@ -15,7 +15,7 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from schemas.errors import DownloadError, ModelError, UnknownModelError
 from schemas.options import EmbedderOptions
-from workers.embedders.clip_embedder import ClipEmbedder, quietly
+from workers.embedders.clip_embedder import ClipEmbedder, silence_loading
 from workers.models.catalog import LOCAL_PREFIX
 
 _CONFIG_NAME = "open_clip_config.json"
@@ -82,7 +82,7 @@ def _load(
 ) -> ClipEmbedder:
     """`source` as open_clip names models; `architecture` None takes the model's own config."""
     try:
-        with quietly():
+        with silence_loading():
             model = open_clip.create_model(
                 source, require_pretrained=True, weights_only=True, **settings
             )

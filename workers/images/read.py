@@ -1,4 +1,4 @@
-"""Fetches and decodes a chunk: several GETs in flight, decoded as their bytes arrive."""
+"""Fetches and decodes a chunk of images; one that cannot be read becomes a `Failure`."""
 
 from __future__ import annotations
 

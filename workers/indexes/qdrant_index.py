@@ -45,12 +45,12 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         started = run_started_at or now
         by_id = {str(image_id(image.ref)): image for image in images}
         superseded = fencing.find_superseded(self, [*by_id], started)
-        mine = [identity for identity in by_id if identity not in superseded]
+        current = [identity for identity in by_id if identity not in superseded]
         points = [
-            point for identity in mine for point in image_points(by_id[identity], now, started)
+            point for identity in current for point in image_points(by_id[identity], now, started)
         ]
         if points:
-            superseded |= fencing.replace_points(self, mine, points, started, self._upsert_batch)
+            superseded |= fencing.replace_points(self, current, points, started, self._upsert_batch)
         return set(map(uuid.UUID, superseded))
 
     def delete_images(

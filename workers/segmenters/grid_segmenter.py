@@ -234,14 +234,14 @@ class GridSegmenter:
         tracer = self._tracer(crop)
         predicted, prompted = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for start in range(0, len(points), batch):
-            some = points[start : start + batch]
-            guesses = view.guess(some)
+            batch_xy = points[start : start + batch]
+            guesses = view.guess(batch_xy)
             chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
             of_points = np.nonzero(chosen)[0]
             if len(of_points):
                 tracer.add(guesses.logits(chosen))
                 predicted.append(guesses.predicted_iou[chosen])
-                prompted.append(some[of_points])
+                prompted.append(batch_xy[of_points])
         # At once, because a batch is a few points and its masks a few rows.
         scores, points_xy = np.concatenate(predicted), np.concatenate(prompted)
         stable = _filter_traced(tracer.finish(), scores, points_xy, parameters, crop)

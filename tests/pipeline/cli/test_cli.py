@@ -39,7 +39,8 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     def recipe(settings: Settings) -> Recipe:
         return fakes.recipe(settings)
 
-    monkeypatch.setattr("pipeline.jobs.ingest.build_recipe", recipe)
+    for job in ("ingest", "retry"):
+        monkeypatch.setattr(f"pipeline.jobs.{job}.build_recipe", recipe)
 
 
 def objseek(*arguments: str | Path) -> tuple[int, str, str]:

@@ -73,8 +73,8 @@ def test_rounds_are_told(world: World) -> None:
         timeout=PATIENCE_S,
         check=True,
     )
-    told = json.loads(done.stdout)
-    assert (told["cause"], told["rejected"], told["removed"]) == ("listing", 1, 0)
+    printed = json.loads(done.stdout)
+    assert (printed["cause"], printed["rejected"], printed["removed"]) == ("listing", 1, 0)
     world.delete("0.png")
     done = subprocess.run(
         command(world, "--once", "--max-delete", "1"),

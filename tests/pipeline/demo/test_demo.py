@@ -46,11 +46,11 @@ def test_demo_then_again_then_eval_of_its_index(tmp_path: Path) -> None:
     again = run(app, command)
     assert again.exit_code == 0, again.stderr
     assert "nothing to do" in again.stdout
-    asked = run(app, [*command, "a cat/dog?", "a house"])
-    assert asked.exit_code == 0, asked.stderr
+    search_result = run(app, [*command, "a cat/dog?", "a house"])
+    assert search_result.exit_code == 0, search_result.stderr
     new = {path.name for path in (tmp_path / "sheets").iterdir()} - {path.name for path in sheets}
     assert {"a-cat-dog-.png", "a-house.png"} >= new >= {"a-cat-dog-.png"}
-    assert "a-cat-dog-.png" in asked.stdout
+    assert "a-cat-dog-.png" in search_result.stdout
 
     figures = tmp_path / "scores.json"
     truth, index = str(tmp_path / "bucket" / "truth.json"), str(tmp_path / "index")

@@ -91,20 +91,20 @@ def test_every_source_is_looked_at_before_the_first_chunk(tmp_path: Path) -> Non
 
 
 def test_a_bucket_is_never_held_whole() -> None:
-    asked: list[str] = []
+    targets: list[str] = []
 
     def respond(request: Request) -> Reply:
-        asked.append(request.target)
-        return listing_page([f"{len(asked)}-{i}.jpg" for i in range(4)], f"token-{len(asked)}")
+        targets.append(request.target)
+        return listing_page([f"{len(targets)}-{i}.jpg" for i in range(4)], f"token-{len(targets)}")
 
     details = RunDetails()
     with scripted_server(respond) as endpoint:
         options = StoreOptions(endpoint_url=endpoint)
         endless = list_chunks(["s3://bucket"], options, 3, None, details.skip)
         assert [ref.key for ref in next(endless)] == ["1-0.jpg", "1-1.jpg", "1-2.jpg"]
-        assert len(asked) == 1
+        assert len(targets) == 1
         assert [ref.key for ref in next(endless)] == ["1-3.jpg", "2-0.jpg", "2-1.jpg"]
-        assert len(asked) == 2
+        assert len(targets) == 2
 
 
 def test_more_than_a_page_of_a_bucket_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:

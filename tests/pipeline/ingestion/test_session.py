@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import fakes
 
+from pipeline.index_home import IndexHome
 from pipeline.ingestion.listing import ignore_skipped, list_chunks
 from pipeline.ingestion.session import IngestSession
 from pipeline.progress import Progress
@@ -18,7 +19,7 @@ from workers.indexes.open import open_index
 def run(session: IngestSession, images: Path, settings: Settings) -> IngestCounts:
     listing = list_chunks([str(images)], settings.store, 4, None, ignore_skipped)
     progress = Progress()
-    session.run(listing, progress)
+    session.run(listing, IndexHome.current(settings), progress)
     return progress.counts
 
 

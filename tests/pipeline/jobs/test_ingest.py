@@ -302,8 +302,9 @@ def test_counts_that_do_not_add_up_are_a_bug() -> None:
 
 
 def test_ids_do_not_depend_on_the_run(images: Path, tmp_path: Path) -> None:
-    one, two = fakes.settings(tmp_path / "one"), fakes.settings(tmp_path / "two", batch_size=3)
-    run(images, one)
-    run(images, two)
-    first = {uuid.UUID(point.id) for point in points(one)}
-    assert first == {uuid.UUID(point.id) for point in points(two)}
+    default_batch = fakes.settings(tmp_path / "one")
+    small_batch = fakes.settings(tmp_path / "two", batch_size=3)
+    run(images, default_batch)
+    run(images, small_batch)
+    first = {uuid.UUID(point.id) for point in points(default_batch)}
+    assert first == {uuid.UUID(point.id) for point in points(small_batch)}

@@ -118,7 +118,7 @@ def test_no_image_is_segmented_again(
     assert masks_of(new) == before
     with closing(open_index(new.index, None)) as opened:
         assert opened.dim == SpreadEmbedder.dim
-        assert [one.embedder for one in opened.info().embedders] == ["spread"]
+        assert [count.embedder for count in opened.info().embedders] == ["spread"]
     assert verify(index, [str(images)]).findings == []
     # What an ingest with that embedder would have written, and so it has nothing to do.
     monkeypatch.undo()
@@ -141,7 +141,7 @@ def test_an_interrupted_one_goes_on(index: Settings) -> None:
     with pytest.raises(KeyboardInterrupt):
         reembed(index, recipe=other(index, fails_after=2))
     assert current_generation(index) == FIRST
-    (name,) = [one.name for one in list_generations(index) if not one.current]
+    (name,) = [generation.name for generation in list_generations(index) if not generation.current]
     halfway = IndexHome.at(index, name)
     done = open_manifest(halfway.index, halfway.store).counts()[State.DONE]
     assert 0 < done < IMAGES
@@ -161,8 +161,8 @@ def test_what_failed_keeps_the_generation_in_use(index: Settings, images: Path) 
     fakes.write_image(images / "005.png", 70)
     row = row_of(index, "007.png")
     with closing(open_index(index.index, None)) as opened:
-        some = Condition(field="image_id", op="=", value=row.image_id)
-        opened.delete_points([point.id for point in opened.scroll([some])][:2])
+        same_image = Condition(field="image_id", op="=", value=row.image_id)
+        opened.delete_points([point.id for point in opened.scroll([same_image])][:2])
     summary = reembed(index, recipe=other(index))
     # One is gone, one has changed, and one has lost a mask: only that keeps it from switching.
     assert (summary.counts.gone, summary.counts.failed) == (1, 2)
@@ -199,7 +199,7 @@ def test_an_ingest_that_was_overtaken_says_so(
     index: Settings, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reembed(index, recipe=other(index))
-    (name,) = [one.name for one in list_generations(index) if one.current]
+    (name,) = [generation.name for generation in list_generations(index) if generation.current]
     recipe, used = other(index), iter([FIRST, name])
     real = current_generation
     monkeypatch.setattr("pipeline.index_home.current_generation", lambda of: next(used, real(of)))
@@ -216,7 +216,10 @@ def size_of(folder: Path) -> int:
 def test_a_generation_is_used_again_and_dropped(index: Settings, tmp_path: Path) -> None:
     name = reembed(index, recipe=other(index)).generation
     assert name == f"spread-{name[-8:]}"
-    listed = {one.name: (one.current, one.images) for one in list_generations(index)}
+    listed = {
+        generation.name: (generation.current, generation.images)
+        for generation in list_generations(index)
+    }
     assert listed == {FIRST: (False, IMAGES), name: (True, IMAGES)}
     use_generation(index, FIRST)
     assert current_generation(index) == FIRST
@@ -227,7 +230,7 @@ def test_a_generation_is_used_again_and_dropped(index: Settings, tmp_path: Path)
         use_generation(index, "nothing")
     before = size_of(tmp_path / "index")
     drop_generation(index, FIRST)
-    assert [one.name for one in list_generations(index)] == [name]
+    assert [generation.name for generation in list_generations(index)] == [name]
     if not index.index.location.startswith("http"):
         assert size_of(tmp_path / "index") < 0.6 * before
         assert not (tmp_path / "index" / "points").exists()

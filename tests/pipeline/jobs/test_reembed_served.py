@@ -70,7 +70,7 @@ def test_a_service_switches_over_between_two_queries(
         # The other way round, while it goes on answering.
         back = objseek("generations", "--index", location, "--use", "first", "--json")
         assert back.returncode == 0, back.stderr
-        assert [one["current"] for one in json.loads(back.stdout)] == [True, False]
+        assert [generation["current"] for generation in json.loads(back.stdout)] == [True, False]
     assert len(seen) >= QUERIES
     switched = seen.index(seen[-1])
     assert switched > 0
@@ -91,11 +91,11 @@ def test_the_commands(index: Settings, tmp_path: Path) -> None:
     found = objseek("search", "a thing", *place, "--json")
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)) == HITS
-    told = json.loads(objseek("status", *place, "--json").stdout)
-    assert told["dim"] == 24
-    (made_by,) = told["pipelines"]
+    status = json.loads(objseek("status", *place, "--json").stdout)
+    assert status["dim"] == 24
+    (made_by,) = status["pipelines"]
     assert (made_by["segmenter"], made_by["images"]) == ("bright", IMAGES)
-    assert [one["current"] for one in told["kept"]] == [False, True]
+    assert [generation["current"] for generation in status["kept"]] == [False, True]
     listed = objseek("generations", *place).stdout.splitlines()
     assert listed[0].split() == ["first", str(IMAGES), "images", "done", index.index.location]
     assert "in use" in listed[1]

@@ -127,8 +127,8 @@ def test_what_the_source_has_now_is_told(images: Path, settings: Settings) -> No
     fakes.write_image(images / "003.png", 77)
     fakes.write_image(images / "new.png", 78)
     report = verify(settings, [str(images)])
-    told = {(finding.fault, Path(finding.uri).name) for finding in report.findings}
-    assert told == {
+    reported = {(finding.fault, Path(finding.uri).name) for finding in report.findings}
+    assert reported == {
         (Fault.GONE, "001.png"),
         (Fault.CHANGED, "003.png"),
         (Fault.NEW, "new.png"),

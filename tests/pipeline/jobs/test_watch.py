@@ -39,12 +39,12 @@ def test_a_listing_finds_what_came_changed_and_went(world: World) -> None:
         world.put(f"{number}.png", number)
     ended = threading.Event()
     with watching(world, every_s=0.1, queue=None):
-        until(lambda: sum(one.counts.done for one in world.rounds) == 4)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 4)
         world.put("0.png", 70)
         world.put("new.png", 71)
         world.delete("3.png")
-        until(lambda: sum(one.counts.done for one in world.rounds) == 6)
-        until(lambda: sum(one.removed for one in world.rounds) == 1)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 6)
+        until(lambda: sum(watch_round.removed for watch_round in world.rounds) == 1)
     assert world.indexed() == world.listed()
     assert world.troubles == []
     ended.set()
@@ -57,16 +57,16 @@ def test_events_bring_in_what_they_name(world: World) -> None:
         world.put("a b+ä.png", 2)
         world.put("before.png", 3)
         world.send("a b+ä.png", "before.png", "a b+ä.png")
-        until(lambda: sum(one.counts.done for one in world.rounds) == 3)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 3)
         world.delete("before.png")
         world.send("before.png")
-        until(lambda: sum(one.removed for one in world.rounds) == 1)
+        until(lambda: sum(watch_round.removed for watch_round in world.rounds) == 1)
         # What was removed is removed once, and what is there stays as it is.
         world.send("before.png", "a b+ä.png", "never.png", "notes.txt")
         until(lambda: world.waiting() == 0)
     assert world.indexed() == world.listed()
-    assert [one.cause for one in world.rounds][:2] == ["listing", "events"]
-    assert sum(one.counts.done for one in world.rounds) == 3
+    assert [watch_round.cause for watch_round in world.rounds][:2] == ["listing", "events"]
+    assert sum(watch_round.counts.done for watch_round in world.rounds) == 3
 
 
 def test_models_are_loaded_once_and_only_when_needed(world: World, tmp_path: Path) -> None:
@@ -74,18 +74,18 @@ def test_models_are_loaded_once_and_only_when_needed(world: World, tmp_path: Pat
     recipe = fakes.recipe(world.settings, loads=loads)
     ended = threading.Event()
 
-    def after(one: Round) -> None:
-        world.rounds.append(one)
+    def after(watch_round: Round) -> None:
+        world.rounds.append(watch_round)
         if len(world.rounds) == 2:
             assert not loads.exists()
             world.put("0.png", 0)
         if len(world.rounds) == 5:
             world.put("1.png", 1)
-        if sum(one.counts.done for one in world.rounds) == 2:
+        if sum(watch_round.counts.done for watch_round in world.rounds) == 2:
             ended.set()
 
-    told = WatchReporter(after, world.troubles.append)
-    watch([world.source], world.settings, told, every_s=0.01, ended=ended, recipe=recipe)
+    reporter = WatchReporter(after, world.troubles.append)
+    watch([world.source], world.settings, reporter, every_s=0.01, ended=ended, recipe=recipe)
     assert len(loads.read_text().splitlines()) == 1
     assert world.indexed() == world.listed()
 
@@ -115,7 +115,7 @@ def test_what_was_done_and_not_deleted_changes_nothing(
     with watching(world):
         until(lambda: world.waiting() == 0)
     assert fakes.points(world.settings) == before
-    assert sum(one.counts.done for one in world.rounds) == 1
+    assert sum(watch_round.counts.done for watch_round in world.rounds) == 1
 
 
 def test_what_cannot_be_read_stays_in_the_queue(world: World) -> None:
@@ -125,7 +125,7 @@ def test_what_cannot_be_read_stays_in_the_queue(world: World) -> None:
         until(lambda: len(world.rounds) == 1)
         world.put("1.png", 1)
         world.send("1.png")
-        until(lambda: sum(one.counts.done for one in world.rounds) == 2)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 2)
         until(lambda: world.waiting() == 1)
     assert world.troubles == [
         "expected an S3 event notification, got 'hello'; the message is left in the queue"
@@ -140,12 +140,12 @@ def test_more_than_may_go_is_told_once_and_tried_again(world: World) -> None:
         world.delete("0.png")
         world.delete("1.png")
         world.put("new.png", 9)
-        until(lambda: sum(one.counts.done for one in world.rounds) == 5)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 5)
         seen = len(world.rounds)
         until(lambda: len(world.rounds) > seen + 2)
-        assert sum(one.removed for one in world.rounds) == 0
+        assert sum(watch_round.removed for watch_round in world.rounds) == 0
         world.put("1.png", 1)
-        until(lambda: sum(one.removed for one in world.rounds) == 1)
+        until(lambda: sum(watch_round.removed for watch_round in world.rounds) == 1)
     assert world.indexed() == world.listed()
     # What is there when the listing runs depends on the moment.
     assert all("--max-delete 0.3 allows fewer: they stay in the index" in t for t in world.troubles)
@@ -182,7 +182,7 @@ def test_what_the_store_refuses_to_tell_stays_in_the_queue(
         world.put("0.png", 0)
         world.send("secret.png")
         world.send("0.png")
-        until(lambda: sum(one.counts.done for one in world.rounds) == 1)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 1)
         until(lambda: world.waiting() == 1)
     assert world.troubles == [
         f"expected access, got none ({world.source}secret.png); what names it is left in the queue"
@@ -231,11 +231,11 @@ def test_an_index_in_use_is_waited_for(world: World) -> None:
     world.put("1.png", 1)
     with open_index(world.settings.index, None):  # type: ignore[attr-defined]
         ended = threading.Event()
-        told = WatchReporter(
+        reporter = WatchReporter(
             world.rounds.append, lambda text: (world.troubles.append(text), ended.set())
         )
         recipe = fakes.recipe(world.settings)
-        watch([world.source], world.settings, told, every_s=9, ended=ended, recipe=recipe)
+        watch([world.source], world.settings, reporter, every_s=9, ended=ended, recipe=recipe)
     assert "in use" in world.troubles[0]
     world.watch(threading.Event(), once=True, queue=None)
     assert world.indexed() == world.listed()
@@ -288,6 +288,6 @@ def test_what_a_queue_answers_passes_or_does_not(
 
 def test_a_glob_cannot_be_watched(tmp_path: Path) -> None:
     settings = fakes.settings(tmp_path / "index")
-    told = WatchReporter(lambda one: None, lambda text: None)
+    reporter = WatchReporter(lambda watch_round: None, lambda text: None)
     with pytest.raises(UsageError, match="expected a folder or a file, got the glob"):
-        watch(["*.jpg"], settings, told, every_s=9, recipe=fakes.recipe(settings))
+        watch(["*.jpg"], settings, reporter, every_s=9, recipe=fakes.recipe(settings))

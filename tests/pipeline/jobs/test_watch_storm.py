@@ -50,8 +50,8 @@ class Searchable:
                 payloads = [point.payload for point in index.scroll([images])]
                 seen = {(payload["key"], payload["version"]) for payload in payloads}
                 now = time.monotonic()
-                for one in seen & self.put_at.keys() - self.seconds.keys():
-                    self.seconds[one] = now - self.put_at[one]
+                for image_version in seen & self.put_at.keys() - self.seconds.keys():
+                    self.seconds[image_version] = now - self.put_at[image_version]
 
 
 def change_bucket(

@@ -227,16 +227,15 @@ IMAGES = st.lists(st.tuples(st.sampled_from(["one", "two"]), KEYS), max_size=12,
 def test_prefixes_are_what_counting_one_by_one_finds(
     images: list[tuple[str, str]], waiting: list[tuple[str, str]], depth: int, at_once: int
 ) -> None:
-    known, listed = ([ref(key, bucket) for bucket, key in some] for some in (images, waiting))
+    known, listed = ([ref(key, bucket) for bucket, key in pairs] for pairs in (images, waiting))
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_SUMMED_AT_ONCE", at_once)
         patch.setattr(module, "_LISTED_AT_ONCE", 5)
         found = measure_coverage(manifest(Path(folder), *map(row, known)), listed, depth).prefixes()
     new = [image for image in listed if image not in known]
     expected = _one_by_one([image.uri for image in known + new], depth)
-    assert Counter({one["prefix"]: one["done"] + one["waiting"] for one in found.to_pylist()}) == (
-        expected
-    )
+    counts = {entry["prefix"]: entry["done"] + entry["waiting"] for entry in found.to_pylist()}
+    assert Counter(counts) == expected
     assert sum(found["waiting"].to_pylist()) == len(new)
     assert found["prefix"].to_pylist() == sorted(expected)
 

@@ -23,24 +23,28 @@ def ref(key: str, version: str) -> ImageRef:
 
 @given(st.lists(st.lists(images, max_size=6), max_size=4), st.lists(images, max_size=12))
 def test_it_is_a_set_of_images_in_their_versions(
-    parts: list[list[tuple[str, str]]], asked: list[tuple[str, str]]
+    parts: list[list[tuple[str, str]]], candidates: list[tuple[str, str]]
 ) -> None:
     finished = FinishedImages(
         (
-            keys_of(pa.array([str(image_id(ref(*one))) for one in part], pa.string())),
+            keys_of(pa.array([str(image_id(ref(*image))) for image in part], pa.string())),
             [version for _, version in part],
         )
         for part in parts
     )
-    known = {one for part in parts for one in part}
-    assert finished.has([ref(*one) for one in asked]) == [one in known for one in asked]
+    known = {image for part in parts for image in part}
+    assert finished.has([ref(*image) for image in candidates]) == [
+        image in known for image in candidates
+    ]
 
 
 @given(st.lists(st.uuids(), max_size=20))
 def test_keys_are_the_bits_of_ids(ids: list[uuid.UUID]) -> None:
-    keys = keys_of(pa.array([str(one) for one in ids], pa.string()))
+    keys = keys_of(pa.array([str(identity) for identity in ids], pa.string()))
     assert keys.shape == (len(ids), 2)
-    assert [(int(high) << 64) + int(low) for high, low in keys] == [one.int for one in ids]
+    assert [(int(high) << 64) + int(low) for high, low in keys] == [
+        identity.int for identity in ids
+    ]
 
 
 def test_a_slice_of_a_column_has_its_own_ids() -> None:

@@ -72,7 +72,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     manifest.flush()
     manifest.flush()
     assert list(manifest.latest()) == rows
-    assert all(one.at.utcoffset() == timedelta(0) for one in manifest.latest())
+    assert all(manifest_row.at.utcoffset() == timedelta(0) for manifest_row in manifest.latest())
     assert len(parts(tmp_path / "new" / "manifest")) == 1
 
 
@@ -138,7 +138,7 @@ def test_parts_from_before_there_were_checksums_are_read(tmp_path: Path) -> None
     (part,) = tmp_path.iterdir()
     older = pq.read_table(part).drop_columns(["retryable", "attempts", "checksum"])
     pq.write_table(older, part)
-    found = {one.uri: one for one in manifest.latest()}
+    found = {manifest_row.uri: manifest_row for manifest_row in manifest.latest()}
     assert found[ref("a").uri] == row("a")
     assert found[ref("b").uri] == replace(row("b", State.FAILED), retryable=False)
     manifest.append([row("c")])
@@ -190,7 +190,9 @@ def test_a_name_that_is_not_utf8_in_a_message_is_stored(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path)
     manifest.append([row("a", State.FAILED, message="cannot read /data/\udcff.jpg")])
     manifest.flush()
-    assert [one.message for one in manifest.latest()] == ["cannot read /data/\ufffd.jpg"]
+    assert [manifest_row.message for manifest_row in manifest.latest()] == [
+        "cannot read /data/\ufffd.jpg"
+    ]
 
 
 rows = st.builds(
@@ -221,10 +223,10 @@ def test_any_order_of_writing_and_compacting(
             continue
         manifest.append(step)
         manifest.flush()
-        for one in step:
-            known = expected.get(one.image_id)
-            if known is None or known.at <= one.at:
-                expected[one.image_id] = one
+        for manifest_row in step:
+            known = expected.get(manifest_row.image_id)
+            if known is None or known.at <= manifest_row.at:
+                expected[manifest_row.image_id] = manifest_row
     assert sorted(map(repr, Manifest(folder).latest())) == sorted(map(repr, expected.values()))
     assert sum(manifest.counts().values()) == len(expected)
 
@@ -384,7 +386,7 @@ def test_large_parts_are_not_written_again_for_every_small_one(tmp_path: Path) -
     manifest.append([row(f"{number:05}", minute=2) for number in range(3000)])
     manifest.compact()
     assert len(parts(tmp_path)) == 1
-    minutes = Counter((one.at - START).seconds // 60 for one in manifest.latest())
+    minutes = Counter((manifest_row.at - START).seconds // 60 for manifest_row in manifest.latest())
     assert minutes == {0: 1000, 2: 3000}
 
 

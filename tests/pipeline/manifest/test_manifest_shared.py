@@ -62,8 +62,10 @@ def work(name: str, state: str, endpoint: str) -> None:
         rows = [done(f"{name}/{turn}/{number}") for number in range(ROWS)]
         manifest.append([*rows, done(f"{name}/again")])
         manifest.flush()
-        mine = {row.uri for row in manifest.latest() if row.uri.startswith(f"s3://photos/{name}/")}
-        assert len(mine) == (turn + 1) * ROWS + 1
+        own_uris = {
+            row.uri for row in manifest.latest() if row.uri.startswith(f"s3://photos/{name}/")
+        }
+        assert len(own_uris) == (turn + 1) * ROWS + 1
         manifest.compact()
 
 
@@ -79,8 +81,8 @@ def test_jobs_that_write_at_once_lose_nothing(place: tuple[str, StoreOptions]) -
         )
         for number in range(WRITERS)
     ]
-    told = [job.communicate()[1] for job in jobs]
-    assert [job.returncode for job in jobs] == [0] * WRITERS, told
+    stderrs = [job.communicate()[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * WRITERS, stderrs
     manifest = shared(place)
     assert manifest.counts()[State.DONE] == WRITERS * (ROUNDS * ROWS + 1)
     manifest.compact()

@@ -54,12 +54,14 @@ def test_stored_masks_are_embedded_as_those_that_a_segmenter_finds(
         assert isinstance(image, EmbeddedImage)
         assert isinstance(expected, EmbeddedImage)
         assert len(image.objects) == 2
-        assert [one.object_id for one in image.objects] == [
-            one.object_id for one in expected.objects
+        assert [record.object_id for record in image.objects] == [
+            record.object_id for record in expected.objects
         ]
-        assert [one.mask for one in image.objects] == [one.mask for one in expected.objects]
-        for one, other in zip(image.objects, expected.objects, strict=True):
-            assert one.vectors["clip"].tobytes() == other.vectors["clip"].tobytes()
+        assert [record.mask for record in image.objects] == [
+            record.mask for record in expected.objects
+        ]
+        for record, expected_record in zip(image.objects, expected.objects, strict=True):
+            assert record.vectors["clip"].tobytes() == expected_record.vectors["clip"].tobytes()
 
 
 def test_masks_of_another_size_are_a_failure_of_their_image_alone(

@@ -94,9 +94,9 @@ def test_both_runners_write_the_same_points(images: Path, tmp_path: Path) -> Non
     expected = {"listed": 21, "done": 20, "rejected": 1}
     assert run(images, local, fakes.recipe(local)) == expected
     assert run(images, on_ray, fakes.recipe(on_ray)) == expected
-    one, two = points(local), points(on_ray)
-    assert len(one) == 60
-    assert one == two
+    local_points, ray_points = points(local), points(on_ray)
+    assert len(local_points) == 60
+    assert local_points == ray_points
     again = fakes.recipe(on_ray, loads=tmp_path / "loads")
     assert run(images, on_ray, again) == {"listed": 21, "unchanged": 21}
     assert not (tmp_path / "loads").exists()
@@ -239,8 +239,8 @@ def test_models_that_no_image_survives_end_the_run(
     monkeypatch.setattr(blame, "_MOST_GIVEN_UP", 3)  # ten take half a minute
     for number in range(20):
         fakes.write_image(images / f"{number:03}.png", 3, fakes.POISON)
-    told = r"3 images in a row were too much for the models, .* of the last: .* died twice of "
-    with pytest.raises(WorkerDiedError, match=told):
+    message = r"3 images in a row were too much for the models, .* of the last: .* died twice of "
+    with pytest.raises(WorkerDiedError, match=message):
         run(images, settings, fakes.recipe(settings, "abort"))
     # Those that were given up stand in the manifest, each by name.
     assert {row.state for row in rows(settings).values()} == {State.FAILED}
@@ -311,14 +311,14 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
     try:
         until(lambda: written(index) > 0 or job.poll() is not None)
         os.killpg(job.pid, signal.SIGINT)
-        out, told = job.communicate(timeout=PATIENCE_S)
+        out, stderr = job.communicate(timeout=PATIENCE_S)
     finally:
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)
-    assert job.returncode == 130, told
+    assert job.returncode == 130, stderr
     assert out == ""
-    assert told.endswith("Interrupted.\n")
-    assert "Traceback" not in told
+    assert stderr.endswith("Interrupted.\n")
+    assert "Traceback" not in stderr
     finished = written(index)
     assert 0 < finished < 20
     local = fakes.settings(index)
@@ -410,12 +410,12 @@ def test_a_cluster_whose_key_one_has_not_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("127.0.0.1:1", "expected a Ray cluster at '127.0.0.1:1', got: .*refused"),
         ("ray://somewhere:10001", "expected auto or host:6379 as the address of Ray"),
     ],
 )
-def test_no_cluster_at_the_address_is_one_sentence(address: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_no_cluster_at_the_address_is_one_sentence(address: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         check_reachable(address)

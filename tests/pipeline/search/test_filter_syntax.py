@@ -37,7 +37,7 @@ def test_a_text_becomes_a_condition(text: str, field: str, op: str, value: objec
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("photos", "expected a filter such as"),
         ("", "expected a filter such as"),
@@ -51,10 +51,10 @@ def test_a_text_becomes_a_condition(text: str, field: str, op: str, value: objec
         ("bucket= ", "the filter 'bucket= ' has no value"),
     ],
 )
-def test_what_is_not_understood_is_refused_by_name(text: str, said: str) -> None:
+def test_what_is_not_understood_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_condition(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @given(

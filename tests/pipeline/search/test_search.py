@@ -179,12 +179,12 @@ def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
     stored = nested.index.stored(list(ids.values()))
     whole, most, part = ids[RED[1]], ids[20, 20, 60, 58], ids[30, 30, 40, 40]
     both = unit(stored[whole].vector + stored[most].vector)
-    for one in (whole, most):
-        thing = gather_object(nested.index, one, max_overlap=0.5)
-        assert thing is not None
-        assert thing.own.id == str(one)
-        assert thing.overlapping == {str(whole), str(most), str(part)}
-        np.testing.assert_allclose(thing.vector, both, atol=1e-6)
+    for mask_id in (whole, most):
+        gathered = gather_object(nested.index, mask_id, max_overlap=0.5)
+        assert gathered is not None
+        assert gathered.own.id == str(mask_id)
+        assert gathered.overlapping == {str(whole), str(most), str(part)}
+        np.testing.assert_allclose(gathered.vector, both, atol=1e-6)
     # A part is a thing of its own.
     alone = gather_object(nested.index, part, max_overlap=1.0)
     assert alone is not None
@@ -195,11 +195,11 @@ def test_a_thing_is_what_its_masks_agree_on(nested: Searcher) -> None:
 def test_an_image_as_a_whole_stands_for_itself(nested: Searcher) -> None:
     image = next(point for point in nested.index.scroll() if point.payload["kind"] == "image")
     identity = uuid.UUID(image.id)
-    thing = gather_object(nested.index, identity, max_overlap=0.5)
-    assert thing is not None
-    assert (thing.own.id, thing.overlapping) == (image.id, {image.id})
+    gathered = gather_object(nested.index, identity, max_overlap=0.5)
+    assert gathered is not None
+    assert (gathered.own.id, gathered.overlapping) == (image.id, {image.id})
     stored = nested.index.stored([identity])[identity]
-    np.testing.assert_allclose(thing.vector, unit(stored.vector), atol=1e-6)
+    np.testing.assert_allclose(gathered.vector, unit(stored.vector), atol=1e-6)
     assert gather_object(nested.index, uuid.UUID(int=3), max_overlap=0.5) is None
 
 

@@ -59,10 +59,10 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
         assert handle is not None
         assert handle.url == url
         assert (index / "service.json").stat().st_mode & 0o077 == 0
-        asked = objseek("search", "a thing", "--index", str(index), "--json")
-        assert asked.returncode == 0, asked.stderr
-        assert "by the service" in asked.stderr
-        assert rounded(asked.stdout) == rounded(alone.stdout)
+        delegated = objseek("search", "a thing", "--index", str(index), "--json")
+        assert delegated.returncode == 0, delegated.stderr
+        assert "by the service" in delegated.stderr
+        assert rounded(delegated.stdout) == rounded(alone.stdout)
         picture = str(folder / "scenes" / "0002.jpg")
         by_image = objseek("search", "--image", picture, "--kind", "image", "--index", str(index))
         assert by_image.returncode == 0, by_image.stderr
@@ -107,7 +107,7 @@ def test_a_snapshot_lets_go_of_the_folder(folder: Path) -> None:
 @pytest.mark.long
 def test_what_cannot_be_served_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     index = str(folder / "index")
-    for args, said in (
+    for args, message in (
         (["--host", "0.0.0.0"], "expected keys to listen on 0.0.0.0"),
         (["--keys", str(tmp_path / "none.json")], "there is no key in"),
         (["--host", "not.a.host.invalid", "--keys", str(tmp_path / "keys.json")], "cannot listen"),
@@ -116,7 +116,7 @@ def test_what_cannot_be_served_is_one_sentence(folder: Path, tmp_path: Path) -> 
             made = objseek("keys", "create", "me", "--keys", str(tmp_path / "keys.json"))
             assert made.stdout.startswith("objseek_")
         result = objseek("serve", "--index", index, *args)
-        assert (result.returncode, said in result.stderr) == (2, True), result.stderr
+        assert (result.returncode, message in result.stderr) == (2, True), result.stderr
         assert "Traceback" not in result.stderr
     missing = objseek("serve", "--index", str(tmp_path / "missing"))
     assert (missing.returncode, "there is no index" in missing.stderr) == (1, True)
@@ -258,7 +258,7 @@ def test_an_ingest_that_fails_says_why(service: TestClient, tmp_path: Path) -> N
     service.post("/v1/ingest", json=missing, headers=owner())
     failed = wait_for(service, "failed")
     assert str(tmp_path / "nothing") in str(failed["error"])
-    for settings, said in (
+    for settings, message in (
         ({"index": {"location": "/x"}}, "expected some of store, decode"),
         ({"runner": {"batch_size": 0}}, "batch_size"),
         ({"segmenter": {"colour": 1}}, "colour"),
@@ -266,7 +266,7 @@ def test_an_ingest_that_fails_says_why(service: TestClient, tmp_path: Path) -> N
         wrong = service.post(
             "/v1/ingest", json={"sources": ["/x"], "settings": settings}, headers=owner()
         )
-        assert (wrong.status_code, said in wrong.json()["detail"]) == (422, True), wrong.text
+        assert (wrong.status_code, message in wrong.json()["detail"]) == (422, True), wrong.text
 
 
 def test_events_tell_the_progress_to_its_end(service: TestClient, tmp_path: Path) -> None:

@@ -242,10 +242,12 @@ def test_an_image_of_ones_own_is_searched_with(
     page: Page, world: tuple[Path, Settings, CocoTruth]
 ) -> None:
     folder, _, truth = world
-    names = {one.id: one.name for one in truth.categories}
-    pizzas = [one for one in truth.annotations if names[one.category_id] == "pizza"]
-    pizza = max(pizzas, key=lambda one: one.visible_fraction)
-    image = next(one for one in truth.images if one.id == pizza.image_id)
+    names = {category.id: category.name for category in truth.categories}
+    pizzas = [
+        annotation for annotation in truth.annotations if names[annotation.category_id] == "pizza"
+    ]
+    pizza = max(pizzas, key=lambda annotation: annotation.visible_fraction)
+    image = next(candidate for candidate in truth.images if candidate.id == pizza.image_id)
     page.set_input_files("#file", str(folder / image.file_name))
     viewer = page.get_by_role("dialog")
     expect(viewer.locator("h2")).to_have_text(Path(image.file_name).name)

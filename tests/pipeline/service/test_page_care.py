@@ -101,7 +101,7 @@ def test_who_writes_on_is_not_told_that_the_search_is_over(browser: Browser, url
     with opened(browser, url) as page:
         grid, held = page.locator("#grid"), list[Route]()
 
-        def asked() -> Route:
+        def await_search() -> Route:
             page.clock.run_for(200)
             while not held:
                 page.wait_for_timeout(10)
@@ -111,12 +111,12 @@ def test_who_writes_on_is_not_told_that_the_search_is_over(browser: Browser, url
         page.clock.pause_at(3_600)
         page.route("**/v1/search", lambda route: held.append(route))
         page.get_by_label("What to look for").fill("a")
-        search = asked()
+        search = await_search()
         page.keyboard.type(" crown")
         search.continue_()
         expect(page.locator(".tile:not(.waiting)").first).to_be_visible()
         expect(grid).to_have_attribute("aria-busy", "true")
-        asked().continue_()
+        await_search().continue_()
         expect(grid).to_have_attribute("aria-busy", "false")
 
 
@@ -148,10 +148,10 @@ def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: str) -> N
 def violations(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary']}"
-        for one in found
-        if one["impact"] in SERIOUS
-        for node in one["nodes"]
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
+        for violation in found
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
     ]
 
 
@@ -184,7 +184,7 @@ def test_markup_in_names_stays_text(
     (made,) = embed_segmented([image], [[mask]], build_embedder(options), options, "f", "s")
     label = Label(LabelEntry("<b onclick=alert(1)>bold</b>"), 0.9)
     naming = Naming((label,), 10.0)
-    objects = tuple(replace(one, naming=naming) for one in made.objects)
+    objects = tuple(replace(record, naming=naming) for record in made.objects)
     with closing(open_index(settings.index, 256, create=True)) as index:
         index.replace_images([replace(made, objects=objects, labelled_by="x")])
     with serving(settings) as address, opened(browser, address) as page:
@@ -205,8 +205,8 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Pat
     serve = ServeOptions(keys=str(keys.path))
     settings = settings.model_copy(update={"serve": serve})
     with serving(settings) as address, opened(browser, address) as page:
-        asked = page.get_by_role("dialog", name="This service needs a key")
-        expect(asked).to_be_visible()
+        dialog = page.get_by_role("dialog", name="This service needs a key")
+        expect(dialog).to_be_visible()
         keep(page, "key")
         page.get_by_label("Key", exact=True).fill("objseek_wrong")
         page.get_by_role("button", name="Use it").click()

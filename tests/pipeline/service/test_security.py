@@ -39,7 +39,8 @@ def test_weights_are_never_unpickled_into_code() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
-            name, options = ast.unparse(node.func), {one.arg: one.value for one in node.keywords}
+            name = ast.unparse(node.func)
+            options = {keyword.arg: keyword.value for keyword in node.keywords}
             assert not name.startswith(("pickle.load", "joblib.load", "marshal.load")), path
             assert "allow_pickle" not in options, path
             bare = "pretrained" in options and ast.unparse(options["pretrained"]) == "None"
@@ -127,8 +128,8 @@ def test_a_warning_without_a_log_is_shown_as_text(
 
 def refused(request: Request) -> Reply:
     """A server that repeats everything it was told."""
-    said = "; ".join(f"{name}: {value}" for name, value in request.headers.items())
-    return Reply(403, f"refused {said}".encode())
+    headers = "; ".join(f"{name}: {value}" for name, value in request.headers.items())
+    return Reply(403, f"refused {headers}".encode())
 
 
 @pytest.mark.parametrize("what", ["index", "store", "help"])

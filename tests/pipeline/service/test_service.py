@@ -50,7 +50,7 @@ def search(client: TestClient, **query: Any) -> Json:
 
 def names(answer: Json) -> list[tuple[str, list[int]]]:
     payloads = [hit["payload"] for hit in answer["hits"]]
-    return [(one["uri"].rpartition("/")[2], one["bbox"]) for one in payloads]
+    return [(payload["uri"].rpartition("/")[2], payload["bbox"]) for payload in payloads]
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -165,7 +165,7 @@ def test_pages_show_everything_once_while_others_write(
     finally:
         payloads = [point.payload for point in index.scroll()]
         ids = {payload["image_id"] for payload in payloads if payload["uri"].endswith("four.png")}
-        index.delete_images([uuid.UUID(one) for one in ids])
+        index.delete_images([uuid.UUID(identity) for identity in ids])
 
 
 def test_a_batch_answers_each_query_or_says_why_not(client: TestClient) -> None:
@@ -183,7 +183,7 @@ def test_a_batch_answers_each_query_or_says_why_not(client: TestClient) -> None:
     assert client.post("/v1/search/batch", json=many).status_code == 422
     assert client.post("/v1/search/batch", json={"queries": []}).status_code == 422
     most = client.post("/v1/search/batch", json={"queries": [{"text": "red", "limit": 1}] * 256})
-    assert [names(one) for one in most.json()["results"]] == [[RED]] * 256
+    assert [names(result) for result in most.json()["results"]] == [[RED]] * 256
 
 
 def test_objects_with_crops_and_masks(client: TestClient) -> None:
@@ -219,7 +219,7 @@ def test_images_with_their_objects_and_previews(client: TestClient) -> None:
     path = f"/v1/images/{payload['image_id']}"
     image = client.get(path).json()
     assert image["payload"]["kind"] == "image"
-    assert [one["payload"]["bbox"] for one in image["objects"]] == [BLUE[1], PINK[1]]
+    assert [record["payload"]["bbox"] for record in image["objects"]] == [BLUE[1], PINK[1]]
     plain = picture_of(client.get(f"{path}/preview.jpg?size=60"))
     assert plain.shape == (40, 60, 3)
     # Never larger than it is.
@@ -249,11 +249,13 @@ def test_facets_and_stats(client: TestClient) -> None:
     counts = client.get("/v1/facets").json()
     assert counts["total"] == 4
     assert counts["buckets"] == [{"value": "", "count": 4}]
-    assert {one["name"]: one["count"] for one in counts["sizes"]} == {
+    assert {size["name"]: size["count"] for size in counts["sizes"]} == {
         "tiny": 0, "small": 0, "medium": 2, "large": 2,
     }  # fmt: skip
-    one = client.get("/v1/facets", params={"filter": ["area_frac<0.15"], "kind": "object"}).json()
-    assert one["total"] == 1
+    facets = client.get(
+        "/v1/facets", params={"filter": ["area_frac<0.15"], "kind": "object"}
+    ).json()
+    assert facets["total"] == 1
     wrong = client.get("/v1/facets", params={"filter": "colour=red"})
     assert (wrong.status_code, "unknown filter field" in wrong.json()["detail"]) == (422, True)
     stats = client.get("/v1/stats").json()
@@ -268,9 +270,9 @@ def test_health_readiness_and_metrics(client: TestClient) -> None:
     text = client.get("/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["objseek_index_objects"].samples[0].value == 4
-    stages = {one.labels.get("stage") for one in families["objseek_stage_seconds"].samples}
+    stages = {sample.labels.get("stage") for sample in families["objseek_stage_seconds"].samples}
     assert {"embed", "index", "judge"} <= stages
-    routes = {one.labels["route"] for one in families["objseek_request_seconds"].samples}
+    routes = {sample.labels["route"] for sample in families["objseek_request_seconds"].samples}
     assert "/v1/search" in routes
     # Ids stand in paths, of which there are as many as objects.
     assert not any(str(uuid.UUID(int=5)) in route for route in routes)

@@ -205,7 +205,7 @@ def test_a_hostile_query(place: Place, name: str) -> None:
 NO_OBJECT, NO_IMAGE = f"/v1/objects/{uuid.UUID(int=1)}", f"/v1/images/{uuid.UUID(int=1)}"
 
 
-def said(**headers: Any) -> dict[str, Any]:
+def headers_of(**headers: Any) -> dict[str, Any]:
     """Headers, with dashes for underscores."""
     return {"headers": {name.replace("_", "-"): value for name, value in headers.items()}}
 
@@ -249,26 +249,26 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], tuple[int, ...]]] = {
     "257 queries": (
         "POST", "/v1/search/batch", {"json": {"queries": [{"text": "a"}] * 257}}, (422,),
     ),
-    "no key": ("GET", "/v1/stats", said(Authorization=""), (401,)),
-    "another scheme": ("GET", "/v1/stats", said(Authorization="Basic eDp5"), (401,)),
-    "a wrong key": ("GET", "/v1/stats", said(Authorization="Bearer objseek_x"), (401,)),
-    "an expired key": ("GET", "/v1/stats", said(Authorization="Bearer EXPIRED"), (401,)),
+    "no key": ("GET", "/v1/stats", headers_of(Authorization=""), (401,)),
+    "another scheme": ("GET", "/v1/stats", headers_of(Authorization="Basic eDp5"), (401,)),
+    "a wrong key": ("GET", "/v1/stats", headers_of(Authorization="Bearer objseek_x"), (401,)),
+    "an expired key": ("GET", "/v1/stats", headers_of(Authorization="Bearer EXPIRED"), (401,)),
     "a key that is no text": (
-        "GET", "/v1/stats", said(Authorization=b"Bearer \xff\xfe"), (401,),
+        "GET", "/v1/stats", headers_of(Authorization=b"Bearer \xff\xfe"), (401,),
     ),
-    "a key in the address": ("GET", "/v1/stats?key=READER", said(Authorization=""), (401,)),
+    "a key in the address": ("GET", "/v1/stats?key=READER", headers_of(Authorization=""), (401,)),
     "another's ingest": ("POST", "/v1/ingest", {"json": {"sources": ["/etc"]}}, (403,)),
     "an ingest ended by a reader": ("DELETE", "/v1/ingest", {}, (403,)),
-    "a foreign origin": ("GET", "/v1/stats", said(Origin="https://evil.example"), (403,)),
-    "a null origin": ("GET", "/v1/stats", said(Origin="null"), (403,)),
+    "a foreign origin": ("GET", "/v1/stats", headers_of(Origin="https://evil.example"), (403,)),
+    "a null origin": ("GET", "/v1/stats", headers_of(Origin="null"), (403,)),
     "an origin that begins like ours": (
-        "GET", "/v1/stats", said(Origin="http://127.0.0.1.evil.example"), (403,),
+        "GET", "/v1/stats", headers_of(Origin="http://127.0.0.1.evil.example"), (403,),
     ),
     "a foreign page's picture": (
         "GET", "/v1/stats",
         {"headers": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}}, (403,),
     ),
-    "a name that is rebound": ("GET", "/v1/stats", said(Host="evil.example"), (421,)),
+    "a name that is rebound": ("GET", "/v1/stats", headers_of(Host="evil.example"), (421,)),
     "a preflight from elsewhere": (
         "OPTIONS", "/v1/search",
         {"headers": {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}},

@@ -56,7 +56,7 @@ def test_no_request_makes_it_fail(api: Any, requests: int) -> None:
     operations = [found.ok() for found in api.get_all_operations()]
     answered = {operation.label: statuses_of(operation, requests) for operation in operations}
     assert len(answered) >= 17
-    assert max(status for some in answered.values() for status in some) < 500
+    assert max(status for statuses in answered.values() for status in statuses) < 500
     # What is asked gets through to the routes, and is not only refused at the door.
     for label in ("POST /v1/search", "GET /v1/facets", "GET /v1/stats", "GET /metrics"):
         assert 200 in answered[label], label
@@ -65,7 +65,9 @@ def test_no_request_makes_it_fail(api: Any, requests: int) -> None:
 def test_every_address_is_documented(tmp_path: Path) -> None:
     with served(tmp_path) as client:
         document = client.get("/openapi.json").json()
-        operations = [(path, method) for path, some in document["paths"].items() for method in some]
+        operations = [
+            (path, method) for path, methods in document["paths"].items() for method in methods
+        ]
         assert len(operations) >= 18
         for path, method in operations:
             operation = document["paths"][path][method]

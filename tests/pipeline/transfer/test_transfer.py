@@ -161,12 +161,12 @@ DAMAGES: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 def test_an_import_names_the_row_that_is_wrong(
     how: str, world: Settings, exported: Path, tmp_path: Path
 ) -> None:
-    column, change, told = DAMAGES[how]
+    column, change, message = DAMAGES[how]
     source = copied(exported, tmp_path / "damaged")
     file = next(source.glob("points/kind=object/*.parquet"))
     table = pq.read_table(file, partitioning=None)
     pq.write_table(damaged(table, column, 4, change), file)
-    refused(world, source, tmp_path, rf"part-00000.parquet, row 5: .*{told}")
+    refused(world, source, tmp_path, rf"part-00000.parquet, row 5: .*{message}")
 
 
 def test_an_import_refuses_what_stands_twice(
@@ -198,7 +198,9 @@ def test_an_import_refuses_other_dimensions(
     source = copied(exported, tmp_path / "mixed")
     file = next(source.glob("points/kind=object/*.parquet"))
     table = pq.read_table(file, partitioning=None)
-    vectors = pa.array([one[:5] for one in table["vector"].to_pylist()], pa.list_(pa.float32(), 5))
+    vectors = pa.array(
+        [vector[:5] for vector in table["vector"].to_pylist()], pa.list_(pa.float32(), 5)
+    )
     place = table.schema.get_field_index("vector")
     pq.write_table(table.set_column(place, "vector", vectors), file)
     refused(
@@ -221,9 +223,9 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-def refused(world: Settings, source: Path, folder: Path, told: str) -> None:
+def refused(world: Settings, source: Path, folder: Path, message: str) -> None:
     other = at(world, folder / "new")
-    with pytest.raises(DatasetError, match=told):
+    with pytest.raises(DatasetError, match=message):
         import_dataset(other, str(source))
     assert not (folder / "new").exists()
 
@@ -268,10 +270,10 @@ BACKUP_DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.mark.parametrize("how", BACKUP_DAMAGES)
 def test_a_damaged_backup_is_refused(how: str, world: Settings, tmp_path: Path) -> None:
     backup(world, str(tmp_path / "backup"))
-    damage, told = BACKUP_DAMAGES[how]
+    damage, message = BACKUP_DAMAGES[how]
     damage(tmp_path / "backup")
     other = at(world, tmp_path / "other")
-    with pytest.raises(DatasetError, match=told):
+    with pytest.raises(DatasetError, match=message):
         restore(other, str(tmp_path / "backup"))
     assert not (tmp_path / "other").exists()
 
@@ -316,13 +318,13 @@ def top_ten(settings: Settings) -> list[dict[str, float]]:
     return [{hit.object_id: hit.score for hit in hits} for hits in found]
 
 
-def agree(one: list[dict[str, float]], other: list[dict[str, float]]) -> bool:
+def agree(first_results: list[dict[str, float]], second_results: list[dict[str, float]]) -> bool:
     """Whether scores are the same, and points, but for those that score what the last one does."""
-    for mine, theirs in zip(one, other, strict=True):
-        if not np.allclose(sorted(mine.values()), sorted(theirs.values()), rtol=0, atol=1e-6):
+    for first, second in zip(first_results, second_results, strict=True):
+        if not np.allclose(sorted(first.values()), sorted(second.values()), rtol=0, atol=1e-6):
             return False
-        certain = [key for key, score in mine.items() if score > min(mine.values()) + 2e-6]
-        if any(abs(theirs.get(key, -9) - mine[key]) > 1e-6 for key in certain):
+        certain = [key for key, score in first.items() if score > min(first.values()) + 2e-6]
+        if any(abs(second.get(key, -9) - first[key]) > 1e-6 for key in certain):
             return False
     return True
 
@@ -350,8 +352,8 @@ def test_a_damaged_index_is_not_migrated(tmp_path: Path) -> None:
     settings = small_index(tmp_path)
     damage.do(damage.lose_one, settings, "003.png")
     target = at(settings, tmp_path / "target")
-    told = r"got others for 1 image, the first is file://\S+/003\.png \(missing: 1\)"
-    with pytest.raises(VectorIndexError, match=told):
+    message = r"got others for 1 image, the first is file://\S+/003\.png \(missing: 1\)"
+    with pytest.raises(VectorIndexError, match=message):
         migrate(settings, target)
     assert not (tmp_path / "target").exists()
 

@@ -103,9 +103,9 @@ def test_an_image_has_the_same_vectors_in_any_company():
     together, _ = embed(cases, batch_size=5)
     for case, record in zip(cases, together, strict=True):
         [alone], _ = embed([case])
-        for one, other in zip(alone.objects, record.objects, strict=True):
+        for lone_object, batched_object in zip(alone.objects, record.objects, strict=True):
             np.testing.assert_allclose(
-                one.vectors[VECTOR_NAME], other.vectors[VECTOR_NAME], atol=1e-5
+                lone_object.vectors[VECTOR_NAME], batched_object.vectors[VECTOR_NAME], atol=1e-5
             )
 
 

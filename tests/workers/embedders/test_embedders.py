@@ -19,7 +19,7 @@ from pipeline.demo.scenes import compose
 from pipeline.demo.sprites import bundled_sprites
 from schemas.errors import DownloadError, ModelError, UnknownModelError, UsageError
 from workers.embedders import clip_demo, openclip
-from workers.embedders.clip_embedder import quietly
+from workers.embedders.clip_embedder import silence_loading
 from workers.images.crops import square_image
 from workers.models.catalog import bundled_path, find
 from workers.models.clip_demo_architecture import create_clip_demo
@@ -51,7 +51,7 @@ class Kind:
 @pytest.fixture(scope="module")
 def demo_weights(tmp_path_factory):
     torch.manual_seed(0)
-    with quietly():
+    with silence_loading():
         state = create_clip_demo().half().state_dict()
     path = tmp_path_factory.mktemp("demo") / "clip_demo.safetensors"
     save_file(state, path)
@@ -148,7 +148,7 @@ def _natural_crops(count):
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_squares_are_preprocessed_as_open_clip_does(count):
     embedder = clip_demo.build(exactly())
-    with quietly():
+    with silence_loading():
         model = create_clip_demo().eval()
         model.load_state_dict(embedder._model.state_dict())
     preprocess = open_clip.transform.image_transform_v2(

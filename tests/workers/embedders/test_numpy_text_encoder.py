@@ -64,19 +64,19 @@ def test_vectors_of_a_cached_model_are_open_clips(
 ) -> None:
     name = "ViT-B-32/laion2b_s34b_b79k"
     weights = tmp_path / "open_clip_model.safetensors"
-    with openclip.quietly():
+    with openclip.silence_loading():
         model = open_clip.create_model("ViT-B-32", pretrained=None).eval()
     save_file(model.state_dict(), weights)
-    asked = []
+    lookups = []
 
     def cached(repository: str, file: str) -> str:
-        asked.append((repository, file))
+        lookups.append((repository, file))
         return str(weights)
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
     tower = numpy_text_encoder.build(EmbedderOptions(name=name))
     assert tower is not None
-    assert asked == [("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors")]
+    assert lookups == [("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors")]
     tokens = open_clip.get_tokenizer("ViT-B-32")(list(TEXTS))
     expected = model.encode_text(tokens, normalize=True).detach().numpy()
     np.testing.assert_allclose(tower.embed_texts(TEXTS), expected, atol=5e-6)

@@ -143,7 +143,7 @@ def written(
 ) -> tuple[int, int, int]:
     """What a run that comes to these results counts as done, failed and gone."""
     progress = Progress()
-    attempts = {(str(image_id(one.ref)), one.ref.version): 4 for one in results}
+    attempts = {(str(image_id(result.ref)), result.ref.version): 4 for result in results}
     with Writer(
         index,
         manifest,
@@ -177,20 +177,22 @@ def test_the_row_of_the_later_run_is_the_last(
         embedded("c.jpg", unit(2, 3)),
         no_more_there("d.jpg"),
     ]
-    theirs, mine = Manifest(tmp_path / "theirs"), Manifest(tmp_path / "mine")
-    assert written(index, theirs, list(newer), LATER) == (2, 0, 0)
-    assert written(index, mine, older, EARLIER) == (1, 2, 1)
+    later_manifest, earlier_manifest = Manifest(tmp_path / "theirs"), Manifest(tmp_path / "mine")
+    assert written(index, later_manifest, list(newer), LATER) == (2, 0, 0)
+    assert written(index, earlier_manifest, older, EARLIER) == (1, 2, 1)
     assert held(index) == set().union(*map(ids_of, newer)) | ids_of(older[2])
-    told = rows(mine)
+    earlier_rows = rows(earlier_manifest)
     for name in ("a.jpg", "b.jpg"):
-        row = told[name]
+        row = earlier_rows[name]
         assert (row.state, row.stage, row.error_class) == (State.FAILED, "write", "SupersededError")
         uri = f"s3://photos/{name}"
         assert row.message == f"a run that started later has written this image ({uri})"
         assert (row.retryable, row.attempts, row.at) == (False, 5, EARLIER)
-    assert (told["c.jpg"].state, told["d.jpg"].state) == (State.DONE, State.GONE)
+    assert (earlier_rows["c.jpg"].state, earlier_rows["d.jpg"].state) == (State.DONE, State.GONE)
     both = Manifest(tmp_path / "both")
-    for manifest in (theirs, mine) if later_first else (mine, theirs):
+    for manifest in (
+        (later_manifest, earlier_manifest) if later_first else (earlier_manifest, later_manifest)
+    ):
         both.append(list(manifest.latest()))
         both.flush()
     last = rows(both)

@@ -76,7 +76,7 @@ def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "message"),
     [
         (
             where("colour", "=", "red"),
@@ -98,10 +98,10 @@ def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
         (where("ingested_at", "^=", "2026"), "'ingested_at' takes = != < <= > >=, got '^='"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(condition: Condition, said: str) -> None:
+def test_what_does_not_fit_is_refused_by_name(condition: Condition, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         point_filter([condition])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     with pytest.raises(UsageError):
         point_filter([condition.model_copy(update={"op": "!="}), condition])
 

@@ -234,7 +234,9 @@ def test_many_points_are_tidied_up_as_they_come(
             payloads = [
                 hit.payload for hit in index.search(IndexQuery(vectors[700], 1000, exact=exact))
             ]
-            return [int(one.key.split(".")[0]) * 150 + one.ordinal + 1 for one in payloads]
+            return [
+                int(payload.key.split(".")[0]) * 150 + payload.ordinal + 1 for payload in payloads
+            ]
 
         assert found(exact=True) == order
         # In four bits a few of many are lost at the end, and none of the first.

@@ -128,14 +128,14 @@ def test_filters_mean_the_same_everywhere(
             expected.append((hit.object_id, hit.payload.image_id))
     if grouped:
         firsts: dict[str, str] = {}
-        for one, image in expected:
-            firsts.setdefault(image, one)
-        expected = [(one, image) for image, one in firsts.items()]
+        for identity, image in expected:
+            firsts.setdefault(image, identity)
+        expected = [(identity, image) for image, identity in firsts.items()]
     for index in filled:
         hits = index.search(
             IndexQuery(query, limit, tuple(conditions), group_size=1 if grouped else None)
         )
-        assert [hit.object_id for hit in hits] == [one for one, _ in expected[:limit]]
+        assert [hit.object_id for hit in hits] == [identity for identity, _ in expected[:limit]]
 
 
 def test_ingest_times_are_compared_to_the_microsecond(filled: list[QdrantIndex]) -> None:
@@ -157,12 +157,12 @@ def test_the_best_are_exact_however_the_engine_breaks_ties(
     scores: list[float], limit: int, grouped: bool
 ) -> None:
     points = [ScoredPoint(f"{n:02d}", {"image_id": n % 7}, score=s) for n, s in enumerate(scores)]
-    engine = sorted(points, key=lambda one: (one.score, one.id), reverse=True)
-    ranked = sorted(points, key=lambda one: (-one.score, one.id))
+    engine = sorted(points, key=lambda point: (point.score, point.id), reverse=True)
+    ranked = sorted(points, key=lambda point: (-point.score, point.id))
     if grouped:
         firsts: dict[int, ScoredPoint] = {}
-        for one in ranked:
-            firsts.setdefault(one.payload["image_id"], one)
+        for point in ranked:
+            firsts.setdefault(point.payload["image_id"], point)
         ranked = list(firsts.values())
     assert select_best(lambda size: engine[:size], limit, grouped, 1.0) == ranked[:limit]
 
@@ -189,13 +189,16 @@ def masked(number: int, score: float, image: int, box: tuple[int, int, int, int]
 def test_the_best_that_do_not_overlap_are_exact(
     objects: list[tuple[float, int, tuple[int, int, int, int]]], limit: int, max_overlap: float
 ) -> None:
-    points = [masked(number, *one) for number, one in enumerate(objects)]
-    ranked = sorted(points, key=lambda one: (-one.score, one.id))
+    points = [masked(number, *arguments) for number, arguments in enumerate(objects)]
+    ranked = sorted(points, key=lambda point: (-point.score, point.id))
     shown: list[ScoredPoint] = []
     for point in ranked:
-        image, mine = point.payload["image_id"], pixels(point)
-        others = [pixels(one) for one in shown if one.payload["image_id"] == image]
-        shares = [(mine & one).sum() / min(mine.sum(), one.sum()) for one in others]
+        image, mask = point.payload["image_id"], pixels(point)
+        other_masks = [pixels(other) for other in shown if other.payload["image_id"] == image]
+        shares = [
+            (mask & other_mask).sum() / min(mask.sum(), other_mask.sum())
+            for other_mask in other_masks
+        ]
         if all(share <= max_overlap for share in shares):
             shown.append(point)
     assert select_best(lambda size: ranked[:size], limit, False, max_overlap) == shown[:limit]

@@ -48,8 +48,8 @@ def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
 def named(image: EmbeddedImage, *entries: LabelEntry, score: float = 0.75) -> EmbeddedImage:
     """`image`, its objects called by the entries in turn."""
     objects = tuple(
-        replace(one, naming=Naming((Label(entry, score),), 12.5))
-        for one, entry in zip(image.objects, entries, strict=True)
+        replace(record, naming=Naming((Label(entry, score),), 12.5))
+        for record, entry in zip(image.objects, entries, strict=True)
     )
     return replace(image, objects=objects, labelled_by="list one")
 
@@ -72,9 +72,11 @@ def test_labels_come_back_and_are_counted_and_filtered_by(index: QdrantIndex) ->
     whole = payloads[str(both.whole.object_id)]
     assert (whole.labels, whole.label_logsumexp) == (("dog", "mug"), None)
     objects = [where("kind", "=", "object")]
-    counted = [(one.value, one.count) for one in index.facet("labels", objects)]
+    counted = [(facet.value, facet.count) for facet in index.facet("labels", objects)]
     assert counted == [("dog", 2), ("mug", 1)]
-    assert [(one.value, one.count) for one in index.facet("bucket", limit=1)] == [("photos", 7)]
+    assert [(facet.value, facet.count) for facet in index.facet("bucket", limit=1)] == [
+        ("photos", 7)
+    ]
     assert index.count([*objects, where("labels", "=", "dog")]) == 2
     assert index.count([*objects, where("labels", "!=", "dog")]) == 2
     assert index.count([*objects, where("center_y_frac", "<", 0.21)]) == 3
@@ -93,9 +95,9 @@ def test_words_and_nearness_are_fused(index: QdrantIndex) -> None:
     mug, dog = far.objects[0].object_id, near.objects[0].object_id
     assert ids(index.search(dense)) == [str(dog), str(mug)]
     for words in ("mugs", "a cup", "far"):
-        asked = query_words([words])
-        assert asked is not None
-        hits = index.search(replace(dense, words=asked))
+        word_query = query_words([words])
+        assert word_query is not None
+        hits = index.search(replace(dense, words=word_query))
         assert ids(hits) == [str(mug), str(dog)], words
         # Scores stay what they were: similarities.
         assert [hit.score for hit in hits] == pytest.approx([0.0, 1.0], abs=1e-6)
@@ -131,8 +133,8 @@ def test_variety_prefers_what_differs(index: QdrantIndex) -> None:
     alike = np.stack([base + 0.01 * rng.standard_normal(DIM).astype(np.float32) for _ in range(5)])
     other = np.array([[0.8, 0.6, *([0] * (DIM - 2))]], np.float32)
     images = [
-        embedded(f"{n}.jpg", np.stack([unit(9, 1)[0], one]))
-        for n, one in enumerate(np.concatenate([alike, other]))
+        embedded(f"{n}.jpg", np.stack([unit(9, 1)[0], vector]))
+        for n, vector in enumerate(np.concatenate([alike, other]))
     ]
     index.replace_images(images)
     query = IndexQuery(base, 2, (where("kind", "=", "object"),))
@@ -150,7 +152,9 @@ def test_groups_hold_the_best_of_each_image_together(index: QdrantIndex) -> None
     for hit in everything:
         of_image.setdefault(hit.payload.image_id, []).append(hit.object_id)
     grouped = index.search(replace(query, limit=3, group_size=2))
-    expected = [one for some in list(of_image.values())[:3] for one in some[:2]]
+    expected = [
+        identity for identities in list(of_image.values())[:3] for identity in identities[:2]
+    ]
     assert ids(grouped) == expected
     worded = replace(query, limit=3, group_size=2, words=query_words(["zebra"]))
     assert ids(index.search(worded)) == expected
@@ -188,7 +192,7 @@ def test_points_get_other_labels_and_words(index: QdrantIndex) -> None:
         hits_of_word = index.search(replace(query, words=query_words([word]), limit=2))
         ranked = ids(hits_of_word)
         assert str(found.object_id) in ranked
-    assert [(one.value, one.count) for one in index.facet("labelled_by")] == [
+    assert [(facet.value, facet.count) for facet in index.facet("labelled_by")] == [
         ("list one", 2),
         ("two", 1),
     ]

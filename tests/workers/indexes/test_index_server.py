@@ -78,7 +78,7 @@ def test_a_server_that_is_away_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "said"),
+    ("status", "error", "message"),
     [
         (401, VectorIndexError, r"refused the API key \(401: Must provide a key\)"),
         (403, VectorIndexError, r"refused the API key \(403: "),
@@ -89,13 +89,13 @@ def test_a_server_that_is_away_is_named() -> None:
     ],
 )
 def test_a_server_that_refuses_is_named(
-    status: int, error: type[VectorIndexError], said: str
+    status: int, error: type[VectorIndexError], message: str
 ) -> None:
-    asked = []
+    paths = []
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(b"Must provide\na key")
@@ -108,7 +108,7 @@ def test_a_server_that_refuses_is_named(
     url = f"http://127.0.0.1:{server.server_port}"
     options = IndexOptions(location=f"{url}/objects", api_key="secret", timeout_s=PATIENCE_S)
     try:
-        with pytest.raises(error, match=said) as caught:
+        with pytest.raises(error, match=message) as caught:
             open_index(options, DIM)
     finally:
         server.shutdown()
@@ -117,7 +117,7 @@ def test_a_server_that_refuses_is_named(
     assert url in str(caught.value)
     assert "secret" not in str(caught.value)
     # Whoever opens an index is told at once.
-    assert asked == ["/collections/objects/exists"]
+    assert paths == ["/collections/objects/exists"]
 
 
 IMAGE = embedded("a.jpg", unit(0, 4))

@@ -138,19 +138,21 @@ def interrupted(*_: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         (np.full(DIM, np.nan, np.float32), "finite vector other than zero"),
         (np.zeros(DIM, np.float32), "finite vector other than zero"),
         (np.ones(DIM + 1, np.float32), "expected a vector of 8 numbers"),
     ],
 )
-def test_nothing_is_written_if_one_vector_is_bad(index: QdrantIndex, bad: Any, said: str) -> None:
+def test_nothing_is_written_if_one_vector_is_bad(
+    index: QdrantIndex, bad: Any, message: str
+) -> None:
     good, wrong = embedded("a.jpg", unit(0, 2)), embedded("b.jpg", unit(1, 3))
     index.replace_images([embedded("a.jpg", unit(5, 2), version="v0")])
     before = held(index)
     wrong.objects[1].vectors[VECTOR_NAME] = bad  # type: ignore[index]
-    with pytest.raises(InvalidVectorError, match=said) as caught:
+    with pytest.raises(InvalidVectorError, match=message) as caught:
         index.replace_images([good, wrong])
     assert "s3://photos/b.jpg" in str(caught.value)
     assert held(index) == before
@@ -202,7 +204,7 @@ def test_search_ranks_by_cosine(index: QdrantIndex) -> None:
         for image in images
         for record in (image.whole, *image.objects)
     }
-    expected = sorted(scores, key=lambda one: -scores[one])
+    expected = sorted(scores, key=lambda identity: -scores[identity])
     hits = index.search(IndexQuery(vectors[4] * 7, 12))
     assert [hit.object_id for hit in hits] == expected[:12]
     np.testing.assert_allclose(

@@ -44,7 +44,7 @@ def test_a_list_is_read_with_its_keywords() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ([], "it holds no label"),
         (["# only a comment"], "it holds no label"),
@@ -54,8 +54,8 @@ def test_a_list_is_read_with_its_keywords() -> None:
         ([f"label {n}" for n in range(20_001)], "expected at most 20,000 labels, got 20,001"),
     ],
 )
-def test_what_is_no_list_is_said(lines: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_what_is_no_list_is_said(lines: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_labels(lines)
 
 
@@ -94,21 +94,21 @@ def test_labels_are_the_most_likely_of_a_softmax(seed: int, top_k: int) -> None:
         assert naming.logsumexp == pytest.approx(logsumexp, abs=1e-3)
         shares = np.exp(row - logsumexp)
         expected = [n for n in np.argsort(-shares)[:top_k] if shares[n] >= 0.0101]
-        names = [one.name for one in naming.labels]
+        names = [chosen.name for chosen in naming.labels]
         assert names[: len(expected)] == [f"label {n}" for n in expected]
-        assert [one.score for one in naming.labels] == sorted(
-            (one.score for one in naming.labels), reverse=True
+        assert [chosen.score for chosen in naming.labels] == sorted(
+            (chosen.score for chosen in naming.labels), reverse=True
         )
 
 
 def test_vectors_of_labels_are_kept_and_made_anew_for_another_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[str]] = []
+    batches: list[list[str]] = []
 
     class Texts(ColourEmbedder):
         def embed_texts(self, texts):  # type: ignore[no-untyped-def]
-            asked.append(list(texts))
+            batches.append(list(texts))
             return super().embed_texts(texts)
 
     monkeypatch.setattr(workers.labelling.labeller, "build_text_embedder", lambda options: Texts())
@@ -118,14 +118,14 @@ def test_vectors_of_labels_are_kept_and_made_anew_for_another_list(
         made = build_labeller(options, EmbedderOptions(), tmp_path / "cache" / "models")
         assert made is not None
         assert [entry.name for entry in made.entries] == ["red", "blue"]
-    assert asked == [["red", "blue"]]
+    assert batches == [["red", "blue"]]
     (kept,) = (tmp_path / "cache" / "labels").iterdir()
     kept.write_bytes(b"torn")
     (tmp_path / "list.txt").write_text("red\nblue\ngreen\n")
     build_labeller(options, EmbedderOptions(), tmp_path / "cache" / "models")
     (tmp_path / "list.txt").write_text("red\nblue\n")
     build_labeller(options, EmbedderOptions(), tmp_path / "cache" / "models")
-    assert asked[1:] == [["red", "blue", "green"], ["red", "blue"]]
+    assert batches[1:] == [["red", "blue", "green"], ["red", "blue"]]
 
 
 def test_words_weigh_as_much_as_their_label_is_sure() -> None:
@@ -133,9 +133,9 @@ def test_words_weigh_as_much_as_their_label_is_sure() -> None:
     unsure = words_of([Label(RED, 0.3)], "s3://bucket/x.jpg")
     assert sure.indices.tolist() == unsure.indices.tolist()
     np.testing.assert_allclose(sure.values, 3 * unsure.values, rtol=1e-5)
-    asked = query_words(["SCARLET things"])
-    assert asked is not None
-    assert set(asked.indices.tolist()) & set(sure.indices.tolist())
+    word_query = query_words(["SCARLET things"])
+    assert word_query is not None
+    assert set(word_query.indices.tolist()) & set(sure.indices.tolist())
     assert sorted(sure.indices.tolist()) == sure.indices.tolist()
 
 
@@ -177,7 +177,7 @@ def test_the_labels_of_an_image_are_its_objects_at_their_best() -> None:
     labels = [Label(RED, 0.4), Label(BLUE, 0.6), Label(RED, 0.8)]
     assert best_labels(labels) == (Label(RED, 0.8), Label(BLUE, 0.6))
     many = [Label(LabelEntry(str(n)), n / 100) for n in range(50)]
-    assert [one.name for one in best_labels(many)] == [str(n) for n in range(49, 29, -1)]
+    assert [chosen.name for chosen in best_labels(many)] == [str(n) for n in range(49, 29, -1)]
 
 
 def test_evidence_of_a_text_that_is_a_label_and_of_one_that_is_none() -> None:
@@ -248,14 +248,14 @@ def test_a_labelling_that_was_interrupted_goes_on(
     import pipeline.jobs.label
 
     monkeypatch.setattr(pipeline.jobs.label, "_AT_ONCE", 2)
-    told: list[str] = []
+    notes: list[str] = []
 
     class Stopped(BaseException):
         pass
 
     class Stopping(pipeline.jobs.label.Progress):
         def note(self, text: str) -> None:
-            told.append(text)
+            notes.append(text)
             if text.startswith("2 of"):
                 raise Stopped
 
@@ -272,13 +272,13 @@ def test_the_command_tells_what_it_did(coloured: Settings, tmp_path: Path) -> No
     result = runner.invoke(app, [*args, *names])
     assert result.exit_code == 0, result.output
     assert "7 points labelled from 4 labels, 0 unchanged" in result.stdout
-    for more, said in (
+    for more, message in (
         (["--names", "none"], "expected a list of labels, got none"),
         (["--names", str(tmp_path / "absent.txt")], "cannot be read"),
         (["--top-k", "0"], "setting labels.top_k"),
     ):
         result = runner.invoke(app, [*args, *more])
-        assert (result.exit_code, said in result.stderr) == (2, True), result.output
+        assert (result.exit_code, message in result.stderr) == (2, True), result.output
 
 
 RED_SQUARE, GREEN_SQUARE = (20, 20, 60, 60), (30, 30, 90, 70)

@@ -41,10 +41,10 @@ def test_tokens_and_image_tokens_are_the_references(side: int, width: int, heads
     found, found_image_tokens = run_transformer(decoder, attention, sparse)
     torch.testing.assert_close(found, tokens, rtol=1e-4, atol=1e-5)
     assert len(found_image_tokens) == len(image_tokens) == 3
-    for mine, theirs in zip(found_image_tokens, image_tokens, strict=True):
-        torch.testing.assert_close(mine.to_rows(), theirs.to_rows(), rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(found_image_tokens, image_tokens, strict=True):
+        torch.testing.assert_close(ours.to_rows(), theirs.to_rows(), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
-            mine.residual_shares, theirs.residual_shares, rtol=1e-4, atol=1e-5
+            ours.residual_shares, theirs.residual_shares, rtol=1e-4, atol=1e-5
         )
 
 

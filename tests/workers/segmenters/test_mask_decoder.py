@@ -48,10 +48,10 @@ def test_tokens_and_gradients_are_the_packages(width: int, heads: int, box: bool
     ours, theirs = (
         torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True) for loss in losses
     )
-    for weight, mine, other in zip(weights, ours, theirs, strict=True):
+    for weight, gradient, expected_gradient in zip(weights, ours, theirs, strict=True):
         # A bias of keys moves no result: the package computes a gradient of rounding errors.
-        mine = torch.zeros_like(weight) if mine is None else mine
-        torch.testing.assert_close(mine, other, atol=1e-3, rtol=1e-3)
+        gradient = torch.zeros_like(weight) if gradient is None else gradient
+        torch.testing.assert_close(gradient, expected_gradient, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("prompts", [1, 3])

@@ -164,8 +164,8 @@ def test_images_encoded_at_once_are_segmented_each_on_its_own(
     assert sum(map(len, one_by_one)) > 0
     for alone, beside in zip(one_by_one, together, strict=True):
         assert [mask.point_xy for mask in alone] == [mask.point_xy for mask in beside]
-        for one, other in zip(alone, beside, strict=True):
-            assert other.predicted_iou == pytest.approx(one.predicted_iou, abs=1e-4)
+        for lone_mask, other_mask in zip(alone, beside, strict=True):
+            assert other_mask.predicted_iou == pytest.approx(lone_mask.predicted_iou, abs=1e-4)
 
 
 def test_fewer_images_are_encoded_at_once_where_there_is_no_room() -> None:
@@ -305,8 +305,8 @@ def pairs_with_the_packages(
     distinct = {note["segmentation"]["counts"]: note for note in notes if note["area"]}
     wanted = list(distinct.values())
     assert len(found) == len(wanted) > 0
-    mine = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in found]
-    iou = coco.iou(mine, [note["segmentation"] for note in wanted], [0] * len(wanted))
+    our_rles = [{"size": mask.rle.size_hw, "counts": mask.rle.counts} for mask in found]
+    iou = coco.iou(our_rles, [note["segmentation"] for note in wanted], [0] * len(wanted))
     assert (iou.max(axis=1) >= 0.99).all()
     assert sorted(iou.argmax(axis=1)) == list(range(len(wanted)))
     return [(mask, wanted[at]) for mask, at in zip(found, iou.argmax(axis=1), strict=True)]

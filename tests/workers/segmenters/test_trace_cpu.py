@@ -60,8 +60,8 @@ def check(
     frame = Frame(size_hw, left, top, (height, width))
     tracer: Tracer = tracing(rows, columns, frame, 0.0, 1.0)
     assert tracer.finish().counts == []
-    for some in logits[:, :needed].split(3):
-        tracer.add(some.contiguous())
+    for batch in logits[:, :needed].split(3):
+        tracer.add(batch.contiguous())
     found = tracer.finish()
     sizes = {"size": [height, width]}
     packed = [coco_encode_rle({**sizes, "counts": counts})["counts"] for counts in wanted]

@@ -42,20 +42,20 @@ def test_a_file_a_glob_and_a_uri_are_sources(tmp_path: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"abc")
     paths = [str(folder / name) for name in ("*.jpg", "a/1.jpg", "a/2.jpg", "b/3.jpg", "b/c/4.png")]
-    star, one, two, three, four = paths
+    star, first, second, third, fourth = paths
     assert file_keys(str(folder)) == paths
-    assert file_keys(str(folder / "a/1.jpg")) == [one]
-    assert file_keys((folder / "a").as_uri()) == [one, two]
+    assert file_keys(str(folder / "a/1.jpg")) == [first]
+    assert file_keys((folder / "a").as_uri()) == [first, second]
     with inside(folder):
         assert file_keys(".") == paths
-        assert file_keys("b/../a") == [one, two]
+        assert file_keys("b/../a") == [first, second]
         assert file_keys("*.jpg") == [star]  # a file of that name
-        assert file_keys("?/*.jpg") == [one, two, three]
-        assert file_keys("[b]") == [three, four]  # a folder is walked
-        assert file_keys("**/*.jpg") == [star, one, two, three]
+        assert file_keys("?/*.jpg") == [first, second, third]
+        assert file_keys("[b]") == [third, fourth]  # a folder is walked
+        assert file_keys("**/*.jpg") == [star, first, second, third]
         assert file_keys("**") == paths
-    (ref,), _ = listed(build_store(one, StoreOptions()))
-    assert file_keys(ref.uri) == [one]
+    (ref,), _ = listed(build_store(first, StoreOptions()))
+    assert file_keys(ref.uri) == [first]
 
 
 def test_names_that_are_not_text_are_listed_and_read(tmp_path: Path) -> None:

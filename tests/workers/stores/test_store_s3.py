@@ -46,23 +46,23 @@ def options_for(endpoint: str, **more: object) -> StoreOptions:
 
 
 def test_listing_asks_for_a_page_only_when_it_is_needed() -> None:
-    asked: list[str] = []
+    targets: list[str] = []
 
     def respond(request: Request) -> Reply:
-        asked.append(request.target)
-        page = len(asked)
+        targets.append(request.target)
+        page = len(targets)
         return listing_page([f"{page}%20{i}+.jpg" for i in range(2)], f"token-{page}")
 
     with scripted_server(respond) as endpoint:
         refs = build_store("s3://bucket/p", options_for(endpoint)).list_images(anywhere)
-        assert len(asked) == 1
+        assert len(targets) == 1
         assert next(refs).key == "1 0 .jpg"
         assert next(refs).key == "1 1 .jpg"
-        assert len(asked) == 1
+        assert len(targets) == 1
         assert next(refs).key == "2 0 .jpg"
-    assert "list-type=2" in asked[0]
-    assert "prefix=p" in asked[0]
-    assert "continuation-token=token-1" in asked[1]
+    assert "list-type=2" in targets[0]
+    assert "prefix=p" in targets[0]
+    assert "continuation-token=token-1" in targets[1]
 
 
 @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ def test_answers_to_a_listing(reply: Reply, error: type[ObjseekError]) -> None:
 
 
 def test_a_read_names_the_version_and_what_the_options_say() -> None:
-    asked: list[Request] = []
+    requests: list[Request] = []
 
     def respond(request: Request) -> Reply:
-        asked.append(request)
+        requests.append(request)
         return Reply(200, b"abc")
 
     with scripted_server(respond) as endpoint:
         assert stores.read(S3_REF, options_for(endpoint)) == b"abc"
         assert stores.read(S3_REF, options_for(endpoint, anonymous=True)) == b"abc"
         assert stores.read(S3_REF, options_for(endpoint, requester_pays=True)) == b"abc"
-    signed, anonymous, payer = (request.headers for request in asked)
-    assert asked[0].target == "/bucket/a.jpg"
+    signed, anonymous, payer = (request.headers for request in requests)
+    assert requests[0].target == "/bucket/a.jpg"
     assert signed["If-Match"] == '"e"'
     assert "Credential=testing/" in signed["Authorization"]
     assert "Authorization" not in anonymous
@@ -221,7 +221,7 @@ def test_credentials_that_were_renewed_are_read_anew(tmp_path: Path) -> None:
 
 
 def test_a_listing_goes_on_from_the_page_that_failed() -> None:
-    asked: list[str] = []
+    targets: list[str] = []
     answers = [
         listing_page(["1.jpg"], "token-1"),
         error_reply(503, "SlowDown"),
@@ -234,14 +234,14 @@ def test_a_listing_goes_on_from_the_page_that_failed() -> None:
     ]
 
     def respond(request: Request) -> Reply:
-        asked.append(request.target)
+        targets.append(request.target)
         return answers.pop(0)
 
     with scripted_server(respond) as endpoint:
         options = options_for(endpoint, retry_budget_s=30)
         refs = build_store("s3://bucket/p", options).list_images(anywhere)
         assert [ref.key for ref in refs] == ["1.jpg", "2.jpg", "3.jpg"]
-    tokens = [target.partition("continuation-token=")[2].partition("&")[0] for target in asked]
+    tokens = [target.partition("continuation-token=")[2].partition("&")[0] for target in targets]
     assert tokens == ["", *["token-1"] * 5, *["token-2"] * 2]
 
 

@@ -1,4 +1,7 @@
-"""Encodes many masks at once as COCO run-length encodings, jit_exact by Numba."""
+"""Encodes many masks, given as their changes, as COCO RLEs at once, compiled by Numba.
+
+A single mask of pixels is encoded by `schemas.masks.CocoRle.from_mask`.
+"""
 
 from __future__ import annotations
 

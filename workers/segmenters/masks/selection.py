@@ -1,4 +1,7 @@
-"""Selects the masks of an image that stay."""
+"""Drops masks of an image that are equal, overlap, are parts of others or of no wanted size.
+
+That is non-maximum suppression on masks; the one on boxes is in `grid_segmenter`.
+"""
 
 from __future__ import annotations
 

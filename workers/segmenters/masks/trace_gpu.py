@@ -1,6 +1,6 @@
-"""Tracing on an accelerator: whole masks there, a few at a time, and only their runs come back.
+"""Traces masks on an accelerator: whole masks, a few at a time; only their runs come back.
 
-What `tracing` computes pixel by pixel along a contour is two products here, of a mask's logits
+What `trace_cpu` computes pixel by pixel along a contour is two products here, of a mask's logits
 with the weights of its rows and of its columns. No mask's runs are fetched before all of a crop
 are traced.
 """
@@ -50,9 +50,9 @@ class DeviceTracer:
             self._matrices = down[:, : logits.shape[1]].mT, across
         down, across = self._matrices
         height, width = self._frame.crop_hw
-        for some in torch.split(logits.float(), max(_AT_ONCE_PX // (height * width), 1)):
+        for part in torch.split(logits.float(), max(_AT_ONCE_PX // (height * width), 1)):
             # Column-major, as COCO's runs are.
-            self._parts.append(self._trace(across @ some.mT @ down))
+            self._parts.append(self._trace(across @ part.mT @ down))
 
     def finish(self) -> TracedMasks:
         if not self._parts:
