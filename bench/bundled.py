@@ -6,7 +6,7 @@ from open_clip import CLIP
 from segment_anything.modeling import Sam
 from torch import nn
 
-from workers.embedders.clip_embedder import quietly
+from workers.embedders.clip_embedder import silence_loading
 from workers.models import catalog
 from workers.models.clip_demo_architecture import create_clip_demo
 from workers.models.sam_demo_architecture import build_sam_demo
@@ -22,7 +22,7 @@ def bundled_sam() -> Sam:
 
 def bundled_clip() -> CLIP:
     """`clip_demo`, ready for open_clip's own calls."""
-    with quietly():
+    with silence_loading():
         clip = create_clip_demo()
     _fill(clip, "clip_demo")
     return clip.eval()
