@@ -35,7 +35,7 @@ from pipeline.settings import Settings
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, RunnerOptions
-from workers.embedders.clip_embedder import quietly
+from workers.embedders.clip_embedder import silence_loading
 from workers.indexes.open import open_index
 from workers.segmenters.grid_segmenter import GridSegmenter
 
@@ -46,7 +46,7 @@ _MODEL = "ViT-B-32"
 def random_clip(folder: Path) -> str:
     """A CLIP of ViT-B-32's shape in `folder`; the embedder's name."""
     folder.mkdir()
-    with quietly():
+    with silence_loading():
         model = open_clip.create_model(_MODEL)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / "open_clip_model.safetensors")
