@@ -25,12 +25,14 @@ class RunDetails:
     """What is worth saying at the end of a run beside its counts.
 
     `skipped` are listed objects that are no images to be read, by reason; `empty_uris` those of the
-    first images of zero bytes, which should have been images; `failures` the first few.
+    first images of zero bytes, which should have been images; `failures` the first few; `warnings`
+    what was asked for and is done otherwise, a sentence each.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     empty_uris: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def skip(self, reason: str, uri: str) -> None:
         """Count one skipped object; a `Skipped` for `ObjectStore.list_images`."""
@@ -75,6 +77,11 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say what is being waited for."""
+
+    def warn(self, sentence: str) -> None:
+        """Keep a sentence for the end of the run."""
+        if sentence not in self.details.warnings:
+            self.details.warnings.append(sentence)
 
     def advance(self) -> None:
         """The counts have changed."""

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -30,6 +30,7 @@ from schemas.options import (
     ServeOptions,
     StoreOptions,
 )
+from schemas.pipelines import Precision
 
 _PREFIX = "OBJSEEK_"
 # Variables that are no settings: which settings file, what tests use.
@@ -57,6 +58,12 @@ class Settings(BaseSettings):
     serve: ServeOptions = ServeOptions()
     cache_dir: Path | None = None
     limit: int | None = Field(default=None, ge=1)
+
+    def with_precision(self, precision: Precision) -> Self:
+        """These settings with what both models compute in said."""
+        segmenter = self.segmenter.model_copy(update={"precision": precision.segmenter})
+        embedder = self.embedder.model_copy(update={"precision": precision.embedder})
+        return self.model_copy(update={"segmenter": segmenter, "embedder": embedder})
 
     @field_validator("cache_dir", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+FixedPrecisionName = Literal["fp32", "bf16"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["fast", "balanced", "thorough"]
 _Level = Annotated[int, Field(ge=0, le=255)]
@@ -59,9 +60,9 @@ class SegmenterOptions(_Options):
     None leaves a parameter at the segmenter's default: the package's for `sam_vit_*`, its own for
     `sam_demo`; of how many points and images are taken at once, what the device does best. `preset`
     moves those defaults: `fast` asks fewer points and finds the large objects, `thorough` asks
-    more, and looks at crops too. `precision` `auto` is bf16 where the device is faster in it, which
-    is measured; it moves borders by a pixel here and there and, like the device, makes no new
-    generation. `images_per_batch` are encoded at once.
+    more, and looks at crops too. `precision` `auto` is bf16 on CUDA and fp32 elsewhere; it moves
+    borders by a pixel here and there and, like the device, is in no fingerprint: an index goes on
+    in the one that it was begun in. `images_per_batch` are encoded at once.
 
     Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped

@@ -201,7 +201,8 @@ PRECISION = SharedOption(
     Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(
-            help="What both models compute in; auto: bf16 where it is faster.",
+            help="What both models compute in; auto: bf16 on CUDA, else fp32. An index goes on in "
+            "what it was begun in.",
             show_default="auto",
             rich_help_panel=_MODELS,
         ),

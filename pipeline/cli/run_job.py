@@ -63,6 +63,8 @@ def print_summary(summary: IngestSummary, settings: Settings) -> None:
     if not counts.handled:
         typer.echo("Nothing to do: every image was processed before, with the same settings.")
         _print_rejected_before(settings)
+    for warning in summary.details.warnings:
+        print_line(out(), f"note: {sanitize(warning)}")
     _print_empty(summary.details)
     _print_failures(summary, settings)
     if counts.failed:

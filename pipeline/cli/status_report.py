@@ -66,6 +66,8 @@ def gather_report(settings: Settings, sources: Sequence[str], depth: int) -> Sta
         progress.note("listing images, to find those that are waiting")
         coverage = measure_coverage(home.manifest, listed, depth)
     fields = _index_fields(settings.index.location, coverage, info, note)
+    precision = home.pipelines.precision()
+    fields["precision"] = precision.model_dump() if precision else None
     fields["kept"] = [asdict(generation) for generation in list_generations(settings)]
     fingerprints = [counts.fingerprint for counts in coverage.pipelines()]
     return StatusReport(
@@ -128,6 +130,10 @@ def print_fields(fields: Mapping[str, Any]) -> None:
             "embedder": ", ".join(embedders),
             "vectors": f"{fields['points']:,} of {fields['dim']} numbers",
         }
+    if fields["precision"]:
+        used = fields["precision"]
+        both = f"{used['segmenter']} (segmenter), {used['embedder']} (embedder)"
+        lines["precision"] = used["segmenter"] if len(set(used.values())) == 1 else both
     if len(fields["kept"]) > 1:
         kept = (kept["name"] + " (in use)" * kept["current"] for kept in fields["kept"])
         lines["generations"] = ", ".join(kept)

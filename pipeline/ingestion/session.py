@@ -14,13 +14,14 @@ from uuid import UUID
 
 from pipeline.index_home import IndexHome, current_generation
 from pipeline.ingestion.log_file import job_log
+from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.resume import leave_out_finished
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import Recipe
+from pipeline.runners.recipe import RecipeBuilder, build_recipe
 from pipeline.settings import Settings
 from schemas.errors import (
     EmbedderMismatchError,
@@ -31,6 +32,7 @@ from schemas.errors import (
 from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
 from schemas.masks import ObjectMask, WorkItem
+from schemas.pipelines import Precision
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)
@@ -57,24 +59,26 @@ class _Run:
 class IngestSession:
     """Ingests, one after the other; the index is open only while images are written.
 
-    `recipe` is what workers are built from; `index` the one that the settings name, if it is open
+    `build` makes what workers are built from, of the settings with the precision that the index
+    goes on in; `index` is the one that the settings name, if it is open
     here already, and stays so. Images whose `masks` are given are not segmented. For one thread.
     """
 
     def __init__(
         self,
         settings: Settings,
-        recipe: Recipe,
+        build: RecipeBuilder = build_recipe,
         index: VectorIndex | None = None,
         masks: StoredMasks | None = None,
     ) -> None:
         self._settings = settings
-        self._recipe = recipe
+        self._build = build
         self._index = index
         self._masks = masks or {}
         self._held = ExitStack()
         self._runner: Runner | None = None
         self._log: Path | None = None
+        self._precision: Precision | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +88,7 @@ class IngestSession:
 
     def close(self) -> None:
         """Let the models go; the next image would have them loaded again."""
-        self._runner = self._log = None
+        self._runner = self._log = self._precision = None
         self._held.close()
 
     def run(
@@ -141,7 +145,8 @@ class IngestSession:
         items = self._add_masks(images)
         # Ray first: nothing may be forked while a shard is open.
         early = items if may_read_early else iter(())
-        runner, log = self._open_runner(run, early)
+        begun = None if new_index else run.home.pipelines.precision()
+        runner, log, precision = self._open_runner(run, begun, early)
         with self._open_index(run.home, runner.info.dim) as index:
             fingerprint = runner.info.fingerprint
             if known != fingerprint:
@@ -154,6 +159,7 @@ class IngestSession:
             if not may_read_early:
                 left = self._leave_out(images, run.find_finished(fingerprint), run)
                 items = self._add_masks(left)
+            run.home.pipelines.keep_precision(precision)
             _log.info("%s as %s", run.home.index.location, fingerprint)
             self._write_results(runner, items, index, run, new_index=new_index)
         return log
@@ -189,17 +195,23 @@ class IngestSession:
         _log.info("%s", progress.describe())
         manifest.compact()
 
-    def _open_runner(self, run: _Run, early: Iterator[list[WorkItem]]) -> tuple[Runner, Path]:
-        """The runner and its log file; models are loaded unless they are already.
+    def _open_runner(
+        self, run: _Run, begun: Precision | None, early: Iterator[list[WorkItem]]
+    ) -> tuple[Runner, Path, Precision]:
+        """The runner, its log file, and what it computes in; models are loaded unless they are.
 
-        `early` are images of which the first may be read meanwhile.
+        `begun`: what the index was begun in. `early` are images of which the first may be read
+        meanwhile.
         """
-        if self._runner is None or self._log is None:
+        if self._runner is None or self._log is None or self._precision is None:
+            progress = run.progress
             self._log = self._held.enter_context(job_log(run.home.log_folder))
-            note = run.progress.note
-            opened = open_runner(self._recipe, self._settings.runner, self._log, note, early)
+            self._precision = settle_precision(self._settings, begun, progress.warn)
+            recipe = self._build(self._settings.with_precision(self._precision))
+            options = self._settings.runner
+            opened = open_runner(recipe, options, self._log, progress.note, early)
             self._runner = self._held.enter_context(opened)
-        return self._runner, self._log
+        return self._runner, self._log, self._precision
 
     def _add_masks(self, images: Iterator[list[ImageRef]]) -> Iterator[list[WorkItem]]:
         for refs in images:

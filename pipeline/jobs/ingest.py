@@ -11,7 +11,7 @@ from pipeline.index_home import IndexHome
 from pipeline.ingestion.listing import LISTED_AT_ONCE, list_chunks
 from pipeline.ingestion.session import IngestSession
 from pipeline.progress import Progress, RunDetails
-from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.recipe import Recipe, build_always, build_recipe
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import UsageError
@@ -63,7 +63,8 @@ def ingest(
     """
     progress, home = progress or Progress(), home or IndexHome.current(settings)
     listing = _list_or_raise(sources, settings, progress)
-    with progress, IngestSession(settings, recipe or build_recipe(settings), index) as session:
+    build = build_always(recipe) if recipe else build_recipe
+    with progress, IngestSession(settings, build, index) as session:
         log = session.run(listing, home, progress)
     return IngestSummary.of(home, progress, log)
 

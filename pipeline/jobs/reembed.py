@@ -13,6 +13,7 @@ from uuid import UUID
 from pipeline.index_home import IndexHome, use_generation
 from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.ingestion.log_file import job_log
+from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.manifest import Manifest
@@ -31,7 +32,7 @@ from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.masks import WorkItem
-from schemas.pipelines import Pipeline
+from schemas.pipelines import Pipeline, Precision
 from schemas.records import Result
 from workers.batching import batched
 from workers.protocols import VectorIndex
@@ -82,9 +83,10 @@ def reembed(
     UsageError if nothing would change, and what `ingest` raises.
     """
     progress = progress or Progress()
-    recipe = recipe or build_recipe(settings)
+    precision = settle_precision(settings, None, progress.warn)
+    recipe = recipe or build_recipe(settings.with_precision(precision))
     with progress:
-        return _Reembed(settings, recipe, progress, index).run(force=force)
+        return _Reembed(settings, recipe, precision, progress, index).run(force=force)
 
 
 def generation_name(pipeline: Pipeline) -> str:
@@ -95,10 +97,16 @@ def generation_name(pipeline: Pipeline) -> str:
 
 class _Reembed:
     def __init__(
-        self, settings: Settings, recipe: Recipe, progress: Progress, index: VectorIndex | None
+        self,
+        settings: Settings,
+        recipe: Recipe,
+        precision: Precision,
+        progress: Progress,
+        index: VectorIndex | None,
     ) -> None:
         self._settings, self._recipe, self._progress = settings, recipe, progress
         self._index = index
+        self._precision = precision
         self._started_at = datetime.now(UTC)
         self._old = IndexHome.current(settings)
         # The pipelines of the new generation, by the fingerprints of those in the one before.
@@ -164,6 +172,7 @@ class _Reembed:
                     f"{self._old.generation} "
                     f"has the vectors of {pipeline.embedder} already"
                 )
+            self._keep_precision(new)
             new.pipelines.describe(pipeline)
             with (
                 new.points(create_for=runner.info.dim) as index,
@@ -211,6 +220,18 @@ class _Reembed:
             there = finished.has(refs)
             self._progress.add_unchanged(sum(there))
             yield from (row for row, done in zip(batch, there, strict=True) if not done)
+
+    def _keep_precision(self, new: IndexHome) -> None:
+        """Masks stay in what they were found in. Raises UsageError if vectors would not."""
+        begun, old = new.pipelines.precision(), self._old.pipelines.precision()
+        wanted = self._precision.embedder
+        if begun is not None and begun.embedder != wanted:
+            raise UsageError(
+                f"expected to go on in {begun.embedder}, in which the generation {new.generation} "
+                f"was begun, got {wanted}: go on with --precision {begun.embedder}"
+            )
+        segmenter = old.segmenter if old else self._precision.segmenter
+        new.pipelines.keep_precision(Precision(segmenter=segmenter, embedder=wanted))
 
     def _switch(self, new: IndexHome) -> bool:
         """Have the new generation used, unless more has come into the one before meanwhile."""

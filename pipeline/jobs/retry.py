@@ -10,7 +10,7 @@ from pipeline.index_home import IndexHome
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.recipe import Recipe, build_always, build_recipe
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import ImageRef
@@ -43,8 +43,9 @@ def retry(
     ]
     if not rows:
         return None
-    progress, recipe = progress or Progress(), recipe or build_recipe(settings)
-    with progress, IngestSession(settings, recipe) as session:
+    progress = progress or Progress()
+    build = build_always(recipe) if recipe else build_recipe
+    with progress, IngestSession(settings, build) as session:
         log = session.run(_find_all(rows, settings), home, progress, again=True)
     return IngestSummary.of(home, progress, log)
 

@@ -19,7 +19,7 @@ from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.sync import MAX_DELETE, find_gone, open_stores, remove_images
 from pipeline.manifest.image_keys import Keys, KeySet, keys_of_images
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Recipe
+from pipeline.runners.recipe import Recipe, build_always, build_recipe
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import IndexBusyError, ObjseekError, StoreAccessError, TooManyGoneError
@@ -101,7 +101,7 @@ def watch(
     max_delete: float = MAX_DELETE,
     once: bool = False,
     ended: threading.Event | None = None,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
 ) -> None:
     """Keep the index that `settings` name equal to `sources`, until `ended` is set.
 
@@ -114,7 +114,7 @@ def watch(
     what does not. With `once` there is one listing, and whatever goes wrong is raised.
     """
     ended = ended or threading.Event()
-    with IngestSession(settings, recipe) as session:
+    with IngestSession(settings, build_always(recipe) if recipe else build_recipe) as session:
         watching = _Watch(sources, settings, session, reporter, max_delete, queue, ended)
         if once:
             watching.list_all()

@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from pipeline.manifest.part_storage import Parts
 from pipeline.settings import Settings
 from schemas.ids import fingerprint
-from schemas.pipelines import Pipeline
+from schemas.pipelines import Pipeline, Precision
 from workers.models.catalog import LOCAL_PREFIX
 
 _START = "pipeline-"
 _MADE_OF = "made-of-"
+_PRECISION = "precision.json"
 _OLDER = "pipelines.json"
 """Older manifests have all of them in this one text."""
 # Options that change where or how fast a pipeline runs, not what it makes.
@@ -62,6 +63,19 @@ class KnownPipelines:
             return None if text is None else Pipeline.model_validate_json(text)
         except ValidationError:
             return None
+
+    def precision(self) -> Precision | None:
+        """What the index was begun in; None for one of an older version."""
+        text = self._parts.read_text(_PRECISION)
+        try:
+            return None if text is None else Precision.model_validate_json(text)
+        except ValidationError:
+            return None
+
+    def keep_precision(self, precision: Precision) -> None:
+        """From now on the index goes on in it. Raises what `Parts` raise."""
+        if self.precision() != precision:
+            self._parts.write_text(_PRECISION, precision.model_dump_json())
 
     def _older(self) -> dict[str, str]:
         # It only saves work: if it is damaged, the models are loaded instead.

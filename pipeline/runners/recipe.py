@@ -37,6 +37,14 @@ class Recipe:
     labeller: Callable[[], Labeller | None] = build_no_labeller
 
 
+RecipeBuilder = Callable[[Settings], Recipe]
+
+
+def build_always(recipe: Recipe) -> RecipeBuilder:
+    """What gives this recipe, whatever the settings."""
+    return lambda settings: recipe
+
+
 def build_recipe(settings: Settings) -> Recipe:
     """The recipe that `settings` ask for."""
     runner = settings.runner

@@ -70,6 +70,8 @@ class Searcher:
     def open(cls, settings: Settings) -> Self:
         """A searcher of the index that `settings` names: of the generation that is in use now."""
         home = IndexHome.current(settings)
+        if precision := home.pipelines.precision():
+            settings = settings.with_precision(precision)
         index = open_index(home.index, None)
         try:
             return cls(index, settings=settings, generation=home.generation)

@@ -55,8 +55,11 @@ def import_coco(
     settings = settings.model_copy(update={"segmenter": segmenter})
     masks = {image_id(ref): entry.masks for ref, entry in zip(refs, entries, strict=True)}
     progress, home = progress or Progress(), IndexHome.current(settings)
-    recipe = replace(recipe or build_recipe(settings), segmenter=build_segmenter)
-    with progress, IngestSession(settings, recipe, masks=masks) as session:
+
+    def build(settled: Settings) -> Recipe:
+        return replace(recipe or build_recipe(settled), segmenter=build_segmenter)
+
+    with progress, IngestSession(settings, build, masks=masks) as session:
         log = session.run(_list_versions(refs, settings), home, progress)
     return IngestSummary.of(home, progress, log)
 

@@ -27,7 +27,6 @@ with lazy_imports():
     import pipeline.progress
     from pipeline.cli import progress_bars, run_job
     from pipeline.jobs import watch
-    from pipeline.runners import recipe
     from workers.queues import sqs
 
 _EVERY_S = 30.0
@@ -97,7 +96,6 @@ def watch_command(
                 queue=messages,
                 max_delete=max_delete,
                 once=once,
-                recipe=recipe.build_recipe(settings),
             )
     finally:
         print_line(notes if as_json else results, rounds.summarize())

@@ -11,6 +11,7 @@ from pipeline.index_home import IndexHome
 from pipeline.ingestion.listing import ignore_skipped, list_chunks
 from pipeline.ingestion.session import IngestSession
 from pipeline.progress import Progress
+from pipeline.runners.recipe import build_always
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from workers.indexes.open import open_index
@@ -28,7 +29,7 @@ def test_models_are_loaded_once_for_all_batches(runner: str, tmp_path: Path) -> 
     images, loads = tmp_path / "images", tmp_path / "loads"
     images.mkdir()
     settings = fakes.settings(tmp_path / "index", "ray" if runner == "ray" else "local")
-    with IngestSession(settings, fakes.recipe(settings, loads=loads)) as session:
+    with IngestSession(settings, build_always(fakes.recipe(settings, loads=loads))) as session:
         assert run(session, images, settings).listed == 0
         assert not loads.exists()
         for batch in range(3):
@@ -47,7 +48,9 @@ def test_models_are_let_go_where_a_run_fails(tmp_path: Path) -> None:
     fakes.write_images(images, 6)
     fakes.write_image(images / "zz.png", 3, fakes.POISON)
     settings = fakes.settings(tmp_path / "index")
-    with IngestSession(settings, fakes.recipe(settings, "bug", loads=loads)) as session:
+    with IngestSession(
+        settings, build_always(fakes.recipe(settings, "bug", loads=loads))
+    ) as session:
         with pytest.raises(TypeError, match="a bug in the segmenter"):
             run(session, images, settings)
         (images / "zz.png").unlink()

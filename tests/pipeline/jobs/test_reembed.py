@@ -33,6 +33,7 @@ from schemas.errors import IndexBusyError, IndexMissingError, UsageError, Vector
 from schemas.ids import fingerprint
 from schemas.manifest import ManifestRow, State
 from schemas.options import DecodeOptions
+from schemas.pipelines import Precision
 from schemas.points import IndexQuery
 from schemas.records import Float32Matrix
 from schemas.search import Condition
@@ -317,3 +318,19 @@ def test_searches_of_a_server_see_one_generation_each(
     switched = seen.index("spread")
     assert 0 < switched < len(seen)
     assert set(seen[switched:]) == {"spread"}
+
+
+def test_a_new_generation_is_begun_in_its_own_precision(index: Settings, images: Path) -> None:
+    changed = index.model_copy(
+        update={"embedder": index.embedder.model_copy(update={"precision": "bf16"})}
+    )
+    assert IndexHome.current(index).pipelines.precision() == Precision(
+        segmenter="fp32", embedder="fp32"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        reembed(changed, recipe=other(changed, fails_after=2))
+    with pytest.raises(UsageError, match="go on with --precision bf16"):
+        reembed(index, recipe=other(index))
+    assert reembed(changed, recipe=other(changed)).switched
+    found = IndexHome.current(index).pipelines.precision()
+    assert found == Precision(segmenter="fp32", embedder="bf16")
