@@ -38,7 +38,6 @@ from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
 from schemas.options import IndexOptions
 from workers.indexes.open import open_index
-from workers.models.precision import resolve_precision
 from workers.segmenters.grid_segmenter import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
 
@@ -91,9 +90,17 @@ def vit_b_case(points_per_side: int, folder: Path) -> Case:
 
 
 def against_the_script(
-    console: Console, client: Any, case: Case, work: Path, *, images: int, rounds: int, cores: int
+    console: Console,
+    client: Any,
+    case: Case,
+    work: Path,
+    *,
+    images: int,
+    rounds: int,
+    cores: int,
+    bf16: bool,
 ) -> dict[str, Any]:
-    """Ratios, parity and what was counted."""
+    """Ratios, parity and what was counted; `bf16`: in bfloat16 as well."""
     work.mkdir()
     keys = put_images(client, work.name, images)
     source = f"s3://{BUCKET}/{work.name}/"
@@ -101,7 +108,6 @@ def against_the_script(
     grid = {**case.segmenter, **case.parameters, **OURS_OFF}
     here, ray = {"name": "local"}, {"workers": cores}
     worker = ModelWorker(build_recipe(settings_for(work, here, grid, "fp32")))
-    has_bf16 = resolve_precision("auto", "cpu") == torch.bfloat16
     ratios: dict[str, list[float]] = defaultdict(list)
     match, alike = Parity(), Parity()
     for number in range(rounds):
@@ -115,7 +121,7 @@ def against_the_script(
         settings = settings_for(work / f"ray-{number}", ray, grid, "fp32")
         times["objseek"] = _seconds_of_ingest(source, settings)
         match += _checked(theirs, _indexed(settings.index))
-        if has_bf16:
+        if bf16:
             settings = settings_for(work / f"bf16-{number}", ray, grid, "bf16")
             times["objseek in bf16"] = _seconds_of_ingest(source, settings)
             found = _indexed(settings.index)
@@ -134,7 +140,7 @@ def against_the_script(
         table.add_row(name, f"{figures[name]:.2f}", f"{figures[f'{name}_min']:.2f}")
     console.print(table)
     console.print(f"{match.ours // rounds} objects, {match.matched_share:.2%} matched both ways")
-    if has_bf16:
+    if bf16:
         console.print(f"in bf16 {alike.matched_share:.2%} at an IoU of {_ALIKE_IOU}")
         figures["objects_alike_bf16"] = round(alike.matched_share, 5)
     return figures | {

@@ -25,7 +25,6 @@ from rich.console import Console
 from bench.against_script import against_the_script, demo_case, vit_b_case
 from bench.bucket import s3_server
 from bench.long_run import LEAST_IMAGES, long_run, one_and_two_actors
-from workers.models.precision import resolve_precision
 
 _RESULTS = Path(__file__).parent / "results" / "ingest.json"
 
@@ -40,15 +39,13 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=1000, help="images of the long run, 0: none")
     parser.add_argument("--long-points", type=int, default=8, help="its points per side")
     parser.add_argument("--actor-images", type=int, default=48, help="of the run with 1, 2 actors")
+    parser.add_argument("--bf16", action="store_true", help="against the script in bfloat16 too")
     args = parser.parse_args()
     if 0 < args.long < LEAST_IMAGES:
         parser.error(f"what grows can be told of {LEAST_IMAGES} images or more, got {args.long}")
 
     console, cores = Console(), len(os.sched_getaffinity(0))
-    machine = (
-        f"{platform.machine()}, {cores} cores, torch {torch.__version__}, "
-        f"{resolve_precision('auto', 'cpu')}"
-    )
+    machine = f"{platform.machine()}, {cores} cores, torch {torch.__version__}"
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, s3_server() as client:
         work = Path(name)
@@ -56,14 +53,14 @@ def main() -> None:
             case = demo_case(args.points_per_side)
             figures |= against_the_script(
                 console, client, case, work / "demo", images=args.images, rounds=args.rounds,
-                cores=cores,
+                cores=cores, bf16=args.bf16,
             )  # fmt: skip
             figures["script_machine"] = machine
         if args.vit_b_rounds:
             case = vit_b_case(args.points_per_side, work)
             found = against_the_script(
                 console, client, case, work / "vit-b", images=args.vit_b_images,
-                rounds=args.vit_b_rounds, cores=cores,
+                rounds=args.vit_b_rounds, cores=cores, bf16=args.bf16,
             )  # fmt: skip
             figures |= {f"vit_b_{name}": value for name, value in found.items()}
             figures["vit_b_machine"] = machine

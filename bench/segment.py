@@ -43,7 +43,6 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from schemas.options import SegmenterOptions
-from workers.models.precision import resolve_precision
 from workers.segmenters.grid_segmenter import POINTS_ON_A_CPU, GridSegmenter
 from workers.segmenters.sam_demo import DEFAULTS
 from workers.segmenters.sam_prompter import SamPrompter
@@ -290,12 +289,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--points-per-side", type=int, default=32)
+    parser.add_argument("--bf16", action="store_true", help="in bfloat16 as well")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     console = Console()
-    faster_in_bf16 = resolve_precision("auto", "cpu") == torch.bfloat16
-    dtypes = ["fp32", "bf16"] if faster_in_bf16 else ["fp32"]
+    dtypes = ["fp32", "bf16"] if args.bf16 else ["fp32"]
     contests = {
         "": (
             "decoder of 256 on a mask bank",
