@@ -8,6 +8,7 @@ from pathlib import Path
 from schemas.errors import UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers.models import catalog
+from workers.models.threads import limit_threads
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
 
 
@@ -21,6 +22,7 @@ def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) ->
     # segment-anything has only been run on the CPU and on CUDA: "mps" must be asked for by name.
     device = resolve_device(options.device, automatic=("cuda",))
     options = options.model_copy(update={"device": device})
+    limit_threads()
     segmenter: Segmenter
     if entry.source == "bundled":
         module = importlib.import_module(f"workers.segmenters.{entry.name}")
@@ -38,6 +40,7 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
     """
     module_name = _embedder_module(options.name)
     device = resolve_device(options.device)
+    limit_threads()
     module = importlib.import_module(f"workers.embedders.{module_name}")
     embedder: Embedder = module.build(options.model_copy(update={"device": device}))
     return embedder

@@ -11,6 +11,7 @@ from schemas.images import Decoded, ImageRef
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.images.read import read_images
 from workers.labelling.labeller import Labeller, build_labeller
+from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.registry import build_image_embedder, build_segmenter
 
@@ -48,6 +49,7 @@ def build_always(recipe: Recipe) -> RecipeBuilder:
 def build_recipe(settings: Settings) -> Recipe:
     """The recipe that `settings` ask for."""
     runner = settings.runner
+    on_ray = runner.name == "ray"
     return Recipe(
         segmenter=partial(build_segmenter, settings.segmenter, settings.cache_dir),
         embedder=partial(build_image_embedder, settings.embedder),
@@ -59,6 +61,6 @@ def build_recipe(settings: Settings) -> Recipe:
         ),
         decode=settings.decode,
         embedding=settings.embedder,
-        threads=max(1, int(runner.cpus_per_worker)) if runner.name == "ray" else None,
+        threads=max(1, int(runner.cpus_per_worker)) if on_ray else count_usable_cpus(),
         labeller=partial(build_labeller, settings.labels, settings.embedder, settings.cache_dir),
     )

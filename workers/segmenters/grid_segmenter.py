@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypedDict
@@ -25,6 +26,7 @@ from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import PresetName, SegmenterOptions
+from workers.models.threads import use_single_thread
 from workers.segmenters.masks.selection import (
     clean_regions,
     drop_equal,
@@ -160,8 +162,10 @@ class GridSegmenter:
         found: list[list[_Candidates]] = [[] for _ in images]
         crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
         while batch := list(islice(crops, self._at_once)):
-            for crop, view in zip(batch, self._views(batch), strict=True):
-                found[crop.image].append(self._candidates(crop, view))
+            views = self._views(batch)
+            with self._decoding():
+                for crop, view in zip(batch, views, strict=True):
+                    found[crop.image].append(self._candidates(crop, view))
         return [
             self._masks(_Candidates.together(candidates), work.shape[:2], image.shape[:2])
             for candidates, work, image in zip(found, padded, images, strict=True)
@@ -189,6 +193,11 @@ class GridSegmenter:
         found = _filter_traced(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
         masks = _object_masks(found, (tall, wide), (height, width))
         return max(masks, key=lambda mask: mask.predicted_iou, default=None)
+
+    def _decoding(self) -> AbstractContextManager[None]:
+        """Prompts are thousands of small products: on a CPU threads would only wait in them."""
+        on_cpu = self._prompter.device.type == "cpu"
+        return use_single_thread() if on_cpu else nullcontext()
 
     def _views(self, crops: Sequence[_Crop]) -> Sequence[View]:
         """All encoded at once, or, where the device has no room for so many, by halves."""
