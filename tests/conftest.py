@@ -22,6 +22,13 @@ def _interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_stays_frozen() -> Iterator[None]:
+    """Libraries complain at the end of a process of what nobody has freed."""
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _garbage_is_the_files_own() -> Iterator[None]:
     """What a file left unclosed is told with it; what stays is not looked through again.
