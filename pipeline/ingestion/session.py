@@ -203,6 +203,9 @@ class IngestSession:
         `begun`: what the index was begun in. `early` are images of which the first may be read
         meanwhile.
         """
+        if begun is not None and begun != self._precision:
+            # Another generation came into use since the models were loaded.
+            self.close()
         if self._runner is None or self._log is None or self._precision is None:
             progress = run.progress
             self._log = self._held.enter_context(job_log(run.home.log_folder))

@@ -14,7 +14,7 @@ from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import ingest
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Recipe
+from pipeline.runners.recipe import Recipe, build_always
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.options import EmbedderOptions, RunnerOptions, SegmenterOptions
@@ -103,3 +103,20 @@ def test_search_and_status_know_it(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "precision:   fp32 (segmenter), bf16 (embedder)" in capsys.readouterr().out
     with Searcher.open(settings) as searcher:
         assert searcher.settings.embedder.precision == "bf16"
+
+
+def test_models_are_loaded_anew_for_a_generation_in_another(tmp_path: Path) -> None:
+    settings, loads = fakes.settings(tmp_path / "index"), tmp_path / "loads"
+    home = IndexHome.current(settings)
+    build = build_always(fakes.recipe(settings, loads=loads))
+    with IngestSession(settings, build) as session:
+        for images, begun in ((2, FP32), (4, FP32), (6, BF16)):
+            if images > 2:
+                home.pipelines.keep_precision(begun)
+            fakes.write_images(tmp_path / "images", images)
+            chunks = list_chunks(
+                [str(tmp_path / "images")], settings.store, 4, None, ignore_skipped
+            )
+            session.run(chunks, home, Progress())
+            assert home.pipelines.precision() == begun
+    assert loads.read_text().count("\n") == 2
