@@ -33,7 +33,8 @@ def export_coco(
 
     A number is kept for each image, and nothing else. Annotations have what COCO has no field for
     under our names: `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images
-    `uri`, `version`, `generation`. Raises UsageError where nothing can be written, and what
+    `uri`, `version`, `generation`. Masks that do not fit their image, at which other programs hang,
+    are left out. Raises UsageError where nothing can be written, and what
     `hold_source` raises.
     """
     progress = progress or Progress()
@@ -51,6 +52,7 @@ def export_coco(
         files=1,
         size_bytes=target.stat().st_size,
         queued=0,
+        broken=instances.broken,
     )
 
 
@@ -58,7 +60,7 @@ class _Instances:
     def __init__(self, index: VectorIndex, file: TextIO, progress: Progress) -> None:
         self._index, self._file, self._progress = index, file, progress
         self.images: dict[str, int] = {}
-        self.annotations = 0
+        self.annotations = self.broken = 0
         self._categories = {UNLABELLED: 1}
 
     def write(self) -> None:
@@ -115,13 +117,17 @@ class _Instances:
         # Its image has come, or gone, since the images were written.
         if image is None or payload.rle is None:
             return None
+        rle = payload.sound_mask()
+        if rle is None:
+            self.broken += 1
+            return None
         self.annotations += 1
         x0, y0, x1, y1 = payload.bbox
         return CocoAnnotation.model_construct(
             id=self.annotations,
             image_id=image,
             category_id=self._category(payload),
-            segmentation={"size": list(payload.rle.size), "counts": payload.rle.counts},
+            segmentation={"size": list(rle.size_hw), "counts": rle.counts},
             area=payload.area,
             bbox=(x0, y0, x1 - x0, y1 - y0),
             iscrowd=0,
