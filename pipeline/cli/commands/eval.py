@@ -21,27 +21,30 @@ from pipeline.cli.options import (
     Load,
     Scenes,
     Seed,
+    Strict,
     add_options,
 )
 from pipeline.cli.tables import print_rows
+from pipeline.cli.transfer_output import print_left_out
 from schemas.errors import UsageError
 from workers.durable_files import check_output_file
 
 with lazy_imports():
     import pipeline.settings
-    import schemas.coco
     from pipeline.cli import progress_bars
     from pipeline.demo import bucket
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import scores as scoring
     from pipeline.jobs import ingest
     from pipeline.search import searcher as searchers
+    from schemas import coco_reader
     from workers import registry
 
 _HELP = """Score an index against ground truth: are the objects found, and does search find them?
 
 `eval demo` composes a validation set of drawings that no training has seen and ingests it first.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
+Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
 Examples:
 
@@ -84,6 +87,7 @@ def eval_command(
     seed: Seed = 2024,
     workers: DemoWorkers = 2,
     runner: DemoRunner = "ray",
+    strict: Strict = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
@@ -95,7 +99,7 @@ def eval_command(
         check_output_file(json_file, "the figures")
     started = time.monotonic()
     if truth is not None:
-        scores = _score(truth, load())
+        scores = _score(truth, load(), strict=strict)
     else:
         parts = {"name": runner, "workers": workers, "batch_size": demo_run.CHUNK_IMAGES}
         scores = _score_demo(scenes, seed, load(runner=parts))
@@ -105,8 +109,11 @@ def eval_command(
         _write_scores(scores, seconds, json_file)
 
 
-def _score(truth: Path, settings: pipeline.settings.Settings) -> scoring.Scores:
-    loaded = schemas.coco.load_truth(truth)
+def _score(
+    truth: Path, settings: pipeline.settings.Settings, *, strict: bool = True
+) -> scoring.Scores:
+    loaded = coco_reader.load_truth(truth, strict=strict)
+    print_left_out(loaded.left_out)
     with searchers.Searcher.open(settings) as searcher:
         options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
         embedder = registry.build_text_embedder(options)

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.evaluation.matching import must_be_found
 from pipeline.evaluation.scores import score
-from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth, load_truth
+from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.coco_reader import load_truth
 from schemas.errors import DatasetError, UsageError
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
@@ -201,4 +202,4 @@ def test_a_broken_mask_is_refused_with_its_place(
     path = tmp_path / "truth.json"
     path.write_text(truth.model_dump_json())
     with pytest.raises(DatasetError, match=rf"truth.json, annotation 2 \(id 2\): {sentence}"):
-        load_truth(path)
+        load_truth(path, strict=True)

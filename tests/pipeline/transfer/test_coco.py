@@ -18,9 +18,10 @@ from support.transfer_world import IMAGES, at, small_index
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.jobs.verify import verify
 from pipeline.settings import Settings
-from pipeline.transfer.coco_file import read_coco
+from pipeline.transfer.coco_file import CocoImageMasks, group_masks
 from pipeline.transfer.export_coco import export_coco
 from pipeline.transfer.import_coco import import_coco
+from schemas.coco_reader import load_masks
 from schemas.errors import DatasetError, UsageError
 from workers.indexes.open import open_index
 
@@ -31,7 +32,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def bring(settings: Settings, path: Path, images: str | None = None) -> IngestSummary:
-    return import_coco(settings, path, images, recipe=fakes.recipe(settings))
+    return import_coco(settings, path, images, recipe=fakes.recipe(settings), strict=True).run
+
+
+def read_coco(path: Path) -> list[CocoImageMasks]:
+    return group_masks(load_masks(path))
 
 
 def masks_of(settings: Settings) -> set[tuple[str, str, tuple[int, ...], float | None]]:
@@ -130,14 +135,15 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no pixels": (
         lambda d: d["images"][1].update(width=0),
         "image 2: expected width to be greater than 0, got 0"),
-    "an id twice": (annotation(id=0), "annotation 2: expected every id once, 0 is there twice"),
+    "an id twice": (
+        annotation(id=0), "annotation 2 (id 0): expected every id once, 0 is there twice"),
     "no such image": (
         annotation(image_id=8),
         "annotation 2 (id 1): expected the id of an image, got 8"),
     "an id that is none": (
         annotation(image_id=[]),
-        "annotation 2: expected image_id to be a valid integer"),
-    "no segmentation": (without("segmentation"), "annotation 2: expected segmentation"),
+        "annotation 2 (id 1): expected image_id to be a valid integer"),
+    "no segmentation": (without("segmentation"), "annotation 2 (id 1): expected segmentation"),
     "broken RLE": (
         annotation(segmentation={"size": [16, 24], "counts": "abc"}),
         "annotation 2 (id 1): the RLE "),
@@ -161,7 +167,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "annotation 2 (id 1): expected polygons"),
     "a score": (
         annotation(predicted_iou="high"),
-        "annotation 2: expected predicted_iou to be a valid number"),
+        "annotation 2 (id 1): expected predicted_iou to be a valid number"),
 }  # fmt: skip
 
 
