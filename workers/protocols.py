@@ -178,7 +178,7 @@ class VectorIndex(Protocol):
         ...
 
     def note_broken(self, point_id: str, reason: str) -> None:
-        """Remember that a point was found broken; the log tells of each once."""
+        """Remember that a point was found broken; the log tells of the first."""
         ...
 
     def count_broken(self) -> int:

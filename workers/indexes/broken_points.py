@@ -1,4 +1,4 @@
-"""Remembers which points of an index were found broken, and logs each once."""
+"""Remembers which points of an index were found broken, and logs the first of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 
 _log = logging.getLogger(__name__)
 _MOST_REMEMBERED = 100_000
+_MOST_LOGGED = 20
 
 
 class BrokenPoints:
@@ -20,13 +21,13 @@ class BrokenPoints:
         return len(self._ids)
 
     def note(self, point_id: str, reason: str) -> None:
-        """Remember a point; `reason` is what is wrong with it, and where it is."""
+        """Remember a point; `reason` says which it is, and what is wrong with it."""
         with self._lock:
             if point_id in self._ids or len(self._ids) == _MOST_REMEMBERED:
                 return
             self._ids.add(point_id)
-        _log.warning(
-            "point %s is broken, %s: `objseek verify --repair` has its image done again",
-            point_id,
-            reason,
-        )
+            known = len(self._ids)
+        if known <= _MOST_LOGGED:
+            _log.warning("%s: `objseek verify --repair` has its image done again", reason)
+        elif known == _MOST_LOGGED + 1:
+            _log.warning("more points are broken: `objseek verify` names their images")

@@ -136,7 +136,8 @@ def sound_mask_of(point: Point, note_broken: NoteBroken) -> CocoRle | None:
     try:
         return read_mask(point.payload)
     except ValueError as exc:
-        note_broken(point.id, f"its mask in {point.payload.get('uri')}: {exc}")
+        uri = point.payload.get("uri")
+        note_broken(point.id, f"the mask of point {point.id} is broken, {exc} ({uri})")
         return None
 
 
