@@ -114,6 +114,14 @@ class PointPayload(BaseModel):
         if area != self.area:
             raise ValueError(f"area: expected the {area} pixels of the mask, got {self.area}")
 
+    def has_sound_shape(self) -> bool:
+        """Whether box, area and mask fit each other and the image."""
+        try:
+            self.check_shape()
+        except ValueError:
+            return False
+        return True
+
     def has_sound_box(self) -> bool:
         """Whether the box lies in the image, and is of a pixel or more."""
         x0, y0, x1, y1 = self.bbox

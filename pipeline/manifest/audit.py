@@ -169,7 +169,7 @@ class Comparison:
                 image.unreadable += 1
             else:
                 image.digests += digest(point.id, payload)
-                if not _has_sound_shape(payload):
+                if not payload.has_sound_shape():
                     image.broken += (point.id,)
 
     def _is_recent(self, at: object) -> bool:
@@ -237,14 +237,6 @@ class Comparison:
     def _is_settled(self, identity: str) -> bool:
         image = self._images.get(identity)
         return image is None or not image.unsettled
-
-
-def _has_sound_shape(payload: PointPayload) -> bool:
-    try:
-        payload.check_shape()
-    except ValueError:
-        return False
-    return True
 
 
 def _is_unit(vector: Float32Vector | None) -> bool:

@@ -33,9 +33,9 @@ def export_coco(
 
     A number is kept for each image, and nothing else. Annotations have what COCO has no field for
     under our names: `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images
-    `uri`, `version`, `generation`. Masks that do not fit their image, at which other programs hang,
-    are left out. Raises UsageError where nothing can be written, and what
-    `hold_source` raises.
+    `uri`, `version`, `generation`. Objects whose mask does not fit its image, at which other
+    programs hang, or whose box does not, are left out. Raises UsageError where nothing can be
+    written, and what `hold_source` raises.
     """
     progress = progress or Progress()
     check_output_file(target, "the COCO file")
@@ -117,8 +117,7 @@ class _Instances:
         # Its image has come, or gone, since the images were written.
         if image is None or payload.rle is None:
             return None
-        rle = payload.sound_mask()
-        if rle is None:
+        if not payload.has_sound_shape():
             self.broken += 1
             return None
         self.annotations += 1
@@ -127,7 +126,7 @@ class _Instances:
             id=self.annotations,
             image_id=image,
             category_id=self._category(payload),
-            segmentation={"size": list(rle.size_hw), "counts": rle.counts},
+            segmentation={"size": list(payload.rle.size), "counts": payload.rle.counts},
             area=payload.area,
             bbox=(x0, y0, x1 - x0, y1 - y0),
             iscrowd=0,

@@ -107,12 +107,9 @@ def export(
 def _is_broken(point: Point) -> bool:
     """Whether no import would take it; one that is none of objseek's is told of when written."""
     try:
-        PointPayload.model_validate(dict(point.payload)).check_shape()
+        return not PointPayload.model_validate(dict(point.payload)).has_sound_shape()
     except ValidationError:
         return False
-    except ValueError:
-        return True
-    return False
 
 
 def _damaged_rows(manifest: Manifest, image_ids: Sequence[str]) -> Sequence[ManifestRow]:
