@@ -1,23 +1,27 @@
-"""Reads and checks COCO instances files, and describes their entries."""
+"""Defines the entries of COCO instances files, and reads masks in each of COCO's forms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from schemas.errors import DatasetError
-from schemas.masks import CocoRle
+from schemas.masks import CocoRle, check_size
 
 CocoId = int | str
-_SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}
-_SHOWN_CHARACTERS = 80
+Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0, le=1.5)]
+SHOWN_CHARACTERS = 80
 _POLYGON_NUMBERS = 6  # of three points
-_POLYGON_REACH = 2  # times the image: pycocotools takes memory in proportion to an outline's length
+_POLYGON_REACH = 2  # times the image
+# pycocotools takes some 100 bytes for each pixel of an outline, within the image or not.
+_LONGEST_OUTLINE_PX = 2**22
 
 
 class _Coco(BaseModel):
@@ -28,7 +32,7 @@ class CocoImage(_Coco):
     """`uri`, `version` and `generation` are ours."""
 
     id: CocoId
-    file_name: str
+    file_name: str = Field(min_length=1)
     width: PositiveInt
     height: PositiveInt
     coco_url: str | None = None
@@ -55,45 +59,62 @@ class CocoMask(_Coco):
     id: CocoId
     image_id: CocoId
     segmentation: Any
-    predicted_iou: float | None = Field(default=None, ge=0, le=1.5)
-    stability_score: float | None = Field(default=None, ge=0, le=1.5)
+    predicted_iou: Score | None = None
+    stability_score: Score | None = None
 
     def to_rle(self, size_hw: tuple[int, int]) -> CocoRle:
         """The mask, from any of COCO's three forms. Raises ValueError if it is wrong."""
         match self.segmentation:
             case {"size": size, "counts": _} if size not in (size_hw, list(size_hw)):
-                raise ValueError(f"expected a mask of {list(size_hw)}, got one of {size!r}")
+                shown = repr(size)[:SHOWN_CHARACTERS]
+                raise ValueError(f"expected a mask of {list(size_hw)}, got one of {shown}")
             case {"size": _, "counts": str() as counts}:
-                return _check_rle(CocoRle(size_hw, counts))
+                rle = CocoRle(size_hw, counts)
+                rle.runs()
+                return rle
             case {"size": _, "counts": list() as counts}:
                 return CocoRle.from_runs(size_hw, counts)
             case [list(), *_] as polygons:
                 return _rle_of_polygons(polygons, size_hw)
-        shown = str(self.segmentation)[:_SHOWN_CHARACTERS]
+        shown = str(self.segmentation)[:SHOWN_CHARACTERS]
         raise ValueError(f"expected an RLE or polygons, got {shown}")
 
 
 class CocoAnnotation(CocoMask):
-    """`bbox` is [x, y, width, height].
+    """`bbox` is [x, y, width, height]; it follows from the mask where a file has none.
 
     `visible_fraction`, `style`, `score` (of the category) and `object_id` are ours.
     """
 
     category_id: int
-    bbox: tuple[int | float, int | float, int | float, int | float]
-    area: int | float
-    iscrowd: int = 0
-    visible_fraction: float = 1.0
+    bbox: tuple[Number, Number, Number, Number] = (0, 0, 0, 0)
+    area: Number | None = None
+    iscrowd: int | None = 0
+    visible_fraction: Number = 1.0
     style: str | None = None
     score: float | None = None
     object_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BadAnnotation:
+    """An annotation that cannot be used: its place in the file, from 1, its id, and why."""
+
+    number: int
+    id: CocoId | None
+    reason: str
+
+    def __str__(self) -> str:
+        named = "" if self.id is None else f" (id {repr(self.id)[:SHOWN_CHARACTERS]})"
+        return f"annotation {self.number}{named}: {self.reason}"
+
+
 class CocoMasks(_Coco):
-    """Images with masks, whatever these show."""
+    """Images with masks, whatever these show; `left_out` are a file's annotations that are bad."""
 
     images: Sequence[CocoImage]
     annotations: Sequence[CocoMask]
+    left_out: tuple[BadAnnotation, ...] = Field(default=(), exclude=True)
 
 
 class CocoTruth(CocoMasks):
@@ -103,107 +124,78 @@ class CocoTruth(CocoMasks):
     categories: Sequence[CocoCategory]
 
 
-def load_masks(path: Path) -> CocoMasks:
-    """Read the masks of a COCO instances file; all of it is in memory.
+_Document = TypeVar("_Document", bound=CocoMasks)
 
-    All masks that it returns are compressed RLEs of their images' sizes. Raises DatasetError that
-    names the first image or annotation that is wrong.
+
+def join_images(document: _Document, identify: Callable[[CocoImage], Hashable]) -> _Document:
+    """The document with every image once: entries of one image are joined, the first stands.
+
+    Raises DatasetError that names an image whose entries are of different sizes or versions.
     """
-    return _load(path, CocoMasks)
-
-
-def load_truth(path: Path) -> CocoTruth:
-    """Read a COCO instances file with categories and boxes, as `load_masks` does."""
-    truth = _load(path, CocoTruth)
-    categories = {category.id for category in truth.categories}
-    for number, annotation in enumerate(truth.annotations, start=1):
-        if annotation.category_id not in categories:
-            where = _locate(path, number, annotation)
+    first: dict[Hashable, CocoImage] = {}
+    joined: dict[CocoId, CocoId] = {}
+    for image in document.images:
+        stands = first.setdefault(identify(image), image)
+        joined[image.id] = stands.id
+        if (stands.size_hw, stands.version) != (image.size_hw, image.version):
             raise DatasetError(
-                f"{where}: expected the id of a category, got {annotation.category_id}"
+                f"expected one size and version of {image.file_name!r}, which is there more than "
+                f"once, got {_describe(stands)} and {_describe(image)}"
             )
-    return truth
+    if len(first) == len(document.images):
+        return document
+    annotations = [
+        annotation.model_copy(update={"image_id": joined[annotation.image_id]})
+        for annotation in document.annotations
+    ]
+    return document.model_copy(update={"images": list(first.values()), "annotations": annotations})
 
 
-_Loaded = TypeVar("_Loaded", bound=CocoMasks)
+def _describe(image: CocoImage) -> str:
+    version = "" if image.version is None else f", version {image.version}"
+    return f"{image.width} x {image.height} pixels{version} (id {image.id!r})"
 
 
-def _load(path: Path, kind: type[_Loaded]) -> _Loaded:
-    try:
-        loaded = kind.model_validate_json(path.read_bytes())
-    except OSError as exc:
-        raise DatasetError(
-            f"expected a COCO file at {path}, it cannot be read: {exc.strerror}"
-        ) from exc
-    except ValidationError as exc:
-        raise DatasetError(_describe(exc, path)) from exc
-    _check_ids(loaded.images, f"{path}, image")
-    _check_ids(loaded.annotations, f"{path}, annotation")
-    images = {image.id: image for image in loaded.images}
-    annotations = []
-    for number, annotation in enumerate(loaded.annotations, start=1):
-        where = _locate(path, number, annotation)
-        if annotation.image_id not in images:
-            raise DatasetError(f"{where}: expected the id of an image, got {annotation.image_id!r}")
-        try:
-            rle = annotation.to_rle(images[annotation.image_id].size_hw)
-        except ValueError as exc:
-            raise DatasetError(f"{where}: {exc}") from exc
-        compressed = {"size": list(rle.size_hw), "counts": rle.counts}
-        annotations.append(annotation.model_copy(update={"segmentation": compressed}))
-    return loaded.model_copy(update={"annotations": annotations})
-
-
-def _locate(path: Path, number: int, annotation: CocoMask) -> str:
-    return f"{path}, annotation {number} (id {annotation.id!r})"
-
-
-def _check_ids(entries: Iterable[CocoImage | CocoMask], where: str) -> None:
-    seen: set[CocoId] = set()
-    for number, entry in enumerate(entries, start=1):
-        if entry.id in seen:
-            raise DatasetError(
-                f"{where} {number}: expected every id once, {entry.id!r} is there twice"
-            )
-        seen.add(entry.id)
-
-
-def _describe(exc: ValidationError, path: Path) -> str:
-    """One sentence on the first mistake."""
-    error = exc.errors(include_url=False)[0]
-    message = error["msg"].removeprefix("Input should be ")
-    if error["type"] == "json_invalid":
-        return f"expected a COCO file, {path} is no JSON: {message}"
-    match error["loc"]:
-        case ():
-            return f"expected a COCO file, {path} holds no object"
-        case (str() as entries,):
-            return f"expected a COCO file, {path} has no list of {entries}"
-        case (str() as entries, int() as row, *rest):
-            where = f"{path}, {_SINGULAR[entries]} {row + 1}"
-            name = str(rest[0]) if rest else "it"
-            if error["type"] == "missing":
-                return f"{where}: expected {name}, there is none"
-            got = repr(error["input"])[:_SHOWN_CHARACTERS]
-            return f"{where}: expected {name} to be {message}, got {got}"
-    return f"expected a COCO file, {path} is none: {error['msg']}"
-
-
-def _check_rle(rle: CocoRle) -> CocoRle:
+def _rle_of_polygons(polygons: Sequence[Any], size_hw: tuple[int, int]) -> CocoRle:
+    check_size(size_hw)
+    outline_px = sum(_measure_outline(_parse_polygon(polygon, size_hw)) for polygon in polygons)
+    if outline_px > _LONGEST_OUTLINE_PX:
+        raise ValueError(
+            f"expected an outline of at most {_LONGEST_OUTLINE_PX:,} pixels, "
+            f"got one of {outline_px:,.0f}"
+        )
+    merged = coco.merge(coco.frPyObjects(polygons, *size_hw))
+    rle = CocoRle(size_hw, merged["counts"].decode("ascii"))
     rle.runs()
     return rle
 
 
-def _rle_of_polygons(polygons: Sequence[Any], size_hw: tuple[int, int]) -> CocoRle:
-    for polygon in polygons:
+def _parse_polygon(polygon: Any, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """The points of a polygon, float64 (n, 2), x and y. Raises ValueError if it is wrong."""
+    try:
         numbers = np.asarray(polygon)
-        if not (numbers.ndim == 1 and numbers.dtype.kind in "if"):
-            raise ValueError(f"expected polygons, got {str(polygon)[:_SHOWN_CHARACTERS]}")
-        if len(numbers) < _POLYGON_NUMBERS or len(numbers) % 2:
-            raise ValueError(
-                f"expected polygons of x and y of three points or more, got {len(numbers)} numbers"
-            )
-        if not (np.abs(numbers) <= _POLYGON_REACH * max(size_hw)).all():
-            raise ValueError(f"expected polygons within {size_hw[1]} x {size_hw[0]} pixels")
-    merged = coco.merge(coco.frPyObjects(polygons, *size_hw))
-    return _check_rle(CocoRle(size_hw, merged["counts"].decode("ascii")))
+    except (ValueError, OverflowError):  # lists of unequal lengths, integers beyond any float
+        numbers = np.zeros(0, object)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "if":
+        raise ValueError(f"expected polygons of numbers, got {str(polygon)[:SHOWN_CHARACTERS]}")
+    if len(numbers) < _POLYGON_NUMBERS or len(numbers) % 2:
+        raise ValueError(
+            f"expected polygons of x and y of three points or more, got {len(numbers)} numbers"
+        )
+    numbers = numbers.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        wrong = numbers[~np.isfinite(numbers)][0]
+        raise ValueError(f"expected polygons of finite numbers, got the coordinate {wrong}")
+    outside = np.abs(numbers) > _POLYGON_REACH * max(size_hw)
+    if outside.any():
+        raise ValueError(
+            f"expected polygons within {size_hw[1]} x {size_hw[0]} pixels, "
+            f"got the coordinate {numbers[outside][0]:g}"
+        )
+    return numbers.reshape(-1, 2)
+
+
+def _measure_outline(points: npt.NDArray[np.float64]) -> float:
+    """The pixels on the way around, as pycocotools counts them: along the longer axis."""
+    steps = np.abs(points - np.roll(points, 1, axis=0))
+    return float((steps.max(axis=1) + 1).sum())

@@ -163,7 +163,7 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from exc
     _check_identity(identity, payload)
-    _check_shape(payload)
+    payload.check_shape()
     words = Words(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
     return Point(identity, stored, vector, words)
@@ -201,25 +201,3 @@ def _check_identity(identity: str, payload: PointPayload) -> None:
     wanted = object_id(of_image, revision, payload.ordinal)
     if identity != str(wanted):
         raise ValueError(f"expected id {wanted} for ordinal {payload.ordinal}, got {identity}")
-
-
-def _check_shape(payload: PointPayload) -> None:
-    """Raise ValueError unless box, area and mask fit each other and the image."""
-    width, height = payload.width, payload.height
-    x0, y0, x1, y1 = payload.bbox
-    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise ValueError(f"bbox: {payload.bbox} does not lie in {width} x {height} pixels")
-    if payload.kind == "image":
-        if payload.rle is not None:
-            raise ValueError("rle: expected none for an image as a whole")
-        return
-    if payload.rle is None:
-        raise ValueError("rle: expected a mask, got none")
-    if payload.rle.size != (height, width):
-        raise ValueError(f"rle.size: expected {[height, width]}, got {list(payload.rle.size)}")
-    try:
-        area = payload.rle.to_rle().area_px
-    except ValueError as exc:
-        raise ValueError(f"rle.counts: {exc}") from exc
-    if area != payload.area:
-        raise ValueError(f"area: expected the {area} pixels of the mask, got {payload.area}")

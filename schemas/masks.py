@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,10 @@ class CocoRle:
 
         Raises ValueError unless they cover the mask exactly.
         """
-        lengths = np.asarray(runs)
+        try:
+            lengths = np.asarray(runs)
+        except (ValueError, OverflowError):  # lists of unequal lengths, integers beyond any float
+            lengths = np.zeros(0)
         if lengths.dtype.kind != "i" or lengths.ndim != 1:
             raise ValueError(f"expected the lengths of an RLE's runs, got {str(runs)[:80]}")
         _check_runs(lengths, size_hw)
@@ -93,6 +97,12 @@ class CocoRle:
         return (x, y, x + width, y + height)
 
 
+@lru_cache(maxsize=4096)
+def measure_area(rle: CocoRle) -> int:
+    """`area_px`, kept for masks that are compared again and again. Raises ValueError as it does."""
+    return rle.area_px
+
+
 def _parse_counts(text: str) -> RunLengths:
     """The counts in COCO's compressed string, as `rleFrString` of pycocotools reads them.
 
@@ -122,10 +132,16 @@ def _parse_counts(text: str) -> RunLengths:
     return counts
 
 
-def _check_runs(runs: RunLengths, size_hw: tuple[int, int]) -> None:
+def check_size(size_hw: tuple[int, int]) -> None:
+    """Raise ValueError for a size that no RLE can have."""
     height, width = size_hw
     if min(size_hw) < 0 or height * width > _MOST_PIXELS:
         raise ValueError(f"an RLE cannot be of {height} x {width} pixels")
+
+
+def _check_runs(runs: RunLengths, size_hw: tuple[int, int]) -> None:
+    check_size(size_hw)
+    height, width = size_hw
     # No run alone is longer than all, so that the sum cannot overflow.
     fits = len(runs) and runs.min() >= 0 and runs.max() <= height * width
     if not fits or runs.sum() != height * width:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from schemas.masks import CocoRle
+from schemas.masks import CocoRle, measure_area
 
 Overlaps = npt.NDArray[np.float64]
 
@@ -24,7 +23,7 @@ def mask_iou(masks: Sequence[CocoRle], others: Sequence[CocoRle]) -> Overlaps:
 
 def mask_ios(masks: Sequence[CocoRle], others: Sequence[CocoRle]) -> Overlaps:
     """Intersection over the smaller area of every mask with every other one, as in `mask_iou`."""
-    areas, other_areas = (np.array([_area_px(rle) for rle in rles]) for rles in (masks, others))
+    areas, other_areas = (np.array([measure_area(rle) for rle in rles]) for rles in (masks, others))
     # Against a crowd, COCO divides by the first mask's area alone.
     shares = _compare(masks, others, crowd=True)
     if not shares.size:
@@ -37,7 +36,7 @@ def mask_ios(masks: Sequence[CocoRle], others: Sequence[CocoRle]) -> Overlaps:
 def _compare(masks: Sequence[CocoRle], others: Sequence[CocoRle], *, crowd: bool) -> Overlaps:
     # pycocotools would never end, or read foreign memory, on an RLE that does not fit its size.
     for rle in (*masks, *others):
-        _area_px(rle)
+        measure_area(rle)
     if not masks or not others:
         return np.zeros((len(masks), len(others)))
     encoded, other_encoded = ([_encode(rle) for rle in rles] for rles in (masks, others))
@@ -47,8 +46,3 @@ def _compare(masks: Sequence[CocoRle], others: Sequence[CocoRle], *, crowd: bool
 
 def _encode(rle: CocoRle) -> dict[str, object]:
     return {"size": rle.size_hw, "counts": rle.counts}
-
-
-@lru_cache(maxsize=4096)
-def _area_px(rle: CocoRle) -> int:
-    return rle.area_px

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from schemas.errors import VectorIndexError
 from schemas.ids import IMAGE_ORDINAL, image_id
 from schemas.images import StoreName
 from schemas.labels import Label
-from schemas.masks import CocoRle
+from schemas.masks import BoolMask, CocoRle, measure_area
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 
 Kind = Literal["object", "image"]
@@ -34,6 +36,7 @@ _NOT_DIGESTED = {
 _IMAGE_LABELS = 20  # how many of its objects' labels the point of an image has
 _DIGEST_BYTES = 16
 _DECIMALS = 6
+_SHOWN_CHARACTERS = 80
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -87,6 +90,88 @@ class PointPayload(BaseModel):
     center_y_frac: float | None = None
     ingested_at: datetime
     run_started_at: datetime | None = None
+
+    def check_shape(self) -> None:
+        """Raise ValueError unless box, area and mask fit each other and the image."""
+        if not self.has_sound_box():
+            raise ValueError(
+                f"bbox: {self.bbox} does not lie in {self.width} x {self.height} pixels"
+            )
+        if self.kind == "image":
+            if self.rle is not None:
+                raise ValueError("rle: expected none for an image as a whole")
+            return
+        if self.rle is None:
+            raise ValueError("rle: expected a mask, got none")
+        if self.rle.size != (self.height, self.width):
+            raise ValueError(
+                f"rle.size: expected {[self.height, self.width]}, got {list(self.rle.size)}"
+            )
+        try:
+            area = measure_area(self.rle.to_rle())
+        except ValueError as exc:
+            raise ValueError(f"rle.counts: {exc}") from exc
+        if area != self.area:
+            raise ValueError(f"area: expected the {area} pixels of the mask, got {self.area}")
+
+    def has_sound_shape(self) -> bool:
+        """Whether box, area and mask fit each other and the image."""
+        try:
+            self.check_shape()
+        except ValueError:
+            return False
+        return True
+
+    def has_sound_box(self) -> bool:
+        """Whether the box lies in the image, and is of a pixel or more."""
+        x0, y0, x1, y1 = self.bbox
+        return 0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height
+
+    def decode_mask(self) -> BoolMask:
+        """bool (height, width) of the whole image; all of it for a point that has no mask.
+
+        Raises VectorIndexError for a mask that does not fit the image.
+        """
+        if self.rle is None:
+            return np.ones((self.height, self.width), np.bool_)
+        rle = self.sound_mask()
+        if rle is None:
+            raise VectorIndexError(
+                f"expected a mask of {self.width} x {self.height} pixels, the index holds a broken "
+                f"one ({self.uri}): `objseek verify --repair` has the image done again"
+            )
+        return rle.decode()
+
+    def sound_mask(self) -> CocoRle | None:
+        """The mask, None where there is none or it does not fit the image."""
+        if self.rle is None or self.rle.size != (self.height, self.width):
+            return None
+        rle = self.rle.to_rle()
+        try:
+            measure_area(rle)
+        except ValueError:
+            return None
+        return rle
+
+
+def read_mask(payload: Mapping[str, Any]) -> CocoRle | None:
+    """The mask in a payload just as an index holds it; None for a point without any.
+
+    Raises ValueError for a mask that is none, or does not cover the payload's image: pycocotools
+    would read foreign memory, or never end.
+    """
+    match payload.get("rle"):
+        case None:
+            return None
+        case {"size": [int() as height, int() as width], "counts": str() as counts}:
+            rle = CocoRle((height, width), counts)
+        case other:
+            raise ValueError(f"rle: expected a mask, got {str(other)[:_SHOWN_CHARACTERS]}")
+    if rle.size_hw != (payload.get("height"), payload.get("width")):
+        expected = [payload.get("height"), payload.get("width")]
+        raise ValueError(f"rle.size: expected {expected}, got {list(rle.size_hw)}")
+    measure_area(rle)
+    return rle
 
 
 def payload_of(

@@ -177,6 +177,17 @@ class VectorIndex(Protocol):
         """What the index holds."""
         ...
 
+    def note_broken(self, point_id: str, reason: str) -> None:
+        """Remember that a point was found broken; the log tells of the first."""
+        ...
+
+    def count_broken(self) -> int:
+        """How many points were found broken since it was opened.
+
+        What is broken of a point is left out: its mask of overlaps, else it of what is found.
+        """
+        ...
+
     def give_copies(self) -> None:
         """Let processes that want to read have a copy, where they cannot read it themselves."""
         ...

@@ -291,6 +291,14 @@ Grouping = Literal["prefix", "day", "both"]
 """What `objseek status` groups images by."""
 
 
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse a COCO file with a wrong annotation, rather than leave that out."
+    ),
+]
+
+
 class UnfinishedState(StrEnum):
     """The states of images that are not in the index."""
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from pipeline.cli.console import out, print_line
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.messages import quantify
+from pipeline.messages import quantify, sanitize
 
 with lazy_imports():
+    import schemas.coco
     from pipeline.transfer import export_parquet, import_parquet
+
+_MOST_SHOWN = 100
 
 
 def print_export(summary: export_parquet.ExportSummary, target: str, seconds: float) -> None:
@@ -20,6 +25,12 @@ def print_export(summary: export_parquet.ExportSummary, target: str, seconds: fl
         f"{quantify(summary.files, 'file')}, {summary.size_bytes / 1e6:,.1f} MB, written to "
         f"{target} in {seconds:.1f} s",
     )
+    if summary.broken:
+        typer.echo(
+            f"{quantify(summary.broken, 'object')} left out, whose mask or box does not fit the "
+            "image: `objseek verify` names the images.",
+            err=True,
+        )
     if summary.queued:
         typer.echo(
             f"{quantify(summary.queued, 'image')} did not have the points that were recorded, or "
@@ -32,6 +43,16 @@ def print_export(summary: export_parquet.ExportSummary, target: str, seconds: fl
             "version of them, will be left out when this is read.",
             err=True,
         )
+
+
+def print_left_out(annotations: Sequence[schemas.coco.BadAnnotation]) -> None:
+    """Print which annotations of a COCO file were left out, and why."""
+    for annotation in annotations[:_MOST_SHOWN]:
+        print_line(out(), f"left out: {sanitize(str(annotation))}")
+    if len(annotations) > _MOST_SHOWN:
+        print_line(out(), f"and {len(annotations) - _MOST_SHOWN:,} more")
+    if annotations:
+        print_line(out(), f"{quantify(len(annotations), 'annotation')} left out as wrong")
 
 
 def print_import(summary: import_parquet.ImportSummary, location: str) -> None:

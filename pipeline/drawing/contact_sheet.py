@@ -72,8 +72,11 @@ def draw_tile(payload: PointPayload, image: DecodedImage | Failure) -> Image.Ima
         return _draw_reason(f"indexed at {was} px, it is {width} x {height} px now", side)
     if payload.rle is None:
         return _frame(Image.fromarray(image.pixels), None, side)
+    rle = payload.sound_mask()
+    if rle is None or not payload.has_sound_box():
+        return _draw_reason("what the index holds of this object is broken", side)
     x0, y0, x1, y1 = square_crop_box(payload)
-    mask = payload.rle.to_rle().decode()[y0:y1, x0:x1]
+    mask = rle.decode()[y0:y1, x0:x1]
     return _frame(Image.fromarray(image.pixels[y0:y1, x0:x1]), mask, side)
 
 

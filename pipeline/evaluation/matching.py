@@ -10,6 +10,7 @@ from schemas.coco import CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.errors import UsageError
 from schemas.overlaps import mask_iou
 from schemas.points import Point
+from workers.indexes.points import NoteBroken, sound_mask_of
 
 MIN_VISIBLE_FRACTION = 0.5
 MIN_SIDE_PX, REFERENCE_SIDE_PX = 32, 640
@@ -43,20 +44,28 @@ def must_be_found(annotation: CocoAnnotation, image: CocoImage) -> bool:
     )
 
 
+def name_in_uri(image: CocoImage) -> str:
+    """The end of the path or key by which an image of the truth is known again."""
+    return image.file_name.removeprefix("./").lstrip("/")
+
+
 def group_by_image(points: Iterable[Point], truth: CocoTruth) -> dict[CocoId, list[Point]]:
-    """Indexed objects of each image of the truth, whose file name is the end of their uri."""
-    image_of = {image.file_name.lstrip("/"): image.id for image in truth.images}
+    """Indexed objects of each image of the truth, whose file name is the end of their path or key.
+
+    Where several names fit, the longest does. Points that are none of objseek's are left out.
+    """
+    image_of = {name_in_uri(image): image.id for image in truth.images}
     depth = max((name.count("/") for name in image_of), default=0)
     found: dict[CocoId, list[Point]] = {image.id: [] for image in truth.images}
     indexed: set[CocoId] = set()
     for point in points:
-        parts = point.payload["uri"].split("/")
-        tails = ("/".join(parts[-n:]) for n in range(1, depth + 2))
+        parts = f"{point.payload.get('bucket')}/{point.payload.get('key')}".split("/")
+        tails = ("/".join(parts[-n:]) for n in range(depth + 1, 0, -1))
         number = next((image_of[tail] for tail in tails if tail in image_of), None)
         if number is None:
             continue
         indexed.add(number)
-        if point.payload["kind"] == "object":
+        if point.payload.get("kind") == "object":
             found[number].append(point)
     if not indexed:
         raise UsageError("no image of the ground truth is in the index: do the file names agree?")
@@ -65,7 +74,7 @@ def group_by_image(points: Iterable[Point], truth: CocoTruth) -> dict[CocoId, li
 
 def _check_size(image: CocoImage, points: Sequence[Point]) -> None:
     for point in points:
-        width, height, uri = (point.payload[field] for field in ("width", "height", "uri"))
+        width, height, uri = (point.payload.get(field) for field in ("width", "height", "uri"))
         if (width, height) != (image.width, image.height):
             raise UsageError(
                 f"the ground truth has {image.file_name} as {image.width} x {image.height} pixels, "
@@ -73,8 +82,8 @@ def _check_size(image: CocoImage, points: Sequence[Point]) -> None:
             )
 
 
-def match(truth: CocoTruth, found: dict[CocoId, list[Point]]) -> Matching:
-    """Match every indexed object with the annotations of its image."""
+def match(truth: CocoTruth, found: dict[CocoId, list[Point]], note_broken: NoteBroken) -> Matching:
+    """Match every indexed object with the annotations of its image; a broken mask matches none."""
     annotations_of: dict[CocoId, list[CocoAnnotation]] = defaultdict(list)
     for annotation in truth.annotations:
         annotations_of[annotation.image_id].append(annotation)
@@ -84,13 +93,15 @@ def match(truth: CocoTruth, found: dict[CocoId, list[Point]]) -> Matching:
         annotations, points = annotations_of[image.id], found[image.id]
         _check_size(image, points)
         true = [annotation.to_rle(image.size_hw) for annotation in annotations]
-        payloads = [point.parse_payload() for point in points]
-        iou = mask_iou([payload.rle.to_rle() for payload in payloads if payload.rle], true)
+        masks = {point.id: sound_mask_of(point, note_broken) for point in points}
+        rle_of = {point_id: rle for point_id, rle in masks.items() if rle is not None}
+        iou = mask_iou([*rle_of.values()], true)
         for column, annotation in enumerate(annotations):
             if must_be_found(annotation, image):
                 best_iou[annotation.id] = float(iou[:, column].max(initial=0.0))
-        for row, point in enumerate(points):
+        objects |= {point_id: MatchedObject(point_id, image.id, None) for point_id in masks}
+        for row, point_id in enumerate(rle_of):
             column = int(iou[row].argmax()) if true else -1
-            shows = annotations[column] if true and iou[row, column] >= MATCH_IOU else None
-            objects[point.id] = MatchedObject(point.id, image.id, shows)
+            if true and iou[row, column] >= MATCH_IOU:
+                objects[point_id] = MatchedObject(point_id, image.id, annotations[column])
     return Matching(best_iou, objects)

@@ -16,10 +16,11 @@ from pipeline.evaluation.matching import (
     Matching,
     group_by_image,
     match,
+    name_in_uri,
 )
 from pipeline.evaluation.presence import measure_presence, search_labels
 from pipeline.search.same_object import gather_object
-from schemas.coco import CocoAnnotation, CocoCategory, CocoId, CocoTruth
+from schemas.coco import CocoAnnotation, CocoCategory, CocoId, CocoTruth, join_images
 from schemas.errors import UsageError
 from schemas.points import IndexQuery
 from schemas.records import Float32Matrix, Float32Vector
@@ -40,11 +41,11 @@ EmbedTexts = Callable[[Sequence[str]], Float32Matrix]
 class Scores:
     """Shares are of 0..1; None where the truth does not hold what a figure needs."""
 
-    object_recall_50: float
-    object_recall_75: float
+    object_recall_50: float | None
+    object_recall_75: float | None
     mean_iou: float
-    label_r1: float
-    label_r10: float
+    label_r1: float | None
+    label_r10: float | None
     keyword_r1: float | None
     keyword_r10: float | None
     hybrid_label_r1: float | None
@@ -154,8 +155,8 @@ def _near_objects(vector: Float32Vector, limit: int) -> IndexQuery:
     return IndexQuery(vector, limit, _OBJECTS_ONLY, max_overlap=MAX_OVERLAP)
 
 
-def _share(values: Sequence[float], low: float) -> float:
-    return float(np.mean([value >= low for value in values])) if values else 0.0
+def _share(values: Sequence[float], low: float) -> float | None:
+    return float(np.mean([value >= low for value in values])) if values else None
 
 
 def _within(ranks: Sequence[int], first: int) -> float | None:
@@ -170,9 +171,11 @@ def score(
     Objects count when at least half visible and at least 32 px of 640 long. A hit is right when
     its mask has IoU >= 0.5 with an annotation of what was asked for. Object to object: hits in
     the same scene or, of the same concept, in the same style, are neither right nor wrong.
-    `hybrid_`: labels and words count too. `present_weak`, `absent_weak`: see `Presence`.
+    `hybrid_`: labels and words count too. `present_weak`, `absent_weak`: see `Presence`. Entries of
+    one image are joined; broken masks of the index match nothing.
     """
-    matching = match(truth, group_by_image(index.scroll(), truth))
+    truth = join_images(truth, name_in_uri)
+    matching = match(truth, group_by_image(index.scroll(), truth), index.note_broken)
     present_ids = {a.category_id for a in truth.annotations if a.id in matching.best_iou}
     present = [category for category in truth.categories if category.id in present_ids]
     labels = [category.name for category in present]
@@ -192,8 +195,8 @@ def score(
         object_recall_50=_share(ious, MATCH_IOU),
         object_recall_75=_share(ious, CLOSE_IOU),
         mean_iou=float(np.mean(matched)) if matched else 0.0,
-        label_r1=_within(by_label, 1) or 0.0,
-        label_r10=_within(by_label, FIRST) or 0.0,
+        label_r1=_within(by_label, 1),
+        label_r10=_within(by_label, FIRST),
         keyword_r1=_within(by_word, 1),
         keyword_r10=_within(by_word, FIRST),
         hybrid_label_r1=_within(hybrid_label, 1),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from schemas.ids import image_id_bytes
+from pipeline.ingestion.seen_images import SeenImages
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.batching import batched
@@ -15,6 +15,8 @@ from workers.stores.open import build_store
 
 LISTED_AT_ONCE = 500
 """Images held against the manifest together: for a few at a time that takes many times as long."""
+
+LISTED_TWICE = "listed more than once"
 
 
 def list_chunks(
@@ -30,15 +32,16 @@ def list_chunks(
 def list_images(
     sources: Sequence[str], options: StoreOptions, skipped: Skipped
 ) -> Iterator[ImageRef]:
-    """Every image of the sources, once, though several name it; `skipped` counts what is left out.
+    """Every image of the sources, once; `skipped` counts what is left out.
 
-    Raises UsageError, StoreAccessError or StoreUnavailableError at once if any source cannot be
-    listed.
+    Several sources may name an image; one that names it twice by itself is wrong, and what comes
+    again counts as skipped. Raises UsageError, StoreAccessError or StoreUnavailableError at once if
+    any source cannot be listed.
     """
     stores = [build_store(source, options) for source in dict.fromkeys(sources)]
     listings = [store.list_images(skipped) for store in stores]
-    refs: Iterator[ImageRef] = chain.from_iterable(listings)
-    return _drop_repeated(refs) if len(listings) > 1 else refs
+    repeated = skipped if len(listings) == 1 else ignore_skipped
+    return _drop_repeated(chain.from_iterable(listings), repeated)
 
 
 def ignore_skipped(reason: str, uri: str) -> None:
@@ -57,11 +60,10 @@ def last_chunk_size(left: int, most: int, workers: int) -> int:
     return min(most, math.ceil(left / (2 * workers)))
 
 
-def _drop_repeated(refs: Iterable[ImageRef]) -> Iterator[ImageRef]:
-    # 16 bytes an image: only sources that may overlap need it.
-    seen: set[bytes] = set()
+def _drop_repeated(refs: Iterable[ImageRef], repeated: Skipped) -> Iterator[ImageRef]:
+    seen = SeenImages()
     for ref in refs:
-        identity = image_id_bytes(ref)
-        if identity not in seen:
-            seen.add(identity)
+        if seen.add(ref):
             yield ref
+        else:
+            repeated(LISTED_TWICE, ref.uri)

@@ -10,37 +10,45 @@ from schemas.ids import ImageRevision, image_id, object_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow
 from schemas.masks import ObjectMask, WorkItem
-from schemas.payload import PointPayload
+from schemas.points import Point
 from workers.protocols import VectorIndex
 
 
 def read_stored_masks(
     rows: Sequence[ManifestRow], index: VectorIndex
 ) -> tuple[list[WorkItem], list[Failure]]:
-    """The images of rows that are done, with all their masks; those that lack some are failures."""
+    """The images of rows that are done, with all their masks.
+
+    Those that lack some, or have broken ones, are failures.
+    """
     ids = {row.image_id: _compute_object_ids(row) for row in rows}
     stored = index.stored([identity for row_ids in ids.values() for identity in row_ids])
     items, failures = [], []
     for row in rows:
         ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-        payloads = [
-            stored[identity].parse_payload() for identity in ids[row.image_id] if identity in stored
-        ]
-        if len(payloads) == row.objects:
-            items.append(WorkItem(ref, tuple(map(_build_mask, payloads))))
-        else:
+        points = [stored[identity] for identity in ids[row.image_id] if identity in stored]
+        try:
+            if len(points) != row.objects:
+                raise ValueError(f"expected {row.objects} masks in the index, got {len(points)}")
+            items.append(WorkItem(ref, tuple(map(_build_mask, points))))
+        except (ValueError, VectorIndexError) as exc:
             error = VectorIndexError(
-                f"expected {row.objects} masks in the index, got {len(payloads)} ({row.uri}): "
-                "`objseek verify --repair` has the image done again"
+                f"{exc} ({row.uri}): `objseek verify --repair` has the image done again"
             )
             failures.append(Failure.from_error(ref, Stage.EMBED, error))
     return items, failures
 
 
-def _build_mask(payload: PointPayload) -> ObjectMask:
-    # The prompt is not stored: the middle of the box stands for it.
+def _build_mask(point: Point) -> ObjectMask:
+    """The mask of a point. Raises VectorIndexError, ValueError for one that is broken."""
+    payload = point.parse_payload()
+    try:
+        payload.check_shape()
+    except ValueError as exc:
+        raise ValueError(f"point {point.id} is broken, {exc}") from exc
     if payload.rle is None:
-        raise VectorIndexError(f"expected the mask of an object, got none ({payload.uri})")
+        raise ValueError(f"expected the mask of an object, point {point.id} has none")
+    # The prompt is not stored: the middle of the box stands for it.
     x0, y0, x1, y1 = payload.bbox
     return ObjectMask(
         rle=payload.rle.to_rle(),

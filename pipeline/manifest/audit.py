@@ -32,15 +32,17 @@ class Fault(StrEnum):
 
     missing: points that were written are not in the index. extra: points of an image that should
     have none. stale: points of another revision than the one recorded. altered: the payloads are
-    not those that were written. not finite: a vector that is absent, not finite, or not of unit
-    length. changed: the source has another version. gone: it is no longer in the source. new: it is
-    in the source, and was never ingested.
+    not those that were written. broken: a box, area or mask that does not fit its image; nothing
+    else is compared with such a mask. not finite: a vector that is absent, not finite, or not of
+    unit length. changed: the source has another version. gone: it is no longer in the source. new:
+    it is in the source, and was never ingested.
     """
 
     MISSING = "missing"
     EXTRA = "extra"
     STALE = "stale"
     ALTERED = "altered"
+    BROKEN = "broken"
     NOT_FINITE = "not finite"
     CHANGED = "changed"
     GONE = "gone"
@@ -49,11 +51,15 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault of one image; `points` is how many it concerns, 0 where it concerns the image."""
+    """One fault of one image; `points` is how many it concerns, 0 where it concerns the image.
+
+    `point_ids` are theirs where they are known: of those that are broken.
+    """
 
     fault: Fault
     uri: str
     points: int = 0
+    point_ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.uri} ({self.fault}: {self.points})"
@@ -90,6 +96,7 @@ class _Image:
     digests: int = 0
     unreadable: int = 0
     not_finite: int = 0
+    broken: tuple[str, ...] = ()
     listed: bool = False
     changed: bool = False
     unsettled: bool = False
@@ -101,6 +108,8 @@ class _Image:
             yield fault, abs(self.points - self.seen)
         elif self.unreadable:
             yield Fault.ALTERED, self.unreadable
+        elif self.broken:
+            yield Fault.BROKEN, len(self.broken)
         elif self.checksum and checksum([self.digests]) != self.checksum:
             yield Fault.ALTERED, 0
         if self.not_finite:
@@ -160,6 +169,8 @@ class Comparison:
                 image.unreadable += 1
             else:
                 image.digests += digest(point.id, payload)
+                if not payload.has_sound_shape():
+                    image.broken += (point.id,)
 
     def _is_recent(self, at: object) -> bool:
         if self._settled_before is None:
@@ -195,9 +206,12 @@ class Comparison:
                 findings.append(Finding(Fault.GONE, row.uri))
             if row.state is State.DONE and not image.unsettled:
                 damage = list(image.damage())
-                findings += [Finding(fault, row.uri, count) for fault, count in damage]
+                findings += [
+                    Finding(fault, row.uri, count, image.broken if fault is Fault.BROKEN else ())
+                    for fault, count in damage
+                ]
                 if damage:
-                    queued.append(_damaged_row(row, [fault for fault, _ in damage]))
+                    queued.append(damaged_row(row, [fault for fault, _ in damage]))
         strays = [stray for stray in self._strays if self._is_settled(stray.image_id)]
         counts = Counter((stray.fault, stray.uri) for stray in strays)
         findings += [Finding(fault, uri, count) for (fault, uri), count in counts.items()]
@@ -240,7 +254,7 @@ def _is_gone(row: ManifestRow, image: _Image, stores: Sequence[ObjectStore]) -> 
     return any(store.covers(ref) for store in stores)
 
 
-def _damaged_row(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
+def damaged_row(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
     """The row that queues an image for the next ingest."""
     message = f"expected the points that were written, got them {', '.join(faults)} ({row.uri})"
     now, kind = datetime.now(UTC), VectorIndexError.__name__

@@ -73,10 +73,11 @@ class IndexedObject:
 
     @property
     def mask(self) -> BoolMask:
-        """bool (height, width) of the whole image; all of it for a point that has no mask."""
-        if self.payload.rle is None:
-            return np.ones((self.payload.height, self.payload.width), bool)
-        return self.payload.rle.to_rle().decode()
+        """bool (height, width) of the whole image; all of it for a point that has no mask.
+
+        Raises VectorIndexError for a mask that does not fit its image.
+        """
+        return self.payload.decode_mask()
 
     def image(self) -> UInt8Image:
         """The image, read again in the version that was indexed: uint8 (height, width, 3) RGB.
@@ -254,7 +255,8 @@ def _row(hit: Hit) -> dict[str, Any]:
 
 def _annotation(hit: Hit, number: int, image: int, category: int) -> dict[str, Any]:
     x0, y0, x1, y1 = hit.bbox_xyxy
-    rle = hit.payload.rle
+    # Other programs hang at a mask that does not fit its image.
+    rle = hit.payload.sound_mask()
     return {
         "id": number,
         "image_id": image,
@@ -262,7 +264,7 @@ def _annotation(hit: Hit, number: int, image: int, category: int) -> dict[str, A
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "area": hit.area_px,
         "iscrowd": 0,
-        "segmentation": None if rle is None else {"size": list(rle.size), "counts": rle.counts},
+        "segmentation": None if rle is None else {"size": list(rle.size_hw), "counts": rle.counts},
         "score": hit.score,
         "object_id": hit.object_id,
     }

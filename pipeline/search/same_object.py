@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
+from schemas.errors import VectorIndexError
 from schemas.overlaps import mask_ios, mask_iou
 from schemas.points import Point
 from schemas.records import Float32Vector
 from schemas.search import Condition
+from workers.indexes.points import sound_mask_of
 from workers.protocols import VectorIndex
 
 _SAME_OBJECT_IOU = 0.5
@@ -38,13 +41,19 @@ def gather_object(
     """All masks of an object, None if the index does not hold it.
 
     Only masks that the same pipeline has found count. A point for a whole image stands for itself
-    alone.
+    alone, and so does one whose mask is broken. Raises VectorIndexError for a point that is none of
+    objseek's.
     """
     own = index.stored([object_id]).get(object_id)
     if own is None or own.vector is None:
         return None
-    payload = own.parse_payload()
-    if payload.rle is None:
+    payload, own_rle = own.parse_payload(), sound_mask_of(own, index.note_broken)
+    if not _has_length(own.vector):
+        raise VectorIndexError(
+            f"expected a finite vector other than zero, point {own.id} has none ({payload.uri}): "
+            "`objseek verify --repair` has its image done again"
+        )
+    if own_rle is None:
         return SameObject(own, unit(own.vector), frozenset([own.id]))
     points = index.scroll(
         (
@@ -53,16 +62,20 @@ def gather_object(
             Condition(field="fingerprint", op="=", value=payload.fingerprint),
         )
     )
-    payload_of = {point.id: point.parse_payload() for point in points}
-    rle_of = {name: other.rle.to_rle() for name, other in payload_of.items() if other.rle}
-    ids, rles, own_rle = [*rle_of], [*rle_of.values()], payload.rle.to_rle()
+    masks = {point.id: sound_mask_of(point, index.note_broken) for point in points}
+    rle_of = {name: rle for name, rle in masks.items() if rle is not None}
+    ids, rles = [*rle_of], [*rle_of.values()]
     iou, ios = mask_iou(rles, [own_rle])[:, 0], mask_ios(rles, [own_rle])[:, 0]
     same = [uuid.UUID(ids[row]) for row in np.flatnonzero(iou >= _SAME_OBJECT_IOU)]
     stored = index.stored(same).values()
-    vectors = [unit(point.vector) for point in stored if point.vector is not None]
+    vectors = [unit(point.vector) for point in stored if _has_length(point.vector)]
     overlapping = [ids[row] for row in np.flatnonzero(ios > max_overlap)]
     vector = unit(np.mean(vectors, axis=0))
     return SameObject(own, vector, frozenset([own.id, *overlapping]))
+
+
+def _has_length(vector: Float32Vector | None) -> TypeGuard[Float32Vector]:
+    return vector is not None and 0 < float(np.linalg.norm(vector)) < np.inf
 
 
 def unit(vector: Float32Vector) -> Float32Vector:

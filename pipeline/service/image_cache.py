@@ -17,7 +17,7 @@ from pipeline.drawing.contact_sheet import outline_mask, tint_masks
 from pipeline.drawing.previews import crop_box
 from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
-from schemas.errors import ObjectChangedError
+from schemas.errors import ObjectChangedError, VectorIndexError
 from schemas.images import UInt8Image
 from schemas.payload import PointPayload
 
@@ -55,24 +55,33 @@ class ImageCache:
 
 
 def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: bool) -> bytes:
-    """The object with a margin, as a JPEG whose longer side is `side` pixels."""
+    """The object with a margin, as a JPEG whose longer side is `side` pixels.
+
+    A mask that does not fit is not drawn. Raises VectorIndexError for a box that does not.
+    """
+    if not payload.has_sound_box():
+        raise VectorIndexError(
+            f"expected a box within {payload.width} x {payload.height} pixels, the index holds "
+            f"{payload.bbox} ({payload.uri}): `objseek verify --repair` has the image done again"
+        )
     x0, y0, x1, y1 = crop_box(payload)
     picture = Image.fromarray(pixels[y0:y1, x0:x1])
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    if outline and payload.rle is not None:
-        mask = payload.rle.to_rle().decode_columns(x0, x1)[y0:y1]
+    rle = payload.sound_mask() if outline else None
+    if rle is not None:
+        mask = rle.decode_columns(x0, x1)[y0:y1]
         picture = outline_mask(picture, mask, scale=max(1.0, side / 360))
     return _encode_jpeg(picture)
 
 
 def mask_png(payload: PointPayload) -> bytes:
-    """The object's mask over the whole image as a PNG of 1 bit, white where the object is."""
-    if payload.rle is None:
-        mask = np.ones((payload.height, payload.width), np.bool_)
-    else:
-        mask = payload.rle.to_rle().decode()
+    """The object's mask over the whole image as a PNG of 1 bit, white where the object is.
+
+    Raises VectorIndexError for a mask that does not fit the image.
+    """
+    mask = payload.decode_mask()
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).convert("1").save(buffer, "PNG", optimize=False)
     return buffer.getvalue()
@@ -84,7 +93,7 @@ def preview_jpeg(pixels: UInt8Image, max_side: int, masks: Sequence[PointPayload
     scale = min(1.0, max_side / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    shapes = [mask.rle.to_rle().decode() for mask in masks if mask.rle is not None]
+    shapes = [rle.decode() for mask in masks if (rle := mask.sound_mask()) is not None]
     return _encode_jpeg(tint_masks(picture, shapes) if shapes else picture)
 
 

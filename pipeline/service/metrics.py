@@ -30,6 +30,11 @@ class Metrics:
         self.points = self._gauge("objseek_index_points", "Points in the index.")
         self.objects = self._gauge("objseek_index_objects", "Objects in the index.")
         self.images = self._gauge("objseek_index_images", "Images in the index.")
+        self.broken = self._gauge(
+            "objseek_index_broken_points",
+            "Points that were found broken since the index was opened: a mask that does not fit "
+            "its image is left out of overlaps, a payload that is none of objseek's of hits.",
+        )
         self.index_bytes = self._gauge("objseek_index_bytes", "Size of the index on disk.")
         self.upload_bytes = self._gauge("objseek_upload_bytes", "Uploads held in memory.")
         self.waiting = self._gauge("objseek_waiting", "Requests that wait or are worked on.")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pipeline.evaluation.matching import Matching, group_by_image, match
 from pipeline.evaluation.presence import LabelQuery, measure_presence, search_labels
 from pipeline.search.same_object import gather_object
-from schemas.coco import load_truth
+from schemas.coco_reader import load_truth
 from schemas.options import EmbedderOptions, IndexOptions
 from schemas.points import IndexQuery
 from schemas.search import MAX_OVERLAP, Condition
@@ -97,10 +97,10 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--index", required=True)
     args = parser.parse_args()
-    truth, bundled = load_truth(args.truth), calibration_of(_NAME)
+    truth, bundled = load_truth(args.truth, strict=True), calibration_of(_NAME)
     embed_texts = build_text_embedder(EmbedderOptions(name=_NAME)).embed_texts
     with closing(open_index(IndexOptions(location=args.index), None)) as index:
-        matching = match(truth, group_by_image(index.scroll(), truth))
+        matching = match(truth, group_by_image(index.scroll(), truth), index.note_broken)
         queries = list(search_labels(truth, matching, index, embed_texts))
         texts = sample_text_hits(queries, bundled.label_scale)
         pictures = list(sample_picture_hits(index, matching))

@@ -1,13 +1,12 @@
-"""Reads the masks of a COCO file, image by image."""
+"""Groups the masks of a COCO file by the images that they are of."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from schemas.coco import CocoId, CocoMask, load_masks
-from schemas.errors import DatasetError
+from schemas.coco import CocoId, CocoImage, CocoMask, CocoMasks
 from schemas.masks import ObjectMask
 
 _UNSCORED = 1.0
@@ -16,45 +15,32 @@ _UNSCORED = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CocoImageMasks:
-    """One image of the file; `uri` and `version` only where the file has them. Largest first."""
+    """An image of a file with its masks, largest first."""
 
-    file_name: str
-    uri: str | None
-    version: str | None
+    image: CocoImage
     masks: tuple[ObjectMask, ...]
 
 
-def read_coco(path: Path) -> list[CocoImageMasks]:
-    """All images of an instances file, with all their masks; all of it is in memory.
-
-    Raises DatasetError that names the first image or annotation that is wrong.
-    """
-    document = load_masks(path)
-    images = {image.id: image for image in document.images}
+def group_masks(document: CocoMasks) -> list[CocoImageMasks]:
+    """All images of a document, with all their masks."""
     masks: dict[CocoId, list[ObjectMask]] = defaultdict(list)
-    for number, annotation in enumerate(document.annotations, start=1):
-        mask = _measure(annotation, images[annotation.image_id].size_hw)
-        if mask is None:
-            raise DatasetError(
-                f"{path}, annotation {number} (id {annotation.id!r}): "
-                "expected a mask, got one without a pixel"
-            )
-        masks[annotation.image_id].append(mask)
-    return [
-        CocoImageMasks(
-            file_name=image.file_name,
-            uri=image.uri,
-            version=image.version,
-            masks=tuple(sorted(masks[image.id], key=lambda mask: -mask.area_px)),
-        )
-        for image in document.images
-    ]
+    images = {image.id: image for image in document.images}
+    for annotation in document.annotations:
+        image = images[annotation.image_id]
+        masks[image.id].append(_measure(annotation, image.size_hw))
+    return [CocoImageMasks(image, _sort(masks[image.id])) for image in document.images]
 
 
-def _measure(annotation: CocoMask, size_hw: tuple[int, int]) -> ObjectMask | None:
+def _sort(masks: Sequence[ObjectMask]) -> tuple[ObjectMask, ...]:
+    return tuple(sorted(masks, key=lambda mask: -mask.area_px))
+
+
+def _measure(annotation: CocoMask, size_hw: tuple[int, int]) -> ObjectMask:
     iou, stability = annotation.predicted_iou, annotation.stability_score
-    return ObjectMask.measure(
+    mask = ObjectMask.measure(
         annotation.to_rle(size_hw),
         predicted_iou=_UNSCORED if iou is None else iou,
         stability_score=_UNSCORED if stability is None else stability,
     )
+    assert mask is not None  # `load_masks` leaves out what has no pixel
+    return mask

@@ -33,8 +33,9 @@ def export_coco(
 
     A number is kept for each image, and nothing else. Annotations have what COCO has no field for
     under our names: `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images
-    `uri`, `version`, `generation`. Raises UsageError where nothing can be written, and what
-    `hold_source` raises.
+    `uri`, `version`, `generation`. Objects whose mask does not fit its image, at which other
+    programs hang, or whose box does not, are left out. Raises UsageError where nothing can be
+    written, and what `hold_source` raises.
     """
     progress = progress or Progress()
     check_output_file(target, "the COCO file")
@@ -51,6 +52,7 @@ def export_coco(
         files=1,
         size_bytes=target.stat().st_size,
         queued=0,
+        broken=instances.broken,
     )
 
 
@@ -58,7 +60,7 @@ class _Instances:
     def __init__(self, index: VectorIndex, file: TextIO, progress: Progress) -> None:
         self._index, self._file, self._progress = index, file, progress
         self.images: dict[str, int] = {}
-        self.annotations = 0
+        self.annotations = self.broken = 0
         self._categories = {UNLABELLED: 1}
 
     def write(self) -> None:
@@ -114,6 +116,9 @@ class _Instances:
         image = self.images.get(f"{payload.image_id} {payload.generation}")
         # Its image has come, or gone, since the images were written.
         if image is None or payload.rle is None:
+            return None
+        if not payload.has_sound_shape():
+            self.broken += 1
             return None
         self.annotations += 1
         x0, y0, x1, y1 = payload.bbox

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
-from pipeline.manifest.audit import Comparison
+from pipeline.manifest.audit import Comparison, Fault, damaged_row
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
@@ -19,6 +20,8 @@ from pipeline.transfer.dataset_storage import new_dataset
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
+from schemas.manifest import ManifestRow, State
+from schemas.payload import PointPayload
 from schemas.points import Point
 from workers.protocols import VectorIndex
 
@@ -30,9 +33,10 @@ _ROWS_A_FILE = 262_144
 class ExportSummary:
     """What was written. `files` are counted with the catalogue.
 
-    `queued`: images whose points were not those that their rows tell of; they are recorded as
-    failed, so that the next ingest does them again. `left_out`: points that no row tells of, which
-    an import leaves out.
+    `queued`: images whose points were not those that their rows tell of, or are broken; they are
+    recorded as failed, so that the next ingest does them again. `broken`: objects that were left
+    out, as their box, area or mask does not fit their image. `left_out`: points that no row tells
+    of, which an import leaves out.
     """
 
     objects: int
@@ -41,6 +45,7 @@ class ExportSummary:
     size_bytes: int
     queued: int
     left_out: int = 0
+    broken: int = 0
 
 
 def export(
@@ -61,17 +66,22 @@ def export(
         manifest = Manifest(folder / IMAGES)
         source.manifest.copy_to(manifest)
         comparison = Comparison(manifest) if checking or source.may_differ else None
+        broken: Counter[str] = Counter()
         with closing(PointFiles(folder / POINTS, source.index.dim)) as files:
             for point in _scan_points(source.index, progress):
-                files.add(point)
+                if _is_broken(point):
+                    broken[str(point.payload["image_id"])] += 1
+                else:
+                    files.add(point)
                 if comparison is not None:
                     comparison.take_point(point)
         left_out: Sequence[str] = ()
-        queued = 0
+        damaged = _damaged_rows(manifest, sorted(broken))
         if comparison is not None:
             report = comparison.report()
-            left_out, queued = report.stray, len(report.queued)
-            manifest.append(report.queued)
+            left_out, damaged = report.stray, report.queued
+        if damaged:
+            manifest.append(damaged)
             manifest.compact()
         progress.note("writing the catalogue")
         catalogue = write_catalogue(
@@ -88,9 +98,23 @@ def export(
             images=catalogue.images,
             files=len(catalogue.files) + 1,
             size_bytes=sum(entry.bytes for entry in catalogue.files.values()),
-            queued=queued,
+            queued=len(damaged),
             left_out=len(left_out),
+            broken=broken.total(),
         )
+
+
+def _is_broken(point: Point) -> bool:
+    """Whether no import would take it; one that is none of objseek's is told of when written."""
+    try:
+        return not PointPayload.model_validate(dict(point.payload)).has_sound_shape()
+    except ValidationError:
+        return False
+
+
+def _damaged_rows(manifest: Manifest, image_ids: Sequence[str]) -> Sequence[ManifestRow]:
+    rows = manifest.rows_of(image_ids) if image_ids else []
+    return [damaged_row(row, [Fault.BROKEN]) for row in rows if row.state is State.DONE]
 
 
 def _scan_points(index: VectorIndex, progress: Progress) -> Iterator[Point]:

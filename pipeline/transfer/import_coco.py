@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
-from pipeline.transfer.coco_file import CocoImageMasks, read_coco
+from pipeline.transfer.coco_file import group_masks
+from schemas.coco import BadAnnotation, CocoImage, join_images
+from schemas.coco_reader import load_masks
 from schemas.errors import UsageError
 from schemas.ids import fingerprint, image_id
 from schemas.images import ImageRef
@@ -28,24 +30,37 @@ from workers.stores.open import find
 _NAME = "coco"
 
 
+@dataclass(frozen=True, slots=True)
+class CocoImport:
+    """What a run came to, and the annotations that were left out of it as they are wrong."""
+
+    run: IngestSummary
+    left_out: Sequence[BadAnnotation]
+
+
 def import_coco(
     settings: Settings,
     path: Path,
     images: str | None,
     progress: Progress | None = None,
     recipe: Recipe | None = None,
-) -> IngestSummary:
+    *,
+    strict: bool = False,
+) -> CocoImport:
     """Embed the masks of a COCO instances file with the images that they are of, into an index.
 
     Images are where their `uri` says, else below `images`, a folder or `s3://bucket/prefix`, by
-    their `file_name`. What the index has of them is replaced. The same file again changes nothing.
-    Everything in the file is checked before anything is done. Raises UsageError, DatasetError that
-    names the annotation, and what `ingest` raises.
+    their `file_name`; entries of one image are joined. What the index has of them is replaced. The
+    same file again changes nothing. Everything in the file is checked before anything is done:
+    annotations that are wrong are left out and listed, or, if `strict`, refused. Raises UsageError,
+    DatasetError that names the annotation, and what `ingest` raises.
     """
-    entries = read_coco(path)
-    refs = [_ref(entry, images) for entry in entries]
-    if not refs:
+    document = load_masks(path, strict=strict)
+    if not document.images:
         raise UsageError(f"there are no images in {path}")
+    document = join_images(document, lambda image: image_id(_ref(image, images)))
+    entries = group_masks(document)
+    refs = [_ref(entry.image, images) for entry in entries]
     contents = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
     build_segmenter = partial(StoredMasksSegmenter, _NAME, fingerprint(contents))
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
@@ -61,7 +76,7 @@ def import_coco(
 
     with progress, IngestSession(settings, build, masks=masks) as session:
         log = session.run(_list_versions(refs, settings), home, progress)
-    return IngestSummary.of(home, progress, log)
+    return CocoImport(IngestSummary.of(home, progress, log), document.left_out)
 
 
 def _list_versions(refs: Sequence[ImageRef], settings: Settings) -> Iterator[list[ImageRef]]:
@@ -70,22 +85,22 @@ def _list_versions(refs: Sequence[ImageRef], settings: Settings) -> Iterator[lis
             yield list(pool.map(partial(_as_it_is, settings), batch))
 
 
-def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:
-    if entry.uri is not None:
+def _ref(image: CocoImage, images: str | None) -> ImageRef:
+    if image.uri is not None:
         try:
-            return ImageRef.from_uri(entry.uri, entry.version or "", 0)
+            return ImageRef.from_uri(image.uri, image.version or "", 0)
         except ValueError as exc:
-            raise UsageError(f"image {entry.file_name!r}: {exc}") from exc
+            raise UsageError(f"image {image.file_name!r}: {exc}") from exc
     if images is None:
         raise UsageError(
-            f"expected where the image {entry.file_name!r} is, the file does not say: "
+            f"expected where the image {image.file_name!r} is, the file does not say: "
             "name its folder or s3://bucket/prefix with --images"
         )
     if images.startswith("s3://"):
         bucket, _, prefix = images.removeprefix("s3://").partition("/")
         prefix = f"{prefix.rstrip('/')}/" if prefix else ""
-        return ImageRef("s3", bucket, prefix + entry.file_name, version="", size_bytes=0)
-    key = os.path.abspath(Path(images).expanduser() / entry.file_name)
+        return ImageRef("s3", bucket, prefix + image.file_name, version="", size_bytes=0)
+    key = os.path.abspath(Path(images).expanduser() / image.file_name)
     return ImageRef("file", "", key, version="", size_bytes=0)
 
 

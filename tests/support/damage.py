@@ -63,6 +63,17 @@ def change_a_mask(index: EdgeIndex, name: str) -> None:
     index.upsert([altered(row, rle={**row.payload["rle"], "counts": "0000"})])
 
 
+def cut_a_mask(index: EdgeIndex, name: str) -> None:
+    row = rows_of(index, name)[1]
+    index.upsert(
+        [altered(row, rle={**row.payload["rle"], "counts": row.payload["rle"]["counts"][:-1]})]
+    )
+
+
+def move_a_box_out(index: EdgeIndex, name: str) -> None:
+    index.upsert([altered(rows_of(index, name)[1], bbox=[90, 90, 95, 95])])
+
+
 def change_what_kind_of_value_it_is(index: EdgeIndex, name: str) -> None:
     index.upsert([altered(rows_of(index, name)[1], area="large")])
 
@@ -110,7 +121,9 @@ DAMAGES: list[tuple[Damage, Fault, int]] = [
     (lose_all, Fault.MISSING, 3),
     (add_one, Fault.EXTRA, 1),
     (change_a_box, Fault.ALTERED, 0),
-    (change_a_mask, Fault.ALTERED, 0),
+    (move_a_box_out, Fault.BROKEN, 1),
+    (cut_a_mask, Fault.BROKEN, 1),
+    (change_a_mask, Fault.BROKEN, 1),
     (change_what_kind_of_value_it_is, Fault.ALTERED, 1),
     (lose_a_field, Fault.ALTERED, 0),
     (no_number, Fault.NOT_FINITE, 1),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from schemas.errors import InvalidVectorError
+from schemas.errors import InvalidVectorError, VectorIndexError
 from schemas.ids import IMAGE_ORDINAL, image_id
-from schemas.payload import labels_of, payload_of
+from schemas.masks import CocoRle
+from schemas.payload import labels_of, payload_of, read_mask
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import (
     VECTOR_NAME,
@@ -29,6 +30,8 @@ from workers.indexes.bm25 import words_of
 MAX_BATCH_BYTES = 24 * 2**20
 RRF_K = 60
 """Of reciprocal rank fusion (G. V. Cormack, C. L. A. Clarke and S. Büttcher, 2009)."""
+NoteBroken = Callable[[str, str], None]
+"""Takes the id of a broken point, and what is wrong with it."""
 NO_WORDS = Words(np.zeros(0, np.uint32), np.zeros(0, np.float32))
 # Digits, sign, point and comma of a float32 as JSON.
 _NUMBER_BYTES = 22
@@ -114,6 +117,28 @@ def _read_vectors(record: Any) -> tuple[Float32Vector | None, Words | None]:
 def to_hit(point: ScoredPoint) -> SearchHit:
     """The typed hit. Raises VectorIndexError for a point that objseek did not write."""
     return SearchHit(object_id=point.id, score=point.score, payload=point.parse_payload())
+
+
+def read_hits(points: Iterable[ScoredPoint], note_broken: NoteBroken) -> Iterator[SearchHit]:
+    """The typed hits; points that objseek did not write are left out, broken masks noted."""
+    for point in points:
+        try:
+            hit = to_hit(point)
+        except VectorIndexError as exc:
+            note_broken(point.id, str(exc))
+            continue
+        sound_mask_of(point, note_broken)
+        yield hit
+
+
+def sound_mask_of(point: Point, note_broken: NoteBroken) -> CocoRle | None:
+    """The mask of a point, None if it has none; also, noted, if it does not fit its image."""
+    try:
+        return read_mask(point.payload)
+    except ValueError as exc:
+        uri = point.payload.get("uri")
+        note_broken(point.id, f"the mask of point {point.id} is broken, {exc} ({uri})")
+        return None
 
 
 def labels_payload(item: PointLabels, labelled_by: str) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage
 from schemas.search import Condition, SearchHit
 from workers.batching import batched
 from workers.indexes import fencing, ranking
+from workers.indexes.broken_points import BrokenPoints
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, point_filter
 from workers.indexes.operations import Offset, QdrantOperations
-from workers.indexes.points import batch_points, check_images, image_points, to_hit
+from workers.indexes.points import batch_points, check_images, image_points, read_hits
 from workers.protocols import VectorIndex
 
 _MAX_IDS = 1000  # of a request
@@ -36,6 +37,7 @@ class QdrantIndex(QdrantOperations, VectorIndex):
     def __init__(self, dim: int, upsert_batch: int) -> None:
         self.dim = dim
         self._upsert_batch = upsert_batch
+        self._broken = BrokenPoints()
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
@@ -64,7 +66,14 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         self.flush()
 
     def search(self, query: IndexQuery) -> list[SearchHit]:
-        return [to_hit(point) for point in ranking.search(self, query, self.dim)]
+        found = ranking.search(self, query, self.dim, self.note_broken)
+        return list(read_hits(found, self.note_broken))
+
+    def note_broken(self, point_id: str, reason: str) -> None:
+        self._broken.note(point_id, reason)
+
+    def count_broken(self) -> int:
+        return len(self._broken)
 
     def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
         points = self.retrieve(ids) if ids else []

@@ -9,13 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.errors import VectorIndexError
 from schemas.masks import CocoRle
 from schemas.overlaps import mask_ios
 from schemas.points import IndexQuery, Point, ScoredPoint
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
 from workers.indexes.operations import QdrantOperations
-from workers.indexes.points import check_query
+from workers.indexes.points import NoteBroken, check_query, sound_mask_of
 
 _LOWEST = np.float32(-np.inf)
 # Ranks that are fused or varied are those of a pool of points; others are no hits.
@@ -23,7 +22,9 @@ _MIN_POOL, _POOL_SHARE, _MAX_POOL = 60, 4, 4000
 _FIRST_RETRIEVED = 4  # beyond the limit
 
 
-def search(index: QdrantOperations, query: IndexQuery, dim: int) -> list[ScoredPoint]:
+def search(
+    index: QdrantOperations, query: IndexQuery, dim: int, note_broken: NoteBroken
+) -> list[ScoredPoint]:
     """Best first; ties by id. Raises UsageError, InvalidVectorError."""
     check_query(query, dim)
     query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
@@ -32,12 +33,12 @@ def search(index: QdrantOperations, query: IndexQuery, dim: int) -> list[ScoredP
         without = Ids(tuple(sorted(query.without)))
         where = PointFilter(where.must, (*where.must_not, without))
     if query.words is None and query.liked is None and not query.diversity:
-        return _search_nearest(index, query, where)
-    return _search_ranked(index, query, where)
+        return _search_nearest(index, query, where, note_broken)
+    return _search_ranked(index, query, where, note_broken)
 
 
 def _search_nearest(
-    index: QdrantOperations, query: IndexQuery, where: PointFilter
+    index: QdrantOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     """The certain best: for points that are dropped, more are fetched."""
     least = query.min_score
@@ -49,35 +50,43 @@ def _search_nearest(
         return [point for point in nearest if least is None or point.score >= least]
 
     grouped = query.group_size is not None
-    best = select_best(fetch, query.limit, grouped, query.max_overlap)
+    best = select_best(fetch, query.limit, grouped, query.max_overlap, note_broken)
     if query.group_size in (None, 1) or not best:
         return best
-    images = OneOf("image_id", tuple(point.payload["image_id"] for point in best))
+    images = OneOf("image_id", tuple(map(_image_of, best)))
     in_images = PointFilter((*where.must, images), where.must_not)
     candidates = sort_by_score(fetch(index.count_points(in_images), in_images))
-    return group_by_image(drop_overlapping(candidates, query.max_overlap), query.group_size or 1)
+    apart = drop_overlapping(candidates, query.max_overlap, note_broken)
+    return group_by_image(apart, query.group_size or 1)
 
 
 def _search_ranked(
-    index: QdrantOperations, query: IndexQuery, where: PointFilter
+    index: QdrantOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     """The best of a pool some times as large as the limit, or larger where that is not enough."""
     pool = min(max(_MIN_POOL, _POOL_SHARE * query.limit), _MAX_POOL)
     while True:
         ranked = index.rank(query, where, pool)
-        best, enough = _take_ranked(index, query, ranked)
+        best, enough = _take_ranked(index, query, ranked, note_broken)
         if enough or len(ranked) < pool or pool == _MAX_POOL:
             return best
         pool = min(2 * pool, _MAX_POOL)
 
 
 def _take_ranked(
-    index: QdrantOperations, query: IndexQuery, ranked: Sequence[uuid.UUID]
+    index: QdrantOperations,
+    query: IndexQuery,
+    ranked: Sequence[uuid.UUID],
+    note_broken: NoteBroken,
 ) -> tuple[list[ScoredPoint], bool]:
     """The hits among ranked points, and whether they are enough.
 
     Points are large, so only a few are retrieved as long as those will do.
     """
+
+    def take_apart() -> tuple[list[ScoredPoint], bool]:
+        return _take_limit(query, drop_overlapping(scored, query.max_overlap, note_broken))
+
     scored: list[ScoredPoint] = []
     start, size = 0, _FIRST_RETRIEVED + query.limit
     while start < len(ranked):
@@ -85,11 +94,11 @@ def _take_ranked(
         # Twice as many each time: overlaps are computed anew for all points so far.
         start, size = start + size, 2 * size
         scored += _score(index.retrieve(batch), batch, query)
-        best, enough = _take_limit(query, drop_overlapping(scored, query.max_overlap))
+        best, enough = take_apart()
         # Groups may still grow; the order of points up to here is final.
         if enough and query.group_size in (None, 1):
             return best, True
-    best, enough = _take_limit(query, drop_overlapping(scored, query.max_overlap))
+    best, enough = take_apart()
     # Where few of the nearest are near enough, none of those that follow is.
     return best, enough or len(scored) < len(ranked) // 2
 
@@ -115,9 +124,9 @@ def _take_limit(query: IndexQuery, ranked: Sequence[ScoredPoint]) -> tuple[list[
     if query.group_size is None:
         return list(ranked[: query.limit]), len(ranked) >= query.limit
     grouped = group_by_image(ranked, query.group_size)
-    images = list(dict.fromkeys(point.payload["image_id"] for point in grouped))
+    images = list(dict.fromkeys(map(_image_of, grouped)))
     first = set(images[: query.limit])
-    taken = [point for point in grouped if point.payload["image_id"] in first]
+    taken = [point for point in grouped if _image_of(point) in first]
     return taken, len(images) >= query.limit
 
 
@@ -127,7 +136,11 @@ def sort_by_score(points: Sequence[ScoredPoint]) -> list[ScoredPoint]:
 
 
 def select_best(
-    fetch: Callable[[int], list[ScoredPoint]], limit: int, by_image: bool, max_overlap: float
+    fetch: Callable[[int], list[ScoredPoint]],
+    limit: int,
+    by_image: bool,
+    max_overlap: float,
+    note_broken: NoteBroken,
 ) -> list[ScoredPoint]:
     """The best `limit` points by score, then by id.
 
@@ -140,7 +153,10 @@ def select_best(
     while True:
         fetched = fetch(size)
         ranked = sort_by_score(fetched)
-        ranked = group_by_image(ranked, 1) if by_image else drop_overlapping(ranked, max_overlap)
+        if by_image:
+            ranked = group_by_image(ranked, 1)
+        else:
+            ranked = drop_overlapping(ranked, max_overlap, note_broken)
         if len(fetched) < size:
             return ranked[:limit]
         floor = min(point.score for point in fetched)
@@ -154,35 +170,33 @@ def group_by_image(ranked: Sequence[ScoredPoint], each: int) -> list[ScoredPoint
     """The first `each` points of every image, together; images in the order of their first."""
     of_image: dict[str, list[ScoredPoint]] = defaultdict(list)
     for point in ranked:
-        of_image[point.payload["image_id"]].append(point)
+        of_image[_image_of(point)].append(point)
     return [point for points in of_image.values() for point in points[:each]]
 
 
-def drop_overlapping(ranked: Sequence[ScoredPoint], max_overlap: float) -> list[ScoredPoint]:
+def drop_overlapping(
+    ranked: Sequence[ScoredPoint], max_overlap: float, note_broken: NoteBroken
+) -> list[ScoredPoint]:
     """Points in their order, without those that overlap an earlier one of their image too much.
 
-    The overlap of two masks is their intersection over the smaller; points without a mask overlap
-    nothing.
+    The overlap of two masks is their intersection over the smaller; points without a mask, or with
+    a broken one, overlap nothing.
     """
     if max_overlap >= 1:
         return list(ranked)
     masks_of_image: dict[str, list[CocoRle]] = defaultdict(list)
     kept = []
     for point in ranked:
-        rle = point.payload.get("rle")
-        if rle is not None:
-            mask = CocoRle(tuple(rle["size"]), rle["counts"])
-            better = masks_of_image[point.payload["image_id"]]
-            if better and _overlap(point, mask, better) > max_overlap:
+        mask = sound_mask_of(point, note_broken)
+        if mask is not None:
+            better = masks_of_image[_image_of(point)]
+            if better and float(mask_ios([mask], better).max()) > max_overlap:
                 continue
             better.append(mask)
         kept.append(point)
     return kept
 
 
-def _overlap(point: ScoredPoint, mask: CocoRle, others: Sequence[CocoRle]) -> float:
-    try:
-        return float(mask_ios([mask], others).max())
-    except ValueError as exc:
-        uri = point.payload["uri"]
-        raise VectorIndexError(f"the index holds a broken mask of {uri}: {exc}") from exc
+def _image_of(point: Point) -> str:
+    """The id of its image; its own where it has none, as a point that is none of objseek's."""
+    return str(point.payload.get("image_id", point.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
@@ -52,7 +53,16 @@ def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
             status = os.stat(ref.key)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except (OSError, ValueError) as exc:
+            if _is_no_path(exc):
+                return None
+            raise
     return _ref(ref.key, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_no_path(error: OSError | ValueError) -> bool:
+    """Whether nothing can be at a path: it is too long, leads in circles, or has a NUL in it."""
+    return not isinstance(error, OSError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @contextmanager
@@ -61,9 +71,13 @@ def _raising_store_errors(ref: ImageRef) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
         raise ObjectGoneError(f"expected a listed file, got none: {ref.uri}") from exc
+    except ValueError as exc:  # a NUL in the path
+        raise ObjectGoneError(f"expected a listed file, got no path: {ref.uri}") from exc
     except PermissionError as exc:
         raise StoreAccessError(f"expected a readable file, got no permission: {ref.uri}") from exc
     except OSError as exc:
+        if _is_no_path(exc):
+            raise ObjectGoneError(f"expected a listed file, got no path: {ref.uri}") from exc
         raise StoreUnavailableError(
             f"expected to read a file, got: {exc.strerror} ({ref.uri})"
         ) from exc

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -21,27 +22,33 @@ from pipeline.cli.options import (
     Load,
     Scenes,
     Seed,
+    Strict,
     add_options,
 )
 from pipeline.cli.tables import print_rows
+from pipeline.cli.transfer_output import print_left_out
 from schemas.errors import UsageError
 from workers.durable_files import check_output_file
 
+if TYPE_CHECKING:
+    import schemas.coco
+
 with lazy_imports():
     import pipeline.settings
-    import schemas.coco
     from pipeline.cli import progress_bars
     from pipeline.demo import bucket
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import scores as scoring
     from pipeline.jobs import ingest
     from pipeline.search import searcher as searchers
+    from schemas import coco_reader
     from workers import registry
 
 _HELP = """Score an index against ground truth: are the objects found, and does search find them?
 
 `eval demo` composes a validation set of drawings that no training has seen and ingests it first.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
+Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
 Examples:
 
@@ -84,6 +91,7 @@ def eval_command(
     seed: Seed = 2024,
     workers: DemoWorkers = 2,
     runner: DemoRunner = "ray",
+    strict: Strict = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
@@ -95,25 +103,32 @@ def eval_command(
         check_output_file(json_file, "the figures")
     started = time.monotonic()
     if truth is not None:
-        scores = _score(truth, load())
+        scored = _score(truth, load(), strict=strict)
     else:
         parts = {"name": runner, "workers": workers, "batch_size": demo_run.CHUNK_IMAGES}
-        scores = _score_demo(scenes, seed, load(runner=parts))
+        scored = _score_demo(scenes, seed, load(runner=parts))
     seconds = time.monotonic() - started
-    _print_scores(scores, seconds)
+    _print_scores(scored.scores, seconds)
     if json_file is not None:
-        _write_scores(scores, seconds, json_file)
+        _write_scores(scored, seconds, json_file)
 
 
-def _score(truth: Path, settings: pipeline.settings.Settings) -> scoring.Scores:
-    loaded = schemas.coco.load_truth(truth)
+class _Scored(NamedTuple):
+    scores: scoring.Scores
+    left_out: Sequence[schemas.coco.BadAnnotation] | None
+
+
+def _score(truth: Path, settings: pipeline.settings.Settings, *, strict: bool = True) -> _Scored:
+    loaded = coco_reader.load_truth(truth, strict=strict)
+    print_left_out(loaded.left_out)
     with searchers.Searcher.open(settings) as searcher:
         options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
         embedder = registry.build_text_embedder(options)
-        return scoring.score(loaded, searcher.index, embedder.embed_texts, searcher.embedder_name)
+        scores = scoring.score(loaded, searcher.index, embedder.embed_texts, searcher.embedder_name)
+    return _Scored(scores, loaded.left_out)
 
 
-def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) -> scoring.Scores:
+def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) -> _Scored:
     with TemporaryDirectory(prefix="objseek-eval-") as name:
         folder = Path(name)
         progress = progress_bars.show_progress(err())
@@ -122,7 +137,7 @@ def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) ->
         index = settings.index.model_copy(update={"location": str(folder / "index")})
         settings = settings.model_copy(update={"index": index})
         ingest.ingest([str(folder / "scenes")], settings, progress)
-        return _score(folder / bucket.TRUTH_FILE, settings)
+        return _score(folder / bucket.TRUTH_FILE, settings)._replace(left_out=None)
 
 
 def _print_scores(scores: scoring.Scores, seconds: float) -> None:
@@ -135,8 +150,13 @@ def _print_scores(scores: scoring.Scores, seconds: float) -> None:
     out().print(f"{scores.objects:,} objects scored in {scores.images:,} images, {seconds:.0f} s")
 
 
-def _write_scores(scores: scoring.Scores, seconds: float, path: Path) -> None:
-    figures = {**asdict(scores), "seconds": round(seconds, 1)}
+def _write_scores(scored: _Scored, seconds: float, path: Path) -> None:
+    figures = {
+        **asdict(scored.scores),
+        "seconds": round(seconds, 1),
+    }
+    if scored.left_out is not None:
+        figures["left_out"] = [asdict(annotation) for annotation in scored.left_out]
     try:
         path.write_text(json.dumps(figures, indent=1) + "\n")
     except OSError as exc:

@@ -12,8 +12,8 @@ import typer
 
 from pipeline.cli.console import err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import INGEST_OPTIONS, PLACE_OPTIONS, Load, add_options
-from pipeline.cli.transfer_output import print_export, print_import
+from pipeline.cli.options import INGEST_OPTIONS, PLACE_OPTIONS, Load, Strict, add_options
+from pipeline.cli.transfer_output import print_export, print_import, print_left_out
 from schemas.errors import UsageError
 
 with lazy_imports():
@@ -46,7 +46,8 @@ is changed. Images that the index has already are refused.
 A COCO file of instances, which ends in .json, brings masks without vectors: they are embedded from
 their images, without a segmenter. Images are where the file's uri says, or by their file_name below
 --images. These masks replace what the index has of the images; categories are left out, as labels
-are assigned anew.
+are assigned anew. Annotations that are wrong are left out and listed, each with its id and the
+reason; with --strict the file is refused instead.
 
 Examples:
 
@@ -101,16 +102,20 @@ def import_command(
         str | None,
         typer.Option(help="For a COCO file, where its images are: a folder or s3://bucket/prefix."),
     ] = None,
+    strict: Strict = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
     if source.endswith(".json"):
         path = Path(source).expanduser()
-        work = partial(import_coco.import_coco, settings, path, images)
-        run_job.print_summary(run_job.run_with_progress(settings, work, segmenting=False), settings)
+        work = partial(import_coco.import_coco, settings, path, images, strict=strict)
+        brought = run_job.run_with_progress(settings, work, segmenting=False)
+        print_left_out(brought.left_out)
+        run_job.print_summary(brought.run, settings)
         return
-    if images is not None:
-        raise UsageError(f"expected --images with a COCO file only, got {source}")
+    if images is not None or strict:
+        option = "--strict" if images is None else "--images"
+        raise UsageError(f"expected {option} with a COCO file only, got {source}")
     with progress_bars.show_progress(err()) as progress:
         summary = import_parquet.import_dataset(settings, source, progress)
     print_import(summary, settings.index.location)

@@ -29,7 +29,8 @@ with lazy_imports():
 
 _HELP = """Report, image by image, where an index differs from what was written or from its source.
 
-Every point is read: missing, extra, stale and altered points are found, and invalid vectors. With
+Every point is read: missing, extra, stale and altered points are found, masks and boxes that do not
+fit their image, and invalid vectors. With
 sources, images that are new, changed or gone there are reported too. The exit code is 0 only if
 nothing is found.
 
@@ -117,7 +118,12 @@ def _fields(report: audit.Report, *, repaired: bool) -> dict[str, object]:
         "images": {state.value: count for state, count in report.images.items()},
         "points": report.points,
         "findings": [
-            {"fault": finding.fault.value, "uri": finding.uri, "points": finding.points}
+            {
+                "fault": finding.fault.value,
+                "uri": finding.uri,
+                "points": finding.points,
+                "point_ids": finding.point_ids,
+            }
             for finding in report.findings
         ],
         "stray_points": len(report.stray),

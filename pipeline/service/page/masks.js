@@ -16,12 +16,15 @@ export function runs(counts) {
   return lengths;
 }
 
-/** Decode the part of a mask inside a box: bytes of 0 and 1, row by row. */
+/** Decode the part of a mask inside a box: bytes of 0 and 1, row by row; zeros if it is broken. */
 export function decode(rle, [x0, y0, x1, y1]) {
-  const [height] = rle.size, width = x1 - x0;
+  const [height, columns] = rle.size, width = x1 - x0;
   const inside = new Uint8Array(width * (y1 - y0));
+  const lengths = runs(rle.counts);
+  const covered = lengths.reduce((total, length) => length < 0 ? NaN : total + length, 0);
+  if (covered !== height * columns) return inside;
   let at = 0, on = false;
-  for (const length of runs(rle.counts)) {
+  for (const length of lengths) {
     if (on) {
       for (let pixel = at; pixel < at + length; pixel++) {
         const x = Math.floor(pixel / height), y = pixel % height;

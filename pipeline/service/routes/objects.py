@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -15,9 +15,10 @@ from pipeline.service.dependencies import ERRORS, Service, ServiceDep
 from pipeline.service.image_cache import crop_jpeg, mask_png, preview_jpeg
 from pipeline.service.problems import ProblemError
 from schemas.api import ImageAnswer, ObjectAnswer
-from schemas.errors import UsageError
+from schemas.errors import UsageError, VectorIndexError
 from schemas.points import Point
 from schemas.search import Condition
+from workers.protocols import VectorIndex
 
 router = APIRouter(prefix="/v1", tags=["objects"], responses=ERRORS)
 _MAX_OBJECTS = 1000
@@ -135,14 +136,24 @@ async def _find_image(
             Condition(field="kind", op="=", value="object"),
             Condition(field="generation", op="=", value=image.payload.generation),
         )
-        objects_of = map(_answer, searcher.index.scroll(conditions))
-        by_area = sorted(objects_of, key=lambda answer: -answer.payload.area)
+        by_area = sorted(
+            _answer_sound(searcher.index, conditions), key=lambda answer: -answer.payload.area
+        )
         return image, by_area[:_MAX_OBJECTS]
 
     try:
         return await service.queue.run(find)
     except UsageError as exc:
         raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
+
+
+def _answer_sound(index: VectorIndex, conditions: Sequence[Condition]) -> Iterator[ObjectAnswer]:
+    """The points that objseek wrote; others are noted."""
+    for point in index.scroll(conditions):
+        try:
+            yield _answer(point)
+        except VectorIndexError as exc:
+            index.note_broken(point.id, str(exc))
 
 
 def _answer(point: Point) -> ObjectAnswer:

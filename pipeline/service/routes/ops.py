@@ -61,6 +61,7 @@ async def get_metrics(service: ServiceDep) -> Response:
     service.metrics.points.set(info.points)
     service.metrics.objects.set(info.objects)
     service.metrics.images.set(info.images)
+    service.metrics.broken.set(service.queue.searcher.index.count_broken())
     service.metrics.index_bytes.set(info.size_bytes or 0)
     service.metrics.upload_bytes.set(service.uploads.held_bytes)
     service.metrics.waiting.set(service.queue.waiting)

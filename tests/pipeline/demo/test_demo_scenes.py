@@ -22,7 +22,7 @@ from pipeline.training.rasterize_icons import (
     select_concepts,
     select_extras,
 )
-from schemas.coco import load_truth
+from schemas.coco_reader import load_truth
 from schemas.masks import CocoRle
 
 

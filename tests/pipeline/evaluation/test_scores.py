@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.evaluation.matching import must_be_found
 from pipeline.evaluation.scores import score
-from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth, load_truth
+from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.coco_reader import load_truth
 from schemas.errors import DatasetError, UsageError
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import IndexOptions
+from schemas.points import Point
 from schemas.records import EmbeddedImage, Float32Matrix, ImageRecord, ObjectRecord
 from workers.indexes.open import open_index
 from workers.protocols import VectorIndex
@@ -201,4 +205,97 @@ def test_a_broken_mask_is_refused_with_its_place(
     path = tmp_path / "truth.json"
     path.write_text(truth.model_dump_json())
     with pytest.raises(DatasetError, match=rf"truth.json, annotation 2 \(id 2\): {sentence}"):
-        load_truth(path)
+        load_truth(path, strict=True)
+
+
+@pytest.mark.trials
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rle": {"size": [64, 64], "counts": "0"}},
+        {"rle": {"size": [32, 128], "counts": CocoRle.from_mask(box_mask(0, 0, 9, 9)).counts}},
+        {"rle": {"size": [64, 64], "counts": "PPPPPPPPPP"}},
+        {"rle": "x"},
+        {"rle": None},
+    ],
+)
+def test_a_broken_mask_of_the_index_matches_nothing(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    images = [
+        embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
+        embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
+    ]
+    index = index_of(tmp_path, images)
+    broken = images[1].objects[1].object_id
+    point = index.stored([broken])[broken]
+    payload = {**point.payload, **changes}
+    kept = {name: value for name, value in payload.items() if value is not None}
+    index.restore([Point(point.id, kept, point.vector)])
+    scores = score(TRUTH, index, embed_texts, "clip_demo")
+    assert (scores.object_recall_50, scores.mean_iou, scores.objects) == (3 / 4, 1, 4)
+    assert scores.label_r1 == pytest.approx(2 / 3)
+    assert index.count_broken() == ("rle" in kept)
+
+
+@pytest.mark.trials
+def test_points_of_other_programs_are_left_out(tmp_path: Path) -> None:
+    image = embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))])
+    index = index_of(tmp_path, [image])
+    for payload in (
+        {},
+        {"kind": "object"},
+        {"kind": "object", "uri": 5},
+        {"key": ["photos/1.jpg"]},
+    ):
+        index.restore([Point(str(uuid.uuid4()), payload, one_hot(4))])
+    scores = score(TRUTH, index, embed_texts, "clip_demo")
+    assert scores.object_recall_50 == 2 / 4
+
+
+@pytest.mark.trials
+def test_entries_of_one_image_are_joined_in_a_truth(tmp_path: Path) -> None:
+    images = [
+        embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
+        embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
+    ]
+    again = IMAGES[0].model_copy(update={"id": 7, "file_name": "./photos/1.jpg"})
+    moved = TRUTH.annotations[1].model_copy(update={"image_id": 7})
+    annotations = [TRUTH.annotations[0], moved, *TRUTH.annotations[2:]]
+    truth = TRUTH.model_copy(update={"images": [*IMAGES, again], "annotations": annotations})
+    scores = score(truth, index_of(tmp_path, images), embed_texts, "clip_demo")
+    assert (scores.object_recall_50, scores.images, scores.objects) == (1, 2, 4)
+
+
+@pytest.mark.trials
+@pytest.mark.parametrize("key", ["my photo.jpg", "süß/100%.jpg", "a+b#c?.jpg", "%41.jpg"])
+@pytest.mark.parametrize("store", ["s3", "file"])
+def test_names_that_a_uri_quotes_are_found(tmp_path: Path, store: Any, key: str) -> None:
+    image = embedded(1, [(0, (0, 0, 20, 20))])
+    folder = "/photos/" if store == "file" else ""
+    ref = ImageRef(store, "" if store == "file" else "b", folder + key, "v", 1)
+    index = index_of(tmp_path, [replace(image, ref=ref)])
+    truth = TRUTH.model_copy(
+        update={
+            "images": [IMAGES[0].model_copy(update={"file_name": key})],
+            "annotations": TRUTH.annotations[:1],
+        }
+    )
+    assert score(truth, index, embed_texts, "clip_demo").object_recall_50 == 1
+
+
+@pytest.mark.trials
+def test_the_longest_name_that_fits_is_the_image(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [embedded(1, [(0, (0, 0, 20, 20))])])
+    short = IMAGES[0].model_copy(update={"id": 3, "file_name": "1.jpg"})
+    truth = TRUTH.model_copy(
+        update={"images": [short, IMAGES[0]], "annotations": TRUTH.annotations[:1]}
+    )
+    assert score(truth, index, embed_texts, "clip_demo").object_recall_50 == 1
+
+
+@pytest.mark.trials
+def test_a_truth_without_anything_to_find_has_no_recall(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [embedded(1, [(0, (0, 0, 20, 20))])])
+    scores = score(TRUTH.model_copy(update={"annotations": []}), index, embed_texts, "clip_demo")
+    assert (scores.object_recall_50, scores.label_r1, scores.objects) == (None, None, 0)

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import fakes
+from support.damage import do, rows_of
 from support.qdrant_server import qdrant_server
+from support.transfer_world import at
 
 from pipeline.index_home import (
     IndexHome,
@@ -34,9 +36,10 @@ from schemas.ids import fingerprint
 from schemas.manifest import ManifestRow, State
 from schemas.options import DecodeOptions
 from schemas.pipelines import Precision
-from schemas.points import IndexQuery
+from schemas.points import IndexQuery, Point
 from schemas.records import Float32Matrix
 from schemas.search import Condition
+from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
 from workers.protocols import UInt8Crops
@@ -176,6 +179,44 @@ def test_what_failed_keeps_the_generation_in_use(index: Settings, images: Path) 
     assert ingested is not None
     assert (ingested.counts.done, ingested.counts.unchanged) == (2, IMAGES - 3 + 1)
     assert verify(index, [str(images)]).findings == []
+
+
+@pytest.mark.trials
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rle": {"size": [16, 24], "counts": "0"}},
+        {"rle": {"size": [24, 16], "counts": "PP4"}},
+        {"rle": "x"},
+        {"rle": None},
+        {"bbox": [90, 90, 95, 95]},
+        {"area": 1},
+        {"width": 0},
+        {"uri": None},
+    ],
+)
+def test_a_broken_mask_fails_its_image_alone(
+    images: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    settings = fakes.settings(tmp_path / "index")
+    ingest([str(images)], settings, recipe=fakes.recipe(settings))
+
+    def spoil(index: EdgeIndex, name: str) -> None:
+        row = rows_of(index, name)[1]
+        payload = {**row.payload, **changes}
+        kept = {field: value for field, value in payload.items() if value is not None}
+        index.upsert([Point(row.id, kept, row.vector)])
+
+    do(spoil, settings, "003.png")
+    summary = reembed(settings, recipe=other(settings))
+    assert (summary.counts.done, summary.failed, summary.switched) == (IMAGES - 1, 1, False)
+    failed = fakes.rows(at(settings, summary.location))["003.png"]
+    assert failed.state is State.FAILED
+    assert "003.png): `objseek verify --repair` has the image done again" in failed.message
+    verify(settings, repairing=True, max_delete=1)
+    ingest([str(images)], settings, recipe=fakes.recipe(settings))
+    assert reembed(settings, recipe=other(settings)).switched
+    assert verify(settings, [str(images)]).findings == []
 
 
 def test_what_comes_meanwhile_is_not_lost(

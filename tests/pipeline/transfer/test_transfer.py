@@ -39,6 +39,7 @@ from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
 from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, VectorIndexError
+from schemas.manifest import State
 from schemas.points import IndexQuery
 from workers.indexes.open import open_index
 from workers.indexes.server import generations as server_generations
@@ -103,6 +104,23 @@ def test_other_programs_read_an_export(world: Settings, exported: Path) -> None:
     assert pc.min(objects["area"]).as_py() > 0
     catalogue = json.loads((exported / "objseek.json").read_text())
     assert (catalogue["points"], catalogue["images"]) == (POINTS, IMAGES + 2)
+
+
+@pytest.mark.trials
+def test_an_export_leaves_out_what_no_import_would_take(tmp_path: Path) -> None:
+    settings = small_index(tmp_path)
+    damage.do(damage.cut_a_mask, settings, "002.png")
+    damage.do(damage.move_a_box_out, settings, "003.png")
+    for checking in (False, True):
+        folder = tmp_path / f"parquet-{checking}"
+        summary = export(settings, str(folder), checking=checking)
+        assert (summary.broken, summary.queued, summary.left_out) == (2, 2, 0)
+        copy = at(settings, tmp_path / f"copy-{checking}")
+        import_dataset(copy, str(folder))
+        assert verify(copy).findings == []
+        assert verify(copy).images[State.FAILED] == 2
+        done = ingest([str(tmp_path / "images")], copy, recipe=fakes.recipe(copy)).counts
+        assert (done.done, done.unchanged) == (2, IMAGES)
 
 
 def test_coco_is_read_by_pycocotools(world: Settings, tmp_path: Path) -> None:

@@ -164,14 +164,15 @@ def test_the_best_are_exact_however_the_engine_breaks_ties(
         for point in ranked:
             firsts.setdefault(point.payload["image_id"], point)
         ranked = list(firsts.values())
-    assert select_best(lambda size: engine[:size], limit, grouped, 1.0) == ranked[:limit]
+    assert select_best(lambda size: engine[:size], limit, grouped, 1.0, fail) == ranked[:limit]
 
 
 def masked(number: int, score: float, image: int, box: tuple[int, int, int, int]) -> ScoredPoint:
     mask = np.zeros((9, 9), bool)
     mask[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = True
     rle = RlePayload(size=(9, 9), counts=CocoRle.from_mask(mask).counts)
-    return ScoredPoint(f"{number:02d}", {"image_id": image, "rle": rle.model_dump()}, score=score)
+    payload = {"image_id": image, "width": 9, "height": 9, "rle": rle.model_dump()}
+    return ScoredPoint(f"{number:02d}", payload, score=score)
 
 
 @given(
@@ -201,7 +202,11 @@ def test_the_best_that_do_not_overlap_are_exact(
         ]
         if all(share <= max_overlap for share in shares):
             shown.append(point)
-    assert select_best(lambda size: ranked[:size], limit, False, max_overlap) == shown[:limit]
+    assert select_best(lambda size: ranked[:size], limit, False, max_overlap, fail) == shown[:limit]
+
+
+def fail(point_id: str, reason: str) -> None:
+    pytest.fail(f"{point_id} is not broken: {reason}")
 
 
 def pixels(point: ScoredPoint) -> np.ndarray:

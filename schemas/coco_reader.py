@@ -1,0 +1,188 @@
+"""Reads COCO instances files: what is good of them, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from schemas.coco import (
+    SHOWN_CHARACTERS,
+    BadAnnotation,
+    CocoAnnotation,
+    CocoCategory,
+    CocoId,
+    CocoImage,
+    CocoMask,
+    CocoMasks,
+    CocoTruth,
+)
+from schemas.errors import DatasetError
+
+_SINGULAR = {"images": "image", "categories": "category"}
+_Entry = TypeVar("_Entry", CocoImage, CocoCategory)
+_Annotation = TypeVar("_Annotation", bound=CocoMask)
+
+
+def load_masks(path: Path, *, strict: bool = False) -> CocoMasks:
+    """Read the masks of a COCO instances file; all of it is in memory.
+
+    All masks that it returns are compressed RLEs of their images' sizes, with a pixel or more.
+    Annotations that are wrong are left out, and listed. Raises DatasetError for a file that is no
+    COCO file and for an image that is wrong; for a wrong annotation only if there is no good one,
+    or if `strict`.
+    """
+    document = _read_document(path)
+    images = _read_entries(document, "images", CocoImage, path)
+    reading = _Reading(images, CocoMask)
+    reading.take_all(document, path, strict=strict)
+    return CocoMasks.model_construct(
+        images=images, annotations=reading.good, left_out=tuple(reading.bad)
+    )
+
+
+def load_truth(path: Path, *, strict: bool = False) -> CocoTruth:
+    """Read a COCO instances file with categories and boxes, as `load_masks` does."""
+    document = _read_document(path)
+    images = _read_entries(document, "images", CocoImage, path)
+    categories = _read_entries(document, "categories", CocoCategory, path)
+    reading = _TruthReading(images, {category.id for category in categories})
+    reading.take_all(document, path, strict=strict)
+    return CocoTruth.model_construct(
+        images=images,
+        annotations=reading.good,
+        categories=categories,
+        left_out=tuple(reading.bad),
+    )
+
+
+class _Reading(Generic[_Annotation]):
+    """Sorts the annotations of a file into good and bad ones."""
+
+    def __init__(self, images: Sequence[CocoImage], kind: type[_Annotation]) -> None:
+        self._images = {image.id: image for image in images}
+        self._kind = kind
+        self._ids: set[CocoId] = set()
+        self.good: list[_Annotation] = []
+        self.bad: list[BadAnnotation] = []
+
+    def take_all(self, document: Mapping[str, Any], path: Path, *, strict: bool) -> None:
+        """Raises DatasetError that names the first bad annotation, as `load_masks` does."""
+        for number, entry in enumerate(_list_of(document, "annotations", path), start=1):
+            try:
+                self.good.append(self._read(entry))
+            except ValueError as exc:
+                self.bad.append(BadAnnotation(number, _find_id(entry), str(exc)))
+        if self.bad and (strict or not self.good):
+            total = len(self.bad)
+            more = f" ({total:,} annotations are wrong)" if total > 1 else ""
+            raise DatasetError(f"{path}, {self.bad[0]}{more}")
+
+    def _read(self, entry: Any) -> _Annotation:
+        """The annotation with its mask compressed. Raises ValueError for one that is wrong."""
+        try:
+            annotation = self._kind.model_validate(entry)
+        except ValidationError as exc:
+            raise ValueError(_describe_entry(exc)) from exc
+        image = self._images.get(annotation.image_id)
+        if image is None:
+            raise ValueError(f"expected the id of an image, got {_show(annotation.image_id)}")
+        if annotation.id in self._ids:
+            raise ValueError(f"expected every id once, {_show(annotation.id)} is there twice")
+        rle = annotation.to_rle(image.size_hw)
+        if not rle.area_px:
+            raise ValueError("expected a mask, got one without a pixel")
+        self._ids.add(annotation.id)
+        compressed = {"size": list(rle.size_hw), "counts": rle.counts}
+        return annotation.model_copy(update={"segmentation": compressed})
+
+
+class _TruthReading(_Reading[CocoAnnotation]):
+    def __init__(self, images: Sequence[CocoImage], categories: Set[int]) -> None:
+        super().__init__(images, CocoAnnotation)
+        self._categories = categories
+
+    def _read(self, entry: Any) -> CocoAnnotation:
+        annotation = super()._read(entry)
+        if annotation.category_id not in self._categories:
+            raise ValueError(f"expected the id of a category, got {annotation.category_id}")
+        if "bbox" in annotation.model_fields_set:
+            return annotation
+        size_hw = self._images[annotation.image_id].size_hw
+        x0, y0, x1, y1 = annotation.to_rle(size_hw).bbox_xyxy
+        return annotation.model_copy(update={"bbox": (x0, y0, x1 - x0, y1 - y0)})
+
+
+def _read_document(path: Path) -> Mapping[str, Any]:
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise DatasetError(
+            f"expected a COCO file at {path}, it cannot be read: {exc.strerror}"
+        ) from exc
+    try:
+        document = json.loads(content)
+    except json.JSONDecodeError as exc:
+        why = f"{exc.msg} at line {exc.lineno}, column {exc.colno}"
+    except UnicodeDecodeError:
+        why = "it is no text in UTF-8, UTF-16 or UTF-32"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except ValueError:  # of the integers that Python refuses to read
+        why = "it has a number of thousands of digits"
+    else:
+        if isinstance(document, dict):
+            return document
+        raise DatasetError(f"expected a COCO file, {path} holds no object")
+    raise DatasetError(f"expected a COCO file, {path} is no JSON: {why}")
+
+
+def _list_of(document: Mapping[str, Any], entries: str, path: Path) -> list[Any]:
+    listed = document.get(entries)
+    if not isinstance(listed, list):
+        raise DatasetError(f"expected a COCO file, {path} has no list of {entries}")
+    return listed
+
+
+def _read_entries(
+    document: Mapping[str, Any], entries: str, kind: type[_Entry], path: Path
+) -> list[_Entry]:
+    """All images or categories. Raises DatasetError that names the first wrong one."""
+    read: dict[CocoId, _Entry] = {}
+    for number, entry in enumerate(_list_of(document, entries, path), start=1):
+        where = f"{path}, {_SINGULAR[entries]} {number}"
+        try:
+            valid = kind.model_validate(entry)
+        except ValidationError as exc:
+            raise DatasetError(f"{where}: {_describe_entry(exc)}") from exc
+        if valid.id in read:
+            raise DatasetError(f"{where}: expected every id once, {_show(valid.id)} is there twice")
+        read[valid.id] = valid
+    return list(read.values())
+
+
+def _describe_entry(exc: ValidationError) -> str:
+    """What is wrong first with an entry."""
+    error = exc.errors(include_url=False)[0]
+    name = str(error["loc"][0]) if error["loc"] else "an object"
+    if error["type"] == "missing":
+        return f"expected {name}, there is none"
+    if not error["loc"]:
+        return f"expected an object, got {_show(error['input'])}"
+    message = error["msg"]
+    if message.startswith("Input should be "):
+        message = message.removeprefix("Input should be ")
+        return f"expected {name} to be {message}, got {_show(error['input'])}"
+    return f"{name}: {message[0].lower()}{message[1:]}, got {_show(error['input'])}"
+
+
+def _find_id(entry: Any) -> CocoId | None:
+    identity = entry.get("id") if isinstance(entry, dict) else None
+    return identity if isinstance(identity, int | str) else None
+
+
+def _show(value: Any) -> str:
+    return repr(value)[:SHOWN_CHARACTERS]
