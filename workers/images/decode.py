@@ -5,102 +5,99 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from schemas.errors import BadImageError, one_line
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from schemas.options import DecodeOptions
+from workers.images import colours, depths, gif, jpeg, png, tiff
+from workers.images.clean_aperture import read_clean_aperture
+from workers.images.formats import (
+    allowed_formats,
+    explain_unidentified,
+    find_format,
+    with_article,
+)
+from workers.images.libtiff_messages import collect_messages
+from workers.images.orientation import UPRIGHT, parse_orientation, read_stored_orientation
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
-# Not ImageOps.exif_transpose: it copies images that are upright, rewrites the rest of the EXIF,
-# which fails where that is broken, and takes orientations that are no integers.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_ROWS = 64  # processed at a time
-_Rows = npt.NDArray[Any]
 _decoding = threading.Lock()
 
 
 def decode(data: bytes, ref: ImageRef, options: DecodeOptions) -> DecodedImage:
     """The first frame of an image file, upright, as C-contiguous uint8 (height, width, 3) RGB.
 
-    The suffix of the key does not matter. Raises BadImageError for whatever is wrong with the
-    bytes, and MemoryError where there is not enough. A process decodes one image at a time: for
-    more, use more processes.
+    Colours are sRGB, by the file's profile if it has one that fits. The suffix of the key does not
+    matter. Raises BadImageError for whatever is wrong with the bytes, and MemoryError where there
+    is not enough. A process decodes one image at a time: for more, use more processes.
     """
     try:
-        with _limit_pillow(options.max_pixels):
-            pixels = _decode_pixels(data, options)
+        with _limit_pillow(options.max_pixels), collect_messages() as messages:
+            pixels = _decode_pixels(data, ref.uri, options)
     except BadImageError as exc:
         raise BadImageError(f"{exc} ({ref.uri})") from exc.__cause__
     except MemoryError:  # the bytes need not be the cause
         raise
     # Pillow's plugins raise nearly every built-in exception on hostile bytes.
     except Exception as exc:
-        raise BadImageError(f"expected a whole image, got: {one_line(exc)} ({ref.uri})") from exc
+        reason = "; ".join([one_line(exc), *messages])
+        raise BadImageError(f"{_explain(data, reason)} ({ref.uri})") from exc
     return DecodedImage(ref, pixels)
 
 
-@cache
-def allowed_formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are decoded, as far as this Pillow has them."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+def _explain(data: bytes, reason: str) -> str:
+    name = find_format(data)
+    if name is None:
+        return f"expected a whole image, got: {reason}"
+    return f"expected a whole image, got {with_article(name)} that Pillow cannot decode: {reason}"
 
 
 @contextmanager
 def _limit_pillow(max_pixels: int) -> Iterator[None]:
-    """Set Pillow's pixel limit to ours and silence its warnings; both are restored afterwards."""
+    """Set Pillow's limits to ours and silence its warnings; both are restored afterwards."""
     # Both are global to the process, hence the lock. Pillow's own limit is needed because some
     # plugins allocate the canvas before the size can be checked; Pillow raises above twice that.
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        Image.MAX_IMAGE_PIXELS = max_pixels
+        PngImagePlugin.MAX_TEXT_CHUNK = png.MAX_INFLATED_BYTES
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = before
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
-def _decode_pixels(data: bytes, options: DecodeOptions) -> UInt8Image:
+def _decode_pixels(data: bytes, uri: str, options: DecodeOptions) -> UInt8Image:
+    if data.startswith(png.MAGIC):
+        data = png.keep_needed_chunks(data)
     with _open(data, options.max_pixels) as image:
         _check_size(image.size, options)
         if image.format == "PNG":
-            _check_pixel_chunks(data)
-        image.load()
+            png.check_pixel_chunks(data)
+        loaded, orientation = _load(image, data, options.max_pixels)
         # A plugin may find another size than the header's while it loads.
-        _check_size(image.size, options)
-        method = _UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image, options.alpha_background)
+        _check_size(loaded.size, options)
+        if loaded.mode in depths.DEEP_MODES:
+            profile = loaded.info.get("icc_profile")
+            loaded = depths.grey_to_8_bits(loaded)
+            loaded.info["icc_profile"] = profile
+        transform = colours.find_transform(loaded, uri)
+        rgb = colours.to_srgb(loaded, transform, options.alpha_background)
+        method = UPRIGHT.get(orientation)
         return np.array(rgb if method is None else rgb.transpose(method))
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     try:
         return Image.open(io.BytesIO(data), formats=allowed_formats())
     except UnidentifiedImageError as exc:
-        names = ", ".join(allowed_formats())
-        raise BadImageError(
-            f"expected an image ({names}), got {len(data)} bytes that begin with {data[:8]!r}"
-        ) from exc
+        raise BadImageError(explain_unidentified(data)) from exc
     except Image.DecompressionBombError as exc:
         raise BadImageError(
             f"expected at most {max_pixels} pixels, got more than {2 * max_pixels}"
@@ -121,111 +118,51 @@ def _check_size(size_wh: tuple[int, int], options: DecodeOptions) -> None:
         )
 
 
-def _check_pixel_chunks(data: bytes) -> None:
-    """Check the checksums of a PNG's pixels, as libpng does; Pillow skips them."""
-    start = len(_PNG_MAGIC)
-    # The decoder reports a truncated file.
-    while start + 12 <= len(data):
-        length = int.from_bytes(data[start : start + 4])
-        end = start + 8 + length
-        name = data[start + 4 : start + 8]
-        if name == b"IDAT" and end + 4 <= len(data):
-            stored = int.from_bytes(data[end : end + 4])
-            if zlib.crc32(memoryview(data)[start + 4 : end]) != stored:
-                raise BadImageError(
-                    "expected a whole image, got a chunk IDAT that does not match its checksum"
-                )
-        start = end + 4
+def _load(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> tuple[Image.Image, int]:
+    """The image with its pixels, as what its format needs, and how it has yet to be turned."""
 
+    def open_again(again: bytes) -> Image.Image:
+        return _open(again, max_pixels)
 
-def _orientation(image: Image.Image) -> int:
-    # Broken metadata are no reason to reject good pixels.
+    if isinstance(image, TiffImageFile):
+        return _load_tiff(image, data, max_pixels)
+    frame_box = gif.read_frame_box(image)
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
-        return 1
-    return value if isinstance(value, int) else 1
+        loaded = _load_colours(image, data, max_pixels)
+    except OSError:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        complete = jpeg.load_without_end(data, open_again)
+        if complete is None:
+            raise
+        loaded = complete
+    orientation = parse_orientation(read_stored_orientation(image))  # may stand behind the pixels
+    if frame_box is not None:
+        loaded = gif.clear_outside(loaded, frame_box)
+    if image.format == "AVIF" and (box := read_clean_aperture(data, image.size)) is not None:
+        loaded = loaded.crop(box)
+    return loaded, orientation
 
 
-def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    if image.mode in _DEEP_MODES:
-        image = _to_8_bits(image)
-    if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    return _composite(image, background)
+def _load_tiff(image: TiffImageFile, data: bytes, max_pixels: int) -> tuple[Image.Image, int]:
+    tiff.mend_directory(image)
+    stored = read_stored_orientation(image)
+    if tiff.has_deep_planes(image):
+        planes = tiff.load_deep_planes(image, data, lambda again: _open(again, max_pixels))
+        return planes, parse_orientation(stored)
+    loaded = _load_colours(image, data, max_pixels)
+    # Pillow turns those itself that are stored as integers.
+    return loaded, 1 if isinstance(stored, int) else parse_orientation(stored)
 
 
-def _composite(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """RGB: the image over the background; a few rows at a time, to save memory."""
-    width, height = image.size
-    rgb = Image.new("RGB", image.size)
-    for top in range(0, height, _ROWS):
-        box = (0, top, width, min(top + _ROWS, height))
-        strip = image.crop(box).convert("RGBA")
-        canvas = Image.new("RGBA", strip.size, (*background, 255))
-        rgb.paste(Image.alpha_composite(canvas, strip).convert("RGB"), box)
-    return rgb
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """One deep channel, rescaled: L, or LA where a grey value is marked as transparent."""
-    values = np.asarray(image)
-    white = _white(image, values)
-    low, high = _half_range(values) if white is None else (0.0, 0.0)
-    scaled = np.empty(values.shape, np.uint8)
-    for strip, result in zip(_strips(values), _strips(scaled), strict=True):
-        result[:] = (
-            _stretch(strip, low, high) if white is None else _to_bytes(strip / np.float32(white))
-        )
-    grey = Image.fromarray(255 - scaled if _white_is_zero(image) else scaled)
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        grey.putalpha(Image.fromarray(np.where(values == key, np.uint8(0), np.uint8(255))))
-    return grey
-
-
-def _white(image: Image.Image, values: npt.NDArray[Any]) -> float | None:
-    """The value of white where the file says it or convention does; None to stretch instead."""
-    if image.mode.startswith("I;16"):
-        bits = image.tag_v2.get(BITSPERSAMPLE) if isinstance(image, TiffImageFile) else None
-        return float(2 ** (bits[0] if bits else 16) - 1)
-    usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    low, high = float(values.min()), float(values.max())
-    # Comparisons with NaN are false: such images are stretched, as are those with infinities.
-    return next((white for white in usual if low >= 0 and high <= white), None)
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    # Pillow inverts such files itself, except those of 16 bits.
-    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I;16"):
-        return False
-    return bool(image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0)
-
-
-def _strips(rows: _Rows) -> list[_Rows]:
-    """Views of a few rows each: temporary results for all of a large image would not fit."""
-    return [rows[top : top + _ROWS] for top in range(0, len(rows), _ROWS)]
-
-
-def _half_range(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Half of the least and the greatest finite value, 0 and 0 if there are none."""
-    # Halved, because the difference of two large numbers may overflow their type.
-    low, high = np.inf, -np.inf
-    for strip in _strips(values):
-        halves = strip / 2
-        finite = halves[np.isfinite(halves)]
-        low = min(low, finite.min(initial=np.inf))
-        high = max(high, finite.max(initial=-np.inf))
-    return (low, high) if low <= high else (0.0, 0.0)
-
-
-def _stretch(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """uint8: the halved range mapped to 0 to 255; NaN becomes 0."""
-    halves = np.nan_to_num(values / 2, nan=low, posinf=high, neginf=low)
-    return _to_bytes((halves - low) / ((high - low) or 1.0))
-
-
-def _to_bytes(fractions: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """uint8: 0.0 to 1.0 mapped to 0 to 255, rounded."""
-    scaled: npt.NDArray[np.uint8] = np.rint(np.clip(fractions, 0, 1) * 255).astype(np.uint8)
-    return scaled
+def _load_colours(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Image.Image:
+    """The image, loaded; stretched if it holds fewer bits than its samples have room for."""
+    layout = depths.find_low_byte_layout(image)
+    image.load()
+    if layout is None or not depths.is_of_few_bits(image):
+        return image
+    low = _open(data, max_pixels)
+    depths.read_low_bytes(low, layout)
+    joined = depths.join_bytes(image, low, layout)
+    joined.info = image.info
+    return joined
