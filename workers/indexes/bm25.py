@@ -34,10 +34,15 @@ def _bm25() -> edge.Bm25:
     return edge.Bm25(edge.Bm25Config(language="english", avg_len=_AVERAGE_WORDS))
 
 
-def words_of(labels: Iterable[Label], uri: str) -> Words:
-    """The words of a point: of each label and its keywords, weighted by its score; of the uri."""
+def words_of(labels: Iterable[Label], uri: str, least_score: float = 0.0) -> Words:
+    """The words of a point: of each label and its keywords, weighted by its score; of the uri.
+
+    Labels with a score below `least_score` are left out.
+    """
     weights: dict[int, float] = defaultdict(float)
     for label in labels:
+        if label.score < least_score:
+            continue
         text = " ".join((label.entry.name, *label.entry.keywords))
         _add_words(weights, text, label.score)
     _add_words(weights, uri_text(uri), 1.0)

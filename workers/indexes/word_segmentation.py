@@ -43,12 +43,12 @@ def normalize_words(text: str) -> str:
     visible = _IGNORED.sub("", text.replace(_BREAK, " "))
     folded = unicodedata.normalize("NFKC", visible).casefold().replace(_DOTTED_I, "i")
     composed = unicodedata.normalize("NFKC", folded)
-    return _OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), composed)
+    return str(_OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), composed))
 
 
 def words_of_name(name: str) -> list[str]:
     """The words of a name that say something: letters, and numbers as long as a year."""
-    return _OF_NAMES.findall(normalize_words(name))
+    return list(_OF_NAMES.findall(normalize_words(name)))
 
 
 def segment_document(text: str) -> str:
@@ -70,7 +70,7 @@ def _segment(text: str, *, with_ideographs: bool) -> str:
     def split(run: regex.Match[str]) -> str:
         return " ".join(_split_run(run[0], with_ideographs))
 
-    return _LETTERS.sub(split, normalize_words(text))
+    return str(_LETTERS.sub(split, normalize_words(text)))
 
 
 def _split_run(run: str, with_ideographs: bool) -> Iterator[str]:
