@@ -133,12 +133,16 @@ class LabelOptions(_Options):
 
     `names`: a list that comes along (`general`, `emoji`), a file with a label a line, `none`, or
     `auto`, which is `emoji` for the demo's embedder and `general` for all others. Each object gets
-    its `top_k` most likely labels, as far as they are at least `min_score` likely.
+    its `top_k` most likely labels, as far as they are at least `min_score` likely. These are
+    guesses: filters and counts take those that are right with `min_probability`, as the embedder's
+    calibration knows it, words those with `min_word_probability`.
     """
 
     names: str = Field(default="auto", min_length=1)
     top_k: int = Field(default=3, ge=1, le=20)
     min_score: float = Field(default=0.05, ge=0, le=1)
+    min_probability: float = Field(default=0.5, ge=0, le=1)
+    min_word_probability: float = Field(default=0.25, ge=0, le=1)
 
 
 class IndexOptions(_Options):

@@ -28,12 +28,15 @@ FLOAT_FIELDS = (
     "area_frac", "predicted_iou", "stability_score", "center_x_frac", "center_y_frac",
 )  # fmt: skip
 DATETIME_FIELDS = ("ingested_at", "run_started_at")
+FIRST_LABEL, FIRST_LABEL_SCORE = "labels[0]", "label_scores[0]"
+"""What is counted of most objects: labels are sorted, and two are seldom likely."""
 # They depend on the run, follow from other fields, or may be given again at any time.
 _NOT_DIGESTED = {
     "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
     "center_x_frac", "center_y_frac",
 }  # fmt: skip
-_IMAGE_LABELS = 20  # how many of its objects' labels the point of an image has
+MOST_LABELS = 20
+"""Of a point: of an object by the settings, of an image those of its objects."""
 _DIGEST_BYTES = 16
 _DECIMALS = 6
 _SHOWN_CHARACTERS = 80
@@ -257,7 +260,7 @@ def best_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
         if label.name not in best or best[label.name].score < label.score:
             best[label.name] = label
     ranked = sorted(best.values(), key=lambda label: (-label.score, label.name))
-    return tuple(ranked[:_IMAGE_LABELS])
+    return tuple(ranked[:MOST_LABELS])
 
 
 def digest(point_id: str, payload: PointPayload) -> int:

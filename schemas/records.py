@@ -47,7 +47,8 @@ class ImageRecord:
 class EmbeddedImage:
     """Everything one image brings into the index.
 
-    `embedder` is the embedder's name, `labelled_by` the fingerprint of the labeller.
+    `embedder` is the embedder's name, `labelled_by` the fingerprint of the labeller; words of
+    labels with a score of at least `word_score` are searched.
     """
 
     ref: ImageRef
@@ -58,6 +59,7 @@ class EmbeddedImage:
     whole: ImageRecord
     objects: tuple[ObjectRecord, ...]
     labelled_by: str | None = None
+    word_score: float = 0.0
 
 
 Result = EmbeddedImage | Failure

@@ -33,12 +33,17 @@ class _Frozen(BaseModel):
 
 
 class Condition(BaseModel):
-    """One filter condition on a payload field: `area_frac > 0.05`, `uri ^= s3://…` (prefix)."""
+    """One filter condition on a payload field: `area_frac > 0.05`, `uri ^= s3://…` (prefix).
+
+    `least_score`, of `labels` alone: the least score of a label that counts, 0: every guess; None:
+    as the settings say.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     field: str = Field(max_length=64)
     op: Literal["=", "!=", "<", "<=", ">", ">=", "^="]
     value: str | int | float
+    least_score: float | None = Field(default=None, ge=0, le=1)
 
 
 class _Example(_Frozen):
@@ -145,7 +150,8 @@ class SearchHit(_Frozen):
     """One found object: where it is, its mask, and how sure.
 
     `score` is the cosine similarity to the query. `probability` is how likely the object is what
-    was searched for, and `relevance` the same in a word; both are None where they are unknown.
+    was searched for, and `relevance` the same in a word; both are None where they are unknown. For
+    a text that the embedder has not learnt there is no probability, and every hit is weak.
     """
 
     object_id: str

@@ -53,6 +53,10 @@ class TextEmbedder(Protocol):
         """float32 (len(texts), dim), unit rows."""
         ...
 
+    def knows_text(self, text: str) -> bool:
+        """Whether the model has learnt what `text` says: the vector of another says nothing."""
+        ...
+
 
 class ImageEmbedder(Protocol):
     """Turns crops into vectors of an embedder's space."""
@@ -160,9 +164,16 @@ class VectorIndex(Protocol):
         ...
 
     def facet(
-        self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
+        self,
+        field: str,
+        conditions: Sequence[Condition] = (),
+        limit: int = 20,
+        least_score: float = 0.0,
     ) -> list[FacetCount]:
-        """Values of a text field by how many points have them, most first. Raises UsageError."""
+        """Values of a text field by how many points have them, most first. Raises UsageError.
+
+        Of `labels` those count whose score is at least `least_score`.
+        """
         ...
 
     def count(self, conditions: Sequence[Condition] = ()) -> int:

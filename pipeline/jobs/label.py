@@ -91,11 +91,15 @@ class _Labelling:
             return []
         namings = self._labeller.name(np.array([vector for _, vector in whole], np.float32))
         return [
-            _assign_labels(point, naming) for (point, _), naming in zip(whole, namings, strict=True)
+            self._assign(point, naming) for (point, _), naming in zip(whole, namings, strict=True)
         ]
 
     def _images(self, points: Sequence[Point]) -> list[PointLabels]:
-        return [_assign_labels(point, Naming(best_labels(self._beside(point)))) for point in points]
+        return [self._assign(point, Naming(best_labels(self._beside(point)))) for point in points]
+
+    def _assign(self, point: Point, naming: Naming) -> PointLabels:
+        words = words_of(naming.labels, point.payload["uri"], self._labeller.word_score)
+        return PointLabels(point.id, naming, words)
 
     def _beside(self, image: Point) -> Iterator[Label]:
         """The labels of an image's objects. Images of one version share their generation's id."""
@@ -111,7 +115,3 @@ class _Labelling:
         # One that is on its way into the index may still have labels of another list.
         known = ((self._entries.get(name), score) for name, score in pairs)
         return (Label(entry, score) for entry, score in known if entry is not None)
-
-
-def _assign_labels(point: Point, naming: Naming) -> PointLabels:
-    return PointLabels(point.id, naming, words_of(naming.labels, point.payload["uri"]))

@@ -126,7 +126,9 @@ class Index:
         True
         """
         kind = Condition(field="kind", op="=", value="object")
-        for point in self._searcher().index.scroll((kind, *_conditions(filter))):
+        searcher = self._searcher()
+        conditions = searcher.complete(_conditions(filter))
+        for point in searcher.index.scroll((kind, *conditions)):
             yield IndexedObject(point.id, point.parse_payload(), self.settings)
 
     def count(self, filter: Filter = ()) -> int:
@@ -136,7 +138,8 @@ class Index:
         True
         """
         kind = Condition(field="kind", op="=", value="object")
-        return self._searcher().index.count((kind, *_conditions(filter)))
+        searcher = self._searcher()
+        return searcher.index.count((kind, *searcher.complete(_conditions(filter))))
 
     def ingest(self, *sources: str, progress: Progress | None = None) -> IngestSummary:
         """Make the images at `sources` searchable: `s3://bucket/prefix`, folders, files or globs.

@@ -30,14 +30,17 @@ SIZES = (
 def compute_facets(
     searcher: Searcher, conditions: Sequence[Condition], kind: Kind | None, limit: int
 ) -> FacetsAnswer:
-    """Counts under all conditions; at most `limit` labels and buckets. Raises UsageError."""
+    """Counts under all conditions; at most `limit` labels and buckets. Raises UsageError.
+
+    Of an object's labels those count that are right with the probability that the settings say.
+    """
     index = searcher.index
-    everything = list(conditions)
+    everything = list(searcher.complete(conditions))
     if kind is not None:
         everything.append(Condition(field="kind", op="=", value=kind))
 
     def count_values(field: str) -> tuple[FacetValue, ...]:
-        counts = index.facet(field, everything, limit)
+        counts = index.facet(field, everything, limit, searcher.label_score)
         return tuple(FacetValue(value=item.value, count=item.count) for item in counts)
 
     def count_size(size: Size) -> int:

@@ -45,6 +45,10 @@ class QueryModels:
         """One unit vector a text. Raises ModelError, UnknownModelError, EmbedderMismatchError."""
         return list(self.texts().embed_texts(texts))
 
+    def knows_text(self, text: str) -> bool:
+        """Whether the embedder has learnt what `text` says. Raises as `embed_texts` does."""
+        return self.texts().knows_text(text)
+
     def embed_views(self, views: Sequence[UInt8Image]) -> Float32Vector:
         """The unit mean of the views' vectors. Raises as `embed_texts` does."""
         return unit(self.images().embed_images(views).mean(axis=0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.search.query_examples import ResolvedExample
 from schemas.payload import PointPayload
@@ -14,10 +14,15 @@ from workers.protocols import VectorIndex
 
 
 class Judge:
-    """Turns similarities into probabilities, as far as the embedder was calibrated."""
+    """Turns similarities into probabilities, as far as the embedder was calibrated.
 
-    def __init__(self, index: VectorIndex, embedder_name: str) -> None:
-        self._index = index
+    `knows_text`: whether the embedder has learnt what a text says.
+    """
+
+    def __init__(
+        self, index: VectorIndex, embedder_name: str, knows_text: Callable[[str], bool]
+    ) -> None:
+        self._index, self._knows_text = index, knows_text
         self._calibration = calibration_of(embedder_name)
 
     def judge(
@@ -29,8 +34,16 @@ class Judge:
         """The hits with their relevance, and that of the surest hit; None if it is unknown.
 
         A hit has to show all that is wanted: its probability is the least of those of the examples.
+        With a text that the embedder has not learnt there is none, and every hit is weak.
         `alone`: there is one example, and a hit's score is the similarity to it.
         """
+        if hits and not all(
+            self._knows_text(example.text)
+            for example, _ in wanted
+            if isinstance(example, TextExample)
+        ):
+            weak = {"relevance": Relevance.WEAK}
+            return [hit.model_copy(update=weak) for hit in hits], Relevance.WEAK
         vectors = {} if alone else self._read_vectors(hits)
         judged = []
         for hit in hits:

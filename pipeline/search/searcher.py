@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
 from pipeline.index_home import IndexHome
 from pipeline.search.cursor import Cursor, take_page
+from pipeline.search.label_conditions import require_sure_labels
 from pipeline.search.query_examples import Examples, Uploads, parse_object_id
 from pipeline.search.query_models import QueryModels, choose_embedder
 from pipeline.search.relevance import Judge
@@ -26,6 +27,7 @@ from schemas.search import (
 from workers.indexes.bm25 import query_words
 from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
+from workers.labelling.calibration import calibration_of
 from workers.protocols import Embedder, VectorIndex
 
 
@@ -43,7 +45,8 @@ def search(query: SearchQuery, settings: Settings) -> SearchPage:
 class Searcher:
     """An open index with the models that belong to it; closes the index. Not thread-safe.
 
-    It stays with its `generation`, whichever comes into use.
+    It stays with its `generation`, whichever comes into use. Labels with a score of at least
+    `label_score` are taken for what is there.
 
     Without `embedder`, it is built when first needed: the one `settings` names, else the one that
     the index was built with. Raises EmbedderMismatchError unless the index holds the embedder's
@@ -62,9 +65,12 @@ class Searcher:
         self.info = index.info()
         given = embedder.name if embedder else None
         self.embedder_name = choose_embedder(given, self.info, self.settings)
+        self.label_score = calibration_of(self.embedder_name).label_score(
+            self.settings.labels.min_probability
+        )
         self.models = QueryModels(self.settings, self.embedder_name, index.dim, embedder)
         self._examples = Examples(index, self.models, self.settings, self.embedder_name)
-        self._judge = Judge(index, self.embedder_name)
+        self._judge = Judge(index, self.embedder_name, self.models.knows_text)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -140,13 +146,17 @@ class Searcher:
         """The vector that a query stands for; see `resolve_query`."""
         return resolve_query(query, self._examples)
 
+    def complete(self, conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+        """Conditions as the index takes them: labels count if they are sure enough."""
+        return require_sure_labels(conditions, self.label_score)
+
     def find(self, object_id: str) -> Point | None:
         """The indexed object itself, or None if it does not exist. Raises UsageError."""
         identity = parse_object_id(object_id)
         return self.index.stored([identity]).get(identity)
 
     def _conditions(self, query: SearchQuery) -> tuple[Condition, ...]:
-        conditions = list(query.conditions)
+        conditions = list(self.complete(query.conditions))
         if query.kind is not None:
             conditions.append(Condition(field="kind", op="=", value=query.kind))
         if len(self.info.embedders) > 1:

@@ -21,12 +21,13 @@ import numpy.typing as npt
 from pipeline.evaluation.matching import Matching, group_by_image, match
 from pipeline.evaluation.presence import LabelQuery, measure_presence, search_labels
 from pipeline.search.same_object import gather_object
+from schemas.coco import CocoId
 from schemas.coco_reader import load_truth
 from schemas.options import EmbedderOptions, IndexOptions
 from schemas.points import IndexQuery
 from schemas.search import MAX_OVERLAP, Condition
 from workers.indexes.open import open_index
-from workers.labelling.calibration import calibration_of, text_evidence
+from workers.labelling.calibration import calibration_of, log_odds, text_evidence
 from workers.protocols import VectorIndex
 from workers.registry import build_text_embedder
 
@@ -76,6 +77,18 @@ def sample_text_hits(queries: Sequence[LabelQuery], scale: float) -> list[Sample
     ]
 
 
+def sample_labels(index: VectorIndex, matching: Matching, names: dict[CocoId, str]) -> list[Sample]:
+    """A sample for each label of each object: right if that is what the object shows."""
+    samples: list[Sample] = []
+    for point in index.scroll(_OBJECTS):
+        item = matching.objects.get(point.id)
+        shown = names[item.annotation.category_id] if item and item.annotation else None
+        payload = point.parse_payload()
+        pairs = zip(payload.labels or (), payload.label_scores or (), strict=True)
+        samples += [((log_odds(score),), label == shown) for label, score in pairs]
+    return samples
+
+
 def sample_picture_hits(index: VectorIndex, matching: Matching) -> Iterator[Sample]:
     """Samples from the hits of objects in other images: right if they show the same concept."""
     for item in matching.objects.values():
@@ -104,12 +117,15 @@ def main() -> None:
         queries = list(search_labels(truth, matching, index, embed_texts))
         texts = sample_text_hits(queries, bundled.label_scale)
         pictures = list(sample_picture_hits(index, matching))
-    for name, samples in (("text", texts), ("picture", pictures)):
+        names = {category.id: category.name for category in truth.categories}
+        labels = sample_labels(index, matching, names)
+    for name, samples in (("text", texts), ("label", labels), ("picture", pictures)):
         weights = fit_logistic(samples)
         error = expected_calibration_error(samples, weights)
         print(f"{name}: {weights.round(3).tolist()}, error {error:.3f} of {len(samples):,} hits")
     for name, samples, curve in (
         ("text", texts, bundled.text),
+        ("label", labels, bundled.label),
         ("picture", pictures, bundled.picture),
     ):
         if curve is None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +20,14 @@ from schemas.errors import ModelError, UsageError
 from schemas.ids import fingerprint
 from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
+from workers.embedders.clip_tokenizer import ClipTokenizer
+from workers.embedders.known_words import (
+    AnyWords,
+    ClipWords,
+    HubWords,
+    Vocabulary,
+    taught_words,
+)
 from workers.images.crops import square_image
 from workers.images.resize import Interpolation, resize_squares
 from workers.models.precision import convert_module, resolve_precision
@@ -31,6 +40,7 @@ _TEXT_PARTS = (
 
 # A CPU is no faster with more, which take another 100 MB for what the layers hand on.
 _ON_A_CPU = 16
+_CONTEXT_LENGTH = 77  # tokens, of a tokenizer that names none: that of the first CLIP
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to int64 (n, context_length)."""
@@ -76,6 +86,7 @@ class ClipEmbedder:
         # In this format a CPU convolves without turning each layer's input.
         convert_module(self._model.visual, self._dtype).to(memory_format=torch.channels_last)
         self._tokenizer = tokenizer
+        self._words: Vocabulary | None = None
         size = preprocess["size"]
         self._size_hw: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         # As open_clip does when it is not training.
@@ -96,6 +107,22 @@ class ClipEmbedder:
         if not all(text.strip() for text in texts):
             raise UsageError("expected a text that says what to look for, got an empty one")
         return self._embed(texts, self._encode_texts, "text")
+
+    def knows_text(self, text: str) -> bool:
+        """Whether the model has learnt what `text` says."""
+        if self._words is None:
+            self._words = self._read_vocabulary()
+        return self._words.knows(text)
+
+    def _read_vocabulary(self) -> Vocabulary:
+        if isinstance(self._tokenizer, HFTokenizer):
+            return HubWords(self._tokenizer.tokenizer)
+        embedding = getattr(getattr(self._model, "text", self._model), "token_embedding", None)
+        if not isinstance(self._tokenizer, SimpleTokenizer) or embedding is None:
+            return AnyWords()
+        length = self._tokenizer.context_length or _CONTEXT_LENGTH
+        weights = embedding.weight.detach().float().cpu().numpy()
+        return ClipWords(ClipTokenizer(length), weights, taught_words(self.name))
 
     def forget_texts(self) -> None:
         """Free the text tower: from then on only images can be embedded."""

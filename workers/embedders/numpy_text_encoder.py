@@ -20,6 +20,7 @@ from schemas.errors import ModelError, UsageError
 from schemas.options import EmbedderOptions
 from schemas.records import Float32Matrix
 from workers.embedders.clip_tokenizer import ClipTokenizer, open_clip_folder
+from workers.embedders.known_words import ClipWords, taught_words
 from workers.models import catalog
 
 _WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -52,6 +53,7 @@ class TextTower:
         self._layers = range(text["layers"])
         self._tokenizer = ClipTokenizer(text["context_length"])
         self._weights = _read(weights, f"{name}'s text encoder")
+        self._words: ClipWords | None = None
         self._transposed: dict[str, Array] = {}
         self._calls = 0
         expected = {
@@ -81,6 +83,13 @@ class TextTower:
             raise ModelError(f"expected finite text vectors other than zero (embedder {self.name})")
         unit: Float32Matrix = vectors / lengths
         return unit
+
+    def knows_text(self, text: str) -> bool:
+        """Whether the model has learnt what `text` says."""
+        if self._words is None:
+            embedding = self._weights["token_embedding.weight"]
+            self._words = ClipWords(self._tokenizer, embedding, taught_words(self.name))
+        return self._words.knows(text)
 
     def _encode(self, tokens: npt.NDArray[np.int64]) -> Array:
         # Attention is causal: nothing behind the end of the text, the highest token, changes it.

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -14,13 +13,17 @@ import numpy as np
 
 from schemas.labels import Label
 from schemas.points import Words
+from workers.indexes.word_segmentation import segment_document, segment_query, words_of_name
 
 if TYPE_CHECKING:
     import qdrant_edge as edge
 
 # Words of a label with its keywords, or of a path: BM25 compares lengths with it.
 _AVERAGE_WORDS = 8
-_PARTS = re.compile(r"[^\W\d_]{2,}|\d{4,}")
+_SUFFIX = re.compile(r"(?<=[^/])\.[A-Za-z0-9]{1,4}\Z")
+# Of how an index of before words were split by Unicode's rules has them: enough to find what only
+# they find, too little to rank a part of a word like a word.
+_OLDER_SHARE = 0.1
 
 
 @cache
@@ -31,10 +34,15 @@ def _bm25() -> edge.Bm25:
     return edge.Bm25(edge.Bm25Config(language="english", avg_len=_AVERAGE_WORDS))
 
 
-def words_of(labels: Iterable[Label], uri: str) -> Words:
-    """The words of a point: of each label and its keywords, weighted by its score; of the uri."""
+def words_of(labels: Iterable[Label], uri: str, least_score: float = 0.0) -> Words:
+    """The words of a point: of each label and its keywords, weighted by its score; of the uri.
+
+    Labels with a score below `least_score` are left out.
+    """
     weights: dict[int, float] = defaultdict(float)
     for label in labels:
+        if label.score < least_score:
+            continue
         text = " ".join((label.entry.name, *label.entry.keywords))
         _add_words(weights, text, label.score)
     _add_words(weights, uri_text(uri), 1.0)
@@ -43,18 +51,22 @@ def words_of(labels: Iterable[Label], uri: str) -> Words:
 
 def query_words(texts: Sequence[str]) -> Words | None:
     """The words of query texts, each once; None if there are only stop words."""
-    weights = {index: 1.0 for text in texts for index in _bm25().embed_query(text).indices}
+    weights: dict[int, float] = {}
+    for text in texts:
+        for split, weight in ((segment_query(text), 1.0), (text, _OLDER_SHARE)):
+            for index in _bm25().embed_query(split).indices:
+                weights[index] = max(weight, weights.get(index, 0.0))
     return _words(weights) if weights else None
 
 
 def uri_text(uri: str) -> str:
     """The words of a uri's path: letters, and numbers as long as a year; no bucket, no suffix."""
-    path = PurePosixPath(unquote(uri.partition("://")[2].partition("/")[2]))
-    return " ".join(_PARTS.findall(str(path.with_suffix("")) if path.name else ""))
+    path = unquote(uri.partition("://")[2].partition("/")[2])
+    return " ".join(words_of_name(_SUFFIX.sub("", path)))
 
 
 def _add_words(weights: dict[int, float], text: str, share: float) -> None:
-    document = _bm25().embed_document(text)
+    document = _bm25().embed_document(segment_document(text))
     for index, value in zip(document.indices, document.values, strict=True):
         weights[index] += share * value
 

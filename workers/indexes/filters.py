@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from schemas.errors import UsageError
-from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.payload import (
+    DATETIME_FIELDS,
+    FLOAT_FIELDS,
+    INTEGER_FIELDS,
+    KEYWORD_FIELDS,
+    MOST_LABELS,
+)
 from schemas.search import Condition
 
 # Importing qdrant_client takes seconds, which a search in an embedded index must not wait for.
@@ -71,7 +77,26 @@ class Ids:
     ids: tuple[str, ...]
 
 
-Test = OneOf | Prefix | Numbers | Times | Ids
+@dataclass(frozen=True, slots=True)
+class SureLabel:
+    """One of a point's first `positions` labels meets `label`, with a score of `least_score`."""
+
+    label: OneOf | Prefix
+    least_score: float
+    positions: int
+
+    def alternatives(self) -> tuple[tuple[OneOf | Prefix, Numbers], ...]:
+        """A test on the label and one on its score, for every position."""
+        return tuple(
+            (
+                replace(self.label, field=f"labels[{position}]"),
+                Numbers(f"label_scores[{position}]", self.least_score, ("gte",)),
+            )
+            for position in range(self.positions)
+        )
+
+
+Test = OneOf | Prefix | Numbers | Times | Ids | SureLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +116,20 @@ def point_filter(conditions: Sequence[Condition]) -> PointFilter:
     A point without the field meets no condition on it, except `!=`. Raises UsageError that names
     the field if it is unknown, or if the operator or the value is not one for its type.
     """
+    objects = any(
+        (condition.field, condition.op, condition.value) == ("kind", "=", "object")
+        for condition in conditions
+    )
     return PointFilter(
         must=tuple(
-            _to_test(condition, condition.op) for condition in conditions if condition.op != "!="
+            _to_test(condition, condition.op, objects=objects)
+            for condition in conditions
+            if condition.op != "!="
         ),
         must_not=tuple(
-            _to_test(condition, "=") for condition in conditions if condition.op == "!="
+            _to_test(condition, "=", objects=objects)
+            for condition in conditions
+            if condition.op == "!="
         ),
     )
 
@@ -110,15 +143,27 @@ def check_operator(field: str, op: str) -> None:
         raise UsageError(f"the filter field {field!r} takes {' '.join(allowed)}, got {op!r}")
 
 
-def _to_test(condition: Condition, op: str) -> Test:
+def _to_test(condition: Condition, op: str, *, objects: bool) -> Test:
     name, value = condition.field, condition.value
     check_operator(name, condition.op)
+    if condition.least_score is not None and name != "labels":
+        raise UsageError(f"only the filter field 'labels' takes a least score, got one of {name!r}")
     if name in KEYWORD_FIELDS:
         text = _check_text(name, value)
-        return Prefix(name, text) if op == "^=" else OneOf(name, (text,))
+        test = Prefix(name, text) if op == "^=" else OneOf(name, (text,))
+        least = condition.least_score
+        return SureLabel(test, least, label_positions(least, objects=objects)) if least else test
     if name in DATETIME_FIELDS:
         return Times(name, parse_time(name, value).astimezone(UTC), _BOUNDS[op])
     return Numbers(name, _check_number(name, value), _BOUNDS[op])
+
+
+def label_positions(least_score: float, *, objects: bool) -> int:
+    """How many of a point's labels can have a score of `least_score`, the surest first.
+
+    The scores of an object's labels are shares of one; those of an image are of several objects.
+    """
+    return min(MOST_LABELS, max(1, math.ceil(1 / least_score) - 1)) if objects else MOST_LABELS
 
 
 def _check_text(name: str, value: object) -> str:
@@ -177,6 +222,12 @@ def to_filter(where: PointFilter) -> models.Filter | None:
                 return models.FieldCondition(key=field, range=times)
             case Ids(ids):
                 return models.HasIdCondition(has_id=list(ids))
+            case SureLabel(label):
+                both = [
+                    models.Filter(must=list(map(condition, tests))) for tests in test.alternatives()
+                ]
+                # That it is any label is indexed, whatever its place.
+                return models.Filter(must=[condition(label)], should=[*both])
 
     if where == EVERY_POINT:
         return None
@@ -207,6 +258,11 @@ def to_edge_filter(where: PointFilter) -> edge.Filter | None:
                 return edge.FieldCondition(key=field, range=times)
             case Ids(ids):
                 return edge.HasIdCondition(set(ids))
+            case SureLabel(label):
+                both = [
+                    edge.Filter(must=list(map(condition, tests))) for tests in test.alternatives()
+                ]
+                return edge.Filter(must=[condition(label)], should=[*both])
 
     if where == EVERY_POINT:
         return None

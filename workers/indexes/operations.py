@@ -72,5 +72,9 @@ class QdrantOperations(ABC):
         """Whether points can have words: collections of older versions have no place for them."""
 
     @abstractmethod
+    def counts_first_labels(self) -> bool:
+        """Whether `count_values` takes `FIRST_LABEL`: older collections have no index of it."""
+
+    @abstractmethod
     def size_bytes(self) -> int | None:
         """Bytes on this machine's disk; None for a server."""

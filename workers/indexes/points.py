@@ -52,7 +52,7 @@ def image_points(
                 mode="json", exclude_none=True
             ),
             vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
-            words=words_of(labels_of(image, record), image.ref.uri),
+            words=words_of(labels_of(image, record), image.ref.uri, image.word_score),
         )
         for ordinal, record in records
     ]

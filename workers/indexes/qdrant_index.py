@@ -24,6 +24,7 @@ from workers.batching import batched
 from workers.indexes import fencing, ranking
 from workers.indexes.broken_points import BrokenPoints
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, point_filter
+from workers.indexes.label_counts import count_sure_labels, most_frequent
 from workers.indexes.operations import Offset, QdrantOperations
 from workers.indexes.points import batch_points, check_images, image_points, read_hits
 from workers.protocols import VectorIndex
@@ -101,15 +102,19 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         self.flush()
 
     def facet(
-        self, field: str, conditions: Sequence[Condition] = (), limit: int = 20
+        self,
+        field: str,
+        conditions: Sequence[Condition] = (),
+        limit: int = 20,
+        least_score: float = 0.0,
     ) -> list[FacetCount]:
         if field not in KEYWORD_FIELDS:
             raise UsageError(
                 f"expected one of {', '.join(KEYWORD_FIELDS)} to count by, got {field!r}"
             )
-        counts = self.count_values(field, point_filter(conditions))
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return [FacetCount(value, count) for value, count in ordered[:limit]]
+        if field == "labels" and least_score:
+            return count_sure_labels(self, conditions, limit, least_score)
+        return most_frequent(self.count_values(field, point_filter(conditions)), limit)
 
     def count(self, conditions: Sequence[Condition] = ()) -> int:
         return self.count_points(point_filter(conditions))

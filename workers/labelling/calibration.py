@@ -10,7 +10,8 @@ from schemas.search import Relevance
 from workers.models.catalog import DEMO_EMBEDDER
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_LEAST_SHARE = 1e-4  # scores are stored to four digits
+_SCORE_DIGITS = 4  # that scores are stored with
+_LEAST_SHARE = 10**-_SCORE_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +25,31 @@ class Curve:
         """From 0 to 1. Raises ValueError unless there is a value for each weight."""
         pairs = zip(self.weights, evidence, strict=True)
         logit = self.intercept + sum(weight * value for weight, value in pairs)
-        return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))
+        return _sigmoid(logit)
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))
+
+
+def log_odds(share: float) -> float:
+    """The logarithm of share / (1 - share), finite."""
+    share = min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    return math.log(share / (1 - share))
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """`label_scale` times a cosine similarity are the logits whose softmax is calibrated.
 
-    `text` takes what `text_evidence` returns. `picture` takes a similarity between pictures; it is
+    `text` takes what `text_evidence` returns, `label` the log odds of a label's score: whether that
+    label of an object is right. `picture` takes a similarity between pictures; it is
     None where none was fitted. `likely` and `strong` are the least probabilities of such hits.
     """
 
     label_scale: float
     text: Curve
+    label: Curve
     picture: Curve | None
     likely: float
     strong: float
@@ -46,11 +59,20 @@ class Calibration:
             return Relevance.STRONG
         return Relevance.LIKELY if probability >= self.likely else Relevance.WEAK
 
+    def label_score(self, probability: float) -> float:
+        """The score from which on a label is right with this probability; 0 for 0."""
+        if probability <= 0:
+            return 0.0
+        (weight,) = self.label.weights
+        score = _sigmoid((log_odds(probability) - self.label.intercept) / weight)
+        return round(score, _SCORE_DIGITS)
+
 
 _CALIBRATIONS = {
     DEMO_EMBEDDER: Calibration(
         label_scale=30.0,
         text=Curve(-5.014, (1.14, 5.048, 0.577, 0.076)),
+        label=Curve(-0.141, (1.116,)),
         picture=Curve(-18.899, (23.835,)),
         likely=0.12,
         strong=0.5,
@@ -59,7 +81,12 @@ _CALIBRATIONS = {
 # CLIP learns its scale with its weights; training clips it at 100, which most models reach (A.
 # Radford et al., 2021). Zero-shot classification takes the softmax with it for probabilities.
 _OTHERS = Calibration(
-    label_scale=100.0, text=Curve(0.0, (1.0, 0.0, 0.0, 0.0)), picture=None, likely=0.2, strong=0.5
+    label_scale=100.0,
+    text=Curve(0.0, (1.0, 0.0, 0.0, 0.0)),
+    label=Curve(0.0, (1.0,)),
+    picture=None,
+    likely=0.2,
+    strong=0.5,
 )
 
 
@@ -77,12 +104,11 @@ def text_evidence(
         return None
     name = plain(text)
     if name in labels:
-        share = min(max(scores[labels.index(name)], _LEAST_SHARE), 1 - _LEAST_SHARE)
-        log_odds = math.log(share / (1 - share))
+        evidence = log_odds(scores[labels.index(name)])
     else:
-        log_odds = scale * score - payload.label_logsumexp
+        evidence = scale * score - payload.label_logsumexp
     sure, stable = payload.predicted_iou or 0.0, payload.stability_score or 0.0
-    return log_odds, sure, stable, math.log(payload.area_frac)
+    return evidence, sure, stable, math.log(payload.area_frac)
 
 
 def plain(text: str) -> str:

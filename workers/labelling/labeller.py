@@ -34,6 +34,7 @@ class Labeller:
     The probability of a label is the softmax over the whole list of `scale` times the cosine
     similarity (A. Radford et al., "Learning transferable visual models from natural language
     supervision", 2021), with a calibrated `scale`; see `workers/labelling/calibration.py`.
+    Labels with a score of at least `word_score` are sure enough for their words to be searched.
     `vectors` float32 (len(entries), dim) are unit.
     """
 
@@ -48,7 +49,9 @@ class Labeller:
             raise ValueError(f"expected a vector for each label, got {len(vectors)}")
         self.entries = tuple(entries)
         self._vectors = vectors
-        self._scale = calibration_of(embedder_name).label_scale
+        calibration = calibration_of(embedder_name)
+        self._scale = calibration.label_scale
+        self.word_score = calibration.label_score(options.min_word_probability)
         self._top_k = min(options.top_k, len(entries))
         self._min_score = options.min_score
         self.fingerprint = fingerprint(
@@ -58,6 +61,7 @@ class Labeller:
                 "scale": self._scale,
                 "top_k": options.top_k,
                 "min_score": options.min_score,
+                "words": ["unicode", self.word_score],
             }
         )
 
@@ -93,7 +97,12 @@ def label_image(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImag
         replace(record, naming=naming)
         for record, naming in zip(image.objects, namings, strict=True)
     )
-    return replace(image, objects=tuple(objects), labelled_by=labeller.fingerprint)
+    return replace(
+        image,
+        objects=tuple(objects),
+        labelled_by=labeller.fingerprint,
+        word_score=labeller.word_score,
+    )
 
 
 def build_labeller(

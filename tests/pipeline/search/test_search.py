@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from support.colour_world import NAME, OPTIONS, ColourEmbedder, build_index, paint, rectangle
 
 import pipeline.search.query_models
+import workers.segmenters.sam
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.query_examples import box_mask
 from pipeline.search.resolved_query import NEGATIVE_WEIGHT
 from pipeline.search.same_object import gather_object, unit
 from pipeline.search.searcher import Searcher, search
 from pipeline.search.source_images import image_ref, query_image, read_source_images
-from pipeline.settings import Settings
-from schemas.errors import EmbedderMismatchError, IndexMissingError, UsageError
+from pipeline.settings import Settings, load_settings
+from schemas.errors import EmbedderMismatchError, IndexMissingError, ModelError, UsageError
 from schemas.images import DecodedImage, Failure
 from schemas.options import EmbedderOptions, IndexOptions
 from schemas.search import (
@@ -34,6 +35,7 @@ from schemas.search import (
 )
 from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.open import open_index
+from workers.models.catalog import ModelEntry
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,54 @@ def test_limit_min_score_kind_and_conditions_narrow_the_hits(searcher: Searcher)
     assert len(searcher.search(SearchQuery(text="green", kind=None)).hits) == 7
     small = parse_conditions(["area_frac<0.15", "uri^=file://"])
     assert _boxes(searcher.search(SearchQuery(text="green", conditions=small))) == [PINK]
+
+
+def test_a_search_by_a_point_has_its_weights_from_the_folder_that_is_set(
+    settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(entry: ModelEntry, cache_dir: Path | None = None) -> Path:
+        asked.append((entry.name, cache_dir))
+        raise ModelError("no weights in a test")
+
+    monkeypatch.setattr(workers.segmenters.sam, "fetch", fetch)
+    monkeypatch.setenv("OBJSEEK_CACHE_DIR", str(tmp_path / "weights"))
+    query = SearchQuery(positive=(FileExample(path=str(folder / "one.png"), point_xy=(30, 30)),))
+    names = ("sam_vit_b", "sam_vit_l", "sam_vit_h")
+    for name in names:
+        overrides = {"index": {"location": settings.index.location}, "segmenter": {"name": name}}
+        chosen = load_settings(None, overrides)
+        index = open_index(chosen.index, None)
+        with (
+            Searcher(index, ColourEmbedder(), chosen) as searcher,
+            pytest.raises(ModelError, match="no weights in a test"),
+        ):
+            searcher.search(query)
+    assert asked == [(name, tmp_path / "weights") for name in names]
+
+
+@pytest.mark.trials
+def test_a_text_that_the_embedder_has_not_learnt_is_weak(
+    settings: Settings, searcher: Searcher
+) -> None:
+    class Learner(ColourEmbedder):
+        def knows_text(self, text: str) -> bool:
+            return text != "green"
+
+    with Searcher(searcher.index, Learner(), settings) as other:
+        for query in (
+            SearchQuery(text="green"),
+            SearchQuery(text="red", positive=(TextExample(text="green"),)),
+            SearchQuery(text="green", kind="image"),
+        ):
+            page = other.search(query)
+            assert page.relevance == "weak"
+            assert {(hit.relevance, hit.probability) for hit in page.hits} == {("weak", None)}
+        # What is not wanted does not count, nor does a query without hits.
+        known = other.search(SearchQuery(text="red", negative=(TextExample(text="green"),)))
+        assert known.relevance is None
+        assert other.search(SearchQuery(text="green", min_score=1.0)).relevance is None
 
 
 def test_grouping_leaves_the_best_of_each_image(searcher: Searcher) -> None:

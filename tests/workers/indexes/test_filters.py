@@ -18,7 +18,9 @@ from workers.indexes.filters import (
     OneOf,
     PointFilter,
     Prefix,
+    SureLabel,
     Times,
+    label_positions,
     point_filter,
     to_edge_filter,
     to_filter,
@@ -104,6 +106,41 @@ def test_what_does_not_fit_is_refused_by_name(condition: Condition, message: str
     assert message in str(caught.value)
     with pytest.raises(UsageError):
         point_filter([condition.model_copy(update={"op": "!="}), condition])
+
+
+def test_a_label_counts_from_a_score_on() -> None:
+    dog = Condition(field="labels", op="=", value="dog", least_score=0.4)
+    (test,) = point_filter([dog]).must
+    assert test == SureLabel(OneOf("labels", ("dog",)), 0.4, 20)
+    objects = point_filter([dog.model_copy(update={"op": "!="}), where("kind", "=", "object")])
+    assert objects.must_not == (SureLabel(OneOf("labels", ("dog",)), 0.4, 2),)
+    (prefix,) = point_filter([dog.model_copy(update={"op": "^="})]).must
+    assert prefix == SureLabel(Prefix("labels", "dog"), 0.4, 20)
+    # Every guess.
+    for least in (0, None):
+        every = point_filter([dog.model_copy(update={"least_score": least})])
+        assert every.must == (OneOf("labels", ("dog",)),)
+    with pytest.raises(UsageError, match="only the filter field 'labels' takes a least score"):
+        point_filter([Condition(field="key", op="=", value="dog", least_score=0.4)])
+
+
+@pytest.mark.parametrize(
+    ("least", "positions"),
+    [
+        (1.0, 1),
+        (0.9, 1),
+        (0.53, 1),
+        (0.5, 1),
+        (0.49, 2),
+        (0.34, 2),
+        (0.3, 3),
+        (0.05, 19),
+        (0.01, 20),
+    ],
+)
+def test_labels_of_an_object_share_one(least: float, positions: int) -> None:
+    assert label_positions(least, objects=True) == positions
+    assert label_positions(least, objects=False) == 20
 
 
 def test_no_condition_is_no_filter() -> None:

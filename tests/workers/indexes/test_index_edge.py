@@ -186,7 +186,7 @@ def test_a_really_full_disk(small_disk: Path) -> None:
         index.replace_images([image])
         fill = small_disk / "fill"
         with fill.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, 330 * 2**20)
+            os.posix_fallocate(file.fileno(), 0, 316 * 2**20)
         with pytest.raises(IndexUnavailableError, match="is full"):
             index.replace_images([embedded("b.jpg", unit(1, 3))])
         assert held(index) == ids_of(image)

@@ -16,7 +16,7 @@ from schemas.errors import UsageError
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.points import IndexQuery, PointLabels
 from schemas.records import EmbeddedImage
-from schemas.search import SearchHit
+from schemas.search import Condition, SearchHit
 from workers.indexes.bm25 import query_words, words_of
 from workers.indexes.edge import index as edge
 from workers.indexes.qdrant_index import QdrantIndex
@@ -83,6 +83,64 @@ def test_labels_come_back_and_are_counted_and_filtered_by(index: QdrantIndex) ->
     assert index.info().labelled == 5
     with pytest.raises(UsageError, match="to count by, got 'area'"):
         index.facet("area")
+
+
+def guessed(image: EmbeddedImage, *guesses: tuple[tuple[str, float], ...]) -> EmbeddedImage:
+    """`image`, its objects with these guesses in turn, the likeliest first."""
+    objects = tuple(
+        replace(record, naming=Naming(tuple(Label(LabelEntry(n), s) for n, s in each), 12.5))
+        for record, each in zip(image.objects, guesses, strict=True)
+    )
+    return replace(image, objects=objects, labelled_by="list one")
+
+
+def sure(label: str, least: float, op: str = "=") -> Condition:
+    return where("labels", op, label).model_copy(update={"least_score": least})
+
+
+def counts(index: QdrantIndex, least: float, *conditions: Condition, limit: int = 9) -> list[str]:
+    return [
+        f"{item.value} {item.count}" for item in index.facet("labels", conditions, limit, least)
+    ]
+
+
+@pytest.mark.trials
+def test_labels_count_from_a_score_on(index: QdrantIndex) -> None:
+    first = guessed(
+        embedded("a.jpg", unit(0, 5)),
+        (("dog", 0.9), ("cat", 0.05)),
+        (("cat", 0.5), ("dog", 0.45)),
+        (("mug", 0.3), ("dog", 0.29), ("cat", 0.28)),
+        (),
+    )
+    second = guessed(embedded("b.jpg", unit(1, 2)), (("mug", 0.6), ("dog", 0.3)))
+    index.replace_images([first, second, embedded("c.jpg", unit(2, 2))])
+    objects, images = where("kind", "=", "object"), where("kind", "=", "image")
+    assert counts(index, 0.0, objects) == ["dog 4", "cat 3", "mug 2"]
+    assert counts(index, 0.5, objects) == ["cat 1", "dog 1", "mug 1"]
+    assert counts(index, 0.51, objects) == ["dog 1", "mug 1"]
+    assert counts(index, 0.51, objects, limit=1) == ["dog 1"]
+    assert counts(index, 0.4, objects) == ["dog 2", "cat 1", "mug 1"]
+    assert counts(index, 0.28, objects) == ["dog 4", "cat 2", "mug 2"]
+    assert counts(index, 0.28, objects, limit=1) == ["dog 4"]
+    assert counts(index, 0.95, objects) == []
+    # An image shows what any of its objects surely is.
+    assert counts(index, 0.51, images) == ["dog 1", "mug 1"]
+    assert counts(index, 0.5, images) == ["cat 1", "dog 1", "mug 1"]
+    assert counts(index, 0.5) == ["cat 2", "dog 2", "mug 2"]
+    assert counts(index, 0.4, objects, sure("cat", 0.5)) == ["cat 1", "dog 1"]
+    for least in (0.0, 0.28, 0.4, 0.5, 0.51, 0.95):
+        for kind in (objects, images):
+            for text in counts(index, least, kind):
+                label, _, count = text.rpartition(" ")
+                assert index.count([kind, sure(label, least)]) == int(count)
+    assert index.count([objects, sure("dog", 0.51, "!=")]) == 5
+    assert index.count([objects, sure("d", 0.45, "^=")]) == 2
+    assert index.count([objects, sure("dog", 0.0)]) == 4
+    hits = index.search(IndexQuery(unit(7, 1)[0], 9, (objects, sure("dog", 0.51))))
+    assert ids(hits) == [str(first.objects[0].object_id)]
+    hits = index.search(IndexQuery(unit(7, 1)[0], 9, (images, sure("mug", 0.51))))
+    assert ids(hits) == [str(second.whole.object_id)]
 
 
 def test_words_and_nearness_are_fused(index: QdrantIndex) -> None:

@@ -142,7 +142,7 @@ def test_words_weigh_as_much_as_their_label_is_sure() -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("s3://bucket/holiday_2026/IMG-12 beach.jpeg", "holiday 2026 IMG beach"),
+        ("s3://bucket/holiday_2026/IMG-12 beach.jpeg", "holiday 2026 img beach"),
         ("file:///home/me/caf%C3%A9/a.png", "me café"),
         ("s3://bucket/", ""),
         ("s3://bucket", ""),
@@ -205,6 +205,27 @@ def test_probabilities_become_words() -> None:
     assert Curve(0.0, (1.0,)).probability(1e9) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="zip"):
         Curve(0.0, (1.0,)).probability(1.0, 2.0)
+
+
+def test_a_score_from_which_on_a_label_is_right() -> None:
+    for name in ("clip_demo", "ViT-B-32/laion2b_s34b_b79k"):
+        known = calibration_of(name)
+        scores = [known.label_score(step / 20) for step in range(21)]
+        assert scores == sorted(scores)
+        assert (scores[0], scores[-1] > 0.99) == (0.0, True)
+        for probability in (0.25, 0.5, 0.8):
+            score = known.label_score(probability)
+            odds = math.log(score / (1 - score))
+            assert known.label.probability(odds) == pytest.approx(probability, abs=0.001)
+    assert calibration_of("another").label_score(0.5) == 0.5
+
+
+def test_words_of_unlikely_labels_are_left_out() -> None:
+    labels = [Label(RED, 0.9), Label(BLUE, 0.2)]
+    both = words_of(labels, "s3://bucket/")
+    sure = words_of(labels, "s3://bucket/", 0.21)
+    assert len(both.indices) == len(sure.indices) + 1
+    assert sure.indices.tolist() == words_of(labels[:1], "s3://bucket/").indices.tolist()
 
 
 @pytest.fixture

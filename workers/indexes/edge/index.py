@@ -364,5 +364,8 @@ class EdgeIndex(QdrantIndex):
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
 
+    def counts_first_labels(self) -> bool:
+        return True
+
     def size_bytes(self) -> int:
         return _measure(self._folder)[1]

@@ -8,7 +8,14 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from schemas.errors import VectorIndexError
-from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.payload import (
+    DATETIME_FIELDS,
+    FIRST_LABEL,
+    FIRST_LABEL_SCORE,
+    FLOAT_FIELDS,
+    INTEGER_FIELDS,
+    KEYWORD_FIELDS,
+)
 from schemas.records import VECTOR_NAME, WORDS_NAME
 
 CONFIG_FILE = "edge_config.json"
@@ -45,12 +52,15 @@ def make_config(dim: int) -> edge.EdgeConfig:
 def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
     cold = edge.Memory.Cold
     return {
-        **{name: edge.KeywordIndexParams(prefix=True, memory=cold) for name in KEYWORD_FIELDS},
+        **{
+            name: edge.KeywordIndexParams(prefix=True, memory=cold)
+            for name in (*KEYWORD_FIELDS, FIRST_LABEL)
+        },
         **{
             name: edge.IntegerIndexParams(lookup=True, range=True, memory=cold)
             for name in INTEGER_FIELDS
         },
-        **{name: edge.FloatIndexParams(memory=cold) for name in FLOAT_FIELDS},
+        **{name: edge.FloatIndexParams(memory=cold) for name in (*FLOAT_FIELDS, FIRST_LABEL_SCORE)},
         **{name: edge.DatetimeIndexParams(memory=cold) for name in DATETIME_FIELDS},
     }
 

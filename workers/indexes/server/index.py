@@ -21,7 +21,14 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.options import IndexOptions
-from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS, KEYWORD_FIELDS
+from schemas.payload import (
+    DATETIME_FIELDS,
+    FIRST_LABEL,
+    FIRST_LABEL_SCORE,
+    FLOAT_FIELDS,
+    INTEGER_FIELDS,
+    KEYWORD_FIELDS,
+)
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from workers.backoff import Backoff
@@ -82,6 +89,7 @@ def build(
         options.upsert_batch,
         Backoff(options.retry_budget_s),
         has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
+        counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
     )
 
 
@@ -148,10 +156,10 @@ def _index_payload(client: QdrantClient, collection: str, details: models.Collec
     schemas: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
         **{
             name: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True)
-            for name in KEYWORD_FIELDS
+            for name in (*KEYWORD_FIELDS, FIRST_LABEL)
         },
         **dict.fromkeys(INTEGER_FIELDS, models.PayloadSchemaType.INTEGER),
-        **dict.fromkeys(FLOAT_FIELDS, models.PayloadSchemaType.FLOAT),
+        **dict.fromkeys((*FLOAT_FIELDS, FIRST_LABEL_SCORE), models.PayloadSchemaType.FLOAT),
         **dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME),
     }
     for field, schema in schemas.items():
@@ -183,9 +191,10 @@ class ServerIndex(QdrantIndex):
         backoff: Backoff,
         *,
         has_words: bool,
+        counts_first_labels: bool,
     ) -> None:
         super().__init__(dim, upsert_batch)
-        self._words = has_words
+        self._words, self._first_labels = has_words, counts_first_labels
         self._client = client
         self._address = address
         self._collection = address.collection
@@ -374,6 +383,9 @@ class ServerIndex(QdrantIndex):
         ).hits
         # Values that deleted points had may still be listed.
         return {str(hit.value): hit.count for hit in hits if hit.count}
+
+    def counts_first_labels(self) -> bool:
+        return self._first_labels
 
     def size_bytes(self) -> None:
         return None
