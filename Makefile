@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test test-all faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed lock clean
+.PHONY: setup demo test test-all trials faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed lock clean
 
 setup: .venv/.installed
 
@@ -35,6 +35,10 @@ test: setup
 # All but `make faults`: after what `make test` runs, what it leaves out for its length.
 test-all: test
 	$(PYTEST) -m 'long and not faults'
+
+# Odd inputs of real files, stores and tools; `make test-all` runs them too.
+trials: setup
+	$(PYTEST) -m trials
 
 faults: setup
 	$(BIN)/python -m pytest -m faults
