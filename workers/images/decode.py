@@ -18,13 +18,21 @@ from schemas.options import DecodeOptions
 from workers.images import colours, depths, gif, jpeg, png, tiff
 from workers.images.clean_aperture import read_clean_aperture
 from workers.images.formats import (
-    allowed_formats,
+    allowed_formats as allowed_formats,
+)
+from workers.images.formats import (
+    choose_readers,
     explain_unidentified,
     find_format,
     with_article,
 )
 from workers.images.libtiff_messages import collect_messages
-from workers.images.orientation import UPRIGHT, parse_orientation, read_stored_orientation
+from workers.images.orientation import (
+    UPRIGHT,
+    is_turned_by_pillow,
+    parse_orientation,
+    read_stored_orientation,
+)
 
 _decoding = threading.Lock()
 
@@ -95,9 +103,12 @@ def _decode_pixels(data: bytes, uri: str, options: DecodeOptions) -> UInt8Image:
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     try:
-        return Image.open(io.BytesIO(data), formats=allowed_formats())
+        return Image.open(io.BytesIO(data), formats=choose_readers(data))
     except UnidentifiedImageError as exc:
-        raise BadImageError(explain_unidentified(data)) from exc
+        opened = tiff.open_by_libtiff(data) if find_format(data) == "TIFF" else None
+        if opened is None:
+            raise BadImageError(explain_unidentified(data)) from exc
+        return opened
     except Image.DecompressionBombError as exc:
         raise BadImageError(
             f"expected at most {max_pixels} pixels, got more than {2 * max_pixels}"
@@ -151,8 +162,7 @@ def _load_tiff(image: TiffImageFile, data: bytes, max_pixels: int) -> tuple[Imag
         planes = tiff.load_deep_planes(image, data, lambda again: _open(again, max_pixels))
         return planes, parse_orientation(stored)
     loaded = _load_colours(image, data, max_pixels)
-    # Pillow turns those itself that are stored as integers.
-    return loaded, 1 if isinstance(stored, int) else parse_orientation(stored)
+    return loaded, 1 if is_turned_by_pillow(stored) else parse_orientation(stored)
 
 
 def _load_colours(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Image.Image:

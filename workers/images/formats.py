@@ -57,6 +57,12 @@ def _register_heif() -> None:
     )
 
 
+def choose_readers(data: bytes) -> tuple[str, ...]:
+    """Pillow's names of the formats to try. Its reader of AVIF ends in errors of HEIF's files."""
+    is_heif = _is_heif(data) and "HEIF" in allowed_formats()
+    return ("HEIF",) if is_heif else allowed_formats()
+
+
 def find_format(data: bytes) -> str | None:
     """Which of the formats the bytes begin like; None if like none of them."""
     return next((name for name in allowed_formats() if _begins_like(name, data)), None)
@@ -87,8 +93,8 @@ def with_article(noun: str) -> str:
 
 
 def _begins_like(format_name: str, data: bytes) -> bool:
-    if format_name == "HEIF":
-        return _is_heif(data)
+    if format_name == "HEIF" or (format_name == "AVIF" and _is_heif(data)):
+        return format_name == "HEIF" and _is_heif(data)
     accepts = Image.OPEN[format_name][1]
     return accepts is not None and accepts(data[:16]) is True
 

@@ -35,6 +35,14 @@ def parse_orientation(stored: Any) -> int:
     return number if number in UPRIGHT else 1
 
 
+def is_turned_by_pillow(stored: Any) -> bool:
+    """Whether Pillow turns a TIFF of this orientation while it loads it: any number, no bytes."""
+    try:
+        return stored in UPRIGHT
+    except TypeError:
+        return False
+
+
 def _parse_number(stored: Any) -> int | None:
     if isinstance(stored, (tuple, list)):
         return _parse_number(stored[0]) if stored else None

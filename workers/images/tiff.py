@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImagePalette
+from PIL import Image, ImageFile, ImagePalette, TiffImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     COLORMAP,
@@ -37,7 +38,8 @@ from workers.images.depths import colours_to_8_bits
 _SEPARATE = 2  # of PlanarConfiguration: each channel in strips of its own
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
 _LONG = 4  # a type of values in a TIFF
-_PLANES = {"RGB": 3, "RGBA": 4, "CMYK": 4}  # by Pillow's mode
+_ONE_CHANNEL = ("1", "L", "P", "I;16", "I;16B", "I", "F")  # Pillow's modes
+_PLANES = {"RGB": 3, "RGBA": 4, "CMYK": 4}  # by mode
 # Of the directory, what describes one plane's strips and tiles as well.
 _KEPT = (
     IMAGEWIDTH,
@@ -52,17 +54,41 @@ _KEPT = (
 _PREMULTIPLIED = 1  # of ExtraSamples
 
 
+def open_by_libtiff(data: bytes) -> ImageFile.ImageFile | None:
+    """A TIFF that Pillow refuses for the layout of its strips, not yet loaded; else None.
+
+    So it does with planes that are no colours behind those that are.
+    """
+    before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, True
+    try:
+        return Image.open(io.BytesIO(data), formats=("TIFF",))
+    except UnidentifiedImageError:
+        return None
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = before
+
+
 def mend_directory(image: TiffImageFile) -> None:
     """Correct what Pillow made of the directory; before the image is loaded."""
     tags = image.tag_v2
-    if tags.get(PLANAR_CONFIGURATION) == _SEPARATE and tags.get(SAMPLESPERPIXEL, 1) == 1:
-        # Of one channel it means nothing, but Pillow takes the layout of samples for another.
-        tags[PLANAR_CONFIGURATION] = 1
+    if tags.get(PLANAR_CONFIGURATION) == _SEPARATE and image.mode in _ONE_CHANNEL:
+        _keep_first_plane(tags)
         image._setup()
     colours = tags.get(COLORMAP)
     # The specification has 16 bits; libtiff tells files of 8 by the same sign.
     if image.mode in ("P", "PA") and colours and max(colours) < 256:
         image.palette = ImagePalette.raw("RGB;L", bytes(colours))
+
+
+def _keep_first_plane(tags: ImageFileDirectory_v2) -> None:
+    """Describe the first plane alone, which is all of a grey image or palette."""
+    # Of one channel planes mean nothing, but Pillow takes the layout of samples for another.
+    for tag in (STRIPOFFSETS, TILEOFFSETS):
+        if tag in tags:
+            tags[tag] = tags[tag][: len(tags[tag]) // tags.get(SAMPLESPERPIXEL, 1)]
+    tags[PLANAR_CONFIGURATION] = tags[SAMPLESPERPIXEL] = 1
+    tags[BITSPERSAMPLE] = tags.get(BITSPERSAMPLE, (1,))[:1]
+    tags.pop(EXTRASAMPLES, None)
 
 
 def has_deep_planes(image: TiffImageFile) -> bool:

@@ -17,6 +17,8 @@ with lazy_imports():
 
 _HELP = """Segment every image, embed every object, and write both to the index.
 
+Images are JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF, and HEIC where pillow-heif is installed.
+
 What an earlier run has done is left alone, so an interrupted run continues where it stopped.
 
 Examples:

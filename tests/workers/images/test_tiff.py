@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from support.image_files import photo
+from support.image_files import tiff as raw_tiff
 
 from schemas.errors import BadImageError
 from schemas.images import ImageRef
@@ -90,15 +91,40 @@ def test_planes_of_broken_lengths_are_refused() -> None:
         pixels(bytes(data))
 
 
-@pytest.mark.parametrize("kind", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_planes_of_one_channel_mean_nothing(white_is_zero: bool, bits: int, order: str) -> None:
+    grey = RGB[:9, :13, 1]
+    values = grey.astype(f"{order}u{bits // 8}") * (257 if bits == 16 else 1)
+    short, long = 3, 4
+    tags = [
+        (256, long, 1, 13), (257, long, 1, 9), (258, short, 1, bits), (259, short, 1, 1),
+        (262, short, 1, int(not white_is_zero)), (273, long, 1, 134), (277, short, 1, 1),
+        (278, long, 1, 9), (279, long, 1, values.nbytes), (284, short, 1, 2),
+    ]  # fmt: skip
+    data = raw_tiff(tags, order=order) + values.astype(f"{order}u{bits // 8}").tobytes()
+    if white_is_zero and bits == 16 and order == ">":
+        with pytest.raises(BadImageError, match="unknown pixel mode"):
+            pixels(data)
+        return
+    expected = 255 - grey if white_is_zero else grey
+    assert np.array_equal(pixels(data)[..., 0], expected)
+
+
 @pytest.mark.parametrize("depth", ["u1", "u2"])
-def test_planes_of_one_channel_mean_nothing(kind: str, depth: str) -> None:
-    grey = RGB[..., 1].astype(depth) * (257 if depth == "u2" else 1)
-    data = bytearray(tiff(grey, photometric=kind, extratags=[(284, 3, 1, 2, True)]))
-    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
-        assert [tag.value for tag in file.pages[0].tags if tag.code == 284] == [2]
-    expected = RGB[..., 1] if kind == "minisblack" else 255 - RGB[..., 1]
-    assert np.array_equal(pixels(bytes(data))[..., 0], expected)
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_of_two_grey_planes_the_first_counts(depth: str, compression: str | None) -> None:
+    values = RGB[..., :2].astype(depth) * (257 if depth == "u2" else 1)
+    data = tiff(
+        values.transpose(2, 0, 1),
+        photometric="minisblack",
+        planarconfig="separate",
+        extrasamples=["unspecified"],
+        compression=compression,
+        rowsperstrip=20,
+    )
+    assert np.array_equal(pixels(data), RGB[..., :1].repeat(3, axis=2))
 
 
 @pytest.mark.parametrize("scale", [1, 257])
