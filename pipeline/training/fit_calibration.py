@@ -117,7 +117,7 @@ def main() -> None:
         queries = list(search_labels(truth, matching, index, embed_texts))
         texts = sample_text_hits(queries, bundled.label_scale)
         pictures = list(sample_picture_hits(index, matching))
-        names: dict[CocoId, str] = {each.id: each.name for each in truth.categories}
+        names: dict[CocoId, str] = {category.id: category.name for category in truth.categories}
         labels = sample_labels(index, matching, names)
     for name, samples in (("text", texts), ("label", labels), ("picture", pictures)):
         weights = fit_logistic(samples)

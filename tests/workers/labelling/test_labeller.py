@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from typer.testing import CliRunner
 import workers.labelling.labeller
 from pipeline.cli.main import app
 from pipeline.jobs.label import LabelSummary, label
+from pipeline.search.facets import compute_facets
+from pipeline.search.filter_syntax import parse_conditions
+from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
@@ -24,7 +28,7 @@ from schemas.labels import MAX_LABEL_CHARS, Label, LabelEntry, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
 from schemas.payload import PointPayload, best_labels, digest
 from schemas.records import EmbeddedImage
-from schemas.search import Relevance
+from schemas.search import Relevance, SearchQuery
 from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.bm25 import query_words, uri_text, words_of
 from workers.indexes.open import open_index
@@ -261,6 +265,38 @@ def test_an_index_gets_labels_and_then_others(coloured: Settings, tmp_path: Path
     (tmp_path / "colours.txt").write_text("red: warm\nblue\n")
     assert label(coloured).labelled == 7
     assert labels_in(coloured)["two.png", 0] == ("red",)
+
+
+@pytest.mark.trials
+def test_facets_and_filters_take_labels_that_are_sure(coloured: Settings) -> None:
+    guesses = coloured.labels.model_copy(update={"top_k": 3, "min_score": 0.0})
+    label(coloured.model_copy(update={"labels": guesses}))
+    counted = []
+    with closing(open_index(coloured.index, None)) as index:
+        payloads = [point.parse_payload() for point in index.scroll()]
+        for probability in (0.0, 0.02, 0.5, 0.9):
+            options = guesses.model_copy(update={"min_probability": probability})
+            chosen = coloured.model_copy(update={"labels": options})
+            searcher = Searcher(index, ColourEmbedder(), chosen)
+            expected = Counter(
+                name
+                for payload in payloads
+                for name, score in zip(
+                    payload.labels or (), payload.label_scores or (), strict=True
+                )
+                if payload.kind == "object" and score >= searcher.label_score
+            )
+            facets = compute_facets(searcher, [], "object", 20)
+            assert {facet.value: facet.count for facet in facets.labels} == expected
+            counted.append(expected.total())
+            for name in ("red", "pink", "blue", "green"):
+                only = parse_conditions([f"labels={name}"])
+                query = SearchQuery(text="red", conditions=only, limit=50, max_overlap=1)
+                assert len(searcher.search(query).hits) == expected[name]
+                without = parse_conditions([f"labels!={name}"])
+                assert compute_facets(searcher, without, "object", 20).total == 4 - expected[name]
+    assert counted[0] == 12
+    assert counted[0] > counted[1] > counted[-1] > 0
 
 
 def test_a_labelling_that_was_interrupted_goes_on(
