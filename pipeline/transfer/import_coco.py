@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.transfer.coco_file import CocoImageMasks, read_coco
 from schemas.errors import UsageError
 from schemas.ids import fingerprint, image_id
-from schemas.images import ImageRef
+from schemas.images import ImageRef, split_s3_uri
 from workers.batching import batched
 from workers.stores.open import find
 
@@ -79,7 +79,7 @@ def _ref(entry: CocoImageMasks, images: str | None) -> ImageRef:
             "name its folder or s3://bucket/prefix with --images"
         )
     if images.startswith("s3://"):
-        bucket, _, prefix = images.removeprefix("s3://").partition("/")
+        bucket, prefix = split_s3_uri(images)
         prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         return ImageRef("s3", bucket, prefix + entry.file_name, version="", size_bytes=0)
     key = os.path.abspath(Path(images).expanduser() / entry.file_name)
