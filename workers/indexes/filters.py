@@ -176,7 +176,11 @@ def to_filter(where: PointFilter) -> models.Filter | None:
                 times = models.DatetimeRange(**dict.fromkeys(bounds, at))
                 return models.FieldCondition(key=field, range=times)
             case Ids(ids):
-                return models.HasIdCondition(has_id=list(ids))
+                # Points of others may have numbers for ids.
+                has_id: list[models.ExtendedPointId] = [
+                    int(each) if each.isdecimal() else each for each in ids
+                ]
+                return models.HasIdCondition(has_id=has_id)
 
     if where == EVERY_POINT:
         return None

@@ -27,7 +27,7 @@ def search(index: QdrantOperations, query: IndexQuery, dim: int) -> list[ScoredP
     """Best first; ties by id. Raises UsageError, InvalidVectorError."""
     check_query(query, dim)
     query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
-    where = point_filter(query.conditions)
+    where = index.prepare(point_filter(query.conditions))
     if query.without:
         without = Ids(tuple(sorted(query.without)))
         where = PointFilter(where.must, (*where.must_not, without))
@@ -52,7 +52,7 @@ def _search_nearest(
     best = select_best(fetch, query.limit, grouped, query.max_overlap)
     if query.group_size in (None, 1) or not best:
         return best
-    images = OneOf("image_id", tuple(point.payload["image_id"] for point in best))
+    images = OneOf("image_id", tuple(map(_image_of, best)))
     in_images = PointFilter((*where.must, images), where.must_not)
     candidates = sort_by_score(fetch(index.count_points(in_images), in_images))
     return group_by_image(drop_overlapping(candidates, query.max_overlap), query.group_size or 1)
@@ -115,9 +115,9 @@ def _take_limit(query: IndexQuery, ranked: Sequence[ScoredPoint]) -> tuple[list[
     if query.group_size is None:
         return list(ranked[: query.limit]), len(ranked) >= query.limit
     grouped = group_by_image(ranked, query.group_size)
-    images = list(dict.fromkeys(point.payload["image_id"] for point in grouped))
+    images = list(dict.fromkeys(map(_image_of, grouped)))
     first = set(images[: query.limit])
-    taken = [point for point in grouped if point.payload["image_id"] in first]
+    taken = [point for point in grouped if _image_of(point) in first]
     return taken, len(images) >= query.limit
 
 
@@ -154,7 +154,7 @@ def group_by_image(ranked: Sequence[ScoredPoint], each: int) -> list[ScoredPoint
     """The first `each` points of every image, together; images in the order of their first."""
     of_image: dict[str, list[ScoredPoint]] = defaultdict(list)
     for point in ranked:
-        of_image[point.payload["image_id"]].append(point)
+        of_image[_image_of(point)].append(point)
     return [point for points in of_image.values() for point in points[:each]]
 
 
@@ -172,12 +172,20 @@ def drop_overlapping(ranked: Sequence[ScoredPoint], max_overlap: float) -> list[
         rle = point.payload.get("rle")
         if rle is not None:
             mask = CocoRle(tuple(rle["size"]), rle["counts"])
-            better = masks_of_image[point.payload["image_id"]]
+            better = masks_of_image[_image_of(point)]
             if better and _overlap(point, mask, better) > max_overlap:
                 continue
             better.append(mask)
         kept.append(point)
     return kept
+
+
+def _image_of(point: Point) -> str:
+    """The id of a point's image. Raises VectorIndexError for a point that objseek did not write."""
+    identity = point.payload.get("image_id")
+    if not isinstance(identity, str):
+        raise VectorIndexError(f"point {point.id} is not one of objseek's (unexpected: image_id)")
+    return identity
 
 
 def _overlap(point: ScoredPoint, mask: CocoRle, others: Sequence[CocoRle]) -> float:
