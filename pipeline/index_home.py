@@ -56,17 +56,14 @@ class IndexHome:
     @classmethod
     def at(cls, settings: Settings, generation: str) -> Self:
         """The generation of this name, which need not be there yet."""
-        index = settings.index
-        if generation != FIRST:
-            state = index.state
-            index = index.model_copy(
-                update={
-                    "location": generations_of(index).location(generation),
-                    "state": None
-                    if state is None
-                    else f"{state.rstrip('/')}/{GENERATIONS_FOLDER}/{generation}",
-                }
-            )
+        # An alias of a server is the index that it stands for, with that one's manifest.
+        index = settings.index.model_copy(
+            update={"location": generations_of(settings.index).location(generation)}
+        )
+        state = index.state
+        if generation != FIRST and state is not None:
+            place = f"{state.rstrip('/')}/{GENERATIONS_FOLDER}/{generation}"
+            index = index.model_copy(update={"state": place})
         return cls(settings.index.location, generation, index, settings.store)
 
     @cached_property
@@ -75,7 +72,13 @@ class IndexHome:
 
         Raises UsageError for a place that cannot be one.
         """
-        return _manifest_parts(self.index, self.store)
+        parts = _manifest_parts(self.index, self.store)
+        is_alias = self.generation == FIRST and self.index.location != self.location
+        if is_alias and self.index.state is None and not parts.sizes():
+            # What was ingested under an alias once had its manifest under the alias's name.
+            earlier = FolderParts(manifest_folder(self.location))
+            return earlier if earlier.sizes() else parts
+        return parts
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -198,7 +201,8 @@ def manifest_folder(location: str) -> Path:
         return index_folder(location) / MANIFEST_FOLDER
     address = server_address(location)
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    server = quote(urlsplit(address.url).netloc, safe="")
+    parts = urlsplit(address.url)
+    server = quote(parts.netloc + parts.path, safe="")
     collection = quote(address.collection, safe="")
     # A collection may be called "..".
     return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"

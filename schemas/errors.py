@@ -10,6 +10,7 @@ ObjseekError
 │   └── DatasetError      an export, a backup or a COCO file is damaged, or is none
 ├── BadImageError         this image can never be read: rejected, with a reason   (rejects_input)
 ├── StoreError            the object store
+│   ├── ObjectArchivedError   in an archive, to be restored first         (rejects_input)
 │   ├── StoreAccessError  refused: credentials, permissions, no such bucket
 │   │   └── TokenExpiredError   until somebody renews the credentials      (retryable)
 │   ├── ObjectGoneError   listed, but no longer there                      (is_gone)
@@ -81,6 +82,12 @@ class StoreError(ObjseekError):
 
 class StoreAccessError(StoreError):
     """The store refused: credentials, permissions, or no such bucket."""
+
+
+class ObjectArchivedError(StoreError):
+    """The object is in an archive, and cannot be read before it has been restored."""
+
+    rejects_input = True
 
 
 class TokenExpiredError(StoreAccessError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -18,13 +19,30 @@ UInt8Image = npt.NDArray[np.uint8]
 
 StoreName = Literal["s3", "file"]
 
+# Of an access point, of one on Outposts, or of Object Lambda; it has a slash in it.
+_ACCESS_POINT = re.compile(
+    r"arn:[\w-]+:s3(?:-outposts|-object-lambda)?:[\w-]*:\d{12}:"
+    r"(?:outpost[/:][^/:]+[/:])?accesspoint[/:][^/:]+(?=/|$)"
+)
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """The bucket, or the ARN of an access point, and the key or prefix; each may be empty."""
+    # Keys are opaque: no URL parser, which would see a query or a fragment in them.
+    place = uri.removeprefix("s3://")
+    if access_point := _ACCESS_POINT.match(place):
+        return access_point[0], place[access_point.end() + 1 :]
+    bucket, _, key = place.partition("/")
+    return bucket, key
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
     """One listed image.
 
-    `key` is opaque text: an S3 key, or for files an absolute path; never normalised. `version` is
-    the S3 VersionId or ETag, for files size and mtime in nanoseconds.
+    `key` is opaque text: an S3 key, or for files an absolute path; never normalised. `bucket` may
+    be the ARN of an access point. `version` is the S3 ETag, or time and size for an object without
+    one, for files size and mtime in nanoseconds.
     """
 
     store: StoreName
@@ -43,8 +61,8 @@ class ImageRef:
     def from_uri(cls, uri: str, version: str, size_bytes: int) -> ImageRef:
         """The image of a uri. Raises ValueError for any other text."""
         if uri.startswith("s3://"):
-            bucket, slash, key = uri.removeprefix("s3://").partition("/")
-            if bucket and slash and key:
+            bucket, key = split_s3_uri(uri)
+            if bucket and key:
                 return cls("s3", bucket, key, version, size_bytes)
         elif uri.startswith("file://"):
             path = unquote_to_bytes(uri.removeprefix("file://"))

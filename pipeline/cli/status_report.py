@@ -13,6 +13,7 @@ from pipeline.index_home import IndexHome, list_generations
 from pipeline.ingestion.listing import ignore_skipped, list_images
 from pipeline.manifest.coverage import Coverage, measure_coverage
 from pipeline.manifest.manifest import Manifest
+from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from schemas.errors import IndexBusyError, IndexMissingError
@@ -108,6 +109,7 @@ def _index_fields(
         "points": info.points if info else None,
         "size_bytes": info.size_bytes if info else None,
         "waiting": coverage.waiting,
+        "versions_by_time": coverage.by_time,
     }
 
 
@@ -134,6 +136,11 @@ def print_fields(fields: Mapping[str, Any]) -> None:
         used = fields["precision"]
         both = f"{used['segmenter']} (segmenter), {used['embedder']} (embedder)"
         lines["precision"] = used["segmenter"] if len(set(used.values())) == 1 else both
+    if fields["versions_by_time"]:
+        lines["versions"] = (
+            f"{quantify(fields['versions_by_time'], 'image')} by time and size, without ETags: a "
+            "replacement of the same size within a second is not noticed"
+        )
     if len(fields["kept"]) > 1:
         kept = (kept["name"] + " (in use)" * kept["current"] for kept in fields["kept"])
         lines["generations"] = ", ".join(kept)

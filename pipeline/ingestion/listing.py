@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from pipeline.ingestion.seen_images import SeenImages
+from pipeline.manifest.image_keys import Keys, keys_of_images
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.batching import batched
 from workers.protocols import Skipped
 from workers.stores.open import build_store
+from workers.stores.selection import ARCHIVED
 
 LISTED_AT_ONCE = 500
 """Images held against the manifest together: for a few at a time that takes many times as long."""
@@ -46,6 +48,32 @@ def list_images(
 
 def ignore_skipped(reason: str, uri: str) -> None:
     """For those who need not know what a listing leaves out."""
+
+
+class ArchivedImages:
+    """A `Skipped` that collects the images which are archived: there, though not to be read."""
+
+    def __init__(self, skipped: Skipped = ignore_skipped) -> None:
+        """`skipped` is told as well."""
+        self._skipped = skipped
+        self._refs: list[ImageRef] = []
+        self._keys: list[Keys] = []
+
+    def __call__(self, reason: str, uri: str) -> None:
+        self._skipped(reason, uri)
+        if reason == ARCHIVED:
+            self._refs.append(ImageRef.from_uri(uri, version="", size_bytes=0))
+            if len(self._refs) == LISTED_AT_ONCE:
+                self._pack()
+
+    def keys(self) -> list[Keys]:
+        """The keys of those so far."""
+        self._pack()
+        return self._keys
+
+    def _pack(self) -> None:
+        self._keys.append(keys_of_images(self._refs))
+        self._refs.clear()
 
 
 def last_chunk_size(left: int, most: int, workers: int) -> int:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pipeline.index_home import IndexHome
-from pipeline.ingestion.listing import LISTED_AT_ONCE, ignore_skipped, list_chunks
+from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chunks
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.manifest.image_keys import KeySet, keys_of_images
 from pipeline.manifest.manifest import Manifest
@@ -46,9 +46,9 @@ def sync(
 ) -> SyncSummary:
     """Remove from the index what `sources` no longer list, then `ingest` them.
 
-    Only images that `sources` would list, were they there, are removed: those of other sources and
-    those that patterns leave out stay. Raises UsageError, with nothing done, if that is a larger
-    share of them than `max_delete`, and what `ingest` raises.
+    Only images that `sources` would list, were they there, are removed: those of other sources,
+    those that patterns leave out, and those that are archived stay. Raises UsageError, with nothing
+    done, if that is a larger share of them than `max_delete`, and what `ingest` raises.
     """
     if settings.limit is not None:
         raise UsageError("expected no limit: a sync has to see all of its source")
@@ -58,8 +58,10 @@ def sync(
     progress = progress or Progress()
     with progress:
         progress.note("listing images, to find those that are gone")
-        listed = list_chunks(sources, settings.store, LISTED_AT_ONCE, None, ignore_skipped)
-        present = KeySet(map(keys_of_images, listed))
+        archived = ArchivedImages()
+        chunks = list_chunks(sources, settings.store, LISTED_AT_ONCE, None, archived)
+        listed = [*map(keys_of_images, chunks)]
+        present = KeySet([*listed, *archived.keys()])
         try:
             gone = find_gone(sources, home, max_delete, present)
         except TooManyGoneError as exc:
@@ -67,7 +69,7 @@ def sync(
         if gone:
             progress.note(f"removing {len(gone):,} images")
         removed = remove_images(gone, home, started_at) if gone else 0
-    ingested = ingest(sources, settings, progress, recipe, home=home) if len(present) else None
+    ingested = ingest(sources, settings, progress, recipe, home=home) if listed else None
     return SyncSummary(removed, ingested)
 
 

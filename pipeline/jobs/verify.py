@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from pipeline.index_home import IndexHome
-from pipeline.ingestion.listing import ignore_skipped, list_images
+from pipeline.ingestion.listing import list_images
 from pipeline.jobs.sync import MAX_DELETE
 from pipeline.manifest.audit import Comparison, Report
 from pipeline.progress import Progress
@@ -49,7 +49,7 @@ def verify(
             comparison.take_point(point)
         if sources:
             progress.note("listing images")
-            for ref in list_images(sources, home.store, ignore_skipped):
+            for ref in list_images(sources, home.store, comparison.take_skipped):
                 comparison.take_listed(ref)
         report = comparison.report([build_store(source, home.store) for source in sources])
         if repairing:

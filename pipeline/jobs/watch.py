@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from pipeline.index_home import IndexHome
-from pipeline.ingestion.listing import LISTED_AT_ONCE, list_chunks
+from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chunks
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.sync import MAX_DELETE, find_gone, open_stores, remove_images
 from pipeline.manifest.image_keys import Keys, KeySet, keys_of_images
@@ -24,16 +25,18 @@ from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import IndexBusyError, ObjseekError, StoreAccessError, TooManyGoneError
 from schemas.ids import image_id
-from schemas.images import ImageRef
+from schemas.images import ImageRef, split_s3_uri
 from schemas.manifest import ManifestRow, State
 from workers.batching import batched
-from workers.queues.s3_events import images_named
+from workers.queues.s3_events import read_notification
 from workers.queues.sqs import Message
 from workers.stores.open import find
 
 MESSAGES_A_ROUND = 500
 _PATIENCE_S = 5.0
 _MOST_REMEMBERED = 10_000
+_SHOWN = 200
+_NAMES = re.compile(r"[\w.-]+")
 
 
 class Queue(Protocol):
@@ -131,6 +134,18 @@ def watch(
                 ended.wait(_PATIENCE_S)
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadMessage:
+    """A message and what it names of the sources, None where it cannot be read.
+
+    `is_understood`: nothing in it that cannot be read concerns the sources.
+    """
+
+    message: Message
+    named: list[ImageRef] | None
+    is_understood: bool
+
+
 class _Watch:
     def __init__(
         self,
@@ -146,7 +161,11 @@ class _Watch:
         self._reporter, self._max_delete, self._queue = reporter, max_delete, queue
         self._stores = open_stores(sources, settings.store)
         self._ended = ended
-        self._unreadable: set[str] = set()
+        # Messages of which something has been said.
+        self._reported: set[str] = set()
+        places = [split_s3_uri(source)[0] for source in sources if source.startswith("s3://")]
+        # Events name the bucket, an access point's ARN only its own name.
+        self._buckets = {re.split("[:/]", place)[-1] for place in places}
         self._troubles: dict[str, str] = {}
 
     def attempt(self, what: str, work: Callable[[], None]) -> bool:
@@ -191,50 +210,73 @@ class _Watch:
 
     def _list_present(self, present: list[Keys], progress: Progress) -> Iterator[list[ImageRef]]:
         """All that the sources list; the keys of those images are added to `present`."""
+        archived = ArchivedImages(progress.details.skip)
         for refs in list_chunks(
-            self._sources, self._settings.store, LISTED_AT_ONCE, None, progress.details.skip
+            self._sources, self._settings.store, LISTED_AT_ONCE, None, archived
         ):
             present.append(keys_of_images(refs))
             yield refs
+        present += archived.keys()
 
     def take_messages(self, wait_s: float) -> None:
         """One round over what the queue's messages name, if any come within `wait_s`."""
         assert self._queue is not None
         messages = self._queue.receive(wait_s, MESSAGES_A_ROUND)
-        read = [(message, self._read_names(message)) for message in messages]
-        taken = [message for message, named in read if named is not None]
+        read = [_ReadMessage(message, *self._read_names(message)) for message in messages]
+        taken = [each for each in read if each.named is not None]
         if not taken:
             return
         refused: set[ImageRef] = set()
 
         def look() -> None:
             # Of a store that refuses everything the next listing tells.
-            refused.update(self._look_at({ref for _, named in read for ref in named or ()}))
+            refused.update(self._look_at({ref for each in taken for ref in each.named or ()}))
 
-        with self._queue.hold(taken):
+        with self._queue.hold([each.message for each in taken]):
             # Delivered over and over while the index is away, they would end as undeliverable.
             while not self.attempt("events", look):
                 if self._ended.wait(_PATIENCE_S):
                     return
             self._queue.delete(
                 [
-                    message
-                    for message, named in read
-                    if named is not None and refused.isdisjoint(named)
+                    each.message
+                    for each in taken
+                    if each.is_understood and refused.isdisjoint(each.named or ())
                 ]
             )
 
-    def _read_names(self, message: Message) -> list[ImageRef] | None:
-        """What a message names of the sources, None if it cannot be read: that stays."""
+    def _read_names(self, message: Message) -> tuple[list[ImageRef] | None, bool]:
+        """What a message names of the sources, and whether it may be deleted after that.
+
+        None if it cannot be read: that stays. So does a message of which a part that cannot be read
+        has to do with a bucket of the sources.
+        """
         try:
-            named = images_named(message.body)
+            notification = read_notification(message.body)
         except ValueError as exc:
-            if message.message_id not in self._unreadable:
-                self._reporter.trouble(f"{exc}; the message is left in the queue")
-            if len(self._unreadable) < _MOST_REMEMBERED:
-                self._unreadable.add(message.message_id)
-            return None
-        return [ref for ref in named if any(store.covers(ref) for store in self._stores)]
+            self._report_message(message, f"{exc}; the message is left in the queue")
+            return None, False
+        named = [ref for ref in notification.images if self._covers(ref)]
+        left = [text for text in notification.unread if self._concerns_source(text)]
+        if notification.unread:
+            what = "its message is left in the queue" if left else "the rest of its message is used"
+            text = (left or notification.unread)[0][:_SHOWN]
+            self._report_message(message, f"expected an S3 event, got the record {text!r}; {what}")
+        return named, not left
+
+    def _covers(self, ref: ImageRef) -> bool:
+        return any(store.covers(ref) for store in self._stores)
+
+    def _concerns_source(self, record: str) -> bool:
+        """Whether a record that cannot be read mentions a bucket of the sources."""
+        return not self._buckets.isdisjoint(_NAMES.findall(record))
+
+    def _report_message(self, message: Message, text: str) -> None:
+        """Say it once of each message."""
+        if message.message_id not in self._reported:
+            self._reporter.trouble(text)
+        if len(self._reported) < _MOST_REMEMBERED:
+            self._reported.add(message.message_id)
 
     def _look_at(self, named: set[ImageRef]) -> set[ImageRef]:
         """Bring the index to what the store has now of these images; those that it refuses."""

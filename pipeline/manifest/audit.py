@@ -21,6 +21,7 @@ from schemas.payload import PointPayload, checksum, digest
 from schemas.points import Point
 from schemas.records import Float32Vector
 from workers.protocols import ObjectStore
+from workers.stores.selection import ARCHIVED
 
 _STAGE = "verify"
 # Of a unit vector in float32, normed once more by the index.
@@ -188,6 +189,14 @@ class Comparison:
         else:
             image.listed = True
             image.changed = ImageRevision(ref.version, image.fingerprint).id != image.generation
+
+    def take_skipped(self, reason: str, uri: str) -> None:
+        """Count an object that a listing left out; a `Skipped`. What is archived is not gone."""
+        if reason == ARCHIVED:
+            ref = ImageRef.from_uri(uri, version="", size_bytes=0)
+            image = self._images.get(str(image_id(ref)))
+            if image is not None:
+                image.listed = True
 
     def report(self, stores: Sequence[ObjectStore] = ()) -> Report:
         """The findings; `stores` are those whose images were listed."""

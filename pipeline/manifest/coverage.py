@@ -18,6 +18,7 @@ from pipeline.manifest.manifest import Manifest
 from schemas.images import ImageRef
 from schemas.manifest import State
 from workers.batching import batched
+from workers.stores.object_version import BY_TIME
 
 WAITING = "waiting"
 """Images that are listed and have not been tried in that version; a manifest has no such state."""
@@ -58,12 +59,13 @@ class Coverage:
 
     `folders` has the columns folder (a uri that ends in a slash, of a prefix), state and images;
     `runs` has day, state, fingerprint, images and objects. `waiting` is None where nothing was
-    listed.
+    listed. `by_time` images have a version by time and size, as their store told no ETag.
     """
 
     folders: pa.Table
     runs: pa.Table
     waiting: int | None = None
+    by_time: int = 0
 
     def images(self) -> dict[str, int]:
         """Images of the manifest by state; every state is there."""
@@ -124,7 +126,9 @@ def measure_coverage(
     reading a manifest and listing raise.
     """
     folders, runs = _Sums(_FOLDERS, partial(_prefixes, depth=depth)), _Sums(_RUNS)
-    for rows in manifest.tables(["uri", "state", "at", "fingerprint", "objects"]):
+    by_time = 0
+    for rows in manifest.tables(["uri", "version", "state", "at", "fingerprint", "objects"]):
+        by_time += int(pc.sum(pc.starts_with(rows["version"], BY_TIME)).as_py() or 0)
         ones = np.ones(len(rows), np.int64)
         folders.add([_folders(rows["uri"]), rows["state"], ones])
         # Without its zone: resolving one takes a time zone database, which small containers lack.
@@ -137,7 +141,7 @@ def measure_coverage(
             waiting += len(uris)
             ones = np.ones(len(uris), np.int64)
             folders.add([_folders(pa.chunked_array([uris])), [WAITING] * len(uris), ones])
-    return Coverage(folders.total(), runs.total(), waiting)
+    return Coverage(folders.total(), runs.total(), waiting, by_time)
 
 
 def largest(prefixes: pa.Table, most: int) -> pa.Table:

@@ -59,7 +59,13 @@ def build_app(
         app.include_router(routes.router)
     _add_pages(app)
     limits = Limits(serve.max_body_kb * 1024, serve.max_upload_mb * 2**20, serve.body_timeout_s)
-    app.add_middleware(Guard, access=access, limits=limits, observe=service.metrics.observe)
+    app.add_middleware(
+        Guard,
+        access=access,
+        limits=limits,
+        observe=service.metrics.observe,
+        is_ending=lambda: service.queue.is_ending,
+    )
     return app
 
 
@@ -109,7 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
+        for task in (*tasks, *service.loading):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task

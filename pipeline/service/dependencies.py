@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -23,7 +24,10 @@ from pipeline.settings import Settings
 
 @dataclass(slots=True)
 class Service:
-    """The parts of a running service. `jobs` is None if it only reads."""
+    """The parts of a running service. `jobs` is None if it only reads.
+
+    `loading` are tasks that load models which nobody waits for yet; the service ends them.
+    """
 
     settings: Settings
     queue: SearchQueue
@@ -35,6 +39,7 @@ class Service:
     needs_key: bool
     started_at_s: float = field(default_factory=time.monotonic)
     is_ready: bool = False
+    loading: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 def _get_service(request: Request) -> Service:

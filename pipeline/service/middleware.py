@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.service.access import Access
 from pipeline.service.problems import ProblemError, internal_error
+from pipeline.service.search_queue import ending_problem
 
 _MAX_NESTING = 32
 _UPLOADS = "/v1/uploads"
@@ -51,8 +52,17 @@ class Limits:
 class Guard:
     """The middleware around the whole service."""
 
-    def __init__(self, app: ASGIApp, access: Access, limits: Limits, observe: Observe) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        limits: Limits,
+        observe: Observe,
+        is_ending: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_ending`: whether the service is being stopped."""
         self._app, self._access, self._limits, self._observe = app, access, limits, observe
+        self._is_ending = is_ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,6 +86,12 @@ class Guard:
                 return
             receive = await self._admit(scope, headers, receive)
             await self._app(scope, receive, send_guarded)
+        except asyncio.CancelledError:
+            # So the server ends those who are still at it; it would print a traceback of each.
+            if not self._is_ending():
+                raise
+            if not has_begun:
+                await ending_problem().response(scope["path"])(scope, receive, send_guarded)
         except Exception as exc:
             if has_begun:
                 raise

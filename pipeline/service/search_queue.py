@@ -27,6 +27,8 @@ class SearchQueue:
         self._timeout_s = timeout_s
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._drawing = ThreadPoolExecutor(drawers, thread_name_prefix="draw")
+        self._limits: set[asyncio.Timeout] = set()
+        self._ends_at_s: float | None = None
         self.waiting = 0
         self.closed = False
 
@@ -46,6 +48,25 @@ class SearchQueue:
         previous, self.searcher = self.searcher, searcher
         previous.close()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the service is coming to its end."""
+        return self._ends_at_s is not None
+
+    def end_waiting(self, grace_s: float) -> None:
+        """Wait for no job longer than `grace_s` from now on, as the service ends.
+
+        To be called in the event loop, in which the others wait.
+        """
+        self._ends_at_s = asyncio.get_running_loop().time() + grace_s
+        for limit in self._limits:
+            self._bring_forward(limit)
+
+    def _bring_forward(self, limit: asyncio.Timeout) -> None:
+        when = limit.when()
+        if self._ends_at_s is not None and not limit.expired():
+            limit.reschedule(self._ends_at_s if when is None else min(when, self._ends_at_s))
+
     def close(self) -> None:
         """Wait for the jobs at work, then close the index."""
         self.closed = True
@@ -63,14 +84,28 @@ class SearchQueue:
                 {"Retry-After": "1"},
             )
         self.waiting += 1
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(timeout_s or self._timeout_s)
         try:
-            async with asyncio.timeout(timeout_s or self._timeout_s):
-                return await asyncio.get_running_loop().run_in_executor(pool, job)
+            async with limit:
+                self._limits.add(limit)
+                self._bring_forward(limit)
+                return await loop.run_in_executor(pool, job)
         except TimeoutError:
+            if self._ends_at_s is not None and loop.time() >= self._ends_at_s:
+                raise ending_problem() from None
             raise ProblemError(
                 HTTPStatus.GATEWAY_TIMEOUT,
                 "the request took too long",
                 {"Retry-After": "5"},
             ) from None
         finally:
+            self._limits.discard(limit)
             self.waiting -= 1
+
+
+def ending_problem() -> ProblemError:
+    """What is answered to those who wait when the service ends."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the service is being stopped", {"Retry-After": "5"}
+    )

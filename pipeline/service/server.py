@@ -21,6 +21,7 @@ from pipeline.service.access import is_loopback
 from pipeline.service.api_keys import KeyFile
 from pipeline.service.app import build_app
 from pipeline.service.discovery import Handle, write_handle
+from pipeline.service.search_queue import SearchQueue
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.options import ServeOptions
@@ -32,6 +33,10 @@ _KEEP_ALIVE_S = 15
 _SHUTDOWN_S = 5
 _HEAD_BYTES = 32 * 1024
 _BACKLOG = 128
+
+
+# Those who wait are answered before uvicorn ends them.
+_LAST_ANSWERS_S = _SHUTDOWN_S - 1
 
 
 class _StopSignal(BaseException):
@@ -107,10 +112,22 @@ def _run(
         if listening is not None:
             listening(url)
         with _ending_on_signals():
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, app.state.service.queue).run(sockets=[listener])
     finally:
         if handle is not None:
             handle.unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """Answers those who wait for models or the index when it is stopped."""
+
+    def __init__(self, config: uvicorn.Config, queue: SearchQueue) -> None:
+        super().__init__(config)
+        self._queue = queue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._queue.end_waiting(_LAST_ANSWERS_S)
+        await super().shutdown(sockets)
 
 
 @contextlib.contextmanager

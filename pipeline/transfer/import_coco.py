@@ -23,7 +23,7 @@ from schemas.coco import BadAnnotation, CocoImage, join_images
 from schemas.coco_reader import load_masks
 from schemas.errors import UsageError
 from schemas.ids import fingerprint, image_id
-from schemas.images import ImageRef
+from schemas.images import ImageRef, split_s3_uri
 from workers.batching import batched
 from workers.stores.open import find
 
@@ -97,7 +97,7 @@ def _ref(image: CocoImage, images: str | None) -> ImageRef:
             "name its folder or s3://bucket/prefix with --images"
         )
     if images.startswith("s3://"):
-        bucket, _, prefix = images.removeprefix("s3://").partition("/")
+        bucket, prefix = split_s3_uri(images)
         prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         return ImageRef("s3", bucket, prefix + image.file_name, version="", size_bytes=0)
     key = os.path.abspath(Path(images).expanduser() / image.file_name)

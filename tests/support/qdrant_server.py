@@ -24,6 +24,9 @@ from urllib.parse import unquote, urlsplit
 from pydantic_core import to_jsonable_python
 from qdrant_client import QdrantClient, models
 
+NEWEST = "1.20.0"
+BEHIND = "behind/qdrant"
+"""A path at which the server is as well, as behind a proxy."""
 _HOST = "127.0.0.1"
 _MOST_POINTS = 100_000
 # Closing a socket then throws away what was not sent, and resets the connection.
@@ -74,7 +77,10 @@ _WRITES = {"PUT /points": Write.UPSERT, "POST /points/delete": Write.DELETE}
 class QdrantServer:
     """A server on loopback at one port; its collections outlive its stops."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = NEWEST) -> None:
+        """`version` is what it says of itself, and what it knows: see `_as_version`."""
+        self.version = version
+        self.requests: list[Request] = []
         self._engine = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._planned: list[Outage] = []
@@ -99,7 +105,7 @@ class QdrantServer:
 
     def start(self) -> None:
         """Answer from now on."""
-        self._listener = _Listener(self._held.getsockname(), self.answer)
+        self._listener = _Listener(self._held.getsockname(), self.answer, self.version)
 
     def stop(self) -> None:
         """Be killed: connections are reset, and none is taken from now on."""
@@ -119,6 +125,8 @@ class QdrantServer:
         """The result of a request. Raises LookupError for one that is not served, StoppedError."""
         # The engine is not made for threads.
         with self._lock:
+            self.requests.append(request)
+            request = _as_version(request, self.version)
             outage = self._due(request)
             if outage is None:
                 return result_of(self._engine, request)
@@ -144,9 +152,33 @@ class QdrantServer:
         return outage
 
 
+class RefusedError(Exception):
+    """What a server answers with status 400."""
+
+
+def _as_version(request: Request, version: str) -> Request:
+    """The request as a server of this version understands it. Raises RefusedError.
+
+    1.15 and older ignore `update_filter`; 1.18 and older refuse a match by prefix.
+    """
+    major, minor = map(int, re.findall(r"\d+", version or NEWEST)[:2])
+    body, known = request.body, (major, minor)
+    if known < (1, 19) and '"prefix"' in json.dumps(body):
+        if request.operation == "PUT /index":
+            raise RefusedError("Format error in JSON body: unknown field `prefix`")
+        raise RefusedError(
+            "Format error in JSON body: data did not match any variant of untagged enum Condition"
+        )
+    if known < (1, 16) and isinstance(body, dict) and "update_filter" in body:
+        return replace(request, body={**body, "update_filter": None})
+    return request
+
+
 def result_of(engine: QdrantClient, request: Request) -> Any:
     """What Qdrant answers, as a model of its client. Raises LookupError for what is not served."""
     name, body = request.collection, request.body
+    aliases = {entry.alias_name: entry.collection_name for entry in engine.get_aliases().aliases}
+    name = aliases.get(name, name)
     match request.operation:
         case "GET /aliases":
             return engine.get_aliases()
@@ -157,6 +189,8 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
             return engine.update_collection_aliases(changes.actions)
         case "DELETE /":
             return engine.delete_collection(name)
+    if not name:
+        raise LookupError("there is nothing at this path")
     if request.operation == "GET /exists":
         return models.CollectionExistence(exists=engine.collection_exists(name))
     if request.operation == "PUT /":
@@ -229,8 +263,11 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[Request], Any]) -> None:
+    def __init__(
+        self, address: tuple[str, int], answer: Callable[[Request], Any], version: str
+    ) -> None:
         super().__init__(address, _Handler)
+        self.version = version
         self.answer = answer
         self.dead = False
         self._open: set[socket.socket] = set()
@@ -283,13 +320,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = unquote(urlsplit(self.path).path).strip("/")
+        path = unquote(urlsplit(self.path).path).strip("/").removeprefix(BEHIND).strip("/")
         named = re.fullmatch(r"collections/(?!aliases$)([^/]+)/?(.*)", path)
         collection, tail = named.groups() if named else ("", path)
         body = json.loads(content) if content else {}
         request = Request(collection, f"{self.command} /{tail}", body)
         try:
-            status, answer = 200, {"result": self.server.answer(request), "status": "ok"}
+            if path or not self.server.version:
+                result = self.server.answer(request)
+                status, answer = 200, {"result": result, "status": "ok"}
+            else:
+                title = "qdrant - vector search engine"
+                status, answer = 200, {"title": title, "version": self.server.version}
+        except RefusedError as exc:
+            status, answer = 400, {"status": {"error": str(exc)}}
         except LookupError as exc:
             status, answer = 404, {"status": {"error": str(exc)}}
         except StoppedError:
@@ -309,9 +353,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def qdrant_server() -> Iterator[QdrantServer]:
-    """An empty server."""
-    server = QdrantServer()
+def qdrant_server(version: str = NEWEST) -> Iterator[QdrantServer]:
+    """An empty server of a version; empty: it does not tell."""
+    server = QdrantServer(version)
     try:
         yield server
     finally:

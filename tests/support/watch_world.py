@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,15 @@ class World:
 
     def send(self, *keys: str) -> None:
         body = s3_event(*map(quote_plus, keys), bucket=self.bucket)
+        self.sqs.send_message(QueueUrl=self.queue.url, MessageBody=body)
+
+    def record(self, quoted_key: str) -> dict[str, Any]:
+        """A record of a message about an object, whose key stands there as it is given."""
+        record: dict[str, Any] = json.loads(s3_event(quoted_key, bucket=self.bucket))["Records"][0]
+        return record
+
+    def send_records(self, *records: dict[str, Any]) -> None:
+        body = json.dumps({"Records": records})
         self.sqs.send_message(QueueUrl=self.queue.url, MessageBody=body)
 
     @property

@@ -221,7 +221,11 @@ def to_filter(where: PointFilter) -> models.Filter | None:
                 times = models.DatetimeRange(**dict.fromkeys(bounds, at))
                 return models.FieldCondition(key=field, range=times)
             case Ids(ids):
-                return models.HasIdCondition(has_id=list(ids))
+                # Points of others may have numbers for ids.
+                has_id: list[models.ExtendedPointId] = [
+                    int(each) if each.isdecimal() else each for each in ids
+                ]
+                return models.HasIdCondition(has_id=has_id)
             case SureLabel(label):
                 both = [
                     models.Filter(must=list(map(condition, tests))) for tests in test.alternatives()

@@ -18,14 +18,17 @@ SERVICE_FILE = "service.json"
 """Says how to reach the service that has the folder open."""
 
 _DEFAULT_PORT = 6333
+# Behind a path there is a proxy, which listens where its scheme has it.
+_SCHEME_PORTS = {"http": 80, "https": 443}
 
 # What Qdrant itself refuses in a collection's name, and what would need quoting in a URL.
+_DOTS = (".", "..")
 _COLLECTION = re.compile(r"[^<>:\"/\\|?*%\s\x00-\x1f]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """A collection of a Qdrant server: `url` is `http(s)://host:port`."""
+    """A collection of a Qdrant server: `url` is `http(s)://host:port`, or that and a path."""
 
     url: str
     collection: str
@@ -47,9 +50,10 @@ def index_folder(location: str) -> Path:
 
 
 def server_address(location: str) -> ServerAddress:
-    """The parts of `http(s)://host:port/collection`; the port is 6333 unless given.
+    """The parts of `http(s)://host:port/collection`, or `http(s)://host:port/path/collection`.
 
-    Raises UsageError that says which part is missing or not expected.
+    Unless a port is given it is 6333; for a server behind a path it is that of the scheme. Raises
+    UsageError that says which part is missing or not expected.
     """
 
     def location_error(why: str) -> UsageError:
@@ -68,11 +72,16 @@ def server_address(location: str) -> ServerAddress:
         raise location_error("a key belongs into the setting api_key")
     if parts.query or parts.fragment:
         raise location_error("nothing may follow the collection")
-    collection = parts.path.strip("/")
+    *path, collection = parts.path.strip("/").split("/")
     if not collection:
         raise location_error("it names no collection")
     if not _COLLECTION.fullmatch(collection):
         raise location_error(f"{collection!r} cannot be a collection's name")
+    for name in path:
+        if not _COLLECTION.fullmatch(name) or name in _DOTS:
+            raise location_error(f"{name!r} cannot be a part of a server's path")
     host = f"[{host}]" if ":" in host else host
-    url = f"{parts.scheme.lower()}://{host}:{_DEFAULT_PORT if port is None else port}"
-    return ServerAddress(url, collection)
+    scheme = parts.scheme.lower()
+    if port is None:
+        port = _SCHEME_PORTS[scheme] if path else _DEFAULT_PORT
+    return ServerAddress("/".join([f"{scheme}://{host}:{port}", *path]), collection)

@@ -17,6 +17,10 @@ Offset = int | str | uuid.UUID | None
 class QdrantOperations(ABC):
     """Reads and writes points of one collection. Raises the errors of `VectorIndex`."""
 
+    def prepare(self, where: PointFilter) -> PointFilter:
+        """A filter that means the same, in which what takes requests of its own is done already."""
+        return where
+
     @abstractmethod
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         """Write points that have vectors; over points of the same ids only if they meet `over`."""

@@ -89,6 +89,7 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         return self._read_pages(point_filter(conditions), names)
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
+        where = self.prepare(where)
         offset: Offset = None
         while True:
             page, offset = self.read_page(where, offset, vectors)

@@ -28,7 +28,7 @@ def search(
     """Best first; ties by id. Raises UsageError, InvalidVectorError."""
     check_query(query, dim)
     query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
-    where = point_filter(query.conditions)
+    where = index.prepare(point_filter(query.conditions))
     if query.without:
         without = Ids(tuple(sorted(query.without)))
         where = PointFilter(where.must, (*where.must_not, without))

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ObjseekError, StoreAccessError, StoreUnavailableError, UsageError
 from schemas.options import StoreOptions
-from workers.stores.s3 import raising_store_errors
+from workers.stores.s3_client import raising_store_errors
 
 _log = logging.getLogger(__name__)
 _MOST_PER_REQUEST = 10  # SQS's own limit

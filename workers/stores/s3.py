@@ -2,77 +2,45 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from functools import lru_cache, partial
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
-import boto3
-from botocore import UNSIGNED, exceptions
-from botocore.config import Config
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
 from schemas.errors import (
     ObjectChangedError,
     ObjectGoneError,
-    ObjseekError,
-    StoreAccessError,
     StoreUnavailableError,
-    TokenExpiredError,
     UsageError,
     one_line,
 )
-from schemas.images import ImageRef
+from schemas.images import ImageRef, split_s3_uri
 from schemas.options import StoreOptions
-from workers.backoff import Backoff
 from workers.protocols import Skipped
-from workers.stores.selection import may_be_listed, reason_to_skip
+from workers.stores.object_version import etag_version, is_by_time, may_be_same, time_version
+from workers.stores.s3_client import client_for, payer, raising_answer_errors, retry
+from workers.stores.s3_listing import ListedObject, head_object, list_objects
+from workers.stores.selection import ARCHIVED, UNNAMED, may_be_listed, reason_to_skip
 
-_T = TypeVar("_T")
-_MAX_CONNECTIONS = 64
-_making_client = threading.Lock()
-_CREDENTIAL_ERRORS = (
-    exceptions.NoCredentialsError,
-    exceptions.PartialCredentialsError,
-    exceptions.CredentialRetrievalError,
-    exceptions.ProfileNotFound,
-    exceptions.NoAuthTokenError,
-    exceptions.TokenRetrievalError,
-    exceptions.SSOError,
-    exceptions.LoginError,
-)
-_REQUEST_ERRORS = (
-    exceptions.ParamValidationError,
-    exceptions.ValidationError,
-    exceptions.InvalidConfigError,
-    exceptions.ConfigParseError,
-    exceptions.EndpointProviderError,
-)
-_EXPIRED = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-)
-# Refusals that come with other status codes than 400, 401 and 403.
-_REFUSALS = frozenset({"NoSuchBucket", "PermanentRedirect"})
-# These come with status 400, though the same request may succeed later.
-_NOT_NOW = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"})
-_FIRST_BUDGET_S = 3.0
-# A program renews credentials before they expire; a person is not waited for.
-_EXPIRED_BUDGET_S = 20.0
+_log = logging.getLogger(__name__)
 # A slower body counts as stuck: if it trickles, no single read of it ever times out.
 _LEAST_BYTES_A_S = 50_000
 _PIECE = 1 << 20
+_NOT_THE_VERSION, _NOT_IMPLEMENTED = 412, 501
+# Buckets of whose objects a listing has told no ETag, as (endpoint, bucket).
+_without_etags: set[tuple[str | None, str]] = set()
 
 
 def build(source: str, options: StoreOptions) -> S3Store:
-    """The store of `s3://bucket/prefix`; the prefix may be empty. Nothing is contacted yet."""
-    # Keys are opaque: no URL parser, which would see a query or a fragment in them.
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    """The store of `s3://bucket/prefix`; the prefix may be empty. Nothing is contacted yet.
+
+    The bucket may also be the ARN of an access point.
+    """
+    bucket, prefix = split_s3_uri(source)
     if not bucket:
         raise UsageError(f"expected s3://bucket/prefix, got {source!r}")
     return S3Store(bucket, prefix, options)
@@ -81,8 +49,9 @@ def build(source: str, options: StoreOptions) -> S3Store:
 def read(ref: ImageRef, options: StoreOptions) -> bytes:
     """The bytes of exactly the listed version (GET with If-Match); see `ObjectStore.read`.
 
-    Retried for `options.retry_budget_s` while the store cannot answer, or its answer breaks off, is
-    too slow or is not the object.
+    A version by time and size is held against the answer's, also in whole seconds. Retried for
+    `options.retry_budget_s` while the store cannot answer, or its answer breaks off, is too slow or
+    is not the object.
     """
     return retry(lambda: _get(ref, options), ref.uri, options)
 
@@ -93,45 +62,6 @@ def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
         return retry(lambda: _head(ref, options), ref.uri, options)
     except ObjectGoneError:
         return None
-
-
-def retry(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
-    """The result of one request about `what`, retried while the store does not answer."""
-    expired = Backoff(min(options.retry_budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError)
-    away = Backoff(options.retry_budget_s, only=StoreUnavailableError)
-    return away.retry(lambda: expired.retry(action, what), what)
-
-
-def for_first_request(options: StoreOptions) -> StoreOptions:
-    """The same with a short retry budget: an address that has never answered may be mistyped."""
-    budget_s = min(options.retry_budget_s, _FIRST_BUDGET_S)
-    return options.model_copy(update={"retry_budget_s": budget_s})
-
-
-def client_for(options: StoreOptions) -> Any:
-    """The boto3 S3 client for these options, one in a process; safe to use from many threads.
-
-    Raises UsageError for an endpoint or a region that cannot be one.
-    """
-    with _making_client:
-        # Which keys are selected makes no difference to the connection.
-        return _client(options.model_copy(update={"include": (), "exclude": ()}))
-
-
-@lru_cache(maxsize=8)
-def _client(options: StoreOptions) -> Any:
-    session = boto3.Session(profile_name=options.profile)
-    try:
-        client = session.client("s3", endpoint_url=options.endpoint_url, config=_config(options))
-    except ValueError as exc:
-        raise UsageError(f"expected an S3 endpoint and region, got: {_reason(exc)}") from exc
-    # The endpoint may also come from the profile or the environment, which only the client knows.
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    if ".amazonaws.com" in host:
-        return client
-    # Other servers rarely have a host name for every bucket.
-    config = _config(options).merge(Config(s3={"addressing_style": "path"}))
-    return session.client("s3", endpoint_url=options.endpoint_url, config=config)
 
 
 class S3Store:
@@ -148,7 +78,7 @@ class S3Store:
         The first page is requested at once, so that StoreAccessError, StoreUnavailableError or
         UsageError are raised before anything is done with another source.
         """
-        pages = self._pages()
+        pages = list_objects(self._bucket, self._prefix, self._options)
         return self._images(chain([next(pages)], pages), skipped)
 
     def covers(self, ref: ImageRef) -> bool:
@@ -162,108 +92,98 @@ class S3Store:
     def read(self, ref: ImageRef) -> bytes:
         return read(ref, self._options)
 
-    def _pages(self) -> Iterator[list[dict[str, Any]]]:
-        uri, options = f"s3://{self._bucket}/{self._prefix}", self._options
-        page = retry(lambda: self._page(uri, None), uri, for_first_request(options))
-        while True:
-            yield page.get("Contents", [])
-            token = page.get("NextContinuationToken")
-            if token is None:
-                return
-            page = retry(partial(self._page, uri, token), uri, options)
-
-    def _page(self, uri: str, token: str | None) -> dict[str, Any]:
-        """One page of the listing: the first, or the one that follows `token`."""
-        request = {"Bucket": self._bucket, "Prefix": self._prefix, **_payer(self._options)}
-        if token is not None:
-            request["ContinuationToken"] = token
-        page = self._request_within_limits(uri, request)
-        following = page.get("NextContinuationToken")
-        has_more = following not in (None, token)  # the same page again would go on for ever
-        # A web page, say, has neither: boto3 finds nothing in it.
-        if page.get("IsTruncated") is not has_more:
-            raise StoreUnavailableError(
-                f"expected a listing of {uri} from "
-                f"{client_for(self._options).meta.endpoint_url}, got another answer"
-            )
-        return page
-
-    def _request_within_limits(self, uri: str, request: dict[str, str]) -> dict[str, Any]:
-        # boto3 reads the answer itself, and would wait for ever for one that trickles in.
-        options, answer = self._options, Future[dict[str, Any]]()
-        longest_s = options.connect_timeout_s + options.max_attempts * options.read_timeout_s
-
-        def request_page() -> None:
-            try:
-                with raising_store_errors(uri, options):
-                    answer.set_result(client_for(options).list_objects_v2(**request))
-            except BaseException as exc:
-                answer.set_exception(exc)
-
-        threading.Thread(target=request_page, daemon=True).start()
-        try:
-            return answer.result(longest_s)
-        except TimeoutError as exc:
-            raise StoreUnavailableError(
-                f"expected a listing of {uri} within {longest_s:g} s, got none"
-            ) from exc
-
-    def _images(
-        self, pages: Iterator[list[dict[str, Any]]], skipped: Skipped
-    ) -> Iterator[ImageRef]:
-        for item in chain.from_iterable(pages):
-            ref = _ref(self._bucket, item["Key"], item["ETag"], item["Size"])
-            reason = reason_to_skip(ref.key, ref.size_bytes, self._options)
-            if reason is None:
-                yield ref
-            else:
+    def _images(self, pages: Iterator[list[ListedObject]], skipped: Skipped) -> Iterator[ImageRef]:
+        for listed in chain.from_iterable(pages):
+            ref = ImageRef("s3", self._bucket, listed.key, listed.version, listed.size_bytes or 0)
+            reason = reason_to_skip(listed.key, listed.size_bytes, self._options)
+            if not listed.key:
+                reason = UNNAMED
+            elif reason is None and listed.is_archived:
+                reason = ARCHIVED
+            if reason is not None:
                 skipped(reason, ref.uri)
+                continue
+            if not listed.has_etag:
+                self._note_missing_etags()
+            yield ref
 
-
-def _ref(bucket: str, key: str, etag: str, size_bytes: int) -> ImageRef:
-    return ImageRef("s3", bucket, key, version=etag.strip('"'), size_bytes=size_bytes)
-
-
-def _config(options: StoreOptions) -> Config:
-    return Config(
-        signature_version=UNSIGNED if options.anonymous else None,
-        retries={"mode": "standard", "total_max_attempts": options.max_attempts},
-        connect_timeout=options.connect_timeout_s,
-        read_timeout=options.read_timeout_s,
-        max_pool_connections=_MAX_CONNECTIONS,
-        # Not every S3 server knows the newer checksums; If-Match names the version.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-
-
-def _payer(options: StoreOptions) -> dict[str, str]:
-    return {"RequestPayer": "requester"} if options.requester_pays else {}
+    def _note_missing_etags(self) -> None:
+        place = (self._options.endpoint_url, self._bucket)
+        if place not in _without_etags:
+            _without_etags.add(place)
+            _log.warning(
+                "expected an ETag of each object, s3://%s lists some without: a change of these "
+                "shows by their time and size only",
+                self._bucket,
+            )
 
 
 def _head(ref: ImageRef, options: StoreOptions) -> ImageRef:
-    with raising_store_errors(ref.uri, options):
-        head = client_for(options).head_object(Bucket=ref.bucket, Key=ref.key, **_payer(options))
-    return _ref(ref.bucket, ref.key, head["ETag"], head["ContentLength"])
+    head = head_object(ref.bucket, ref.key, ref.uri, options)
+    size = head.get("ContentLength")
+    size = _measure(ref, options) if size is None else size
+    # In the form in which listings tell the version, or every image would seem changed.
+    by_time = is_by_time(ref.version) or (
+        not ref.version and (options.endpoint_url, ref.bucket) in _without_etags
+    )
+    version = "" if by_time else etag_version(head.get("ETag"))
+    version = version or time_version(head.get("LastModified"), size)
+    return ImageRef("s3", ref.bucket, ref.key, version, size)
+
+
+def _measure(ref: ImageRef, options: StoreOptions) -> int:
+    """The size of an object of which a HEAD does not tell it."""
+    with raising_answer_errors(ref.uri, options):
+        response = client_for(options, ref.bucket).get_object(
+            Bucket=ref.bucket, Key=ref.key, **payer(options)
+        )
+        with response["Body"] as body:
+            return len(_read_body(body, ref, options))
 
 
 def _get(ref: ImageRef, options: StoreOptions) -> bytes:
-    with raising_store_errors(ref.uri, options):
-        response = client_for(options).get_object(
-            Bucket=ref.bucket, Key=ref.key, IfMatch=f'"{ref.version}"', **_payer(options)
-        )
+    with raising_answer_errors(ref.uri, options):
+        response, matched = _request_version(ref, options)
         with response["Body"] as body:
+            _check_version(ref, response, matched=matched)
             data = _read_body(body, ref, options)
-    version = response.get("ETag", ref.version).strip('"')
-    if version != ref.version:
-        raise ObjectChangedError(f"expected version {ref.version}, got {version} ({ref.uri})")
     # Some servers answer 200 with a document about an error. 0: the size is not known.
-    length = ref.size_bytes or response["ContentLength"]
-    if len(data) != length:
+    length = ref.size_bytes or response.get("ContentLength")
+    if length is not None and len(data) != length:
         raise StoreUnavailableError(
             f"expected an object of {length} bytes, got {len(data)} bytes ({ref.uri})"
         )
     return data
+
+
+def _request_version(ref: ImageRef, options: StoreOptions) -> tuple[dict[str, Any], bool]:
+    """The answer to a GET, and whether the server itself has compared the version."""
+    client = client_for(options, ref.bucket)
+    request = {"Bucket": ref.bucket, "Key": ref.key, **payer(options)}
+    if not is_by_time(ref.version):
+        try:
+            return client.get_object(IfMatch=f'"{ref.version}"', **request), True
+        except ClientError as exc:
+            # A weak ETag, or one that a proxy has rewritten, matches nothing; and not every server
+            # knows the header. The answer's own ETag tells then.
+            status = exc.response["ResponseMetadata"].get("HTTPStatusCode")
+            if status not in (_NOT_THE_VERSION, _NOT_IMPLEMENTED):
+                raise
+    return client.get_object(**request), False
+
+
+def _check_version(ref: ImageRef, response: dict[str, Any], *, matched: bool) -> None:
+    """Raise ObjectChangedError unless the answer is of the listed version."""
+    if is_by_time(ref.version):
+        got = time_version(response.get("LastModified"), response.get("ContentLength"))
+        is_same = may_be_same(ref.version, got)
+    else:
+        got = etag_version(response.get("ETag"))
+        is_same = got == ref.version or (matched and not got)
+    if not is_same:
+        raise ObjectChangedError(
+            f"expected version {ref.version}, got {got or 'one without ETag'} ({ref.uri})"
+        )
 
 
 def _read_body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
@@ -282,52 +202,6 @@ def _read_body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
                 )
     except HTTPError as exc:
         raise StoreUnavailableError(
-            f"expected all of an object, got: {_reason(exc)} ({ref.uri})"
+            f"expected all of an object, got: {one_line(exc).rstrip('.')} ({ref.uri})"
         ) from exc
     return b"".join(pieces)
-
-
-@contextmanager
-def raising_store_errors(uri: str, options: StoreOptions) -> Iterator[None]:
-    """Raise boto3's errors in the block as StoreError or UsageError about `uri`."""
-    try:
-        yield
-    except exceptions.ClientError as exc:
-        raise _response_error(exc, uri) from exc
-    except _CREDENTIAL_ERRORS as exc:
-        raise StoreAccessError(f"expected credentials for {uri}, got: {_reason(exc)}") from exc
-    except _REQUEST_ERRORS as exc:
-        raise UsageError(f"expected a valid request for {uri}, got: {_reason(exc)}") from exc
-    except RecursionError as exc:  # boto3 follows a redirect by a request within the request
-        where = options.endpoint_url or "the S3 endpoint"
-        raise StoreUnavailableError(
-            f"expected {where} to answer for {uri}, got one redirect after another"
-        ) from exc
-    except (exceptions.BotoCoreError, ResponseParserError) as exc:
-        where = options.endpoint_url or "the S3 endpoint"
-        raise StoreUnavailableError(
-            f"expected {where} to answer for {uri}, got: {_reason(exc)}"
-        ) from exc
-
-
-def _response_error(exc: exceptions.ClientError, uri: str) -> ObjseekError:
-    code = exc.response["Error"].get("Code", "")
-    status = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-    message = exc.response["Error"].get("Message") or code
-    got = f"HTTP {status} {code}: {_reason(message)} ({uri})"
-    if code in _EXPIRED:
-        # The next client reads the credentials again.
-        _client.cache_clear()
-        return TokenExpiredError(f"expected credentials that are valid now, got {got}")
-    if code in _REFUSALS or (status in (400, 401, 403) and code not in _NOT_NOW):
-        return StoreAccessError(f"expected access to the bucket and its objects, got {got}")
-    is_object = exc.operation_name in ("GetObject", "HeadObject")
-    if status == 404 and is_object:
-        return ObjectGoneError(f"expected a listed object, got {got}")
-    if status == 412 and is_object:
-        return ObjectChangedError(f"expected the listed version of an object, got {got}")
-    return StoreUnavailableError(f"expected an answer from the store, got {got}")
-
-
-def _reason(error: Exception | str) -> str:
-    return one_line(error).rstrip(".")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from schemas.errors import UsageError
+from schemas.images import split_s3_uri
 from schemas.options import StoreOptions
-from workers.stores.s3 import client_for, for_first_request, raising_store_errors, retry
+from workers.stores.s3_client import client_for, for_first_request, raising_store_errors, retry
 
 _T = TypeVar("_T")
 
@@ -22,7 +23,7 @@ class S3Prefix:
     """
 
     def __init__(self, source: str, options: StoreOptions) -> None:
-        self._bucket, _, prefix = source.removeprefix("s3://").partition("/")
+        self._bucket, prefix = split_s3_uri(source)
         if not self._bucket:
             raise UsageError(f"expected s3://bucket/prefix, got {source!r}")
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
@@ -38,7 +39,7 @@ class S3Prefix:
                 Bucket=self._bucket, Prefix=self._prefix + start
             )
             items = (item for page in pages for item in page.get("Contents", []))
-            return {item["Key"].removeprefix(self._prefix): item["Size"] for item in items}
+            return {item["Key"].removeprefix(self._prefix): item.get("Size", 0) for item in items}
 
         return self._request(list_sizes, start)
 
@@ -99,7 +100,7 @@ class S3Prefix:
 
         def send_once() -> _T:
             with raising_store_errors(uri, self._options):
-                return send(client_for(self._options))
+                return send(client_for(self._options, self._bucket))
 
         result = retry(send_once, uri, self._retry_options)
         self._retry_options = self._options

@@ -23,9 +23,13 @@ EXCLUDED = "excluded by a pattern"
 
 EMPTY = "zero bytes"
 
+ARCHIVED = "archived, to be restored first"
 
-def reason_to_skip(key: str, size_bytes: int, options: StoreOptions) -> str | None:
-    """Why a listed object is not read as an image; None if it is.
+UNNAMED = "listed without a key"
+
+
+def reason_to_skip(key: str, size_bytes: int | None, options: StoreOptions) -> str | None:
+    """Why a listed object is not read as an image; None if it is. `size_bytes` None: not known.
 
     A key without a suffix is an image only if an include pattern matches it.
     """

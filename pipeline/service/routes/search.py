@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
@@ -115,12 +116,20 @@ async def upload_image(
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "expected an image, got no bytes")
     stored = await service.queue.draw(lambda: service.uploads.add(data))
     # The user looks at the image first; meanwhile the models for it are loaded.
-    after.add_task(_warm_up, service)
+    after.add_task(_begin_loading, service)
     height, width = stored.pixels.shape[:2]
     return UploadAnswer(upload_id=stored.identity, width=width, height=height)
 
 
-async def _warm_up(service: Service) -> None:
+async def _begin_loading(service: Service) -> None:
+    # Once for all who upload meanwhile, and not as a part of any answer: the service may end first.
+    if not service.loading and not service.queue.is_ending:
+        task = asyncio.create_task(_load(service))
+        service.loading.add(task)
+        task.add_done_callback(service.loading.discard)
+
+
+async def _load(service: Service) -> None:
     # The search itself will report what goes wrong here.
     with suppress(ObjseekError):
         await service.queue.run(_load_models, _LOAD_TIMEOUT_S)

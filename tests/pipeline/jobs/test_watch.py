@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,6 +131,44 @@ def test_what_cannot_be_read_stays_in_the_queue(world: World) -> None:
     assert world.troubles == [
         "expected an S3 event notification, got 'hello'; the message is left in the queue"
     ]
+
+
+@pytest.mark.trials
+def test_what_is_understood_of_a_message_is_used(world: World) -> None:
+    foreign = {"eventSource": "aws:sqs", "body": "hello"}
+    broken = {"eventSource": "aws:s3", "s3": {"bucket": {"name": world.bucket}, "object": {}}}
+    with watching(world):
+        until(lambda: len(world.rounds) == 1)
+        world.put("0.png", 0)
+        world.send_records(foreign, world.record("0.png"))
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 1)
+        # What belongs to another service is none of this bucket's, alone or among others.
+        world.send_records(foreign)
+        until(lambda: world.waiting() == 0)
+        world.put("1.png", 1)
+        world.send_records(world.record("1.png"), broken)
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 2)
+        until(lambda: len(world.troubles) == 3)
+        assert world.waiting() == 1
+    assert world.indexed() == world.listed()
+    got = "expected an S3 event, got the record"
+    used = f"{got} {json.dumps(foreign)!r}; the rest of its message is used"
+    left = f"{got} {json.dumps(broken)!r}; its message is left in the queue"
+    assert world.troubles == [used, used, left]
+
+
+@pytest.mark.trials
+def test_a_key_that_is_quoted_as_nobody_should_is_found(world: World) -> None:
+    world.put("foto%E9.png", 0)
+    world.put("caf\u00e9+1.png", 1)
+    with watching(world, every_s=3600):
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 2)
+        world.put("foto%E9.png", 2)
+        world.put("caf\u00e9+1.png", 3)
+        world.send_records(world.record("foto%E9.png"), world.record("caf%E9%2B1.png"))
+        until(lambda: sum(watch_round.counts.done for watch_round in world.rounds) == 4)
+    assert world.indexed() == world.listed()
+    assert world.troubles == []
 
 
 def test_more_than_may_go_is_told_once_and_tried_again(world: World) -> None:

@@ -37,6 +37,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect i
         ("https://q.example/my-objects_2/", "https://q.example:6333", "my-objects_2"),
         ("HTTPS://q.example:443/a", "https://q.example:443", "a"),
         ("http://[::1]:6333/a", "http://[::1]:6333", "a"),
+        ("https://q.example/qdrant/photos", "https://q.example:443/qdrant", "photos"),
+        ("http://q.example/a/b/photos/", "http://q.example:80/a/b", "photos"),
+        ("http://q.example:6333/qdrant/photos", "http://q.example:6333/qdrant", "photos"),
     ],
 )
 def test_an_address_names_server_and_collection(location: str, url: str, collection: str) -> None:
@@ -50,7 +53,10 @@ def test_an_address_names_server_and_collection(location: str, url: str, collect
         ("http://localhost:6333", "it names no collection"),
         ("http://localhost:6333/", "it names no collection"),
         ("http:///objects", "it names no server"),
-        ("http://localhost:6333/a/b", "'a/b' cannot be a collection's name"),
+        ("http://localhost:6333/a//b", "'' cannot be a part of a server's path"),
+        ("http://localhost:6333/a/../b", "'..' cannot be a part of a server's path"),
+        ("http://localhost:6333/a%2Fb/c", "'a%2Fb' cannot be a part of a server's path"),
+        ("http://localhost:6333/a/b:c", "'b:c' cannot be a collection's name"),
         ("http://localhost:6333/a?b=c", "nothing may follow the collection"),
         ("http://localhost:port/a", "Port could not be cast"),
         ("http://key@localhost:6333/a", "a key belongs into the setting api_key"),

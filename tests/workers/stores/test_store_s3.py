@@ -30,7 +30,7 @@ from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.stores import open as stores
 from workers.stores.open import build_store
-from workers.stores.s3 import client_for
+from workers.stores.s3_client import client_for
 
 
 def anywhere(reason: str, uri: str) -> None:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from schemas.errors import (
     EmbedderMismatchError,
     IndexMissingError,
-    IndexUnavailableError,
     UsageError,
     VectorIndexError,
 )
 from schemas.options import IndexOptions
-from schemas.payload import (
-    DATETIME_FIELDS,
-    FIRST_LABEL,
-    FIRST_LABEL_SCORE,
-    FLOAT_FIELDS,
-    INTEGER_FIELDS,
-    KEYWORD_FIELDS,
-)
+from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from workers.backoff import Backoff
-from workers.indexes.filters import EVERY_POINT, PointFilter, to_filter
+from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
 from workers.indexes.location import ServerAddress, server_address
 from workers.indexes.operations import Offset
 from workers.indexes.points import (
@@ -44,9 +31,20 @@ from workers.indexes.points import (
     require_vector,
 )
 from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.server.collection import create_collection, index_payload, read_dim
+from workers.indexes.server.connection import (
+    ServerFeatures,
+    connect,
+    raising_index_errors,
+    read_features,
+)
 
 _PAGE = 256
 _FACETS = 10_000
+# Of a field whose values are looked through for those with a prefix, and of those with it.
+_MOST_VALUES, _MOST_WITH_PREFIX = 200_000, 20_000
+# No point of objseek has it.
+_NO_POINT = Ids(("00000000-0000-0000-0000-000000000000",))
 _T = TypeVar("_T")
 
 
@@ -66,22 +64,24 @@ def build(
     if client is None:
         client = connect(address, options)
     with raising_index_errors(address):
-        if not client.collection_exists(address.collection):
+        exists = client.collection_exists(address.collection)
+        features = read_features(client, address)
+        if not exists:
             if not create or dim is None:
                 raise IndexMissingError(
                     f"there is no collection {address.collection!r} on the Qdrant server "
                     f"at {address.url}"
                 )
-            _create(client, address.collection, dim)
+            create_collection(client, address.collection, dim)
         details = client.get_collection(address.collection)
-        stored = _read_dim(details, address)
+        stored = read_dim(details, address)
         if dim is not None and dim != stored:
             raise EmbedderMismatchError(
                 f"the collection {address.collection!r} at {address.url} holds vectors of "
                 f"{stored} numbers, but the embedder makes vectors of {dim}"
             )
         if create:
-            _index_payload(client, address.collection, details)
+            index_payload(client, address.collection, details, has_prefixes=features.has_prefixes)
     return ServerIndex(
         client,
         address,
@@ -90,86 +90,18 @@ def build(
         Backoff(options.retry_budget_s),
         has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
         counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
+        features=features,
     )
-
-
-def connect(address: ServerAddress, options: IndexOptions) -> QdrantClient:
-    """A client that has sent no request yet."""
-    with warnings.catch_warnings():
-        # A key over plain HTTP, inside a cluster: the user chose that with the address.
-        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-        return QdrantClient(
-            url=address.url,
-            api_key=options.api_key.get_secret_value() if options.api_key else None,
-            timeout=math.ceil(options.timeout_s),
-            check_compatibility=False,
-            # Loading certificates takes 40 ms, and there are none without TLS.
-            verify=address.url.startswith("https://"),
-        )
-
-
-@contextmanager
-def raising_index_errors(address: ServerAddress) -> Iterator[None]:
-    """Raise the client's errors as VectorIndexErrors."""
-    server = f"the Qdrant server at {address.url}"
-    try:
-        yield
-    except ResponseHandlingException as exc:
-        raise IndexUnavailableError(f"{server} does not answer: {exc.source}") from exc
-    except ResourceExhaustedResponse as exc:
-        raise IndexUnavailableError(f"{server} is overloaded: {exc}") from exc
-    except UnexpectedResponse as exc:
-        status = exc.status_code or 0
-        answer = " ".join(exc.content.decode("utf-8", "replace").split())[:300]
-        if status in (401, 403):
-            raise VectorIndexError(f"{server} refused the API key ({status}: {answer})") from exc
-        if status == 404:
-            raise IndexMissingError(
-                f"{server} does not know the collection {address.collection!r} (404: {answer})"
-            ) from exc
-        if status >= 500 or status == 429:
-            raise IndexUnavailableError(f"{server} failed ({status}: {answer})") from exc
-        raise VectorIndexError(f"{server} refused the request ({status}: {answer})") from exc
-
-
-def _create(client: QdrantClient, collection: str, dim: int) -> None:
-    vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
-    words = models.SparseVectorParams(modifier=models.Modifier.IDF)
-    client.create_collection(
-        collection,
-        vectors_config={VECTOR_NAME: vectors},
-        sparse_vectors_config={WORDS_NAME: words},
-    )
-
-
-def _read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
-    vectors = details.config.params.vectors
-    if not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
-        raise UsageError(
-            f"the collection {address.collection!r} at {address.url} is no index of objseek: "
-            f"it has no vector named {VECTOR_NAME!r}"
-        )
-    return vectors[VECTOR_NAME].size
-
-
-def _index_payload(client: QdrantClient, collection: str, details: models.CollectionInfo) -> None:
-    schemas: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
-        **{
-            name: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True)
-            for name in (*KEYWORD_FIELDS, FIRST_LABEL)
-        },
-        **dict.fromkeys(INTEGER_FIELDS, models.PayloadSchemaType.INTEGER),
-        **dict.fromkeys((*FLOAT_FIELDS, FIRST_LABEL_SCORE), models.PayloadSchemaType.FLOAT),
-        **dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME),
-    }
-    for field, schema in schemas.items():
-        # Some are missing where an earlier run ended while it made the collection.
-        if field not in details.payload_schema:
-            client.create_payload_index(collection, field, field_schema=schema, wait=True)
 
 
 def _to_sparse(words: Words) -> models.SparseVector:
     return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
+
+
+def _own_id(point: models.ScoredPoint) -> UUID:
+    if isinstance(point.id, int):
+        raise VectorIndexError(f"point {point.id} is not one of objseek's (unexpected: id)")
+    return UUID(str(point.id))
 
 
 class ServerIndex(QdrantIndex):
@@ -192,8 +124,10 @@ class ServerIndex(QdrantIndex):
         *,
         has_words: bool,
         counts_first_labels: bool,
+        features: ServerFeatures,
     ) -> None:
         super().__init__(dim, upsert_batch)
+        self._features = features
         self._words, self._first_labels = has_words, counts_first_labels
         self._client = client
         self._address = address
@@ -253,6 +187,33 @@ class ServerIndex(QdrantIndex):
         # A collection that is older than words has no place for them.
         return {WORDS_NAME: _to_sparse(words)} if self._words else {}
 
+    def prepare(self, where: PointFilter) -> PointFilter:
+        """The same filter without prefixes, where the server does not match by them.
+
+        They become the values that begin with them, which takes a facet of the field. Raises
+        UsageError where there are too many.
+        """
+        if self._features.has_prefixes or not any(isinstance(t, Prefix) for t in where.must):
+            return where
+        others = tuple(test for test in where.must if not isinstance(test, Prefix))
+        among = PointFilter(others, where.must_not)
+        found = [self._values_with(test, among) for test in where.must if isinstance(test, Prefix)]
+        return PointFilter((*others, *found), where.must_not)
+
+    def _values_with(self, test: Prefix, among: PointFilter) -> Test:
+        values = self._facet(test.field, among, _MOST_VALUES)
+        chosen = tuple(sorted(value for value in values if value.startswith(test.prefix)))
+        if len(values) >= _MOST_VALUES or len(chosen) > _MOST_WITH_PREFIX:
+            raise UsageError(
+                f"expected a Qdrant server of version 1.19 or newer at {self._address.url} to look "
+                f"for a beginning of {test.field!r} among so many values, got "
+                f"{self._features.version}"
+            )
+        return OneOf(test.field, chosen) if chosen else _NO_POINT
+
+    def _filter(self, where: PointFilter) -> models.Filter | None:
+        return to_filter(self.prepare(where))
+
     def find_nearest(
         self,
         vector: Float32Vector,
@@ -265,7 +226,7 @@ class ServerIndex(QdrantIndex):
         points = self._query(
             query=vector.tolist(),
             using=VECTOR_NAME,
-            query_filter=to_filter(where),
+            query_filter=self._filter(where),
             limit=limit,
             score_threshold=threshold,
             search_params=models.SearchParams(exact=True) if exact else None,
@@ -273,7 +234,7 @@ class ServerIndex(QdrantIndex):
         return list(map(read_scored, points))
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
-        filtered = to_filter(where)
+        filtered = self._filter(where)
         request: dict[str, Any] = {"query": query.vector.tolist(), "using": VECTOR_NAME}
         if query.liked is not None:
             disliked = [] if query.disliked is None else query.disliked.tolist()
@@ -297,7 +258,7 @@ class ServerIndex(QdrantIndex):
         points = self._query(**request, query_filter=filtered, limit=pool, with_payload=False)
         if not query.diversity:
             points = sorted(points, key=lambda point: (-point.score, str(point.id)))
-        return [UUID(str(point.id)) for point in points]
+        return [_own_id(point) for point in points]
 
     def _query(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
         return self._request(
@@ -350,11 +311,12 @@ class ServerIndex(QdrantIndex):
     def read_page(
         self, where: PointFilter, offset: Offset, vectors: Sequence[str]
     ) -> tuple[list[Point], Offset]:
+        filtered = self._filter(where)
         records, following = self._request(
             "a page of",
             lambda: self._client.scroll(
                 self._collection,
-                scroll_filter=to_filter(where),
+                scroll_filter=filtered,
                 limit=_PAGE,
                 offset=offset,
                 with_payload=True,
@@ -364,21 +326,22 @@ class ServerIndex(QdrantIndex):
         return list(map(read_record, records)), following
 
     def count_points(self, where: PointFilter) -> int:
+        filtered = self._filter(where)
         result = self._request(
             "a count in",
-            lambda: self._client.count(self._collection, count_filter=to_filter(where), exact=True),
+            lambda: self._client.count(self._collection, count_filter=filtered, exact=True),
         )
         return result.count
 
     def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        return self._facet(field, where, _FACETS)
+
+    def _facet(self, field: str, where: PointFilter, most: int) -> dict[str, int]:
+        filtered = self._filter(where)
         hits = self._request(
             "a facet of",
             lambda: self._client.facet(
-                self._collection,
-                field,
-                facet_filter=to_filter(where),
-                limit=_FACETS,
-                exact=True,
+                self._collection, field, facet_filter=filtered, limit=most, exact=True
             ),
         ).hits
         # Values that deleted points had may still be listed.

@@ -1,0 +1,76 @@
+"""Makes collections on a Qdrant server, and checks that one fits before it is used."""
+
+from __future__ import annotations
+
+from qdrant_client import QdrantClient, models
+
+from schemas.errors import UsageError
+from schemas.payload import (
+    DATETIME_FIELDS,
+    FIRST_LABEL,
+    FIRST_LABEL_SCORE,
+    FLOAT_FIELDS,
+    INTEGER_FIELDS,
+    KEYWORD_FIELDS,
+)
+from schemas.records import VECTOR_NAME, WORDS_NAME
+from workers.indexes.location import ServerAddress
+
+
+def create_collection(client: QdrantClient, collection: str, dim: int) -> None:
+    vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
+    words = models.SparseVectorParams(modifier=models.Modifier.IDF)
+    client.create_collection(
+        collection,
+        vectors_config={VECTOR_NAME: vectors},
+        sparse_vectors_config={WORDS_NAME: words},
+    )
+
+
+def read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
+    """How many numbers the vectors of a collection have.
+
+    Raises UsageError for a collection that is not one of objseek, or would rank otherwise.
+    """
+
+    def refuse(why: str) -> UsageError:
+        return UsageError(f"the collection {address.collection!r} at {address.url} {why}")
+
+    vectors = details.config.params.vectors
+    if not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
+        raise refuse(f"is no index of objseek: it has no vector named {VECTOR_NAME!r}")
+    vector = vectors[VECTOR_NAME]
+    if vector.distance is not models.Distance.COSINE:
+        raise refuse(
+            f"compares its vectors by {vector.distance.value}, an index of objseek by "
+            f"{models.Distance.COSINE.value}"
+        )
+    if vector.multivector_config is not None:
+        raise refuse("has several vectors a point, an index of objseek has one")
+    if vector.datatype is models.Datatype.UINT8:
+        raise refuse("keeps its vectors as whole numbers from 0 to 255, which loses those below 1")
+    words = (details.config.params.sparse_vectors or {}).get(WORDS_NAME)
+    if words is not None and words.modifier is not models.Modifier.IDF:
+        raise refuse("counts every word alike, an index of objseek rare ones more (modifier idf)")
+    return vector.size
+
+
+def index_payload(
+    client: QdrantClient, collection: str, details: models.CollectionInfo, *, has_prefixes: bool
+) -> None:
+    """Make the payload indexes that a collection lacks; `has_prefixes`: the server knows them."""
+    schemas: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+        **{
+            name: models.KeywordIndexParams(
+                type=models.KeywordIndexType.KEYWORD, prefix=True if has_prefixes else None
+            )
+            for name in (*KEYWORD_FIELDS, FIRST_LABEL)
+        },
+        **dict.fromkeys(INTEGER_FIELDS, models.PayloadSchemaType.INTEGER),
+        **dict.fromkeys((*FLOAT_FIELDS, FIRST_LABEL_SCORE), models.PayloadSchemaType.FLOAT),
+        **dict.fromkeys(DATETIME_FIELDS, models.PayloadSchemaType.DATETIME),
+    }
+    for field, schema in schemas.items():
+        # Some are missing where an earlier run ended while it made the collection.
+        if field not in details.payload_schema:
+            client.create_payload_index(collection, field, field_schema=schema, wait=True)
