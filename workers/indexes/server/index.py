@@ -12,7 +12,6 @@ from schemas.errors import (
     EmbedderMismatchError,
     IndexMissingError,
     UsageError,
-    VectorIndexError,
 )
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
@@ -96,12 +95,6 @@ def build(
 
 def _to_sparse(words: Words) -> models.SparseVector:
     return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
-
-
-def _own_id(point: models.ScoredPoint) -> UUID:
-    if isinstance(point.id, int):
-        raise VectorIndexError(f"point {point.id} is not one of objseek's (unexpected: id)")
-    return UUID(str(point.id))
 
 
 class ServerIndex(QdrantIndex):
@@ -258,7 +251,8 @@ class ServerIndex(QdrantIndex):
         points = self._query(**request, query_filter=filtered, limit=pool, with_payload=False)
         if not query.diversity:
             points = sorted(points, key=lambda point: (-point.score, str(point.id)))
-        return [_own_id(point) for point in points]
+        # A number is the id of a point that objseek has not written.
+        return [UUID(str(point.id)) for point in points if not isinstance(point.id, int)]
 
     def _query(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
         return self._request(
