@@ -120,7 +120,7 @@ def test_heic_of_phones_is_read(orientation: int) -> None:
     assert np.abs(found.astype(int) - expected).mean() < 3
 
 
-def test_a_heic_without_its_package_is_told_which_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_heic_names_the_package_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(photo(1), "HEIF")
     formats.allowed_formats()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)

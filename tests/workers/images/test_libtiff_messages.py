@@ -30,7 +30,7 @@ def damaged(compression: str) -> bytes:
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
-def test_nothing_is_printed_and_the_reason_is_told(
+def test_nothing_is_printed_and_the_reason_has_it(
     compression: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(BadImageError) as caught:
