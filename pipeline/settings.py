@@ -25,12 +25,12 @@ from schemas.options import (
     EmbedderOptions,
     IndexOptions,
     LabelOptions,
+    Precision,
     RunnerOptions,
     SegmenterOptions,
     ServeOptions,
     StoreOptions,
 )
-from schemas.pipelines import Precision
 
 _PREFIX = "OBJSEEK_"
 # Variables that are no settings: which settings file, what tests use.

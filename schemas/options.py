@@ -128,6 +128,13 @@ class EmbedderOptions(_Options):
         return given
 
 
+class Precision(_Options):
+    """What the models of an index compute in. It is in no fingerprint, and kept beside them."""
+
+    segmenter: FixedPrecisionName
+    embedder: FixedPrecisionName
+
+
 class LabelOptions(_Options):
     """What objects may be called.
 

@@ -7,15 +7,7 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from schemas.ids import fingerprint
-from schemas.options import DecodeOptions, EmbedderOptions, FixedPrecisionName, Rgb
-
-
-class Precision(BaseModel):
-    """What the models of an index compute in. It is in no fingerprint, and kept beside them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    segmenter: FixedPrecisionName
-    embedder: FixedPrecisionName
+from schemas.options import DecodeOptions, EmbedderOptions, Rgb
 
 
 class Pipeline(BaseModel):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.settings import Settings
-from schemas.options import DeviceName, FixedPrecisionName, PrecisionName, RunnerOptions
-from schemas.pipelines import Precision
+from schemas.options import DeviceName, FixedPrecisionName, Precision, PrecisionName, RunnerOptions
 
 
 def settle_precision(

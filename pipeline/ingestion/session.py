@@ -32,7 +32,7 @@ from schemas.errors import (
 from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
 from schemas.masks import ObjectMask, WorkItem
-from schemas.pipelines import Precision
+from schemas.options import Precision
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)

@@ -32,7 +32,8 @@ from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.masks import WorkItem
-from schemas.pipelines import Pipeline, Precision
+from schemas.options import Precision
+from schemas.pipelines import Pipeline
 from schemas.records import Result
 from workers.batching import batched
 from workers.protocols import VectorIndex

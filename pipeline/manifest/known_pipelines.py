@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from pipeline.manifest.part_storage import Parts
 from pipeline.settings import Settings
 from schemas.ids import fingerprint
-from schemas.pipelines import Pipeline, Precision
+from schemas.options import Precision
+from schemas.pipelines import Pipeline
 from workers.models.catalog import LOCAL_PREFIX
 
 _START = "pipeline-"

@@ -54,6 +54,7 @@ def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
         "dim": 4,
         "points": 7,
         "waiting": None,
+        "precision": None,
         "versions_by_time": 0,
         "kept": [
             {

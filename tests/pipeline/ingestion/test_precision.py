@@ -17,8 +17,7 @@ from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_always
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
-from schemas.options import EmbedderOptions, RunnerOptions, SegmenterOptions
-from schemas.pipelines import Precision
+from schemas.options import EmbedderOptions, Precision, RunnerOptions, SegmenterOptions
 
 FP32, BF16 = (Precision(segmenter=name, embedder=name) for name in ("fp32", "bf16"))
 

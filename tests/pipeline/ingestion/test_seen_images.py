@@ -55,5 +55,7 @@ def test_a_bucket_that_lists_a_key_twice_gives_it_once(pages: list[list[str]]) -
         options = StoreOptions(endpoint_url=endpoint)
         found = list_images(["s3://b"], options, lambda *what: skipped.append(what))
         assert sorted(image.key for image in found) == ["a.jpg", "b.jpg"]
-    assert {reason for reason, _ in skipped} == {"listed more than once"}
-    assert len(skipped) == sum(map(len, pages)) - 2
+    # Those that follow one another are one to the store already.
+    listed = [key for page in pages for key in page]
+    apart = [key for before, key in zip([None, *listed], listed, strict=False) if key != before]
+    assert skipped == [("listed more than once", f"s3://b/{key}") for key in apart[2:]]

@@ -34,8 +34,7 @@ from pipeline.transfer.backup import backup, restore
 from schemas.errors import IndexBusyError, IndexMissingError, UsageError, VectorIndexError
 from schemas.ids import fingerprint
 from schemas.manifest import ManifestRow, State
-from schemas.options import DecodeOptions
-from schemas.pipelines import Precision
+from schemas.options import DecodeOptions, Precision
 from schemas.points import IndexQuery, Point
 from schemas.records import Float32Matrix
 from schemas.search import Condition

@@ -166,7 +166,7 @@ def test_a_server_gets_its_own_filter() -> None:
             {"key": "width", "range": {"gte": 3.0, "lte": 3.0}},
             {"key": "ingested_at", "range": {"lt": "2026-01-01T00:00:00Z"}},
         ],
-        "must_not": [{"has_id": ["3", "4"]}],
+        "must_not": [{"has_id": [3, 4]}],
     }
     made = to_filter(given)
     assert isinstance(made, models.Filter)

@@ -296,7 +296,8 @@ def test_facets_and_filters_take_labels_that_are_sure(coloured: Settings) -> Non
                 without = parse_conditions([f"labels!={name}"])
                 assert compute_facets(searcher, without, "object", 20).total == 4 - expected[name]
     assert counted[0] == 12
-    assert counted[0] > counted[1] > counted[-1] > 0
+    assert counted == sorted(counted, reverse=True)
+    assert counted[0] > counted[-1] > 0
 
 
 def test_a_labelling_that_was_interrupted_goes_on(
