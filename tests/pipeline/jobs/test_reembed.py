@@ -28,6 +28,7 @@ from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import _Reembed, reembed
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
+from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.transfer.backup import backup, restore
@@ -248,6 +249,25 @@ def test_an_ingest_that_was_overtaken_says_so(
         ingest([str(images)], index, recipe=fakes.recipe(index))
     monkeypatch.undo()
     assert ingest([str(images)], index, recipe=recipe).counts.unchanged == IMAGES + 1
+
+
+def test_a_sync_stays_with_the_generation_that_it_began_with(index: Settings, images: Path) -> None:
+    name = reembed(index, recipe=other(index)).generation
+    use_generation(index, FIRST)
+    homes = {each: IndexHome.at(index, each) for each in (FIRST, name)}
+    fakes.write_image(images / "new.png", 50)
+    next(images.glob("*00*.png")).unlink()
+
+    class Switching(Progress):
+        def note(self, text: str) -> None:
+            if text.startswith("removing"):
+                use_generation(index, name)
+
+    with pytest.raises(VectorIndexError, match=r"another generation of .* came into use"):
+        sync([str(images)], index, progress=Switching(), recipe=fakes.recipe(index))
+    before, after = (homes[each].manifest.counts() for each in (name, FIRST))
+    assert (before[State.DONE], before[State.GONE]) == (IMAGES, 0)
+    assert (after[State.DONE], after[State.GONE]) == (IMAGES, 1)
 
 
 def size_of(folder: Path) -> int:

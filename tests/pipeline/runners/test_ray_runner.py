@@ -6,10 +6,8 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -19,7 +17,7 @@ import pytest
 import ray
 from support import fakes
 from support.fakes import points, rows
-from support.paths import ROOT
+from support.paths import IMPORTS, ROOT
 from support.processes import descendants, listening
 from support.waiting import PATIENCE_S, until
 
@@ -27,15 +25,15 @@ from pipeline.index_home import manifest_folder
 from pipeline.jobs.ingest import ingest
 from pipeline.manifest.manifest import Manifest
 from pipeline.runners.ray_pool import blame, read_ahead, runner
-from pipeline.runners.ray_pool.session import check_reachable, ray_session
+from pipeline.runners.ray_pool.session import ray_session
 from pipeline.runners.ray_pool.time_limits import Pace
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
-from schemas.errors import ModelError, StalledError, UsageError, WorkerDiedError
+from schemas.errors import ModelError, StalledError, WorkerDiedError
 from schemas.manifest import State
 
 COMMAND = [sys.executable, str(ROOT / "tests" / "support" / "fakes.py")]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+ENVIRONMENT = {**os.environ, **IMPORTS}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -334,88 +332,3 @@ def test_ray_listens_on_loopback_alone() -> None:
     ours = [os.getpid(), *descendants(os.getpid())]
     assert len(ours) > 3
     assert {address for pid in ours for address in listening(pid)} == {"127.0.0.1"}
-
-
-KEY = "0123456789abcdef" * 4
-
-
-def reachable(address: str) -> bool:
-    try:
-        check_reachable(address)
-    except UsageError:
-        return False
-    return True
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Ray cluster of somebody else, who has the key."""
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # a short path
-        head = subprocess.Popen(
-            [
-                *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
-                *(f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2"),
-                *("--include-dashboard=false", "--disable-usage-stats"),
-            ],
-            env={**ENVIRONMENT, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": KEY},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            address = f"{ray.util.get_node_ip_address()}:{port}"
-            until(lambda: reachable(address))
-            yield address
-        finally:
-            os.killpg(head.pid, signal.SIGKILL)
-            head.wait()
-
-
-def ingest_on(
-    cluster: str, images: Path, index: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, str(images), str(index), "ray", "0", cluster],
-        env={**ENVIRONMENT, **environment},
-        capture_output=True,
-        text=True,
-    )
-
-
-@pytest.mark.long
-def test_a_cluster_that_runs_already_is_used_and_left_alone(
-    cluster: str, images: Path, tmp_path: Path
-) -> None:
-    for index in (tmp_path / "first", tmp_path / "second"):
-        found = ingest_on(cluster, images, index, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=KEY)
-        assert found.stdout == "done 20, unchanged 0\n", found.stderr
-        assert "Traceback" not in found.stderr
-        assert len(points(fakes.settings(index))) == 60
-
-
-@pytest.mark.long
-def test_a_cluster_whose_key_one_has_not_is_one_sentence(
-    cluster: str, images: Path, tmp_path: Path
-) -> None:
-    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
-    # Ray asks once a second, twenty times if it is not told otherwise.
-    found = ingest_on(cluster, images, tmp_path / "index", **wrong, RAY_NUM_REDIS_GET_RETRIES="2")
-    assert found.returncode == 2
-    assert f"Error: expected a Ray cluster at '{cluster}', got: " in found.stderr
-    assert "InvalidAuthToken" in found.stderr
-    assert "Traceback" not in found.stderr
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("127.0.0.1:1", "expected a Ray cluster at '127.0.0.1:1', got: .*refused"),
-        ("ray://somewhere:10001", "expected auto or host:6379 as the address of Ray"),
-    ],
-)
-def test_no_cluster_at_the_address_is_one_sentence(address: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        check_reachable(address)

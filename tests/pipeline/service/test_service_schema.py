@@ -29,9 +29,10 @@ _CHECKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with served(tmp_path_factory.mktemp("schema"), raising=False, allowed_hosts=[_HOST]) as client:
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Any]:
+    # One for each test: schemathesis ends an application with the test that asked it.
+    with served(tmp_path, raising=False, allowed_hosts=[_HOST]) as client:
         document = schemathesis.openapi.from_asgi("/openapi.json", client.app)
         yield document.exclude(path=_ENDLESS)
 
