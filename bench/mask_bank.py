@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -61,10 +61,23 @@ def wide_sam(seed: int = 0) -> Sam:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskBank:
-    """What is guessed for each point of a grid: logits (n, 3, 256, 256), predicted IoU (n, 3)."""
+    """What is guessed for each point of a square grid, row by row.
+
+    logits (n, 3, 256, 256), on the device of the decoder; predicted IoU (n, 3), on the CPU.
+    """
 
     logits: Tensor
     predicted_iou: Tensor
+
+    def find_rows(self, points_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
+        """The rows of points of the grid, pixels of an image of this size: int64 (n,)."""
+        side = math.isqrt(len(self.logits))
+        column, row = (points_xy / np.array(size_hw[::-1]) * side).astype(np.int64).T
+        return torch.from_numpy(row * side + column)
+
+    def to(self, device: str) -> MaskBank:
+        """The same masks for a decoder on `device`."""
+        return MaskBank(self.logits.to(device), self.predicted_iou)
 
     def none_sure(self) -> MaskBank:
         """The same masks, with a predicted IoU that no threshold keeps."""
@@ -134,8 +147,12 @@ class Blend:
     @staticmethod
     def calibrated(bank: MaskBank, logits: Tensor, predicted_iou: Tensor) -> Blend:
         """From what the decoder returned for some points: (n, 3, h, w) and (n, 3)."""
-        std, mean = torch.std_mean(predicted_iou, dim=0)
+        std, mean = torch.std_mean(predicted_iou.cpu(), dim=0)
         return Blend(bank, logits.mean().item(), logits.std().item(), mean, std + 1e-9)
+
+    def to(self, device: str) -> Blend:
+        """The same for a decoder on `device`."""
+        return replace(self, bank=self.bank.to(device))
 
     def logits(self, drawn: Tensor, computed: Tensor) -> Tensor:
         return torch.add(drawn, computed - self.logit_mean, alpha=_LOGIT_SHARE / self.logit_std)
@@ -161,7 +178,7 @@ class BankDecoder(nn.Module):
         bank = self.blend.bank
         return (
             self.blend.logits(bank.logits[rows], logits),
-            self.blend.predicted_iou(bank.predicted_iou[rows], predicted),
+            self.blend.predicted_iou(bank.predicted_iou[rows], predicted.cpu()).to(predicted),
         )
 
 
@@ -169,29 +186,28 @@ class BankDecoder(nn.Module):
 class _BlendedGuesses:
     inner: Guesses
     blend: Blend
-    drawn: Tensor
+    rows: Tensor
     predicted_iou: Float32s
 
     def logits(self, chosen: BoolMatrix) -> Tensor:
         computed = self.inner.logits(chosen)
-        drawn = self.drawn[torch.from_numpy(chosen)][:, : computed.shape[1]]
+        point, output = torch.from_numpy(chosen).nonzero().T
+        drawn = self.blend.bank.logits[self.rows[point], output, : computed.shape[1]]
         return self.blend.logits(drawn, computed)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _BlendedView:
-    """Takes the rows of its bank in the order in which it is asked."""
-
-    def __init__(self, inner: View, blend: Blend) -> None:
-        self._inner, self._blend, self._at = inner, blend, 0
+    inner: View
+    size_hw: tuple[int, int]
+    blend: Blend
 
     def guess(self, points_xy: Float64s) -> Guesses:
-        guesses = self._inner.guess(points_xy)
-        rows = slice(self._at, self._at + len(points_xy))
-        self._at = rows.stop
-        bank = self._blend.bank
+        guesses, bank = self.inner.guess(points_xy), self.blend.bank
+        rows = bank.find_rows(points_xy, self.size_hw)
         computed = torch.from_numpy(guesses.predicted_iou)
-        predicted = self._blend.predicted_iou(bank.predicted_iou[rows], computed)
-        return _BlendedGuesses(guesses, self._blend, bank.logits[rows], predicted.numpy())
+        predicted = self.blend.predicted_iou(bank.predicted_iou[rows], computed)
+        return _BlendedGuesses(guesses, self.blend, rows, predicted.numpy())
 
 
 class BankPrompter:
@@ -205,4 +221,7 @@ class BankPrompter:
 
     def encode(self, images: Sequence[UInt8Image]) -> Sequence[View]:
         views, blend = self._inner.encode(images), self.blend
-        return views if blend is None else [_BlendedView(view, blend) for view in views]
+        if blend is None:
+            return views
+        pairs = zip(views, images, strict=True)
+        return [_BlendedView(view, image.shape[:2], blend) for view, image in pairs]
