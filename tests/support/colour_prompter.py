@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,9 +44,14 @@ class ColourGuesses:
 
 @dataclass(frozen=True)
 class ColourView:
+    """`room`: for so many points at once."""
+
     image: UInt8Image
+    room: float = math.inf
 
     def guess(self, points_xy: np.ndarray) -> ColourGuesses:
+        if len(points_xy) > self.room:
+            raise torch.OutOfMemoryError("no room")
         return ColourGuesses(self.image, points_xy)
 
 
@@ -64,17 +70,17 @@ class Colours:
 
 
 class Cramped(Colours):
-    """Has room for so many images at once. `tried`: how many it was given."""
+    """Has room for so many images or points at once. `tried`: how many images it was given."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, room: int, room_for_points: float = math.inf) -> None:
+        self.room, self.room_for_points = room, room_for_points
         self.tried: list[int] = []
 
     def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
         self.tried.append(len(images))
         if len(images) > self.room:
             raise torch.OutOfMemoryError("no room")
-        return super().encode(images)
+        return [ColourView(image, self.room_for_points) for image in images]
 
 
 def colour_segmenter(**options: object) -> GridSegmenter:

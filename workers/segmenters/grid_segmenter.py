@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -38,6 +38,7 @@ from workers.segmenters.masks.trace_cpu import HostTracer
 from workers.segmenters.masks.trace_gpu import DeviceTracer
 from workers.segmenters.masks.tracer import Frame, TracedMasks, Tracer, make_axis
 from workers.segmenters.sam_prompter import Prompter, View
+from workers.segmenters.triton_kernels import can_run_kernels
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -48,6 +49,8 @@ Int64s = npt.NDArray[np.int64]
 # hold the encoder's layers of one image.
 POINTS_ON_A_CPU = 16
 _IMAGES_ON_AN_ACCELERATOR = 4
+# With fewer an H100 waits for the CPU that gives it its work.
+_POINTS_ON_AN_ACCELERATOR = 256
 
 _VERSION = 2  # to be raised whenever the same parameters give other masks
 _SPEED_ONLY = {"points_per_batch", "images_per_batch"}
@@ -144,6 +147,7 @@ class GridSegmenter:
         )
         self._prompter, self._options = prompter, options
         self._at_once = int(parameters["images_per_batch"])
+        self._points_at_once = int(parameters["points_per_batch"])
         self._layers = int(parameters["crop_n_layers"])
         self._grids = build_all_layer_point_grids(
             int(parameters["points_per_side"]),
@@ -155,8 +159,8 @@ class GridSegmenter:
         """Masks of each uint8 (height, width, 3) RGB image, largest first; empty if none is found.
 
         Masks outside the area limits are dropped, then all but the `max_objects` of the highest
-        `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time, from then on
-        fewer where the device has no room for them.
+        `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time, and so many
+        points prompted; from then on fewer where the device has no room for them.
         """
         padded = [self._pad(image) for image in images]
         found: list[list[_Candidates]] = [[] for _ in images]
@@ -238,19 +242,23 @@ class GridSegmenter:
         parameters = self._parameters
         crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
         least_iou = parameters["pred_iou_thresh"]
-        batch = int(parameters["points_per_batch"])
         points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
         tracer = self._tracer(crop)
         predicted, prompted = [np.empty(0, np.float32)], [np.empty((0, 2))]
-        for start in range(0, len(points), batch):
-            batch_xy = points[start : start + batch]
-            guesses = view.guess(batch_xy)
-            chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
-            of_points = np.nonzero(chosen)[0]
-            if len(of_points):
-                tracer.add(guesses.logits(chosen))
-                predicted.append(guesses.predicted_iou[chosen])
-                prompted.append(batch_xy[of_points])
+        start = 0
+        while start < len(points):
+            batch_xy = points[start : start + self._points_at_once]
+            try:
+                scores, of_points = _trace_sure(view, batch_xy, least_iou, tracer)
+            except torch.OutOfMemoryError:
+                if len(batch_xy) == 1:
+                    raise
+                # From now on, as the next images are likely to be no smaller.
+                self._points_at_once = (len(batch_xy) + 1) // 2
+                continue
+            predicted.append(scores)
+            prompted.append(batch_xy[of_points])
+            start += len(batch_xy)
         # At once, because a batch is a few points and its masks a few rows.
         scores, points_xy = np.concatenate(predicted), np.concatenate(prompted)
         stable = _filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
@@ -267,7 +275,7 @@ class GridSegmenter:
         columns = make_axis(crop_hw[1], used_hw[1], low_side, frame_side)
         frame = Frame(crop_hw, x0, y0, crop.image_hw)
         offset = self._parameters["stability_score_offset"]
-        tracing = HostTracer if prompter.device.type == "cpu" else DeviceTracer
+        tracing = _choose_tracer(prompter.device)
         return tracing(rows, columns, frame, prompter.mask_threshold, offset)
 
     def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
@@ -302,11 +310,40 @@ class GridSegmenter:
         )
 
 
+def _choose_tracer(device: torch.device) -> Callable[..., Tracer]:
+    """The class that traces masks of logits on a device."""
+    if device.type == "cpu":
+        return HostTracer
+    if not can_run_kernels(str(device)):
+        return DeviceTracer
+    # Triton is not there on every system.
+    from workers.segmenters.masks.trace_fused import FusedTracer
+
+    return FusedTracer
+
+
+def _trace_sure(
+    view: View, points_xy: Float64s, least_iou: float, tracer: Tracer
+) -> tuple[Float32s, Int64s]:
+    """Have the masks of points that are sure enough traced: predicted IoU, and whose they are.
+
+    Where this raises, none has been added.
+    """
+    guesses = view.guess(points_xy)
+    chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
+    if chosen.any():
+        tracer.add(guesses.logits(chosen))
+    return guesses.predicted_iou[chosen], np.nonzero(chosen)[0]
+
+
 def batch_sizes(device: str) -> dict[str, float]:
     """How many points and images a model on `device` does best at once."""
     if device == "cpu":
         return {"points_per_batch": POINTS_ON_A_CPU}
-    return {"images_per_batch": _IMAGES_ON_AN_ACCELERATOR}
+    return {
+        "images_per_batch": _IMAGES_ON_AN_ACCELERATOR,
+        "points_per_batch": _POINTS_ON_AN_ACCELERATOR,
+    }
 
 
 def _area(box: Sequence[int]) -> int:

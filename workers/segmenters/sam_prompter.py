@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from schemas.images import UInt8Image
 from workers.models.precision import convert_module
+from workers.models.threads import count_usable_cpus
 from workers.segmenters.decoder.backend import MaskDecoderBackend, choose_decoder
 from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, PreparedImage
 
@@ -138,7 +140,7 @@ class SamPrompter:
 
     @torch.inference_mode()
     def encode(self, images: Sequence[UInt8Image]) -> list[_SamView]:
-        scaled = [self._transform.apply_image(image) for image in images]
+        scaled = self._scale(images)
         frames = torch.cat([self._frame(image) for image in scaled])
         embeddings = self.encoder(frames.to(self._dtype)).flatten(2).mT
         images_with = embeddings + self._model.prompt_encoder.no_mask_embed.weight.to(self._dtype)
@@ -146,6 +148,13 @@ class SamPrompter:
             _SamView(self, embedding.contiguous(), image.shape[:2], frame.shape[:2])
             for embedding, image, frame in zip(images_with, images, scaled, strict=True)
         ]
+
+    def _scale(self, images: Sequence[UInt8Image]) -> list[UInt8Image]:
+        """Each to fit a frame; side by side where a device would wait for it."""
+        if self.device.type == "cpu" or len(images) == 1:
+            return [self._transform.apply_image(image) for image in images]
+        with ThreadPoolExecutor(min(len(images), count_usable_cpus())) as pool:
+            return list(pool.map(self._transform.apply_image, images))
 
     def _frame(self, scaled: UInt8Image) -> Tensor:
         pixels = torch.as_tensor(scaled, device=self._model.device).permute(2, 0, 1)
@@ -155,10 +164,13 @@ class SamPrompter:
     def encode_points(self, points_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
         """The prompt encoder's tokens for points in the foreground: (n, 2, c)."""
         scaled = torch.as_tensor(self._transform.apply_coords(points_xy, size_hw))
-        points = scaled.to(self._point_type).to(self._model.device)[:, None]
-        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-        sparse, _ = self._model.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-        tokens: Tensor = sparse.to(self._dtype)
+        points = scaled.to(self._point_type).to(self._model.device)[:, None] + 0.5
+        encoder = self._model.prompt_encoder
+        encoded = encoder.pe_layer.forward_with_coords(points, encoder.input_image_size)
+        # What the encoder does with labels, which it looks for on the device and waits for.
+        foreground = encoded + encoder.point_embeddings[1].weight
+        padding = encoder.not_a_point_embed.weight.expand_as(foreground)
+        tokens: Tensor = torch.cat([foreground, padding], dim=1).to(self._dtype)
         return tokens
 
 

@@ -180,6 +180,20 @@ def test_fewer_images_are_encoded_at_once_where_there_is_no_room() -> None:
         GridSegmenter(Cramped(0), weights_sha256=SHA, options=options).segment(images)
 
 
+def test_fewer_points_are_prompted_at_once_where_there_is_no_room() -> None:
+    images = [painted((0, 0, 10 + side, 20, 240), (40, 40, 60, 60, 250)) for side in range(2)]
+    options = SegmenterOptions(device="cpu", points_per_side=8, points_per_batch=64)
+    wanted = colour_segmenter(points_per_side=8).segment(images)
+    for room in (63, 5, 1):
+        prompter = Cramped(1, room_for_points=room)
+        assert (
+            GridSegmenter(prompter, weights_sha256=SHA, options=options).segment(images) == wanted
+        )
+    hopeless = Cramped(1, room_for_points=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        GridSegmenter(hopeless, weights_sha256=SHA, options=options).segment(images)
+
+
 @pytest.mark.long
 def test_bfloat16_finds_the_same_objects(tmp_path: Path) -> None:
     truth = write_bucket(tmp_path, 1, seed=3)

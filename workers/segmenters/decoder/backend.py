@@ -1,4 +1,4 @@
-"""Chooses what decodes masks: PyTorch, or kernels that are faster on a CPU."""
+"""Chooses what decodes masks: PyTorch, or kernels that are faster on a CPU or on CUDA."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workers.segmenters.decoder.torch_decoder import (
     PreparedImage,
     TorchDecoder,
 )
+from workers.segmenters.triton_kernels import can_run_kernels
 
 
 class MaskDecoderBackend(Protocol):
@@ -35,4 +36,10 @@ def choose_decoder(
     """The fastest for a decoder's device, type and size; see `TorchDecoder` for what is passed."""
     if CpuKernelDecoder.supports(decoder, len(position)):
         return CpuKernelDecoder(decoder, position)
+    if can_run_kernels(str(position.device)):
+        # Triton is not there on every system.
+        from workers.segmenters.decoder.gpu_kernels.gpu_decoder import GpuKernelDecoder
+
+        if GpuKernelDecoder.supports(decoder):
+            return GpuKernelDecoder(decoder, position, heads)
     return TorchDecoder(decoder, position, heads)
