@@ -11,6 +11,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 FixedPrecisionName = Literal["fp32", "bf16"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["fast", "balanced", "thorough"]
+PromptsName = Literal["grid", "adaptive"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 
@@ -74,6 +75,7 @@ class SegmenterOptions(_Options):
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
     preset: PresetName = "balanced"
+    prompts: PromptsName | None = None
     images_per_batch: int | None = Field(default=None, ge=1)
     points_per_side: int | None = Field(default=None, ge=1)
     points_per_batch: int | None = Field(default=None, ge=1)
