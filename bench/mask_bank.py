@@ -184,6 +184,10 @@ class _BlendedView:
     def __init__(self, inner: View, blend: Blend) -> None:
         self._inner, self._blend, self._at = inner, blend, 0
 
+    @property
+    def embedding(self) -> Tensor:
+        return self._inner.embedding
+
     def guess(self, points_xy: Float64s) -> Guesses:
         guesses = self._inner.guess(points_xy)
         rows = slice(self._at, self._at + len(points_xy))

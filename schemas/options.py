@@ -65,6 +65,11 @@ class SegmenterOptions(_Options):
     borders by a pixel here and there and, like the device, is in no fingerprint: an index goes on
     in the one that it was begun in. `images_per_batch` are encoded at once.
 
+    `prompts` `grid` asks every point; `adaptive` asks them coarse to fine, but for those of which
+    a scorer, if the model has one, says that nothing would pass the thresholds, and those at which
+    enough others have given the smallest sure mask. None is `adaptive` for `sam_demo` and with the
+    preset `fast`, else `grid`.
+
     Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped
     as a part when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
