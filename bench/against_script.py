@@ -105,7 +105,7 @@ def against_the_script(
     keys = put_images(client, work.name, images)
     source = f"s3://{BUCKET}/{work.name}/"
     script = Script(case.sam, bundled_clip(), case.parameters)
-    grid = {**case.segmenter, **case.parameters, **OURS_OFF}
+    grid = {"prompts": "grid", **case.segmenter, **case.parameters, **OURS_OFF}
     here, ray = {"name": "local"}, {"workers": cores}
     worker = ModelWorker(build_recipe(settings_for(work, here, grid, "fp32")))
     ratios: dict[str, list[float]] = defaultdict(list)

@@ -83,6 +83,10 @@ class _TimedView:
     inner: View
     clock: Clock
 
+    @property
+    def embedding(self) -> Tensor:
+        return self.inner.embedding
+
     def guess(self, points_xy: Float64s) -> Guesses:
         with self.clock.of("decode"):
             return _TimedGuesses(self.inner.guess(points_xy), self.clock)

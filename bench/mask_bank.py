@@ -202,6 +202,10 @@ class _BlendedView:
     size_hw: tuple[int, int]
     blend: Blend
 
+    @property
+    def embedding(self) -> Tensor:
+        return self._inner.embedding
+
     def guess(self, points_xy: Float64s) -> Guesses:
         guesses, bank = self.inner.guess(points_xy), self.blend.bank
         rows = bank.find_rows(points_xy, self.size_hw)

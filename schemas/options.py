@@ -11,6 +11,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 FixedPrecisionName = Literal["fp32", "bf16"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["fast", "balanced", "thorough"]
+PromptsName = Literal["grid", "adaptive"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 
@@ -64,6 +65,11 @@ class SegmenterOptions(_Options):
     borders by a pixel here and there and, like the device, is in no fingerprint: an index goes on
     in the one that it was begun in. `images_per_batch` are encoded at once.
 
+    `prompts` `grid` asks every point; `adaptive` asks them coarse to fine, but for those of which
+    a scorer, if the model has one, says that nothing would pass the thresholds, and those at which
+    enough others have given the smallest sure mask. None is `adaptive` for `sam_demo` and with the
+    preset `fast`, else `grid`.
+
     Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped
     as a part when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
@@ -74,6 +80,7 @@ class SegmenterOptions(_Options):
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
     preset: PresetName = "balanced"
+    prompts: PromptsName | None = None
     images_per_batch: int | None = Field(default=None, ge=1)
     points_per_side: int | None = Field(default=None, ge=1)
     points_per_batch: int | None = Field(default=None, ge=1)

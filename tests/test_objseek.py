@@ -22,7 +22,7 @@ from schemas.errors import IndexBusyError, UsageError
 from schemas.masks import CocoRle
 
 SETTINGS: dict[str, Any] = {
-    "segmenter": {"preset": "fast", "precision": "fp32"},
+    "segmenter": {"preset": "fast", "prompts": "grid", "precision": "fp32"},
     "embedder": {"precision": "fp32"},
     "runner": {"name": "local"},
 }

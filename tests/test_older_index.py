@@ -1,7 +1,7 @@
 """An index that an earlier objseek made: it opens, searches, verifies, and needs no work again.
 
 `support/older_index` was made before the packages were laid out anew: three of the demo's scenes
-(seed 2611), preset fast, in float32.
+(seed 2611), preset fast, of which every point of the grid was asked, in float32.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             {
                 "index": {"location": str(folder / "index")},
                 "store": {"endpoint_url": place.endpoint_url},
-                "segmenter": {"preset": "fast", "precision": "fp32"},
+                "segmenter": {"preset": "fast", "prompts": "grid", "precision": "fp32"},
                 "embedder": {"precision": "fp32"},
                 "runner": {"name": "local"},
             },

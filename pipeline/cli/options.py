@@ -196,6 +196,20 @@ PRESET = SharedOption(
     ],
     ("segmenter.preset",),
 )
+PROMPTS = SharedOption(
+    "prompts",
+    Annotated[
+        Literal["grid", "adaptive"] | None,
+        typer.Option(
+            help="Which points of its grid the segmenter is asked: all, or adaptive: coarse to "
+            "fine, none where nothing or nothing new is likely. For sam_demo that is a sixth of "
+            "the prompts; for others it depends on how much of a picture large objects fill.",
+            show_default="adaptive for sam_demo and with --preset fast, else grid",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.prompts",),
+)
 PRECISION = SharedOption(
     "precision",
     Annotated[
@@ -259,7 +273,7 @@ STALL_TIMEOUT = SharedOption(
 
 STORE_OPTIONS = (ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS)
 PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE)
-MODEL_OPTIONS = (SEGMENTER, EMBEDDER, DEVICE, PRESET, PRECISION)
+MODEL_OPTIONS = (SEGMENTER, EMBEDDER, DEVICE, PRESET, PROMPTS, PRECISION)
 RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
 INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
 

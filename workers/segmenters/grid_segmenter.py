@@ -5,28 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
-from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from segment_anything import SamAutomaticMaskGenerator
-from segment_anything.utils.amg import (
-    build_all_layer_point_grids,
-    generate_crop_boxes,
-    is_box_near_crop_edge,
-)
+from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 from segment_anything.utils.transforms import ResizeLongestSide
-from torchvision.ops import nms
 
 from schemas.errors import UsageError
 from schemas.ids import fingerprint
 from schemas.images import UInt8Image
-from schemas.masks import CocoRle, ObjectMask
-from schemas.options import PresetName, SegmenterOptions
+from schemas.masks import ObjectMask
+from schemas.options import PresetName, PromptsName, SegmenterOptions
 from workers.models.threads import use_single_thread
+from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
+from workers.segmenters.low_res import LowResMeter, Thresholds
 from workers.segmenters.masks.selection import (
     clean_regions,
     drop_equal,
@@ -36,13 +31,17 @@ from workers.segmenters.masks.selection import (
 )
 from workers.segmenters.masks.trace_cpu import HostTracer
 from workers.segmenters.masks.trace_gpu import DeviceTracer
-from workers.segmenters.masks.tracer import Frame, TracedMasks, Tracer, make_axis
+from workers.segmenters.masks.tracer import Frame, Tracer, make_axis
+from workers.segmenters.point_choice import Bools, Float64s
+from workers.segmenters.point_plans import (
+    AdaptivePrompts,
+    Answers,
+    GridPlan,
+    Plan,
+)
+from workers.segmenters.point_scorer import LoadedScorer
 from workers.segmenters.sam_prompter import Prompter, View
 from workers.segmenters.triton_kernels import can_run_kernels
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
 
 # What the points of a batch share of an image's places is fetched once for all of them, and their
 # tokens' own layers are faster for several. More at once take memory without gain; a CPU's caches
@@ -65,55 +64,8 @@ _PRESETS: dict[PresetName, dict[str, float]] = {
         "crop_n_points_downscale_factor": 2,
     },
 }
-_CANDIDATE = np.dtype(
-    [
-        ("box", np.int64, 4),  # xyxy in the image, with the last column and row
-        ("area_px", np.int64),
-        ("predicted_iou", np.float32),
-        ("stability_score", np.float32),
-        ("point_xy", np.float64, 2),
-        ("crop_area_px", np.int64),
-    ]
-)
+_PRESET_PROMPTS: dict[PresetName, PromptsName] = {"fast": "adaptive"}
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Crop:
-    """A part of an image (by its number in a batch) that is looked at on its own. `box` is xyxy."""
-
-    image: int
-    image_hw: tuple[int, int]
-    box: tuple[int, ...]
-    layer: int
-    pixels: UInt8Image
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidates:
-    """n masks of an image: `rows`, (n,) of `_CANDIDATE`, and what `TracedMasks` calls `counts`."""
-
-    rows: npt.NDArray[np.void]
-    counts: list[str]
-
-    def take(self, kept: Int64s) -> _Candidates:
-        return _Candidates(self.rows[kept], [self.counts[row] for row in kept.tolist()])
-
-    def without_duplicates(self, scores: npt.NDArray[np.floating], threshold: float) -> _Candidates:
-        """Of candidates whose boxes overlap by more than `threshold`, that of the highest score."""
-        boxes = torch.from_numpy(self.rows["box"]).float()
-        return self.take(nms(boxes, torch.from_numpy(scores).float(), threshold).numpy())
-
-    @staticmethod
-    def together(parts: Sequence[_Candidates]) -> _Candidates:
-        rows = np.concatenate([np.empty(0, _CANDIDATE), *(part.rows for part in parts)])
-        return _Candidates(rows, [counts for part in parts for counts in part.counts])
-
-
-class _Scores(TypedDict):
-    predicted_iou: float
-    stability_score: float
-    point_xy: tuple[float, float]
 
 
 class GridSegmenter:
@@ -133,18 +85,23 @@ class GridSegmenter:
         weights_sha256: str,
         options: SegmenterOptions,
         defaults: Mapping[str, float] | None = None,
+        default_prompts: PromptsName = "grid",
+        scorer: LoadedScorer | None = None,
     ) -> None:
         self._parameters = parameters = effective_parameters(options, defaults or {})
         self.name = options.name
-        self.fingerprint = fingerprint(
-            {
-                "segmenter": options.name,
-                "weights_sha256": weights_sha256,
-                "generator": f"GridSegmenter {_VERSION}",
-                "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
-                "limits": options.model_dump(include=set(_LIMITS)),
-            }
-        )
+        made_of: dict[str, object] = {
+            "segmenter": options.name,
+            "weights_sha256": weights_sha256,
+            "generator": f"GridSegmenter {_VERSION}",
+            "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
+            "limits": options.model_dump(include=set(_LIMITS)),
+        }
+        self._adaptive: AdaptivePrompts | None = None
+        if choose_prompts(options, default_prompts) == "adaptive":
+            self._adaptive = AdaptivePrompts.choose(parameters, scorer)
+            made_of["prompts"] = self._adaptive.describe()
+        self.fingerprint = fingerprint(made_of)
         self._prompter, self._options = prompter, options
         self._at_once = int(parameters["images_per_batch"])
         self._points_at_once = int(parameters["points_per_batch"])
@@ -163,15 +120,16 @@ class GridSegmenter:
         points prompted; from then on fewer where the device has no room for them.
         """
         padded = [self._pad(image) for image in images]
-        found: list[list[_Candidates]] = [[] for _ in images]
+        found: list[list[Candidates]] = [[] for _ in images]
         crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
         while batch := list(islice(crops, self._at_once)):
             views = self._views(batch)
             with self._decoding():
                 for crop, view in zip(batch, views, strict=True):
-                    found[crop.image].append(self._candidates(crop, view))
+                    passing = self._passing(crop, view, self._plan(crop, view))
+                    found[crop.image].append(self._without_duplicates(passing))
         return [
-            self._masks(_Candidates.together(candidates), work.shape[:2], image.shape[:2])
+            self._masks(Candidates.together(candidates), work.shape[:2], image.shape[:2])
             for candidates, work, image in zip(found, padded, images, strict=True)
         ]
 
@@ -187,15 +145,15 @@ class GridSegmenter:
             )
         padded = self._pad(image)
         tall, wide = padded.shape[:2]
-        crop = _Crop(0, (tall, wide), (0, 0, wide, tall), 0, padded)
+        crop = Crop(0, (tall, wide), (0, 0, wide, tall), 0, padded)
         point = np.array([[x, y]], np.float64)
         guesses = self._prompter.encode([padded])[0].guess(point)
         tracer = self._tracer(crop)
         tracer.add(guesses.logits(np.ones((1, 3), np.bool_)))
         parameters = {**self._parameters, "stability_score_thresh": 0.0}
         points = np.repeat(point, 3, axis=0)
-        found = _filter_traced(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
-        masks = _object_masks(found, (tall, wide), (height, width))
+        found = filter_traced(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
+        masks = object_masks(found, (tall, wide), (height, width))
         return max(masks, key=lambda mask: mask.predicted_iou, default=None)
 
     def _decoding(self) -> AbstractContextManager[None]:
@@ -203,7 +161,7 @@ class GridSegmenter:
         on_cpu = self._prompter.device.type == "cpu"
         return use_single_thread() if on_cpu else nullcontext()
 
-    def _views(self, crops: Sequence[_Crop]) -> Sequence[View]:
+    def _views(self, crops: Sequence[Crop]) -> Sequence[View]:
         """All encoded at once, or, where the device has no room for so many, by halves."""
         try:
             return self._prompter.encode([crop.pixels for crop in crops])
@@ -221,7 +179,7 @@ class GridSegmenter:
         return np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
 
     def _masks(
-        self, found: _Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
+        self, found: Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
     ) -> list[ObjectMask]:
         """What stays of all crops' candidates."""
         parameters = self._parameters
@@ -229,7 +187,7 @@ class GridSegmenter:
             # Of the same thing in several crops, the mask of the smallest crop stays.
             threshold = parameters["crop_nms_thresh"]
             found = found.without_duplicates(1 / found.rows["crop_area_px"], threshold)
-        masks = drop_equal(_object_masks(found, padded_hw, size_hw))
+        masks = drop_equal(object_masks(found, padded_hw, size_hw))
         if min_area_px := int(parameters["min_mask_region_area"]):
             thresholds = parameters["box_nms_thresh"], parameters["crop_nms_thresh"]
             masks = clean_regions(masks, min_area_px, max(thresholds))
@@ -237,34 +195,71 @@ class GridSegmenter:
         masks = drop_parts(masks, parameters["part_thresh"])
         return select_masks(masks, self._options)
 
-    def _candidates(self, crop: _Crop, view: View) -> _Candidates:
-        """Every mask of a crop that passes the thresholds, each thing once."""
+    def find_yielding(
+        self, image: UInt8Image, number: int, points_xy: Float64s
+    ) -> tuple[View, Bools]:
+        """Which points of a crop of an image give a mask that passes the thresholds: bool (n,).
+
+        number: of the crop, 0 for the whole image; points_xy float64 (n, 2), pixels of the crop.
+        """
+        crop = next(islice(self._crops_of(0, self._pad(image)), number, None))
+        view = self._views([crop])[0]
+        plan = GridPlan(points_xy, int(self._parameters["points_per_batch"]))
+        with self._decoding():
+            rows = self._passing(crop, view, plan).rows
+        same = rows["point_xy"][:, None] == points_xy + crop.box[:2]
+        yielding: Bools = same.all(axis=2).any(axis=0)
+        return view, yielding
+
+    def _without_duplicates(self, found: Candidates) -> Candidates:
+        return found.without_duplicates(
+            found.rows["predicted_iou"], self._parameters["box_nms_thresh"]
+        )
+
+    def _passing(self, crop: Crop, view: View, plan: Plan) -> Candidates:
+        """Every mask of a crop's points that passes the thresholds."""
         parameters = self._parameters
-        crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
-        least_iou = parameters["pred_iou_thresh"]
-        points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
         tracer = self._tracer(crop)
         predicted, prompted = [np.empty(0, np.float32)], [np.empty((0, 2))]
-        start = 0
-        while start < len(points):
-            batch_xy = points[start : start + self._points_at_once]
-            try:
-                scores, of_points = _trace_sure(view, batch_xy, least_iou, tracer)
-            except torch.OutOfMemoryError:
-                if len(batch_xy) == 1:
-                    raise
-                # From now on, as the next images are likely to be no smaller.
-                self._points_at_once = (len(batch_xy) + 1) // 2
-                continue
-            predicted.append(scores)
-            prompted.append(batch_xy[of_points])
-            start += len(batch_xy)
+        for batch_xy in plan:
+            for answers in self._ask(view, batch_xy, tracer):
+                predicted.append(answers.predicted_iou)
+                prompted.append(batch_xy[answers.of_points])
+                plan.learn(answers)
         # At once, because a batch is a few points and its masks a few rows.
         scores, points_xy = np.concatenate(predicted), np.concatenate(prompted)
-        stable = _filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
-        return stable.without_duplicates(stable.rows["predicted_iou"], parameters["box_nms_thresh"])
+        return filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
 
-    def _tracer(self, crop: _Crop) -> Tracer:
+    def _ask(self, view: View, batch_xy: Float64s, tracer: Tracer) -> Iterator[Answers]:
+        """The answers to a batch, traced by then; in parts where the device has no room."""
+        start = 0
+        while start < len(batch_xy):
+            part = batch_xy[start : start + self._points_at_once]
+            try:
+                answers = _trace_sure(view, part, self._parameters["pred_iou_thresh"], tracer)
+            except torch.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                # From now on, as the next images are likely to be no smaller.
+                self._points_at_once = (len(part) + 1) // 2
+                continue
+            if answers is not None:
+                yield replace(answers, of_points=answers.of_points + start)
+            start += len(part)
+
+    def _plan(self, crop: Crop, view: View) -> Plan:
+        """Which points of a crop are asked."""
+        parameters = self._parameters
+        crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
+        points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
+        batch = int(parameters["points_per_batch"])
+        if self._adaptive is None:
+            return GridPlan(points, batch)
+        thresholds = Thresholds(self._prompter.mask_threshold, parameters["stability_score_offset"])
+        meter = LowResMeter(crop_hw, self._prompter.low_side, thresholds, points)
+        return self._adaptive.plan(view, points, meter, batch)
+
+    def _tracer(self, crop: Crop) -> Tracer:
         """What draws masks of a crop at the size of its image."""
         x0, y0, x1, y1 = crop.box
         crop_hw = y1 - y0, x1 - x0
@@ -278,11 +273,15 @@ class GridSegmenter:
         tracing = _choose_tracer(prompter.device)
         return tracing(rows, columns, frame, prompter.mask_threshold, offset)
 
-    def _crops_of(self, number: int, image: UInt8Image) -> Iterator[_Crop]:
+    def _crops_of(self, number: int, image: UInt8Image) -> Iterator[Crop]:
         size_hw = image.shape[0], image.shape[1]
         for box, layer in zip(*self._crops(size_hw), strict=True):
             x0, y0, x1, y1 = box
-            yield _Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
+            yield Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
+
+    def crop_boxes(self, size_hw: tuple[int, int]) -> list[list[int]]:
+        """Boxes (xyxy) of all crops of an image of this (height, width), itself first."""
+        return self._crops(size_hw)[0]
 
     def _crops(self, size_hw: tuple[int, int]) -> tuple[list[list[int]], list[int]]:
         """Boxes (xyxy) and layers of all crops."""
@@ -324,16 +323,18 @@ def _choose_tracer(device: torch.device) -> Callable[..., Tracer]:
 
 def _trace_sure(
     view: View, points_xy: Float64s, least_iou: float, tracer: Tracer
-) -> tuple[Float32s, Int64s]:
-    """Have the masks of points that are sure enough traced: predicted IoU, and whose they are.
+) -> Answers | None:
+    """Have the masks of points that are sure enough traced; None if none is.
 
     Where this raises, none has been added.
     """
     guesses = view.guess(points_xy)
     chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
-    if chosen.any():
-        tracer.add(guesses.logits(chosen))
-    return guesses.predicted_iou[chosen], np.nonzero(chosen)[0]
+    if not chosen.any():
+        return None
+    logits = guesses.logits(chosen)
+    tracer.add(logits)
+    return Answers(logits, guesses.predicted_iou[chosen], np.nonzero(chosen)[0])
 
 
 def batch_sizes(device: str) -> dict[str, float]:
@@ -346,8 +347,9 @@ def batch_sizes(device: str) -> dict[str, float]:
     }
 
 
-def _area(box: Sequence[int]) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
+def choose_prompts(options: SegmenterOptions, default: PromptsName) -> PromptsName:
+    """How a grid is asked: as `options` say, or else as their preset or the model does."""
+    return options.prompts or _PRESET_PROMPTS.get(options.preset, default)
 
 
 def effective_parameters(
@@ -372,54 +374,3 @@ def effective_parameters(
             f"least {scale}"
         )
     return parameters
-
-
-def _filter_traced(
-    traced: TracedMasks,
-    predicted_iou: Float32s,
-    points_xy: Float64s,
-    parameters: Mapping[str, float],
-    crop: _Crop,
-) -> _Candidates:
-    """Of the traced masks of a crop, those that are stable and not cut off by its edge."""
-    rows = np.empty(len(predicted_iou), _CANDIDATE)
-    with np.errstate(invalid="ignore"):  # an empty mask has no stability
-        stability = traced.inside.astype(np.float32) / traced.outside.astype(np.float32)
-    left, top = crop.box[:2]
-    corner = np.array([left, top])
-    rows["box"] = traced.boxes + np.tile(corner, 2)
-    rows["area_px"], rows["crop_area_px"] = traced.area, _area(crop.box)
-    rows["predicted_iou"], rows["stability_score"] = predicted_iou, stability
-    rows["point_xy"] = points_xy + corner
-    keep = np.ones(len(rows), np.bool_)
-    if parameters["stability_score_thresh"] > 0:
-        keep = stability >= parameters["stability_score_thresh"]
-    whole = [0, 0, crop.image_hw[1], crop.image_hw[0]]
-    if list(crop.box) != whole:
-        keep &= ~is_box_near_crop_edge(torch.from_numpy(traced.boxes), crop.box, whole).numpy()
-    return _Candidates(rows, traced.counts).take(np.flatnonzero(keep))
-
-
-def _object_masks(
-    found: _Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
-) -> Iterator[ObjectMask]:
-    """The masks cut to `size_hw`, but for those of which nothing is left."""
-    height, width = size_hw
-    for row, counts in zip(found.rows, found.counts, strict=True):
-        area_px = int(row["area_px"])
-        if not area_px:
-            continue
-        rle = CocoRle(padded_hw, counts)
-        x, y = row["point_xy"].tolist()
-        scores: _Scores = {
-            "predicted_iou": float(row["predicted_iou"]),
-            "stability_score": float(row["stability_score"]),
-            "point_xy": (min(x, float(width)), min(y, float(height))),
-        }
-        if padded_hw != size_hw:
-            cut = ObjectMask.measure(CocoRle.from_mask(rle.decode()[:height, :width]), **scores)
-            if cut is not None:
-                yield cut
-            continue
-        x0, y0, x1, y1 = row["box"].tolist()
-        yield ObjectMask(rle, (x0, y0, x1 + 1, y1 + 1), area_px, **scores)

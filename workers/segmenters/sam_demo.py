@@ -8,11 +8,13 @@ from schemas.errors import ModelError
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.precision import resolve_precision
-from workers.models.sam_demo_architecture import build_sam_demo
+from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
 from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.point_scorer import load_scorer
 from workers.segmenters.sam_prompter import SamPrompter
 
+SCORER_FILE = "sam_demo_scorer.safetensors"
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
 # both show, the surer mask stays, not the crop's. Masks are told apart by their own overlap, as
 # boxes would take two objects in an embrace for one. The model's borders are soft: a stability of
@@ -37,17 +39,31 @@ def build(options: SegmenterOptions) -> GridSegmenter:
     Raises ModelError when the weights are absent or of another architecture.
     """
     if options.checkpoint is None:
-        path = catalog.bundled_path(catalog.find("sam_demo"))
-        if not path.is_file():
-            raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
-    else:
-        path = Path(options.checkpoint).expanduser()
+        path = _bundled_file(catalog.find("sam_demo").file_name)
+        scorer_path = _bundled_file(SCORER_FILE)
+    else:  # other weights have another embedding, of which the bundled scorer knows nothing
+        path, scorer_path = Path(options.checkpoint).expanduser(), None
     sha256 = sha256_of(path)
     model = build_sam_demo()
     fill(model, read_weights(path), options.name)
+    prompter = SamPrompter(
+        model, options.device, resolve_precision(options.precision, options.device)
+    )
+    scorer = None
+    if scorer_path is not None:
+        scorer = load_scorer(scorer_path, EMBED_DIM, prompter.device)
     return GridSegmenter(
-        SamPrompter(model, options.device, resolve_precision(options.precision, options.device)),
+        prompter,
         weights_sha256=sha256,
         options=options,
         defaults={**DEFAULTS, **batch_sizes(options.device)},
+        default_prompts="adaptive",
+        scorer=scorer,
     )
+
+
+def _bundled_file(name: str) -> Path:
+    path = catalog.bundled_file(name)
+    if not path.is_file():
+        raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
+    return path

@@ -42,7 +42,13 @@ class Guesses(Protocol):
 
 
 class View(Protocol):
-    """An encoded image."""
+    """An encoded image.
+
+    `embedding` float (side * side, c) is that of its frame, on the model's device.
+    """
+
+    @property
+    def embedding(self) -> Tensor: ...
 
     def guess(self, points_xy: Float64s) -> Guesses:
         """float64 (n, 2), pixels of the image."""

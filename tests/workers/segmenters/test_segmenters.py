@@ -214,7 +214,7 @@ def test_bfloat16_finds_the_same_objects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("preset", "parameters"),
     [
-        ("fast", {"points_per_side": 16, "crop_n_layers": 0}),
+        ("fast", {"points_per_side": 16, "crop_n_layers": 0, "prompts": "adaptive"}),
         ("balanced", {}),
         ("thorough", {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}),
     ],

@@ -1,6 +1,6 @@
 """Drops masks of an image that are equal, overlap, are parts of others or of no wanted size.
 
-That is non-maximum suppression on masks; the one on boxes is in `grid_segmenter`.
+That is non-maximum suppression on masks; the one on boxes is in `candidates`.
 """
 
 from __future__ import annotations

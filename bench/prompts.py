@@ -1,0 +1,172 @@
+"""Adaptive prompts against the whole grid: prompts an image, masks that are lost, seconds.
+
+    python -m bench.prompts --scenes 40
+
+Both segment the same drawn scenes in this process, in turns, with the same weights and threads.
+Scenes are those of `objseek eval demo`, from drawings that no training has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from bench.clock import Clock
+from pipeline.demo.bucket import write_bucket
+from pipeline.evaluation.matching import must_be_found
+from schemas.coco import CocoTruth
+from schemas.images import UInt8Image
+from schemas.masks import CocoRle
+from schemas.options import PromptsName, SegmenterOptions
+from schemas.overlaps import mask_iou
+from workers.models.precision import resolve_precision
+from workers.registry import build_segmenter
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.sam_prompter import Float64s, Guesses, View
+
+_RESULTS = Path(__file__).parent / "results" / "prompts.json"
+_SIDES: tuple[PromptsName, ...] = ("grid", "adaptive")
+_MATCHED_IOU = 0.9
+
+
+@dataclass
+class Tally:
+    """Of one side: prompts of all images, its clock, masks, the IoU with every true object."""
+
+    prompts: int = 0
+    masks: int = 0
+    clock: Clock = field(default_factory=Clock)
+    best_iou: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _CountedView:
+    inner: View
+    tally: Tally
+
+    @property
+    def embedding(self) -> Tensor:
+        return self.inner.embedding
+
+    def guess(self, points_xy: Float64s) -> Guesses:
+        self.tally.prompts += len(points_xy)
+        return self.inner.guess(points_xy)
+
+
+def counted(options: SegmenterOptions, tally: Tally) -> GridSegmenter:
+    """A segmenter whose prompts and time for encoding are counted."""
+    segmenter = build_segmenter(options)
+    assert isinstance(segmenter, GridSegmenter)
+    encode = segmenter._prompter.encode
+
+    def counting(images: Sequence[UInt8Image]) -> list[_CountedView]:
+        with tally.clock.of("encode"):
+            return [_CountedView(view, tally) for view in encode(images)]
+
+    segmenter._prompter.encode = counting  # type: ignore[method-assign]
+    return segmenter
+
+
+def best_of(masks: Sequence[CocoRle], wanted: Sequence[CocoRle]) -> list[float]:
+    """The highest IoU of any mask with each that is wanted."""
+    best: list[float] = mask_iou(masks, wanted).max(axis=0, initial=0.0).tolist()
+    return best
+
+
+def play(
+    truth: CocoTruth, folder: Path, segmenters: dict[PromptsName, GridSegmenter],
+    tallies: dict[PromptsName, Tally],
+) -> list[float]:  # fmt: skip
+    """Segment every image both ways: the IoU of adaptive's best mask with each of the grid's."""
+    kept: list[float] = []
+    for number, image in enumerate(truth.images):
+        pixels = np.asarray(Image.open(folder / image.file_name))
+        true = [
+            annotation.to_rle(image.size_hw)
+            for annotation in truth.annotations
+            if annotation.image_id == image.id and must_be_found(annotation, image)
+        ]
+        found: dict[PromptsName, list[CocoRle]] = {}
+        for side in _SIDES[:: 1 if number % 2 else -1]:
+            tally = tallies[side]
+            with tally.clock.of("all"):
+                found[side] = [mask.rle for mask in segmenters[side].segment([pixels])[0]]
+            tally.masks += len(found[side])
+            tally.best_iou += best_of(found[side], true)
+        kept += best_of(found["adaptive"], found["grid"])
+    return kept
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=_RESULTS)
+    args = parser.parse_args()
+
+    torch.set_num_threads(args.threads)
+    precision = resolve_precision("auto", args.device)
+    tallies: dict[PromptsName, Tally] = {side: Tally() for side in _SIDES}
+    segmenters = {
+        side: counted(SegmenterOptions(device=args.device, prompts=side), tallies[side])
+        for side in _SIDES
+    }
+    with TemporaryDirectory(prefix="objseek-prompts-") as name:
+        warm_up = write_bucket(Path(name) / "warm", 1, args.seed + 1)
+        play(warm_up, Path(name) / "warm", segmenters, {side: Tally() for side in _SIDES})
+        for tally in tallies.values():  # compiling is none of what is measured
+            tally.prompts = 0
+            tally.clock.spent.clear()
+        truth = write_bucket(Path(name), args.scenes, args.seed)
+        kept = np.array(play(truth, Path(name), segmenters, tallies))
+    figures = report(Console(), tallies, kept, args.scenes)
+    figures |= {"device": args.device, "precision": str(precision), "threads": args.threads}
+    args.results.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def report(
+    console: Console, tallies: dict[PromptsName, Tally], kept: Float64s, scenes: int
+) -> dict[str, object]:
+    """Print both sides and their ratios; the figures by name."""
+    table = Table("", *_SIDES, box=None)
+    figures: dict[str, object] = {"scenes": scenes, "objects": len(tallies["grid"].best_iou)}
+    ious = {side: np.array(tally.best_iou) for side, tally in tallies.items()}
+
+    def tell(what: str, values: dict[PromptsName, float], digits: int) -> None:
+        table.add_row(what, *(f"{values[side]:,.{digits}f}" for side in _SIDES))
+        figures[what] = {side: round(value, digits) for side, value in values.items()}
+
+    tell("prompts an image", {k: t.prompts / scenes for k, t in tallies.items()}, 1)
+    tell("masks an image", {k: t.masks / scenes for k, t in tallies.items()}, 2)
+    for iou in (0.5, 0.75):
+        tell(f"objects found at IoU {iou}", {k: (v >= iou).mean() for k, v in ious.items()}, 4)
+    for part, name in (("all", "CPU"), ("all_wall", "wall"), ("encode", "encoder's CPU")):
+        spent = {k: t.clock.spent[part] / scenes for k, t in tallies.items()}
+        tell(f"{name} seconds an image", spent, 3)
+    console.print(table)
+    clocks = {side: tally.clock.spent for side, tally in tallies.items()}
+    figures["matched"] = round(float((kept >= _MATCHED_IOU).mean()), 4)
+    for part in ("all", "all_wall"):
+        figures[f"ratio_{part}"] = round(clocks["grid"][part] / clocks["adaptive"][part], 2)
+    console.print(
+        f"of the grid's masks {figures['matched']:.2%} matched at an IoU of {_MATCHED_IOU}; "
+        f"{figures['ratio_all']} times as fast by CPU time, {figures['ratio_all_wall']} by the wall"
+    )
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Trains what tells where `sam_demo` would find nothing, on what its own decoder finds.
+
+    python -m pipeline.training.train_scorer sprites.npz samples --scenes 2000
+
+Of each scene of training sprites one crop is encoded and some of its points are asked; no truth is
+needed. What was found is kept in the folder, so that a run goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.demo.scenes import SCENE_HW, compose
+from pipeline.demo.sprites import STYLES, Sprite
+from pipeline.training.scene_cache import compress_jpeg, load_training_sprites
+from schemas.options import SegmenterOptions
+from workers.segmenters import sam_demo
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.point_scorer import PointScorer, gather_features
+
+_BUNDLED = Path(__file__).parents[2] / "workers" / "bundled" / sam_demo.SCORER_FILE
+_BLOCK = 10  # scenes a file
+_POINTS = 64  # asked of a scene
+_CROPS, _WHOLE_SHARE, _PORTRAIT_SHARE = 5, 0.5, 0.2
+_HELD_OUT_SHARE, _EPOCHS, _BATCH = 0.1, 30, 512
+
+
+def sample_scene(
+    rng: np.random.Generator, sprites: Sequence[Sprite], segmenter: GridSegmenter
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features, float16 (64, 2 * c), of points of a scene, and which yield a mask: bool (64,)."""
+    size_hw = SCENE_HW[::-1] if rng.random() < _PORTRAIT_SHARE else SCENE_HW
+    image = compress_jpeg(rng, compose(rng, sprites, size_hw).image)
+    number = 0 if rng.random() < _WHOLE_SHARE else int(rng.integers(1, _CROPS))
+    left, top, right, bottom = segmenter.crop_boxes(size_hw)[number]
+    points_xy = rng.random((_POINTS, 2)) * (right - left, bottom - top)
+    view, yielding = segmenter.find_yielding(image, number, points_xy)
+    frame_xy = points_xy / max(right - left, bottom - top)
+    return gather_features(view.embedding, frame_xy).half().numpy(), yielding
+
+
+def gather_samples(art: Path, folder: Path, scenes: int, seed: int) -> None:
+    """Write samples of `scenes` scenes into the folder, but for those that are there."""
+    options = SegmenterOptions(device="cpu", prompts="grid")
+    segmenter = sam_demo.build(options)
+    sprites = cache(lambda: load_training_sprites(art, STYLES))
+    folder.mkdir(parents=True, exist_ok=True)
+    for block in range(-(-scenes // _BLOCK)):
+        path = folder / f"{seed}-{block:05d}.npz"
+        if path.exists():
+            continue
+        rng = np.random.default_rng([seed, block])
+        samples = [sample_scene(rng, sprites(), segmenter) for _ in range(_BLOCK)]
+        features, yielding = (np.stack(column) for column in zip(*samples, strict=True))
+        part = path.with_suffix(".part.npz")
+        np.savez(part, features=features, yielding=yielding)
+        part.rename(path)
+        print(f"{(block + 1) * _BLOCK}/{scenes} scenes", flush=True)
+
+
+def load_samples(folder: Path) -> tuple[Tensor, Tensor]:
+    """Features, float32 (scenes, 64, 2 * c), and yields, float32 (scenes, 64)."""
+    parts = [np.load(path) for path in sorted(folder.glob("*[0-9].npz"))]
+    if not parts:
+        raise SystemExit(f"there are no samples in {folder}")
+    features, yielding = (
+        np.concatenate([part[name] for part in parts]) for name in ("features", "yielding")
+    )
+    return torch.from_numpy(features).float(), torch.from_numpy(yielding).float()
+
+
+def fit(features: Tensor, yielding: Tensor) -> PointScorer:
+    """Fit a scorer to float (n, 2 * c) and float (n,), by AdamW under a cosine."""
+    mean, deviation = features.mean(dim=0), features.std(dim=0) + 1e-6
+    inputs = (features - mean) / deviation
+    scorer = PointScorer(features.shape[1] // 2)
+    weights = [*scorer.hidden.parameters(), *scorer.out.parameters()]
+    optimizer = torch.optim.AdamW(weights, 2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS)
+    for _ in range(_EPOCHS):
+        for rows in torch.split(torch.randperm(len(inputs)), _BATCH):
+            logits = scorer(inputs[rows])
+            loss: Tensor = nn.functional.binary_cross_entropy_with_logits(logits, yielding[rows])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+        schedule.step()
+    with torch.no_grad():  # so that it takes features as they are
+        scorer.hidden.weight.div_(deviation)
+        scorer.hidden.bias.sub_(scorer.hidden.weight @ mean)
+    return scorer
+
+
+def report(scorer: PointScorer, features: Tensor, yielding: Tensor) -> None:
+    """Print what share of points a bound leaves, and of those that yield."""
+    with torch.inference_mode():
+        scores = scorer(features).sigmoid()
+    print(f"{yielding.mean():.3f} of {len(yielding):,} held-out points yield a mask")
+    for bound in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3):
+        left = scores >= bound
+        kept = left[yielding > 0].float().mean()
+        print(f"from {bound} on: {left.float().mean():.3f} of all, {kept:.3f} of those that yield")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sprites", type=Path)
+    parser.add_argument("samples", type=Path, help="folder of what was found")
+    parser.add_argument("--scenes", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=41)
+    parser.add_argument("--least-score", type=float, default=0.05)
+    parser.add_argument("--out", type=Path, default=_BUNDLED)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(1)
+    gather_samples(args.sprites, args.samples, args.scenes, args.seed)
+    features, yielding = load_samples(args.samples)
+    held_out = max(int(_HELD_OUT_SHARE * len(features)), 1)
+    report(
+        fit(features[held_out:].flatten(0, 1), yielding[held_out:].flatten()),
+        features[:held_out].flatten(0, 1),
+        yielding[:held_out].flatten(),
+    )
+    scorer = fit(features.flatten(0, 1), yielding.flatten())
+    for name in ("pred_iou_thresh", "stability_score_thresh"):
+        getattr(scorer, name).fill_(sam_demo.DEFAULTS[name])
+    scorer.least_score.fill_(args.least_score)
+    save_file(scorer.state_dict(), args.out, metadata={"scenes": str(len(features))})
+
+
+if __name__ == "__main__":
+    main()

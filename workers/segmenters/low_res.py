@@ -1,0 +1,78 @@
+"""Measures masks by their low-resolution logits, before anything is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Bools = npt.NDArray[np.bool_]
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowResMasks:
+    """Of m masks: inside bool (m, n), which of n places each covers; areas_px float64 (m,).
+
+    stability float64 (m,), 0 of an empty mask.
+    """
+
+    inside: Bools
+    areas_px: Float64s
+    stability: Float64s
+
+    def take(self, kept: Bools) -> LowResMasks:
+        """Those of bool (m,)."""
+        return LowResMasks(self.inside[kept], self.areas_px[kept], self.stability[kept])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[LowResMasks]) -> LowResMasks:
+        """All masks of the parts, in order; at least one part."""
+        return cls(
+            np.concatenate([part.inside for part in parts]),
+            np.concatenate([part.areas_px for part in parts]),
+            np.concatenate([part.stability for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Of logits: a pixel of a mask is above `mask`, and how stable that is `offset` tells."""
+
+    mask: float
+    offset: float
+
+
+class LowResMeter:
+    """Measures masks of a crop (height, width) at places in it, float64 (n, 2), its pixels.
+
+    low_side: logits to its longer side.
+    """
+
+    def __init__(
+        self, crop_hw: tuple[int, int], low_side: int, thresholds: Thresholds, places_xy: Float64s
+    ) -> None:
+        self.area_px, self.frame_px = crop_hw[0] * crop_hw[1], max(crop_hw)
+        self._thresholds = thresholds
+        self._pixels = max(crop_hw) / low_side  # to a logit's side
+        # In exact arithmetic the longer side has low_side logits.
+        used_wh = (np.ceil(side / self._pixels) for side in reversed(crop_hw))
+        self._columns, self._rows = (min(int(side), low_side) for side in used_wh)
+        cells = np.floor(places_xy / self._pixels).clip(0, (self._columns - 1, self._rows - 1))
+        self._at_x, self._at_y = torch.from_numpy(cells.astype(np.int64)).unbind(dim=1)
+
+    @torch.inference_mode()
+    def measure(self, logits: Tensor) -> LowResMasks:
+        """float32 (m, rows, low_side), on any device; the last rows may be missing."""
+        used = logits[:, : self._rows, : self._columns]
+        mask, offset = self._thresholds.mask, self._thresholds.offset
+        masks = used > mask
+        at_y = self._at_y.clamp(max=used.shape[1] - 1).to(used.device)
+        inside = masks[:, at_y, self._at_x.to(used.device)]
+        sums = [(used > mask + sign * offset).sum((1, 2)) for sign in (0, 1, -1)]
+        area, high, low = torch.stack(sums).cpu().numpy().astype(np.float64)
+        return LowResMasks(inside.cpu().numpy(), area * self._pixels**2, high / low.clip(min=1))

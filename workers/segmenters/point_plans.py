@@ -1,0 +1,195 @@
+"""Plans which points of a crop are asked: all of them, or round by round where it is worth it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from workers.segmenters.low_res import LowResMasks, LowResMeter
+from workers.segmenters.point_choice import (
+    Bools,
+    Float32s,
+    Float64s,
+    Int64s,
+    Known,
+    Shown,
+    add_votes,
+    find_news,
+    is_enough,
+    next_round,
+    order_points,
+    rank_octaves,
+)
+from workers.segmenters.point_scorer import LoadedScorer
+from workers.segmenters.sam_prompter import View
+
+_VERSION = 1  # to be raised whenever the same rules choose other points
+_SURE_IOU = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveRules:
+    """What decides which points are asked; all of it changes the result.
+
+    A round is the grid's points by `rounds`, after which places are judged anew: no number of its
+    own, so that a GPU has much to do at once where there is much to do. A mask counts if its
+    stability is `least_stability`, and is sure from a predicted IoU of `sure_iou` on. `votes` and
+    `share`: see `is_enough`.
+    """
+
+    least_stability: float
+    sure_iou: float
+    rounds: int = 16
+    votes: int = 8
+    share: float = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """The m masks of a batch that passed by their predicted IoU.
+
+    logits float32 (m, rows, low_side), on any device; predicted_iou float32 (m,); of_points
+    int64 (m,): which point of the batch each is of.
+    """
+
+    logits: Tensor
+    predicted_iou: Float32s
+    of_points: Int64s
+
+
+class Plan(Protocol):
+    """Which points of a crop are asked."""
+
+    def __iter__(self) -> Iterator[Float64s]:
+        """Batches, float64 (n, 2) with n > 0, pixels of the crop."""
+        ...
+
+    def learn(self, answers: Answers) -> None:
+        """Take note of the answers to the last batch; not called where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridPlan:
+    """Asks every point of a crop, float64 (n, 2), `batch` at once."""
+
+    points_xy: Float64s
+    batch: int
+
+    def __iter__(self) -> Iterator[Float64s]:
+        for start in range(0, len(self.points_xy), self.batch):
+            yield self.points_xy[start : start + self.batch]
+
+    def learn(self, answers: Answers) -> None:
+        """Every point is asked, whatever the others gave."""
+
+
+@dataclass(eq=False)
+class AdaptivePlan:
+    """Asks points of a crop by octaves, where nothing is known yet.
+
+    points_xy float64 (n, 2), pixels of the crop; order int64 (m,): those that are worth asking, see
+    `order_points`. Something is known of a place where others gave enough sure masks. Ends, unless
+    `to_the_end`, when a round of the last octave shows nothing new. `batch` points are asked at
+    once, which changes nothing.
+    """
+
+    rules: AdaptiveRules
+    meter: LowResMeter
+    points_xy: Float64s
+    order: Int64s
+    batch: int
+    to_the_end: bool
+    _answers: list[tuple[LowResMasks, Float32s, Int64s]] = field(default_factory=list, init=False)
+    _start: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._known = Known.nothing(len(self.points_xy))
+        self._shown = Shown.nothing(len(self.points_xy))
+
+    def __iter__(self) -> Iterator[Float64s]:
+        octaves = rank_octaves(math.isqrt(len(self.points_xy)))
+        is_open = np.zeros(len(octaves), np.bool_)
+        is_open[self.order] = True
+        size = math.ceil(len(octaves) / self.rules.rounds)
+        while len(chosen := next_round(self.order, is_open & ~self._is_known(), size)):
+            is_open[chosen] = False
+            self._answers.clear()
+            for start in range(0, len(chosen), self.batch):
+                self._start = start
+                yield self.points_xy[chosen[start : start + self.batch]]
+            is_new, is_last = self._note_round(), octaves[chosen].max() == octaves.max()
+            if is_last and not is_new and not self.to_the_end:
+                return
+
+    def learn(self, answers: Answers) -> None:
+        masks = self.meter.measure(answers.logits)
+        self._answers.append((masks, answers.predicted_iou, answers.of_points + self._start))
+
+    def _is_known(self) -> Bools:
+        """bool (n,)."""
+        spacing_px = math.sqrt(self.meter.area_px / len(self.points_xy))
+        return is_enough(self._known, self.rules.votes, self.rules.share, spacing_px)
+
+    def _note_round(self) -> bool:
+        """Whether the round showed anything new."""
+        if not self._answers:
+            return False
+        parts, predicted_iou, prompts = zip(*self._answers, strict=True)
+        masks = LowResMasks.concatenate(parts)
+        passes = masks.stability >= self.rules.least_stability
+        is_sure = passes & (np.concatenate(predicted_iou) >= self.rules.sure_iou)
+        sure = masks.take(is_sure)
+        votes = np.concatenate(prompts)[is_sure]
+        self._known = add_votes(self._known, sure.inside, sure.areas_px, votes)
+        passing = masks.take(passes)
+        news = find_news(self._shown, passing.inside, passing.areas_px)
+        self._shown = self._shown.add(passing.inside[news], passing.areas_px[news])
+        return bool(news.any())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AdaptivePrompts:
+    """How a segmenter chooses points of every crop."""
+
+    rules: AdaptiveRules
+    scorer: LoadedScorer | None
+
+    @classmethod
+    def choose(
+        cls, parameters: Mapping[str, float], scorer: LoadedScorer | None
+    ) -> AdaptivePrompts:
+        """For the parameters of a segmenter; without a scorer that was learnt for others."""
+        rules = AdaptiveRules(
+            least_stability=parameters["stability_score_thresh"],
+            sure_iou=max(_SURE_IOU, parameters["pred_iou_thresh"]),
+        )
+        holds = scorer is not None and scorer.network.holds_for(parameters)
+        return cls(rules, scorer if holds else None)
+
+    def describe(self) -> dict[str, object]:
+        """All that decides which points are asked, for a fingerprint."""
+        scorer = self.scorer
+        return {
+            "adaptive": _VERSION,
+            **asdict(self.rules),
+            "scorer_sha256": None if scorer is None else scorer.sha256,
+        }
+
+    def plan(self, view: View, points_xy: Float64s, meter: LowResMeter, batch: int) -> AdaptivePlan:
+        """For the grid of a crop."""
+        octaves = rank_octaves(math.isqrt(len(points_xy)))
+        if self.scorer is None:
+            order = order_points(octaves, None)
+        else:
+            network = self.scorer.network
+            scores = network.score(view.embedding, points_xy / meter.frame_px)
+            order = order_points(octaves, scores)
+            order = order[network.worth(scores)[order]]
+        has_scorer = self.scorer is not None
+        return AdaptivePlan(self.rules, meter, points_xy, order, batch, to_the_end=has_scorer)
