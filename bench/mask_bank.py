@@ -9,7 +9,7 @@ faster decoder computes wrongly reaches the final masks.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -201,12 +201,14 @@ class _BlendedView:
     inner: View
     size_hw: tuple[int, int]
     blend: Blend
+    note: Callable[[int], None]
 
     @property
     def embedding(self) -> Tensor:
-        return self._inner.embedding
+        return self.inner.embedding
 
     def guess(self, points_xy: Float64s) -> Guesses:
+        self.note(len(points_xy))
         guesses, bank = self.inner.guess(points_xy), self.blend.bank
         rows = bank.find_rows(points_xy, self.size_hw)
         computed = torch.from_numpy(guesses.predicted_iou)
@@ -215,10 +217,11 @@ class _BlendedView:
 
 
 class BankPrompter:
-    """The same for our side."""
+    """The same for our side. `prompts`: how many points it has been asked."""
 
     def __init__(self, inner: Prompter) -> None:
         self._inner = inner
+        self.prompts = 0
         self.blend: Blend | None = None
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
         self.mask_threshold, self.device = inner.mask_threshold, inner.device
@@ -228,4 +231,7 @@ class BankPrompter:
         if blend is None:
             return views
         pairs = zip(views, images, strict=True)
-        return [_BlendedView(view, image.shape[:2], blend) for view, image in pairs]
+        return [_BlendedView(view, image.shape[:2], blend, self._note) for view, image in pairs]
+
+    def _note(self, points: int) -> None:
+        self.prompts += points

@@ -18,7 +18,7 @@ from pipeline.demo.scenes import compose
 from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
-from schemas.options import SegmenterOptions
+from schemas.options import PromptsName, SegmenterOptions
 from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
 from workers.segmenters.sam_prompter import SamPrompter
 
@@ -102,17 +102,19 @@ class OurSide:
     def take(self, blend: Blend | None) -> None:
         self.prompter.blend = blend and blend.to(self.device)
 
-    def segmenter(self, points_per_side: int) -> GridSegmenter:
+    def segmenter(self, points_per_side: int, prompts: PromptsName = "grid") -> GridSegmenter:
         parameters = {"points_per_side": points_per_side, **self.parameters, **OURS_OFF}
         return GridSegmenter(
             self.prompter,
             weights_sha256="0" * 64,
-            options=SegmenterOptions(device=self.device, **parameters),
+            options=SegmenterOptions(device=self.device, prompts=prompts, **parameters),
             defaults=batch_sizes(self.device),
         )
 
-    def find(self, images: Sequence[UInt8Image], points_per_side: int) -> list[list[CocoRle]]:
-        found = self.segmenter(points_per_side).segment(images)
+    def find(
+        self, images: Sequence[UInt8Image], points_per_side: int, prompts: PromptsName = "grid"
+    ) -> list[list[CocoRle]]:
+        found = self.segmenter(points_per_side, prompts).segment(images)
         return [[mask.rle for mask in masks] for masks in found]
 
     def encode(self, images: Sequence[UInt8Image]) -> None:

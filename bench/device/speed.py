@@ -26,6 +26,7 @@ _MIN_IOU = {"fp32": 0.99, "bf16": 0.9}
 # By shape and type: against the package after the encoder and with it, and images a second.
 _LEAST_RATIOS = {("vit_h", "bf16"): (8.0, 4.0)}
 _LEAST_RATE = {("vit_b", "bf16"): 15.0}
+_LEAST_ADAPTIVE = {("vit_b", "bf16"): 40.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,13 @@ def _measure_ours(
     yield Figure(PART, f"{what}, {dtype}: after the encoder, to the package", ratio, "x", after)
     ratio = theirs.whole / whole
     yield Figure(PART, f"{what}, {dtype}: in all, to the package", ratio, "x", with_encoder)
+    adaptive = partial(side.find, images, load.points_per_side, "adaptive")
+    before = side.prompter.prompts
+    adaptive()
+    prompts = (side.prompter.prompts - before) / len(images)
+    whole = _seconds(adaptive, device, rounds=load.rounds) / len(images)
+    yield Figure(PART, f"{what}, {dtype}: adaptive, prompts an image", prompts)
+    yield Figure(PART, f"{what}, {dtype}: adaptive", 1 / whole, "/s", _LEAST_ADAPTIVE.get(key))
 
 
 def _now(device: str) -> float:
