@@ -5,7 +5,7 @@
 
 Needs neither Ray nor a network, and takes at most eight minutes on one GPU. No trained weights of
 the released models are needed (see `bench.mask_bank`). Prints one table last, and writes it to
-bench/results/device-NAME.json after every part. A part that fails is told in the table, and the
+bench/results/device-NAME.json line by line. A part that fails is told in the table, and the
 others go on. On a machine that has PyTorch and little else, `bench/device.sh` gathers the rest.
 """
 
@@ -76,9 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     rows: list[Row] = []
     for part in args.parts:
         console.print(f"{part} ...")
-        found = run(part, args.device, quick=args.quick)
-        rows.extend(found if timed else (row.without_bound() for row in found))
-        keep(kept, machine, rows)
+        for row in run(part, args.device, quick=args.quick):
+            rows.append(row if timed else row.without_bound())
+            keep(kept, machine, rows)
     print_table(console, machine, rows)
     return 1 if any(isinstance(row, Note) and row.failed for row in rows) else 0
 

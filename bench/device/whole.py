@@ -25,7 +25,7 @@ _LEAST_BUSY = 0.85
 
 def measure(device: str, *, quick: bool) -> Iterator[Row]:
     """Images and objects a second, seconds of each stage, the device's busy share."""
-    scenes = 2 if quick else 128
+    scenes = 2 if quick else 64
     changes = {"points_per_side": 4, "crop_n_layers": 0} if quick else {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

@@ -21,6 +21,7 @@ from workers.models.precision import convert_module
 from workers.models.threads import count_usable_cpus
 from workers.segmenters.decoder.backend import MaskDecoderBackend, choose_decoder
 from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, PreparedImage
+from workers.segmenters.encoder_attention import fuse_attention
 
 _KEPT_BYTES = 32 * 2**20 - 2**16  # just under the most that glibc adapts itself to
 
@@ -118,7 +119,7 @@ def keep_freed_memory() -> None:
 
 
 class SamPrompter:
-    """segment-anything's `Sam` on a device.
+    """segment-anything's `Sam`, which is moved to a device and changed.
 
     With `dtype` torch.bfloat16 the encoder and what the decoder does at every place of the image
     are computed in it; what follows from a prompt's few tokens, the predicted IoU above all, whose
@@ -131,7 +132,8 @@ class SamPrompter:
             keep_freed_memory()
         self._model, self._dtype = model, dtype
         self.device = torch.device(device)
-        self.encoder = _convert(dtype, model.image_encoder)
+        encoder = _convert(dtype, model.image_encoder)
+        self.encoder = encoder if device == "cpu" else fuse_attention(encoder)
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)
