@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("samples", type=Path, help="folder of what was found")
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=41)
-    parser.add_argument("--least-score", type=float, default=0.05)
+    parser.add_argument("--least-score", type=float, default=0.15)
     parser.add_argument("--out", type=Path, default=_BUNDLED)
     args = parser.parse_args()
     torch.manual_seed(args.seed)

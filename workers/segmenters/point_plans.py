@@ -45,8 +45,8 @@ class AdaptiveRules:
     least_stability: float
     sure_iou: float
     rounds: int = 16
-    votes: int = 8
-    share: float = 0.25
+    votes: int = 5
+    share: float = 0.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)

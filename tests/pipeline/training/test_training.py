@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from safetensors.torch import save_file
 from torch import distributed, multiprocessing, nn
 from torch.utils.data import DataLoader
 
+from pipeline.demo.sprites import bundled_sprites
+from pipeline.training import train_scorer
 from pipeline.training.export_weights import mix_with
 from pipeline.training.loop import (
     Ema,
@@ -233,3 +236,33 @@ def test_averages_keep_a_third_of_what_was_there(tmp_path: Path) -> None:
     assert mixed["weight"].tolist() == [2.0, 1.0]
     assert mixed["weight"].dtype == torch.float16
     assert mixed["steps"].item() == 9
+
+
+def test_a_scorer_learns_which_features_yield() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(4000, 6) * 3 + 5
+    yielding = (features[:, 1] > features[:, 4]).float()
+    scorer = train_scorer.fit(features, yielding)
+    scores = scorer(features).sigmoid()
+    assert ((scores > 0.5) == (yielding > 0)).float().mean() > 0.97
+
+
+def test_samples_of_a_scene_are_points_and_what_they_gave() -> None:
+    class Yielding:
+        """Every point in the right half of the frame yields."""
+
+        def crop_boxes(self, size_hw: tuple[int, int]) -> list[list[int]]:
+            return [[0, 0, size_hw[1], size_hw[0]]] * 5
+
+        def find_yielding(
+            self, image: np.ndarray, number: int, points_xy: np.ndarray
+        ) -> tuple[SimpleNamespace, np.ndarray]:
+            columns = torch.arange(8.0).repeat(8)[:, None]
+            half_px = max(image.shape[:2]) / 2
+            return SimpleNamespace(embedding=columns), points_xy[:, 0] >= half_px
+
+    sprites = bundled_sprites()[:3]
+    rng = np.random.default_rng(5)
+    features, yielding = train_scorer.sample_scene(rng, sprites, Yielding())
+    assert features.shape == (64, 2)
+    np.testing.assert_array_equal(features[:, 0] >= 4, yielding)

@@ -131,7 +131,7 @@ def test_where_enough_sure_masks_agree_no_more_is_asked() -> None:
     prompter = Asked()
     (mask,) = segmenter_of(prompter, max_area_frac=1).segment([image])[0]
     assert mask.area_px == 4096
-    assert len(prompter.points) == 64  # a quarter of those that the mask holds
+    assert len(prompter.points) == 48  # three rounds: 0.15 of those that the mask holds
 
 
 def test_a_part_inside_a_sure_whole_is_asked_for() -> None:
