@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+_SIDE = 112  # logits to a crop's longer side: of more, not all are looked at
 
 Bools = npt.NDArray[np.bool_]
 Float64s = npt.NDArray[np.float64]
@@ -58,17 +61,19 @@ class LowResMeter:
     ) -> None:
         self.area_px, self.frame_px = crop_hw[0] * crop_hw[1], max(crop_hw)
         self._thresholds = thresholds
-        self._pixels = max(crop_hw) / low_side  # to a logit's side
-        # In exact arithmetic the longer side has low_side logits.
-        used_wh = (np.ceil(side / self._pixels) for side in reversed(crop_hw))
-        self._columns, self._rows = (min(int(side), low_side) for side in used_wh)
+        self._step = max(low_side // _SIDE, 1)
+        self._pixels = max(crop_hw) * self._step / low_side  # to a measured logit's side
+        used_wh = (math.ceil(side / self._pixels) for side in reversed(crop_hw))
+        # In exact arithmetic the longer side has no more than there are.
+        most = math.ceil(low_side / self._step)
+        self._columns, self._rows = (min(side, most) for side in used_wh)
         cells = np.floor(places_xy / self._pixels).clip(0, (self._columns - 1, self._rows - 1))
         self._at_x, self._at_y = torch.from_numpy(cells.astype(np.int64)).unbind(dim=1)
 
     @torch.inference_mode()
     def measure(self, logits: Tensor) -> LowResMasks:
         """float32 (m, rows, low_side), on any device; the last rows may be missing."""
-        used = logits[:, : self._rows, : self._columns]
+        used = logits[:, :: self._step, :: self._step][:, : self._rows, : self._columns]
         mask, offset = self._thresholds.mask, self._thresholds.offset
         masks = used > mask
         at_y = self._at_y.clamp(max=used.shape[1] - 1).to(used.device)

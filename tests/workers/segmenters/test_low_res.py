@@ -32,3 +32,12 @@ def test_masks_are_measured_each_on_its_own() -> None:
     assert masks.inside.tolist() == [[True, False], [True, False], [False, False]]
     both = LowResMasks.concatenate([masks, masks.take(np.array([False, True, False]))])
     assert both.areas_px.tolist() == [128, 128, 0, 128]
+
+
+def test_of_many_logits_every_other_is_looked_at() -> None:
+    fine = LowResMeter((224, 224), 224, Thresholds(0.0, 1.0), np.array([[100.0, 50.0], [9.0, 9.0]]))
+    logits = torch.full((1, 224, 224), -5.0)
+    logits[0, 40:60, 90:120] = 5.0
+    masks = fine.measure(logits)
+    assert masks.areas_px.tolist() == [20 * 30]
+    assert masks.inside.tolist() == [[True, False]]
