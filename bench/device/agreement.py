@@ -29,6 +29,8 @@ def compare(device: str, *, quick: bool) -> Iterator[Row]:
 def _compare_demo(device: str, *, quick: bool) -> Iterator[Row]:
     shared = {k: v for k, v in DEFAULTS.items() if k not in ("points_per_side", *OURS_OFF)}
     points, images = (4, 1) if quick else (12, 3)
+    if quick:
+        shared["crop_n_layers"] = 0
     scenes = draw_images(images, _SIZE_HW)
     package = PackageSide(bundled_sam(), "cpu", **shared)
     wanted = [package.find(image, points, PACKAGE_BATCH) for image in scenes]

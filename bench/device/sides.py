@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from workers.segmenters.sam_prompter import SamPrompter
 
 PACKAGE_BATCH = 64  # its own default
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-_TRIAL_POINTS = 8  # a side, to calibrate with
+_MOST_TRIAL_POINTS = 8  # a side, to calibrate with
 
 
 def make_sam(shape: str, *, quick: bool) -> Sam:
@@ -66,7 +67,8 @@ class PackageSide:
         seen: list[tuple[Tensor, Tensor]] = []
         hook = self.decoder.decoder.register_forward_hook(lambda *call: seen.append(call[2]))
         self.decoder.blend = None
-        self._generator(_TRIAL_POINTS, PACKAGE_BATCH).generate(image)
+        points = min(math.isqrt(len(bank.logits)), _MOST_TRIAL_POINTS)
+        self._generator(points, PACKAGE_BATCH).generate(image)
         hook.remove()
         return Blend.calibrated(bank, *seen[0])
 
