@@ -202,7 +202,7 @@ PROMPTS = SharedOption(
         Literal["grid", "adaptive"] | None,
         typer.Option(
             help="Which points of its grid the segmenter is asked: all, or adaptive: coarse to "
-            "fine, none where nothing or nothing new is likely. For sam_demo that is a sixth of "
+            "fine, none where nothing or nothing new is likely. For sam_demo that is a fifth of "
             "the prompts; for others it depends on how much of a picture large objects fill.",
             show_default="adaptive for sam_demo and with --preset fast, else grid",
             rich_help_panel=_MODELS,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from workers.segmenters.low_res import LowResMasks, LowResMeter
@@ -60,6 +61,11 @@ class Answers:
     logits: Tensor
     predicted_iou: Float32s
     of_points: Int64s
+
+    def take(self, kept: Bools) -> Answers:
+        """Those of bool (m,)."""
+        on_device = torch.from_numpy(kept).to(self.logits.device)
+        return Answers(self.logits[on_device], self.predicted_iou[kept], self.of_points[kept])
 
 
 class Plan(Protocol):
@@ -128,6 +134,8 @@ class AdaptivePlan:
                 return
 
     def learn(self, answers: Answers) -> None:
+        if self.to_the_end:  # only sure masks change what is asked
+            answers = answers.take(answers.predicted_iou >= self.rules.sure_iou)
         masks = self.meter.measure(answers.logits)
         self._answers.append((masks, answers.predicted_iou, answers.of_points + self._start))
 

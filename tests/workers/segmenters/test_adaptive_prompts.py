@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch import Tensor
 from schemas.errors import ModelError
 from schemas.images import UInt8Image
 from schemas.options import SegmenterOptions
+from workers.models import catalog
+from workers.segmenters import sam_demo
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import LoadedScorer, PointScorer, load_scorer
 
@@ -197,3 +200,23 @@ def test_a_scorer_of_another_embedding_is_refused(tmp_path: Path) -> None:
     assert len(loaded.sha256) == 64
     with pytest.raises(ModelError, match="another architecture than a scorer of points"):
         load_scorer(path, 4, torch.device("cpu"))
+
+
+def test_the_bundled_model_has_a_scorer_and_other_weights_have_none(tmp_path: Path) -> None:
+    def built(**changes: object) -> GridSegmenter:
+        return sam_demo.build(SegmenterOptions(device="cpu", precision="fp32", **changes))
+
+    default = built()
+    assert default._adaptive is not None
+    assert default._adaptive.scorer is not None
+    assert default.fingerprint == built(prompts="adaptive").fingerprint
+    assert default.fingerprint != built(prompts="grid").fingerprint
+    assert built(prompts="grid")._adaptive is None
+    copied = tmp_path / "copied.safetensors"
+    shutil.copy(catalog.bundled_path(catalog.find("sam_demo")), copied)
+    other = built(checkpoint=str(copied))
+    assert other._adaptive is not None
+    assert other._adaptive.scorer is None
+    assert built(prompts="grid", checkpoint=str(copied)).fingerprint == (
+        built(prompts="grid").fingerprint
+    )
