@@ -130,6 +130,7 @@ class IngestSession:
             images = self._leave_out(images, run.find_finished(known), run)
         first = next(images, None)
         if first is None:
+            run.home.manifest.flush()
             return None
         return self._work(chain([first], images), known, run, new_index=not exists)
 
@@ -223,7 +224,8 @@ class IngestSession:
     def _leave_out(
         self, images: Iterator[list[ImageRef]], finished: FinishedImages, run: _Run
     ) -> Iterator[list[ImageRef]]:
-        return leave_out_finished(images, finished, run.progress, self._settings.runner)
+        runner, manifest = self._settings.runner, run.home.manifest
+        return leave_out_finished(images, finished, manifest, run.progress, runner)
 
     @contextmanager
     def _open_index(self, home: IndexHome, dim: int) -> Iterator[VectorIndex]:

@@ -82,7 +82,7 @@ def find_gone(
     """
     stores = open_stores(sources, home.store)
     known, others = home.manifest.find_absent(present)
-    gone = [row for row in others if any(store.covers(_listed_ref(row)) for store in stores)]
+    gone = [row for row in others if any(store.covers(row.ref) for store in stores)]
     known += len(gone)
     if len(gone) > max_delete * known:
         raise TooManyGoneError(
@@ -98,10 +98,6 @@ def open_stores(sources: Sequence[str], options: StoreOptions) -> list[ObjectSto
     for store in stores:
         store.covers(_ANY)  # raises for a store that cannot tell of any image
     return stores
-
-
-def _listed_ref(row: ManifestRow) -> ImageRef:
-    return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
 
 
 def remove_images(

@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.manifest.manifest import Manifest
+from pipeline.manifest.touched_files import is_recorded
 from pipeline.messages import quantify
 from schemas.errors import ObjseekError, VectorIndexError
-from schemas.ids import ImageRevision, image_id
+from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
@@ -93,6 +94,8 @@ class _Image:
     fingerprint: str
     points: int
     checksum: str
+    version: str
+    stamp: str
     seen: int = 0
     digests: int = 0
     unreadable: int = 0
@@ -139,7 +142,13 @@ class Comparison:
         self._new: list[str] = []
         self._images = {
             row.image_id: _Image(
-                row.state, row.generation, row.fingerprint, row.objects + 1, row.checksum
+                row.state,
+                row.generation,
+                row.fingerprint,
+                row.objects + 1,
+                row.checksum,
+                row.version,
+                row.stamp,
             )
             for row in manifest.latest()
         }
@@ -188,7 +197,7 @@ class Comparison:
             self._new.append(ref.uri)
         else:
             image.listed = True
-            image.changed = ImageRevision(ref.version, image.fingerprint).id != image.generation
+            image.changed = not is_recorded(ref, image.version, image.stamp)
 
     def take_skipped(self, reason: str, uri: str) -> None:
         """Count an object that a listing left out; a `Skipped`. What is archived is not gone."""
@@ -259,8 +268,7 @@ def _is_unit(vector: Float32Vector | None) -> bool:
 def _is_gone(row: ManifestRow, image: _Image, stores: Sequence[ObjectStore]) -> bool:
     if image.listed or row.state is State.GONE:
         return False
-    ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-    return any(store.covers(ref) for store in stores)
+    return any(store.covers(row.ref) for store in stores)
 
 
 def damaged_row(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:
