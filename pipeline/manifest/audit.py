@@ -21,6 +21,7 @@ from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
 from schemas.points import Point
 from schemas.records import Float32Vector
+from schemas.thumbnails import thumbnail_check
 from workers.protocols import ObjectStore
 from workers.stores.selection import ARCHIVED
 
@@ -35,7 +36,8 @@ class Fault(StrEnum):
     missing: points that were written are not in the index. extra: points of an image that should
     have none. stale: points of another revision than the one recorded. altered: the payloads are
     not those that were written. broken: a box, area or mask that does not fit its image; nothing
-    else is compared with such a mask. not finite: a vector that is absent, not finite, or not of
+    else is compared with such a mask. no thumbnail, foreign thumbnail: one that was written is not
+    there, or is another's. not finite: a vector that is absent, not finite, or not of
     unit length. changed: the source has another version. gone: it is no longer in the source. new:
     it is in the source, and was never ingested.
     """
@@ -45,6 +47,8 @@ class Fault(StrEnum):
     STALE = "stale"
     ALTERED = "altered"
     BROKEN = "broken"
+    NO_THUMBNAIL = "no thumbnail"
+    FOREIGN_THUMBNAIL = "foreign thumbnail"
     NOT_FINITE = "not finite"
     CHANGED = "changed"
     GONE = "gone"
@@ -55,7 +59,7 @@ class Fault(StrEnum):
 class Finding:
     """One fault of one image; `points` is how many it concerns, 0 where it concerns the image.
 
-    `point_ids` are theirs where they are known: of those that are broken.
+    `point_ids` are theirs where they are known: of those that are broken, or whose thumbnail is.
     """
 
     fault: Fault
@@ -101,9 +105,32 @@ class _Image:
     unreadable: int = 0
     not_finite: int = 0
     broken: tuple[str, ...] = ()
+    no_thumbnail: tuple[str, ...] = ()
+    foreign_thumbnail: tuple[str, ...] = ()
     listed: bool = False
     changed: bool = False
     unsettled: bool = False
+
+    def take_payload(self, point_id: str, payload: PointPayload) -> None:
+        """Look at the payload of one of its points."""
+        self.digests += digest(point_id, payload)
+        if not payload.has_sound_shape():
+            self.broken += (point_id,)
+        if payload.thumbnail_check is None:
+            return
+        if payload.thumbnail is None:
+            self.no_thumbnail += (point_id,)
+        elif thumbnail_check(point_id, payload.thumbnail) != payload.thumbnail_check:
+            self.foreign_thumbnail += (point_id,)
+
+    def point_ids(self, fault: Fault) -> tuple[str, ...]:
+        """The points that a fault concerns, as far as they are known."""
+        known = {
+            Fault.BROKEN: self.broken,
+            Fault.NO_THUMBNAIL: self.no_thumbnail,
+            Fault.FOREIGN_THUMBNAIL: self.foreign_thumbnail,
+        }
+        return known.get(fault, ())
 
     def damage(self) -> Iterator[tuple[Fault, int]]:
         """What is wrong with its points, and how many of them."""
@@ -116,6 +143,10 @@ class _Image:
             yield Fault.BROKEN, len(self.broken)
         elif self.checksum and checksum([self.digests]) != self.checksum:
             yield Fault.ALTERED, 0
+        for fault in (Fault.NO_THUMBNAIL, Fault.FOREIGN_THUMBNAIL):
+            concerned = self.point_ids(fault)
+            if concerned and self.seen == self.points:
+                yield fault, len(concerned)
         if self.not_finite:
             yield Fault.NOT_FINITE, self.not_finite
 
@@ -178,9 +209,7 @@ class Comparison:
             except ValidationError:
                 image.unreadable += 1
             else:
-                image.digests += digest(point.id, payload)
-                if not payload.has_sound_shape():
-                    image.broken += (point.id,)
+                image.take_payload(point.id, payload)
 
     def _is_recent(self, at: object) -> bool:
         if self._settled_before is None:
@@ -225,7 +254,7 @@ class Comparison:
             if row.state is State.DONE and not image.unsettled:
                 damage = list(image.damage())
                 findings += [
-                    Finding(fault, row.uri, count, image.broken if fault is Fault.BROKEN else ())
+                    Finding(fault, row.uri, count, image.point_ids(fault))
                     for fault, count in damage
                 ]
                 if damage:

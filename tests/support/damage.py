@@ -84,6 +84,23 @@ def lose_a_field(index: EdgeIndex, name: str) -> None:
     index.upsert([Point(row.id, payload, row.vector)])
 
 
+def lose_a_thumbnail(index: EdgeIndex, name: str) -> None:
+    row = rows_of(index, name)[1]
+    payload = {field: value for field, value in row.payload.items() if field != "thumbnail"}
+    index.upsert([Point(row.id, payload, row.vector)])
+
+
+def show_another_thumbnail(index: EdgeIndex, name: str) -> None:
+    row, other = rows_of(index, name)[1:3]
+    index.upsert([altered(row, thumbnail=other.payload["thumbnail"])])
+
+
+def lose_all_of_a_thumbnail(index: EdgeIndex, name: str) -> None:
+    row = rows_of(index, name)[1]
+    payload = {field: value for field, value in row.payload.items() if "thumbnail" not in field}
+    index.upsert([Point(row.id, payload, row.vector)])
+
+
 def no_number(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
     broken = row.vector.copy()
@@ -126,6 +143,9 @@ DAMAGES: list[tuple[Damage, Fault, int]] = [
     (change_a_mask, Fault.BROKEN, 1),
     (change_what_kind_of_value_it_is, Fault.ALTERED, 1),
     (lose_a_field, Fault.ALTERED, 0),
+    (lose_a_thumbnail, Fault.NO_THUMBNAIL, 1),
+    (show_another_thumbnail, Fault.FOREIGN_THUMBNAIL, 1),
+    (lose_all_of_a_thumbnail, Fault.ALTERED, 0),
     (no_number, Fault.NOT_FINITE, 1),
     (no_vector, Fault.NOT_FINITE, 1),
     (bring_back_an_old_generation, Fault.STALE, 3),
