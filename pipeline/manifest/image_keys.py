@@ -20,6 +20,7 @@ _ID_LENGTH = 36
 _DASHES = (8, 13, 18, 23)
 _DIGITS = np.array([column for column in range(_ID_LENGTH) if column not in _DASHES])
 _NO_DIGIT = 255
+_CONTENT_DIGITS = 32
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
 _VALUES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
@@ -38,6 +39,12 @@ def keys_of(ids: pa.StringArray) -> Keys:
     if (digits == _NO_DIGIT).any():
         raise ValueError(_EXPECTED)
     return _halves(digits[:, ::2] << np.uint8(4) | digits[:, 1::2])
+
+
+def content_keys(versions: Sequence[str]) -> Keys:
+    """The bits of the hashes that versions by content end in."""
+    digits = "".join(version[-_CONTENT_DIGITS:] for version in versions)
+    return _halves(np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, 16))
 
 
 def _halves(raw: npt.NDArray[np.uint8]) -> Keys:

@@ -149,7 +149,10 @@ class Manifest:
 
     def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
         """The last attempts at these images; an image without any has no row."""
-        wanted = pc.field("image_id").isin(image_ids)
+        return self.select_rows(pc.field("image_id").isin(image_ids))
+
+    def select_rows(self, wanted: pc.Expression) -> list[ManifestRow]:
+        """The last attempts that meet a condition on the columns of `MANIFEST_SCHEMA`."""
         return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
 
     def find_shared_uri(self, other: Manifest) -> str | None:

@@ -15,9 +15,11 @@ from support import fakes
 from pipeline.index_home import IndexHome
 from pipeline.ingestion.listing import ignore_skipped, list_images
 from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
 from pipeline.manifest import touched_files
 from pipeline.manifest.coverage import measure_coverage
+from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.images import Decoded, ImageRef
 from schemas.options import StoreOptions
@@ -179,3 +181,50 @@ def test_what_another_run_writes_meanwhile_stays_the_last(images: Path, settings
     late.append([replace(row, stamp="later")])
     late.flush()
     assert fakes.rows(settings)["000.png"].objects == 7
+
+
+def test_a_moved_folder_is_not_segmented_again(images: Path, settings: Settings) -> None:
+    run(images, settings)
+    before = fakes.points(settings)
+    moved = images.rename(images.parent / "moved")
+    # Whoever segmented one of these would fail.
+    recipe = replace(
+        fakes.recipe(settings),
+        segmenter=partial(StoredMasksSegmenter, "bright", fakes.segmenter().fingerprint),
+    )
+    summary = ingest([str(moved)], settings, recipe=recipe)
+    assert (counts(summary), summary.counts.failed) == ((IMAGES, 0), 0)
+    points = fakes.points(settings)
+    assert len(points) == 2 * len(before)
+
+    def shapes(of: fakes.Points) -> list[tuple[str, object, object, list[float]]]:
+        return sorted(
+            (str(payload["uri"]).rpartition("/")[2], payload["ordinal"], payload["rle"], vector)
+            for payload, vector in of.values()
+        )
+
+    there = {identity: point for identity, point in points.items() if identity not in before}
+    for (name, ordinal, rle, vector), (was, number, mask, direction) in zip(
+        shapes(there), shapes(before), strict=True
+    ):
+        assert (name, ordinal, rle) == (was, number, mask)
+        assert vector == pytest.approx(direction, abs=1e-6)
+    assert verify(settings, [str(moved)]).findings == []
+    # Something new among them is segmented, as ever.
+    fakes.write_image(moved / "new.png", 77)
+    assert counts(ingest([str(moved)], settings, recipe=fakes.recipe(settings))) == (1, IMAGES)
+
+
+def test_a_sync_of_a_renamed_folder_keeps_its_masks(images: Path, settings: Settings) -> None:
+    for name in ("a", "b"):
+        fakes.write_images(images / name, 3)
+    run(images, settings)
+    (images / "a").rename(images / "c")
+    recipe = replace(
+        fakes.recipe(settings),
+        segmenter=partial(StoredMasksSegmenter, "bright", fakes.segmenter().fingerprint),
+    )
+    summary = sync([str(images)], settings, 1, recipe=recipe)
+    assert summary.ingest is not None
+    assert (summary.removed, counts(summary.ingest)) == (3, (3, IMAGES + 3))
+    assert verify(settings, [str(images)]).findings == []
