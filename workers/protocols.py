@@ -145,15 +145,28 @@ class VectorIndex(Protocol):
         ...
 
     def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
-        """Those of the points that exist and have a vector, by id, with it but without words."""
+        """Those of the points that exist and have a vector, by id, with it but without words.
+
+        Without thumbnails as well, as hits and what `scroll` gives are.
+        """
+        ...
+
+    def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        """The thumbnails that are kept of these points, by id: WebP files.
+
+        One that is another point's counts as broken, and is left out.
+        """
         ...
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
-        """Every point under all conditions, without vector and words, in no particular order."""
+        """Every point under all conditions, in no particular order.
+
+        Without vector, words and thumbnail.
+        """
         ...
 
     def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
-        """As `scroll`, with vectors, and with `words` if they are asked for."""
+        """As `scroll`, with vectors and thumbnails, and with `words` if they are asked for."""
         ...
 
     def restore(self, points: Sequence[Point]) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from pipeline.cli.search_output import print_page
 from pipeline.cli.service_fallback import run_or_delegate
-from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, find_subject, save_sheet
+from pipeline.drawing.search_sheet import (
+    Sheet,
+    check_sheet_path,
+    draw_sheet,
+    find_subject,
+    save_sheet,
+)
+from pipeline.search.kept_pictures import thumbnails_of
 from pipeline.search.searcher import Searcher
 from pipeline.service.client import Client
 from pipeline.service.delegation import build_request
 from pipeline.settings import Settings
-from schemas.images import UInt8Image
-from schemas.search import SearchHit, SearchQuery
+from schemas.search import SearchQuery
 
 
 def run_search(
@@ -42,7 +47,10 @@ def _search_here(
         print_page(page, searcher.embedder_name, time.perf_counter() - start, as_json=as_json)
         if sheet is not None:
             subject = find_subject(query, searcher, page, settings)
-            _draw_sheet(query, page.hits, settings, searcher.embedder_name, sheet, subject)
+            thumbnails = thumbnails_of(searcher.index)
+            name = searcher.embedder_name
+            drawn = draw_sheet(query, page.hits, settings, name, thumbnails, subject)
+            _save_sheet(drawn, sheet)
 
 
 def _search_by_service(
@@ -55,18 +63,11 @@ def _search_by_service(
     seconds = time.perf_counter() - start
     print_page(answer, f"{embedder}, by the service", seconds, as_json=as_json)
     if sheet is not None:
-        _draw_sheet(query, answer.hits, settings, embedder, sheet, None)
+        drawn = draw_sheet(query, answer.hits, settings, embedder, service.thumbnails)
+        _save_sheet(drawn, sheet)
 
 
-def _draw_sheet(
-    query: SearchQuery,
-    hits: Sequence[SearchHit],
-    settings: Settings,
-    embedder: str,
-    path: Path,
-    subject: UInt8Image | None,
-) -> None:
-    drawn = draw_sheet(query, hits, settings, embedder, subject)
+def _save_sheet(drawn: Sheet, path: Path) -> None:
     save_sheet(drawn.picture, path)
     typer.echo(f"sheet: {path}", err=True)
     if drawn.unread:

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from pipeline.drawing.fonts import choose_font, shorten, wrap
 from pipeline.drawing.previews import square_crop_box
-from schemas.images import DecodedImage, Failure, UInt8Image
+from pipeline.search.kept_pictures import KeptPicture, Picture
+from schemas.images import Failure, UInt8Image
 from schemas.masks import BoolMask
 from schemas.payload import PointPayload
 from schemas.search import SearchHit
@@ -33,13 +34,13 @@ INK, GREY, ACCENT = (28, 28, 30), (118, 118, 122), (255, 45, 85)
 
 def contact_sheet(
     hits: Sequence[SearchHit],
-    images: Iterable[DecodedImage | Failure],
+    images: Iterable[Picture],
     *,
     title: str,
     subtitle: str = "",
     subject: UInt8Image | None = None,
 ) -> Image.Image:
-    """RGB sheet of `hits`, best first; `images` are their images, one each, consumed one by one.
+    """RGB sheet of `hits`, best first; `images` are their pictures, one each, taken one by one.
 
     `title` is the query, in words; `subject` the picture that was searched with, uint8 (height,
     width, 3). A `Failure` gives a grey tile that says why. Raises ValueError if there are more or
@@ -61,11 +62,13 @@ def contact_sheet(
     return sheet
 
 
-def draw_tile(payload: PointPayload, image: DecodedImage | Failure) -> Image.Image:
+def draw_tile(payload: PointPayload, image: Picture) -> Image.Image:
     """The object on its background, or a grey tile with the reason: RGB, square, for one hit."""
     side = TILE_PX * _SCALE
     if isinstance(image, Failure):
         return _draw_reason(_explain(image), side)
+    if isinstance(image, KeptPicture):
+        return _draw_kept(payload, image, side)
     if image.size_hw != (payload.height, payload.width):
         height, width = image.size_hw
         was = f"{payload.width} x {payload.height}"
@@ -78,6 +81,33 @@ def draw_tile(payload: PointPayload, image: DecodedImage | Failure) -> Image.Ima
     x0, y0, x1, y1 = square_crop_box(payload)
     mask = rle.decode()[y0:y1, x0:x1]
     return _frame(Image.fromarray(image.pixels[y0:y1, x0:x1]), mask, side)
+
+
+def _draw_kept(payload: PointPayload, kept: KeptPicture, side: int) -> Image.Image:
+    """The object as it was when it was indexed, with a mark if its image is another by now."""
+    pixels, (x0, y0, x1, y1) = kept.cut(square_crop_box(payload))
+    rle = payload.sound_mask()
+    mask = None if rle is None else rle.decode_columns(x0, x1)[y0:y1]
+    return draw_mark(_frame(Image.fromarray(pixels), mask, side), kept.mark, _SCALE)
+
+
+def draw_mark(picture: Image.Image, text: str, scale: float) -> Image.Image:
+    """The picture with a band at its lower edge that says `text`, as it is without any."""
+    if not text:
+        return picture
+    result = picture.copy()
+    # Lines of any length have room, also in a small picture.
+    size_px = max(9, min(round(14 * scale), picture.width // 14))
+    text, font = choose_font(text, size_px)
+    lines = wrap(text, font, picture.width - size_px, lines=3)
+    line_height = round(1.4 * size_px)
+    top = max(0, picture.height - line_height * len(lines) - size_px // 2)
+    draw = ImageDraw.Draw(result)
+    draw.rectangle((0, top, picture.width, picture.height), fill=INK)
+    for number, line in enumerate(lines):
+        left = (picture.width - font.getlength(line)) / 2
+        draw.text((left, top + size_px // 4 + number * line_height), line, font=font, fill=PAPER)
+    return result
 
 
 def _frame(picture: Image.Image, mask: BoolMask | None, side: int) -> Image.Image:

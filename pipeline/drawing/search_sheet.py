@@ -11,12 +11,13 @@ from PIL import Image
 
 from pipeline.drawing.contact_sheet import contact_sheet, draw_tile, file_name
 from pipeline.messages import quantify
+from pipeline.search.kept_pictures import Picture, Thumbnails, read_pictures, thumbnails_of
 from pipeline.search.query_examples import find_image
 from pipeline.search.searcher import Searcher
-from pipeline.search.source_images import query_image, read_source_image, read_source_images
+from pipeline.search.source_images import query_image, read_source_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
-from schemas.images import DecodedImage, Failure, UInt8Image
+from schemas.images import Failure, UInt8Image
 from schemas.search import (
     Example,
     FileExample,
@@ -48,17 +49,20 @@ def draw_sheet(
     hits: Sequence[SearchHit],
     settings: Settings,
     embedder_name: str,
+    thumbnails: Thumbnails,
     subject: UInt8Image | None = None,
 ) -> Sheet:
-    """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again.
+    """Contact sheet of the first `MAX_TILES` hits of `query`.
 
-    `subject` is a picture that was searched with, uint8 (height, width, 3).
+    It reads the images again of hits that have none of the `thumbnails`. `subject` is a picture
+    that was searched with, uint8 (height, width, 3).
     """
     drawn = hits[:MAX_TILES]
     unread: list[Failure] = []
 
-    def read() -> Iterator[DecodedImage | Failure]:
-        for image in read_source_images([hit.payload for hit in drawn], settings):
+    def read() -> Iterator[Picture]:
+        points = [(hit.object_id, hit.payload) for hit in drawn]
+        for image in read_pictures(points, thumbnails, settings):
             if isinstance(image, Failure):
                 unread.append(image)
             yield image
@@ -145,7 +149,8 @@ def find_subject(
                 if own is None:
                     continue
                 payload = own.parse_payload()
-                (picture,) = read_source_images([payload], settings)
+                point = (own.id, payload)
+                (picture,) = read_pictures([point], thumbnails_of(searcher.index), settings)
                 return np.asarray(draw_tile(payload, picture))
             case _:
                 continue

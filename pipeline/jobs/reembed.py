@@ -29,7 +29,7 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.ids import ImageRevision, image_id
-from schemas.images import Failure, ImageRef
+from schemas.images import Failure
 from schemas.manifest import ManifestRow, State
 from schemas.masks import WorkItem
 from schemas.options import Precision
@@ -217,8 +217,7 @@ class _Reembed:
             and (row.image_id, row.version) not in self._failed
         )
         for batch in batched(rows, LISTED_AT_ONCE):
-            refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in batch]
-            there = finished.has(refs)
+            there = finished.has([row.ref for row in batch])
             self._progress.add_unchanged(sum(there))
             yield from (row for row, done in zip(batch, there, strict=True) if not done)
 

@@ -97,6 +97,16 @@ class Client:
         params = {"size": size, "outline": outline}
         return self._send("GET", f"/v1/objects/{object_id}/crop.jpg", params=params).content
 
+    def thumbnails(self, object_ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails that are kept of objects, WebP, by id; those without one are left out."""
+        found = {}
+        for identity in object_ids:
+            response = self._request("GET", f"/v1/objects/{identity}/thumbnail.webp")
+            if response.status_code == HTTPStatus.NOT_FOUND:
+                continue
+            found[identity] = self._check(response).content
+        return found
+
     def mask(self, object_id: str) -> bytes:
         """The object's mask over its image, as a PNG."""
         return self._send("GET", f"/v1/objects/{object_id}/mask.png").content
@@ -164,10 +174,15 @@ class Client:
         return kind.model_validate_json(self._send(method, path, **more).content)
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self._check(self._request(method, path, **more))
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **more)
+            return self._http.request(method, path, **more)
         except httpx.HTTPError as exc:
             raise self._unavailable(exc) from exc
+
+    def _check(self, response: httpx.Response) -> httpx.Response:
         if response.is_error:
             raise self._refusal(response)
         return response

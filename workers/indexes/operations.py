@@ -43,7 +43,10 @@ class QdrantOperations(ABC):
         *,
         exact: bool = False,
     ) -> list[ScoredPoint]:
-        """The `limit` nearest points above `threshold`, with payloads; the score is the cosine."""
+        """The `limit` nearest points above `threshold`, best first; the score is the cosine.
+
+        With payloads, but for the thumbnails.
+        """
 
     @abstractmethod
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
@@ -51,13 +54,20 @@ class QdrantOperations(ABC):
 
     @abstractmethod
     def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        """Those of the points that exist, with their vectors."""
+        """Those of the points that exist, with their vectors, without thumbnails."""
+
+    @abstractmethod
+    def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
+        """Those of the points that exist, of their payload but the thumbnail and its check."""
 
     @abstractmethod
     def read_page(
         self, where: PointFilter, offset: Offset, vectors: Sequence[str]
     ) -> tuple[list[Point], Offset]:
-        """A page of points with the vectors of these names, and the offset of the next page."""
+        """A page of points with the vectors of these names, and the offset of the next page.
+
+        Without any vector, points come without their thumbnails, too.
+        """
 
     @abstractmethod
     def count_points(self, where: PointFilter) -> int:

@@ -26,7 +26,13 @@ from workers.indexes.broken_points import BrokenPoints
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, point_filter
 from workers.indexes.label_counts import count_sure_labels, most_frequent
 from workers.indexes.operations import Offset, QdrantOperations
-from workers.indexes.points import batch_points, check_images, image_points, read_hits
+from workers.indexes.points import (
+    batch_points,
+    check_images,
+    image_points,
+    read_hits,
+    read_webp,
+)
 from workers.protocols import VectorIndex
 
 _MAX_IDS = 1000  # of a request
@@ -79,6 +85,19 @@ class QdrantIndex(QdrantOperations, VectorIndex):
     def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
         points = self.retrieve(ids) if ids else []
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
+
+    def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        found = {}
+        for batch in batched(ids, _MAX_IDS):
+            for point in self.retrieve_thumbnails(batch):
+                try:
+                    webp = read_webp(point)
+                except ValueError as exc:
+                    self.note_broken(point.id, str(exc))
+                    continue
+                if webp is not None:
+                    found[uuid.UUID(point.id)] = webp
+        return found
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
         return self._read_pages(point_filter(conditions), ())

@@ -6,6 +6,8 @@ import { cropBox } from "./masks.js";
 
 const grid = byId("grid");
 const SHARPNESS = Math.min(window.devicePixelRatio || 1, 2);
+// What the service draws of the thumbnails that it keeps, without reading images.
+const MOST_PX = 512;
 let actions = {};
 
 /** `given`: open(hit), more(hit), less(hit). */
@@ -76,7 +78,7 @@ function tile(hit, number) {
   );
   element.hit = hit;
   const side = Math.ceil((rowHeight() * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;
-  load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, 2048)}`);
+  load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, MOST_PX)}`);
   return element;
 }
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from pipeline.search.kept_pictures import keep_picture
 from pipeline.search.query_examples import find_image
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
-from pipeline.service.image_cache import crop_jpeg, mask_png, preview_jpeg
+from pipeline.service.image_cache import Drawn, crop_jpeg, mask_png, preview_jpeg
 from pipeline.service.problems import ProblemError
 from schemas.api import ImageAnswer, ObjectAnswer
 from schemas.errors import UsageError, VectorIndexError
@@ -32,7 +33,7 @@ def _describe(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The picture.", "content": {media_type: binary}}}
 
 
-_JPEG, _PNG = _describe("image/jpeg"), _describe("image/png")
+_JPEG, _PNG, _WEBP = map(_describe, ("image/jpeg", "image/png", "image/webp"))
 
 
 @router.get("/objects/{object_id}")
@@ -49,14 +50,32 @@ async def get_crop(
     size: Annotated[int, Query(ge=16, le=2048, description="Of the longer side, pixels.")] = 512,
     outline: Annotated[bool, Query(description="Draw the mask.")] = True,
 ) -> Response:
-    """The object in its surroundings."""
-    hit = await _find_object(service, object_id)
+    """The object in its surroundings, by its thumbnail where that is sharp enough.
 
-    def draw() -> bytes:
-        return crop_jpeg(service.images.pixels(hit.payload), hit.payload, size, outline=outline)
+    Where its image has changed since, or cannot be read, the thumbnail is shown at any size, and
+    what has become of the image is written on it.
+    """
+    hit = await _find_object(service, object_id)
+    webp = await _find_thumbnail(service, hit)
+
+    def draw() -> Drawn:
+        kept = keep_picture(hit.payload, webp)
+        shown = service.images.picture(hit.payload, kept, size)
+        return Drawn.of(shown, crop_jpeg(shown, hit.payload, size, outline=outline))
 
     tag = f"{object_id}-{size}-{outline}"
     return await _send_picture(request, service, draw, tag, "image/jpeg")
+
+
+@router.get("/objects/{object_id}/thumbnail.webp", response_class=Response, responses=_WEBP)
+async def get_thumbnail(object_id: Identity, request: Request, service: ServiceDep) -> Response:
+    """The thumbnail that is kept of the object: `thumbnail_box` of its image, without outline."""
+    hit = await _find_object(service, object_id)
+    webp = await _find_thumbnail(service, hit)
+    if webp is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no thumbnail is kept of {object_id}")
+    tag = f"{hit.payload.thumbnail_check}"
+    return await _send_picture(request, service, lambda: Drawn(webp), tag, "image/webp")
 
 
 @router.get("/objects/{object_id}/mask.png", response_class=Response, responses=_PNG)
@@ -64,7 +83,7 @@ async def get_mask(object_id: Identity, request: Request, service: ServiceDep) -
     """The object's mask over its whole image: white where the object is."""
     hit = await _find_object(service, object_id)
     return await _send_picture(
-        request, service, lambda: mask_png(hit.payload), str(object_id), "image/png"
+        request, service, lambda: Drawn(mask_png(hit.payload)), str(object_id), "image/png"
     )
 
 
@@ -88,12 +107,15 @@ async def get_preview(
     size: Annotated[int, Query(ge=16, le=4096, description="Of the longer side, pixels.")] = 1280,
     masks: Annotated[bool, Query(description="Draw the masks of all objects.")] = False,
 ) -> Response:
-    """The image, upright, at most `size` pixels long."""
+    """The image, upright, at most `size` pixels long; its thumbnail where it cannot be read."""
     image, objects = await _find_image(service, image_id, objects=masks)
     payloads = [hit.payload for hit in objects]
+    webp = await _find_thumbnail(service, image)
 
-    def draw() -> bytes:
-        return preview_jpeg(service.images.pixels(image.payload), size, payloads)
+    def draw() -> Drawn:
+        kept = keep_picture(image.payload, webp)
+        shown = service.images.picture(image.payload, kept, size)
+        return Drawn.of(shown, preview_jpeg(shown, size, payloads))
 
     tag = f"{image.payload.generation}-{size}-{masks}"
     return await _send_picture(request, service, draw, tag, "image/jpeg")
@@ -111,8 +133,8 @@ async def get_upload_preview(
     if upload is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "no upload has this id, or it has expired")
 
-    def draw() -> bytes:
-        return preview_jpeg(upload.pixels, size)
+    def draw() -> Drawn:
+        return Drawn(preview_jpeg(upload.pixels, size))
 
     return await _send_picture(request, service, draw, f"{upload_id}-{size}", "image/jpeg")
 
@@ -122,6 +144,14 @@ async def _find_object(service: Service, identity: uuid.UUID) -> ObjectAnswer:
     if point is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"the index holds no object {identity}")
     return _answer(point)
+
+
+async def _find_thumbnail(service: Service, point: ObjectAnswer) -> bytes | None:
+    if point.payload.thumbnail_check is None:
+        return None
+    identity = uuid.UUID(point.object_id)
+    found = await service.queue.run(lambda searcher: searcher.index.thumbnails([identity]))
+    return found.get(identity)
 
 
 async def _find_image(
@@ -161,10 +191,12 @@ def _answer(point: Point) -> ObjectAnswer:
 
 
 async def _send_picture(
-    request: Request, service: Service, draw: Callable[[], bytes], tag: str, media_type: str
+    request: Request, service: Service, draw: Callable[[], Drawn], tag: str, media_type: str
 ) -> Response:
     headers = {**_CACHE_FOR_A_DAY, "ETag": f'"{tag}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    data = await service.queue.draw(draw)
-    return Response(data, media_type=media_type, headers=headers)
+    drawn = await service.queue.draw(draw)
+    if not drawn.is_final:
+        headers = {"Cache-Control": "no-store"}
+    return Response(drawn.data, media_type=media_type, headers=headers)

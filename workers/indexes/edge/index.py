@@ -29,6 +29,7 @@ from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vecto
 from workers.indexes.edge.copies import SHARD, give_copies
 from workers.indexes.edge.folder_lock import FolderLock
 from workers.indexes.edge.queries import (
+    WITHOUT_THUMBNAIL,
     max_failing,
     meets,
     nearest_request,
@@ -55,6 +56,7 @@ from workers.indexes.location import (
 from workers.indexes.operations import Offset
 from workers.indexes.points import (
     NO_WORDS,
+    THUMBNAIL_FIELDS,
     json_bytes,
     labels_payload,
     read_record,
@@ -336,7 +338,16 @@ class EdgeIndex(QdrantIndex):
 
     def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
         with self._using():
-            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=[VECTOR_NAME])
+            records = self._shard.retrieve(
+                list(ids), with_payload=WITHOUT_THUMBNAIL, with_vector=[VECTOR_NAME]
+            )
+        return list(map(read_record, records))
+
+    def retrieve_thumbnails(self, ids: Sequence[UUID]) -> list[Point]:
+        with self._using():
+            records = self._shard.retrieve(
+                list(ids), with_payload=[*THUMBNAIL_FIELDS], with_vector=False
+            )
         return list(map(read_record, records))
 
     def read_page(
@@ -346,7 +357,7 @@ class EdgeIndex(QdrantIndex):
             offset=offset,
             limit=_PAGE,
             filter=to_edge_filter(where),
-            with_payload=True,
+            with_payload=True if vectors else WITHOUT_THUMBNAIL,
             with_vector=[*vectors] or False,
         )
         with self._using():
