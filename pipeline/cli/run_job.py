@@ -53,15 +53,19 @@ def fetch_weights(settings: Settings) -> None:
         fetch_segmenter(settings.segmenter.name, settings.cache_dir, err())
 
 
-def print_summary(summary: IngestSummary, settings: Settings) -> None:
-    """Print what came of a run; if images have failed, end with the exit code for that."""
+def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 0) -> None:
+    """Print what came of a run; if images have failed, end with the exit code for that.
+
+    `removed` images were taken out of the index before it.
+    """
     counts = summary.counts
     rows = _summary_rows(summary)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(out(), f"{name:<{width}}  {value}")
     if not counts.handled:
-        typer.echo("Nothing to do: every image was processed before, with the same settings.")
+        nothing = "Nothing else to do" if removed else "Nothing to do"
+        typer.echo(f"{nothing}: every image was processed before, with the same settings.")
         _print_rejected_before(settings)
     for warning in summary.details.warnings:
         print_line(out(), f"note: {sanitize(warning)}")

@@ -52,7 +52,7 @@ def list_models(
     """List the models that can be named: their size, licence, and whether they are cached."""
     if context.invoked_subcommand is not None:
         return
-    print_rows(_COLUMNS, [_row(entry) for entry in catalog.CATALOG], stacked=2)
+    print_rows(_COLUMNS, [_row(entry) for entry in catalog.CATALOG])
     typer.echo(
         f"Fetched weights are kept in {cache_folder(_cache_dir())}, those of open_clip in its own "
         "cache."
