@@ -26,7 +26,7 @@ from schemas.errors import (
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
-from workers.indexes.edge.copies import SHARD, give_copies
+from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.folder_lock import FolderLock
 from workers.indexes.edge.queries import (
     max_failing,
@@ -91,6 +91,8 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
         # and then the owner's next flush fails.
         lock = FolderLock(folder)
         try:
+            if not create and not is_writable(shard):
+                return _open_copy(folder, dim, options.upsert_batch, lock)
             return _open_locked(folder, dim, options.upsert_batch, lock)
         except BaseException:
             lock.release()
@@ -112,6 +114,20 @@ def _open_locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderL
     loaded = edge.EdgeShard.load(str(shard), make_config(stored))
     add_missing_fields(loaded, shard)
     return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
+
+
+def _open_copy(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
+    """Open a copy of a shard that may only be read, in a temporary folder; let go of `folder`."""
+    copy = copy_aside(folder)
+    try:
+        place = Path(copy.name)
+        opened = _open_locked(place, dim, upsert_batch, FolderLock(place))
+    except BaseException:
+        copy.cleanup()
+        raise
+    lock.release()
+    opened.become_copy(folder, copy)
+    return opened
 
 
 @contextmanager
@@ -206,6 +222,13 @@ class EdgeIndex(QdrantIndex):
         self._written = False
         self._untidied = 0
         self._closed = False
+        # Of a copy: what it is one of, and the folder that goes with it.
+        self._original: Path | None = None
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+
+    def become_copy(self, original: Path, copy: tempfile.TemporaryDirectory[str]) -> None:
+        """From now on refuse to be written to, and remove `copy` at the end."""
+        self._original, self._copy = original, copy
 
     def close(self) -> None:
         """Release the folder; reclaim what was replaced, if the disk has room for it."""
@@ -219,6 +242,8 @@ class EdgeIndex(QdrantIndex):
             finally:
                 self._shard.close()
                 self._lock.release()
+                if self._copy is not None:
+                    self._copy.cleanup()
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -272,6 +297,10 @@ class EdgeIndex(QdrantIndex):
         self._update(edge.UpdateOperation.delete_points_by_filter(filtered), room=_OPEN_RESERVE)
 
     def _update(self, *operations: edge.UpdateOperation, room: int) -> None:
+        if self._original is not None:
+            raise IndexUnavailableError(
+                f"expected an index that can be written to, {self._original} can only be read"
+            )
         with self._using():
             _check_room(self._folder, room)
             self._written = True
