@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.search.source_images import query_image, read_source_image, read_s
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, Failure, UInt8Image
+from schemas.payload import PointPayload
 from schemas.search import (
     Example,
     FileExample,
@@ -49,16 +50,19 @@ def draw_sheet(
     settings: Settings,
     embedder_name: str,
     subject: UInt8Image | None = None,
+    reader: Callable[[Sequence[PointPayload]], Iterable[DecodedImage | Failure]] | None = None,
 ) -> Sheet:
     """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again.
 
-    `subject` is a picture that was searched with, uint8 (height, width, 3).
+    `subject` is a picture that was searched with, uint8 (height, width, 3); `reader` gives the
+    image of each point, in their order, by default from where it is stored.
     """
     drawn = hits[:MAX_TILES]
+    read_images = reader or (lambda payloads: read_source_images(payloads, settings))
     unread: list[Failure] = []
 
     def read() -> Iterator[DecodedImage | Failure]:
-        for image in read_source_images([hit.payload for hit in drawn], settings):
+        for image in read_images([hit.payload for hit in drawn]):
             if isinstance(image, Failure):
                 unread.append(image)
             yield image
