@@ -57,9 +57,10 @@ def _require_own_packages() -> None:
     """
     for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
-        folders = [] if spec is None else list(spec.submodule_search_locations or [spec.origin])
-        if os.path.join(_HERE, name) not in map(os.path.abspath, filter(None, folders)):
-            found = folders[0] if folders else "missing"
+        places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin]
+        folders = [place for place in places if place is not None]
+        if os.path.join(_HERE, name) not in map(os.path.abspath, folders):
+            found = folders[0] if folders else "none"
             raise ImportError(
                 f"objseek's package {name!r} is hidden: Python finds {found} first; call Python "
                 "with -P, or in another folder, or give that one another name"

@@ -30,7 +30,9 @@ if __name__ == "__main__":
 """
 
 
-def python(folder: Path, code: str, *args: str, first: str = "") -> subprocess.CompletedProcess[str]:
+def python(
+    folder: Path, code: str, *args: str, first: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Python in `folder`, which comes first on its path, as it does by default."""
     path = os.pathsep.join(filter(None, (first, str(ROOT))))
     return subprocess.run(

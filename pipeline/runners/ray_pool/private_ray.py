@@ -14,8 +14,6 @@ from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.job_config import JobConfig
 
-
-
 _ROOT = Path(__file__).resolve().parents[3]
 CLUSTER_VARIABLE = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 """The environment variable from which Ray's own processes read `ENABLE_RAY_CLUSTER`."""

@@ -55,7 +55,7 @@ def folder() -> Iterator[Path]:
         place = Path(name)
         build_index(place)
         place.chmod(0o755)
-        paths = sorted((place / "index").rglob("*")) + [place / "index"]
+        paths = [*sorted((place / "index").rglob("*")), place / "index"]
         for path in paths:
             path.chmod(0o555 if path.is_dir() else 0o444)
         yield place / "index"
