@@ -216,6 +216,10 @@ class VectorIndex(Protocol):
         """Let processes that want to read have a copy, where they cannot read it themselves."""
         ...
 
+    def require_writable(self) -> None:
+        """Raise IndexUnavailableError where this process may only read, before long work begins."""
+        ...
+
     def close(self) -> None:
         """Release what is held. May be called again."""
         ...

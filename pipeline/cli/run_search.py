@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from pipeline.cli.label_hint import print_label_hint
 from pipeline.cli.search_output import print_page
 from pipeline.cli.service_fallback import run_or_delegate
 from pipeline.drawing.search_sheet import (
@@ -16,12 +17,16 @@ from pipeline.drawing.search_sheet import (
     find_subject,
     save_sheet,
 )
-from pipeline.search.kept_pictures import thumbnails_of
+from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.searcher import Searcher
 from pipeline.service.client import Client
 from pipeline.service.delegation import build_request
+from pipeline.service.served_images import find_served_subject, read_served_images
 from pipeline.settings import Settings
 from schemas.search import SearchQuery
+
+_MOST_LABELS = 1000
+"""That are looked through for those that come near."""
 
 
 def run_search(
@@ -45,11 +50,12 @@ def _search_here(
         start = time.perf_counter()
         page = searcher.search(query)
         print_page(page, searcher.embedder_name, time.perf_counter() - start, as_json=as_json)
+        if not page.hits:
+            print_label_hint(query.conditions, lambda: _list_labels(searcher))
         if sheet is not None:
             subject = find_subject(query, searcher, page, settings)
-            thumbnails = thumbnails_of(searcher.index)
-            name = searcher.embedder_name
-            drawn = draw_sheet(query, page.hits, settings, name, thumbnails, subject)
+            source = PictureSource.of_index(searcher.index, settings)
+            drawn = draw_sheet(query, page.hits, settings, searcher.embedder_name, source, subject)
             _save_sheet(drawn, sheet)
 
 
@@ -62,9 +68,24 @@ def _search_by_service(
     answer = service.search(request)
     seconds = time.perf_counter() - start
     print_page(answer, f"{embedder}, by the service", seconds, as_json=as_json)
+    if not answer.hits:
+        print_label_hint(query.conditions, lambda: _list_labels_of(service))
     if sheet is not None:
-        drawn = draw_sheet(query, answer.hits, settings, embedder, service.thumbnails)
+        subject = find_served_subject(query, service, settings)
+        source = PictureSource(
+            service.thumbnails, lambda payloads: read_served_images(payloads, service)
+        )
+        drawn = draw_sheet(query, answer.hits, settings, embedder, source, subject)
         _save_sheet(drawn, sheet)
+
+
+def _list_labels(searcher: Searcher) -> list[str]:
+    found = searcher.index.facet("labels", (), _MOST_LABELS, searcher.label_score)
+    return [label.value for label in found]
+
+
+def _list_labels_of(service: Client) -> list[str]:
+    return [label.value for label in service.facets(limit=_MOST_LABELS).labels]
 
 
 def _save_sheet(drawn: Sheet, path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.drawing.contact_sheet import contact_sheet, draw_tile, file_name
 from pipeline.messages import quantify
-from pipeline.search.kept_pictures import Picture, Thumbnails, read_pictures, thumbnails_of
+from pipeline.search.kept_pictures import Picture, PictureSource, read_pictures
 from pipeline.search.query_examples import find_image
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image, read_source_image
@@ -49,20 +49,19 @@ def draw_sheet(
     hits: Sequence[SearchHit],
     settings: Settings,
     embedder_name: str,
-    thumbnails: Thumbnails,
+    source: PictureSource,
     subject: UInt8Image | None = None,
 ) -> Sheet:
     """Contact sheet of the first `MAX_TILES` hits of `query`.
 
-    It reads the images again of hits that have none of the `thumbnails`. `subject` is a picture
-    that was searched with, uint8 (height, width, 3).
+    `subject` is a picture that was searched with, uint8 (height, width, 3).
     """
     drawn = hits[:MAX_TILES]
     unread: list[Failure] = []
 
     def read() -> Iterator[Picture]:
         points = [(hit.object_id, hit.payload) for hit in drawn]
-        for image in read_pictures(points, thumbnails, settings):
+        for image in read_pictures(points, source):
             if isinstance(image, Failure):
                 unread.append(image)
             yield image
@@ -150,7 +149,9 @@ def find_subject(
                     continue
                 payload = own.parse_payload()
                 point = (own.id, payload)
-                (picture,) = read_pictures([point], thumbnails_of(searcher.index), settings)
+                (picture,) = read_pictures(
+                    [point], PictureSource.of_index(searcher.index, settings)
+                )
                 return np.asarray(draw_tile(payload, picture))
             case _:
                 continue

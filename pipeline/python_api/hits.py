@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, save_sheet
-from pipeline.search.kept_pictures import Thumbnails
+from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
@@ -121,11 +121,11 @@ class SearchResult(Sequence[Hit]):
         page: SearchPage,
         settings: Settings,
         embedder_name: str,
-        thumbnails: Thumbnails,
+        pictures: PictureSource,
     ) -> None:
         self.query, self.page = query, page
         self._hits, self._settings, self._embedder_name = tuple(hits), settings, embedder_name
-        self._thumbnails = thumbnails
+        self._pictures = pictures
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -230,7 +230,7 @@ class SearchResult(Sequence[Hit]):
             check_sheet_path(Path(path))
         hits = self.page.hits
         picture = draw_sheet(
-            self.query, hits, self._settings, self._embedder_name, self._thumbnails
+            self.query, hits, self._settings, self._embedder_name, self._pictures
         ).picture
         if path is not None:
             save_sheet(picture, Path(path))

@@ -13,7 +13,7 @@ from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
 from pipeline.search.filter_syntax import parse_conditions
-from pipeline.search.kept_pictures import thumbnails_of
+from pipeline.search.kept_pictures import PictureSource, thumbnails_of
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings, load_settings
@@ -118,9 +118,8 @@ class Index:
         searcher = self._searcher()
         page = searcher.search(query)
         hits = tuple(Hit.from_search(hit, self.settings) for hit in page.hits)
-        return SearchResult(
-            query, hits, page, self.settings, searcher.embedder_name, self._get_thumbnails
-        )
+        pictures = PictureSource.with_stored_images(self._get_thumbnails, self.settings)
+        return SearchResult(query, hits, page, self.settings, searcher.embedder_name, pictures)
 
     def _get_thumbnails(self, ids: Sequence[str]) -> Mapping[str, bytes]:
         # The index may have been closed, and opened anew, since the search.

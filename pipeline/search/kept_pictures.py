@@ -63,8 +63,29 @@ Picture = DecodedImage | Failure | KeptPicture
 """What an object is shown by, or why it cannot be."""
 
 
+ImageReader = Callable[[Sequence[PointPayload]], Iterator[DecodedImage | Failure]]
+"""Gives the image of each point, in their order, or why it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSource:
+    """Where pictures of points come from: thumbnails, and images where none is kept."""
+
+    thumbnails: Thumbnails
+    read_images: ImageReader
+
+    @staticmethod
+    def with_stored_images(thumbnails: Thumbnails, settings: Settings) -> PictureSource:
+        """Beside the thumbnails the images where they are stored."""
+        return PictureSource(thumbnails, lambda points: read_source_images(points, settings))
+
+    @staticmethod
+    def of_index(index: VectorIndex, settings: Settings) -> PictureSource:
+        """What an index keeps, and its images where they are stored."""
+        return PictureSource.with_stored_images(thumbnails_of(index), settings)
+
+
 def thumbnails_of(index: VectorIndex) -> Thumbnails:
-    """Those that an index keeps."""
 
     def get(ids: Sequence[str]) -> Mapping[str, bytes]:
         found = index.thumbnails([UUID(identity) for identity in ids])
@@ -74,17 +95,17 @@ def thumbnails_of(index: VectorIndex) -> Thumbnails:
 
 
 def read_pictures(
-    points: Sequence[tuple[str, PointPayload]], thumbnails: Thumbnails, settings: Settings
+    points: Sequence[tuple[str, PointPayload]], source: PictureSource
 ) -> Iterator[Picture]:
     """A picture for each point, given with its id, in their order.
 
     Images are read, a few at a time, of points of which no thumbnail is kept.
     """
     with_one = [identity for identity, payload in points if payload.thumbnail_check is not None]
-    found = thumbnails(with_one) if with_one else {}
+    found = source.thumbnails(with_one) if with_one else {}
     kept = [keep_picture(payload, found.get(identity)) for identity, payload in points]
     others = [payload for (_, payload), own in zip(points, kept, strict=True) if own is None]
-    images = read_source_images(others, settings)
+    images = source.read_images(others)
     for own in kept:
         yield next(images) if own is None else own
 

@@ -26,6 +26,7 @@ from schemas.search import (
     FileExample,
     IndexedImageExample,
     ObjectExample,
+    SearchQuery,
     TextExample,
     UploadExample,
 )
@@ -81,6 +82,17 @@ class Examples:
         self._settings, self._embedder_name = settings, embedder_name
         self.uploads: Uploads | None = None
         self._texts: LRUCache[str, Float32Vector] = LRUCache(_MAX_TEXTS)
+        # Read ahead of the query that names them, by path.
+        self._files: dict[str, UInt8Image] = {}
+
+    def read_files(self, query: SearchQuery) -> None:
+        """Read the files that a query names, for when it is resolved.
+
+        Raises UsageError where there is none, and what reading an image raises.
+        """
+        for example in (*query.wanted, *query.negative):
+            if isinstance(example, FileExample):
+                self._files[example.path] = query_image(example.path, self._settings).pixels
 
     def resolve(self, example: Example, max_overlap: float) -> ResolvedExample:
         """What `example` stands for.
@@ -93,7 +105,10 @@ class Examples:
             case ObjectExample(object_id=identity):
                 return self._resolve_object(identity, example.weight, max_overlap)
             case FileExample(path=path):
-                return self._resolve_pixels(query_image(path, self._settings).pixels, example)
+                pixels = self._files.pop(path, None)
+                if pixels is None:
+                    pixels = query_image(path, self._settings).pixels
+                return self._resolve_pixels(pixels, example)
             case UploadExample(upload_id=identity):
                 if self.uploads is None:
                     raise UsageError("expected a service for an upload: only that takes any")

@@ -107,8 +107,12 @@ class Searcher:
         self._examples.embed_texts(texts)
 
     def prepare(self, query: SearchQuery) -> None:
-        """Load the models now that `query` is going to need."""
+        """Read the files and load the models now that `query` is going to need.
+
+        Files first: one that is not there is told before models take their time.
+        """
         if self.info.points:
+            self._examples.read_files(query)
             self.models.load_for(query)
 
     def search(self, query: SearchQuery) -> SearchPage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import subprocess
 import sys
@@ -93,6 +94,31 @@ def test_a_terminal_gets_whole_ids_and_uris_too(
     printed = "".join(capsys.readouterr().out.split())
     assert uri in printed
     assert "id\\x1b[2J" in printed
+
+
+@pytest.mark.parametrize("width", [40, 80, 109, 110, 150])
+def test_a_terminal_drops_nothing_whatever_its_width(
+    folder: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped = [line.split() for line in _run(folder, "red", "--limit", "3")[0].splitlines()[1:]]
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system=None, width=width)
+    monkeypatch.setattr(pipeline.cli.tables, "out", lambda: console)
+    _run(folder, "red", "--limit", "3")
+    text = stream.getvalue()
+    heading, *printed = text.splitlines()
+    assert "…" not in text
+    assert heading.strip().endswith("labels") == (width < 110)
+    assert [row[-1] for row in piped] == [word for word in text.split() if word.count("-") == 4]
+    if width < 110:
+        assert printed[0] == "    object id" + " " * 29 + "image"
+        assert [line.split() for line in printed[1::2]] == [row[:-2] for row in piped]
+        assert [line.split() for line in printed[2::2]] == [row[:-3:-1] for row in piped]
+        assert len(printed) == 1 + 2 * len(piped)
+    else:
+        # A uri that is wider than its column is folded.
+        joined = "".join(text.split())
+        assert all(row[-2].rpartition("/")[2] in joined for row in piped)
 
 
 def test_json_holds_mask_box_and_score(folder: Path) -> None:

@@ -25,9 +25,9 @@ from pipeline.search.kept_pictures import (
     CHANGED_MARK,
     GONE_MARK,
     KeptPicture,
+    PictureSource,
     keep_picture,
     read_pictures,
-    thumbnails_of,
 )
 from pipeline.settings import Settings
 from schemas.images import DecodedImage, Failure
@@ -80,7 +80,7 @@ def points_of(index: VectorIndex) -> list[tuple[str, PointPayload]]:
 
 def shown(settings: Settings) -> list[DecodedImage | Failure | KeptPicture]:
     with opened(settings) as index:
-        return list(read_pictures(points_of(index), thumbnails_of(index), settings))
+        return list(read_pictures(points_of(index), PictureSource.of_index(index, settings)))
 
 
 def marks(settings: Settings) -> list[str]:
@@ -157,9 +157,11 @@ def test_a_sheet_needs_no_image(settings: Settings, image: Path) -> None:
             SearchHit(object_id=identity, score=0.5, payload=payload)
             for identity, payload in points_of(index)
         ]
-        query, kept = SearchQuery(text="bright"), thumbnails_of(index)
+        query, kept = SearchQuery(text="bright"), PictureSource.of_index(index, settings)
         sheet = draw_sheet(query, hits, settings, "mean", kept)
-        without = draw_sheet(query, hits, settings, "mean", lambda ids: {})
+        without = draw_sheet(
+            query, hits, settings, "mean", replace(kept, thumbnails=lambda ids: {})
+        )
     assert sheet.unread == []
     assert len(without.unread) == 3
     grey = [

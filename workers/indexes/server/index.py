@@ -137,6 +137,9 @@ class ServerIndex(QdrantIndex):
     def give_copies(self) -> None:
         """Nothing to do: others ask the server."""
 
+    def require_writable(self) -> None:
+        """Nothing to do: a key that may only read is refused by the server, when it writes."""
+
     def _request(self, what: str, send: Callable[[], _T]) -> _T:
         """The server's answer to what `send` sends, again and again while the server is away."""
 
