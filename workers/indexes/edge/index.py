@@ -334,9 +334,9 @@ class EdgeIndex(QdrantIndex):
     def has_words(self) -> bool:
         return True
 
-    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
         with self._using():
-            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=[VECTOR_NAME])
+            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=[*vectors])
         return list(map(read_record, records))
 
     def read_page(
