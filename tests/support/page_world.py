@@ -117,6 +117,13 @@ def hits(page: Page) -> int:
     return page.locator(".tile:not(.waiting)").count()
 
 
+def show_unlikely(page: Page) -> None:
+    """Show the unlikely hits too, where there are some behind their divider."""
+    button = page.locator("#show-unlikely")
+    if button.is_visible() and button.get_attribute("aria-expanded") == "false":
+        button.click()
+
+
 def narrow(page: Page) -> None:
     """Show the filters where there is no room for them beside the results."""
     button = page.get_by_role("button", name="Filters")

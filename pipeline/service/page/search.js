@@ -158,8 +158,8 @@ function count(answer, time = "") {
   likely += answer.hits.filter((hit) => hit.probability != null && !isUnlikely(hit)).length;
   cursor = answer.cursor;
   const held = `${cursor ? "the first " : ""}${counted(found, query.kind === "image" ? "image" : "object")}`;
-  const matches = `${counted(likely, "likely match").replace("matchs", "matches")} `;
-  byId("status").textContent = found ? `${likely ? `${matches}in ` : ""}${held}${time}` : "";
+  const matches = likely === 1 ? "1 likely match in " : likely ? `${likely.toLocaleString("en")} likely matches in ` : answer.relevance ? "no likely match in " : "";
+  byId("status").textContent = found ? `${matches}${held}${time}` : "";
 }
 
 function explain(answer) {

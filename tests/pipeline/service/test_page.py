@@ -23,6 +23,7 @@ from support.page_world import (
     opened,
     pictures_are_there,
     serving,
+    show_unlikely,
 )
 from support.waiting import until
 
@@ -125,13 +126,15 @@ def test_what_is_not_there_is_said(page: Page) -> None:
 def test_filters_count_and_narrow(page: Page) -> None:
     look_for(page, "food")
     narrow(page)
-    everything = hits(page)
+    everything = page.locator("#status").inner_text()
     label = page.locator("#filters .facet").first
     name, count = label.locator("span").first.inner_text(), label.locator(".count").inner_text()
     label.click()
     expect(page.locator("#filters .facet[aria-pressed=true]")).to_have_count(1)
     expect(page.locator("#status")).to_contain_text(f"{count} object")
-    assert hits(page) == int(count) < everything
+    assert page.locator("#status").inner_text() != everything
+    show_unlikely(page)
+    assert hits(page) == int(count)
     expect(page.locator(".chip")).to_contain_text(f"label : {name}")
     keep(page, "filtered")
     page.get_by_role("button", name="Clear all filters").click()
@@ -279,6 +282,8 @@ def test_an_image_of_ones_own_is_searched_with(
 
 def test_scrolling_brings_everything_once(page: Page) -> None:
     look_for(page, "a thing")
+
+    show_unlikely(page)
 
     def scrolled_to_the_end() -> bool:
         page.mouse.wheel(0, 20_000)
