@@ -28,8 +28,6 @@ TOKEN = "the-owner's-token"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 expect.set_options(timeout=1000 * PATIENCE_S)
 
-SERIOUS = {"serious", "critical"}
-
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 
 

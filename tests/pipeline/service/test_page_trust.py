@@ -6,7 +6,6 @@ Answers are held back by routes, and the page's time is the test's: nothing wait
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
