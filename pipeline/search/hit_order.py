@@ -32,3 +32,11 @@ def _rank(hit: SearchHit) -> tuple[int, float]:
 def count_likely(hits: Sequence[SearchHit]) -> int:
     """How many of ordered hits stand before the unlikely ones."""
     return sum(hit.relevance != Relevance.WEAK for hit in hits)
+
+
+def describe_relevance(hit: SearchHit) -> str:
+    """How likely a hit is, in a word and a number; blank where nothing is known."""
+    if hit.relevance is None:
+        return ""
+    share = "" if hit.probability is None else f" {hit.probability:.0%}"
+    return f"{hit.relevance.value}{share}"

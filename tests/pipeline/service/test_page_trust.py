@@ -60,7 +60,7 @@ class HeldSearches:
         self._page, self._held = page, list[Route]()
         page.clock.install(time=0)
         page.clock.pause_at(3_600)
-        page.route("**/v1/search", self._held.append)
+        page.route("**/v1/search", lambda route: self._held.append(route))
 
     def write(self, text: str) -> None:
         self._page.get_by_label("What to look for").fill(text)
@@ -164,7 +164,7 @@ def test_a_scroll_during_a_search_asks_for_nothing(page: Page) -> None:
     answers = list[int]()
     page.on("response", lambda response: answers.append(response.status))
     held = list[Route]()
-    page.route("**/v1/search", held.append)
+    page.route("**/v1/search", lambda route: held.append(route))
     with page.expect_request("**/v1/search"):
         page.get_by_label("What to look for").fill("a crown")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
