@@ -112,6 +112,7 @@ async function showStart(counting) {
     const buttons = suggestions().map((label) => make("button", { type: "button", onclick: () => change({ text: label }) }, label));
     empty.replaceChildren(make("h1", {}, held || "Every object, searchable"), make("p", {}, lead), make("div", { class: "suggestions" }, ...buttons));
     empty.hidden = false;
+    byId("heading").hidden = true;
   };
   draw();
   try {
@@ -131,6 +132,7 @@ async function run() {
   // Nothing was old there: placeholders come as a veil would.
   if (!byId("empty").hidden) endPending();
   byId("empty").hidden = true;
+  byId("heading").hidden = false;
   beginPending();
   const started = performance.now();
   try {
