@@ -111,8 +111,10 @@ def test_words_can_be_weighed_and_unwanted(page: Page) -> None:
     look_for(page, "a lobster^0.1 + a pizza")
     assert "pizza" in first(page)
     look_for(page, "a shrimp")
+    show_unlikely(page)
     liked = [page.locator(".tile .open").nth(n).get_attribute("aria-label") for n in range(6)]
     look_for(page, "a shrimp -lobster")
+    show_unlikely(page)
     without = [page.locator(".tile .open").nth(n).get_attribute("aria-label") for n in range(6)]
     assert liked != without
 
@@ -163,6 +165,8 @@ def test_more_and_less_like_this(page: Page) -> None:
     expect(page.locator(".chip")).to_have_count(1)
     assert "like=o%3A" in page.url
     expect(page.locator(".chip img")).to_be_visible()
+    expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
+    show_unlikely(page)
     second = page.locator(".tile").nth(1)
     expect(second).to_be_visible()
     second.hover()
