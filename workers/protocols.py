@@ -144,10 +144,10 @@ class VectorIndex(Protocol):
         """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
         ...
 
-    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
-        """Those of the points that exist and have a vector, by id, with it but without words.
+    def stored(self, ids: Sequence[uuid.UUID], *, words: bool = False) -> dict[uuid.UUID, Point]:
+        """Those of the points that exist and have a vector, by id, with it.
 
-        Without thumbnails as well, as hits and what `scroll` gives are.
+        With `words` if they are asked for; without thumbnails, as hits and what `scroll` gives are.
         """
         ...
 

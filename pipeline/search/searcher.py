@@ -10,16 +10,18 @@ from typing import Self
 
 from pipeline.index_home import IndexHome
 from pipeline.search.cursor import Cursor, take_page
+from pipeline.search.hit_order import order_hits
 from pipeline.search.label_conditions import require_sure_labels
 from pipeline.search.query_examples import Examples, Uploads, parse_object_id
 from pipeline.search.query_models import QueryModels, choose_embedder
-from pipeline.search.relevance import Judge
+from pipeline.search.relevance import Judge, find_surest
 from pipeline.search.resolved_query import ResolvedQuery, resolve_query, stack_vectors
 from pipeline.settings import Settings
 from schemas.points import IndexQuery, Point, Words
 from schemas.search import (
     MAX_PAGED,
     Condition,
+    SearchHit,
     SearchPage,
     SearchQuery,
     TextExample,
@@ -29,6 +31,9 @@ from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
 from workers.labelling.calibration import calibration_of
 from workers.protocols import Embedder, VectorIndex
+
+_CANDIDATES = 30
+"""Hits that are put in order together, or a multiple: fewer find less (docs/search.md)."""
 
 
 def search(query: SearchQuery, settings: Settings) -> SearchPage:
@@ -125,18 +130,15 @@ class Searcher:
         embedded = time.perf_counter()
         words = self._query_words(query)
         found = self.index.search(self._index_query(query, resolved, words, cursor))
-        hits, more = take_page(found, query, cursor)
         searched = time.perf_counter()
-        alone = len(resolved.positive) == 1 and not resolved.negative
-        wanted = list(zip(query.wanted, resolved.positive, strict=True))
-        hits, relevance = self._judge.judge(hits, wanted, alone)
+        hits, more = self._judge_page(found, query, resolved, cursor, with_words=words is not None)
         judged = time.perf_counter()
         after = cursor.advance(hits)
         more = more and bool(hits) and len(after.short_ids) < MAX_PAGED
         return SearchPage(
             hits=tuple(hits),
             cursor=after.encode(query) if more else None,
-            relevance=relevance,
+            relevance=find_surest(hits),
             hybrid=words is not None,
             regions=resolved.masks,
             seconds={
@@ -145,6 +147,25 @@ class Searcher:
                 "judge": judged - searched,
             },
         )
+
+    def _judge_page(
+        self,
+        found: Sequence[SearchHit],
+        query: SearchQuery,
+        resolved: ResolvedQuery,
+        cursor: Cursor,
+        *,
+        with_words: bool,
+    ) -> tuple[list[SearchHit], bool]:
+        """The page after the cursor: the likeliest of what was found; whether there is more."""
+        grouped = query.group_size is not None
+        if query.diversity:
+            # The index chose a variety: only the order among its hits is that of the numbers.
+            hits, more = take_page(found, query, cursor)
+            hits = self._judge.judge(hits, query, resolved, with_words=with_words)
+            return order_hits(hits, grouped=grouped), more
+        judged = self._judge.judge(found, query, resolved, with_words=with_words)
+        return take_page(order_hits(judged, grouped=grouped), query, cursor)
 
     def resolve(self, query: SearchQuery) -> ResolvedQuery:
         """The vector that a query stands for; see `resolve_query`."""
@@ -181,8 +202,7 @@ class Searcher:
             conditions = (*conditions, cursor.condition)
         nearest = IndexQuery(
             resolved.vector,
-            # Hits of earlier pages take part again: they stand for what overlaps them.
-            len(cursor.short_ids) + query.limit + 1,
+            _count_candidates(query, cursor),
             conditions,
             query.min_score,
             query.group_size,
@@ -198,3 +218,16 @@ class Searcher:
             liked=stack_vectors(resolved.positive),
             disliked=stack_vectors(resolved.negative),
         )
+
+
+def _count_candidates(query: SearchQuery, cursor: Cursor) -> int:
+    """How many hits the index is asked for, one more than are shown at least.
+
+    Hits of earlier pages take part again: they stand for what overlaps them. Of more than a page
+    the likeliest come first, so that pages follow each other in one order; that needs the same
+    candidates for several pages.
+    """
+    shown = len(cursor.short_ids) + query.limit
+    if query.diversity:
+        return shown + 1
+    return _CANDIDATES * (shown // _CANDIDATES + 1)

@@ -23,6 +23,7 @@ from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
+from pipeline.service.model_loading import begin_loading, load_texts
 from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
@@ -125,13 +126,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _warm_up(service: Service) -> None:
-    """Load the text model before anybody waits for it."""
+    """Load the text model before anybody waits for it, then those for pictures."""
     try:
-        await service.queue.run(_load_text_model, timeout_s=3600)
+        await load_texts(service.queue)
     except ObjseekError as exc:
         _log.error("texts cannot be searched for: %s", exc)
         return
     service.is_ready = True
+    begin_loading(service)
 
 
 async def _maintain(service: Service) -> None:
@@ -147,11 +149,6 @@ async def _maintain(service: Service) -> None:
                 logged = str(exc)
                 _log.warning("%s", logged)
         await asyncio.sleep(_MAINTAIN_EVERY_S)
-
-
-def _load_text_model(searcher: Searcher) -> None:
-    if searcher.info.points:
-        searcher.models.texts().embed_texts(["a first text"])
 
 
 def _upload_reader(uploads: Uploads) -> Callable[[str], UInt8Image]:

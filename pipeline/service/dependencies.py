@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from pipeline.search.searcher import Searcher
 from pipeline.service.access import Caller, check_scope
 from pipeline.service.api_keys import Scope
 from pipeline.service.background_jobs import BackgroundJobs
@@ -26,7 +27,8 @@ from pipeline.settings import Settings
 class Service:
     """The parts of a running service. `jobs` is None if it only reads.
 
-    `loading` are tasks that load models which nobody waits for yet; the service ends them.
+    `loading` are tasks that load models which nobody waits for yet; the service ends them. They are
+    done with `warm_searcher`.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Service:
     started_at_s: float = field(default_factory=time.monotonic)
     is_ready: bool = False
     loading: set[asyncio.Task[None]] = field(default_factory=set)
+    warm_searcher: Searcher | None = None
 
 
 def _get_service(request: Request) -> Service:

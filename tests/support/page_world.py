@@ -28,8 +28,6 @@ TOKEN = "the-owner's-token"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 expect.set_options(timeout=1000 * PATIENCE_S)
 
-SERIOUS = {"serious", "critical"}
-
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 
 
@@ -115,6 +113,13 @@ def pictures_are_there(page: Page) -> None:
 
 def hits(page: Page) -> int:
     return page.locator(".tile:not(.waiting)").count()
+
+
+def show_unlikely(page: Page) -> None:
+    """Show the unlikely hits too, where there are some behind their divider."""
+    button = page.locator("#show-unlikely")
+    if button.is_visible() and button.get_attribute("aria-expanded") == "false":
+        button.click()
 
 
 def narrow(page: Page) -> None:

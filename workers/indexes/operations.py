@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
-from schemas.records import Float32Vector
+from schemas.records import VECTOR_NAME, Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 Offset = int | str | uuid.UUID | None
@@ -53,8 +53,10 @@ class QdrantOperations(ABC):
         """The ids of the first `pool` points, in the order in which `query` ranks them."""
 
     @abstractmethod
-    def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        """Those of the points that exist, with their vectors, without thumbnails."""
+    def retrieve(
+        self, ids: Sequence[uuid.UUID], vectors: Sequence[str] = (VECTOR_NAME,)
+    ) -> list[Point]:
+        """Those of the points that exist, with the vectors of these names, without thumbnails."""
 
     @abstractmethod
     def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:

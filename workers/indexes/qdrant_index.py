@@ -82,8 +82,8 @@ class QdrantIndex(QdrantOperations, VectorIndex):
     def count_broken(self) -> int:
         return len(self._broken)
 
-    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
-        points = self.retrieve(ids) if ids else []
+    def stored(self, ids: Sequence[uuid.UUID], *, words: bool = False) -> dict[uuid.UUID, Point]:
+        points = self.retrieve(ids, _vector_names(words and self.has_words())) if ids else []
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
 
     def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
@@ -103,8 +103,7 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         return self._read_pages(point_filter(conditions), ())
 
     def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
-        with_words = words and self.has_words()
-        names = (VECTOR_NAME, WORDS_NAME) if with_words else (VECTOR_NAME,)
+        names = _vector_names(words and self.has_words())
         return self._read_pages(point_filter(conditions), names)
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
@@ -164,6 +163,10 @@ class QdrantIndex(QdrantOperations, VectorIndex):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _vector_names(with_words: bool) -> tuple[str, ...]:
+    return (VECTOR_NAME, WORDS_NAME) if with_words else (VECTOR_NAME,)
 
 
 def _of_kind(kind: str) -> PointFilter:

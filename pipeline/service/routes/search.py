@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from pipeline.search.facets import compute_facets
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
+from pipeline.service.model_loading import begin_loading
 from pipeline.service.problems import ProblemError, status_of
 from schemas.api import (
     BatchAnswer,
@@ -31,7 +30,6 @@ from schemas.search import MAX_CONDITIONS, TextExample
 router = APIRouter(prefix="/v1", tags=["search"], responses=ERRORS)
 _BATCH_TIMEOUTS = 4
 _FILTER_CHARS = 2000
-_LOAD_TIMEOUT_S = 3600
 
 
 @router.post("/search", response_model=SearchAnswer)
@@ -107,35 +105,13 @@ async def count_facets(
         }
     },
 )
-async def upload_image(
-    request: Request, service: ServiceDep, after: BackgroundTasks
-) -> UploadAnswer:
+async def upload_image(request: Request, service: ServiceDep) -> UploadAnswer:
     """Upload an image to search with; it is kept in memory for half an hour at most."""
     data = await request.body()
     if not data:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "expected an image, got no bytes")
     stored = await service.queue.draw(lambda: service.uploads.add(data))
-    # The user looks at the image first; meanwhile the models for it are loaded.
-    after.add_task(_begin_loading, service)
+    # The user looks at the image first; meanwhile models that are not there yet are loaded.
+    begin_loading(service)
     height, width = stored.pixels.shape[:2]
     return UploadAnswer(upload_id=stored.identity, width=width, height=height)
-
-
-async def _begin_loading(service: Service) -> None:
-    # Once for all who upload meanwhile, and not as a part of any answer: the service may end first.
-    if not service.loading and not service.queue.is_ending:
-        task = asyncio.create_task(_load(service))
-        service.loading.add(task)
-        task.add_done_callback(service.loading.discard)
-
-
-async def _load(service: Service) -> None:
-    # The search itself will report what goes wrong here.
-    with suppress(ObjseekError):
-        await service.queue.run(_load_models, _LOAD_TIMEOUT_S)
-
-
-def _load_models(searcher: Searcher) -> None:
-    if searcher.info.points:
-        searcher.models.images()
-        searcher.models.segmenter()

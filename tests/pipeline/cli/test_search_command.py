@@ -16,14 +16,18 @@ from rich.console import Console
 from support.colour_world import NAME, ColourEmbedder, build_index
 from typer.testing import CliRunner
 
+import pipeline.cli.search_output
 import pipeline.cli.tables
 import pipeline.search.query_models
 from pipeline.cli.commands import failures, search, status
 from pipeline.cli.search_examples import parse_box
+from pipeline.cli.search_output import print_page
 from pipeline.cli.tables import print_rows
+from pipeline.search.searcher import Searcher
+from pipeline.settings import Settings
 from schemas.errors import UsageError
-from schemas.options import EmbedderOptions
-from schemas.search import SearchQuery
+from schemas.options import EmbedderOptions, IndexOptions
+from schemas.search import Relevance, SearchPage, SearchQuery
 
 runner = CliRunner()
 app = typer.Typer()
@@ -119,6 +123,37 @@ def test_a_terminal_drops_nothing_whatever_its_width(
         # A uri that is wider than its column is folded.
         joined = "".join(text.split())
         assert all(row[-2].rpartition("/")[2] in joined for row in piped)
+
+
+def test_unlikely_hits_stand_below_a_line_on_a_terminal_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Searcher.open(Settings(index=IndexOptions(location=str(folder / "index")))) as searcher:
+        hits = searcher.search(SearchQuery(text="red", limit=3)).hits
+    known = [(0.91, Relevance.STRONG), (0.04, Relevance.WEAK), (0.01, Relevance.WEAK)]
+    marked = tuple(
+        hit.model_copy(update={"probability": share, "relevance": relevance})
+        for hit, (share, relevance) in zip(hits, known, strict=True)
+    )
+    page = SearchPage(marked, relevance=Relevance.STRONG)
+    print_page(page, NAME, 0.1, as_json=False)
+    piped = capsys.readouterr()
+    assert "unlikely" not in piped.out
+    assert len(piped.out.splitlines()) == 4
+    assert "strong 91%" in piped.out
+    assert piped.err.startswith("3 hits, 1 of them likely, in 100 ms")
+
+    def console() -> Console:
+        return Console(force_terminal=True, width=200, no_color=True)
+
+    for module in (pipeline.cli.tables, pipeline.cli.search_output):
+        monkeypatch.setattr(module, "out", console)
+    print_page(page, NAME, 0.1, as_json=False)
+    before, after = capsys.readouterr().out.split("2 unlikely")
+    assert "strong 91%" in before
+    assert "weak" not in before
+    assert "weak 4%" in after
+    assert "weak 1%" in after
 
 
 def test_json_holds_mask_box_and_score(folder: Path) -> None:

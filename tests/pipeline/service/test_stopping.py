@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 from PIL import Image
 from support.colour_world import NAME
-from support.service_world import OWNER, AnyTextEmbedder, SquareSegmenter, settings_of
+from support.service_world import OWNER, AnyTextEmbedder, settings_of
 from support.waiting import PATIENCE_S, until
 
 from pipeline.search.searcher import Searcher
@@ -33,11 +33,15 @@ class SlowModels:
 
     begun: threading.Event = field(default_factory=threading.Event)
     ready: threading.Event = field(default_factory=threading.Event)
+    used: list[tuple[int, ...]] = field(default_factory=list)
 
-    def load(self) -> SquareSegmenter:
+    def load(self) -> SlowModels:
         self.begun.set()
         assert self.ready.wait(PATIENCE_S)
-        return SquareSegmenter()
+        return self
+
+    def segment_at(self, image: np.ndarray, point_xy: tuple[float, float]) -> None:
+        self.used.append(image.shape)
 
 
 @dataclass
@@ -142,11 +146,26 @@ def test_whoever_still_sends_when_the_service_stops_is_no_traceback(
         sending.sendall(f"{head}Content-Length: 100\r\n\r\nand no more".encode())
         until(lambda: bool(place.server.server_state.tasks))
         place.stop()
+        place.models.ready.set()
         place.thread.join()
         answer = sending.recv(65536)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"the service is being stopped" in answer
     check_quiet(caplog.records)
+
+
+@pytest.mark.trials
+def test_a_service_that_loads_models_at_its_start_can_be_stopped(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        # Nobody has asked for anything.
+        assert place.models.begun.wait(PATIENCE_S)
+        place.stop()
+        place.models.ready.set()
+        place.thread.join()
+    check_quiet(caplog.records)
+    assert "Finished server process" in caplog.text
 
 
 @pytest.mark.trials
@@ -158,3 +177,6 @@ def test_models_are_loaded_once_for_all_uploads(place: Place) -> None:
     assert len(service.loading) == 1  # type: ignore[attr-defined]
     place.models.ready.set()
     until(lambda: not service.loading)  # type: ignore[attr-defined]
+    assert place.models.used == [(64, 64, 3)]
+    assert place.upload().status_code == 201
+    assert not service.loading  # type: ignore[attr-defined]

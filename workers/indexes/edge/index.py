@@ -344,10 +344,10 @@ class EdgeIndex(QdrantIndex):
     def has_words(self) -> bool:
         return True
 
-    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
         with self._using():
             records = self._shard.retrieve(
-                list(ids), with_payload=WITHOUT_THUMBNAIL, with_vector=[VECTOR_NAME]
+                list(ids), with_payload=WITHOUT_THUMBNAIL, with_vector=[*vectors]
             )
         return list(map(read_record, records))
 

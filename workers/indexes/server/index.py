@@ -298,14 +298,14 @@ class ServerIndex(QdrantIndex):
     def has_words(self) -> bool:
         return self._words
 
-    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
         records = self._request(
             "points of",
             lambda: self._client.retrieve(
                 self._collection,
                 [*map(str, ids)],
                 with_payload=_WITHOUT_THUMBNAIL,
-                with_vectors=[VECTOR_NAME],
+                with_vectors=[*vectors],
             ),
         )
         return list(map(read_record, records))
