@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from pipeline.search.query_examples import ResolvedExample
+from pipeline.search.resolved_example import ResolvedExample
 from schemas.payload import PointPayload
 from schemas.records import Float32Vector
-from schemas.search import Example, Relevance, SearchHit, TextExample
+from schemas.search import Example, Relevance, SearchHit, TextExample, shows_whole
 from workers.labelling.calibration import Calibration, calibration_of, text_evidence
 from workers.protocols import VectorIndex
 
@@ -50,9 +50,7 @@ class Judge:
             probabilities = []
             for example, resolved in wanted:
                 score = hit.score if alone else _compare(vectors, hit, resolved)
-                probabilities.append(
-                    estimate_probability(self._calibration, example, score, hit.payload)
-                )
+                probabilities.append(self._judge_example(example, resolved, score, hit))
             known = [value for value in probabilities if value is not None]
             if len(known) < len(probabilities) or not known:
                 judged.append(hit)
@@ -60,8 +58,23 @@ class Judge:
             least = round(min(known), 4)
             relevance = self._calibration.relevance(least)
             judged.append(hit.model_copy(update={"probability": least, "relevance": relevance}))
-        sure = [hit.probability for hit in judged if hit.probability is not None]
-        return judged, self._calibration.relevance(max(sure)) if sure else None
+        return judged, self._judge_page(judged, [example for example, _ in wanted])
+
+    def _judge_example(
+        self, example: Example, resolved: ResolvedExample, score: float | None, hit: SearchHit
+    ) -> float | None:
+        if any(copy.object_id == hit.object_id for copy in resolved.copies):
+            return 1.0
+        return estimate_probability(self._calibration, example, score, hit.payload)
+
+    def _judge_page(self, hits: Sequence[SearchHit], wanted: Sequence[Example]) -> Relevance | None:
+        sure = [hit.probability for hit in hits if hit.probability is not None]
+        if not sure:
+            return None
+        surest = self._calibration.relevance(max(sure))
+        unknown = len(sure) < len(hits) and any(map(shows_whole, wanted))
+        # Whole images may well show what a whole picture does, however unlike it objects are.
+        return None if unknown and surest is Relevance.WEAK else surest
 
     def _read_vectors(self, hits: Sequence[SearchHit]) -> dict[str, Float32Vector]:
         stored = self._index.stored([uuid.UUID(hit.object_id) for hit in hits])

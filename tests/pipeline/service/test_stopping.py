@@ -32,9 +32,11 @@ class SlowModels:
     """Models that are loaded when they are told to."""
 
     begun: threading.Event = field(default_factory=threading.Event)
+    loads: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
 
     def load(self) -> SquareSegmenter:
+        self.loads += 1
         self.begun.set()
         assert self.ready.wait(PATIENCE_S)
         return SquareSegmenter()
@@ -155,6 +157,6 @@ def test_models_are_loaded_once_for_all_uploads(place: Place) -> None:
         assert place.upload().status_code == 201
     assert place.models.begun.wait(PATIENCE_S)
     service = place.service
-    assert len(service.loading) == 1  # type: ignore[attr-defined]
+    assert place.models.loads == 1
     place.models.ready.set()
-    until(lambda: not service.loading)  # type: ignore[attr-defined]
+    until(lambda: not service.finder.is_busy)  # type: ignore[attr-defined]
