@@ -65,7 +65,7 @@ class RegionAnswer(_Answer):
     @classmethod
     def from_region(cls, region: Region) -> RegionAnswer:
         return cls(
-            bbox=region.mask.bbox_xyxy,
+            bbox=region.bbox,
             rle=_rle_payload(region.mask),
             choice=region.choice,
             object_id=region.object_id,

@@ -130,6 +130,11 @@ class Region:
     choice: RegionChoice
     object_id: str | None = None
 
+    @property
+    def bbox(self) -> Box:
+        """Around the mask."""
+        return self.mask.bbox_xyxy
+
 
 class SearchQuery(_Frozen):
     """Objects that are like all of `text` and `positive`, and not like `negative`.

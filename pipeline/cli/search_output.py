@@ -6,6 +6,7 @@ import json
 
 import typer
 
+from pipeline.cli.picture_output import describe_pictures
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify
 from schemas.api import SearchAnswer
@@ -30,6 +31,8 @@ def print_page(
     found = quantify(len(page.hits), "hit") if page.hits else "nothing found"
     how = f"{embedder}, with words" if page.hybrid else embedder
     typer.echo(f"{found} in {seconds * 1000:.0f} ms ({how})", err=True)
+    for line in describe_pictures(page):
+        typer.echo(line, err=True)
     if page.relevance == "weak":
         typer.echo("no hit is likely to show what you searched for", err=True)
     if page.cursor is not None:

@@ -151,6 +151,6 @@ def find_subject(
                 continue
         if region is None:
             return pixels
-        x0, y0, x1, y1 = region.mask.bbox_xyxy
+        x0, y0, x1, y1 = region.bbox
         return pixels[y0:y1, x0:x1]
     return None
