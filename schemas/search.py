@@ -99,9 +99,29 @@ class IndexedImageExample(_Region):
 
 
 class UploadExample(_Region):
-    """An image that was uploaded to the service, by the id that it answered with."""
+    """An image that was uploaded to the service, by the id that it answered with.
+
+    `object_index` is the place of an object in the list of those that were found in it, from 0.
+    """
 
     upload_id: Text
+    object_index: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _check_object(self) -> Self:
+        if self.object_index is not None and not super().is_whole:
+            raise ValueError("expected an object, a box or a point, got two of them")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the upload is meant."""
+        return super().is_whole and self.object_index is None
+
+    @property
+    def needs_objects(self) -> bool:
+        """Whether the objects in the upload have to be found first."""
+        return self.object_index is not None or (self.box_xyxy is not None and not self.exact_box)
 
 
 Example = TextExample | ObjectExample | IndexedImageExample | UploadExample | FileExample

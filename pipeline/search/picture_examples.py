@@ -134,15 +134,23 @@ class PictureExamples:
         pixels = picture.pixels
         if example.is_whole:
             vector = self._embed_whole(pixels)
-            copies = self._find_copies(pixels, vector)
+            known = picture.found
+            copies = known.copies if known else self._find_copies(pixels, vector)
             return ResolvedExample(vector, example.weight, copies=copies)
-        if example.box_xyxy is None or example.exact_box:
+        number = example.object_index if isinstance(example, UploadExample) else None
+        if number is None and (example.box_xyxy is None or example.exact_box):
             return self._resolve_prompted(pixels, example)
-        check_box(example.box_xyxy, (pixels.shape[0], pixels.shape[1]))
+        if example.box_xyxy is not None:
+            check_box(example.box_xyxy, (pixels.shape[0], pixels.shape[1]))
         if picture.error is not None:
             raise picture.error
         found = picture.found or self.find_objects(pixels)
-        return self._resolve_box(found.objects, lambda: pixels, example)
+        if number is None:
+            return self._resolve_box(found.objects, lambda: pixels, example)
+        if number >= len(found.objects):
+            count = len(found.objects)
+            raise UsageError(f"the upload has {count} objects, it has none at place {number}")
+        return self._resolve_found(found.objects[number], lambda: pixels, example.weight)
 
     def _resolve_indexed(self, image: Point, example: IndexedImageExample) -> ResolvedExample:
         payload = image.parse_payload()
@@ -166,14 +174,17 @@ class PictureExamples:
             mask = box_mask(example.box_xyxy, (pixels.shape[0], pixels.shape[1]))
             region = Region(mask, RegionChoice.FALLBACK)
             return ResolvedExample(self._embed_mask(pixels, mask), example.weight, region=region)
-        found = objects[best]
+        return self._resolve_found(objects[best], read, example.weight)
+
+    def _resolve_found(self, found: FoundObject, read: _Pixels, weight: float) -> ResolvedExample:
+        """An object of a picture, with its stored vector where the index has it."""
         vector = self._read_vector(found)
         if vector is not None:
             region = Region(found.mask, RegionChoice.INDEXED, found.object_id)
         else:
             vector = self._embed_mask(read(), found.mask)
             region = Region(found.mask, RegionChoice.FOUND)
-        return ResolvedExample(vector, example.weight, region=region)
+        return ResolvedExample(vector, weight, region=region)
 
     def _resolve_prompted(self, pixels: UInt8Image, example: _Picture) -> ResolvedExample:
         """The mask at the example's point, or its box as it is."""

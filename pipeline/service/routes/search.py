@@ -60,10 +60,10 @@ async def search_batch(batch: BatchRequest, service: ServiceDep) -> Response:
 
 
 async def _wait_for_uploads(service: Service, queries: Sequence[SearchRequest]) -> None:
-    """Wait for the objects of uploads in which boxes are drawn. Raises ProblemError."""
+    """Wait for the objects of uploads where they are searched with. Raises ProblemError."""
     for query in queries:
         for example in (*query.positive, *query.negative):
-            if isinstance(example, UploadExample) and example.box_xyxy and not example.exact_box:
+            if isinstance(example, UploadExample) and example.needs_objects:
                 await service.finder.wait(example.upload_id)
 
 

@@ -93,6 +93,23 @@ def test_the_objects_of_an_upload_are_found_in_the_background(folder: Path) -> N
         assert (red["bbox"], red["object_id"]) == ([5, 30, 35, 60], None)
         assert CocoRle((80, 120), red["rle"]["counts"]).area_px == 900
         assert client.get("/v1/uploads/nobody/objects").status_code == 404
+        # Each can be searched with, by its place in the list.
+        for place, name in enumerate(("three.png", "one.png")):
+            example = {"upload_id": identity, "object_index": place}
+            page = client.post("/v1/search", json={"positive": [example]}).json()
+            assert page["hits"][0]["payload"]["uri"].endswith(name)
+            assert page["hits"][0]["payload"]["kind"] == "object"
+            (region,) = page["regions"]
+            assert region["choice"] == "found"
+            assert region["rle"] == answer["objects"][place]["rle"]
+        beyond = {"upload_id": identity, "object_index": 2}
+        refused = client.post("/v1/search", json={"positive": [beyond]})
+        assert (refused.status_code, refused.json()["detail"]) == (
+            422,
+            "the upload has 2 objects, it has none at place 2",
+        )
+        two = client.post("/v1/search", json={"positive": [{**beyond, "point_xy": [1, 1]}]})
+        assert two.status_code == 422
 
 
 def test_a_box_in_an_upload_waits_for_its_objects(folder: Path) -> None:
