@@ -3,9 +3,11 @@
 import { get, post } from "./api.js";
 import { showChips } from "./chips.js";
 import { byId, counted, make } from "./dom.js";
+import { copyNote } from "./copies.js";
 import { showFilters, suggestions } from "./filters.js";
 import { addHits, clearGrid, showHits, showWaiting } from "./grid.js";
 import { emptyQuery, fromAddress, isBlank, parseText, toAddress, toRequest } from "./query.js";
+import { openImage } from "./viewer.js";
 
 const TYPING_MS = 160, WAITING_MS = 250;
 const text = byId("text");
@@ -151,13 +153,18 @@ function summarize(answer, milliseconds) {
   byId("status").textContent = found ? `${more}${counted(found, what)} · ${Math.round(milliseconds)} ms` : "";
   const notice = byId("notice");
   notice.className = "notice";
-  notice.hidden = found > 0 && answer.relevance !== "weak";
+  const copies = copyNote(answer.copies, openImage);
+  notice.hidden = found > 0 && answer.relevance !== "weak" && !copies;
   if (found === 0) {
     const narrowed = query.filters.length || query.least;
     const clear = make("button", { class: "plain", type: "button", onclick: () => change({ filters: [], least: "" }) }, "Clear filters");
     notice.replaceChildren(make("p", {}, narrowed ? "Nothing meets all filters." : "Nothing was found."), ...(narrowed ? [clear] : []));
   } else if (answer.relevance === "weak") {
     notice.replaceChildren(make("p", {}, "Most likely there is no such object here; these come nearest."));
+  }
+  if (copies) {
+    if (found > 0) notice.replaceChildren(copies);
+    else notice.prepend(copies);
   }
 }
 
