@@ -46,6 +46,13 @@ function decodeExample(text) {
   return example;
 }
 
+/** What hits of a query are called. */
+export function nounOf(query) {
+  if (query.kind === "image") return "image";
+  const isWhole = (example) => !example.object_id && !example.box_xyxy && !example.point_xy && example.object_index == null;
+  return query.more.some(isWhole) ? "hit" : "object";
+}
+
 export function toAddress(query) {
   const params = new URLSearchParams();
   if (query.text.trim()) params.set("q", query.text.trim());

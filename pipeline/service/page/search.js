@@ -6,7 +6,7 @@ import { byId, counted, make } from "./dom.js";
 import { copyNote } from "./copies.js";
 import { showFilters, suggestions } from "./filters.js";
 import { addHits, clearGrid, showHits, showWaiting } from "./grid.js";
-import { emptyQuery, fromAddress, isBlank, parseText, toAddress, toRequest } from "./query.js";
+import { emptyQuery, fromAddress, isBlank, nounOf, parseText, toAddress, toRequest } from "./query.js";
 import { openImage } from "./viewer.js";
 
 const TYPING_MS = 160, WAITING_MS = 250;
@@ -149,8 +149,7 @@ async function run() {
 
 function summarize(answer, milliseconds) {
   const more = answer.cursor ? "the first " : "";
-  const what = query.kind === "image" ? "image" : "object";
-  byId("status").textContent = found ? `${more}${counted(found, what)} · ${Math.round(milliseconds)} ms` : "";
+  byId("status").textContent = found ? `${more}${counted(found, nounOf(query))} · ${Math.round(milliseconds)} ms` : "";
   const notice = byId("notice");
   notice.className = "notice";
   const copies = copyNote(answer.copies, openImage);
@@ -191,8 +190,7 @@ async function showMore() {
     addHits(answer.hits, found);
     found += answer.hits.length;
     cursor = answer.cursor;
-    const what = query.kind === "image" ? "image" : "object";
-    byId("status").textContent = `${cursor ? "the first " : ""}${counted(found, what)}`;
+    byId("status").textContent = `${cursor ? "the first " : ""}${counted(found, nounOf(query))}`;
     watchTheEnd();
   } catch (error) {
     if (error.name !== "AbortError") cursor = from;
