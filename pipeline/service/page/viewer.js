@@ -51,7 +51,7 @@ export async function openUpload(upload, name) {
   }
 }
 
-/** Show the objects of an upload once they are found: those of the index, where it holds the image itself. */
+/** Show the objects of an upload once they are found, with their labels where the index holds the image itself. `index` is an object's place in the list. */
 async function findObjects(viewer, uploadId) {
   viewer.say("Looking for its objects…");
   let found;
@@ -60,17 +60,14 @@ async function findObjects(viewer, uploadId) {
     if (!viewer.isOpen()) return;
   } while (found.state === "looking");
   const exact = found.copies.find((copy) => copy.exact);
-  const objects = exact ? (await get(`/v1/images/${exact.image_id}`)).objects : found.objects.map(describeFound);
+  const indexed = exact ? (await get(`/v1/images/${exact.image_id}`)).objects : [];
+  const payloads = new Map(indexed.map((object) => [object.object_id, object.payload]));
+  const objects = found.objects.map((object, index) => ({ index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
   if (!viewer.isOpen()) return;
-  viewer.say(objects.length ? "" : "No objects were found in it.");
+  if (!viewer.box) viewer.say(objects.length ? "" : "No objects were found in it.");
   const note = copyNote(found.copies, openImage);
   if (note) viewer.about.append(note);
   viewer.setObjects(objects);
-}
-
-/** An object of an upload, as the index would have it; `index` is its place in the list. */
-function describeFound(found, index) {
-  return { index, payload: { kind: "object", bbox: found.bbox, rle: found.rle, area: found.area, area_frac: found.area_frac } };
 }
 
 class Viewer {
