@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from pipeline.cli.console import out
+from pipeline.cli.picture_output import describe_pictures
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify
 from pipeline.search.hit_order import count_likely, describe_relevance
@@ -35,6 +36,8 @@ def print_page(
         found = f"{found}, {likely} of them likely,"
     how = f"{embedder}, with words" if page.hybrid else embedder
     typer.echo(f"{found} in {seconds * 1000:.0f} ms ({how})", err=True)
+    for line in describe_pictures(page):
+        typer.echo(line, err=True)
     if page.relevance == "weak":
         typer.echo("no hit is likely to show what you searched for: these come nearest", err=True)
     if page.cursor is not None:

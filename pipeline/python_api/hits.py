@@ -21,7 +21,7 @@ from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask
 from schemas.payload import PointPayload
-from schemas.search import Relevance, SearchHit, SearchPage, SearchQuery
+from schemas.search import ImageCopy, Region, Relevance, SearchHit, SearchPage, SearchQuery
 
 if TYPE_CHECKING:
     import pandas
@@ -144,6 +144,16 @@ class SearchResult(Sequence[Hit]):
     def relevance(self) -> Relevance | None:
         """That of the surest hit: weak says that what was asked for is most likely not there."""
         return self.page.relevance
+
+    @property
+    def regions(self) -> tuple[Region | None, ...]:
+        """The mask that was searched with, and how it was chosen, of each wanted example."""
+        return self.page.regions
+
+    @property
+    def copies(self) -> tuple[ImageCopy, ...]:
+        """The indexed images that a whole image is a copy of, exact ones first."""
+        return self.page.copies
 
     def to_arrow(self) -> pa.Table:
         """A row for each hit, best first.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from pipeline.search.query_examples import ResolvedExample
+from pipeline.search.resolved_example import ResolvedExample
 from pipeline.search.resolved_query import NEGATIVE_WEIGHT, ResolvedQuery
 from schemas.payload import PointPayload
 from schemas.points import Point
-from schemas.search import Example, Relevance, SearchHit, SearchQuery, TextExample
+from schemas.search import Example, Relevance, SearchHit, SearchQuery, TextExample, shows_whole
 from workers.indexes.bm25 import share_of_words
 from workers.labelling.calibration import Calibration, calibration_of, text_evidence
 from workers.protocols import VectorIndex
@@ -42,7 +42,8 @@ class Judge:
     ) -> list[SearchHit]:
         """The hits with their relevance, in their order. `with_words`: those of labels count.
 
-        With a text that the embedder has not learnt there is none, and every hit is weak.
+        With a text that the embedder has not learnt there is none, and every hit is weak. A copy of
+        a whole picture shows it for certain.
         """
         texts = [example for example in query.wanted if isinstance(example, TextExample)]
         if hits and not all(self._knows_text(example.text) for example in texts):
@@ -58,9 +59,13 @@ class Judge:
         judged = []
         for hit in hits:
             point = points.get(uuid.UUID(hit.object_id))  # it may be gone by now
+            against = [self._weigh(example, hit, point, alone) for example in unwanted]
+            if any(_is_copy(hit, example) for example in resolved.positive):
+                # Of whole images it is not known; nobody looks for a picture to be without it.
+                against = [weighed for weighed in against if weighed is not None]
             probability = join_probabilities(
                 [self._weigh(example, hit, point, alone) for example in wanted],
-                [self._weigh(example, hit, point, alone) for example in unwanted],
+                against,
                 any_of_them=query.strategy == "best_score",
             )
             judged.append(hit if probability is None else self._mark(hit, probability))
@@ -74,6 +79,8 @@ class Judge:
         `alone`: there is one example, and a hit's score is the similarity to it.
         """
         example, resolved = judged
+        if _is_copy(hit, resolved):
+            return 1.0, example.weight
         score: float | None = hit.score
         if not alone:
             vector = None if point is None else point.vector
@@ -88,6 +95,10 @@ class Judge:
         rounded = round(probability, 4)
         relevance = self._calibration.relevance(rounded)
         return hit.model_copy(update={"probability": rounded, "relevance": relevance})
+
+
+def _is_copy(hit: SearchHit, resolved: ResolvedExample) -> bool:
+    return any(copy.object_id == hit.object_id for copy in resolved.copies)
 
 
 def join_probabilities(
@@ -122,10 +133,16 @@ def _all_known(weighed: Sequence[Weighed | None]) -> list[Weighed] | None:
     return known if len(known) == len(weighed) else None
 
 
-def find_surest(hits: Sequence[SearchHit]) -> Relevance | None:
-    """The relevance of the surest hit; None if nothing is known of any."""
+def find_surest(hits: Sequence[SearchHit], query: SearchQuery) -> Relevance | None:
+    """The relevance of the surest hit of a query; None if nothing is known of any.
+
+    Whole images, of which nothing is known, may well show a whole picture that was searched with,
+    however unlike it objects are: with one among the hits they are not called weak.
+    """
     known = {hit.relevance for hit in hits}
-    return next((relevance for relevance in Relevance if relevance in known), None)
+    surest = next((relevance for relevance in Relevance if relevance in known), None)
+    unsure = None in known and any(map(shows_whole, query.wanted))
+    return None if unsure and surest is Relevance.WEAK else surest
 
 
 def estimate_probability(

@@ -10,13 +10,16 @@ from typing import Self
 
 from pipeline.index_home import IndexHome
 from pipeline.search.cursor import Cursor, take_page
+from pipeline.search.found_objects import FoundObjects
 from pipeline.search.hit_order import order_hits
 from pipeline.search.label_conditions import require_sure_labels
-from pipeline.search.query_examples import Examples, Uploads, parse_object_id
+from pipeline.search.picture_examples import Uploads
+from pipeline.search.query_examples import Examples, parse_object_id
 from pipeline.search.query_models import QueryModels, choose_embedder
 from pipeline.search.relevance import Judge, find_surest
 from pipeline.search.resolved_query import ResolvedQuery, resolve_query, stack_vectors
 from pipeline.settings import Settings
+from schemas.images import UInt8Image
 from schemas.points import IndexQuery, Point, Words
 from schemas.search import (
     MAX_PAGED,
@@ -105,7 +108,7 @@ class Searcher:
 
     def take_uploads(self, uploads: Uploads) -> None:
         """From now on look `UploadExample`s up in `uploads`."""
-        self._examples.uploads = uploads
+        self._examples.pictures.uploads = uploads
 
     def remember(self, texts: Sequence[str]) -> None:
         """Embed texts together, for queries that follow. Raises UsageError for a blank one."""
@@ -117,7 +120,7 @@ class Searcher:
         Files first: one that is not there is told before models take their time.
         """
         if self.info.points:
-            self._examples.read_files(query)
+            self._examples.pictures.read_files(query)
             self.models.load_for(query)
 
     def search(self, query: SearchQuery) -> SearchPage:
@@ -138,9 +141,10 @@ class Searcher:
         return SearchPage(
             hits=tuple(hits),
             cursor=after.encode(query) if more else None,
-            relevance=find_surest(hits),
+            relevance=find_surest(hits, query),
             hybrid=words is not None,
-            regions=resolved.masks,
+            regions=resolved.regions,
+            copies=resolved.copies,
             seconds={
                 "embed": embedded - started,
                 "index": searched - embedded,
@@ -171,6 +175,15 @@ class Searcher:
         """The vector that a query stands for; see `resolve_query`."""
         return resolve_query(query, self._examples)
 
+    def find_indexed(self, pixels: UInt8Image) -> FoundObjects:
+        """Indexed images that a picture, uint8 (height, width, 3), is a copy of; see there.
+
+        Objects are those of an exact copy.
+        """
+        if not self.info.points:
+            return FoundObjects(())
+        return self._examples.pictures.find_indexed(pixels)
+
     def complete(self, conditions: Iterable[Condition]) -> tuple[Condition, ...]:
         """Conditions as the index takes them: labels count if they are sure enough."""
         return require_sure_labels(conditions, self.label_score)
@@ -182,8 +195,8 @@ class Searcher:
 
     def _conditions(self, query: SearchQuery) -> tuple[Condition, ...]:
         conditions = list(self.complete(query.conditions))
-        if query.kind is not None:
-            conditions.append(Condition(field="kind", op="=", value=query.kind))
+        if query.wanted_kind is not None:
+            conditions.append(Condition(field="kind", op="=", value=query.wanted_kind))
         if len(self.info.embedders) > 1:
             conditions.append(Condition(field="embedder", op="=", value=self.embedder_name))
         return tuple(conditions)

@@ -29,6 +29,7 @@ from schemas.api import (
     SearchRequest,
     StatsAnswer,
     UploadAnswer,
+    UploadObjectsAnswer,
 )
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 
@@ -87,6 +88,10 @@ class Client:
         data = image if isinstance(image, bytes) else image.read_bytes()
         response = self._send("POST", "/v1/uploads", content=data)
         return UploadAnswer.model_validate_json(response.content)
+
+    def upload_objects(self, upload_id: str) -> UploadObjectsAnswer:
+        """What an upload shows, or that it is still being looked for."""
+        return self._call(UploadObjectsAnswer, "GET", f"/v1/uploads/{upload_id}/objects")
 
     def object(self, object_id: str) -> ObjectAnswer:
         """An indexed object."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 
 import numpy as np
 
 from pipeline.search.searcher import Searcher
-from pipeline.service.dependencies import Service
 from pipeline.service.search_queue import SearchQueue
 from schemas.errors import ObjseekError
 
@@ -21,25 +19,14 @@ async def load_texts(queue: SearchQueue) -> None:
     await queue.run(_use_texts, _TIMEOUT_S)
 
 
-def begin_loading(service: Service) -> None:
-    """Load the models for pictures in the background, once for all who want them.
+async def load_pictures(queue: SearchQueue) -> None:
+    """Load the models that pictures are searched with, and use them once.
 
-    To be called in the event loop. It is a part of no answer: the service may end first.
+    Searches come in between. One that needs what cannot be loaded says why.
     """
-    is_warm = service.warm_searcher is service.queue.searcher
-    if not is_warm and not service.loading and not service.queue.is_ending:
-        task = asyncio.create_task(_load(service))
-        service.loading.add(task)
-        task.add_done_callback(service.loading.discard)
-
-
-async def _load(service: Service) -> None:
-    # Searches come in between. One that needs what cannot be loaded says why.
-    searcher = service.queue.searcher
     for use in (_use_images, _use_segmenter):
         with suppress(ObjseekError):
-            await service.queue.run(use, _TIMEOUT_S)
-    service.warm_searcher = searcher
+            await queue.run(use, _TIMEOUT_S)
 
 
 # A model's first use takes longer than later ones.

@@ -3,10 +3,12 @@
 import { get, post } from "./api.js";
 import { showChips } from "./chips.js";
 import { byId, counted, make } from "./dom.js";
+import { copyNote } from "./copies.js";
 import { showFilters, suggestions } from "./filters.js";
 import { addHits, clearGrid, isOpen, isUnlikely, showHits } from "./grid.js";
 import { beginPending, endPending } from "./pending.js";
-import { emptyQuery, fromAddress, isBlank, parseText, toAddress, toRequest } from "./query.js";
+import { emptyQuery, fromAddress, isBlank, nounOf, parseText, toAddress, toRequest } from "./query.js";
+import { openImage } from "./viewer.js";
 
 const TYPING_MS = 160;
 const text = byId("text");
@@ -159,7 +161,7 @@ function count(answer, time = "") {
   found += answer.hits.length;
   likely += answer.hits.filter((hit) => hit.probability != null && !isUnlikely(hit)).length;
   cursor = answer.cursor;
-  const held = `${cursor ? "the first " : ""}${counted(found, query.kind === "image" ? "image" : "object")}`;
+  const held = `${cursor ? "the first " : ""}${counted(found, nounOf(query))}`;
   const matches = likely === 1 ? "1 likely match in " : likely ? `${likely.toLocaleString("en")} likely matches in ` : answer.relevance ? "no likely match in " : "";
   byId("status").textContent = found ? `${matches}${held}${time}` : "";
 }
@@ -167,13 +169,18 @@ function count(answer, time = "") {
 function explain(answer) {
   const notice = byId("notice");
   notice.className = "notice";
-  notice.hidden = found > 0 && answer.relevance !== "weak";
+  const copies = copyNote(answer.copies, openImage);
+  notice.hidden = found > 0 && answer.relevance !== "weak" && !copies;
   if (found === 0) {
     const narrowed = query.filters.length || query.least;
     const clear = make("button", { class: "plain", type: "button", onclick: () => change({ filters: [], least: "" }) }, "Clear filters");
     notice.replaceChildren(make("p", {}, narrowed ? "Nothing meets all filters." : "Nothing was found."), ...(narrowed ? [clear] : []));
   } else if (answer.relevance === "weak") {
     notice.replaceChildren(make("p", {}, "Most likely there is no such object here. These come nearest."));
+  }
+  if (copies) {
+    if (found > 0) notice.replaceChildren(copies);
+    else notice.prepend(copies);
   }
 }
 

@@ -43,9 +43,9 @@ def test_the_likeliest_come_first_and_the_unlikely_last(hit: SearchHit) -> None:
     assert [item.probability for item in ordered] == [0.91, 0.85, 0.68, None, 0.01, None]
     assert [item.relevance for item in ordered[3:]] == [None, "weak", "weak"]
     assert count_likely(ordered) == 4
-    assert find_surest(ordered) is Relevance.STRONG
-    assert find_surest([given[2]]) is None
-    assert find_surest([given[1], given[2]]) is Relevance.WEAK
+    assert find_surest(ordered, SearchQuery(text="red")) is Relevance.STRONG
+    assert find_surest([given[2]], SearchQuery(text="red")) is None
+    assert find_surest([given[1], given[2]], SearchQuery(text="red")) is Relevance.WEAK
 
 
 def test_hits_without_a_probability_stay_as_they_were(hit: SearchHit) -> None:

@@ -240,8 +240,9 @@ def test_a_box_or_a_point_of_an_image_is_searched_by(page: Page) -> None:
     page.mouse.move(area["x"] + at[0] + 40, area["y"] + at[1] + 40, steps=5)
     keep(page, "box")
     page.mouse.up()
+    viewer.get_by_role("button", name="Search for this").click()
     expect(viewer).to_be_hidden()
-    expect(page.locator(".chip")).to_contain_text("like a box in an image")
+    expect(page.locator(".chip")).to_contain_text("like what is in a box")
     expect(page.locator(".tile img.there").first).to_be_visible()
 
 
