@@ -71,7 +71,7 @@ def _search_by_service(
     if not answer.hits:
         print_label_hint(query.conditions, lambda: _list_labels_of(service))
     if sheet is not None:
-        subject = find_served_subject(query, service, settings)
+        subject = find_served_subject(query, answer, service, settings)
         source = PictureSource(
             service.thumbnails, lambda payloads: read_served_images(payloads, service)
         )

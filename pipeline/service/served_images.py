@@ -14,6 +14,7 @@ from PIL import Image
 from pipeline.search.source_images import image_ref, query_image
 from pipeline.service.client import Client
 from pipeline.settings import Settings
+from schemas.api import SearchAnswer
 from schemas.errors import ServiceError
 from schemas.images import DecodedImage, Failure, Stage, UInt8Image
 from schemas.payload import PointPayload
@@ -41,15 +42,18 @@ def read_served_images(
 
 
 def find_served_subject(
-    query: SearchQuery, service: Client, settings: Settings
+    query: SearchQuery, answer: SearchAnswer, service: Client, settings: Settings
 ) -> UInt8Image | None:
-    """The first picture that was searched with, uint8 (height, width, 3)."""
-    for example in query.wanted:
+    """The first picture, or the object in one, that was searched with, uint8 (height, width, 3)."""
+    # A search of an empty index has no regions.
+    for example, region in zip(query.wanted, answer.regions, strict=bool(answer.regions)):
         if isinstance(example, ObjectExample):
             return np.asarray(_open(service.crop(example.object_id)))
         if isinstance(example, FileExample):
             pixels = query_image(example.path, settings).pixels
-            x0, y0, x1, y1 = example.box_xyxy or (0, 0, pixels.shape[1], pixels.shape[0])
+            if region is None:
+                return pixels
+            x0, y0, x1, y1 = region.bbox
             return pixels[y0:y1, x0:x1]
     return None
 

@@ -14,7 +14,7 @@ from pipeline.search.hit_order import count_likely, order_hits
 from pipeline.search.relevance import find_surest, join_probabilities
 from pipeline.search.searcher import Searcher
 from schemas.labels import Label, LabelEntry
-from schemas.search import Relevance, SearchHit, SearchQuery, TextExample
+from schemas.search import FileExample, Relevance, SearchHit, SearchQuery, TextExample
 from workers.indexes.bm25 import share_of_words, words_of
 from workers.indexes.open import open_index
 
@@ -46,6 +46,11 @@ def test_the_likeliest_come_first_and_the_unlikely_last(hit: SearchHit) -> None:
     assert find_surest(ordered, SearchQuery(text="red")) is Relevance.STRONG
     assert find_surest([given[2]], SearchQuery(text="red")) is None
     assert find_surest([given[1], given[2]], SearchQuery(text="red")) is Relevance.WEAK
+    # Whole images may show a whole picture, whatever objects are like.
+    picture = SearchQuery(positive=(FileExample(path="a.png"),))
+    assert find_surest([given[1], given[2]], picture) is None
+    assert find_surest([given[1], given[4]], picture) is Relevance.WEAK
+    assert find_surest([given[0], given[2]], picture) is Relevance.STRONG
 
 
 def test_hits_without_a_probability_stay_as_they_were(hit: SearchHit) -> None:

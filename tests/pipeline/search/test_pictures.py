@@ -242,6 +242,26 @@ def test_a_picture_finds_images_and_objects_and_its_copy_is_said_to_be_one(
     assert (near.exact, near.image_id) == (False, copy.image_id)
 
 
+def test_a_copy_stays_first_whatever_is_not_wanted(searcher: Searcher, folder: Path) -> None:
+    picture = FileExample(path=str(folder / "two.png"))
+    green = TextExample(text="green")
+    for query in (
+        SearchQuery(positive=(picture,), negative=(green,)),
+        SearchQuery(positive=(picture,), group_size=3),
+        SearchQuery(positive=(picture,), diversity=0.5),
+        SearchQuery(positive=(picture,), strategy="best_score"),
+    ):
+        first = searcher.search(query).hits[0]
+        assert place(first) == ("two.png", (0, 0, 120, 80))
+        assert first.probability == 1.0
+    # Whether it shows a text as well is not known.
+    both = searcher.search(SearchQuery(positive=(picture, TextExample(text="blue"))))
+    assert {hit.probability for hit in both.hits if hit.payload.kind == "image"} == {None}
+    # As much as any other hit that shows it, one that is not wanted loses.
+    unwanted = searcher.search(SearchQuery(positive=(picture,), negative=(picture,)))
+    assert unwanted.hits[0].probability == 0.5
+
+
 def test_a_picture_that_is_no_copy_is_none_and_not_called_absent(
     searcher: Searcher, tmp_path: Path
 ) -> None:

@@ -10,9 +10,10 @@ import pytest
 from support.service_world import served
 
 from pipeline.service.client import Client
+from pipeline.service.delegation import build_request
 from pipeline.service.served_images import find_served_subject, read_served_images
 from pipeline.settings import Settings
-from schemas.images import DecodedImage, Failure
+from schemas.images import DecodedImage, Failure, UInt8Image
 from schemas.search import FileExample, ObjectExample, SearchQuery, TextExample
 
 
@@ -46,16 +47,25 @@ def test_the_service_gives_the_images_of_hits(service: Client, tmp_path: Path) -
 
 def test_the_picture_that_was_searched_with(service: Client, tmp_path: Path) -> None:
     settings = Settings()
+
+    def find(query: SearchQuery) -> UInt8Image | None:
+        answer = service.search(build_request(service, query, settings))
+        return find_served_subject(query, answer, service, settings)
+
     red = service.search("red").hits[0]
-    mine = FileExample(path=str(tmp_path / "two.png"), box_xyxy=(60, 20, 100, 70))
-    by_file = find_served_subject(SearchQuery(positive=(mine,)), service, settings)
+    # Drawn round the blue square, wider than it.
+    mine = FileExample(path=str(tmp_path / "two.png"), box_xyxy=(52, 10, 108, 76))
+    by_file = find(SearchQuery(positive=(mine,)))
     assert by_file is not None
     assert by_file.shape == (50, 40, 3)
     assert (by_file == (0, 0, 255)).all()
+    whole = find(SearchQuery(positive=(FileExample(path=str(tmp_path / "two.png")),)))
+    assert whole is not None
+    assert whole.shape == (80, 120, 3)
     like = SearchQuery(positive=(ObjectExample(object_id=red.object_id),))
-    by_object = find_served_subject(like, service, settings)
+    by_object = find(like)
     assert by_object is not None
     middle = by_object[by_object.shape[0] // 2, by_object.shape[1] // 2].astype(int)
     assert np.abs(middle - (255, 0, 0)).max() < 12
     words = SearchQuery(positive=(TextExample(text="red"),))
-    assert find_served_subject(words, service, settings) is None
+    assert find(words) is None

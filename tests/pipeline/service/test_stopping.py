@@ -127,7 +127,8 @@ def test_who_waits_for_models_is_answered_when_the_service_stops(
         assert place.models.begun.wait(PATIENCE_S)
         searches: list[Future[httpx.Response]] = [pool.submit(place.search) for _ in range(2)]
         queue = place.service.queue  # type: ignore[attr-defined]
-        until(lambda: queue.waiting >= 3)
+        # Those two, the models that are loaded, and the first look at an upload.
+        until(lambda: queue.waiting == 4)
         place.stop()
         for search in searches:
             answer = search.result()

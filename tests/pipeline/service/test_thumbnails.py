@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 from support import fakes
-from support.service_world import BASE, OWNER
+from support.service_world import BASE, OWNER, SquareSegmenter
 
 from pipeline.jobs.ingest import ingest
 from pipeline.search.searcher import Searcher
@@ -45,6 +45,7 @@ def served(image: Path, tmp_path: Path) -> Iterator[tuple[TestClient, list[Point
     settings = fakes.settings(tmp_path / "index")
     ingest([str(image.parent)], settings, recipe=fakes.recipe(settings))
     searcher = Searcher(open_index(settings.index, None), fakes.embedder(), settings)
+    searcher.models._segmenter = SquareSegmenter()
     points = sorted(searcher.index.scroll(), key=lambda point: point.payload["ordinal"])
     app = build_app(searcher, settings, OWNER)
     with TestClient(app, base_url=BASE, client=("127.0.0.1", 50000)) as client:
