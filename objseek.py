@@ -13,6 +13,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +35,41 @@ _HOMES = {
     "Index": "pipeline.python_api.index",
     "ObjseekError": "schemas.errors",
 }
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_PACKAGES = ("pipeline", "schemas", "workers")
+
+
+def run_command() -> None:
+    """The command `objseek`, whatever folders of these names are where it is called."""
+    # Not even one that a variable like PYTHONPATH has put first.
+    sys.path.insert(0, _HERE)
+    from pipeline.cli.main import main
+
+    main()
+
+
+def _require_own_packages() -> None:
+    """Raise ImportError if a folder of somebody else would be imported in place of a package.
+
+    With `python -c` and `python -m` the working directory comes first, and such folders with it.
+    """
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin]
+        folders = [place for place in places if place is not None]
+        if os.path.join(_HERE, name) not in map(os.path.abspath, folders):
+            found = folders[0] if folders else "none"
+            raise ImportError(
+                f"objseek's package {name!r} is hidden: Python finds {found} first; call Python "
+                "with -P, or in another folder, or give that one another name"
+            )
+
+
+# The command has put its own packages first.
+if os.path.basename(sys.argv[0]) != "objseek":
+    _require_own_packages()
 
 
 def connect(

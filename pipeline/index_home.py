@@ -111,9 +111,13 @@ class IndexHome:
             yield index
 
     def exists(self) -> bool:
-        """Whether there is an index. Raises IndexBusyError, and what else keeps it from use."""
+        """Whether there is an index, to write to.
+
+        Raises IndexBusyError, and what else keeps it from use.
+        """
         try:
-            open_index(self.index, None).close()
+            with self.points() as index:
+                index.require_writable()
         except IndexMissingError:
             return False
         return True

@@ -8,11 +8,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.counts import IngestCounts
+from schemas.masks import ObjectMask
 from schemas.payload import PointPayload, RlePayload
 from schemas.search import (
     MAX_EXAMPLES,
+    ImageCopy,
     IndexedImageExample,
     ObjectExample,
+    Region,
+    RegionChoice,
     Relevance,
     SearchHit,
     SearchPage,
@@ -46,17 +50,37 @@ class _Answer(BaseModel):
 
 
 class RegionAnswer(_Answer):
-    """The object that a box or a point shows. `bbox` is x0, y0, x1, y1 in pixels, half-open."""
+    """What a box or a point shows. `bbox` is x0, y0, x1, y1 in pixels, half-open.
+
+    `choice` says how it was chosen: `indexed` and `found` are the masks of the index, and of the
+    segmenter, that fit the box best; `fallback` is the box itself, as no object fits it; `box` is
+    the box as it was wanted, `point` the mask at a point. `object_id` is that of an indexed mask.
+    """
 
     bbox: tuple[int, int, int, int]
     rle: RlePayload
+    choice: RegionChoice
+    object_id: str | None = None
+
+    @classmethod
+    def from_region(cls, region: Region) -> RegionAnswer:
+        return cls(
+            bbox=region.bbox,
+            rle=_rle_payload(region.mask),
+            choice=region.choice,
+            object_id=region.object_id,
+        )
+
+
+def _rle_payload(mask: ObjectMask) -> RlePayload:
+    return RlePayload(size=mask.rle.size_hw, counts=mask.rle.counts)
 
 
 class SearchAnswer(_Answer):
     """Hits, best first. `regions` has the region of each wanted example, or null.
 
     `relevance` is that of the surest hit: if it is weak, most likely no such object is there.
-    `seconds` are by stage.
+    `copies` are indexed images that a whole picture is a copy of. `seconds` are by stage.
     """
 
     hits: tuple[SearchHit, ...]
@@ -64,18 +88,13 @@ class SearchAnswer(_Answer):
     relevance: Relevance | None = None
     hybrid: bool = False
     regions: tuple[RegionAnswer | None, ...] = ()
+    copies: tuple[ImageCopy, ...] = ()
     seconds: dict[str, float] = {}
 
     @classmethod
     def from_page(cls, page: SearchPage) -> SearchAnswer:
         regions = (
-            None
-            if mask is None
-            else RegionAnswer(
-                bbox=mask.bbox_xyxy,
-                rle=RlePayload(size=mask.rle.size_hw, counts=mask.rle.counts),
-            )
-            for mask in page.regions
+            None if region is None else RegionAnswer.from_region(region) for region in page.regions
         )
         return cls(
             hits=page.hits,
@@ -83,6 +102,7 @@ class SearchAnswer(_Answer):
             relevance=page.relevance,
             hybrid=page.hybrid,
             regions=tuple(regions),
+            copies=page.copies,
             seconds={stage: round(spent, 6) for stage, spent in page.seconds.items()},
         )
 
@@ -129,6 +149,41 @@ class UploadAnswer(_Answer):
     upload_id: str
     width: int
     height: int
+
+
+class FoundAnswer(_Answer):
+    """An object of an uploaded image; `object_id` is that of the indexed one, if there is one.
+
+    `bbox` is x0, y0, x1, y1 in pixels, half-open; `area` in pixels.
+    """
+
+    bbox: tuple[int, int, int, int]
+    rle: RlePayload
+    area: int
+    area_frac: float
+    object_id: str | None = None
+
+    @classmethod
+    def from_mask(cls, mask: ObjectMask, object_id: str | None) -> FoundAnswer:
+        return cls(
+            bbox=mask.bbox_xyxy,
+            rle=_rle_payload(mask),
+            area=mask.area_px,
+            area_frac=mask.area_frac,
+            object_id=object_id,
+        )
+
+
+class UploadObjectsAnswer(_Answer):
+    """What an upload shows, largest first, and the indexed images that it is a copy of.
+
+    In the state `looking` neither is known yet.
+    """
+
+    upload_id: str
+    state: Literal["looking", "found"]
+    copies: tuple[ImageCopy, ...] = ()
+    objects: tuple[FoundAnswer, ...] = ()
 
 
 class FacetValue(_Answer):

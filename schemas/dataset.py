@@ -17,6 +17,7 @@ from schemas.images import ImageRef
 from schemas.payload import PointPayload
 from schemas.points import Point, Words
 from schemas.records import Float32Vector
+from schemas.thumbnails import THUMBNAIL, parse_webp, to_text
 
 _TIME = pa.timestamp("us", tz="UTC")
 _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
@@ -50,6 +51,12 @@ _PAYLOAD = (
     pa.field("ingested_at", _TIME, nullable=False),
     pa.field("run_started_at", _TIME),
 )
+# Exports of older versions lack these columns.
+_THUMBNAIL = (
+    pa.field(THUMBNAIL, pa.binary()),
+    pa.field("thumbnail_box", pa.list_(pa.int32(), 4)),
+    pa.field("thumbnail_check", pa.string()),
+)
 # Indexes read numbers from JSON accurately but for the last bit: with fewer digits, a number that
 # goes through another index stays the same.
 _DIGITS = 15
@@ -57,7 +64,10 @@ _DIGEST_BYTES = 16
 
 
 def points_schema(dim: int) -> pa.Schema:
-    """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields."""
+    """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields.
+
+    The thumbnail is a WebP file.
+    """
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
@@ -65,6 +75,7 @@ def points_schema(dim: int) -> pa.Schema:
             pa.field("word_indices", pa.list_(pa.uint32()), nullable=False),
             pa.field("word_values", pa.list_(pa.float32()), nullable=False),
             *_PAYLOAD,
+            *_THUMBNAIL,
         ]
     )
 
@@ -77,6 +88,8 @@ def read_dim(schema: pa.Schema) -> int:
     dim: int = field.type.list_size
     for column in points_schema(dim):
         if column.name not in schema.names:
+            if column in _THUMBNAIL:
+                continue
             raise ValueError(f"expected a column {column.name!r}, got none")
         if schema.field(column.name).type != column.type:
             got = schema.field(column.name).type
@@ -86,7 +99,7 @@ def read_dim(schema: pa.Schema) -> int:
 
 def points_table(points: Sequence[Point], dim: int) -> pa.Table:
     """Rows of points. Raises ValueError, which names the point, for one that cannot be a row."""
-    columns: dict[str, list[Any]] = {field.name: [] for field in _PAYLOAD}
+    columns: dict[str, list[Any]] = {field.name: [] for field in (*_PAYLOAD, *_THUMBNAIL)}
     vectors, indices, values = [], [], []
     for point in points:
         try:
@@ -96,6 +109,8 @@ def points_table(points: Sequence[Point], dim: int) -> pa.Table:
             raise ValueError(f"point {point.id} is not one of objseek's ({fields})") from exc
         if point.vector is None or point.vector.shape != (dim,):
             raise ValueError(f"expected a vector of {dim} numbers, point {point.id} has another")
+        if payload[THUMBNAIL] is not None:
+            payload[THUMBNAIL] = parse_webp(payload[THUMBNAIL])
         for name, column in columns.items():
             column.append(_to_column_value(payload[name]))
         vectors.append(point.vector)
@@ -134,7 +149,10 @@ def table_points(table: pa.Table) -> Iterator[Point | ValueError]:
     for name in times:
         position = scalars.schema.get_field_index(name)
         scalars = scalars.set_column(position, name, scalars[name].cast(pa.timestamp("us")))
-    rows = scalars.select(["id", "word_indices", "word_values", *(f.name for f in _PAYLOAD)])
+    fields = [
+        field.name for field in (*_PAYLOAD, *_THUMBNAIL) if field.name in scalars.column_names
+    ]
+    rows = scalars.select(["id", "word_indices", "word_values", *fields])
     for row, vector in zip(rows.to_pylist(), flat.reshape(-1, dim), strict=True):
         try:
             yield _parse_row(row, vector.astype(np.float32))
@@ -151,11 +169,7 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
         raise ValueError("expected a value for each word, and each word once")
     if not np.isfinite(np.array(values, np.float32)).all():
         raise ValueError("expected finite word_values")
-    fields = {
-        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-        for name, value in row.items()
-        if value is not None
-    }
+    fields = {name: _parse_value(value) for name, value in row.items() if value is not None}
     try:
         payload = PointPayload.model_validate(fields)
     except ValidationError as exc:
@@ -167,6 +181,12 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
     words = Words(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
     return Point(identity, stored, vector, words)
+
+
+def _parse_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return to_text(value)
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
 def point_digest(point: Point) -> int:

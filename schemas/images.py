@@ -42,7 +42,9 @@ class ImageRef:
 
     `key` is opaque text: an S3 key, or for files an absolute path; never normalised. `bucket` may
     be the ARN of an access point. `version` is the S3 ETag, or time and size for an object without
-    one, for files size and mtime in nanoseconds.
+    one. That of a file is by content once it has been read; when it is listed, it is a stamp of
+    size, time and inode, which then stays as `stamp`: as long as the file has it, it need not be
+    read again.
     """
 
     store: StoreName
@@ -50,6 +52,7 @@ class ImageRef:
     key: str
     version: str
     size_bytes: int
+    stamp: str = ""
 
     @property
     def uri(self) -> str:

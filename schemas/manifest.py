@@ -38,6 +38,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("attempts", pa.int64(), nullable=False),
         pa.field("checksum", pa.string(), nullable=False),
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("stamp", pa.string(), nullable=False),
     ]
 )
 
@@ -49,7 +50,8 @@ class ManifestRow:
     When it is done, `objects` is how many objects it has and `checksum` that of its points, empty
     if it is not known. Otherwise `stage`, `error_class`, `message` and `retryable` say what went
     wrong. `attempts` counts this attempt and the failed ones at the same version before it.
-    `generation` is `ImageRevision.id`.
+    `generation` is `ImageRevision.id`. `stamp` is the last one at which a file was seen to have
+    the content that `version` names; empty for other images.
     """
 
     image_id: str
@@ -67,6 +69,13 @@ class ManifestRow:
     attempts: int
     checksum: str
     at: datetime
+    stamp: str = ""
+
+    @property
+    def ref(self) -> ImageRef:
+        """The image in the version that the row tells of. Raises ValueError for another uri."""
+        ref = ImageRef.from_uri(self.uri, self.version, self.size_bytes)
+        return replace(ref, stamp=self.stamp)
 
     @classmethod
     def done(
@@ -95,6 +104,7 @@ class ManifestRow:
             attempts=attempts,
             checksum=checksum,
             at=at,
+            stamp=ref.stamp,
         )
 
     @classmethod

@@ -164,7 +164,8 @@ class IndexOptions(_Options):
 
     `state`: where the manifest is kept, a folder or `s3://bucket/prefix`; None: in the index
     folder, or for a server in the user's data. `retry_budget_s` is for how long a server that does
-    not answer is asked again.
+    not answer is asked again. `thumbnail_px` is the longer side of the thumbnails that are kept of
+    objects which come in, 0: none are.
     """
 
     location: str = Field(default="objseek-index", min_length=1)
@@ -173,6 +174,7 @@ class IndexOptions(_Options):
     timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
     upsert_batch: int = Field(default=128, ge=1)
+    thumbnail_px: int = Field(default=256, ge=0, le=1024)
 
 
 class RunnerOptions(BaseModel):

@@ -16,6 +16,7 @@ from schemas.images import StoreName
 from schemas.labels import Label
 from schemas.masks import BoolMask, CocoRle, measure_area
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
+from schemas.thumbnails import THUMBNAIL, thumbnail_check
 
 Kind = Literal["object", "image"]
 
@@ -34,7 +35,10 @@ FIRST_LABEL, FIRST_LABEL_SCORE = "labels[0]", "label_scores[0]"
 _NOT_DIGESTED = {
     "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
     "center_x_frac", "center_y_frac",
+    THUMBNAIL,  # its check stands for it
 }  # fmt: skip
+# Points of older indexes have been digested without them.
+_DIGESTED_IF_THERE = ("thumbnail_box", "thumbnail_check")
 MOST_LABELS = 20
 """Of a point: of an object by the settings, of an image those of its objects."""
 _DIGEST_BYTES = 16
@@ -61,7 +65,9 @@ class PointPayload(BaseModel):
     absent. `labels` are the likeliest first, with their probabilities; those of an image are its
     objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and `center_y_frac` are the
     centre of the box as fractions of width and height. Points of older indexes lack these, and
-    `run_started_at`. `generation` is `ImageRevision.id`.
+    `run_started_at`. `generation` is `ImageRevision.id`. `thumbnail` is that of the part
+    `thumbnail_box` of the image, WebP in base64, and `thumbnail_check` is its `thumbnail_check`;
+    searches leave the bytes out. All three are absent where none is kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +99,9 @@ class PointPayload(BaseModel):
     center_y_frac: float | None = None
     ingested_at: datetime
     run_started_at: datetime | None = None
+    thumbnail: str | None = None
+    thumbnail_box: tuple[int, int, int, int] | None = None
+    thumbnail_check: str | None = None
 
     def check_shape(self) -> None:
         """Raise ValueError unless box, area and mask fit each other and the image."""
@@ -204,8 +213,24 @@ def payload_of(
         "run_started_at": run_started_at,
     }
     return PointPayload.model_validate(
-        {**common, **_label_fields(image, record), **_shape_fields(image, record)}
+        {
+            **common,
+            **_label_fields(image, record),
+            **_shape_fields(image, record),
+            **_thumbnail_fields(record),
+        }
     )
+
+
+def _thumbnail_fields(record: ObjectRecord | ImageRecord) -> dict[str, object]:
+    if record.thumbnail is None:
+        return {}
+    text = record.thumbnail.to_text()
+    return {
+        THUMBNAIL: text,
+        "thumbnail_box": record.thumbnail.box_xyxy,
+        "thumbnail_check": thumbnail_check(str(record.object_id), text),
+    }
 
 
 def _label_fields(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> dict[str, object]:
@@ -271,7 +296,9 @@ def digest(point_id: str, payload: PointPayload) -> int:
         for name in FLOAT_FIELDS
         if name not in _NOT_DIGESTED and (value := getattr(payload, name)) is not None
     }
-    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude=_NOT_DIGESTED)
+    absent = {name for name in _DIGESTED_IF_THERE if getattr(payload, name) is None}
+    excluded = _NOT_DIGESTED | absent
+    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude=excluded)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 
 

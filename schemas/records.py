@@ -14,6 +14,7 @@ from schemas.ids import ImageRevision
 from schemas.images import Failure, ImageRef
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
+from schemas.thumbnails import Thumbnail
 
 Float32Vector = npt.NDArray[np.float32]
 """float32 (dim,), unit length."""
@@ -33,6 +34,7 @@ class ObjectRecord:
     mask: ObjectMask
     vectors: Mapping[str, Float32Vector] = field(hash=False)
     naming: Naming | None = None
+    thumbnail: Thumbnail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class ImageRecord:
 
     object_id: uuid.UUID
     vectors: Mapping[str, Float32Vector] = field(hash=False)
+    thumbnail: Thumbnail | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,16 +63,27 @@ class ObjectExample(_Example):
 
 
 class _Region(_Example):
-    """A picture, or the part of it in a box, or at a point (x, y, pixels)."""
+    """A picture, or the object in it that a box is drawn round, or that is at a point.
+
+    The point is x, y in pixels. `exact_box`: all that is in the box, as it is.
+    """
 
     box_xyxy: Box | None = None
     point_xy: tuple[float, float] | None = None
+    exact_box: bool = False
 
     @model_validator(mode="after")
     def _check_region(self) -> Self:
         if self.box_xyxy is not None and self.point_xy is not None:
             raise ValueError("expected a box or a point, got both")
+        if self.exact_box and self.box_xyxy is None:
+            raise ValueError("expected a box that is taken exactly, got none")
         return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the picture is meant."""
+        return self.box_xyxy is None and self.point_xy is None
 
 
 class FileExample(_Region):
@@ -88,12 +99,61 @@ class IndexedImageExample(_Region):
 
 
 class UploadExample(_Region):
-    """An image that was uploaded to the service, by the id that it answered with."""
+    """An image that was uploaded to the service, by the id that it answered with.
+
+    `object_index` is the place of an object in the list of those that were found in it, from 0.
+    """
 
     upload_id: Text
+    object_index: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _check_object(self) -> Self:
+        if self.object_index is not None and not super().is_whole:
+            raise ValueError("expected an object, a box or a point, got two of them")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the upload is meant."""
+        return super().is_whole and self.object_index is None
+
+    @property
+    def needs_objects(self) -> bool:
+        """Whether the objects in the upload have to be found first."""
+        return self.object_index is not None or (self.box_xyxy is not None and not self.exact_box)
 
 
 Example = TextExample | ObjectExample | IndexedImageExample | UploadExample | FileExample
+
+
+class RegionChoice(StrEnum):
+    """How the region of a picture that is searched with was chosen.
+
+    By a box: the mask of the index that fits it best (`indexed`), or of those that the segmenter
+    finds in the image (`found`); the box as it is because that was wanted (`box`), or because no
+    object fits it (`fallback`). By a point: the mask there (`point`).
+    """
+
+    INDEXED = "indexed"
+    FOUND = "found"
+    POINT = "point"
+    BOX = "box"
+    FALLBACK = "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The part of a picture that is searched with. `object_id` is that of an indexed mask."""
+
+    mask: ObjectMask
+    choice: RegionChoice
+    object_id: str | None = None
+
+    @property
+    def bbox(self) -> Box:
+        """Around the mask."""
+        return self.mask.bbox_xyxy
 
 
 class SearchQuery(_Frozen):
@@ -103,6 +163,7 @@ class SearchQuery(_Frozen):
     more than `max_overlap` of the smaller mask, the best stands for all; 1 keeps every hit. Masks
     that overlap an `ObjectExample` are no hits.
 
+    `kind` "auto": objects, and whole images as well if one of them is searched with; None: both.
     `hybrid`: words in labels and uris count as well for texts, if the index has words. `diversity`
     above 0 trades nearness against variety (maximal marginal relevance; 1: variety alone).
     `strategy` is Qdrant's for recommendations: `average_vector` searches near the mean of the
@@ -113,7 +174,7 @@ class SearchQuery(_Frozen):
     text: Text | None = None
     positive: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     negative: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
-    kind: Kind | None = "object"
+    kind: Kind | Literal["auto"] | None = "auto"
     limit: int = Field(default=10, ge=1, le=10_000)
     min_score: float | None = None
     conditions: tuple[Condition, ...] = Field(default=(), max_length=MAX_CONDITIONS)
@@ -136,6 +197,18 @@ class SearchQuery(_Frozen):
         if self.text is None:
             return self.positive
         return (TextExample.model_construct(text=self.text, weight=1.0), *self.positive)
+
+    @property
+    def wanted_kind(self) -> Kind | None:
+        """What hits may be; None: objects and whole images."""
+        if self.kind != "auto":
+            return self.kind
+        return None if any(map(shows_whole, self.positive)) else "object"
+
+
+def shows_whole(example: Example) -> bool:
+    """Whether a whole picture is searched with."""
+    return isinstance(example, _Region) and example.is_whole
 
 
 class Relevance(StrEnum):
@@ -161,18 +234,33 @@ class SearchHit(_Frozen):
     relevance: Relevance | None = None
 
 
+class ImageCopy(_Frozen):
+    """An indexed image that shows what a whole picture shows which was searched with.
+
+    `exact`: they are the same to the pixel; otherwise it may be of another size or encoding.
+    `object_id` is the point of the image as a whole.
+    """
+
+    image_id: str
+    object_id: str
+    uri: str
+    exact: bool
+
+
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     """Hits of a query; `cursor` leads to the next ones, None: there are no more.
 
     `relevance` is that of the surest hit: where it is weak, what was searched for is most likely
     not in the index. `hybrid`: words counted. `regions` are what a box or a point showed of each
-    example. `seconds` are by stage.
+    example, `copies` the indexed images that the whole pictures among them are copies of. `seconds`
+    are by stage.
     """
 
     hits: tuple[SearchHit, ...]
     cursor: str | None = None
     relevance: Relevance | None = None
     hybrid: bool = False
-    regions: tuple[ObjectMask | None, ...] = ()
+    regions: tuple[Region | None, ...] = ()
+    copies: tuple[ImageCopy, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -6,11 +6,13 @@ import doctest
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.older_index import SOURCE, older_index
 from support.paths import ROOT
 
@@ -113,6 +115,26 @@ def test_what_is_unlike_an_object_ranks_lower(index: Index) -> None:
     without = index.search("a red apple", unlike=first, limit=20)
     assert first.object_id not in [hit.object_id for hit in without]
     assert second.object_id in [hit.object_id for hit in index.search("a red apple", limit=20)]
+
+
+def test_a_box_in_a_file_of_the_index_is_its_object(index: Index, tmp_path: Path) -> None:
+    best = index.search("a red apple", limit=1)[0]
+    path = tmp_path / "copied.png"
+    Image.fromarray(best.image()).save(path)
+    x0, y0, x1, y1 = best.bbox_xyxy
+    found = index.search(image=path, box=(x0, y0, x1, y1), limit=1)
+    (region,) = found.regions
+    assert region is not None
+    assert (region.choice, region.object_id) == ("indexed", found[0].object_id)
+    (exact,) = index.search(image=path, box=(x0, y0, x1, y1), exact_box=True).regions
+    assert exact is not None
+    assert (exact.choice, exact.bbox) == ("box", best.bbox_xyxy)
+    whole = index.search(image=path)
+    assert [copy.uri for copy in whole.copies if copy.exact] == [best.uri]
+    assert whole[0].uri == best.uri
+    assert whole.relevance == "strong"
+    with pytest.raises(ObjseekError, match="expected a box that is taken exactly, got none"):
+        index.search(image=path, exact_box=True)
 
 
 def test_mistakes_are_one_sentence(index: Index) -> None:

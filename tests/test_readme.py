@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support.paths import ROOT
 from support.s3_server import moto_server
 from support.waiting import PATIENCE_S
 
+from pipeline.cli.weights import format_size
 from pipeline.demo.bucket import write_bucket
+from workers.models import catalog
 
 README = (ROOT / "README.md").read_text()
 PAGES = (README, (ROOT / "docs" / "guide.md").read_text())
@@ -146,6 +149,62 @@ def test_make_target(target: str) -> None:
     assert result.returncode == 0, result.stderr
     assert "--require-hashes" in result.stdout
     assert {"demo": "objseek demo", "test": "pytest", "test-all": "pytest"}[target] in result.stdout
+
+
+# A figure of the README, and where it was recorded.
+FIGURES = [
+    ("94% of the objects in fresh demo scenes", "guide", "| 0.94 / 0.80 |"),
+    ("80% at 0.75", "guide", "| 0.94 / 0.80 |"),
+    ("first in 0.64 of cases and among the first ten in 0.89", "guide", "| 0.64 / 0.89 |"),
+    ("among the first ten in 0.66", "guide", "first 10 | 0.66 |"),
+    ("20 to 30% likely, 24% were right", "search", "20 to 30% likely 24% are right"),
+    ("so in 40 to 50% of cases", "search", "| of what is not there | 40% | 50% |"),
+    ("so in 9 to 12%", "search", "| of what is there | 9% | 12% |"),
+    ("7.6 times as fast", "RESULTS", "12.2 (11.6) | 7.6 (7.2)"),
+    ("6.8 times as fast", "RESULTS", "| 6.8 (6.1) |"),
+    ("answer in 90 ms", "RESULTS", "| 89.5 / 113.6 / 120.4 |"),
+    ("at a recall of 1.0", "RESULTS", "| recall of the first ten | 1.0 | 1.0 |"),
+    ("301 kills at random moments", "reliability", "201 SIGKILLs of drivers"),
+    ("none of 6,000 points", "reliability", "of 6,000 points 0 missing, 0 extra"),
+    ("3.0 times as fast", "RESULTS", "3.0 times as fast"),
+    ("0.8 GB a worker and 0.7 GB", "RESULTS", "to 755 MiB"),
+    ("0.7 GB for 100,000 objects, 1.3 GB for a million", "RESULTS", "| 673.5 | 1278.6 |"),
+    ("84 bytes an image", "scale", "84 bytes an image"),
+    ("a million objects is 2.3 GB", "RESULTS", "| 1,000,000 objects | 427.6 | 362 | 2,254 |"),
+    ("6 hours (0.50 images a second)", "RESULTS", "0.26 and 0.50 images a second"),
+    ("81 hours (29 s an image", "RESULTS", "| 2.4 | 275, ours 117 |"),
+]
+
+
+@pytest.mark.parametrize(("claim", "page", "record"), FIGURES)
+def test_a_figure_of_the_readme_was_recorded(claim: str, page: str, record: str) -> None:
+    folder = ROOT / ("bench" if page == "RESULTS" else "docs")
+    assert claim in README
+    assert record in (folder / f"{page}.md").read_text()
+
+
+def test_the_readme_is_short_and_moves() -> None:
+    assert len(README.splitlines()) <= 120
+    film = ROOT / "docs" / "page.webp"
+    assert f"({film.relative_to(ROOT)})" in README
+    assert film.stat().st_size < 2_000_000
+    with Image.open(film) as opened:
+        assert (opened.format, opened.size) == ("WEBP", (1000, 640))
+        assert getattr(opened, "n_frames", 1) > 5
+    (code,) = re.findall(r"^```python\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(code.splitlines()) <= 10
+
+
+def test_every_model_of_the_readme_has_its_licence_and_size() -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| `")]
+    for name in ("sam_vit_b", "sam_vit_l", "sam_vit_h", "ViT-B-32/laion2b_s34b_b79k"):
+        entry = catalog.find(name)
+        (row,) = (line for line in rows if f"`{name}`" in line)
+        assert entry.licence in row
+        assert format_size(entry.size_bytes) in row
+    (row,) = (line for line in rows if line.startswith("| `sam_demo`"))
+    licences = [catalog.find(name).licence for name in ("sam_demo", "clip_demo")]
+    assert row.endswith(f"| {licences[0]} / {licences[1]} |")
 
 
 def test_files_that_the_readme_names_exist() -> None:

@@ -144,16 +144,29 @@ class VectorIndex(Protocol):
         """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
         ...
 
-    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
-        """Those of the points that exist and have a vector, by id, with it but without words."""
+    def stored(self, ids: Sequence[uuid.UUID], *, words: bool = False) -> dict[uuid.UUID, Point]:
+        """Those of the points that exist and have a vector, by id, with it.
+
+        With `words` if they are asked for; without thumbnails, as hits and what `scroll` gives are.
+        """
+        ...
+
+    def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        """The thumbnails that are kept of these points, by id: WebP files.
+
+        One that is another point's counts as broken, and is left out.
+        """
         ...
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
-        """Every point under all conditions, without vector and words, in no particular order."""
+        """Every point under all conditions, in no particular order.
+
+        Without vector, words and thumbnail.
+        """
         ...
 
     def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
-        """As `scroll`, with vectors, and with `words` if they are asked for."""
+        """As `scroll`, with vectors and thumbnails, and with `words` if they are asked for."""
         ...
 
     def restore(self, points: Sequence[Point]) -> None:
@@ -201,6 +214,10 @@ class VectorIndex(Protocol):
 
     def give_copies(self) -> None:
         """Let processes that want to read have a copy, where they cannot read it themselves."""
+        ...
+
+    def require_writable(self) -> None:
+        """Raise IndexUnavailableError where this process may only read, before long work begins."""
         ...
 
     def close(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from schemas.errors import UsageError
+from schemas.errors import ModelError, UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
-from workers.models import catalog
+from workers.models import catalog, open_clip_names
 from workers.models.threads import limit_threads
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
 
@@ -44,6 +44,26 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
     module = importlib.import_module(f"workers.embedders.{module_name}")
     embedder: Embedder = module.build(options.model_copy(update={"device": device}))
     return embedder
+
+
+def check_segmenter(options: SegmenterOptions) -> None:
+    """Raise what building it would of a name or a file, within milliseconds.
+
+    Raises UnknownModelError, and ModelError for a local file of weights that is not there.
+    """
+    catalog.find(options.name, "segmenter")
+    if options.checkpoint is not None:
+        path = Path(options.checkpoint).expanduser()
+        if not path.is_file():
+            raise ModelError(f"the weights {path} cannot be read: there is no such file")
+
+
+def check_embedder(options: EmbedderOptions) -> None:
+    """As `check_segmenter`; a folder of a local model has to hold what is one."""
+    if options.name.startswith(catalog.LOCAL_PREFIX):
+        open_clip_names.check_folder(options.name)
+    elif _embedder_module(options.name) == "openclip":
+        open_clip_names.check_name(options.name)
 
 
 def build_image_embedder(options: EmbedderOptions) -> ImageEmbedder:

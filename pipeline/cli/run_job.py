@@ -16,6 +16,7 @@ from pipeline.messages import printable, sanitize
 from pipeline.progress import Progress, RunDetails
 from pipeline.settings import Settings
 from schemas.manifest import State
+from workers.registry import check_embedder, check_segmenter
 from workers.stores.selection import EMPTY
 
 _T = TypeVar("_T")
@@ -26,12 +27,11 @@ _STATES = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects
 def run_with_progress(
     settings: Settings, work: Callable[[Progress], _T], *, segmenting: bool = True
 ) -> _T:
-    """Do `work` on images with its progress on the screen, after fetching the segmenter's weights.
+    """Do `work` on images with its progress on the screen, after a look at its models.
 
-    Without `segmenting`, no weights are fetched.
+    Without `segmenting` there is no segmenter, and no weights of one are fetched.
     """
-    if segmenting:
-        fetch_weights(settings)
+    prepare_models(settings, segmenting=segmenting)
     progress = show_progress(err())
     try:
         return work(progress)
@@ -44,24 +44,36 @@ def run_with_progress(
         raise
 
 
-def fetch_weights(settings: Settings) -> None:
-    """Fetch the segmenter's weights with a bar, unless they are on this machine or not needed.
+def prepare_models(settings: Settings, *, segmenting: bool = True) -> None:
+    """Check what is named before anything takes long, then fetch the segmenter's weights.
 
-    The machines of a Ray cluster fetch them for themselves.
+    They are fetched with a bar, unless they are on this machine; the machines of a Ray cluster
+    fetch them for themselves, and have local files of their own. Raises UnknownModelError,
+    ModelError, DownloadError.
     """
+    if settings.runner.ray_address is None:
+        check_embedder(settings.embedder)
+        if segmenting:
+            check_segmenter(settings.segmenter)
+    if not segmenting:
+        return
     if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
         fetch_segmenter(settings.segmenter.name, settings.cache_dir, err())
 
 
-def print_summary(summary: IngestSummary, settings: Settings) -> None:
-    """Print what came of a run; if images have failed, end with the exit code for that."""
+def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 0) -> None:
+    """Print what came of a run; if images have failed, end with the exit code for that.
+
+    `removed` images were taken out of the index before it.
+    """
     counts = summary.counts
     rows = _summary_rows(summary)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(out(), f"{name:<{width}}  {value}")
     if not counts.handled:
-        typer.echo("Nothing to do: every image was processed before, with the same settings.")
+        nothing = "Nothing else to do" if removed else "Nothing to do"
+        typer.echo(f"{nothing}: every image was processed before, with the same settings.")
         _print_rejected_before(settings)
     for warning in summary.details.warnings:
         print_line(out(), f"note: {sanitize(warning)}")

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
+from pipeline.cli.label_hint import print_label_hint
 from pipeline.cli.search_output import print_page
 from pipeline.cli.service_fallback import run_or_delegate
-from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, find_subject, save_sheet
+from pipeline.drawing.search_sheet import (
+    Sheet,
+    check_sheet_path,
+    draw_sheet,
+    find_subject,
+    save_sheet,
+)
+from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.searcher import Searcher
 from pipeline.service.client import Client
 from pipeline.service.delegation import build_request
+from pipeline.service.served_images import find_served_subject, read_served_images
 from pipeline.settings import Settings
-from schemas.images import UInt8Image
-from schemas.search import SearchHit, SearchQuery
+from schemas.search import SearchQuery
+
+_MOST_LABELS = 1000
+"""That are looked through for those that come near."""
 
 
 def run_search(
@@ -40,9 +50,13 @@ def _search_here(
         start = time.perf_counter()
         page = searcher.search(query)
         print_page(page, searcher.embedder_name, time.perf_counter() - start, as_json=as_json)
+        if not page.hits:
+            print_label_hint(query.conditions, lambda: _list_labels(searcher))
         if sheet is not None:
             subject = find_subject(query, searcher, page, settings)
-            _draw_sheet(query, page.hits, settings, searcher.embedder_name, sheet, subject)
+            source = PictureSource.of_index(searcher.index, settings)
+            drawn = draw_sheet(query, page.hits, settings, searcher.embedder_name, source, subject)
+            _save_sheet(drawn, sheet)
 
 
 def _search_by_service(
@@ -54,19 +68,27 @@ def _search_by_service(
     answer = service.search(request)
     seconds = time.perf_counter() - start
     print_page(answer, f"{embedder}, by the service", seconds, as_json=as_json)
+    if not answer.hits:
+        print_label_hint(query.conditions, lambda: _list_labels_of(service))
     if sheet is not None:
-        _draw_sheet(query, answer.hits, settings, embedder, sheet, None)
+        subject = find_served_subject(query, answer, service, settings)
+        source = PictureSource(
+            service.thumbnails, lambda payloads: read_served_images(payloads, service)
+        )
+        drawn = draw_sheet(query, answer.hits, settings, embedder, source, subject)
+        _save_sheet(drawn, sheet)
 
 
-def _draw_sheet(
-    query: SearchQuery,
-    hits: Sequence[SearchHit],
-    settings: Settings,
-    embedder: str,
-    path: Path,
-    subject: UInt8Image | None,
-) -> None:
-    drawn = draw_sheet(query, hits, settings, embedder, subject)
+def _list_labels(searcher: Searcher) -> list[str]:
+    found = searcher.index.facet("labels", (), _MOST_LABELS, searcher.label_score)
+    return [label.value for label in found]
+
+
+def _list_labels_of(service: Client) -> list[str]:
+    return [label.value for label in service.facets(limit=_MOST_LABELS).labels]
+
+
+def _save_sheet(drawn: Sheet, path: Path) -> None:
     save_sheet(drawn.picture, path)
     typer.echo(f"sheet: {path}", err=True)
     if drawn.unread:

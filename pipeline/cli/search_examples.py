@@ -24,8 +24,12 @@ def _parse_text(text: str) -> TextExample:
     return TextExample(text=words, weight=weight)
 
 
-def parse_image(image: str | None, box: str | None, point: str | None) -> list[FileExample]:
+def parse_image(
+    image: str | None, box: str | None, point: str | None, *, exact_box: bool = False
+) -> list[FileExample]:
     """The image to search with, or none; all of it, a box or a point. Raises UsageError."""
+    if exact_box and box is None:
+        raise UsageError("expected a --box to go with --exact-box")
     if image is None:
         if box is not None or point is not None:
             raise UsageError("expected an --image to go with --box or --point")
@@ -35,6 +39,7 @@ def parse_image(image: str | None, box: str | None, point: str | None) -> list[F
             path=image,
             box_xyxy=None if box is None else parse_box(box),
             point_xy=None if point is None else parse_point(point),
+            exact_box=exact_box,
         )
     ]
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import typer
 
+from pipeline.cli.console import out
+from pipeline.cli.picture_output import describe_pictures
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify
+from pipeline.search.hit_order import count_likely, describe_relevance
 from schemas.api import SearchAnswer
 from schemas.search import SearchHit, SearchPage
 
@@ -25,15 +29,32 @@ def print_page(
         hits = [hit.model_dump(mode="json", exclude_none=True) for hit in page.hits]
         typer.echo(json.dumps(hits, indent=2))
     elif page.hits:
-        rows = [_cells(rank, hit) for rank, hit in enumerate(page.hits, 1)]
-        print_rows(_COLUMNS, rows, stacked=2, right=len(_COLUMNS) - 3)
+        _print_groups(page.hits)
     found = quantify(len(page.hits), "hit") if page.hits else "nothing found"
+    likely = sum(hit.probability is not None for hit in page.hits[: count_likely(page.hits)])
+    if likely:
+        found = f"{found}, {likely} of them likely,"
     how = f"{embedder}, with words" if page.hybrid else embedder
     typer.echo(f"{found} in {seconds * 1000:.0f} ms ({how})", err=True)
+    for line in describe_pictures(page):
+        typer.echo(line, err=True)
     if page.relevance == "weak":
-        typer.echo("no hit is likely to show what you searched for", err=True)
+        typer.echo("no hit is likely to show what you searched for: these come nearest", err=True)
     if page.cursor is not None:
         typer.echo(f"more: --cursor {page.cursor}", err=True)
+
+
+def _print_groups(hits: Sequence[SearchHit]) -> None:
+    """One table; on a terminal the unlikely hits stand below a line of their own."""
+    rows = [_cells(rank, hit) for rank, hit in enumerate(hits, 1)]
+    likely = count_likely(hits)
+    groups = [rows]
+    if out().is_terminal and 0 < likely < len(rows):
+        groups = [rows[:likely], rows[likely:]]
+    for number, group in enumerate(groups):
+        if number:
+            out().print(f"\n{len(group)} unlikely", style="dim", highlight=False)
+        print_rows(_COLUMNS, group, stacked=2, right=len(_COLUMNS) - 3)
 
 
 def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
@@ -42,7 +63,7 @@ def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
     return (
         str(rank),
         f"{hit.score:.3f}",
-        hit.relevance or "-",
+        describe_relevance(hit) or "-",
         f"{x0},{y0},{x1},{y1}",
         f"{x1 - x0} x {y1 - y0}",
         f"{payload.area_frac:.1%}",

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from schemas.errors import ModelError
-from workers.models import catalog
+from workers.models import catalog, open_clip_names
 from workers.models.catalog import ModelEntry
 from workers.models.download import Report
 from workers.models.weights import cache_folder, fetch, sha256_of
@@ -31,6 +31,8 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
     entry = next((entry for entry in catalog.CATALOG if entry.name == name), None)
     if entry is None and "/" not in name:
         raise catalog.unknown_model(name, "model", catalog.names())
+    if entry is None:
+        open_clip_names.check_name(name)
     if entry is None or entry.source == "open_clip":
         # It imports torch, which takes 3 s.
         from workers.embedders import openclip

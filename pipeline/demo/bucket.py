@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from PIL import Image
 from pipeline.demo.scenes import SCENE_HW, Scene, compose
 from pipeline.demo.sprites import Sprite, bundled_sprites
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.images import UInt8Image
 from schemas.masks import CocoRle
+from workers.durable_files import replace_file
 
 TRUTH_FILE = "truth.json"
 _JPEG_QUALITY = (60, 96)
@@ -52,7 +55,8 @@ def _list_categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
 def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
     """Compose `scenes` images of held-out sprites into `folder`/scenes, and write their truth.
 
-    The same seed gives the same scenes. Returns the truth, which `folder`/truth.json holds.
+    The same seed gives the same scenes; files that have them already stay untouched. Returns the
+    truth, which `folder`/truth.json holds.
     """
     sprites = bundled_sprites()
     names = list(dict.fromkeys(sprite.concept.name for sprite in sprites))
@@ -66,10 +70,27 @@ def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
         scene = compose(rng, sprites, hw)
         name = f"scenes/{number:04d}.jpg"
         quality = int(rng.integers(*_JPEG_QUALITY))
-        Image.fromarray(scene.image).save(folder / name, "JPEG", quality=quality)
+        _write_if_other(folder / name, _encode_jpeg(scene.image, quality))
         images.append(CocoImage(id=number, file_name=name, width=hw[1], height=hw[0]))
         annotations += _annotate(scene, number, len(annotations) + 1, category_of)
     truth = CocoTruth(images=images, annotations=annotations, categories=_list_categories(sprites))
     text = json.dumps(truth.model_dump(exclude_none=True), indent=None)
-    (folder / TRUTH_FILE).write_text(text)
+    _write_if_other(folder / TRUTH_FILE, text.encode())
     return truth
+
+
+def _encode_jpeg(pixels: UInt8Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _write_if_other(path: Path, content: bytes) -> None:
+    """Write a file whole, unless it has this content already."""
+    try:
+        if path.read_bytes() == content:
+            return
+    except FileNotFoundError:
+        pass
+    with replace_file(path) as file:
+        file.write(content)

@@ -15,6 +15,7 @@ from pipeline.drawing.search_sheet import describe_query, draw_sheet, find_subje
 from pipeline.evaluation.matching import MIN_VISIBLE_FRACTION
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
+from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings, load_settings
 from schemas.coco import CocoTruth
@@ -138,7 +139,8 @@ def answer(searcher: Searcher, query: SearchQuery, settings: Settings, sheets: P
     name = re.sub(r"[^\w-]+", "-", query.text or "like an object")[:_NAME_LENGTH]
     path = sheets / f"{name}.png"
     subject = find_subject(query, searcher, page, settings)
-    sheet = draw_sheet(query, page.hits, settings, searcher.embedder_name, subject)
+    source = PictureSource.of_index(searcher.index, settings)
+    sheet = draw_sheet(query, page.hits, settings, searcher.embedder_name, source, subject)
     save_sheet(sheet.picture, path)
     # In a hybrid search the first hit need not be the nearest.
     best = max((hit.score for hit in page.hits), default=0.0)

@@ -11,12 +11,13 @@ from PIL import Image
 
 from pipeline.drawing.contact_sheet import contact_sheet, draw_tile, file_name
 from pipeline.messages import quantify
-from pipeline.search.query_examples import find_image
+from pipeline.search.found_objects import find_image
+from pipeline.search.kept_pictures import Picture, PictureSource, read_pictures
 from pipeline.search.searcher import Searcher
-from pipeline.search.source_images import query_image, read_source_image, read_source_images
+from pipeline.search.source_images import query_image, read_source_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
-from schemas.images import DecodedImage, Failure, UInt8Image
+from schemas.images import Failure, UInt8Image
 from schemas.search import (
     Example,
     FileExample,
@@ -48,17 +49,19 @@ def draw_sheet(
     hits: Sequence[SearchHit],
     settings: Settings,
     embedder_name: str,
+    source: PictureSource,
     subject: UInt8Image | None = None,
 ) -> Sheet:
-    """Contact sheet of the first `MAX_TILES` hits of `query`; it reads their images again.
+    """Contact sheet of the first `MAX_TILES` hits of `query`.
 
     `subject` is a picture that was searched with, uint8 (height, width, 3).
     """
     drawn = hits[:MAX_TILES]
     unread: list[Failure] = []
 
-    def read() -> Iterator[DecodedImage | Failure]:
-        for image in read_source_images([hit.payload for hit in drawn], settings):
+    def read() -> Iterator[Picture]:
+        points = [(hit.object_id, hit.payload) for hit in drawn]
+        for image in read_pictures(points, source):
             if isinstance(image, Failure):
                 unread.append(image)
             yield image
@@ -118,7 +121,7 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
 def _subtitle(
     query: SearchQuery, hits: Sequence[SearchHit], settings: Settings, embedder_name: str
 ) -> str:
-    noun = {"object": "object", "image": "image", None: "hit"}[query.kind]
+    noun = {"object": "object", "image": "image", None: "hit"}[query.wanted_kind]
     parts = ["nothing found"]
     if hits:
         total = quantify(len(hits), noun)
@@ -133,7 +136,7 @@ def find_subject(
 ) -> UInt8Image | None:
     """The first picture that was searched with, uint8 (height, width, 3)."""
     # A search of an empty index has no regions.
-    for example, mask in zip(query.wanted, page.regions, strict=bool(page.regions)):
+    for example, region in zip(query.wanted, page.regions, strict=bool(page.regions)):
         match example:
             case FileExample(path=path):
                 pixels = query_image(path, settings).pixels
@@ -145,12 +148,15 @@ def find_subject(
                 if own is None:
                     continue
                 payload = own.parse_payload()
-                (picture,) = read_source_images([payload], settings)
+                point = (own.id, payload)
+                (picture,) = read_pictures(
+                    [point], PictureSource.of_index(searcher.index, settings)
+                )
                 return np.asarray(draw_tile(payload, picture))
             case _:
                 continue
-        if mask is None:
+        if region is None:
             return pixels
-        x0, y0, x1, y1 = mask.bbox_xyxy
+        x0, y0, x1, y1 = region.bbox
         return pixels[y0:y1, x0:x1]
     return None

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from pipeline.evaluation.boxes import measure_boxes
 from pipeline.evaluation.matching import (
     MATCH_IOU,
     MatchedObject,
@@ -55,6 +56,9 @@ class Scores:
     present_weak: float | None
     absent_weak: float | None
     similar_r10: float | None
+    box_r1: float | None
+    box_25_r1: float | None
+    box_50_r1: float | None
     images: int
     objects: int
 
@@ -171,11 +175,12 @@ def score(
     Objects count when at least half visible and at least 32 px of 640 long. A hit is right when
     its mask has IoU >= 0.5 with an annotation of what was asked for. Object to object: hits in
     the same scene or, of the same concept, in the same style, are neither right nor wrong.
-    `hybrid_`: labels and words count too. `present_weak`, `absent_weak`: see `Presence`. Entries of
-    one image are joined; broken masks of the index match nothing.
+    `hybrid_`: labels and words count too. `present_weak`, `absent_weak`: see `Presence`; `box_`:
+    see `measure_boxes`. Entries of one image are joined; broken masks of the index match nothing.
     """
     truth = join_images(truth, name_in_uri)
-    matching = match(truth, group_by_image(index.scroll(), truth), index.note_broken)
+    points = group_by_image(index.scroll(), truth)
+    matching = match(truth, points, index.note_broken)
     present_ids = {a.category_id for a in truth.annotations if a.id in matching.best_iou}
     present = [category for category in truth.categories if category.id in present_ids]
     labels = [category.name for category in present]
@@ -189,6 +194,7 @@ def score(
     similar = _rank_similar(index, matching)
     queries = list(search_labels(truth, matching, index, embed_texts))
     found = measure_presence(queries, calibration_of(embedder_name))
+    tight, quarter, half = measure_boxes(truth, points, matching, index).values()
     ious = list(matching.best_iou.values())
     matched = [iou for iou in ious if iou >= MATCH_IOU]
     return Scores(
@@ -206,6 +212,9 @@ def score(
         present_weak=found.present_weak if found else None,
         absent_weak=found.absent_weak if found else None,
         similar_r10=_within(similar, FIRST),
+        box_r1=tight,
+        box_25_r1=quarter,
+        box_50_r1=half,
         images=len(truth.images),
         objects=len(ious),
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from pipeline.ingestion.listing import LISTED_AT_ONCE, last_chunk_size
 from pipeline.manifest.image_keys import FinishedImages
+from pipeline.manifest.manifest import Manifest
+from pipeline.manifest.touched_files import find_finished
 from pipeline.progress import Progress
 from schemas.images import ImageRef
 from schemas.options import RunnerOptions
@@ -18,10 +20,14 @@ LIST_AHEAD = 10_000
 def leave_out_finished(
     listed: Iterator[list[ImageRef]],
     finished: FinishedImages,
+    manifest: Manifest,
     progress: Progress,
     runner: RunnerOptions,
 ) -> Iterator[list[ImageRef]]:
-    """Chunks for a runner of what is listed and not finished; the rest is counted as unchanged."""
+    """Chunks for a runner of what is listed and not finished; the rest is counted as unchanged.
+
+    Files that were touched are finished too: `manifest` gets to know their new stamps.
+    """
     ahead = deque[ImageRef]()
     all_taken = False
     while True:
@@ -30,7 +36,8 @@ def leave_out_finished(
         while len(ahead) < enough and not all_taken:
             refs = next(listed, None)
             all_taken = refs is None
-            done = finished.has(refs or ())
+            done, touched = find_finished(refs or (), finished)
+            manifest.restamp(touched)
             progress.add_unchanged(sum(done))
             ahead += (ref for ref, skip in zip(refs or (), done, strict=True) if not skip)
         if not ahead:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -16,6 +17,7 @@ from pipeline.index_home import IndexHome, current_generation
 from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.resume import leave_out_finished
+from pipeline.ingestion.same_contents import SameContents
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
 from pipeline.progress import Progress
@@ -41,6 +43,7 @@ Listing = Iterable[list[ImageRef]]
 """Chunks of images; the session counts them as it takes them."""
 StoredMasks = Mapping[UUID, tuple[ObjectMask, ...]]
 """The masks of images that are not to be segmented, by image id."""
+MaskFinder = Callable[[list[ImageRef]], StoredMasks]
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class IngestSession:
             images = self._leave_out(images, run.find_finished(known), run)
         first = next(images, None)
         if first is None:
+            run.home.manifest.flush()
             return None
         return self._work(chain([first], images), known, run, new_index=not exists)
 
@@ -140,10 +144,11 @@ class IngestSession:
         if new_index:
             _begin_manifest(run.home)
             images = self._leave_out(images, FinishedImages(), run)
-        # Without a known pipeline nobody can tell yet what there is to do.
-        may_read_early = new_index or known is not None
+        # Without a known pipeline nobody can tell yet what there is to do, and what the index has
+        # of the same contents only when it is open. Ray first: nothing may be forked while it is.
+        same = None if known is None else SameContents(run.home.manifest, known)
+        may_read_early = new_index or (same is not None and not len(same))
         items = self._add_masks(images)
-        # Ray first: nothing may be forked while a shard is open.
         early = items if may_read_early else iter(())
         begun = None if new_index else run.home.pipelines.precision()
         runner, log, precision = self._open_runner(run, begun, early)
@@ -156,9 +161,11 @@ class IngestSession:
                     "the weights of the models have changed in place since the settings last ran "
                     "on this index: run the command again to embed everything anew"
                 )
-            if not may_read_early:
-                left = self._leave_out(images, run.find_finished(fingerprint), run)
-                items = self._add_masks(left)
+            if same is None and not new_index:
+                images = self._leave_out(images, run.find_finished(fingerprint), run)
+                same = SameContents(run.home.manifest, fingerprint)
+            if same is not None and not may_read_early:
+                items = self._add_masks(images, partial(same.find_masks, index=index))
             run.home.pipelines.keep_precision(precision)
             _log.info("%s as %s", run.home.index.location, fingerprint)
             self._write_results(runner, items, index, run, new_index=new_index)
@@ -216,14 +223,23 @@ class IngestSession:
             self._runner = self._held.enter_context(opened)
         return self._runner, self._log, self._precision
 
-    def _add_masks(self, images: Iterator[list[ImageRef]]) -> Iterator[list[WorkItem]]:
+    def _add_masks(
+        self, images: Iterator[list[ImageRef]], find: MaskFinder = lambda refs: {}
+    ) -> Iterator[list[WorkItem]]:
+        """The masks that are given, else those that `find` knows of."""
         for refs in images:
-            yield [WorkItem(ref, self._masks.get(image_id(ref))) for ref in refs]
+            found = find(refs)
+            identified = ((ref, image_id(ref)) for ref in refs)
+            yield [
+                WorkItem(ref, self._masks.get(identity, found.get(identity)))
+                for ref, identity in identified
+            ]
 
     def _leave_out(
         self, images: Iterator[list[ImageRef]], finished: FinishedImages, run: _Run
     ) -> Iterator[list[ImageRef]]:
-        return leave_out_finished(images, finished, run.progress, self._settings.runner)
+        runner, manifest = self._settings.runner, run.home.manifest
+        return leave_out_finished(images, finished, manifest, run.progress, runner)
 
     @contextmanager
     def _open_index(self, home: IndexHome, dim: int) -> Iterator[VectorIndex]:

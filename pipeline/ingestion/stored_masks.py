@@ -7,7 +7,7 @@ from uuid import UUID
 
 from schemas.errors import VectorIndexError
 from schemas.ids import ImageRevision, image_id, object_id
-from schemas.images import Failure, ImageRef, Stage
+from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
 from schemas.masks import ObjectMask, WorkItem
 from schemas.points import Point
@@ -25,7 +25,7 @@ def read_stored_masks(
     stored = index.stored([identity for row_ids in ids.values() for identity in row_ids])
     items, failures = [], []
     for row in rows:
-        ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
+        ref = row.ref
         points = [stored[identity] for identity in ids[row.image_id] if identity in stored]
         try:
             if len(points) != row.objects:
@@ -61,7 +61,6 @@ def _build_mask(point: Point) -> ObjectMask:
 
 
 def _compute_object_ids(row: ManifestRow) -> list[UUID]:
-    ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
     revision = ImageRevision(row.version, row.fingerprint)
-    identity = image_id(ref)
+    identity = image_id(row.ref)
     return [object_id(identity, revision, ordinal) for ordinal in range(row.objects)]

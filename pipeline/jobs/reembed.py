@@ -29,7 +29,7 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.ids import ImageRevision, image_id
-from schemas.images import Failure, ImageRef
+from schemas.images import Failure
 from schemas.manifest import ManifestRow, State
 from schemas.masks import WorkItem
 from schemas.options import Precision
@@ -84,6 +84,8 @@ def reembed(
     UsageError if nothing would change, and what `ingest` raises.
     """
     progress = progress or Progress()
+    if recipe is None:
+        _require_change(settings)
     precision = settle_precision(settings, None, progress.warn)
     recipe = recipe or build_recipe(settings.with_precision(precision))
     with progress:
@@ -94,6 +96,27 @@ def generation_name(pipeline: Pipeline) -> str:
     """A name for people, with what tells it from those of other parameters."""
     named = re.sub(r"[^a-z0-9]+", "-", pipeline.embedder.lower()).strip("-")
     return f"{named[-_NAME_LENGTH:]}-{pipeline.embedding[:_HASH_LENGTH]}"
+
+
+def _require_change(settings: Settings) -> None:
+    """Raise UsageError if the vectors of `settings` are those in use, as far as that is known.
+
+    It is known without the models where they have run with the same settings before.
+    """
+    home = IndexHome.current(settings)
+    home.require_ingested()
+    made_by = [home.pipelines.look_up(name) for name in home.manifest.fingerprints()]
+    if len(made_by) != 1 or made_by[0] is None:
+        return
+    if home.pipelines.find_embedding(settings) == made_by[0].embedding:
+        raise _nothing_changes(home, made_by[0])
+
+
+def _nothing_changes(home: IndexHome, pipeline: Pipeline) -> UsageError:
+    return UsageError(
+        f"expected another embedder than that of the generation in use: {home.generation} has the "
+        f"vectors of {pipeline.embedder} already"
+    )
 
 
 class _Reembed:
@@ -168,13 +191,10 @@ class _Reembed:
             self._pipelines[before.fingerprint] = pipeline
             new = IndexHome.at(settings, self._name())
             if new == self._old or (alone and pipeline.fingerprint == before.fingerprint):
-                raise UsageError(
-                    f"expected another embedder than that of the generation in use: "
-                    f"{self._old.generation} "
-                    f"has the vectors of {pipeline.embedder} already"
-                )
+                raise _nothing_changes(self._old, pipeline)
             self._keep_precision(new)
             new.pipelines.describe(pipeline)
+            new.pipelines.remember_embedding(settings, pipeline)
             with (
                 new.points(create_for=runner.info.dim) as index,
                 Writer(
@@ -217,8 +237,7 @@ class _Reembed:
             and (row.image_id, row.version) not in self._failed
         )
         for batch in batched(rows, LISTED_AT_ONCE):
-            refs = [ImageRef.from_uri(row.uri, row.version, row.size_bytes) for row in batch]
-            there = finished.has(refs)
+            there = finished.has([row.ref for row in batch])
             self._progress.add_unchanged(sum(there))
             yield from (row for row, done in zip(batch, there, strict=True) if not done)
 

@@ -57,6 +57,5 @@ def _find_all(rows: Sequence[ManifestRow], settings: Settings) -> Iterator[list[
 
 
 def _find_now(settings: Settings, row: ManifestRow) -> ImageRef:
-    ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
     # One that is gone is found out when it is read, and recorded as every other.
-    return find(ref, settings.store) or ref
+    return find(row.ref, settings.store) or row.ref

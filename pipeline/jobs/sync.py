@@ -21,7 +21,7 @@ from schemas.manifest import ManifestRow, State
 from schemas.options import StoreOptions
 from workers.batching import batched
 from workers.protocols import ObjectStore
-from workers.stores.open import build_store
+from workers.stores.open import build_store, find
 
 MAX_DELETE = 0.1
 """Share of a source's images whose disappearance is believed without being told."""
@@ -44,8 +44,9 @@ def sync(
     progress: Progress | None = None,
     recipe: Recipe | None = None,
 ) -> SyncSummary:
-    """Remove from the index what `sources` no longer list, then `ingest` them.
+    """Remove from the index what `sources` no longer list, and `ingest` them.
 
+    Files that are gone leave after the ingest, which may find that they were moved.
     Only images that `sources` would list, were they there, are removed: those of other sources,
     those that patterns leave out, and those that are archived stay. Raises UsageError, with nothing
     done, if that is a larger share of them than `max_delete`, and what `ingest` raises.
@@ -66,11 +67,26 @@ def sync(
             gone = find_gone(sources, home, max_delete, present)
         except TooManyGoneError as exc:
             raise TooManyGoneError(f"{exc}: nothing was changed") from None
-        if gone:
-            progress.note(f"removing {len(gone):,} images")
-        removed = remove_images(gone, home, started_at) if gone else 0
+        # A file may have been moved: its masks are needed until what has come is done.
+        moved = [row for row in gone if row.stamp and find(row.ref, home.store) is None]
+        kept = {row.image_id for row in moved}
+        others = [row for row in gone if row.image_id not in kept]
+        removed = _remove(others, home, started_at, progress)
     ingested = ingest(sources, settings, progress, recipe, home=home) if listed else None
+    with progress:
+        # That may have taken long enough for some to be back.
+        left = [row for row in moved if find(row.ref, home.store) is None]
+        removed += _remove(left, home, started_at, progress)
     return SyncSummary(removed, ingested)
+
+
+def _remove(
+    rows: Sequence[ManifestRow], home: IndexHome, started_at: datetime, progress: Progress
+) -> int:
+    if not rows:
+        return 0
+    progress.note(f"removing {len(rows):,} images")
+    return remove_images(rows, home, started_at)
 
 
 def find_gone(
@@ -82,7 +98,7 @@ def find_gone(
     """
     stores = open_stores(sources, home.store)
     known, others = home.manifest.find_absent(present)
-    gone = [row for row in others if any(store.covers(_listed_ref(row)) for store in stores)]
+    gone = [row for row in others if any(store.covers(row.ref) for store in stores)]
     known += len(gone)
     if len(gone) > max_delete * known:
         raise TooManyGoneError(
@@ -98,10 +114,6 @@ def open_stores(sources: Sequence[str], options: StoreOptions) -> list[ObjectSto
     for store in stores:
         store.covers(_ANY)  # raises for a store that cannot tell of any image
     return stores
-
-
-def _listed_ref(row: ManifestRow) -> ImageRef:
-    return ImageRef.from_uri(row.uri, row.version, row.size_bytes)
 
 
 def remove_images(

@@ -12,14 +12,16 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.manifest.manifest import Manifest
+from pipeline.manifest.touched_files import is_recorded
 from pipeline.messages import quantify
 from schemas.errors import ObjseekError, VectorIndexError
-from schemas.ids import ImageRevision, image_id
+from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
 from schemas.payload import PointPayload, checksum, digest
 from schemas.points import Point
 from schemas.records import Float32Vector
+from schemas.thumbnails import thumbnail_check
 from workers.protocols import ObjectStore
 from workers.stores.selection import ARCHIVED
 
@@ -34,7 +36,8 @@ class Fault(StrEnum):
     missing: points that were written are not in the index. extra: points of an image that should
     have none. stale: points of another revision than the one recorded. altered: the payloads are
     not those that were written. broken: a box, area or mask that does not fit its image; nothing
-    else is compared with such a mask. not finite: a vector that is absent, not finite, or not of
+    else is compared with such a mask. no thumbnail, foreign thumbnail: one that was written is not
+    there, or is another's. not finite: a vector that is absent, not finite, or not of
     unit length. changed: the source has another version. gone: it is no longer in the source. new:
     it is in the source, and was never ingested.
     """
@@ -44,6 +47,8 @@ class Fault(StrEnum):
     STALE = "stale"
     ALTERED = "altered"
     BROKEN = "broken"
+    NO_THUMBNAIL = "no thumbnail"
+    FOREIGN_THUMBNAIL = "foreign thumbnail"
     NOT_FINITE = "not finite"
     CHANGED = "changed"
     GONE = "gone"
@@ -54,7 +59,7 @@ class Fault(StrEnum):
 class Finding:
     """One fault of one image; `points` is how many it concerns, 0 where it concerns the image.
 
-    `point_ids` are theirs where they are known: of those that are broken.
+    `point_ids` are theirs where they are known: of those that are broken, or whose thumbnail is.
     """
 
     fault: Fault
@@ -93,14 +98,39 @@ class _Image:
     fingerprint: str
     points: int
     checksum: str
+    version: str
+    stamp: str
     seen: int = 0
     digests: int = 0
     unreadable: int = 0
     not_finite: int = 0
     broken: tuple[str, ...] = ()
+    no_thumbnail: tuple[str, ...] = ()
+    foreign_thumbnail: tuple[str, ...] = ()
     listed: bool = False
     changed: bool = False
     unsettled: bool = False
+
+    def take_payload(self, point_id: str, payload: PointPayload) -> None:
+        """Look at the payload of one of its points."""
+        self.digests += digest(point_id, payload)
+        if not payload.has_sound_shape():
+            self.broken += (point_id,)
+        if payload.thumbnail_check is None:
+            return
+        if payload.thumbnail is None:
+            self.no_thumbnail += (point_id,)
+        elif thumbnail_check(point_id, payload.thumbnail) != payload.thumbnail_check:
+            self.foreign_thumbnail += (point_id,)
+
+    def point_ids(self, fault: Fault) -> tuple[str, ...]:
+        """The points that a fault concerns, as far as they are known."""
+        known = {
+            Fault.BROKEN: self.broken,
+            Fault.NO_THUMBNAIL: self.no_thumbnail,
+            Fault.FOREIGN_THUMBNAIL: self.foreign_thumbnail,
+        }
+        return known.get(fault, ())
 
     def damage(self) -> Iterator[tuple[Fault, int]]:
         """What is wrong with its points, and how many of them."""
@@ -113,6 +143,10 @@ class _Image:
             yield Fault.BROKEN, len(self.broken)
         elif self.checksum and checksum([self.digests]) != self.checksum:
             yield Fault.ALTERED, 0
+        for fault in (Fault.NO_THUMBNAIL, Fault.FOREIGN_THUMBNAIL):
+            concerned = self.point_ids(fault)
+            if concerned and self.seen == self.points:
+                yield fault, len(concerned)
         if self.not_finite:
             yield Fault.NOT_FINITE, self.not_finite
 
@@ -139,7 +173,13 @@ class Comparison:
         self._new: list[str] = []
         self._images = {
             row.image_id: _Image(
-                row.state, row.generation, row.fingerprint, row.objects + 1, row.checksum
+                row.state,
+                row.generation,
+                row.fingerprint,
+                row.objects + 1,
+                row.checksum,
+                row.version,
+                row.stamp,
             )
             for row in manifest.latest()
         }
@@ -169,9 +209,7 @@ class Comparison:
             except ValidationError:
                 image.unreadable += 1
             else:
-                image.digests += digest(point.id, payload)
-                if not payload.has_sound_shape():
-                    image.broken += (point.id,)
+                image.take_payload(point.id, payload)
 
     def _is_recent(self, at: object) -> bool:
         if self._settled_before is None:
@@ -188,7 +226,7 @@ class Comparison:
             self._new.append(ref.uri)
         else:
             image.listed = True
-            image.changed = ImageRevision(ref.version, image.fingerprint).id != image.generation
+            image.changed = not is_recorded(ref, image.version, image.stamp)
 
     def take_skipped(self, reason: str, uri: str) -> None:
         """Count an object that a listing left out; a `Skipped`. What is archived is not gone."""
@@ -216,7 +254,7 @@ class Comparison:
             if row.state is State.DONE and not image.unsettled:
                 damage = list(image.damage())
                 findings += [
-                    Finding(fault, row.uri, count, image.broken if fault is Fault.BROKEN else ())
+                    Finding(fault, row.uri, count, image.point_ids(fault))
                     for fault, count in damage
                 ]
                 if damage:
@@ -259,8 +297,7 @@ def _is_unit(vector: Float32Vector | None) -> bool:
 def _is_gone(row: ManifestRow, image: _Image, stores: Sequence[ObjectStore]) -> bool:
     if image.listed or row.state is State.GONE:
         return False
-    ref = ImageRef.from_uri(row.uri, row.version, row.size_bytes)
-    return any(store.covers(ref) for store in stores)
+    return any(store.covers(row.ref) for store in stores)
 
 
 def damaged_row(row: ManifestRow, faults: Sequence[Fault]) -> ManifestRow:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.manifest.image_keys import FinishedImages
 from pipeline.manifest.manifest import Manifest
+from pipeline.manifest.touched_files import find_finished
 from schemas.images import ImageRef
 from schemas.manifest import State
 from workers.batching import batched
@@ -247,7 +248,7 @@ def _prefixes(counts: pa.Table, depth: int) -> pa.Table:
 def _untried_uris(listed: Iterable[ImageRef], tried: FinishedImages) -> Iterator[pa.Array]:
     """The uris of listed images that were not tried, many at a time."""
     for refs in batched(listed, _LISTED_AT_ONCE):
-        is_tried = tried.has(refs)
+        is_tried, _ = find_finished(refs, tried)
         yield pa.array(
             [ref.uri for ref, known in zip(refs, is_tried, strict=True) if not known], pa.string()
         )

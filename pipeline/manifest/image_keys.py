@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.ids import image_ids_bytes
 from schemas.images import ImageRef
+from workers.stores.file_version import is_stamp, older_version, size_of
 
 Keys = npt.NDArray[np.uint64]
 """uint64 (n, 2): the 128 bits of image ids, high half first."""
@@ -19,6 +20,7 @@ _ID_LENGTH = 36
 _DASHES = (8, 13, 18, 23)
 _DIGITS = np.array([column for column in range(_ID_LENGTH) if column not in _DASHES])
 _NO_DIGIT = 255
+_CONTENT_DIGITS = 32
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
 _VALUES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
@@ -37,6 +39,12 @@ def keys_of(ids: pa.StringArray) -> Keys:
     if (digits == _NO_DIGIT).any():
         raise ValueError(_EXPECTED)
     return _halves(digits[:, ::2] << np.uint8(4) | digits[:, 1::2])
+
+
+def content_keys(versions: Sequence[str]) -> Keys:
+    """The bits of the hashes that versions by content end in."""
+    digits = "".join(version[-_CONTENT_DIGITS:] for version in versions)
+    return _halves(np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, 16))
 
 
 def _halves(raw: npt.NDArray[np.uint8]) -> Keys:
@@ -79,22 +87,49 @@ class KeySet:
 
 
 class FinishedImages:
-    """The images that need no more work, each in one version."""
+    """The images that need no more work, each in one version; files also by their stamp."""
 
-    def __init__(self, parts: Iterable[tuple[Keys, Sequence[str]]] = ()) -> None:
-        """From batches of keys and their versions; neither is kept."""
-        self._keys = KeySet(_with_versions(keys, versions) for keys, versions in parts)
+    def __init__(self, parts: Iterable[tuple[Keys, Sequence[str], Sequence[str]]] = ()) -> None:
+        """From batches of keys, their versions and their stamps; none is kept."""
+        versions, stamps, sizes = [], [], []
+        for keys, of_keys, stamps_of_keys in parts:
+            versions.append(_with_versions(keys, of_keys))
+            stamped = np.array([bool(stamp) for stamp in stamps_of_keys], bool)
+            if stamped.any():
+                rows = np.flatnonzero(stamped).tolist()
+                stamps.append(_with_versions(keys[rows], (stamps_of_keys[row] for row in rows)))
+                lengths = (_size_key(size_of(of_keys[row])) for row in rows)
+                sizes.append(_with_versions(keys[rows], lengths))
+        self._count = sum(map(len, versions))
+        self._keys = KeySet([*versions, *stamps])
+        self._sizes = KeySet(sizes)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     def has(self, refs: Sequence[ImageRef]) -> list[bool]:
         """For each image, whether it is finished in its version."""
         if not len(self) or not refs:
             return [False] * len(refs)
-        keys = _with_versions(keys_of_images(refs), (ref.version for ref in refs))
-        finished: list[bool] = self._keys.has(keys).tolist()
-        return finished
+        keys = keys_of_images(refs)
+        finished = self._keys.has(_with_versions(keys, (ref.version for ref in refs)))
+        if any(is_stamp(ref.version) for ref in refs):
+            older = (older_version(ref.version) for ref in refs)
+            finished |= self._keys.has(_with_versions(keys, older))
+        answer: list[bool] = finished.tolist()
+        return answer
+
+    def have_size(self, refs: Sequence[ImageRef]) -> list[bool]:
+        """For each image, whether it is a file that is finished by content, of the same size."""
+        if not len(self._sizes) or not refs:
+            return [False] * len(refs)
+        lengths = (_size_key(ref.size_bytes) for ref in refs)
+        answer: list[bool] = self._sizes.has(_with_versions(keys_of_images(refs), lengths)).tolist()
+        return answer
+
+
+def _size_key(size_bytes: int) -> str:
+    return f"size:{size_bytes}"
 
 
 def keys_of_images(refs: Sequence[ImageRef]) -> Keys:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from workers.models.catalog import LOCAL_PREFIX
 
 _START = "pipeline-"
 _MADE_OF = "made-of-"
+_EMBEDDING = "embedding-"
 _PRECISION = "precision.json"
 _OLDER = "pipelines.json"
 """Older manifests have all of them in this one text."""
@@ -50,7 +51,19 @@ class KnownPipelines:
         """Keep it for the next run of these settings. Raises what `Parts` raise."""
         # A text each, so that of two processes neither overwrites what the other remembers.
         self._parts.write_text(_START + _settings_key(settings), pipeline.fingerprint)
+        self.remember_embedding(settings, pipeline)
         self.describe(pipeline)
+
+    def remember_embedding(self, settings: Settings, pipeline: Pipeline) -> None:
+        """Keep what these settings of an embedder make. Raises what `Parts` raise."""
+        self._parts.write_text(_EMBEDDING + _embedder_key(settings), pipeline.embedding)
+
+    def find_embedding(self, settings: Settings) -> str | None:
+        """What these settings of an embedder made of masks when they last ran, if they did.
+
+        It is a `Pipeline.embedding`.
+        """
+        return self._parts.read_text(_EMBEDDING + _embedder_key(settings))
 
     def describe(self, *pipelines: Pipeline) -> None:
         """Keep what their fingerprints stand for. Raises what `Parts` raise."""
@@ -98,14 +111,32 @@ def _settings_key(settings: Settings) -> str:
     return fingerprint(parts)
 
 
+def _embedder_key(settings: Settings) -> str:
+    parts = {
+        "embedder": settings.embedder.model_dump(mode="json", exclude=_IRRELEVANT["embedder"]),
+        "weights": [list(entry) for entry in _embedder_files(settings)],
+        "version": _version(),
+    }
+    return fingerprint(parts)
+
+
 def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """Path, size and time of the local files that the settings name, and of the bundled ones."""
+    yield from _embedder_files(settings)
+    if settings.segmenter.checkpoint is not None:
+        yield from _stamp([Path(settings.segmenter.checkpoint).expanduser()])
+
+
+def _embedder_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     folders = [Path(str(resources.files("workers.bundled")))]
     if settings.embedder.name.startswith(LOCAL_PREFIX):
         folders.append(Path(settings.embedder.name.removeprefix(LOCAL_PREFIX)).expanduser())
-    files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-    if settings.segmenter.checkpoint is not None:
-        files.append(Path(settings.segmenter.checkpoint).expanduser())
+    yield from _stamp(
+        [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    )
+
+
+def _stamp(files: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
     for path in files:
         with contextlib.suppress(FileNotFoundError):
             status = os.stat(path)

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC
 from pathlib import Path
 from typing import BinaryIO
@@ -22,13 +22,15 @@ import pyarrow.parquet as pq
 from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
 from pipeline.manifest.part_storage import FolderParts, Parts
 from schemas.errors import ManifestError, one_line
+from schemas.ids import image_id
+from schemas.images import ImageRef
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 
 _BUFFERED_ROWS = 4096
 _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
 # The values of columns that older parts lack.
-_DEFAULTS: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": ""}
+_DEFAULTS: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": "", "stamp": ""}
 
 
 class Manifest:
@@ -114,11 +116,25 @@ class Manifest:
         return self._select_images(pc.field("state") != State.GONE.value)
 
     def _select_images(self, wanted: pc.Expression) -> FinishedImages:
-        columns = ["image_id", "version", "fingerprint", "state"]
+        columns = ["image_id", "version", "fingerprint", "state", "stamp"]
         chosen = (table.filter(wanted) for table in self.tables(columns))
         return FinishedImages(
-            (_keys(table["image_id"]), table["version"].to_pylist()) for table in chosen
+            (_keys(table["image_id"]), table["version"].to_pylist(), table["stamp"].to_pylist())
+            for table in chosen
         )
+
+    def restamp(self, refs: Sequence[ImageRef]) -> None:
+        """Record the stamps at which files were seen to have the content that is recorded.
+
+        Rows keep their time, so that one which another process writes meanwhile stays the last.
+        """
+        seen = {str(image_id(ref)): ref for ref in refs}
+        if not seen:
+            return
+        for row in self.rows_of(list(seen)):
+            ref = seen[row.image_id]
+            if row.version == ref.version:
+                self.append([replace(row, stamp=ref.stamp)])
 
     def find_absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
         """Of the images that are not gone: how many are `present`, and the rows of the others."""
@@ -133,7 +149,10 @@ class Manifest:
 
     def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
         """The last attempts at these images; an image without any has no row."""
-        wanted = pc.field("image_id").isin(image_ids)
+        return self.select_rows(pc.field("image_id").isin(image_ids))
+
+    def select_rows(self, wanted: pc.Expression) -> list[ManifestRow]:
+        """The last attempts that meet a condition on the columns of `MANIFEST_SCHEMA`."""
         return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
 
     def find_shared_uri(self, other: Manifest) -> str | None:

@@ -14,13 +14,14 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, save_sheet
+from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask
 from schemas.payload import PointPayload
-from schemas.search import Relevance, SearchHit, SearchPage, SearchQuery
+from schemas.search import ImageCopy, Region, Relevance, SearchHit, SearchPage, SearchQuery
 
 if TYPE_CHECKING:
     import pandas
@@ -120,9 +121,11 @@ class SearchResult(Sequence[Hit]):
         page: SearchPage,
         settings: Settings,
         embedder_name: str,
+        pictures: PictureSource,
     ) -> None:
         self.query, self.page = query, page
         self._hits, self._settings, self._embedder_name = tuple(hits), settings, embedder_name
+        self._pictures = pictures
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -141,6 +144,16 @@ class SearchResult(Sequence[Hit]):
     def relevance(self) -> Relevance | None:
         """That of the surest hit: weak says that what was asked for is most likely not there."""
         return self.page.relevance
+
+    @property
+    def regions(self) -> tuple[Region | None, ...]:
+        """The mask that was searched with, and how it was chosen, of each wanted example."""
+        return self.page.regions
+
+    @property
+    def copies(self) -> tuple[ImageCopy, ...]:
+        """The indexed images that a whole image is a copy of, exact ones first."""
+        return self.page.copies
 
     def to_arrow(self) -> pa.Table:
         """A row for each hit, best first.
@@ -226,7 +239,9 @@ class SearchResult(Sequence[Hit]):
         if path is not None:
             check_sheet_path(Path(path))
         hits = self.page.hits
-        picture = draw_sheet(self.query, hits, self._settings, self._embedder_name).picture
+        picture = draw_sheet(
+            self.query, hits, self._settings, self._embedder_name, self._pictures
+        ).picture
         if path is not None:
             save_sheet(picture, Path(path))
         return picture

@@ -13,6 +13,7 @@ from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
 from pipeline.search.filter_syntax import parse_conditions
+from pipeline.search.kept_pictures import PictureSource, thumbnails_of
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings, load_settings
@@ -79,6 +80,7 @@ class Index:
         image: str | os.PathLike[str] | None = None,
         box: Box | None = None,
         point: tuple[float, float] | None = None,
+        exact_box: bool = False,
         like: str | IndexedObject | None = None,
         unlike: str | IndexedObject | None = None,
         limit: int = 10,
@@ -88,11 +90,12 @@ class Index:
     ) -> SearchResult:
         """Objects that are like everything that is given, best first.
 
-        `text` is what they show; `image` a path or uri, of which `box` (x0, y0, x1, y1) or `point`
-        (x, y), both in pixels, chooses a region; `like` an indexed object or its id. `unlike` is an
-        object, its id, or a text that hits should not be like. `group_size` hits of an image stand
-        together if it is given; `diversity` above 0 trades nearness against variety. Raises
-        ObjseekError.
+        `text` is what they show; `image` a path or uri, of which the object is meant that `box`
+        (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels; with
+        `exact_box` all that is in the box. A whole image finds whole images, too. `like` is an
+        indexed object or its id, `unlike` an object, its id, or a text that hits should not be
+        like. `group_size` hits of an image stand together if it is given; `diversity` above 0
+        trades nearness against variety. Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -103,7 +106,7 @@ class Index:
         """
         query = SearchQuery(
             text=text,
-            positive=tuple(_parse_wanted(image, box, point, like)),
+            positive=tuple(_parse_wanted(_parse_picture(image, box, point, exact_box), like)),
             negative=tuple(_parse_unwanted(unlike)),
             limit=limit,
             conditions=_conditions(filter),
@@ -117,7 +120,12 @@ class Index:
         searcher = self._searcher()
         page = searcher.search(query)
         hits = tuple(Hit.from_search(hit, self.settings) for hit in page.hits)
-        return SearchResult(query, hits, page, self.settings, searcher.embedder_name)
+        pictures = PictureSource.with_stored_images(self._get_thumbnails, self.settings)
+        return SearchResult(query, hits, page, self.settings, searcher.embedder_name, pictures)
+
+    def _get_thumbnails(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        # The index may have been closed, and opened anew, since the search.
+        return thumbnails_of(self._searcher().index)(ids)
 
     def objects(self, filter: Filter = ()) -> Iterator[IndexedObject]:
         """Every object under all conditions, streamed in no particular order.
@@ -189,17 +197,28 @@ class Index:
 
 
 def _parse_wanted(
+    picture: FileExample | None, like: str | IndexedObject | None
+) -> Iterator[Example]:
+    if picture is not None:
+        yield picture
+    if like is not None:
+        yield ObjectExample(object_id=like if isinstance(like, str) else like.object_id)
+
+
+def _parse_picture(
     image: str | os.PathLike[str] | None,
     box: Box | None,
     point: tuple[float, float] | None,
-    like: str | IndexedObject | None,
-) -> Iterator[Example]:
+    exact_box: bool,
+) -> FileExample | None:
+    if exact_box and box is None:
+        raise UsageError("expected a box that is taken exactly, got none")
     if image is not None:
-        yield FileExample(path=os.fspath(image), box_xyxy=box, point_xy=point)
-    elif box is not None or point is not None:
+        path = os.fspath(image)
+        return FileExample(path=path, box_xyxy=box, point_xy=point, exact_box=exact_box)
+    if box is not None or point is not None:
         raise UsageError("expected an image that the box or point is in, got none")
-    if like is not None:
-        yield ObjectExample(object_id=like if isinstance(like, str) else like.object_id)
+    return None
 
 
 def _parse_unwanted(unlike: str | IndexedObject | None) -> Iterator[Example]:

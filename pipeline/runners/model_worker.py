@@ -18,6 +18,7 @@ from schemas.pipelines import Pipeline
 from schemas.records import EmbeddedImage, Result, check_vectors
 from schemas.redaction import redact
 from workers.embedders.embed_objects import embed_segmented
+from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
 
 _log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class ModelWorker:
             embedded = self._embed(work, segmented)
             named = self._label(embedded)
             self._check(named)
-        return named
+            return self._add_thumbnails(work, named)
 
     def _segment(self, work: Sequence[_Work]) -> list[Sequence[ObjectMask]]:
         unknown = [item.image.pixels for item in work if item.masks is None]
@@ -113,6 +114,17 @@ class ModelWorker:
 
     def _label(self, embedded: Sequence[EmbeddedImage]) -> list[EmbeddedImage]:
         return [label_image(image, self._labeller) for image in embedded]
+
+    def _add_thumbnails(
+        self, work: Sequence[_Work], embedded: Sequence[EmbeddedImage]
+    ) -> list[EmbeddedImage]:
+        side_px = self._recipe.thumbnail_px
+        if not side_px:
+            return list(embedded)
+        return [
+            add_thumbnails(image, item.image.pixels, side_px)
+            for item, image in zip(work, embedded, strict=True)
+        ]
 
     def _check(self, embedded: Sequence[EmbeddedImage]) -> None:
         for image in embedded:

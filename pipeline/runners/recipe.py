@@ -26,7 +26,8 @@ class Recipe:
 
     `reader` fetches and decodes images: one result per ref, in their order. `decode` and
     `embedding` are the options that images are decoded and crops embedded with. `threads` is how
-    many CPU threads torch may use in a worker; None leaves that to torch.
+    many CPU threads torch may use in a worker; None leaves that to torch. `thumbnail_px` is the
+    longer side of thumbnails, 0: none are made.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -36,6 +37,7 @@ class Recipe:
     embedding: EmbedderOptions
     threads: int | None = None
     labeller: Callable[[], Labeller | None] = build_no_labeller
+    thumbnail_px: int = 0
 
 
 RecipeBuilder = Callable[[Settings], Recipe]
@@ -63,4 +65,5 @@ def build_recipe(settings: Settings) -> Recipe:
         embedding=settings.embedder,
         threads=max(1, int(runner.cpus_per_worker)) if on_ray else count_usable_cpus(),
         labeller=partial(build_labeller, settings.labels, settings.embedder, settings.cache_dir),
+        thumbnail_px=settings.index.thumbnail_px,
     )

@@ -13,6 +13,7 @@ from schemas.options import EmbedderOptions
 from schemas.points import IndexInfo
 from schemas.records import Float32Vector
 from schemas.search import (
+    Example,
     FileExample,
     IndexedImageExample,
     SearchQuery,
@@ -61,13 +62,16 @@ class QueryModels:
             raise UsageError(f"the segmenter finds nothing at {x:g},{y:g}")
         return mask
 
+    def find_masks(self, image: UInt8Image) -> list[ObjectMask]:
+        """The masks of all objects of a picture, largest first. Raises ModelError."""
+        return self.segmenter().segment([image])[0]
+
     def load_for(self, query: SearchQuery) -> None:
         """Load the models that a query needs."""
         examples = (*query.wanted, *query.negative)
-        of_images = (FileExample, UploadExample, IndexedImageExample)
-        if any(isinstance(item, of_images) for item in examples):
+        if any(map(_needs_embedder, examples)):
             self.images()
-        if any(isinstance(item, of_images) and item.point_xy is not None for item in examples):
+        if any(map(_needs_segmenter, examples)):
             self.segmenter()
         if any(isinstance(item, TextExample) for item in examples):
             self.texts()
@@ -101,6 +105,19 @@ class QueryModels:
                 f"the index holds vectors of {self._dim} numbers, but the embedder "
                 f"{embedder.name!r} makes vectors of {embedder.dim}"
             )
+
+
+def _needs_embedder(example: Example) -> bool:
+    # An indexed image has a vector, and so have the objects that boxes in it are drawn round.
+    if isinstance(example, IndexedImageExample):
+        return example.point_xy is not None or example.exact_box
+    return isinstance(example, FileExample | UploadExample)
+
+
+def _needs_segmenter(example: Example) -> bool:
+    # A box may be in an image whose objects the index holds.
+    of_images = FileExample | UploadExample | IndexedImageExample
+    return isinstance(example, of_images) and example.point_xy is not None
 
 
 def choose_embedder(given: str | None, info: IndexInfo, settings: Settings) -> str:

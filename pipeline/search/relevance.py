@@ -1,16 +1,23 @@
-"""Adds to hits how likely they show what was searched for; their order is the index's."""
+"""Adds to hits how likely they show what was searched for."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
 
-from pipeline.search.query_examples import ResolvedExample
+from pipeline.search.resolved_example import ResolvedExample
+from pipeline.search.resolved_query import NEGATIVE_WEIGHT, ResolvedQuery
 from schemas.payload import PointPayload
-from schemas.records import Float32Vector
-from schemas.search import Example, Relevance, SearchHit, TextExample
+from schemas.points import Point
+from schemas.search import Example, Relevance, SearchHit, SearchQuery, TextExample, shows_whole
+from workers.indexes.bm25 import share_of_words
 from workers.labelling.calibration import Calibration, calibration_of, text_evidence
 from workers.protocols import VectorIndex
+
+Weighed = tuple[float, float]
+"""How likely a hit shows an example, and the example's weight."""
+
+_Judged = tuple[Example, ResolvedExample]
 
 
 class Judge:
@@ -28,60 +35,130 @@ class Judge:
     def judge(
         self,
         hits: Sequence[SearchHit],
-        wanted: Sequence[tuple[Example, ResolvedExample]],
-        alone: bool,
-    ) -> tuple[list[SearchHit], Relevance | None]:
-        """The hits with their relevance, and that of the surest hit; None if it is unknown.
+        query: SearchQuery,
+        resolved: ResolvedQuery,
+        *,
+        with_words: bool,
+    ) -> list[SearchHit]:
+        """The hits with their relevance, in their order. `with_words`: those of labels count.
 
-        A hit has to show all that is wanted: its probability is the least of those of the examples.
-        With a text that the embedder has not learnt there is none, and every hit is weak.
-        `alone`: there is one example, and a hit's score is the similarity to it.
+        With a text that the embedder has not learnt there is none, and every hit is weak. A copy of
+        a whole picture shows it for certain.
         """
-        if hits and not all(
-            self._knows_text(example.text)
-            for example, _ in wanted
-            if isinstance(example, TextExample)
-        ):
+        texts = [example for example in query.wanted if isinstance(example, TextExample)]
+        if hits and not all(self._knows_text(example.text) for example in texts):
             weak = {"relevance": Relevance.WEAK}
-            return [hit.model_copy(update=weak) for hit in hits], Relevance.WEAK
-        vectors = {} if alone else self._read_vectors(hits)
+            return [hit.model_copy(update=weak) for hit in hits]
+        alone = len(resolved.positive) == 1 and not resolved.negative
+        points: dict[uuid.UUID, Point] = {}
+        if with_words or not alone:
+            ids = [uuid.UUID(hit.object_id) for hit in hits]
+            points = self._index.stored(ids, words=with_words)
+        wanted = list(zip(query.wanted, resolved.positive, strict=True))
+        unwanted = list(zip(query.negative, resolved.negative, strict=True))
         judged = []
         for hit in hits:
-            probabilities = []
-            for example, resolved in wanted:
-                score = hit.score if alone else _compare(vectors, hit, resolved)
-                probabilities.append(
-                    estimate_probability(self._calibration, example, score, hit.payload)
-                )
-            known = [value for value in probabilities if value is not None]
-            if len(known) < len(probabilities) or not known:
-                judged.append(hit)
-                continue
-            least = round(min(known), 4)
-            relevance = self._calibration.relevance(least)
-            judged.append(hit.model_copy(update={"probability": least, "relevance": relevance}))
-        sure = [hit.probability for hit in judged if hit.probability is not None]
-        return judged, self._calibration.relevance(max(sure)) if sure else None
+            point = points.get(uuid.UUID(hit.object_id))  # it may be gone by now
+            against = [self._weigh(example, hit, point, alone) for example in unwanted]
+            if any(_is_copy(hit, example) for example in resolved.positive):
+                # Of whole images it is not known; nobody looks for a picture to be without it.
+                against = [weighed for weighed in against if weighed is not None]
+            probability = join_probabilities(
+                [self._weigh(example, hit, point, alone) for example in wanted],
+                against,
+                any_of_them=query.strategy == "best_score",
+            )
+            judged.append(hit if probability is None else self._mark(hit, probability))
+        return judged
 
-    def _read_vectors(self, hits: Sequence[SearchHit]) -> dict[str, Float32Vector]:
-        stored = self._index.stored([uuid.UUID(hit.object_id) for hit in hits])
-        return {point.id: point.vector for point in stored.values() if point.vector is not None}
+    def _weigh(
+        self, judged: _Judged, hit: SearchHit, point: Point | None, alone: bool
+    ) -> Weighed | None:
+        """How likely a hit shows an example, and the example's weight; None if it is unknown.
+
+        `alone`: there is one example, and a hit's score is the similarity to it.
+        """
+        example, resolved = judged
+        if _is_copy(hit, resolved):
+            return 1.0, example.weight
+        score: float | None = hit.score
+        if not alone:
+            vector = None if point is None else point.vector
+            score = None if vector is None else float(vector @ resolved.vector)
+        share = 0.0
+        if isinstance(example, TextExample) and point is not None and point.words is not None:
+            share = share_of_words(example.text, point.words, hit.payload.uri)
+        probability = estimate_probability(self._calibration, example, score, hit.payload, share)
+        return None if probability is None else (probability, example.weight)
+
+    def _mark(self, hit: SearchHit, probability: float) -> SearchHit:
+        rounded = round(probability, 4)
+        relevance = self._calibration.relevance(rounded)
+        return hit.model_copy(update={"probability": rounded, "relevance": relevance})
 
 
-def _compare(
-    vectors: dict[str, Float32Vector], hit: SearchHit, resolved: ResolvedExample
+def _is_copy(hit: SearchHit, resolved: ResolvedExample) -> bool:
+    return any(copy.object_id == hit.object_id for copy in resolved.copies)
+
+
+def join_probabilities(
+    wanted: Sequence[Weighed | None], unwanted: Sequence[Weighed | None], *, any_of_them: bool
 ) -> float | None:
-    vector = vectors.get(hit.object_id)  # it may be gone by now
-    return None if vector is None else float(vector @ resolved.vector)
+    """How likely a hit shows what is wanted; None unless all is known, of what is not wanted too.
+
+    All of it: the least probability, but an example whose weight is a share w of the largest can
+    take no more than w away (the weighted minimum of D. Dubois and H. Prade, "Weighted minimum and
+    maximum operations in fuzzy set theory", 1986). Or `any_of_them`: the largest. Less half of what
+    the average of the unwanted takes, as the query's vector has it.
+    """
+    known, against = _all_known(wanted), _all_known(unwanted)
+    if known is None or against is None or not known:
+        return None
+    if any_of_them:
+        joined = max(probability for probability, _ in known)
+    else:
+        largest = max(weight for _, weight in known)
+        joined = min(max(probability, 1 - weight / largest) for probability, weight in known)
+    if against:
+        largest = max(weight for _, weight in against)
+        shares = [weight / largest for _, weight in against]
+        pairs = zip(against, shares, strict=True)
+        average = sum(probability * share for (probability, _), share in pairs) / sum(shares)
+        joined *= 1 - NEGATIVE_WEIGHT * average
+    return joined
+
+
+def _all_known(weighed: Sequence[Weighed | None]) -> list[Weighed] | None:
+    known = [item for item in weighed if item is not None]
+    return known if len(known) == len(weighed) else None
+
+
+def find_surest(hits: Sequence[SearchHit], query: SearchQuery) -> Relevance | None:
+    """The relevance of the surest hit of a query; None if nothing is known of any.
+
+    Whole images, of which nothing is known, may well show a whole picture that was searched with,
+    however unlike it objects are: with one among the hits they are not called weak.
+    """
+    known = {hit.relevance for hit in hits}
+    surest = next((relevance for relevance in Relevance if relevance in known), None)
+    unsure = None in known and any(map(shows_whole, query.wanted))
+    return None if unsure and surest is Relevance.WEAK else surest
 
 
 def estimate_probability(
-    calibration: Calibration, example: Example, score: float | None, payload: PointPayload
+    calibration: Calibration,
+    example: Example,
+    score: float | None,
+    payload: PointPayload,
+    word_share: float = 0.0,
 ) -> float | None:
-    """How likely an object with this cosine similarity shows `example`; None if it is unknown."""
+    """How likely an object with this cosine similarity shows `example`; None if it is unknown.
+
+    `word_share`: see `text_evidence`.
+    """
     if score is None or payload.kind != "object":
         return None
     if not isinstance(example, TextExample):
         return None if calibration.picture is None else calibration.picture.probability(score)
-    evidence = text_evidence(calibration.label_scale, example.text, score, payload)
+    evidence = text_evidence(calibration.label_scale, example.text, score, payload, word_share)
     return None if evidence is None else calibration.text.probability(*evidence)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.search.query_examples import Examples, ResolvedExample
+from pipeline.search.query_examples import Examples
+from pipeline.search.resolved_example import ResolvedExample
 from pipeline.search.same_object import unit
 from schemas.errors import UsageError
-from schemas.masks import ObjectMask
 from schemas.records import Float32Matrix, Float32Vector
-from schemas.search import SearchQuery
+from schemas.search import ImageCopy, Region, SearchQuery
 
 NEGATIVE_WEIGHT = 0.5
 
@@ -32,9 +32,14 @@ class ResolvedQuery:
         return frozenset().union(*(example.object_ids for example in examples))
 
     @property
-    def masks(self) -> tuple[ObjectMask | None, ...]:
+    def regions(self) -> tuple[Region | None, ...]:
         """The region that each positive example shows."""
-        return tuple(example.mask for example in self.positive)
+        return tuple(example.region for example in self.positive)
+
+    @property
+    def copies(self) -> tuple[ImageCopy, ...]:
+        """The indexed images that the positive examples are copies of."""
+        return tuple(copy for example in self.positive for copy in example.copies)
 
 
 def resolve_query(query: SearchQuery, examples: Examples) -> ResolvedQuery:

@@ -48,7 +48,7 @@ def gather_object(
     if own is None or own.vector is None:
         return None
     payload, own_rle = own.parse_payload(), sound_mask_of(own, index.note_broken)
-    if not _has_length(own.vector):
+    if not has_length(own.vector):
         raise VectorIndexError(
             f"expected a finite vector other than zero, point {own.id} has none ({payload.uri}): "
             "`objseek verify --repair` has its image done again"
@@ -68,13 +68,14 @@ def gather_object(
     iou, ios = mask_iou(rles, [own_rle])[:, 0], mask_ios(rles, [own_rle])[:, 0]
     same = [uuid.UUID(ids[row]) for row in np.flatnonzero(iou >= _SAME_OBJECT_IOU)]
     stored = index.stored(same).values()
-    vectors = [unit(point.vector) for point in stored if _has_length(point.vector)]
+    vectors = [unit(point.vector) for point in stored if has_length(point.vector)]
     overlapping = [ids[row] for row in np.flatnonzero(ios > max_overlap)]
     vector = unit(np.mean(vectors, axis=0))
     return SameObject(own, vector, frozenset([own.id, *overlapping]))
 
 
-def _has_length(vector: Float32Vector | None) -> TypeGuard[Float32Vector]:
+def has_length(vector: Float32Vector | None) -> TypeGuard[Float32Vector]:
+    """Whether there is a vector, float32 (dim,), that has a direction."""
     return vector is not None and 0 < float(np.linalg.norm(vector)) < np.inf
 
 

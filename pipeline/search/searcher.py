@@ -10,16 +10,21 @@ from typing import Self
 
 from pipeline.index_home import IndexHome
 from pipeline.search.cursor import Cursor, take_page
+from pipeline.search.found_objects import FoundObjects
+from pipeline.search.hit_order import order_hits
 from pipeline.search.label_conditions import require_sure_labels
-from pipeline.search.query_examples import Examples, Uploads, parse_object_id
+from pipeline.search.picture_examples import Uploads
+from pipeline.search.query_examples import Examples, parse_object_id
 from pipeline.search.query_models import QueryModels, choose_embedder
-from pipeline.search.relevance import Judge
+from pipeline.search.relevance import Judge, find_surest
 from pipeline.search.resolved_query import ResolvedQuery, resolve_query, stack_vectors
 from pipeline.settings import Settings
+from schemas.images import UInt8Image
 from schemas.points import IndexQuery, Point, Words
 from schemas.search import (
     MAX_PAGED,
     Condition,
+    SearchHit,
     SearchPage,
     SearchQuery,
     TextExample,
@@ -29,6 +34,9 @@ from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
 from workers.labelling.calibration import calibration_of
 from workers.protocols import Embedder, VectorIndex
+
+_CANDIDATES = 30
+"""Hits that are put in order together, or a multiple: fewer find less (docs/search.md)."""
 
 
 def search(query: SearchQuery, settings: Settings) -> SearchPage:
@@ -100,15 +108,19 @@ class Searcher:
 
     def take_uploads(self, uploads: Uploads) -> None:
         """From now on look `UploadExample`s up in `uploads`."""
-        self._examples.uploads = uploads
+        self._examples.pictures.uploads = uploads
 
     def remember(self, texts: Sequence[str]) -> None:
         """Embed texts together, for queries that follow. Raises UsageError for a blank one."""
         self._examples.embed_texts(texts)
 
     def prepare(self, query: SearchQuery) -> None:
-        """Load the models now that `query` is going to need."""
+        """Read the files and load the models now that `query` is going to need.
+
+        Files first: one that is not there is told before models take their time.
+        """
         if self.info.points:
+            self._examples.pictures.read_files(query)
             self.models.load_for(query)
 
     def search(self, query: SearchQuery) -> SearchPage:
@@ -121,20 +133,18 @@ class Searcher:
         embedded = time.perf_counter()
         words = self._query_words(query)
         found = self.index.search(self._index_query(query, resolved, words, cursor))
-        hits, more = take_page(found, query, cursor)
         searched = time.perf_counter()
-        alone = len(resolved.positive) == 1 and not resolved.negative
-        wanted = list(zip(query.wanted, resolved.positive, strict=True))
-        hits, relevance = self._judge.judge(hits, wanted, alone)
+        hits, more = self._judge_page(found, query, resolved, cursor, with_words=words is not None)
         judged = time.perf_counter()
         after = cursor.advance(hits)
         more = more and bool(hits) and len(after.short_ids) < MAX_PAGED
         return SearchPage(
             hits=tuple(hits),
             cursor=after.encode(query) if more else None,
-            relevance=relevance,
+            relevance=find_surest(hits, query),
             hybrid=words is not None,
-            regions=resolved.masks,
+            regions=resolved.regions,
+            copies=resolved.copies,
             seconds={
                 "embed": embedded - started,
                 "index": searched - embedded,
@@ -142,9 +152,37 @@ class Searcher:
             },
         )
 
+    def _judge_page(
+        self,
+        found: Sequence[SearchHit],
+        query: SearchQuery,
+        resolved: ResolvedQuery,
+        cursor: Cursor,
+        *,
+        with_words: bool,
+    ) -> tuple[list[SearchHit], bool]:
+        """The page after the cursor: the likeliest of what was found; whether there is more."""
+        grouped = query.group_size is not None
+        if query.diversity:
+            # The index chose a variety: only the order among its hits is that of the numbers.
+            hits, more = take_page(found, query, cursor)
+            hits = self._judge.judge(hits, query, resolved, with_words=with_words)
+            return order_hits(hits, grouped=grouped), more
+        judged = self._judge.judge(found, query, resolved, with_words=with_words)
+        return take_page(order_hits(judged, grouped=grouped), query, cursor)
+
     def resolve(self, query: SearchQuery) -> ResolvedQuery:
         """The vector that a query stands for; see `resolve_query`."""
         return resolve_query(query, self._examples)
+
+    def find_indexed(self, pixels: UInt8Image) -> FoundObjects:
+        """Indexed images that a picture, uint8 (height, width, 3), is a copy of; see there.
+
+        Objects are those of an exact copy.
+        """
+        if not self.info.points:
+            return FoundObjects(())
+        return self._examples.pictures.find_indexed(pixels)
 
     def complete(self, conditions: Iterable[Condition]) -> tuple[Condition, ...]:
         """Conditions as the index takes them: labels count if they are sure enough."""
@@ -157,8 +195,8 @@ class Searcher:
 
     def _conditions(self, query: SearchQuery) -> tuple[Condition, ...]:
         conditions = list(self.complete(query.conditions))
-        if query.kind is not None:
-            conditions.append(Condition(field="kind", op="=", value=query.kind))
+        if query.wanted_kind is not None:
+            conditions.append(Condition(field="kind", op="=", value=query.wanted_kind))
         if len(self.info.embedders) > 1:
             conditions.append(Condition(field="embedder", op="=", value=self.embedder_name))
         return tuple(conditions)
@@ -177,8 +215,7 @@ class Searcher:
             conditions = (*conditions, cursor.condition)
         nearest = IndexQuery(
             resolved.vector,
-            # Hits of earlier pages take part again: they stand for what overlaps them.
-            len(cursor.short_ids) + query.limit + 1,
+            _count_candidates(query, cursor),
             conditions,
             query.min_score,
             query.group_size,
@@ -194,3 +231,16 @@ class Searcher:
             liked=stack_vectors(resolved.positive),
             disliked=stack_vectors(resolved.negative),
         )
+
+
+def _count_candidates(query: SearchQuery, cursor: Cursor) -> int:
+    """How many hits the index is asked for, one more than are shown at least.
+
+    Hits of earlier pages take part again: they stand for what overlaps them. Of more than a page
+    the likeliest come first, so that pages follow each other in one order; that needs the same
+    candidates for several pages.
+    """
+    shown = len(cursor.short_ids) + query.limit
+    if query.diversity:
+        return shown + 1
+    return _CANDIDATES * (shown // _CANDIDATES + 1)

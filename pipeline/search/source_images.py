@@ -11,6 +11,7 @@ from schemas.errors import UsageError
 from schemas.images import DecodedImage, Failure, ImageRef
 from schemas.payload import PointPayload
 from workers.batching import batched
+from workers.stores.file_version import size_of
 
 _MAX_IN_MEMORY = 4  # images
 
@@ -22,10 +23,9 @@ def image_ref(payload: PointPayload) -> ImageRef:
     """
     if payload.store == "s3":
         return ImageRef("s3", payload.bucket, payload.key, payload.version, size_bytes=0)
-    size = payload.version.partition("-")[0]
     # The payload's key has replacement characters where a name is not UTF-8; the uri has not.
     key = _path(payload.uri)
-    return ImageRef("file", "", key, payload.version, int(size) if size.isdecimal() else 0)
+    return ImageRef("file", "", key, payload.version, size_of(payload.version))
 
 
 def read_source_images(

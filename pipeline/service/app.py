@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -23,15 +23,17 @@ from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
+from pipeline.service.model_loading import load_pictures, load_texts
+from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
+from pipeline.service.routes import uploads as routes_uploads
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
 from pipeline.settings import Settings
-from schemas.errors import ObjseekError, UsageError
-from schemas.images import UInt8Image
+from schemas.errors import ObjseekError
 
 _log = logging.getLogger(__name__)
 _MAINTAIN_EVERY_S = 1.0
@@ -55,7 +57,7 @@ def build_app(
     )  # fmt: skip
     app.state.service = service
     problems.add_handlers(app)
-    for routes in (routes_search, routes_objects, routes_ingest, routes_ops):
+    for routes in (routes_search, routes_uploads, routes_objects, routes_ingest, routes_ops):
         app.include_router(routes.router)
     _add_pages(app)
     limits = Limits(serve.max_body_kb * 1024, serve.max_upload_mb * 2**20, serve.body_timeout_s)
@@ -85,9 +87,9 @@ def _build_service(
     searcher: Searcher, settings: Settings, needs_key: bool, read_only: bool
 ) -> Service:
     uploads = Uploads(settings.serve.max_upload_pixels)
-    searcher.take_uploads(_upload_reader(uploads))
+    searcher.take_uploads(uploads.read_picture)
     queue = SearchQueue(searcher, settings.serve.request_timeout_s)
-    follower = GenerationFollower(settings, queue, _upload_reader(uploads))
+    follower = GenerationFollower(settings, queue, uploads.read_picture)
     jobs = None
     if not read_only:
         jobs = BackgroundJobs(
@@ -101,6 +103,7 @@ def _build_service(
         queue=queue,
         follower=follower,
         uploads=uploads,
+        finder=ObjectFinder(queue, uploads),
         images=ImageCache(settings),
         metrics=Metrics(),
         jobs=jobs,
@@ -115,7 +118,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in (*tasks, *service.loading):
+        await service.finder.close()
+        for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -125,13 +129,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _warm_up(service: Service) -> None:
-    """Load the text model before anybody waits for it."""
+    """Load the text model before anybody waits for it, then those for pictures."""
     try:
-        await service.queue.run(_load_text_model, timeout_s=3600)
+        await load_texts(service.queue)
     except ObjseekError as exc:
         _log.error("texts cannot be searched for: %s", exc)
         return
     service.is_ready = True
+    await load_pictures(service.queue)
 
 
 async def _maintain(service: Service) -> None:
@@ -147,21 +152,6 @@ async def _maintain(service: Service) -> None:
                 logged = str(exc)
                 _log.warning("%s", logged)
         await asyncio.sleep(_MAINTAIN_EVERY_S)
-
-
-def _load_text_model(searcher: Searcher) -> None:
-    if searcher.info.points:
-        searcher.models.texts().embed_texts(["a first text"])
-
-
-def _upload_reader(uploads: Uploads) -> Callable[[str], UInt8Image]:
-    def read_pixels(identity: str) -> UInt8Image:
-        upload = uploads.get(identity)
-        if upload is None:
-            raise UsageError("no upload has this id, or it has expired: upload it again")
-        return upload.pixels
-
-    return read_pixels
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -29,6 +29,7 @@ from schemas.api import (
     SearchRequest,
     StatsAnswer,
     UploadAnswer,
+    UploadObjectsAnswer,
 )
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 
@@ -88,6 +89,10 @@ class Client:
         response = self._send("POST", "/v1/uploads", content=data)
         return UploadAnswer.model_validate_json(response.content)
 
+    def upload_objects(self, upload_id: str) -> UploadObjectsAnswer:
+        """What an upload shows, or that it is still being looked for."""
+        return self._call(UploadObjectsAnswer, "GET", f"/v1/uploads/{upload_id}/objects")
+
     def object(self, object_id: str) -> ObjectAnswer:
         """An indexed object."""
         return self._call(ObjectAnswer, "GET", f"/v1/objects/{object_id}")
@@ -96,6 +101,16 @@ class Client:
         """The object with a margin, as a JPEG."""
         params = {"size": size, "outline": outline}
         return self._send("GET", f"/v1/objects/{object_id}/crop.jpg", params=params).content
+
+    def thumbnails(self, object_ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails that are kept of objects, WebP, by id; those without one are left out."""
+        found = {}
+        for identity in object_ids:
+            response = self._request("GET", f"/v1/objects/{identity}/thumbnail.webp")
+            if response.status_code == HTTPStatus.NOT_FOUND:
+                continue
+            found[identity] = self._check(response).content
+        return found
 
     def mask(self, object_id: str) -> bytes:
         """The object's mask over its image, as a PNG."""
@@ -164,10 +179,15 @@ class Client:
         return kind.model_validate_json(self._send(method, path, **more).content)
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self._check(self._request(method, path, **more))
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **more)
+            return self._http.request(method, path, **more)
         except httpx.HTTPError as exc:
             raise self._unavailable(exc) from exc
+
+    def _check(self, response: httpx.Response) -> httpx.Response:
         if response.is_error:
             raise self._refusal(response)
         return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from pipeline.service.background_jobs import BackgroundJobs
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.metrics import Metrics
+from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
@@ -24,22 +24,19 @@ from pipeline.settings import Settings
 
 @dataclass(slots=True)
 class Service:
-    """The parts of a running service. `jobs` is None if it only reads.
-
-    `loading` are tasks that load models which nobody waits for yet; the service ends them.
-    """
+    """The parts of a running service. `jobs` is None if it only reads."""
 
     settings: Settings
     queue: SearchQueue
     follower: GenerationFollower
     uploads: Uploads
+    finder: ObjectFinder
     images: ImageCache
     metrics: Metrics
     jobs: BackgroundJobs | None
     needs_key: bool
     started_at_s: float = field(default_factory=time.monotonic)
     is_ready: bool = False
-    loading: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 def _get_service(request: Request) -> Service:

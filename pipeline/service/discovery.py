@@ -22,10 +22,16 @@ class Handle(BaseModel):
 
 
 def write_handle(location: str, handle: Handle) -> Path | None:
-    """Write the file, readable by this user alone. Returns None for a server's collection."""
+    """Write the file, readable by this user alone.
+
+    Returns None for a server's collection, and for a folder that can only be read: a copy of it is
+    served, and others make one of their own.
+    """
     if is_server(location):
         return None
     path = index_folder(location) / SERVICE_FILE
+    if not os.access(path.parent, os.W_OK):
+        return None
     with replace_file(path, private=True) as file:
         file.write(handle.model_dump_json().encode())
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.index_home import IndexHome, current_generation
-from pipeline.search.query_examples import Uploads
+from pipeline.search.picture_examples import Uploads
 from pipeline.search.searcher import Searcher
 from pipeline.service.background_jobs import BackgroundJobs
 from pipeline.service.search_queue import SearchQueue

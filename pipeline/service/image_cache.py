@@ -8,21 +8,37 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from cachetools import LRUCache
 from PIL import Image
 
-from pipeline.drawing.contact_sheet import outline_mask, tint_masks
+from pipeline.drawing.contact_sheet import draw_mark, outline_mask, tint_masks
 from pipeline.drawing.previews import crop_box
+from pipeline.search.kept_pictures import KeptPicture, mark_of
 from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
-from schemas.errors import ObjectChangedError, VectorIndexError
+from schemas.errors import ObjectChangedError, StoreError, VectorIndexError
 from schemas.images import UInt8Image
 from schemas.payload import PointPayload
 
 _QUALITY = 88
 _MAX_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture as a file. One that is not final stands in for a better one, or has a mark."""
+
+    data: bytes
+    is_final: bool = True
+
+    @classmethod
+    def of(cls, shown: UInt8Image | KeptPicture, data: bytes) -> Self:
+        """What was drawn of an image, or of what was kept of it."""
+        return cls(data, not isinstance(shown, KeptPicture) or shown.is_final)
 
 
 class ImageCache:
@@ -35,6 +51,22 @@ class ImageCache:
             _MAX_BYTES, getsizeof=lambda pixels: min(pixels.nbytes, _MAX_BYTES)
         )
         self._lock = threading.Lock()
+
+    def picture(
+        self, payload: PointPayload, kept: KeptPicture | None, side: int
+    ) -> UInt8Image | KeptPicture:
+        """What to show a point by, `side` pixels long: what was `kept` of it where that will do.
+
+        And where its image is no longer what was indexed, or cannot be read. Raises as `pixels`.
+        """
+        if kept is not None and kept.suffices(side):
+            return kept
+        try:
+            return self.pixels(payload)
+        except StoreError as exc:
+            if kept is None:
+                raise
+            return replace(kept, mark=mark_of(exc), is_final=False)
 
     def pixels(self, payload: PointPayload) -> UInt8Image:
         """The image of a point, uint8 (height, width, 3).
@@ -54,10 +86,13 @@ class ImageCache:
         return pixels
 
 
-def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: bool) -> bytes:
+def crop_jpeg(
+    shown: UInt8Image | KeptPicture, payload: PointPayload, side: int, *, outline: bool
+) -> bytes:
     """The object with a margin, as a JPEG whose longer side is `side` pixels.
 
-    A mask that does not fit is not drawn. Raises VectorIndexError for a box that does not.
+    `shown` is its image, or what was kept of it. A mask that does not fit is not drawn. Raises
+    VectorIndexError for a box that does not.
     """
     if not payload.has_sound_box():
         raise VectorIndexError(
@@ -65,7 +100,11 @@ def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: 
             f"{payload.bbox} ({payload.uri}): `objseek verify --repair` has the image done again"
         )
     x0, y0, x1, y1 = crop_box(payload)
-    picture = Image.fromarray(pixels[y0:y1, x0:x1])
+    if isinstance(shown, KeptPicture):
+        part, (x0, y0, x1, y1) = shown.cut((x0, y0, x1, y1))
+        picture = Image.fromarray(part)
+    else:
+        picture = Image.fromarray(shown[y0:y1, x0:x1])
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
@@ -73,6 +112,8 @@ def crop_jpeg(pixels: UInt8Image, payload: PointPayload, side: int, *, outline: 
     if rle is not None:
         mask = rle.decode_columns(x0, x1)[y0:y1]
         picture = outline_mask(picture, mask, scale=max(1.0, side / 360))
+    if isinstance(shown, KeptPicture):
+        picture = draw_mark(picture, shown.mark, max(1.0, side / 360))
     return _encode_jpeg(picture)
 
 
@@ -87,14 +128,22 @@ def mask_png(payload: PointPayload) -> bytes:
     return buffer.getvalue()
 
 
-def preview_jpeg(pixels: UInt8Image, max_side: int, masks: Sequence[PointPayload] = ()) -> bytes:
-    """The image as a JPEG at most `max_side` pixels long, with the `masks` of its objects drawn."""
-    picture = Image.fromarray(pixels)
+def preview_jpeg(
+    shown: UInt8Image | KeptPicture, max_side: int, masks: Sequence[PointPayload] = ()
+) -> bytes:
+    """The image as a JPEG at most `max_side` pixels long, with the `masks` of its objects drawn.
+
+    `shown` is the image, or what was kept of it.
+    """
+    picture = Image.fromarray(shown.pixels if isinstance(shown, KeptPicture) else shown)
     scale = min(1.0, max_side / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
     shapes = [rle.decode() for mask in masks if (rle := mask.sound_mask()) is not None]
-    return _encode_jpeg(tint_masks(picture, shapes) if shapes else picture)
+    picture = tint_masks(picture, shapes) if shapes else picture
+    if isinstance(shown, KeptPicture):
+        picture = draw_mark(picture, shown.mark, 1.0)
+    return _encode_jpeg(picture)
 
 
 def _encode_jpeg(picture: Image.Image) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TypeVar
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class SearchQueue:
-    """Runs jobs that need the searcher one by one on a thread of their own, and drawing on others.
+    """Runs jobs that need the searcher one by one on a thread of their own, and others beside it.
 
     The embedded engine keeps Python's lock during a call, and models take all cores anyway: more
     threads would only make the order less fair.
@@ -27,6 +27,7 @@ class SearchQueue:
         self._timeout_s = timeout_s
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._drawing = ThreadPoolExecutor(drawers, thread_name_prefix="draw")
+        self._finding = ThreadPoolExecutor(1, thread_name_prefix="find")
         self._limits: set[asyncio.Timeout] = set()
         self._ends_at_s: float | None = None
         self.waiting = 0
@@ -39,6 +40,30 @@ class SearchQueue:
     async def draw(self, job: Callable[[], _T]) -> _T:
         """Likewise for a job that needs no searcher."""
         return await self._submit(self._drawing, job, None)
+
+    async def find(self, job: Callable[[], _T], timeout_s: float | None = None) -> _T:
+        """Likewise for a job that takes seconds and more, one by one: no search waits for it."""
+        return await self._submit(self._finding, job, timeout_s)
+
+    async def wait_for(self, event: Awaitable[_T], timeout_s: float | None = None) -> _T:
+        """What `event` comes to. Raises ProblemError if it takes too long, or the service ends."""
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(timeout_s or self._timeout_s)
+        try:
+            async with limit:
+                self._limits.add(limit)
+                self._bring_forward(limit)
+                return await event
+        except TimeoutError:
+            if self._ends_at_s is not None and loop.time() >= self._ends_at_s:
+                raise ending_problem() from None
+            raise ProblemError(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "the request took too long",
+                {"Retry-After": "5"},
+            ) from None
+        finally:
+            self._limits.discard(limit)
 
     def swap(self, searcher: Searcher) -> None:
         """Use `searcher` from the next job on, and close the one before it."""
@@ -72,6 +97,7 @@ class SearchQueue:
         self.closed = True
         self._searching.shutdown(wait=True, cancel_futures=True)
         self._drawing.shutdown(wait=True, cancel_futures=True)
+        self._finding.shutdown(wait=True, cancel_futures=True)
         self.searcher.close()
 
     async def _submit(
@@ -84,23 +110,10 @@ class SearchQueue:
                 {"Retry-After": "1"},
             )
         self.waiting += 1
-        loop = asyncio.get_running_loop()
-        limit = asyncio.timeout(timeout_s or self._timeout_s)
         try:
-            async with limit:
-                self._limits.add(limit)
-                self._bring_forward(limit)
-                return await loop.run_in_executor(pool, job)
-        except TimeoutError:
-            if self._ends_at_s is not None and loop.time() >= self._ends_at_s:
-                raise ending_problem() from None
-            raise ProblemError(
-                HTTPStatus.GATEWAY_TIMEOUT,
-                "the request took too long",
-                {"Retry-After": "5"},
-            ) from None
+            running = asyncio.get_running_loop().run_in_executor(pool, job)
+            return await self.wait_for(running, timeout_s)
         finally:
-            self._limits.discard(limit)
             self.waiting -= 1
 
 

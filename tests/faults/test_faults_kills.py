@@ -20,6 +20,7 @@ from support.waiting import PATIENCE_S
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.settings import Settings
+from workers.stores.file_version import stamp_of
 
 pytestmark = pytest.mark.long
 
@@ -88,17 +89,12 @@ class Work:
         self.changed = 0
 
     def make_some_if_none_is_left(self) -> None:
-        done = {name: row.version for name, row in fakes.rows(self._settings).items()}
-        left = sum(done.get(path.name) != version(path) for path in self._paths)
+        done = {name: row.stamp for name, row in fakes.rows(self._settings).items()}
+        left = sum(done.get(path.name) != stamp_of(path.stat()) for path in self._paths)
         if left <= len(self._paths) // 10:
             for number in self._chance.sample(range(len(self._paths)), len(self._paths) // 2):
                 fakes.write_image(self._paths[number], number + 1)
                 self.changed += 1
-
-
-def version(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings
 from schemas.ids import ImageRevision
-from schemas.images import Failure, Stage
+from schemas.images import Failure, Stage, UInt8Image
 from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions
@@ -62,6 +62,33 @@ class ColourEmbedder:
     def _rows(self, colours: Sequence[np.ndarray]) -> Float32Matrix:
         rows = np.array([[*(colour - GREY) / GREY, 0.05] for colour in colours], np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+class ColourSegmenter:
+    """Finds what is of a single colour of `COLOURS`; counts how many pictures it has been given."""
+
+    name = "squares"
+    fingerprint = "squares"
+
+    def __init__(self) -> None:
+        self.segmented = 0
+
+    def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
+        self.segmented += len(images)
+        return [self._masks(image) for image in images]
+
+    def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
+        x, y = int(point_xy[0]), int(point_xy[1])
+        return next((mask for mask in self._masks(image) if mask.rle.decode()[y, x]), None)
+
+    def _masks(self, image: UInt8Image) -> list[ObjectMask]:
+        found = []
+        for colour in COLOURS.values():
+            rle = CocoRle.from_mask((image == colour).all(axis=2))
+            mask = ObjectMask.measure(rle, predicted_iou=0.9, stability_score=0.95)
+            if mask is not None:
+                found.append(mask)
+        return sorted(found, key=lambda mask: -mask.area_px)
 
 
 def rectangle(box_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int]) -> ObjectMask:

@@ -17,6 +17,7 @@ from pipeline.manifest.audit import Fault
 from pipeline.settings import Settings
 from schemas.points import Point
 from schemas.records import VECTOR_NAME
+from schemas.thumbnails import to_text
 from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.open import open_index
 
@@ -84,6 +85,23 @@ def lose_a_field(index: EdgeIndex, name: str) -> None:
     index.upsert([Point(row.id, payload, row.vector)])
 
 
+def lose_a_thumbnail(index: EdgeIndex, name: str) -> None:
+    row = rows_of(index, name)[1]
+    payload = {field: value for field, value in row.payload.items() if field != "thumbnail"}
+    index.upsert([Point(row.id, payload, row.vector)])
+
+
+def show_another_thumbnail(index: EdgeIndex, name: str) -> None:
+    row = rows_of(index, name)[1]
+    index.upsert([altered(row, thumbnail=to_text(b"another"))])
+
+
+def lose_all_of_a_thumbnail(index: EdgeIndex, name: str) -> None:
+    row = rows_of(index, name)[1]
+    payload = {field: value for field, value in row.payload.items() if "thumbnail" not in field}
+    index.upsert([Point(row.id, payload, row.vector)])
+
+
 def no_number(index: EdgeIndex, name: str) -> None:
     row = rows_of(index, name)[1]
     broken = row.vector.copy()
@@ -126,6 +144,9 @@ DAMAGES: list[tuple[Damage, Fault, int]] = [
     (change_a_mask, Fault.BROKEN, 1),
     (change_what_kind_of_value_it_is, Fault.ALTERED, 1),
     (lose_a_field, Fault.ALTERED, 0),
+    (lose_a_thumbnail, Fault.NO_THUMBNAIL, 1),
+    (show_another_thumbnail, Fault.FOREIGN_THUMBNAIL, 1),
+    (lose_all_of_a_thumbnail, Fault.ALTERED, 0),
     (no_number, Fault.NOT_FINITE, 1),
     (no_vector, Fault.NOT_FINITE, 1),
     (bring_back_an_old_generation, Fault.STALE, 3),

@@ -282,6 +282,7 @@ def recipe(
         reader=real.reader,
         decode=real.decode,
         embedding=real.embedding,
+        thumbnail_px=real.thumbnail_px,
     )
 
 

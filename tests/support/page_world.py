@@ -21,6 +21,7 @@ from support.waiting import PATIENCE_S
 from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
 from pipeline.settings import Settings
+from workers.protocols import Segmenter
 
 CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
 ARTEFACTS = ROOT / "build" / "screenshots"
@@ -28,17 +29,18 @@ TOKEN = "the-owner's-token"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 expect.set_options(timeout=1000 * PATIENCE_S)
 
-SERIOUS = {"serious", "critical"}
-
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, segmenter: Segmenter | None = None) -> Iterator[str]:
+    """The address of a service; with `segmenter` instead of the one that is set."""
     unhurried = {"request_timeout_s": PATIENCE_S, "body_timeout_s": PATIENCE_S}
     serve = settings.serve.model_copy(update=unhurried)
     settings = settings.model_copy(update={"serve": serve})
     searcher = Searcher.open(settings)
+    if segmenter is not None:
+        searcher.models._segmenter = segmenter
     app = build_app(searcher, settings, TOKEN)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -115,6 +117,13 @@ def pictures_are_there(page: Page) -> None:
 
 def hits(page: Page) -> int:
     return page.locator(".tile:not(.waiting)").count()
+
+
+def show_unlikely(page: Page) -> None:
+    """Show the unlikely hits too, where there are some behind their divider."""
+    button = page.locator("#show-unlikely")
+    if button.is_visible() and button.get_attribute("aria-expanded") == "false":
+        button.click()
 
 
 def narrow(page: Page) -> None:

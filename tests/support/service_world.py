@@ -11,7 +11,7 @@ import numpy as np
 from starlette.testclient import TestClient
 from support.colour_world import COLOURS, NAME, OPTIONS, ColourEmbedder, build_index
 
-from pipeline.search.query_examples import box_mask
+from pipeline.search.box_prompt import box_mask
 from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
 from pipeline.settings import Settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +12,11 @@ import open_clip
 from huggingface_hub.errors import EntryNotFoundError
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from schemas.errors import DownloadError, ModelError, UnknownModelError
+from schemas.errors import DownloadError, ModelError
 from schemas.options import EmbedderOptions
 from workers.embedders.clip_embedder import ClipEmbedder, silence_loading
 from workers.models.catalog import LOCAL_PREFIX
-
-_CONFIG_NAME = "open_clip_config.json"
-_WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth")
+from workers.models.open_clip_names import CONFIG_FILE, check_folder, name_unknown
 
 
 def build(options: EmbedderOptions) -> ClipEmbedder:
@@ -29,7 +26,7 @@ def build(options: EmbedderOptions) -> ClipEmbedder:
     weights cannot be fetched, ModelError when they are missing, damaged or of another model.
     """
     if options.name.startswith(LOCAL_PREFIX):
-        return _from_folder(Path(options.name.removeprefix(LOCAL_PREFIX)).expanduser(), options)
+        return _from_folder(options)
     pretrained, weights = _tag(options.name), fetch(options.name)
     architecture = options.name.rpartition("/")[0]
     quick_gelu = bool(pretrained.get("quick_gelu"))
@@ -49,32 +46,12 @@ def _tag(name: str) -> Mapping[str, Any]:
     architecture, _, tag = name.rpartition("/")
     pretrained: Mapping[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
     if not pretrained:
-        raise _name_unknown(name)
+        raise name_unknown(name)
     return pretrained
 
 
-def _name_unknown(name: str) -> UnknownModelError:
-    names = {"/".join(pair).casefold(): "/".join(pair) for pair in open_clip.list_pretrained()}
-    near = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
-    hint = "did you mean " + " or ".join(repr(names[match]) for match in near) + "?"
-    return UnknownModelError(
-        f"no embedder is called {name!r}: {hint if near else '`objseek models --all` lists them'}"
-    )
-
-
-def _from_folder(folder: Path, options: EmbedderOptions) -> ClipEmbedder:
-    config = folder / _CONFIG_NAME
-    if not config.is_file():
-        raise ModelError(
-            f"expected the description of the model at {config}, and there is no such file "
-            f"(embedder {options.name})"
-        )
-    if not any(path.suffix in _WEIGHTS_SUFFIXES for path in folder.iterdir()):
-        raise ModelError(
-            f"expected the weights beside {config}, such as {HF_SAFE_WEIGHTS_NAME}, and there is "
-            f"no file with the ending {', '.join(_WEIGHTS_SUFFIXES)} (embedder {options.name})"
-        )
-    return _load(f"{LOCAL_PREFIX}{folder}", options, None)
+def _from_folder(options: EmbedderOptions) -> ClipEmbedder:
+    return _load(f"{LOCAL_PREFIX}{check_folder(options.name)}", options, None)
 
 
 def _load(
@@ -116,7 +93,7 @@ def fetch(name: str) -> Path:
         raise DownloadError(
             f"expected the weights of {name} ({repository}, {' or '.join(files)}), which could not "
             f"be fetched: {_brief(exc)}; put them into the Hugging Face cache at "
-            f"{huggingface_hub.constants.HF_HUB_CACHE}, or into a folder with {_CONFIG_NAME} and "
+            f"{huggingface_hub.constants.HF_HUB_CACHE}, or into a folder with {CONFIG_FILE} and "
             f"use {LOCAL_PREFIX}FOLDER"
         ) from exc
 

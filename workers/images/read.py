@@ -10,6 +10,7 @@ from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.options import DecodeOptions, StoreOptions
 from workers.images.decode import decode
 from workers.images.read_limits import limit_decode
+from workers.stores.file_version import identify
 from workers.stores.open import read
 
 
@@ -20,6 +21,8 @@ def read_images(
     concurrency: int,
 ) -> list[DecodedImage | Failure]:
     """One result for each ref, in their order. At most `concurrency` are fetched at a time.
+
+    The refs of results have the version by content where a store lists none.
 
     Raises MemoryError if there is not enough for all images.
     """
@@ -42,6 +45,7 @@ def _decode_fetched(
 ) -> DecodedImage | Failure:
     try:
         data = fetch.result()
+        ref = identify(ref, data)
         with limit_decode():
             return decode(data, ref, options)
     except ObjseekError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -24,6 +24,7 @@ _SUFFIX = re.compile(r"(?<=[^/])\.[A-Za-z0-9]{1,4}\Z")
 # Of how an index of before words were split by Unicode's rules has them: enough to find what only
 # they find, too little to rank a part of a word like a word.
 _OLDER_SHARE = 0.1
+_TEXTS = 256  # in memory: of queries
 
 
 @cache
@@ -57,6 +58,28 @@ def query_words(texts: Sequence[str]) -> Words | None:
             for index in _bm25().embed_query(split).indices:
                 weights[index] = max(weight, weights.get(index, 0.0))
     return _words(weights) if weights else None
+
+
+def share_of_words(text: str, words: Words, uri: str) -> float:
+    """How sure the labels of a point are that have all words of `text`, from 0 to 1.
+
+    It is read from the point's `words`: a word weighs as much as the scores of the labels that have
+    it, by name or by keyword, more or less (BM25: more in short ones), and as much as the `uri` has
+    of it, which is taken off.
+    """
+    asked = _asked_words(text)
+    weights = dict(zip(words.indices.tolist(), words.values.tolist(), strict=True))
+    if not asked or any(index not in weights for index in asked):
+        return 0.0
+    of_uri: dict[int, float] = defaultdict(float)
+    _add_words(of_uri, uri_text(uri), 1.0)
+    least = min(weights[index] - of_uri.get(index, 0.0) for index in asked)
+    return float(min(max(least, 0.0), 1.0))
+
+
+@lru_cache(maxsize=_TEXTS)
+def _asked_words(text: str) -> tuple[int, ...]:
+    return tuple(_bm25().embed_query(segment_query(text)).indices)
 
 
 def uri_text(uri: str) -> str:

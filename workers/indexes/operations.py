@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
-from schemas.records import Float32Vector
+from schemas.records import VECTOR_NAME, Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 Offset = int | str | uuid.UUID | None
@@ -43,21 +43,33 @@ class QdrantOperations(ABC):
         *,
         exact: bool = False,
     ) -> list[ScoredPoint]:
-        """The `limit` nearest points above `threshold`, with payloads; the score is the cosine."""
+        """The `limit` nearest points above `threshold`, best first; the score is the cosine.
+
+        With payloads, but for the thumbnails.
+        """
 
     @abstractmethod
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
         """The ids of the first `pool` points, in the order in which `query` ranks them."""
 
     @abstractmethod
-    def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        """Those of the points that exist, with their vectors."""
+    def retrieve(
+        self, ids: Sequence[uuid.UUID], vectors: Sequence[str] = (VECTOR_NAME,)
+    ) -> list[Point]:
+        """Those of the points that exist, with the vectors of these names, without thumbnails."""
+
+    @abstractmethod
+    def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
+        """Those of the points that exist, of their payload but the thumbnail and its check."""
 
     @abstractmethod
     def read_page(
         self, where: PointFilter, offset: Offset, vectors: Sequence[str]
     ) -> tuple[list[Point], Offset]:
-        """A page of points with the vectors of these names, and the offset of the next page."""
+        """A page of points with the vectors of these names, and the offset of the next page.
+
+        Without any vector, points come without their thumbnails, too.
+        """
 
     @abstractmethod
     def count_points(self, where: PointFilter) -> int:

@@ -24,6 +24,7 @@ from schemas.records import (
     check_vectors,
 )
 from schemas.search import SearchHit
+from schemas.thumbnails import THUMBNAIL, parse_webp, thumbnail_check
 from workers.indexes.bm25 import words_of
 
 # A Qdrant server refuses requests of more than 32 MB.
@@ -32,6 +33,8 @@ RRF_K = 60
 """Of reciprocal rank fusion (G. V. Cormack, C. L. A. Clarke and S. Büttcher, 2009)."""
 NoteBroken = Callable[[str, str], None]
 """Takes the id of a broken point, and what is wrong with it."""
+THUMBNAIL_FIELDS = (THUMBNAIL, "thumbnail_check")
+"""Of the payload, what it takes to read a thumbnail."""
 NO_WORDS = Words(np.zeros(0, np.uint32), np.zeros(0, np.float32))
 # Digits, sign, point and comma of a float32 as JSON.
 _NUMBER_BYTES = 22
@@ -139,6 +142,16 @@ def sound_mask_of(point: Point, note_broken: NoteBroken) -> CocoRle | None:
         uri = point.payload.get("uri")
         note_broken(point.id, f"the mask of point {point.id} is broken, {exc} ({uri})")
         return None
+
+
+def read_webp(point: Point) -> bytes | None:
+    """The thumbnail of a point, None if it has none. Raises ValueError for another's."""
+    text = point.payload.get(THUMBNAIL)
+    if text is None:
+        return None
+    if thumbnail_check(point.id, str(text)) != point.payload.get("thumbnail_check"):
+        raise ValueError(f"the thumbnail of point {point.id} is not the one that was written")
+    return parse_webp(str(text))
 
 
 def labels_payload(item: PointLabels, labelled_by: str) -> dict[str, Any]:

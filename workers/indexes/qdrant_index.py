@@ -26,7 +26,13 @@ from workers.indexes.broken_points import BrokenPoints
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, point_filter
 from workers.indexes.label_counts import count_sure_labels, most_frequent
 from workers.indexes.operations import Offset, QdrantOperations
-from workers.indexes.points import batch_points, check_images, image_points, read_hits
+from workers.indexes.points import (
+    batch_points,
+    check_images,
+    image_points,
+    read_hits,
+    read_webp,
+)
 from workers.protocols import VectorIndex
 
 _MAX_IDS = 1000  # of a request
@@ -76,16 +82,28 @@ class QdrantIndex(QdrantOperations, VectorIndex):
     def count_broken(self) -> int:
         return len(self._broken)
 
-    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
-        points = self.retrieve(ids) if ids else []
+    def stored(self, ids: Sequence[uuid.UUID], *, words: bool = False) -> dict[uuid.UUID, Point]:
+        points = self.retrieve(ids, _vector_names(words and self.has_words())) if ids else []
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
+
+    def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        found = {}
+        for batch in batched(ids, _MAX_IDS):
+            for point in self.retrieve_thumbnails(batch):
+                try:
+                    webp = read_webp(point)
+                except ValueError as exc:
+                    self.note_broken(point.id, str(exc))
+                    continue
+                if webp is not None:
+                    found[uuid.UUID(point.id)] = webp
+        return found
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
         return self._read_pages(point_filter(conditions), ())
 
     def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
-        with_words = words and self.has_words()
-        names = (VECTOR_NAME, WORDS_NAME) if with_words else (VECTOR_NAME,)
+        names = _vector_names(words and self.has_words())
         return self._read_pages(point_filter(conditions), names)
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
@@ -145,6 +163,10 @@ class QdrantIndex(QdrantOperations, VectorIndex):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _vector_names(with_words: bool) -> tuple[str, ...]:
+    return (VECTOR_NAME, WORDS_NAME) if with_words else (VECTOR_NAME,)
 
 
 def _of_kind(kind: str) -> PointFilter:

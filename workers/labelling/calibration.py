@@ -91,13 +91,15 @@ _OTHERS = Calibration(
 
 
 def text_evidence(
-    scale: float, text: str, score: float, payload: PointPayload
+    scale: float, text: str, score: float, payload: PointPayload, word_share: float = 0.0
 ) -> tuple[float, ...] | None:
     """Evidence for whether an object shows a text; `score` is their cosine similarity.
 
     The log odds of the text among the labels of the list, to which it is added unless it is one of
-    them; the predicted IoU and the stability score of the mask; the log of the object's share of
-    the image. None for a point that was never labelled, and for a whole image.
+    them, or of the labels that have all of its words, `word_share`, if those are more likely ("a
+    fruit": an apple, whose keyword it is); the predicted IoU and the stability score of the mask;
+    the log of the object's share of the image. None for a point that was never labelled, and for a
+    whole image.
     """
     labels, scores = payload.labels, payload.label_scores
     if payload.label_logsumexp is None or labels is None or scores is None:
@@ -107,6 +109,8 @@ def text_evidence(
         evidence = log_odds(scores[labels.index(name)])
     else:
         evidence = scale * score - payload.label_logsumexp
+    if word_share > 0:
+        evidence = max(evidence, log_odds(word_share))
     sure, stable = payload.predicted_iou or 0.0, payload.stability_score or 0.0
     return evidence, sure, stable, math.log(payload.area_frac)
 

@@ -20,6 +20,7 @@ from schemas.errors import (
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import Skipped
+from workers.stores.file_version import content_version, is_by_content, older_version, stamp_of
 from workers.stores.selection import may_be_listed, reason_to_skip
 
 NOT_A_FILE = "not a regular file"
@@ -34,16 +35,27 @@ def build(source: str, options: StoreOptions) -> FileStore:
 
 
 def read(ref: ImageRef, options: StoreOptions) -> bytes:
-    """The bytes of a file whose size and time are still those listed; see `ObjectStore.read`."""
+    """The bytes of a file that is still what `ref` says; see `ObjectStore.read`.
+
+    By its content where that is known; by size, time and inode, or in older indexes size and time,
+    where it is not.
+    """
+    by_content = is_by_content(ref.version)
     with _raising_store_errors(ref), open(ref.key, "rb") as file:
-        version = _version(os.fstat(file.fileno()))
-        data = file.read() if version == ref.version else b""
-        after = _version(os.fstat(file.fileno()))
-    if after != ref.version or len(data) != ref.size_bytes:
-        raise ObjectChangedError(
-            f"expected version {ref.version} (size-mtime_ns), got {after}: {ref.uri}"
-        )
+        status = os.fstat(file.fileno())
+        now = stamp_of(status)
+        expected = ref.size_bytes == status.st_size if by_content else _fits(ref.version, now)
+        data = file.read() if expected else b""
+        now = stamp_of(os.fstat(file.fileno()))
+    if by_content and expected:
+        now = content_version(data)
+    if not _fits(ref.version, now) or len(data) != ref.size_bytes:
+        raise ObjectChangedError(f"expected version {ref.version}, got {now}: {ref.uri}")
     return data
+
+
+def _fits(version: str, now: str) -> bool:
+    return version in (now, older_version(now))
 
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
@@ -165,12 +177,8 @@ def _glob(pattern: str) -> list[str]:
     return sorted(set(glob.iglob(absolute, recursive=True)), key=os.fsencode)
 
 
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
 def _ref(path: str, status: os.stat_result | None = None) -> ImageRef:
-    version, size = (_version(status), status.st_size) if status else ("", 0)
+    version, size = (stamp_of(status), status.st_size) if status else ("", 0)
     return ImageRef(store="file", bucket="", key=path, version=version, size_bytes=size)
 
 

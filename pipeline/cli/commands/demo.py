@@ -11,10 +11,11 @@ from pipeline.cli.commands.serve import announce_address
 from pipeline.cli.console import EXIT_FAILED, err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import DemoRunner, DemoWorkers, Scenes, Seed
+from schemas.errors import UsageError
 
 with lazy_imports():
     import pipeline.settings
-    from pipeline.cli import demo_output, progress_bars
+    from pipeline.cli import demo_output, progress_bars, search_examples
     from pipeline.demo import run as demo_run
     from pipeline.service import server
 
@@ -59,6 +60,10 @@ def demo_command(
     ] = 8765,
 ) -> None:
     """The command; its help stands above."""
+    # It searches at its end: what cannot be searched for is told before.
+    search_examples.parse_texts(texts)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"expected a folder to write the demo to, got the file {folder}")
 
     def finish(summary: demo_run.DemoSummary, settings: pipeline.settings.Settings) -> None:
         demo_output.print_demo(summary)

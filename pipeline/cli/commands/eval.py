@@ -38,6 +38,7 @@ with lazy_imports():
     from pipeline.cli import progress_bars
     from pipeline.demo import bucket
     from pipeline.demo import run as demo_run
+    from pipeline.evaluation import copies as copy_scoring
     from pipeline.evaluation import scores as scoring
     from pipeline.jobs import ingest
     from pipeline.search import searcher as searchers
@@ -71,6 +72,12 @@ _ROWS = {
     "present_weak": "texts for present objects judged weak",
     "absent_weak": "texts for absent objects judged weak",
     "similar_r10": "object to object of another style, first 10",
+    "box_r1": "tight box to its own object, first hit",
+    "box_25_r1": "box wider by 25% at each side, first hit",
+    "box_50_r1": "box wider by 50% at each side, first hit",
+    "exact_copies": "exact copies of images recognised",
+    "near_copies": "smaller copies, encoded again, recognised",
+    "mistaken_copies": "images taken for copies of others",
 }
 
 
@@ -108,24 +115,32 @@ def eval_command(
         parts = {"name": runner, "workers": workers, "batch_size": demo_run.CHUNK_IMAGES}
         scored = _score_demo(scenes, seed, load(runner=parts))
     seconds = time.monotonic() - started
-    _print_scores(scored.scores, seconds)
+    _print_scores(scored, seconds)
     if json_file is not None:
         _write_scores(scored, seconds, json_file)
 
 
 class _Scored(NamedTuple):
     scores: scoring.Scores
+    copies: copy_scoring.CopyScores | None
     left_out: Sequence[schemas.coco.BadAnnotation] | None
 
 
-def _score(truth: Path, settings: pipeline.settings.Settings, *, strict: bool = True) -> _Scored:
+def _score(
+    truth: Path,
+    settings: pipeline.settings.Settings,
+    *,
+    strict: bool = True,
+    with_copies: bool = False,
+) -> _Scored:
     loaded = coco_reader.load_truth(truth, strict=strict)
     print_left_out(loaded.left_out)
     with searchers.Searcher.open(settings) as searcher:
         options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
         embedder = registry.build_text_embedder(options)
         scores = scoring.score(loaded, searcher.index, embedder.embed_texts, searcher.embedder_name)
-    return _Scored(scores, loaded.left_out)
+        copies = copy_scoring.measure_copies(searcher) if with_copies else None
+    return _Scored(scores, copies, loaded.left_out)
 
 
 def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) -> _Scored:
@@ -137,22 +152,29 @@ def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) ->
         index = settings.index.model_copy(update={"location": str(folder / "index")})
         settings = settings.model_copy(update={"index": index})
         ingest.ingest([str(folder / "scenes")], settings, progress)
-        return _score(folder / bucket.TRUTH_FILE, settings)._replace(left_out=None)
+        scored = _score(folder / bucket.TRUTH_FILE, settings, with_copies=True)
+        return scored._replace(left_out=None)
 
 
-def _print_scores(scores: scoring.Scores, seconds: float) -> None:
-    figures = asdict(scores)
+def _list_figures(scored: _Scored) -> dict[str, float | None]:
+    copies = {} if scored.copies is None else asdict(scored.copies)
+    return {**asdict(scored.scores), **copies}
+
+
+def _print_scores(scored: _Scored, seconds: float) -> None:
+    scores, figures = scored.scores, _list_figures(scored)
     rows = [
         (name, "n/a" if figures[key] is None else f"{figures[key]:.3f}")
         for key, name in _ROWS.items()
+        if key in figures
     ]
     print_rows(("figure", "score"), rows)
     out().print(f"{scores.objects:,} objects scored in {scores.images:,} images, {seconds:.0f} s")
 
 
 def _write_scores(scored: _Scored, seconds: float, path: Path) -> None:
-    figures = {
-        **asdict(scored.scores),
+    figures: dict[str, object] = {
+        **_list_figures(scored),
         "seconds": round(seconds, 1),
     }
     if scored.left_out is not None:

@@ -13,7 +13,7 @@ from pipeline.cli.console import err, user_errors
 from pipeline.cli.tables import print_rows
 from pipeline.cli.weights import cached_file, fetch_model, format_size
 from pipeline.settings import load_settings
-from workers.models import catalog
+from workers.models import catalog, open_clip_names
 from workers.models.catalog import ModelEntry
 from workers.models.weights import cache_folder
 
@@ -52,7 +52,7 @@ def list_models(
     """List the models that can be named: their size, licence, and whether they are cached."""
     if context.invoked_subcommand is not None:
         return
-    print_rows(_COLUMNS, [_row(entry) for entry in catalog.CATALOG], stacked=2)
+    print_rows(_COLUMNS, [_row(entry) for entry in catalog.CATALOG])
     typer.echo(
         f"Fetched weights are kept in {cache_folder(_cache_dir())}, those of open_clip in its own "
         "cache."
@@ -62,11 +62,8 @@ def list_models(
         "local-dir:FOLDER."
     )
     if everything:
-        # It imports torch, which takes 3 s.
-        import open_clip
-
-        for architecture, tag in open_clip.list_pretrained():
-            typer.echo(f"{architecture}/{tag}")
+        for name in open_clip_names.list_names():
+            typer.echo(name)
 
 
 @user_errors

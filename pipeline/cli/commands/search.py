@@ -84,8 +84,14 @@ def search_command(
         str | None, typer.Option(help="Search with an image: a file or s3://bucket/key.")
     ] = None,
     box: Annotated[
-        str | None, typer.Option(help="Only this region of --image: x0,y0,x1,y1 in pixels.")
+        str | None,
+        typer.Option(
+            help="Only the object of --image that this box is drawn round: x0,y0,x1,y1 in pixels."
+        ),
     ] = None,
+    exact_box: Annotated[
+        bool, typer.Option("--exact-box", help="All that is in the --box, as it is.")
+    ] = False,
     point: Annotated[
         str | None, typer.Option(help="Only the object at this point of --image: x,y in pixels.")
     ] = None,
@@ -119,8 +125,11 @@ def search_command(
         ),
     ] = None,
     kind: Annotated[
-        Literal["object", "image", "any"], typer.Option(help="Objects, whole images, or both.")
-    ] = "object",
+        Literal["auto", "object", "image", "any"],
+        typer.Option(
+            help="Objects, whole images, or both; auto: objects, and images for a whole --image."
+        ),
+    ] = "auto",
     group_by: Annotated[
         Literal["image"] | None, typer.Option(help="Only the best hits of each image.")
     ] = None,
@@ -159,7 +168,7 @@ def search_command(
     query = schemas.search.SearchQuery(
         positive=(
             *search_examples.parse_texts(texts),
-            *search_examples.parse_image(image, box, point),
+            *search_examples.parse_image(image, box, point, exact_box=exact_box),
             *search_examples.parse_object_ids(like),
         ),
         negative=(

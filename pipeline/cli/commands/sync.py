@@ -47,8 +47,9 @@ def sync_command(load: Load, sources: Sources, max_delete: MaxDelete = MAX_DELET
     summary = run_job.run_with_progress(
         settings, lambda progress: sync.sync(sources, settings, max_delete, progress)
     )
-    typer.echo(f"removed {quantify(summary.removed, 'image')} that are no longer there")
+    verb = "is" if summary.removed == 1 else "are"
+    typer.echo(f"removed {quantify(summary.removed, 'image')} that {verb} no longer there")
     if summary.ingest is None:
         typer.echo("The source is empty: there is nothing to ingest.")
         return
-    run_job.print_summary(summary.ingest, settings)
+    run_job.print_summary(summary.ingest, settings, removed=summary.removed)

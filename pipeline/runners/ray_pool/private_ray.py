@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+from ray.job_config import JobConfig
 
+_ROOT = Path(__file__).resolve().parents[3]
 CLUSTER_VARIABLE = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 """The environment variable from which Ray's own processes read `ENABLE_RAY_CLUSTER`."""
 
@@ -38,3 +41,17 @@ def reload_authentication() -> None:
     """
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+class OwnPathAlone(JobConfig):
+    """Has workers look for objseek where it is, and not first in the user's working directory.
+
+    A folder there called `pipeline` is imported in its place otherwise.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_py_driver_sys_path=[str(_ROOT)])
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        # What Ray asks before it puts that directory, and the script's, before all others.
+        return True

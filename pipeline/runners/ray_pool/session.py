@@ -22,6 +22,7 @@ from ray.exceptions import AuthenticationError
 from pipeline.environment import set_environment
 from pipeline.runners.ray_pool.private_ray import (
     CLUSTER_VARIABLE,
+    OwnPathAlone,
     listen_on_loopback,
     reload_authentication,
 )
@@ -123,6 +124,7 @@ def _init_local(cpus: int, gpus: int, folder: Path) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
         _temp_dir=str(folder),
+        job_config=OwnPathAlone(),
     )
 
 
@@ -131,7 +133,12 @@ def _connect(address: str) -> None:
         check_reachable(address)
     reload_authentication()
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            job_config=OwnPathAlone(),
+        )
     except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as exc:
         raise UsageError(f"expected a Ray cluster at {address!r}, got: {one_line(exc)}") from exc
 

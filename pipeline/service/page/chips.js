@@ -36,8 +36,14 @@ function filterWords(filter) {
 }
 
 function exampleWords(example, how) {
-  const part = example.box_xyxy ? "a box in an image" : example.point_xy ? "what is at a point" : example.object_id ? "this object" : "this image";
-  return `${how} ${part}`;
+  return `${how} ${partWords(example)}`;
+}
+
+function partWords(example) {
+  if (example.box_xyxy) return example.exact_box ? "a box in an image" : "what is in a box";
+  if (example.point_xy) return "what is at a point";
+  if (example.object_index != null) return "an object in an image";
+  return example.object_id ? "this object" : "this image";
 }
 
 function thumbnail(example) {

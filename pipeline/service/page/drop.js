@@ -1,12 +1,12 @@
 /* Images to search with: dropped, pasted or chosen. */
 
-import { ProblemError, upload } from "./api.js";
+import { upload } from "./api.js";
 import { byId } from "./dom.js";
 import { openUpload } from "./viewer.js";
 
-/** Upload images that the user gives, and open them; `fail` is called with an error. */
-export function startDrop(fail) {
-  const open = (file) => uploadAndOpen(file, fail);
+/** Upload images that the user gives, and open them; `complain` is called with what goes wrong. */
+export function startDrop(complain) {
+  const open = (file) => uploadAndOpen(file, complain);
   byId("upload").addEventListener("click", () => byId("file").click());
   byId("file").addEventListener("change", (event) => {
     open(event.target.files[0]);
@@ -32,14 +32,17 @@ export function startDrop(fail) {
   });
 }
 
-async function uploadAndOpen(file, fail) {
+async function uploadAndOpen(file, complain) {
   if (!file) return;
-  byId("status").textContent = `Uploading ${file.name}…`;
+  const before = byId("status").textContent, name = file.name || "your image";
+  complain("");
+  byId("status").textContent = `Uploading ${name}…`;
   try {
     const kept = await upload(file);
-    byId("status").textContent = "";
-    await openUpload(kept, file.name || "your image");
+    await openUpload(kept, name);
   } catch (error) {
-    fail(error instanceof ProblemError ? error : new ProblemError(0, error.message));
+    complain(error.status === 422 ? `${name} is no picture that can be searched with: expected JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC.` : error.message);
+  } finally {
+    if (byId("status").textContent.startsWith("Uploading")) byId("status").textContent = before;
   }
 }

@@ -6,22 +6,50 @@ import { byId, make } from "./dom.js";
 const panel = byId("filters");
 const PLACES = [0, 1 / 3, 2 / 3, 1];
 const ROWS = ["top", "middle", "bottom"], COLUMNS = ["left", "centre", "right"];
-let counts = null, requests = 0;
+const LABELS = 12, ALL_LABELS = 1000;
+let counts = null, requests = 0, sought = "", everyLabel = null;
 
 /** Draw the panel for a query, and count anew; `change` is called with parts of a query. */
 export async function showFilters(query, change) {
   draw(query, change);
   const mine = ++requests;
-  const params = new URLSearchParams({ limit: "12", kind: query.kind === "image" ? "image" : "object" });
-  for (const filter of query.filters) params.append("filter", filter);
   try {
-    const fresh = await get(`/v1/facets?${params}`);
+    const fresh = await getFacets(query, LABELS);
     if (mine !== requests) return;
     counts = fresh;
+    everyLabel = null;
     draw(query, change);
+    if (sought) seek(query, change, sought);
   } catch {
     // The search itself shows what is wrong.
   }
+}
+
+function getFacets(query, limit) {
+  const params = new URLSearchParams({ limit: String(limit), kind: query.kind === "image" ? "image" : "object" });
+  for (const filter of query.filters) params.append("filter", filter);
+  return get(`/v1/facets?${params}`);
+}
+
+/** List the labels with these letters in them, of all that are sure of any object. */
+async function seek(query, change, letters) {
+  sought = letters;
+  const mine = requests;
+  everyLabel ??= sought ? (await getFacets(query, ALL_LABELS)).labels : null;
+  if (mine === requests) draw(query, change);
+}
+
+function listedLabels() {
+  if (!sought || !everyLabel) return counts?.labels ?? [];
+  const wanted = sought.toLowerCase();
+  return everyLabel.filter((facet) => facet.value.toLowerCase().includes(wanted)).slice(0, LABELS);
+}
+
+function labelSearch(query, change, written) {
+  const all = counts?.labels ?? [];
+  if (all.length < LABELS && !sought) return [];
+  const oninput = (event) => seek(query, change, event.target.value.trim());
+  return [make("input", { id: "labels", class: "find", type: "search", "aria-label": "Find a label", placeholder: "Find a label", autocomplete: "off", "data-id": "labels", value: written, oninput })];
 }
 
 /** The most frequent labels, to begin with. */
@@ -31,12 +59,13 @@ export function suggestions() {
 
 function draw(query, change) {
   const focused = document.activeElement?.closest("#filters") ? document.activeElement.dataset.id : null;
+  const written = focused === "labels" ? document.activeElement.value : sought;
   const toggle = (filter) => {
     const filters = query.filters.includes(filter) ? query.filters.filter((kept) => kept !== filter) : [...query.filters, filter];
     change({ filters });
   };
   panel.replaceChildren(
-    section("Labels", values("labels", counts?.labels ?? [], query, toggle)),
+    section("Labels", [...labelSearch(query, change, written), ...[values("labels", listedLabels(), query, toggle)].flat()]),
     section("Size in the image", sizes(query, change)),
     section("Place in the image", places(query, change)),
     ...(buckets().length > 1 ? [section("Bucket", values("bucket", buckets(), query, toggle))] : []),
@@ -44,7 +73,9 @@ function draw(query, change) {
     section("Order", order(query, change)),
     ...(query.filters.length ? [make("button", { class: "link", type: "button", onclick: () => change({ filters: [] }) }, "Clear all filters")] : []),
   );
-  if (focused) panel.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+  const again = focused && panel.querySelector(`[data-id="${CSS.escape(focused)}"]`);
+  again?.focus();
+  if (focused === "labels") again?.setSelectionRange(written.length, written.length);
 }
 
 function buckets() {

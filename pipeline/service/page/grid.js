@@ -1,56 +1,116 @@
-/* The grid of hits, in rows of equal height. */
+/* The grids of hits, in rows of equal height: the likely ones, and smaller those that are not. */
 
 import { picture } from "./api.js";
 import { byId, fileName, make, nameOf } from "./dom.js";
 import { cropBox } from "./masks.js";
 
-const grid = byId("grid");
+const grid = byId("grid"), unlikelyGrid = byId("unlikely-grid");
+const NEAREST = 5;
 const SHARPNESS = Math.min(window.devicePixelRatio || 1, 2);
-let actions = {};
+// What the service draws of the thumbnails that it keeps, without reading images.
+const MOST_PX = 512;
+let actions = {}, hidden = [], shown = 0, focusedHit = null;
 
-/** `given`: open(hit), more(hit), less(hit). */
+/** `given`: open(hit), more(hit), less(hit), and opened() once the unlikely hits are shown. */
 export function startGrid(given) {
   actions = given;
-  grid.addEventListener("keydown", onKey);
+  byId("results").addEventListener("keydown", onKey);
+  byId("show-unlikely").addEventListener("click", toggleUnlikely);
 }
 
 export function clearGrid() {
   grid.replaceChildren();
+  grid.classList.remove("quiet");
+  unlikelyGrid.replaceChildren();
+  unlikelyGrid.hidden = true;
+  byId("unlikely").hidden = true;
+  hidden = [];
+  shown = 0;
+}
+
+/** Whether hits are shown, not placeholders. */
+export function hasHits() {
+  return tiles().some((tile) => tile.hit);
+}
+
+/** Whether the end of what is shown is the end of what was found. */
+export function isOpen() {
+  return byId("unlikely").hidden || !unlikelyGrid.hidden;
 }
 
 /** Grey tiles, while there is nothing else to show. */
 export function showWaiting() {
+  focusedHit = document.activeElement?.closest(".tile")?.hit ?? focusedHit;
+  clearGrid();
   const ratios = [1.2, 0.8, 1.5, 1, 0.9, 1.3, 1.1, 0.7, 1.4, 1];
-  grid.replaceChildren(...ratios.map((ratio) => setSize(make("li", { class: "tile waiting", "aria-hidden": "true" }), ratio)));
+  grid.replaceChildren(...ratios.map((ratio) => setSize(make("li", { class: "tile waiting", "aria-hidden": "true" }), ratio, grid)));
 }
 
 /** Show other hits. A focused tile keeps the focus if its hit is still there; otherwise the first gets it. */
 export function showHits(hits) {
-  const focused = document.activeElement?.closest(".tile")?.hit;
+  const lost = document.activeElement === document.body ? focusedHit : null;
+  const focused = document.activeElement?.closest(".tile")?.hit ?? lost;
+  focusedHit = null;
   clearGrid();
-  addHits(hits, 0);
+  const none = hits.length > 0 && hits.every(isUnlikely);
+  grid.classList.toggle("quiet", none);
+  if (none) append(grid, hits.slice(0, NEAREST));
+  addHits(none ? hits.slice(NEAREST) : hits);
   if (!focused) return;
-  const tiles = [...grid.children];
-  const same = tiles.find((tile) => tile.hit.object_id === focused.object_id) ?? tiles[0];
+  const all = tiles();
+  const same = all.find((tile) => tile.hit.object_id === focused.object_id) ?? all[0];
   same?.querySelector(".open").focus({ preventScroll: true });
 }
 
-export function addHits(hits, first) {
-  grid.append(...hits.map((hit, number) => tile(hit, first + number)));
+/** Show further hits, the unlikely ones behind their divider. */
+export function addHits(hits) {
+  append(grid, hits.filter((hit) => !isUnlikely(hit)));
+  const unlikely = hits.filter(isUnlikely);
+  if (unlikelyGrid.hidden) hidden.push(...unlikely);
+  else append(unlikelyGrid, unlikely);
+  byId("unlikely").hidden = hidden.length + unlikelyGrid.children.length === 0;
+  nameDivider();
 }
 
-function rowHeight() {
-  return parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
+export const isUnlikely = (hit) => hit.relevance === "weak";
+
+function toggleUnlikely() {
+  unlikelyGrid.hidden = !unlikelyGrid.hidden;
+  append(unlikelyGrid, hidden);
+  hidden = [];
+  nameDivider();
+  if (!unlikelyGrid.hidden) actions.opened();
 }
 
-function setSize(element, ratio) {
-  const width = ratio * rowHeight();
+function nameDivider() {
+  const count = (hidden.length + unlikelyGrid.children.length).toLocaleString("en");
+  const more = grid.classList.contains("quiet") ? " more" : "";
+  byId("show-unlikely").setAttribute("aria-expanded", String(!unlikelyGrid.hidden));
+  byId("show-unlikely").textContent = `${unlikelyGrid.hidden ? "Show" : "Hide"} ${count}${more} unlikely`;
+}
+
+function append(list, hits) {
+  list.append(...hits.map((hit) => tile(hit, shown++, list)));
+}
+
+/** All tiles that are to be seen, in their order. */
+function tiles() {
+  return [...document.querySelectorAll(".grid:not([hidden]) .tile")];
+}
+
+function rowHeight(list) {
+  const style = getComputedStyle(list);
+  return parseFloat(style.getPropertyValue("--tile-row")) * parseFloat(style.getPropertyValue("--share"));
+}
+
+function setSize(element, ratio, list) {
+  const width = ratio * rowHeight(list);
   element.style.flex = `${ratio} 1 ${width}px`;
   element.style.maxWidth = `${width * 1.6}px`;
   return element;
 }
 
-function tile(hit, number) {
+function tile(hit, number, list) {
   const payload = hit.payload;
   const [x0, y0, x1, y1] = cropBox(payload);
   const ratio = Math.min(Math.max((x1 - x0) / (y1 - y0), 0.62), 2.2);
@@ -73,10 +133,11 @@ function tile(hit, number) {
       ),
     ),
     ratio,
+    list,
   );
   element.hit = hit;
-  const side = Math.ceil((rowHeight() * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;
-  load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, 2048)}`);
+  const side = Math.ceil((rowHeight(list) * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;
+  load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, MOST_PX)}`);
   return element;
 }
 
@@ -101,14 +162,14 @@ function onKey(event) {
 }
 
 function move(here, key) {
-  const tiles = [...grid.children];
+  const all = tiles();
   let next = null;
   if (key === "ArrowLeft" || key === "ArrowRight") {
-    next = tiles[tiles.indexOf(here) + (key === "ArrowRight" ? 1 : -1)];
+    next = all[all.indexOf(here) + (key === "ArrowRight" ? 1 : -1)];
   } else {
     const down = key === "ArrowDown";
     const middle = here.offsetLeft + here.offsetWidth / 2;
-    const rows = tiles.filter((tile) => (down ? tile.offsetTop > here.offsetTop : tile.offsetTop < here.offsetTop));
+    const rows = all.filter((tile) => (down ? tile.offsetTop > here.offsetTop : tile.offsetTop < here.offsetTop));
     const top = down ? Math.min(...rows.map((tile) => tile.offsetTop)) : Math.max(...rows.map((tile) => tile.offsetTop));
     const distance = (tile) => Math.abs(tile.offsetLeft + tile.offsetWidth / 2 - middle);
     next = rows.filter((tile) => tile.offsetTop === top).sort((tile, other) => distance(tile) - distance(other))[0];

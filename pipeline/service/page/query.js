@@ -26,23 +26,31 @@ export function parseText(text) {
   return { texts, not };
 }
 
-/** An example as the address has it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. */
+/** An example as the address has it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. A region is a box, with `!` as it is, a point, or the number of an object. */
 function encodeExample(example) {
-  const region = example.box_xyxy ?? example.point_xy;
-  const where = region ? `@${region.join(",")}` : "";
+  const region = example.box_xyxy ?? example.point_xy ?? (example.object_index == null ? null : [example.object_index]);
+  const where = region ? `@${region.join(",")}${example.exact_box ? "!" : ""}` : "";
   if (example.object_id) return `o:${example.object_id}`;
   return example.image_id ? `i:${example.image_id}${where}` : `u:${example.upload_id}${where}`;
 }
 
 /** The example that such a text stands for; null for any other text. */
 function decodeExample(text) {
-  const match = /^([oiu]):([\w-]+)(?:@([\d.,]+))?$/.exec(text);
+  const match = /^([oiu]):([\w-]+)(?:@([\d.,]+)(!)?)?$/.exec(text);
   if (!match) return null;
   const example = { [{ o: "object_id", i: "image_id", u: "upload_id" }[match[1]]]: match[2] };
   const numbers = match[3]?.split(",").map(Number);
-  if (numbers?.length === 4) example.box_xyxy = numbers;
+  if (numbers?.length === 4) Object.assign(example, { box_xyxy: numbers }, match[4] && { exact_box: true });
   if (numbers?.length === 2) example.point_xy = numbers;
+  if (numbers?.length === 1) example.object_index = numbers[0];
   return example;
+}
+
+/** What hits of a query are called. */
+export function nounOf(query) {
+  if (query.kind === "image") return "image";
+  const isWhole = (example) => !example.object_id && !example.box_xyxy && !example.point_xy && example.object_index == null;
+  return query.more.some(isWhole) ? "hit" : "object";
 }
 
 export function toAddress(query) {

@@ -3,21 +3,25 @@
 import { get, post } from "./api.js";
 import { showChips } from "./chips.js";
 import { byId, counted, make } from "./dom.js";
+import { copyNote } from "./copies.js";
 import { showFilters, suggestions } from "./filters.js";
-import { addHits, clearGrid, showHits, showWaiting } from "./grid.js";
-import { emptyQuery, fromAddress, isBlank, parseText, toAddress, toRequest } from "./query.js";
+import { addHits, clearGrid, isOpen, isUnlikely, showHits } from "./grid.js";
+import { beginPending, endPending } from "./pending.js";
+import { emptyQuery, fromAddress, isBlank, nounOf, parseText, toAddress, toRequest } from "./query.js";
+import { openImage } from "./viewer.js";
 
-const TYPING_MS = 160, WAITING_MS = 250;
+const TYPING_MS = 160;
 const text = byId("text");
 let query = fromAddress(location.search);
-let running = null, cursor = null, found = 0, typing = 0, stats = null;
+let running = null, cursor = null, found = 0, likely = 0, typing = 0, stats = null;
 const endObserver = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && showMore(), { rootMargin: "600px" });
 
 /** Show what the address says, and search as the user writes. */
 export function startSearch() {
   text.addEventListener("input", () => {
     clearTimeout(typing);
-    setBusy(true);
+    beginPending();
+    byId("clear").hidden = !text.value && isBlank(query);
     typing = setTimeout(() => {
       typing = 0;
       change({ text: text.value }, { replace: true });
@@ -39,6 +43,10 @@ export function startSearch() {
     text.value = query.text;
     show();
   });
+  byId("clear").addEventListener("click", () => {
+    clearSearch();
+    text.focus();
+  });
   text.value = query.text;
   show();
 }
@@ -50,7 +58,7 @@ export function searchAgain() {
 }
 
 /** Clear the text and the examples; filters stay. */
-export function clearSearch() {
+function clearSearch() {
   text.value = "";
   if (query.text || query.more.length || query.less.length) change({ text: "", more: [], less: [] });
 }
@@ -84,6 +92,7 @@ export function addExample(hit, side) {
 function show() {
   if (document.activeElement !== text) text.value = query.text;
   document.title = query.text.trim() ? `${query.text.trim()} · objseek` : "objseek";
+  byId("clear").hidden = !query.text && !query.more.length && !query.less.length;
   showChips(query, change);
   const counting = showFilters(query, change);
   if (isBlank(query)) showStart(counting);
@@ -95,7 +104,7 @@ async function showStart(counting) {
   cursor = null;
   found = 0;
   clearGrid();
-  setBusy(false);
+  endPending();
   byId("notice").hidden = true;
   byId("status").textContent = "";
   const empty = byId("empty");
@@ -105,6 +114,7 @@ async function showStart(counting) {
     const buttons = suggestions().map((label) => make("button", { type: "button", onclick: () => change({ text: label }) }, label));
     empty.replaceChildren(make("h1", {}, held || "Every object, searchable"), make("p", {}, lead), make("div", { class: "suggestions" }, ...buttons));
     empty.hidden = false;
+    byId("heading").hidden = true;
   };
   draw();
   try {
@@ -116,48 +126,61 @@ async function showStart(counting) {
   if (isBlank(query)) draw();
 }
 
-function setBusy(busy) {
-  byId("grid").setAttribute("aria-busy", String(busy));
-}
-
 async function run() {
   running?.abort();
-  setBusy(true);
   const mine = (running = new AbortController());
+  // It is that of the query before.
+  cursor = null;
+  // Nothing was old there: placeholders come as a veil would.
+  if (!byId("empty").hidden) endPending();
   byId("empty").hidden = true;
-  const waiting = setTimeout(showWaiting, found ? 1e9 : WAITING_MS);
+  byId("heading").hidden = false;
+  beginPending();
   const started = performance.now();
   try {
     const answer = await post("/v1/search", toRequest(query), mine.signal);
     if (mine !== running) return;
-    clearTimeout(waiting);
-    found = answer.hits.length;
-    cursor = answer.cursor;
+    endPending();
+    found = likely = 0;
     showHits(answer.hits);
-    summarize(answer, performance.now() - started);
+    count(answer, ` · ${Math.round(performance.now() - started)} ms`);
+    explain(answer);
     watchTheEnd();
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
+    endPending();
     fail(error);
   } finally {
-    clearTimeout(waiting);
-    if (mine === running) setBusy(typing !== 0);
+    // Who writes on has hits of an older text before them again.
+    if (mine === running && typing) beginPending();
   }
 }
 
-function summarize(answer, milliseconds) {
-  const more = answer.cursor ? "the first " : "";
-  const what = query.kind === "image" ? "image" : "object";
-  byId("status").textContent = found ? `${more}${counted(found, what)} · ${Math.round(milliseconds)} ms` : "";
+/** Say how many hits there are by now, and how many of them are likely. */
+function count(answer, time = "") {
+  found += answer.hits.length;
+  likely += answer.hits.filter((hit) => hit.probability != null && !isUnlikely(hit)).length;
+  cursor = answer.cursor;
+  const held = `${cursor ? "the first " : ""}${counted(found, nounOf(query))}`;
+  const matches = likely === 1 ? "1 likely match in " : likely ? `${likely.toLocaleString("en")} likely matches in ` : answer.relevance ? "no likely match in " : "";
+  byId("status").textContent = found ? `${matches}${held}${time}` : "";
+}
+
+function explain(answer) {
   const notice = byId("notice");
   notice.className = "notice";
-  notice.hidden = found > 0 && answer.relevance !== "weak";
+  const copies = copyNote(answer.copies, openImage);
+  notice.hidden = found > 0 && answer.relevance !== "weak" && !copies;
   if (found === 0) {
     const narrowed = query.filters.length || query.least;
     const clear = make("button", { class: "plain", type: "button", onclick: () => change({ filters: [], least: "" }) }, "Clear filters");
     notice.replaceChildren(make("p", {}, narrowed ? "Nothing meets all filters." : "Nothing was found."), ...(narrowed ? [clear] : []));
   } else if (answer.relevance === "weak") {
-    notice.replaceChildren(make("p", {}, "Most likely there is no such object here; these come nearest."));
+    notice.replaceChildren(make("p", {}, "Most likely there is no such object here. These come nearest."));
+  }
+  if (copies) {
+    if (found > 0) notice.replaceChildren(copies);
+    else notice.prepend(copies);
   }
 }
 
@@ -175,17 +198,14 @@ export function fail(error) {
 }
 
 async function showMore() {
-  if (!cursor || !running) return;
+  if (!cursor || !running || !isOpen()) return;
   const mine = running, from = cursor;
   cursor = null;
   try {
     const answer = await post("/v1/search", toRequest(query, from), mine.signal);
     if (mine !== running) return;
-    addHits(answer.hits, found);
-    found += answer.hits.length;
-    cursor = answer.cursor;
-    const what = query.kind === "image" ? "image" : "object";
-    byId("status").textContent = `${cursor ? "the first " : ""}${counted(found, what)}`;
+    addHits(answer.hits);
+    count(answer);
     watchTheEnd();
   } catch (error) {
     if (error.name !== "AbortError") cursor = from;
@@ -193,7 +213,7 @@ async function showMore() {
 }
 
 /* An observer reports changes only, and on a tall screen the end may stay in sight. */
-function watchTheEnd() {
+export function watchTheEnd() {
   endObserver.unobserve(byId("more"));
   endObserver.observe(byId("more"));
 }

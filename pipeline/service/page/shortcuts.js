@@ -1,7 +1,6 @@
 /* Keyboard shortcuts, and the buttons that show help and filters. */
 
 import { byId } from "./dom.js";
-import { clearSearch } from "./search.js";
 
 export function startShortcuts() {
   const text = byId("text");
@@ -17,9 +16,10 @@ export function startShortcuts() {
       event.preventDefault();
       text.focus();
       text.select();
-    } else if (event.key === "Escape" && (event.target === text || !writing)) {
-      if (event.target === text && !text.value) text.blur();
-      clearSearch();
+    } else if (event.key === "Escape" && event.target === text) {
+      // The browser would clear it.
+      event.preventDefault();
+      text.blur();
     } else if (event.key === "ArrowDown" && event.target === text) {
       event.preventDefault();
       document.querySelector(".tile .open")?.focus();

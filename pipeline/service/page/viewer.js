@@ -1,11 +1,14 @@
 /* The viewer: an image with its objects, to click an object or a point in, or draw a box. */
 
-import { get, picture } from "./api.js";
+import { get, picture, post } from "./api.js";
+import { boxBetween, cursorOf, dragHandle, drawBox, handleAt } from "./box.js";
+import { copyNote } from "./copies.js";
 import { byId, counted, fileName, make, nameOf } from "./dom.js";
 import { decode, paintMask } from "./masks.js";
 
 const dialog = byId("viewer");
 const LIT = [255, 45, 85];
+const REACH_PX = 14;
 let search = () => {}, current = null;
 
 /** `searchWith` is called with an example to search with. */
@@ -41,10 +44,30 @@ export async function openUpload(upload, name) {
   const viewer = new Viewer({ upload_id: upload.upload_id }, `/v1/uploads/${upload.upload_id}/preview.jpg?size=1600`);
   viewer.open(name, "Search with all of it, draw a box, or click on an object.");
   try {
-    await viewer.show(upload.width, upload.height, [], null, "point");
+    await viewer.show(upload.width, upload.height, [], null);
+    await findObjects(viewer, upload.upload_id);
   } catch (error) {
-    viewer.fail(error.message);
+    if (viewer.isOpen()) viewer.fail(error.message);
   }
+}
+
+/** Show the objects of an upload once they are found, with their labels where the index holds the image itself. `index` is an object's place in the list. */
+async function findObjects(viewer, uploadId) {
+  viewer.say("Looking for its objects…");
+  let found;
+  do {
+    found = await get(`/v1/uploads/${uploadId}/objects`);
+    if (!viewer.isOpen()) return;
+  } while (found.state === "looking");
+  const exact = found.copies.find((copy) => copy.exact);
+  const indexed = exact ? (await get(`/v1/images/${exact.image_id}`)).objects : [];
+  const payloads = new Map(indexed.map((object) => [object.object_id, object.payload]));
+  const objects = found.objects.map((object, index) => ({ index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
+  if (!viewer.isOpen()) return;
+  if (!viewer.box) viewer.say(objects.length ? "" : "No objects were found in it.");
+  const note = copyNote(found.copies, openImage);
+  if (note) viewer.about.append(note);
+  viewer.setObjects(objects);
 }
 
 class Viewer {
@@ -54,16 +77,19 @@ class Viewer {
     this.objects = [];
     this.lit = null;
     this.tool = "look";
+    this.box = this.drag = this.region = this.asking = null;
     this.image = make("img", { alt: "" });
     this.canvas = make("canvas", {
       tabindex: "0", role: "img",
       onpointermove: (event) => this.move(event), onpointerleave: () => this.light(null),
       onpointerdown: (event) => this.down(event), onpointerup: (event) => this.up(event),
+      onkeydown: (event) => event.key === "Enter" && this.box && this.searchBox(),
     });
     this.frame = make("div", { class: "frame" }, this.image, this.canvas);
     this.stage = make("div", { class: "stage" }, this.frame);
     this.list = make("ul", { class: "list", "aria-label": "Objects of this image" });
     this.about = make("header");
+    this.said = make("p", { class: "said", role: "status" });
     this.tools = make("div", { class: "tools", role: "group", "aria-label": "Search with a part of this image" });
     current = this;
   }
@@ -82,21 +108,36 @@ class Viewer {
   open(title, about) {
     this.setTitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
-    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.list), close);
+    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.list), close);
     if (!dialog.open) dialog.showModal();
   }
 
   fail(message) {
+    this.say("");
     this.about.append(make("p", { role: "alert" }, message));
   }
 
-  async show(width, height, objects, chosen, tool = "look") {
+  /** What is going on, below the buttons. */
+  say(words) {
+    this.said.textContent = words;
+  }
+
+  setObjects(objects) {
+    this.objects = objects.map((object) => ({ ...object, box: object.payload.bbox }));
+    this.list.replaceChildren(...this.objects.map((object) => this.item(object)));
+  }
+
+  /** What to search with for an object of this image. */
+  exampleOf(object) {
+    return object.object_id ? { object_id: object.object_id } : { ...this.example, object_index: object.index };
+  }
+
+  async show(width, height, objects, chosen) {
     this.width = width;
     this.height = height;
     this.fit();
-    this.objects = objects.map((object) => ({ ...object, box: object.payload.bbox }));
-    this.list.replaceChildren(...this.objects.map((object) => this.item(object)));
-    this.choose(tool);
+    this.setObjects(objects);
+    this.choose("look");
     this.light(this.objects.find((object) => object.object_id === chosen) ?? null);
     await picture(this.image, this.path);
     this.fit();
@@ -110,9 +151,9 @@ class Viewer {
     this.frame.style.width = `${this.width * scale}px`;
     this.frame.style.height = `${this.height * scale}px`;
     this.image.style.width = this.image.style.height = "100%";
-    const sharp = Math.min(devicePixelRatio || 1, 2);
-    this.canvas.width = Math.round(this.width * scale * sharp);
-    this.canvas.height = Math.round(this.height * scale * sharp);
+    this.sharp = Math.min(devicePixelRatio || 1, 2);
+    this.canvas.width = Math.round(this.width * scale * this.sharp);
+    this.canvas.height = Math.round(this.height * scale * this.sharp);
     this.draw();
   }
 
@@ -120,7 +161,7 @@ class Viewer {
     const share = `${(object.payload.area_frac * 100).toFixed(1)}%`;
     const button = make(
       "button",
-      { class: "object", type: "button", title: "Search for objects like this", onclick: () => search({ object_id: object.object_id }), onfocus: () => this.light(object), onmouseenter: () => this.light(object) },
+      { class: "object", type: "button", title: "Search for objects like this", onclick: () => search(this.exampleOf(object)), onfocus: () => this.light(object), onmouseenter: () => this.light(object) },
       make("span", {}, nameOf(object.payload)),
       make("span", { class: "count" }, share),
     );
@@ -131,13 +172,50 @@ class Viewer {
   choose(tool) {
     this.tool = tool;
     this.canvas.className = tool;
+    this.dropBox();
+    this.showTools();
+    this.light(null);
+  }
+
+  showTools() {
     const button = (name, words, pressed, onclick) => make("button", { class: "plain", type: "button", "data-tool": name, "aria-pressed": pressed, onclick }, words);
+    const choice = (tool, words) => button(tool, words, String(this.tool === tool), () => this.choose(this.tool === tool ? "look" : tool));
+    const ofBox = [button("search", "Search for this", null, () => this.searchBox()), button("exact", "The box as it is", null, () => this.searchBox({ exact_box: true }))];
     this.tools.replaceChildren(
       button("all", "Whole image", null, () => search(this.example)),
-      button("box", "Draw a box", String(tool === "box"), () => this.choose(tool === "box" ? "look" : "box")),
-      button("point", "Click a point", String(tool === "point"), () => this.choose(tool === "point" ? "look" : "point")),
+      choice("box", "Draw a box"),
+      choice("point", "Click a point"),
+      ...(this.box && !this.drag ? ofBox : []),
     );
-    this.light(null);
+  }
+
+  dropBox() {
+    this.asking?.abort();
+    if (this.box) this.say("");
+    this.box = this.drag = this.region = this.asking = null;
+  }
+
+  searchBox(how = {}) {
+    search({ ...this.example, box_xyxy: this.box, ...how });
+  }
+
+  /** Ask which object the box is drawn round, and show its mask. */
+  async showRegion() {
+    this.asking?.abort();
+    const mine = (this.asking = new AbortController());
+    this.say("Looking for the object in the box…");
+    try {
+      const query = { positive: [{ ...this.example, box_xyxy: this.box }], limit: 1 };
+      const answer = await post("/v1/search", query, mine.signal);
+      if (mine !== this.asking || !this.isOpen()) return;
+      const region = answer.regions[0];
+      const fits = region && region.choice !== "fallback";
+      this.region = fits ? { box: region.bbox, payload: { rle: region.rle } } : null;
+      this.say(fits ? "This is what is searched for. Drag the handles if it is another." : "No object fits the box: it is searched with as it is.");
+      this.draw();
+    } catch (error) {
+      if (error.name !== "AbortError" && mine === this.asking) this.say(error.message);
+    }
   }
 
   at(event) {
@@ -147,40 +225,51 @@ class Viewer {
     return [Math.min(Math.max(x, 0), this.width - 0.01), Math.min(Math.max(y, 0), this.height - 0.01)];
   }
 
+  handleUnder(point) {
+    const reach = REACH_PX * (this.width / this.canvas.clientWidth);
+    return this.box && handleAt(this.box, point, reach);
+  }
+
   move(event) {
-    const [x, y] = this.at(event);
-    if (this.start) {
-      this.box = this.boxTo(x, y);
+    const point = this.at(event);
+    if (this.drag) {
+      this.box = this.drag(point);
       this.draw();
     } else if (this.tool === "look") {
-      this.light(this.under(x, y));
+      this.light(this.under(...point));
+    } else if (this.tool === "box") {
+      this.canvas.style.cursor = cursorOf(this.handleUnder(point));
     }
   }
 
   down(event) {
     if (this.tool !== "box") return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.start = this.at(event);
+    const start = this.at(event), size = [this.width, this.height];
+    const handle = this.handleUnder(start), box = this.box;
+    this.dropBox();
+    this.box = handle ? box : null;
+    this.drag = (to) => (handle ? dragHandle(box, handle, to, size) : boxBetween(start, to, size));
+    this.draw();
   }
 
   up(event) {
     const [x, y] = this.at(event);
-    if (this.tool === "point") {
+    const object = this.tool === "look" ? this.under(x, y) : null;
+    if (this.drag) {
+      this.box = this.drag([x, y]);
+      this.drag = null;
+      const isDrawn = this.box[2] - this.box[0] > 2 && this.box[3] - this.box[1] > 2;
+      if (isDrawn) this.showRegion();
+      else this.dropBox();
+      this.showTools();
+      this.draw();
+    } else if (object) {
+      search(this.exampleOf(object));
+    } else if (this.tool === "point" || (this.tool === "look" && this.example.upload_id)) {
+      // What the segmenter has not found, or not yet, it may find at a point.
       search({ ...this.example, point_xy: [Math.round(x * 10) / 10, Math.round(y * 10) / 10] });
-    } else if (this.start) {
-      const box = this.boxTo(x, y);
-      this.start = this.box = null;
-      if (box[2] - box[0] > 2 && box[3] - box[1] > 2) search({ ...this.example, box_xyxy: box });
-      else this.draw();
-    } else if (this.tool === "look") {
-      const object = this.under(x, y);
-      if (object) search({ object_id: object.object_id });
     }
-  }
-
-  boxTo(x, y) {
-    const xs = [this.start[0], x].sort((a, b) => a - b), ys = [this.start[1], y].sort((a, b) => a - b);
-    return [Math.floor(xs[0]), Math.floor(ys[0]), Math.min(Math.ceil(xs[1]), this.width), Math.min(Math.ceil(ys[1]), this.height)];
   }
 
   /** The smallest object at a point. */
@@ -211,16 +300,9 @@ class Viewer {
     const { width, height } = this.canvas;
     context.clearRect(0, 0, width, height);
     const scale = width / this.width;
-    if (this.lit) this.drawObject(context, this.lit, scale);
-    if (this.box) {
-      const [x0, y0, x1, y1] = this.box.map((side) => side * scale);
-      context.fillStyle = "rgb(0 0 0 / .45)";
-      context.fillRect(0, 0, width, height);
-      context.clearRect(x0, y0, x1 - x0, y1 - y0);
-      context.strokeStyle = `rgb(${LIT})`;
-      context.lineWidth = 3;
-      context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    }
+    const shown = this.region ?? this.lit;
+    if (shown) this.drawObject(context, shown, scale);
+    if (this.box) drawBox(context, this.box, scale, `rgb(${LIT})`, { dimmed: !shown, sharp: this.sharp });
   }
 
   /** Dim everything else, and draw a line around the object. */

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from pipeline.search.query_examples import find_image
+from pipeline.search.found_objects import find_image
+from pipeline.search.kept_pictures import keep_picture
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
-from pipeline.service.image_cache import crop_jpeg, mask_png, preview_jpeg
+from pipeline.service.image_cache import Drawn, crop_jpeg, mask_png, preview_jpeg
+from pipeline.service.pictures import JPEG, PNG, WEBP, send_picture
 from pipeline.service.problems import ProblemError
 from schemas.api import ImageAnswer, ObjectAnswer
 from schemas.errors import UsageError, VectorIndexError
@@ -22,17 +24,7 @@ from workers.protocols import VectorIndex
 
 router = APIRouter(prefix="/v1", tags=["objects"], responses=ERRORS)
 _MAX_OBJECTS = 1000
-# An id means one version of an image under one pipeline, so its picture never changes.
-_CACHE_FOR_A_DAY = {"Cache-Control": "private, max-age=86400, immutable"}
 Identity = Annotated[uuid.UUID, Path()]
-
-
-def _describe(media_type: str) -> dict[int | str, dict[str, Any]]:
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    return {200: {"description": "The picture.", "content": {media_type: binary}}}
-
-
-_JPEG, _PNG = _describe("image/jpeg"), _describe("image/png")
 
 
 @router.get("/objects/{object_id}")
@@ -41,7 +33,7 @@ async def get_object(object_id: Identity, service: ServiceDep) -> ObjectAnswer:
     return await _find_object(service, object_id)
 
 
-@router.get("/objects/{object_id}/crop.jpg", response_class=Response, responses=_JPEG)
+@router.get("/objects/{object_id}/crop.jpg", response_class=Response, responses=JPEG)
 async def get_crop(
     object_id: Identity,
     request: Request,
@@ -49,22 +41,40 @@ async def get_crop(
     size: Annotated[int, Query(ge=16, le=2048, description="Of the longer side, pixels.")] = 512,
     outline: Annotated[bool, Query(description="Draw the mask.")] = True,
 ) -> Response:
-    """The object in its surroundings."""
-    hit = await _find_object(service, object_id)
+    """The object in its surroundings, by its thumbnail where that is sharp enough.
 
-    def draw() -> bytes:
-        return crop_jpeg(service.images.pixels(hit.payload), hit.payload, size, outline=outline)
+    Where its image has changed since, or cannot be read, the thumbnail is shown at any size, and
+    what has become of the image is written on it.
+    """
+    hit = await _find_object(service, object_id)
+    webp = await _find_thumbnail(service, hit)
+
+    def draw() -> Drawn:
+        kept = keep_picture(hit.payload, webp)
+        shown = service.images.picture(hit.payload, kept, size)
+        return Drawn.of(shown, crop_jpeg(shown, hit.payload, size, outline=outline))
 
     tag = f"{object_id}-{size}-{outline}"
-    return await _send_picture(request, service, draw, tag, "image/jpeg")
+    return await send_picture(request, service.queue, draw, tag, "image/jpeg")
 
 
-@router.get("/objects/{object_id}/mask.png", response_class=Response, responses=_PNG)
+@router.get("/objects/{object_id}/thumbnail.webp", response_class=Response, responses=WEBP)
+async def get_thumbnail(object_id: Identity, request: Request, service: ServiceDep) -> Response:
+    """The thumbnail that is kept of the object: `thumbnail_box` of its image, without outline."""
+    hit = await _find_object(service, object_id)
+    webp = await _find_thumbnail(service, hit)
+    if webp is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no thumbnail is kept of {object_id}")
+    tag = f"{hit.payload.thumbnail_check}"
+    return await send_picture(request, service.queue, lambda: Drawn(webp), tag, "image/webp")
+
+
+@router.get("/objects/{object_id}/mask.png", response_class=Response, responses=PNG)
 async def get_mask(object_id: Identity, request: Request, service: ServiceDep) -> Response:
     """The object's mask over its whole image: white where the object is."""
     hit = await _find_object(service, object_id)
-    return await _send_picture(
-        request, service, lambda: mask_png(hit.payload), str(object_id), "image/png"
+    return await send_picture(
+        request, service.queue, lambda: Drawn(mask_png(hit.payload)), str(object_id), "image/png"
     )
 
 
@@ -80,7 +90,7 @@ async def get_image(image_id: Identity, service: ServiceDep) -> ImageAnswer:
     )
 
 
-@router.get("/images/{image_id}/preview.jpg", response_class=Response, responses=_JPEG)
+@router.get("/images/{image_id}/preview.jpg", response_class=Response, responses=JPEG)
 async def get_preview(
     image_id: Identity,
     request: Request,
@@ -88,33 +98,18 @@ async def get_preview(
     size: Annotated[int, Query(ge=16, le=4096, description="Of the longer side, pixels.")] = 1280,
     masks: Annotated[bool, Query(description="Draw the masks of all objects.")] = False,
 ) -> Response:
-    """The image, upright, at most `size` pixels long."""
+    """The image, upright, at most `size` pixels long; its thumbnail where it cannot be read."""
     image, objects = await _find_image(service, image_id, objects=masks)
     payloads = [hit.payload for hit in objects]
+    webp = await _find_thumbnail(service, image)
 
-    def draw() -> bytes:
-        return preview_jpeg(service.images.pixels(image.payload), size, payloads)
+    def draw() -> Drawn:
+        kept = keep_picture(image.payload, webp)
+        shown = service.images.picture(image.payload, kept, size)
+        return Drawn.of(shown, preview_jpeg(shown, size, payloads))
 
     tag = f"{image.payload.generation}-{size}-{masks}"
-    return await _send_picture(request, service, draw, tag, "image/jpeg")
-
-
-@router.get("/uploads/{upload_id}/preview.jpg", response_class=Response, responses=_JPEG)
-async def get_upload_preview(
-    upload_id: Annotated[str, Path(max_length=64)],
-    request: Request,
-    service: ServiceDep,
-    size: Annotated[int, Query(ge=16, le=4096, description="Of the longer side, pixels.")] = 1280,
-) -> Response:
-    """An uploaded image, upright, as it is searched with."""
-    upload = service.uploads.get(upload_id)
-    if upload is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "no upload has this id, or it has expired")
-
-    def draw() -> bytes:
-        return preview_jpeg(upload.pixels, size)
-
-    return await _send_picture(request, service, draw, f"{upload_id}-{size}", "image/jpeg")
+    return await send_picture(request, service.queue, draw, tag, "image/jpeg")
 
 
 async def _find_object(service: Service, identity: uuid.UUID) -> ObjectAnswer:
@@ -122,6 +117,14 @@ async def _find_object(service: Service, identity: uuid.UUID) -> ObjectAnswer:
     if point is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"the index holds no object {identity}")
     return _answer(point)
+
+
+async def _find_thumbnail(service: Service, point: ObjectAnswer) -> bytes | None:
+    if point.payload.thumbnail_check is None:
+        return None
+    identity = uuid.UUID(point.object_id)
+    found = await service.queue.run(lambda searcher: searcher.index.thumbnails([identity]))
+    return found.get(identity)
 
 
 async def _find_image(
@@ -158,13 +161,3 @@ def _answer_sound(index: VectorIndex, conditions: Sequence[Condition]) -> Iterat
 
 def _answer(point: Point) -> ObjectAnswer:
     return ObjectAnswer(object_id=point.id, payload=point.parse_payload())
-
-
-async def _send_picture(
-    request: Request, service: Service, draw: Callable[[], bytes], tag: str, media_type: str
-) -> Response:
-    headers = {**_CACHE_FOR_A_DAY, "ETag": f'"{tag}"'}
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    data = await service.queue.draw(draw)
-    return Response(data, media_type=media_type, headers=headers)

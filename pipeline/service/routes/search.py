@@ -1,20 +1,18 @@
-"""Routes for searching: a query, a batch of queries, uploads, facets."""
+"""Routes for searching: a query, a batch of queries, facets."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from http import HTTPStatus
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from pipeline.search.facets import compute_facets
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
-from pipeline.service.problems import ProblemError, status_of
+from pipeline.service.problems import status_of
 from schemas.api import (
     BatchAnswer,
     BatchError,
@@ -22,21 +20,20 @@ from schemas.api import (
     FacetsAnswer,
     SearchAnswer,
     SearchRequest,
-    UploadAnswer,
 )
 from schemas.errors import ObjseekError
 from schemas.payload import Kind
-from schemas.search import MAX_CONDITIONS, TextExample
+from schemas.search import MAX_CONDITIONS, TextExample, UploadExample
 
 router = APIRouter(prefix="/v1", tags=["search"], responses=ERRORS)
 _BATCH_TIMEOUTS = 4
 _FILTER_CHARS = 2000
-_LOAD_TIMEOUT_S = 3600
 
 
 @router.post("/search", response_model=SearchAnswer)
 async def search(query: SearchRequest, service: ServiceDep) -> Response:
     """Find the objects most like everything that is wanted, best first."""
+    await _wait_for_uploads(service, [query])
     page = await service.queue.run(lambda searcher: searcher.search(query))
     service.metrics.count_search(page.seconds, page.relevance)
     return _json_response(SearchAnswer.from_page(page))
@@ -57,8 +54,17 @@ async def search_batch(batch: BatchRequest, service: ServiceDep) -> Response:
             searcher.remember(texts)
         return [_answer_query(searcher, query, service) for query in batch.queries]
 
+    await _wait_for_uploads(service, batch.queries)
     timeout_s = _BATCH_TIMEOUTS * service.settings.serve.request_timeout_s
     return _json_response(BatchAnswer(results=tuple(await service.queue.run(answer, timeout_s))))
+
+
+async def _wait_for_uploads(service: Service, queries: Sequence[SearchRequest]) -> None:
+    """Wait for the objects of uploads where they are searched with. Raises ProblemError."""
+    for query in queries:
+        for example in (*query.positive, *query.negative):
+            if isinstance(example, UploadExample) and example.needs_objects:
+                await service.finder.wait(example.upload_id)
 
 
 def _json_response(answer: BaseModel) -> Response:
@@ -95,47 +101,3 @@ async def count_facets(
     return await service.queue.run(
         lambda searcher: compute_facets(searcher, conditions, kind, limit)
     )
-
-
-@router.post(
-    "/uploads",
-    status_code=HTTPStatus.CREATED,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
-        }
-    },
-)
-async def upload_image(
-    request: Request, service: ServiceDep, after: BackgroundTasks
-) -> UploadAnswer:
-    """Upload an image to search with; it is kept in memory for half an hour at most."""
-    data = await request.body()
-    if not data:
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "expected an image, got no bytes")
-    stored = await service.queue.draw(lambda: service.uploads.add(data))
-    # The user looks at the image first; meanwhile the models for it are loaded.
-    after.add_task(_begin_loading, service)
-    height, width = stored.pixels.shape[:2]
-    return UploadAnswer(upload_id=stored.identity, width=width, height=height)
-
-
-async def _begin_loading(service: Service) -> None:
-    # Once for all who upload meanwhile, and not as a part of any answer: the service may end first.
-    if not service.loading and not service.queue.is_ending:
-        task = asyncio.create_task(_load(service))
-        service.loading.add(task)
-        task.add_done_callback(service.loading.discard)
-
-
-async def _load(service: Service) -> None:
-    # The search itself will report what goes wrong here.
-    with suppress(ObjseekError):
-        await service.queue.run(_load_models, _LOAD_TIMEOUT_S)
-
-
-def _load_models(searcher: Searcher) -> None:
-    if searcher.info.points:
-        searcher.models.images()
-        searcher.models.segmenter()

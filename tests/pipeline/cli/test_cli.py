@@ -148,7 +148,10 @@ def test_sync_verify_and_repair(tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert "1 of the 10 images" in err
     assert "--max-delete 0.05" in err
-    assert objseek("sync", images, *options)[0] == 0
+    code, out, _ = objseek("sync", images, *options)
+    assert code == 0
+    assert out.startswith("removed 1 image that is no longer there\n")
+    assert "\nNothing else to do: every image was processed before" in out
     with open_index(IndexOptions(location=str(index)), None) as opened:  # type: ignore[attr-defined]
         opened.delete_points([next(opened.scan()).id])
     code, out, _ = objseek("verify", "--json", *place)

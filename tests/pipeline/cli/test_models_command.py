@@ -82,11 +82,27 @@ def test_the_list_is_a_table_on_a_terminal(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=160, no_color=True)
+    console = Console(file=stream, force_terminal=True, width=160, color_system=None)
     monkeypatch.setattr(pipeline.cli.tables, "out", lambda: console)
     assert CliRunner().invoke(app, ["models"]).exit_code == 0
     (line,) = (line for line in stream.getvalue().splitlines() if line.startswith("sam_vit_b "))
-    assert line.split() == ["sam_vit_b", "segmenter", "375", "MB", "Apache-2.0", "-"]
+    assert line.split()[:6] == ["sam_vit_b", "segmenter", "375", "MB", "Apache-2.0", "-"]
+    assert line.rstrip().endswith("  Segment Anything, ViT-B")
+
+
+def test_whole_names_and_descriptions_on_a_terminal_of_80_columns(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(pipeline.cli.tables, "out", lambda: console)
+    assert CliRunner().invoke(app, ["models"]).exit_code == 0
+    lines = stream.getvalue().splitlines()
+    for entry in catalog.CATALOG:
+        (place,) = (at for at, line in enumerate(lines) if line.startswith(entry.name + " "))
+        assert entry.licence in lines[place]
+        assert lines[place + 1].strip() == entry.about
+    assert max(map(len, lines)) <= 80
 
 
 def test_all_lists_what_open_clip_knows(app: typer.Typer) -> None:

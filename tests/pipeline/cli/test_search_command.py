@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import subprocess
 import sys
@@ -12,17 +13,21 @@ import pytest
 import typer
 from PIL import Image
 from rich.console import Console
-from support.colour_world import NAME, ColourEmbedder, build_index
+from support.colour_world import NAME, ColourEmbedder, ColourSegmenter, build_index
 from typer.testing import CliRunner
 
+import pipeline.cli.search_output
 import pipeline.cli.tables
 import pipeline.search.query_models
 from pipeline.cli.commands import failures, search, status
 from pipeline.cli.search_examples import parse_box
+from pipeline.cli.search_output import print_page
 from pipeline.cli.tables import print_rows
+from pipeline.search.searcher import Searcher
+from pipeline.settings import Settings
 from schemas.errors import UsageError
-from schemas.options import EmbedderOptions
-from schemas.search import SearchQuery
+from schemas.options import EmbedderOptions, IndexOptions
+from schemas.search import Relevance, SearchPage, SearchQuery
 
 runner = CliRunner()
 app = typer.Typer()
@@ -44,6 +49,8 @@ def _colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("build_embedder", "build_text_embedder"):
         monkeypatch.setattr(pipeline.search.query_models, name, build)
+    segmenter = ColourSegmenter()
+    monkeypatch.setattr(pipeline.search.query_models, "build_segmenter", lambda *_: segmenter)
 
 
 def _run(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
@@ -95,6 +102,62 @@ def test_a_terminal_gets_whole_ids_and_uris_too(
     assert "id\\x1b[2J" in printed
 
 
+@pytest.mark.parametrize("width", [40, 80, 109, 110, 150])
+def test_a_terminal_drops_nothing_whatever_its_width(
+    folder: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped = [line.split() for line in _run(folder, "red", "--limit", "3")[0].splitlines()[1:]]
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system=None, width=width)
+    monkeypatch.setattr(pipeline.cli.tables, "out", lambda: console)
+    _run(folder, "red", "--limit", "3")
+    text = stream.getvalue()
+    heading, *printed = text.splitlines()
+    assert "…" not in text
+    assert heading.strip().endswith("labels") == (width < 110)
+    assert [row[-1] for row in piped] == [word for word in text.split() if word.count("-") == 4]
+    if width < 110:
+        assert printed[0] == "    object id" + " " * 29 + "image"
+        assert [line.split() for line in printed[1::2]] == [row[:-2] for row in piped]
+        assert [line.split() for line in printed[2::2]] == [row[:-3:-1] for row in piped]
+        assert len(printed) == 1 + 2 * len(piped)
+    else:
+        # A uri that is wider than its column is folded.
+        joined = "".join(text.split())
+        assert all(row[-2].rpartition("/")[2] in joined for row in piped)
+
+
+def test_unlikely_hits_stand_below_a_line_on_a_terminal_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Searcher.open(Settings(index=IndexOptions(location=str(folder / "index")))) as searcher:
+        hits = searcher.search(SearchQuery(text="red", limit=3)).hits
+    known = [(0.91, Relevance.STRONG), (0.04, Relevance.WEAK), (0.01, Relevance.WEAK)]
+    marked = tuple(
+        hit.model_copy(update={"probability": share, "relevance": relevance})
+        for hit, (share, relevance) in zip(hits, known, strict=True)
+    )
+    page = SearchPage(marked, relevance=Relevance.STRONG)
+    print_page(page, NAME, 0.1, as_json=False)
+    piped = capsys.readouterr()
+    assert "unlikely" not in piped.out
+    assert len(piped.out.splitlines()) == 4
+    assert "strong 91%" in piped.out
+    assert piped.err.startswith("3 hits, 1 of them likely, in 100 ms")
+
+    def console() -> Console:
+        return Console(force_terminal=True, width=200, no_color=True)
+
+    for module in (pipeline.cli.tables, pipeline.cli.search_output):
+        monkeypatch.setattr(module, "out", console)
+    print_page(page, NAME, 0.1, as_json=False)
+    before, after = capsys.readouterr().out.split("2 unlikely")
+    assert "strong 91%" in before
+    assert "weak" not in before
+    assert "weak 4%" in after
+    assert "weak 1%" in after
+
+
 def test_json_holds_mask_box_and_score(folder: Path) -> None:
     (hit,) = json.loads(_run(folder, "blue", "--limit", "1", "--json")[0])
     assert sorted(hit) == ["object_id", "payload", "score"]
@@ -105,10 +168,46 @@ def test_json_holds_mask_box_and_score(folder: Path) -> None:
 
 def test_by_image_by_region_and_by_object(folder: Path) -> None:
     two = str(folder / "two.png")
-    assert _hits(folder, "--image", str(folder / "three.png"), "--limit", "1") == [GREEN]
+    three = _hits(folder, "--image", str(folder / "three.png"), "--limit", "2")
+    assert three == [("three.png", [0, 0, 120, 80]), GREEN]
     assert _hits(folder, "--image", two, "--box", "60,20,100,70", "--limit", "1") == [BLUE]
     (red,) = json.loads(_run(folder, "red", "--limit", "1", "--json")[0])
     assert _hits(folder, "--like", red["object_id"], "--limit", "1") == [PINK]
+
+
+def test_what_of_an_image_was_searched_with_is_said(folder: Path, tmp_path: Path) -> None:
+    two = str(folder / "two.png")
+    out, err = _run(folder, "--image", two, "--box", "52,12,110,78", "--limit", "1", "--json")
+    (hit,) = json.loads(out)
+    assert (hit["payload"]["bbox"], hit["score"]) == (BLUE[1], pytest.approx(1.0, abs=1e-5))
+    assert f"searched with the indexed object at 60,20,100,70 (object {hit['object_id']})" in err
+    _, err = _run(folder, "--image", two, "--box", "52,12,110,78", "--exact-box")
+    assert "searched with" not in err
+    _, err = _run(folder, "--image", two, "--box", "100,0,120,15")
+    assert "no object fits the box: searched with the box as it is" in err
+    own = tmp_path / "own.png"
+    with Image.open(two) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(own)
+    _, err = _run(folder, "--image", str(own), "--box", "15,15,65,75")
+    assert "searched with the object found at 20,20,60,70" in err
+
+
+def test_a_copy_is_said_to_be_one(folder: Path, tmp_path: Path) -> None:
+    two = folder / "two.png"
+    out, err = _run(folder, "--image", str(two), "--limit", "1", "--json")
+    (hit,) = json.loads(out)
+    assert hit["relevance"] == "strong"
+    says = f"{two.as_uri()}, which is indexed (object {hit['object_id']})"
+    assert f"the image is {says}" in err
+    small = tmp_path / "small.png"
+    with Image.open(two) as image:
+        image.resize((60, 40)).save(small)
+    _, err = _run(folder, "--image", str(small))
+    assert f"the image looks like {says}" in err
+    assert "no hit is likely" not in err
+    _, err = _run(folder, "--image", str(two), "--point", "30,30")
+    assert "which is indexed" not in err
+    assert "searched with the object found at 10,10,40,50" in err
 
 
 def test_options_narrow_the_hits(folder: Path) -> None:
@@ -166,6 +265,7 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
         ([], "expected a text, an image or an object to look for"),
         (["red", "--like", "x"], "expected the id of an indexed object"),
         (["red", "--point", "1,2"], "expected an --image to go with --box or --point"),
+        (["--image", "a.png", "--exact-box"], "expected a --box to go with --exact-box"),
         (["--image", "a.png", "--point", "1"], "expected a point as x,y"),
         ([" ^2"], "expected a text to search for, got a blank one"),
         (["red", "--cursor", "x"], "expected a cursor as a search returned it"),

@@ -21,7 +21,7 @@ FIGURES = {
     "object_recall_50", "object_recall_75", "mean_iou", "label_r1", "label_r10", "keyword_r1",
     "keyword_r10", "hybrid_label_r1", "hybrid_label_r10", "hybrid_keyword_r1",
     "hybrid_keyword_r10", "present_weak", "absent_weak", "similar_r10", "images", "objects",
-    "seconds",
+    "seconds", "left_out",
 }  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def test_demo_then_again_then_eval_of_its_index(tmp_path: Path) -> None:
     scores = json.loads(figures.read_text())
     assert set(scores) == FIGURES
     assert scores["images"] == 3
+    assert scores["left_out"] == []
     assert 0 < scores["object_recall_50"] <= 1
     assert "objects found at IoU >= 0.5" in scored.stdout
 

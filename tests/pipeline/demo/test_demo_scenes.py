@@ -165,3 +165,18 @@ def test_bucket_is_deterministic(tmp_path: Path) -> None:
     assert first == second
     name = first.images[0].file_name
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_only_what_differs_is_written_again(tmp_path: Path) -> None:
+    write_bucket(tmp_path, 3, seed=1)
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(files) == 4
+    before = {path: path.read_bytes() for path in files}
+    stamps = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
+    files[0].write_bytes(b"damaged")
+    files[1].unlink()
+    write_bucket(tmp_path, 3, seed=1)
+    assert {path: path.read_bytes() for path in files} == before
+    for path in files[2:]:
+        assert (path.stat().st_mtime_ns, path.stat().st_ino) == stamps[path]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == files

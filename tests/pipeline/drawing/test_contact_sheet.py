@@ -18,6 +18,7 @@ from pipeline.drawing.contact_sheet import (
     contact_sheet,
     draw_tile,
     file_name,
+    lay_out,
 )
 from pipeline.drawing.fonts import choose_font, shorten, wrap
 from pipeline.drawing.search_sheet import check_sheet_path, describe_query, save_sheet
@@ -35,6 +36,7 @@ from schemas.search import (
     FileExample,
     IndexedImageExample,
     ObjectExample,
+    Relevance,
     SearchHit,
     SearchQuery,
     TextExample,
@@ -187,6 +189,33 @@ def test_a_sheet_has_a_tile_for_each_hit_in_rows() -> None:
     assert height == second_row + TILE_PX + 58 + 40
     again = contact_sheet(hits, iter(images), title="a blue box", subtitle="6 objects")
     assert again.tobytes() == sheet.tobytes()
+
+
+def test_unlikely_hits_are_smaller_and_paler_below_a_line() -> None:
+    likely = _hit().model_copy(update={"probability": 0.91, "relevance": Relevance.STRONG})
+    weak = _hit().model_copy(update={"probability": 0.04, "relevance": Relevance.WEAK})
+    layout = lay_out(7, 2)
+    large, small = layout.cells[:2], layout.cells[2:]
+    assert [side for _, _, side in large] == [TILE_PX] * 2
+    assert {side for _, _, side in small} == {(5 * TILE_PX + 4 * 24 - 7 * 24) // 8}
+    assert len({top for _, top, _ in small}) == 1
+    assert layout.line_top == 116 + TILE_PX + 58 + 24
+    assert small[0][1] > layout.line_top
+    hits = [likely] * 2 + [weak] * 5
+    sheet = contact_sheet(hits, [_image(hit) for hit in hits], title="a blue box")
+    assert sheet.size == layout.size
+
+    def middle(cell: tuple[int, int, int]) -> object:
+        left, top, side = cell
+        return sheet.getpixel((left + side // 2, top + side // 2))
+
+    assert middle(large[0]) == OBJECT
+    assert middle(small[0]) == tuple(
+        round(0.6 * own + 0.4 * paper) for own, paper in zip(OBJECT, PAPER, strict=True)
+    )
+    # What is not known to be unlikely is large, and so has no line; nor has nothing but unlikely.
+    assert lay_out(7, 7).line_top is None
+    assert lay_out(7, 0).line_top is None
 
 
 def test_a_sheet_of_nothing_has_a_title_and_a_subject_beside_it() -> None:

@@ -142,7 +142,7 @@ def test_what_a_later_run_has_brought_back_stays(images: Path, settings: Setting
     class Overtaken(Progress):
         def note(self, text: str) -> None:
             if text.startswith("removing"):
-                fakes.write_image(images / "004.png", 4)
+                fakes.write_image(images / "004.png", 44)
                 ingest([str(images)], settings, recipe=fakes.recipe(settings))
 
     run(images, settings)
@@ -203,3 +203,11 @@ def test_an_index_in_use_is_told_and_nothing_recorded(images: Path, settings: Se
     ):
         run(images, settings)
     assert rows(settings)["003.png"].state is State.DONE
+
+
+def test_a_file_that_was_emptied_is_gone(images: Path, settings: Settings) -> None:
+    run(images, settings)
+    (images / "003.png").write_bytes(b"")
+    assert run(images, settings).removed == 1
+    assert rows(settings)["003.png"].state is State.GONE
+    assert len(indexed(settings)) == 19

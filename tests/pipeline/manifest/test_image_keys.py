@@ -29,6 +29,7 @@ def test_it_is_a_set_of_images_in_their_versions(
         (
             keys_of(pa.array([str(image_id(ref(*image))) for image in part], pa.string())),
             [version for _, version in part],
+            [""] * len(part),
         )
         for part in parts
     )
@@ -61,9 +62,15 @@ def test_ids_that_are_alike_in_half_are_told_apart() -> None:
     key = keys_of(pa.array([str(image_id(wanted))]))
     others = np.repeat(key, 5, axis=0)
     others[:, 1] += np.arange(1, 6, dtype=np.uint64)
-    assert FinishedImages([(others, ["v"] * 5)]).has([wanted, ref("b", "v")]) == [False, False]
+    assert FinishedImages([(others, ["v"] * 5, [""] * 5)]).has([wanted, ref("b", "v")]) == [
+        False,
+        False,
+    ]
     together = np.concatenate([others[:3], key, others[3:]])
-    assert FinishedImages([(together, ["v"] * 6)]).has([wanted, ref("b", "v")]) == [True, False]
+    assert FinishedImages([(together, ["v"] * 6, [""] * 6)]).has([wanted, ref("b", "v")]) == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

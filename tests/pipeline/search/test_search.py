@@ -14,8 +14,8 @@ from support.colour_world import NAME, OPTIONS, ColourEmbedder, build_index, pai
 
 import pipeline.search.query_models
 import workers.segmenters.sam
+from pipeline.search.box_prompt import box_mask
 from pipeline.search.filter_syntax import parse_conditions
-from pipeline.search.query_examples import box_mask
 from pipeline.search.resolved_query import NEGATIVE_WEIGHT
 from pipeline.search.same_object import gather_object, unit
 from pipeline.search.searcher import Searcher, search
@@ -149,18 +149,10 @@ def test_grouping_leaves_the_best_of_each_image(searcher: Searcher) -> None:
 
 def test_an_image_and_a_region_of_it_are_queries(searcher: Searcher, folder: Path) -> None:
     path = str(folder / "three.png")
-    assert _boxes(searcher.search(SearchQuery(positive=pictured(path), limit=1))) == [GREEN]
+    query = SearchQuery(positive=pictured(path), limit=2)
+    assert _boxes(searcher.search(query)) == [("three.png", (0, 0, 120, 80)), GREEN]
     region = SearchQuery(positive=pictured(str(folder / "two.png"), (62, 22, 98, 68)), limit=1)
     assert _boxes(searcher.search(region)) == [BLUE]
-
-
-def test_a_region_that_is_an_object_has_the_vector_of_that_object(
-    searcher: Searcher, folder: Path
-) -> None:
-    query = SearchQuery(positive=pictured(str(folder / "two.png"), BLUE[1]))
-    hit = searcher.search(query).hits[0]
-    assert _boxes([hit]) == [BLUE]
-    assert hit.score == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_box_outside_of_the_image_is_refused_with_its_size(

@@ -18,12 +18,13 @@ import pytest
 import uvicorn
 from PIL import Image
 from support.colour_world import NAME
-from support.service_world import OWNER, AnyTextEmbedder, SquareSegmenter, settings_of
+from support.service_world import OWNER, AnyTextEmbedder, settings_of
 from support.waiting import PATIENCE_S, until
 
 from pipeline.search.searcher import Searcher
 from pipeline.service import server as service_server
 from pipeline.service.app import build_app
+from schemas.masks import ObjectMask
 from workers.indexes.open import open_index
 
 
@@ -32,12 +33,21 @@ class SlowModels:
     """Models that are loaded when they are told to."""
 
     begun: threading.Event = field(default_factory=threading.Event)
+    loads: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
+    used: list[tuple[int, ...]] = field(default_factory=list)
 
-    def load(self) -> SquareSegmenter:
+    def load(self) -> SlowModels:
+        self.loads += 1
         self.begun.set()
         assert self.ready.wait(PATIENCE_S)
-        return SquareSegmenter()
+        return self
+
+    def segment_at(self, image: np.ndarray, point_xy: tuple[float, float]) -> None:
+        self.used.append(image.shape)
+
+    def segment(self, images: list[np.ndarray]) -> list[list[ObjectMask]]:
+        return [[] for _ in images]
 
 
 @dataclass
@@ -117,7 +127,8 @@ def test_who_waits_for_models_is_answered_when_the_service_stops(
         assert place.models.begun.wait(PATIENCE_S)
         searches: list[Future[httpx.Response]] = [pool.submit(place.search) for _ in range(2)]
         queue = place.service.queue  # type: ignore[attr-defined]
-        until(lambda: queue.waiting >= 3)
+        # Those two, the models that are loaded, and the first look at an upload.
+        until(lambda: queue.waiting == 4)
         place.stop()
         for search in searches:
             answer = search.result()
@@ -142,6 +153,7 @@ def test_whoever_still_sends_when_the_service_stops_is_no_traceback(
         sending.sendall(f"{head}Content-Length: 100\r\n\r\nand no more".encode())
         until(lambda: bool(place.server.server_state.tasks))
         place.stop()
+        place.models.ready.set()
         place.thread.join()
         answer = sending.recv(65536)
     assert answer.startswith(b"HTTP/1.1 503 ")
@@ -150,11 +162,26 @@ def test_whoever_still_sends_when_the_service_stops_is_no_traceback(
 
 
 @pytest.mark.trials
+def test_a_service_that_loads_models_at_its_start_can_be_stopped(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        # Nobody has asked for anything.
+        assert place.models.begun.wait(PATIENCE_S)
+        place.stop()
+        place.models.ready.set()
+        place.thread.join()
+    check_quiet(caplog.records)
+    assert "Finished server process" in caplog.text
+
+
+@pytest.mark.trials
 def test_models_are_loaded_once_for_all_uploads(place: Place) -> None:
     for _ in range(5):
         assert place.upload().status_code == 201
     assert place.models.begun.wait(PATIENCE_S)
     service = place.service
-    assert len(service.loading) == 1  # type: ignore[attr-defined]
+    assert place.models.loads == 1
     place.models.ready.set()
-    until(lambda: not service.loading)  # type: ignore[attr-defined]
+    until(lambda: not service.finder.is_busy)  # type: ignore[attr-defined]
+    assert place.models.used == [(64, 64, 3)]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -198,7 +199,11 @@ def test_a_really_full_disk(small_disk: Path) -> None:
 def test_a_really_read_only_disk(small_disk: Path) -> None:
     open_index(options_for(str(small_disk / "index")), DIM, create=True).close()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for name, create in (("index", False), ("other", True)):
+    with closing(open_index(options_for(str(small_disk / "index")), None)) as copy:
+        assert copy.count() == 0
+        with pytest.raises(IndexUnavailableError, match="can only be read"):
+            copy.require_writable()
+    for name, create in (("index", True), ("other", True)):
         folder = small_disk / name
         with pytest.raises(IndexUnavailableError, match="Read-only file system") as caught:
             open_index(options_for(str(folder)), DIM, create=create)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from schemas.errors import (
 )
 from schemas.options import StoreOptions
 from workers.stores import open as stores
+from workers.stores.file_version import identify
 from workers.stores.open import build_store
 
 
@@ -108,15 +110,36 @@ def test_closed_folders_and_files(tmp_path: Path) -> None:
         listed(build_store(str(tmp_path), StoreOptions()))
 
 
-def test_a_file_with_the_same_size_but_another_time_has_changed(tmp_path: Path) -> None:
+def test_a_listed_file_is_read_in_the_state_that_was_listed(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"abc")
     (ref,), _ = listed(build_store(str(path), StoreOptions()))
-    assert ref.version == f"3-{path.stat().st_mtime_ns}"
+    status = path.stat()
+    assert ref.version == f"3-{status.st_mtime_ns}@{status.st_ino}"
+    assert stores.read(ref, StoreOptions()) == b"abc"
+    older = replace(ref, version=f"3-{status.st_mtime_ns}")
+    assert stores.read(older, StoreOptions()) == b"abc"
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    with pytest.raises(ObjectChangedError, match=ref.version):
-        stores.read(ref, StoreOptions())
+    for listed_then in (ref, older):
+        with pytest.raises(ObjectChangedError, match=listed_then.version):
+            stores.read(listed_then, StoreOptions())
     path.unlink()
     path.mkdir()
     with pytest.raises(ObjectGoneError):
         stores.read(ref, StoreOptions())
+
+
+def test_a_file_that_was_read_is_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"abc")
+    (listed_ref,), _ = listed(build_store(str(path), StoreOptions()))
+    ref = identify(listed_ref, b"abc")
+    assert ref.version == "3-blake2b:cf4ab791c62b8d2b2109c90275287816"
+    assert (ref.stamp, ref.size_bytes) == (listed_ref.version, 3)
+    assert identify(ref, b"abd") == ref
+    os.utime(path, ns=(0, 0))
+    assert stores.read(ref, StoreOptions()) == b"abc"
+    for other in (b"abd", b"abcd", b""):
+        path.write_bytes(other)
+        with pytest.raises(ObjectChangedError, match="expected version 3-blake2b:cf4a"):
+            stores.read(ref, StoreOptions())

@@ -90,6 +90,27 @@ def _give(shard: Path, place: Path) -> None:
         (place / _WANTED).unlink(missing_ok=True)
 
 
+def is_writable(shard: Path) -> bool:
+    """Whether this process may write to every file of a shard, which opening it does."""
+    found = os.walk(shard)
+    return all(
+        os.access(os.path.join(parent, name), os.W_OK)
+        for parent, _, names in found
+        for name in (".", *names)
+    )
+
+
+def copy_aside(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder with a copy of the shard in `folder`. Raises OSError."""
+    copy = tempfile.TemporaryDirectory(prefix="objseek-copy-")
+    try:
+        copy_tree(folder / SHARD, Path(copy.name) / SHARD)
+    except BaseException:
+        copy.cleanup()
+        raise
+    return copy
+
+
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder; holes in files stay holes. Raises OSError."""
     target.mkdir(parents=True)

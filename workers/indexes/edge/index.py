@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -26,9 +25,17 @@ from schemas.errors import (
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
-from workers.indexes.edge.copies import SHARD, give_copies
+from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
+from workers.indexes.edge.disk_room import (
+    CREATE_RESERVE,
+    OPEN_RESERVE,
+    WRITE_RESERVE,
+    check_room,
+    measure,
+)
 from workers.indexes.edge.folder_lock import FolderLock
 from workers.indexes.edge.queries import (
+    WITHOUT_THUMBNAIL,
     max_failing,
     meets,
     nearest_request,
@@ -55,6 +62,7 @@ from workers.indexes.location import (
 from workers.indexes.operations import Offset
 from workers.indexes.points import (
     NO_WORDS,
+    THUMBNAIL_FIELDS,
     json_bytes,
     labels_payload,
     read_record,
@@ -67,12 +75,6 @@ _UNFINISHED = ".creating-"
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
 _PAGE = 256
 _FACETS = 10_000
-# Edge writes through memory maps over sparse files: on a full disk the kernel kills the process
-# (SIGBUS) instead of reporting an error. So room is checked for beforehand: for what the holes in
-# its files can take, and these reserves for files that it may add.
-_OPEN_RESERVE = 8 * 2**20
-_WRITE_RESERVE = 64 * 2**20
-_CREATE_RESERVE = 192 * 2**20
 # Write-ahead log, vectors, payload storage and payload indexes.
 _COPIES = 4
 
@@ -91,6 +93,8 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
         # and then the owner's next flush fails.
         lock = FolderLock(folder)
         try:
+            if not create and not is_writable(shard):
+                return _open_copy(folder, dim, options.upsert_batch, lock)
             return _open_locked(folder, dim, options.upsert_batch, lock)
         except BaseException:
             lock.release()
@@ -108,10 +112,24 @@ def _open_locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderL
             f"the index in {folder} holds vectors of {stored} numbers, "
             f"but the embedder makes vectors of {dim}"
         )
-    _check_room(folder, _OPEN_RESERVE)
+    check_room(folder, OPEN_RESERVE)
     loaded = edge.EdgeShard.load(str(shard), make_config(stored))
     add_missing_fields(loaded, shard)
     return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
+
+
+def _open_copy(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
+    """Open a copy of a shard that may only be read, in a temporary folder; let go of `folder`."""
+    copy = copy_aside(folder)
+    try:
+        place = Path(copy.name)
+        opened = _open_locked(place, dim, upsert_batch, FolderLock(place))
+    except BaseException:
+        copy.cleanup()
+        raise
+    lock.release()
+    opened.become_copy(folder, copy)
+    return opened
 
 
 @contextmanager
@@ -150,32 +168,8 @@ def _check_free_for_index(folder: Path) -> None:
             )
 
 
-def _check_room(folder: Path, reserve: int) -> None:
-    length, on_disk = _measure(folder / SHARD)
-    needed = max(0, length - on_disk) + reserve
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise IndexUnavailableError(
-            f"the disk of the index folder {folder} is full: {free / 2**20:.0f} MB are free, "
-            f"{needed / 2**20:.0f} MB are needed"
-        )
-
-
-def _measure(folder: Path) -> tuple[int, int]:
-    """Bytes of all files below: their lengths, and what they take on the disk."""
-    length = on_disk = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            # The manifest beside the shard is compacted, and its parts go, while this runs.
-            with suppress(FileNotFoundError):
-                status = os.stat(os.path.join(parent, name))
-                length += status.st_size
-                on_disk += status.st_blocks * 512
-    return length, on_disk
-
-
 def _create_shard(folder: Path, dim: int) -> None:
-    _check_room(folder, _CREATE_RESERVE)
+    check_room(folder, CREATE_RESERVE)
     # Made aside and renamed: whoever finds a shard finds all its payload indexes.
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
@@ -206,6 +200,13 @@ class EdgeIndex(QdrantIndex):
         self._written = False
         self._untidied = 0
         self._closed = False
+        # Of a copy: what it is one of, and the folder that goes with it.
+        self._original: Path | None = None
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+
+    def become_copy(self, original: Path, copy: tempfile.TemporaryDirectory[str]) -> None:
+        """From now on refuse to be written to, and remove `copy` at the end."""
+        self._original, self._copy = original, copy
 
     def close(self) -> None:
         """Release the folder; reclaim what was replaced, if the disk has room for it."""
@@ -219,6 +220,8 @@ class EdgeIndex(QdrantIndex):
             finally:
                 self._shard.close()
                 self._lock.release()
+                if self._copy is not None:
+                    self._copy.cleanup()
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -246,7 +249,7 @@ class EdgeIndex(QdrantIndex):
         """Reclaim what was replaced, and move points out of memory, if the disk has room."""
         self._untidied = 0
         room = shutil.disk_usage(self._folder).free
-        if room > 2 * self.size_bytes() + _WRITE_RESERVE:
+        if room > 2 * self.size_bytes() + WRITE_RESERVE:
             self._shard.optimize()
             self._shard.flush()
 
@@ -262,18 +265,25 @@ class EdgeIndex(QdrantIndex):
             )
             for point in points
         ]
-        room = _WRITE_RESERVE + _COPIES * sum(map(json_bytes, points))
+        room = WRITE_RESERVE + _COPIES * sum(map(json_bytes, points))
         self._update(edge.UpdateOperation.upsert_points(written, to_edge_filter(over)), room=room)
 
     def delete(self, where: PointFilter) -> None:
         filtered = to_edge_filter(where)
         if filtered is None:
             raise ValueError("a filter that every point meets would delete them all")
-        self._update(edge.UpdateOperation.delete_points_by_filter(filtered), room=_OPEN_RESERVE)
+        self._update(edge.UpdateOperation.delete_points_by_filter(filtered), room=OPEN_RESERVE)
+
+    def require_writable(self) -> None:
+        if self._original is not None:
+            raise IndexUnavailableError(
+                f"expected an index that can be written to, {self._original} can only be read"
+            )
 
     def _update(self, *operations: edge.UpdateOperation, room: int) -> None:
+        self.require_writable()
         with self._using():
-            _check_room(self._folder, room)
+            check_room(self._folder, room)
             self._written = True
             for operation in operations:
                 self._shard.update(operation)
@@ -328,15 +338,24 @@ class EdgeIndex(QdrantIndex):
         words = [
             edge.PointVectors(item.point_id, {WORDS_NAME: to_sparse(item.words)}) for item in items
         ]
-        self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=_WRITE_RESERVE)
+        self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=WRITE_RESERVE)
         self._untidied += len(items)
 
     def has_words(self) -> bool:
         return True
 
-    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
         with self._using():
-            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=[VECTOR_NAME])
+            records = self._shard.retrieve(
+                list(ids), with_payload=WITHOUT_THUMBNAIL, with_vector=[*vectors]
+            )
+        return list(map(read_record, records))
+
+    def retrieve_thumbnails(self, ids: Sequence[UUID]) -> list[Point]:
+        with self._using():
+            records = self._shard.retrieve(
+                list(ids), with_payload=[*THUMBNAIL_FIELDS], with_vector=False
+            )
         return list(map(read_record, records))
 
     def read_page(
@@ -346,7 +365,7 @@ class EdgeIndex(QdrantIndex):
             offset=offset,
             limit=_PAGE,
             filter=to_edge_filter(where),
-            with_payload=True,
+            with_payload=True if vectors else WITHOUT_THUMBNAIL,
             with_vector=[*vectors] or False,
         )
         with self._using():
@@ -368,4 +387,4 @@ class EdgeIndex(QdrantIndex):
         return True
 
     def size_bytes(self) -> int:
-        return _measure(self._folder)[1]
+        return measure(self._folder)[1]

@@ -8,6 +8,7 @@ import qdrant_edge as edge
 
 from schemas.points import IndexQuery, Point, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.thumbnails import THUMBNAIL
 from workers.indexes.filters import Ids, OneOf, PointFilter, to_edge_filter
 from workers.indexes.points import RRF_K
 
@@ -15,6 +16,7 @@ from workers.indexes.points import RRF_K
 _OVERSAMPLED = 20
 _IS_AN_OBJECT = OneOf("kind", ("object",))
 _EXACT = edge.SearchParams(exact=True)
+WITHOUT_THUMBNAIL = edge.PayloadSelector.Exclude([THUMBNAIL])
 _IN_FOUR_BITS = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=False))
 
 Usual = tuple[OneOf | Ids, ...]
@@ -29,9 +31,11 @@ def nearest_request(
     *,
     exact: bool = False,
 ) -> edge.QueryRequest:
-    """The `limit` nearest points above `threshold`, with their payloads."""
+    """The `limit` nearest points above `threshold`, with their payloads but the thumbnails."""
     near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED, exact=exact)
-    return edge.QueryRequest(limit=limit, score_threshold=threshold, with_payload=True, **near)
+    return edge.QueryRequest(
+        limit=limit, score_threshold=threshold, with_payload=WITHOUT_THUMBNAIL, **near
+    )
 
 
 def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:

@@ -17,6 +17,7 @@ from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
 from workers.indexes.location import ServerAddress, server_address
@@ -24,6 +25,7 @@ from workers.indexes.operations import Offset
 from workers.indexes.points import (
     NO_WORDS,
     RRF_K,
+    THUMBNAIL_FIELDS,
     labels_payload,
     read_record,
     read_scored,
@@ -44,6 +46,7 @@ _FACETS = 10_000
 _MOST_VALUES, _MOST_WITH_PREFIX = 200_000, 20_000
 # No point of objseek has it.
 _NO_POINT = Ids(("00000000-0000-0000-0000-000000000000",))
+_WITHOUT_THUMBNAIL = models.PayloadSelectorExclude(exclude=[THUMBNAIL])
 _T = TypeVar("_T")
 
 
@@ -133,6 +136,9 @@ class ServerIndex(QdrantIndex):
 
     def give_copies(self) -> None:
         """Nothing to do: others ask the server."""
+
+    def require_writable(self) -> None:
+        """Nothing to do: a key that may only read is refused by the server, when it writes."""
 
     def _request(self, what: str, send: Callable[[], _T]) -> _T:
         """The server's answer to what `send` sends, again and again while the server is away."""
@@ -259,7 +265,9 @@ class ServerIndex(QdrantIndex):
             "a query of",
             lambda: (
                 self._client.query_points(
-                    self._collection, with_payload=with_payload, **request
+                    self._collection,
+                    with_payload=_WITHOUT_THUMBNAIL if with_payload else False,
+                    **request,
                 ).points
             ),
         )
@@ -290,14 +298,23 @@ class ServerIndex(QdrantIndex):
     def has_words(self) -> bool:
         return self._words
 
-    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
         records = self._request(
             "points of",
             lambda: self._client.retrieve(
                 self._collection,
                 [*map(str, ids)],
-                with_payload=True,
-                with_vectors=[VECTOR_NAME],
+                with_payload=_WITHOUT_THUMBNAIL,
+                with_vectors=[*vectors],
+            ),
+        )
+        return list(map(read_record, records))
+
+    def retrieve_thumbnails(self, ids: Sequence[UUID]) -> list[Point]:
+        records = self._request(
+            "thumbnails of",
+            lambda: self._client.retrieve(
+                self._collection, [*map(str, ids)], with_payload=[*THUMBNAIL_FIELDS]
             ),
         )
         return list(map(read_record, records))
@@ -313,7 +330,7 @@ class ServerIndex(QdrantIndex):
                 scroll_filter=filtered,
                 limit=_PAGE,
                 offset=offset,
-                with_payload=True,
+                with_payload=True if vectors else _WITHOUT_THUMBNAIL,
                 with_vectors=[*vectors] or False,
             ),
         )
