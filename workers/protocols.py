@@ -144,10 +144,17 @@ class VectorIndex(Protocol):
         """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
         ...
 
-    def stored(self, ids: Sequence[uuid.UUID], *, words: bool = False) -> dict[uuid.UUID, Point]:
-        """Those of the points that exist and have a vector, by id, with it.
+    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
+        """Those of the points that exist and have a vector, by id, with it but without words.
 
-        With `words` if they are asked for; without thumbnails, as hits and what `scroll` gives are.
+        Without thumbnails as well, as hits and what `scroll` gives are.
+        """
+        ...
+
+    def vectors(self, ids: Sequence[uuid.UUID], *, words: bool) -> dict[uuid.UUID, Point]:
+        """Those of the points that exist, by id, without payload.
+
+        With their vectors, and with their words if those are asked for and there.
         """
         ...
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
-from schemas.records import VECTOR_NAME, Float32Vector
+from schemas.records import Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 Offset = int | str | uuid.UUID | None
@@ -53,10 +53,12 @@ class QdrantOperations(ABC):
         """The ids of the first `pool` points, in the order in which `query` ranks them."""
 
     @abstractmethod
-    def retrieve(
-        self, ids: Sequence[uuid.UUID], vectors: Sequence[str] = (VECTOR_NAME,)
-    ) -> list[Point]:
-        """Those of the points that exist, with the vectors of these names, without thumbnails."""
+    def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
+        """Those of the points that exist, with their vectors, without words and thumbnails."""
+
+    @abstractmethod
+    def retrieve_vectors(self, ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Point]:
+        """Those of the points that exist, with the vectors of these names and no payload."""
 
     @abstractmethod
     def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:

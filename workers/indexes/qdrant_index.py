@@ -82,9 +82,14 @@ class QdrantIndex(QdrantOperations, VectorIndex):
     def count_broken(self) -> int:
         return len(self._broken)
 
-    def stored(self, ids: Sequence[uuid.UUID], *, words: bool = False) -> dict[uuid.UUID, Point]:
-        points = self.retrieve(ids, _vector_names(words and self.has_words())) if ids else []
+    def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
+        points = self.retrieve(ids) if ids else []
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
+
+    def vectors(self, ids: Sequence[uuid.UUID], *, words: bool) -> dict[uuid.UUID, Point]:
+        names = _vector_names(words and self.has_words())
+        points = self.retrieve_vectors(ids, names) if ids else []
+        return {uuid.UUID(point.id): point for point in points}
 
     def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
         found = {}

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import qdrant_edge as edge
@@ -344,18 +345,20 @@ class EdgeIndex(QdrantIndex):
     def has_words(self) -> bool:
         return True
 
-    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
-        with self._using():
-            records = self._shard.retrieve(
-                list(ids), with_payload=WITHOUT_THUMBNAIL, with_vector=[*vectors]
-            )
-        return list(map(read_record, records))
+    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+        return self._retrieve(ids, WITHOUT_THUMBNAIL, [VECTOR_NAME])
+
+    def retrieve_vectors(self, ids: Sequence[UUID], names: Sequence[str]) -> list[Point]:
+        return self._retrieve(ids, False, [*names])
 
     def retrieve_thumbnails(self, ids: Sequence[UUID]) -> list[Point]:
+        return self._retrieve(ids, [*THUMBNAIL_FIELDS], False)
+
+    def _retrieve(
+        self, ids: Sequence[UUID], payload: Any, vectors: list[str] | bool
+    ) -> list[Point]:
         with self._using():
-            records = self._shard.retrieve(
-                list(ids), with_payload=[*THUMBNAIL_FIELDS], with_vector=False
-            )
+            records = self._shard.retrieve(list(ids), with_payload=payload, with_vector=vectors)
         return list(map(read_record, records))
 
     def read_page(

@@ -298,23 +298,22 @@ class ServerIndex(QdrantIndex):
     def has_words(self) -> bool:
         return self._words
 
-    def retrieve(self, ids: Sequence[UUID], vectors: Sequence[str] = (VECTOR_NAME,)) -> list[Point]:
-        records = self._request(
-            "points of",
-            lambda: self._client.retrieve(
-                self._collection,
-                [*map(str, ids)],
-                with_payload=_WITHOUT_THUMBNAIL,
-                with_vectors=[*vectors],
-            ),
-        )
-        return list(map(read_record, records))
+    def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
+        return self._retrieve(ids, "points of", _WITHOUT_THUMBNAIL, [VECTOR_NAME])
+
+    def retrieve_vectors(self, ids: Sequence[UUID], names: Sequence[str]) -> list[Point]:
+        return self._retrieve(ids, "vectors of", False, [*names])
 
     def retrieve_thumbnails(self, ids: Sequence[UUID]) -> list[Point]:
+        return self._retrieve(ids, "thumbnails of", [*THUMBNAIL_FIELDS], False)
+
+    def _retrieve(
+        self, ids: Sequence[UUID], what: str, payload: Any, vectors: list[str] | bool
+    ) -> list[Point]:
         records = self._request(
-            "thumbnails of",
+            what,
             lambda: self._client.retrieve(
-                self._collection, [*map(str, ids)], with_payload=[*THUMBNAIL_FIELDS]
+                self._collection, [*map(str, ids)], with_payload=payload, with_vectors=vectors
             ),
         )
         return list(map(read_record, records))
