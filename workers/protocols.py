@@ -151,10 +151,12 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def vectors(self, ids: Sequence[uuid.UUID], *, words: bool) -> dict[uuid.UUID, Point]:
+    def vectors(
+        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool
+    ) -> dict[uuid.UUID, Point]:
         """Those of the points that exist, by id, without payload.
 
-        With their vectors, and with their words if those are asked for and there.
+        With their `dense` vectors and their `words`, each if asked for and there.
         """
         ...
 

@@ -53,7 +53,7 @@ class Judge:
         points: dict[uuid.UUID, Point] = {}
         if with_words or not alone:
             ids = [uuid.UUID(hit.object_id) for hit in hits]
-            points = self._index.vectors(ids, words=with_words)
+            points = self._index.vectors(ids, dense=not alone, words=with_words)
         wanted = list(zip(query.wanted, resolved.positive, strict=True))
         unwanted = list(zip(query.negative, resolved.negative, strict=True))
         judged = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -243,4 +244,4 @@ def _count_candidates(query: SearchQuery, cursor: Cursor) -> int:
     shown = len(cursor.short_ids) + query.limit
     if query.diversity:
         return shown + 1
-    return _CANDIDATES * (shown // _CANDIDATES + 1)
+    return _CANDIDATES * math.ceil(shown / _CANDIDATES) + 1

@@ -86,8 +86,10 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         points = self.retrieve(ids) if ids else []
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
 
-    def vectors(self, ids: Sequence[uuid.UUID], *, words: bool) -> dict[uuid.UUID, Point]:
-        names = _vector_names(words and self.has_words())
+    def vectors(
+        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool
+    ) -> dict[uuid.UUID, Point]:
+        names = [VECTOR_NAME] * dense + [WORDS_NAME] * (words and self.has_words())
         points = self.retrieve_vectors(ids, names) if ids else []
         return {uuid.UUID(point.id): point for point in points}
 
