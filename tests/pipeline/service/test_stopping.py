@@ -69,11 +69,6 @@ class Place:
             trust_env=False,
         )  # fmt: skip
 
-    def search_at_point(self) -> httpx.Response:
-        """Search with what only the segmenter knows."""
-        region = {"upload_id": self.upload().json()["upload_id"], "point_xy": [2, 2]}
-        return self.search({"positive": [region]})
-
     def search(self, query: dict[str, object]) -> httpx.Response:
         return httpx.post(f"{self.url}/v1/search", json=query, timeout=PATIENCE_S, trust_env=False)
 
@@ -127,12 +122,15 @@ def test_who_waits_for_models_is_answered_when_the_service_stops(
 ) -> None:
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(4) as pool:
         assert place.models.begun.wait(PATIENCE_S)
+        # What is there, only the segmenter knows.
+        region = {"upload_id": place.upload().json()["upload_id"], "point_xy": [2, 2]}
+        query: dict[str, object] = {"positive": [region]}
         searches: list[Future[httpx.Response]] = [
-            pool.submit(place.search_at_point) for _ in range(2)
+            pool.submit(place.search, query) for _ in range(2)
         ]
         queue = place.service.queue  # type: ignore[attr-defined]
-        # Those two, the models that are loaded, and the first look at their uploads.
-        until(lambda: queue.waiting == 4)
+        # Those two, the models that are loaded, the look at the upload, and upkeep.
+        until(lambda: queue.waiting == 5)
         place.stop()
         for search in searches:
             answer = search.result()
