@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from pipeline.search.same_object import unit
@@ -27,7 +28,8 @@ from workers.registry import build_embedder, build_segmenter, build_text_embedde
 class QueryModels:
     """The embedder `embedder_name`, whose vectors have `dim` numbers, and a segmenter.
 
-    `embedder`, if given, embeds both texts and images. Not thread-safe.
+    `embedder`, if given, embeds both texts and images. Not thread-safe, but that `images` and
+    `segmenter` may be called by any thread: each is loaded once.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class QueryModels:
         self._images: Embedder | None = embedder
         self._texts: TextEmbedder | None = embedder
         self._segmenter: Segmenter | None = None
+        self._loading_images, self._loading_segmenter = threading.Lock(), threading.Lock()
 
     def embed_texts(self, texts: Sequence[str]) -> list[Float32Vector]:
         """One unit vector a text. Raises ModelError, UnknownModelError, EmbedderMismatchError."""
@@ -85,16 +88,19 @@ class QueryModels:
 
     def images(self) -> Embedder:
         """The embedder of images."""
-        if self._images is None:
-            self._images = build_embedder(self._options())
+        with self._loading_images:
+            if self._images is None:
+                self._images = build_embedder(self._options())
         self._check_dim(self._images)
         return self._images
 
     def segmenter(self) -> Segmenter:
         """The segmenter that turns a point into a mask."""
-        if self._segmenter is None:
-            self._segmenter = build_segmenter(self._settings.segmenter, self._settings.cache_dir)
-        return self._segmenter
+        with self._loading_segmenter:
+            if self._segmenter is None:
+                options = self._settings.segmenter
+                self._segmenter = build_segmenter(options, self._settings.cache_dir)
+            return self._segmenter
 
     def _options(self) -> EmbedderOptions:
         return self._settings.embedder.model_copy(update={"name": self._name})

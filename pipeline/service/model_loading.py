@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -20,13 +21,14 @@ async def load_texts(queue: SearchQueue) -> None:
 
 
 async def load_pictures(queue: SearchQueue) -> None:
-    """Load the models that pictures are searched with, and use them once.
+    """Load the models that pictures are searched with, and use them once, while searches go on.
 
-    Searches come in between. One that needs what cannot be loaded says why.
+    A search that needs what cannot be loaded says why.
     """
+    searcher = queue.searcher
     for use in (_use_images, _use_segmenter):
         with suppress(ObjseekError):
-            await queue.run(use, _TIMEOUT_S)
+            await queue.find(partial(use, searcher), _TIMEOUT_S)
 
 
 # A model's first use takes longer than later ones.

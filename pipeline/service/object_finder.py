@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
+from functools import partial
 
 from pipeline.search.found_objects import FoundObjects, wrap_masks
 from pipeline.search.searcher import Searcher
@@ -82,17 +83,18 @@ class ObjectFinder:
             self._uploads.note_found(upload.identity, found)
 
     async def _find(self, upload: Upload) -> FoundObjects:
-        def look_up(searcher: Searcher) -> tuple[FoundObjects, Segmenter | None]:
-            if not searcher.info.points:
-                return FoundObjects(()), None
-            searcher.models.images()
-            # Loaded for points in the upload, even where the index holds all of its objects.
-            segmenter = searcher.models.segmenter()
-            found = searcher.find_indexed(upload.pixels)
-            return found, None if found.is_indexed else segmenter
-
-        found, segmenter = await self._queue.run(look_up, _LOOK_TIMEOUT_S)
-        if segmenter is None:
+        searcher = self._queue.searcher
+        if not searcher.info.points:
+            return FoundObjects(())
+        segmenter = await self._queue.find(partial(_load, searcher), _LOOK_TIMEOUT_S)
+        found = await self._queue.run(lambda now: now.find_indexed(upload.pixels), _LOOK_TIMEOUT_S)
+        if found.is_indexed:
             return found
         masks = await self._queue.find(lambda: segmenter.segment([upload.pixels]), _LOOK_TIMEOUT_S)
         return replace(found, objects=wrap_masks(masks[0]))
+
+
+def _load(searcher: Searcher) -> Segmenter:
+    searcher.models.images()
+    # For points in the upload, even where the index holds all of its objects.
+    return searcher.models.segmenter()

@@ -69,8 +69,7 @@ class Place:
             trust_env=False,
         )  # fmt: skip
 
-    def search(self) -> httpx.Response:
-        query = {"text": "red", "limit": 1}
+    def search(self, query: dict[str, object]) -> httpx.Response:
         return httpx.post(f"{self.url}/v1/search", json=query, timeout=PATIENCE_S, trust_env=False)
 
     def stop(self) -> None:
@@ -122,13 +121,16 @@ def test_who_waits_for_models_is_answered_when_the_service_stops(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(4) as pool:
-        for _ in range(3):
-            assert place.upload().status_code == 201
         assert place.models.begun.wait(PATIENCE_S)
-        searches: list[Future[httpx.Response]] = [pool.submit(place.search) for _ in range(2)]
+        # What is there, only the segmenter knows.
+        region = {"upload_id": place.upload().json()["upload_id"], "point_xy": [2, 2]}
+        query: dict[str, object] = {"positive": [region]}
+        searches: list[Future[httpx.Response]] = [
+            pool.submit(place.search, query) for _ in range(2)
+        ]
         queue = place.service.queue  # type: ignore[attr-defined]
-        # Those two, the models that are loaded, and the first look at an upload.
-        until(lambda: queue.waiting == 4)
+        # Those two, the models that are loaded, the look at the upload, and upkeep.
+        until(lambda: queue.waiting == 5)
         place.stop()
         for search in searches:
             answer = search.result()
@@ -173,6 +175,18 @@ def test_a_service_that_loads_models_at_its_start_can_be_stopped(
         place.thread.join()
     check_quiet(caplog.records)
     assert "Finished server process" in caplog.text
+
+
+@pytest.mark.trials
+def test_no_search_waits_for_models_that_it_does_not_need(place: Place) -> None:
+    assert place.upload().status_code == 201
+    assert place.models.begun.wait(PATIENCE_S)
+    answer = place.search({"text": "red", "limit": 1})
+    assert (answer.status_code, len(answer.json()["hits"])) == (200, 1)
+    url = f"{place.url}/v1/stats"
+    assert httpx.get(url, timeout=PATIENCE_S, trust_env=False).json()["images"] > 0
+    assert not place.models.ready.is_set()
+    assert place.models.used == []
 
 
 @pytest.mark.trials
