@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test test-all trials faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed lock clean
+.PHONY: setup demo test test-all trials faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed bench-device lock clean
 
 setup: .venv/.installed
 
@@ -72,6 +72,10 @@ bench-watch: setup
 
 bench-reembed: setup
 	$(BIN)/python -m bench.reembed
+
+# Of a GPU; on a machine that has PyTorch and little else, bench/device.sh says how.
+bench-device: setup
+	$(BIN)/python -m bench.device
 
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-MODULES = sorted(path.stem for path in Path(ROOT, "bench").glob("[a-z]*.py"))
+BENCH = Path(ROOT, "bench")
+MODULES = sorted(
+    ".".join(path.relative_to(BENCH).with_suffix("").parts)
+    for pattern in ("[a-z]*.py", "*/[a-z]*.py")
+    for path in BENCH.glob(pattern)
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
