@@ -56,6 +56,6 @@ def test_demo_weights_of_another_architecture_are_refused(tmp_path: Path) -> Non
 def test_absent_demo_weights_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(catalog, "bundled_path", lambda entry: tmp_path / entry.file_name)
+    monkeypatch.setattr(catalog, "bundled_file", lambda name: tmp_path / name)
     with pytest.raises(ModelError, match=r"incomplete: .*sam_demo\.safetensors is missing"):
         build_segmenter(SegmenterOptions(device="cpu"))

@@ -205,7 +205,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "search red --kind thing --index {w}/index",
-        "Invalid value for '--kind': Value error, 'thing' is not one of 'object',",
+        "Invalid value for '--kind': Value error, 'thing' is not one of 'auto',",
     ),
     (
         "search red --group-by day --index {w}/index",
