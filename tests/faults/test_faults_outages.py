@@ -69,7 +69,7 @@ def test_a_server_that_restarts_loses_and_doubles_nothing(
             assert (counts.failed, counts.handled + counts.unchanged) == (0, IMAGES)
             runs += 1
             for path in chance.sample(paths, IMAGES * 2 // 3):
-                fakes.write_image(path, 1000 + number * IMAGES + int(path.stem))
+                fakes.write_image(path, 1000 + runs * IMAGES + int(path.stem))
         run(source, settings)
         clean = settings_for(server, "clean")
         run(source, clean)

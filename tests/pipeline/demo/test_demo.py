@@ -21,7 +21,7 @@ FIGURES = {
     "object_recall_50", "object_recall_75", "mean_iou", "label_r1", "label_r10", "keyword_r1",
     "keyword_r10", "hybrid_label_r1", "hybrid_label_r10", "hybrid_keyword_r1",
     "hybrid_keyword_r10", "present_weak", "absent_weak", "similar_r10", "images", "objects",
-    "seconds", "left_out",
+    "seconds", "left_out", "box_r1", "box_25_r1", "box_50_r1",
 }  # fmt: skip
 
 

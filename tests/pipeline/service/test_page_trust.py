@@ -83,8 +83,7 @@ def test_old_hits_are_veiled_and_then_replaced(page: Page) -> None:
     expect(results).to_have_class("stale")
     expect(page.locator("#moving")).to_be_visible()
     expect(page.locator("#status")).to_have_text("Searching…")
-    opacity = page.locator("#grid").evaluate("(grid) => getComputedStyle(grid).opacity")
-    assert float(opacity) < 1
+    expect(page.locator("#grid")).not_to_have_css("opacity", "1")
     keep(page, "stale")
     searches.pass_ms(200)
     search = searches.take()
@@ -222,7 +221,9 @@ def test_buttons_cover_no_object_on_a_phone(page: Page) -> None:
 
 def test_every_label_can_be_sought(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    suggested = page.locator(".suggestions button").all_inner_texts()
+    suggestions = page.locator(".suggestions button")
+    expect(suggestions).to_have_count(12)
+    suggested = suggestions.all_inner_texts()
     narrow(page)
     labels = page.locator("#filters section").first.locator(".facet span:first-child")
     expect(labels).to_have_count(12)
