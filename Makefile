@@ -28,7 +28,7 @@ IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608
 PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=passive \
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# About four minutes on two idle cores; it has six.
+# About five minutes on two idle cores; it has six.
 test: setup
 	$(PYTEST)
 

@@ -15,6 +15,7 @@ from workers.segmenters import triton_kernels
 pytest.importorskip("triton", reason="Triton is there on Linux only")
 
 
+@pytest.mark.long
 def test_kernels_compute_what_pytorch_computes() -> None:
     # Triton decides as it is imported whether it interprets.
     tests = Path(__file__).with_name("interpreted_kernels.py")
