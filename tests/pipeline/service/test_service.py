@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -276,6 +277,20 @@ def test_health_readiness_and_metrics(client: TestClient) -> None:
     assert "/v1/search" in routes
     # Ids stand in paths, of which there are as many as objects.
     assert not any(str(uuid.UUID(int=5)) in route for route in routes)
+
+
+def test_the_page_has_all_its_modules_fetched_at_once(client: TestClient) -> None:
+    text = client.get("/").text
+    fetched = set(re.findall(r'rel="modulepreload" href="/static/(\w+\.js)"', text))
+    imported, queue = set(), ["app.js"]
+    while queue:
+        source = client.get(f"/static/{queue.pop()}").text
+        found = set(re.findall(r'from "\./(\w+\.js)"|import "\./(\w+\.js)"', source))
+        names = {name for pair in found for name in pair if name} - imported
+        imported |= names
+        queue += sorted(names)
+    assert fetched == imported
+    assert len(imported) > 10
 
 
 def test_the_page_and_the_documentation_need_nothing_from_elsewhere(client: TestClient) -> None:
