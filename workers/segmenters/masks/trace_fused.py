@@ -126,6 +126,31 @@ def _read_values(
 
 
 @triton.jit
+def _read_block(
+    mask,
+    row_first,
+    row_weights,
+    column_first,
+    column_weights,
+    rows,
+    low_side,
+    height,
+    column,
+    start,
+    end,
+    BLOCK: tl.constexpr,
+):
+    """Some pixels of a column from `start` on: their rows, which of them exist, their logits."""
+    y = start + tl.arange(0, BLOCK)
+    valid = (y < height) & (y < end)
+    x = tl.zeros_like(y) + column
+    values = _read_values(
+        mask, row_first, row_weights, column_first, column_weights, rows, low_side, x, y, valid
+    )
+    return y, valid, values
+
+
+@triton.jit
 def _find_span(touched, spans, number, column, width):
     """The first row to look at and the one behind the last."""
     begin = tl.load(spans + 2 * number)
@@ -206,12 +231,10 @@ def _measure_column(
     first = height
     last = -1
     for start in range(begin, end, BLOCK):
-        y = start + tl.arange(0, BLOCK)
-        x = tl.zeros_like(y) + column
-        valid = (y < height) & (y < end)
-        values = _read_values(
-            mask, row_first, row_weights, column_first, column_weights, rows, low_side, x, y, valid
-        )
+        y, valid, values = _read_block(
+            mask, row_first, row_weights, column_first, column_weights, rows, low_side, height,
+            column, start, end, BLOCK,
+        )  # fmt: skip
         inside = valid & (values > threshold)
         changed = _find_changes(
             mask, row_first, row_weights, column_first, column_weights, rows, low_side, height,
@@ -265,12 +288,10 @@ def _write_changes(
     end = tl.where(count > 0, end, begin)
     at = tl.load(ends + number * width + column) - count
     for start in range(begin, end, BLOCK):
-        y = start + tl.arange(0, BLOCK)
-        x = tl.zeros_like(y) + column
-        valid = (y < height) & (y < end)
-        values = _read_values(
-            mask, row_first, row_weights, column_first, column_weights, rows, low_side, x, y, valid
-        )
+        y, valid, values = _read_block(
+            mask, row_first, row_weights, column_first, column_weights, rows, low_side, height,
+            column, start, end, BLOCK,
+        )  # fmt: skip
         changed = _find_changes(
             mask, row_first, row_weights, column_first, column_weights, rows, low_side, height,
             width, column, y, valid & (values > threshold), end, threshold, JOINED,
