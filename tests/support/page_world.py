@@ -29,7 +29,12 @@ TOKEN = "the-owner's-token"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 expect.set_options(timeout=1000 * PATIENCE_S)
 
-NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+PAGE_MARKS = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here"),
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+"""Of tests that drive the page in a browser."""
 
 
 @contextmanager

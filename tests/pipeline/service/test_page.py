@@ -12,9 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from support.demo_world import build_demo, rle_of
 from support.page_world import (
     DESK,
-    NEEDS_CHROMIUM,
+    PAGE_MARKS,
     PHONE,
-    chromium,
     first,
     hits,
     keep,
@@ -30,11 +29,7 @@ from support.waiting import until
 from pipeline.settings import Settings
 from schemas.coco import CocoTruth
 
-pytestmark = [
-    NEEDS_CHROMIUM,
-    pytest.mark.long,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = PAGE_MARKS
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +43,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settings, Coc
 def url(world: tuple[Path, Settings, CocoTruth]) -> Iterator[str]:
     with serving(world[1]) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])

@@ -15,10 +15,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from support.demo_world import build_demo, mask_of
 from support.page_world import (
     DESK,
-    NEEDS_CHROMIUM,
+    PAGE_MARKS,
     PHONE,
     TOKEN,
-    chromium,
     keep,
     look_for,
     opened,
@@ -40,11 +39,7 @@ from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.open import open_index
 from workers.registry import build_embedder
 
-pytestmark = [
-    NEEDS_CHROMIUM,
-    pytest.mark.long,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = PAGE_MARKS
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +53,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settings, Coc
 def url(world: tuple[Path, Settings, CocoTruth]) -> Iterator[str]:
     with serving(world[1]) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 def test_all_of_it_can_be_done_with_keys(browser: Browser, url: str) -> None:

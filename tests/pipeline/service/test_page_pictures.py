@@ -13,9 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from support.demo_world import build_demo, mask_of, rle_of
 from support.page_world import (
     DESK,
-    NEEDS_CHROMIUM,
+    PAGE_MARKS,
     PHONE,
-    chromium,
     keep,
     opened,
     pictures_are_there,
@@ -30,11 +29,7 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.search import Box
 
-pytestmark = [
-    NEEDS_CHROMIUM,
-    pytest.mark.long,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = PAGE_MARKS
 World = tuple[Path, Settings, CocoTruth]
 
 
@@ -73,12 +68,6 @@ def url(world: World) -> Iterator[str]:
     ]
     with serving(settings, TruthSegmenter(mirrored)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])

@@ -12,9 +12,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 from support.demo_world import build_demo
 from support.page_world import (
     DESK,
-    NEEDS_CHROMIUM,
+    PAGE_MARKS,
     PHONE,
-    chromium,
     hits,
     keep,
     look_for,
@@ -24,11 +23,7 @@ from support.page_world import (
     show_unlikely,
 )
 
-pytestmark = [
-    NEEDS_CHROMIUM,
-    pytest.mark.long,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = PAGE_MARKS
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +31,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings, _ = build_demo(tmp_path_factory.mktemp("page"), 12)
     with serving(settings) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(params=["desk-light", "desk-dark", "phone-light", "phone-dark"])
