@@ -1,18 +1,20 @@
-"""Runs the attention of SAM's image encoder in PyTorch's fused kernels, for accelerators.
+"""Runs the attention of SAM's image encoder so that the scores of all pairs of places stay small.
 
-segment-anything makes the scores of all pairs of places and passes over them five times, and looks
-its relative positions up through the CPU, for which the device waits in every layer.
+segment-anything makes these scores at once, passes over them five times, and looks its relative
+positions up through the CPU, for which an accelerator waits in every layer.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import torch
-from segment_anything.modeling import ImageEncoderViT
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
+from segment_anything.modeling.image_encoder import Attention, Block, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
+
+# Scores that a CPU's second-level cache holds; of fewer places PyTorch's kernel is as fast.
+_SCORES_IN_CACHE = 2**18
 
 
 class FusedAttention(nn.Module):
@@ -40,21 +42,52 @@ class FusedAttention(nn.Module):
         at = queries.reshape(count, self.num_heads, height, width, -1)
         of_rows = torch.einsum("nahwc,hkc->nahwk", at, self.row_positions)
         of_columns = torch.einsum("nahwc,wkc->nahwk", at, self.column_positions)
-        bias = (of_rows[..., :, None] + of_columns[..., None, :]).flatten(4).flatten(2, 3)
-        out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        if x.device.type == "cpu" and self.num_heads * (height * width) ** 2 > _SCORES_IN_CACHE:
+            out = _attend_by_rows(queries, keys, values, of_rows, of_columns)
+        else:
+            bias = (of_rows[..., :, None] + of_columns[..., None, :]).flatten(4).flatten(2, 3)
+            out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
         joined: Tensor = self.proj(out.transpose(1, 2).reshape(count, height, width, channels))
         return joined
 
 
+def _attend_by_rows(
+    queries: Tensor, keys: Tensor, values: Tensor, of_rows: Tensor, of_columns: Tensor
+) -> Tensor:
+    """Attention with relative positions, whose scores stay in a CPU's cache: (n, heads, p, d).
+
+    queries, keys and values (n, heads, p, d); of_rows and of_columns (n, heads, height, width, k),
+    what a place adds for each row and each column of the others. A place's row and column, as ones
+    in its key, bring these into the scores by the same product.
+    """
+    count, heads, height, width = of_rows.shape[:4]
+    rows, columns = torch.eye(height), torch.eye(width)
+    place = torch.cat([rows.repeat_interleave(width, dim=0), columns.repeat(height, 1)], dim=1)
+    wide_queries = torch.cat(
+        [queries / math.sqrt(queries.shape[-1]), of_rows.flatten(2, 3), of_columns.flatten(2, 3)],
+        dim=-1,
+    ).flatten(0, 1)
+    wide_keys = torch.cat([keys, place.to(keys).expand(count, heads, -1, -1)], dim=-1)
+    wide_keys, values = wide_keys.flatten(0, 1).mT, values.flatten(0, 1)
+    places = height * width
+    heads_at_once = max(1, min(len(values), _SCORES_IN_CACHE // (width * places)))
+    rows_at_once = max(1, _SCORES_IN_CACHE // (heads_at_once * width * places))
+    out = torch.empty_like(queries).flatten(0, 1)
+    for head in range(0, len(values), heads_at_once):
+        of_heads = slice(head, head + heads_at_once)
+        for start in range(0, places, rows_at_once * width):
+            part = slice(start, start + rows_at_once * width)
+            scores = wide_queries[of_heads, part] @ wide_keys[of_heads]
+            out[of_heads, part] = scores.softmax(dim=-1) @ values[of_heads]
+    return torch.unflatten(out, 0, (count, heads))
+
+
 def fuse_attention(encoder: nn.Module) -> nn.Module:
     """`encoder` itself, its attention replaced in place where it is one of segment-anything's."""
-    if not isinstance(encoder, ImageEncoderViT):
-        return encoder
-    vit: Any = encoder
-    frame_hw = None if vit.pos_embed is None else vit.pos_embed.shape[1:3]
-    for block in vit.blocks:
-        side_hw = (block.window_size,) * 2 if block.window_size > 0 else frame_hw
-        if side_hw is not None and block.attn.use_rel_pos:
-            block.attn = FusedAttention(block.attn, side_hw)
-    whole: nn.Module = vit
-    return whole
+    for block in encoder.modules():
+        if isinstance(block, Block) and getattr(block.attn, "use_rel_pos", False):
+            tables = block.attn.rel_pos_h, block.attn.rel_pos_w
+            # A table has every distance between two of them, either way.
+            height, width = ((len(table) + 1) // 2 for table in tables)
+            block.attn = FusedAttention(block.attn, (height, width))
+    return encoder

@@ -4,24 +4,57 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
+from segment_anything.modeling.image_encoder import Attention
+from torch import Tensor, nn
 
+from bench.bundled import bundled_sam
 from bench.mask_bank import wide_sam
+from workers.segmenters import encoder_attention
 from workers.segmenters.encoder_attention import FusedAttention, fuse_attention
+
+
+def seeded(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_fused_attention_gives_the_same_embedding() -> None:
     encoder = wide_sam().image_encoder
     for name, weights in encoder.named_parameters():
         if "rel_pos" in name or "qkv" in name:
-            weights.data = torch.randn(weights.shape, generator=torch.Generator().manual_seed(1))
-    frames = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(2))
+            weights.data = seeded(*weights.shape, seed=1)
+    frames = seeded(1, 3, 1024, 1024, seed=2)
     fused = fuse_attention(copy.deepcopy(encoder))
     assert all(isinstance(block.attn, FusedAttention) for block in fused.blocks)
     with torch.inference_mode():
         torch.testing.assert_close(fused(frames), encoder(frames), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("most_scores", [1, 2 * 12 * 108, 10**9], ids=["row", "rows", "kernel"])
+def test_however_many_rows_at_once_attention_is_the_same(
+    most_scores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_attention, "_SCORES_IN_CACHE", most_scores)
+    attention = Attention(24, num_heads=3, use_rel_pos=True, input_size=(9, 12)).eval()
+    with torch.no_grad():
+        for number, weights in enumerate(attention.parameters()):
+            weights.copy_(seeded(*weights.shape, seed=number) / 2)
+    places = seeded(2, 9, 12, 24, seed=99)
+    with torch.inference_mode():
+        found = FusedAttention(attention, (9, 12))(places)
+        torch.testing.assert_close(found, attention(places), rtol=1e-5, atol=1e-5)
+
+
+def test_the_bundled_encoder_is_fused_and_gives_the_same_embedding() -> None:
+    encoder = bundled_sam().image_encoder.eval()
+    fused = fuse_attention(copy.deepcopy(encoder))
+    assert sum(isinstance(module, FusedAttention) for module in fused.modules()) == 6
+    frames = seeded(1, 3, 448, 448, seed=3)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(frames), encoder(frames), rtol=1e-4, atol=1e-4)
+
+
 def test_another_encoder_stays_as_it_is() -> None:
-    encoder = torch.nn.Conv2d(3, 4, 1)
+    encoder = nn.Conv2d(3, 4, 1)
     assert fuse_attention(encoder) is encoder
