@@ -14,6 +14,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from schemas.images import UInt8Image
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.sam_prompter import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
 
 
@@ -73,9 +74,9 @@ class _TimedGuesses:
     def predicted_iou(self) -> Float32s:
         return self.inner.predicted_iou
 
-    def logits(self, chosen: BoolMatrix) -> Tensor:
+    def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:
         with self.clock.of("decode"):
-            return self.inner.logits(chosen)
+            return self.inner.logits(chosen, levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from schemas.images import UInt8Image
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.sam_prompter import BoolMatrix, Float32s, Float64s, Guesses, Prompter, View
 
 _FRAME_SIDE, _LOW_SIDE = 1024, 256
@@ -189,7 +190,7 @@ class _BlendedGuesses:
     rows: Tensor
     predicted_iou: Float32s
 
-    def logits(self, chosen: BoolMatrix) -> Tensor:
+    def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:  # of all places
         computed = self.inner.logits(chosen)
         point, output = torch.from_numpy(chosen).nonzero().T
         drawn = self.blend.bank.logits[self.rows[point], output, : computed.shape[1]]

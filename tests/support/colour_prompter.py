@@ -12,6 +12,7 @@ from torch import Tensor
 
 from schemas.images import UInt8Image
 from schemas.options import SegmenterOptions
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.grid_segmenter import GridSegmenter
 
 SHA = "0" * 64
@@ -31,7 +32,7 @@ class ColourGuesses:
     def predicted_iou(self) -> np.ndarray:
         return (self.colours[:, :1] / 255).astype(np.float32).repeat(3, axis=1)
 
-    def logits(self, chosen: np.ndarray) -> Tensor:
+    def logits(self, chosen: np.ndarray, levels: Levels | None = None) -> Tensor:
         colours = self.colours.repeat(3, axis=0)[chosen.ravel()][:, None, None]
         same = (self.image == colours).all(axis=3) & (colours.sum(axis=3) > 0)
         height, width = self.image.shape[:2]

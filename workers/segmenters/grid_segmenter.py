@@ -21,6 +21,7 @@ from schemas.masks import ObjectMask
 from schemas.options import PresetName, PromptsName, SegmenterOptions
 from workers.models.threads import use_single_thread
 from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.low_res import LowResMeter, Thresholds
 from workers.segmenters.masks.selection import (
     clean_regions,
@@ -98,8 +99,12 @@ class GridSegmenter:
             "limits": options.model_dump(include=set(_LIMITS)),
         }
         self._adaptive: AdaptivePrompts | None = None
+        self._levels: Levels | None = None
         if choose_prompts(options, default_prompts) == "adaptive":
             self._adaptive = AdaptivePrompts.choose(parameters, scorer)
+            # Of the whole grid masks are the package's own, islands and all.
+            offset = parameters["stability_score_offset"]
+            self._levels = Levels.around(prompter.mask_threshold, offset)
             made_of["prompts"] = self._adaptive.describe()
         self.fingerprint = fingerprint(made_of)
         self._prompter, self._options = prompter, options
@@ -236,7 +241,7 @@ class GridSegmenter:
         while start < len(batch_xy):
             part = batch_xy[start : start + self._points_at_once]
             try:
-                answers = _trace_sure(view, part, self._parameters["pred_iou_thresh"], tracer)
+                answers = _trace_sure(view, part, self._levels, self._parameters, tracer)
             except torch.OutOfMemoryError:
                 if len(part) == 1:
                     raise
@@ -322,17 +327,22 @@ def _choose_tracer(device: torch.device) -> Callable[..., Tracer]:
 
 
 def _trace_sure(
-    view: View, points_xy: Float64s, least_iou: float, tracer: Tracer
+    view: View,
+    points_xy: Float64s,
+    levels: Levels | None,
+    parameters: Mapping[str, float],
+    tracer: Tracer,
 ) -> Answers | None:
     """Have the masks of points that are sure enough traced; None if none is.
 
     Where this raises, none has been added.
     """
     guesses = view.guess(points_xy)
+    least_iou = parameters["pred_iou_thresh"]
     chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
     if not chosen.any():
         return None
-    logits = guesses.logits(chosen)
+    logits = guesses.logits(chosen, levels)
     tracer.add(logits)
     return Answers(logits, guesses.predicted_iou[chosen], np.nonzero(chosen)[0])
 

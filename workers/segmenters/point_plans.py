@@ -29,7 +29,7 @@ from workers.segmenters.point_choice import (
 from workers.segmenters.point_scorer import LoadedScorer
 from workers.segmenters.sam_prompter import View
 
-_VERSION = 1  # to be raised whenever the same rules choose other points
+_VERSION = 2  # to be raised whenever the same rules choose other points
 _SURE_IOU = 0.9
 
 

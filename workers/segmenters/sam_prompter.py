@@ -20,6 +20,7 @@ from schemas.images import UInt8Image
 from workers.models.precision import convert_module
 from workers.models.threads import count_usable_cpus
 from workers.segmenters.decoder.backend import MaskDecoderBackend, choose_decoder
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, PreparedImage
 from workers.segmenters.encoder_attention import fuse_attention
 
@@ -37,8 +38,12 @@ class Guesses(Protocol):
         """float32 (n, 3)."""
         ...
 
-    def logits(self, chosen: BoolMatrix) -> Tensor:
-        """Of the masks in bool (n, 3), in order: float32 (m, rows, low_side), the image's rows."""
+    def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:
+        """Of the masks in bool (n, 3), in order: float32 (m, rows, low_side), the image's rows.
+
+        With `levels`, where all logits around lie on one side of both, they may be any numbers
+        there, and an island or a hole narrower than two image tokens may be missed.
+        """
         ...
 
 
@@ -80,8 +85,8 @@ class _SamGuesses:
     state: DecoderState
 
     @torch.inference_mode()
-    def logits(self, chosen: BoolMatrix) -> Tensor:
-        return self.decoder.low_res_logits(self.state, chosen)
+    def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:
+        return self.decoder.low_res_logits(self.state, chosen, levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +137,7 @@ class SamPrompter:
             keep_freed_memory()
         self._model, self._dtype = model, dtype
         self.device = torch.device(device)
-        encoder = _convert(dtype, model.image_encoder)
-        self.encoder = encoder if device == "cpu" else fuse_attention(encoder)
+        self.encoder = fuse_attention(_convert(dtype, model.image_encoder))
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)

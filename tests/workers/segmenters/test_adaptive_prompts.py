@@ -19,6 +19,7 @@ from schemas.images import UInt8Image
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.segmenters import sam_demo
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import LoadedScorer, PointScorer, load_scorer
 
@@ -30,7 +31,7 @@ GRID = "d278f614a263846c"  # of 16 points a side, since before there was a choic
 class Nested(ColourGuesses):
     """The first mask is what has the point's colour, the second all that is not black."""
 
-    def logits(self, chosen: np.ndarray) -> Tensor:
+    def logits(self, chosen: np.ndarray, levels: Levels | None = None) -> Tensor:
         one_colour = np.where((self.image > 0).any(axis=2, keepdims=True), 255, 0).repeat(3, axis=2)
         every = np.ones_like(chosen)
         own = ColourGuesses(self.image, self.points_xy).logits(every)

@@ -11,6 +11,7 @@ from support.small_decoder import small_decoder
 from torch import nn
 
 from workers.segmenters.decoder.backend import choose_decoder
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.cpu_kernels.cpu_decoder import CpuKernelDecoder
 from workers.segmenters.decoder.torch_decoder import TorchDecoder
 
@@ -31,6 +32,24 @@ def test_backends_agree(rows: int | None) -> None:
     assert wanted.shape == (CHOSEN.sum(), 4 * (rows or SIDE), 4 * SIDE)
     torch.testing.assert_close(predicted_iou, wanted_iou, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_masks_of_contours_alone_are_those_of_all_logits() -> None:
+    decoder, image = small_decoder(64, 4), torch.randn(SIDE**2, 64)
+    backend = CpuKernelDecoder(decoder, torch.randn(SIDE**2, 64))
+    state = backend.attend(torch.randn(len(CHOSEN), 2, 64), backend.prepare(image))
+    wanted = backend.low_res_logits(state, CHOSEN)
+    # Noise is a contour nearly everywhere, but not beyond all of it.
+    most = float(wanted.abs().max())
+    for threshold, offset in ((float(wanted.median()), most / 100), (3 * most, most / 2)):
+        levels = Levels.around(threshold, offset)
+        found = backend.low_res_logits(state, CHOSEN, levels)
+        is_same = found == wanted
+        for level in (threshold - offset, threshold, threshold + offset):
+            torch.testing.assert_close(found > level, wanted > level)
+        assert is_same.float().mean() > (0.9 if threshold < most else 0.2)
+        assert is_same.all() == (threshold < most)
 
 
 def test_kernels_are_chosen_where_they_compute_the_same() -> None:

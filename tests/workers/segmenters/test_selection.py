@@ -14,6 +14,7 @@ from torch import Tensor
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.masks.selection import drop_overlaps
 
@@ -26,7 +27,7 @@ class Stacked:
 
     predicted_iou: np.ndarray
 
-    def logits(self, chosen: np.ndarray) -> Tensor:
+    def logits(self, chosen: np.ndarray, levels: Levels | None = None) -> Tensor:
         shapes = torch.full((3, SIDE, SIDE), -10.0)
         shapes[:2, 0:40, 0:40] = shapes[1, 40:60, 10:12] = shapes[2, 44:, 20:] = 10
         return torch.cat([shapes[row] for row in torch.from_numpy(chosen)])

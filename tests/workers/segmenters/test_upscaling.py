@@ -7,7 +7,13 @@ import pytest
 import torch
 from support.small_decoder import small_decoder
 
-from workers.segmenters.decoder.cpu_kernels.upscaling import compute_prompt_logits, gelu
+from workers.segmenters.decoder.cpu_kernels.upscaling import (
+    UpscalingWeights,
+    compute_constant,
+    fill_logits,
+    gather_inputs,
+    gelu,
+)
 from workers.segmenters.decoder.cross_attention import TorchCrossAttention
 from workers.segmenters.decoder.image_tokens import compute_stages
 from workers.segmenters.decoder.two_way_transformer import run_transformer
@@ -45,5 +51,14 @@ def test_logits_of_a_prompt_are_those_of_its_image_tokens(
     cells = compute_logits(decoder, upscaled, weights)
     wanted = cells.unflatten(2, (rows, COLUMNS)).transpose(3, 4).flatten(4, 5).flatten(2, 3)[0]
     base = upscale_base(decoder, stages[-1])[:, :part].contiguous()
-    found = compute_prompt_logits(decoder, image_tokens, base, weights[0], COLUMNS)
+    own, constant = UpscalingWeights.of(decoder), compute_constant(decoder, stages[-1])
+    inputs = gather_inputs(image_tokens, own, base, constant, weights[0])
+    found = np.full(wanted.shape, np.nan, np.float32)
+    fill_logits(own, inputs, np.arange(0, part, 5), found)
+    is_computed = np.isfinite(found)
+    assert is_computed.sum() == 16 * len(chosen) * len(range(0, part, 5))
+    np.testing.assert_allclose(
+        found[is_computed], wanted.numpy()[is_computed], rtol=1e-4, atol=1e-4
+    )
+    fill_logits(own, inputs, np.arange(part), found)
     np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-4)

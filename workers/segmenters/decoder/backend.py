@@ -7,6 +7,7 @@ from typing import Protocol
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor
 
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.cpu_kernels.cpu_decoder import CpuKernelDecoder
 from workers.segmenters.decoder.torch_decoder import (
     BoolMatrix,
@@ -27,7 +28,9 @@ class MaskDecoderBackend(Protocol):
 
     def attend(self, prompts: Tensor, image: PreparedImage) -> DecoderState: ...
 
-    def low_res_logits(self, state: DecoderState, chosen: BoolMatrix) -> Tensor: ...
+    def low_res_logits(
+        self, state: DecoderState, chosen: BoolMatrix, levels: Levels | None = None
+    ) -> Tensor: ...
 
 
 def choose_decoder(

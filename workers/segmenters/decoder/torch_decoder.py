@@ -13,6 +13,7 @@ import torch
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor
 
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.cross_attention import CrossAttention, TorchCrossAttention
 from workers.segmenters.decoder.image_tokens import (
     FactoredImageTokens,
@@ -92,8 +93,14 @@ class TorchDecoder:
         predicted_iou = self._heads.iou_prediction_head(tokens[:, 0])[:, 1:]
         return DecoderState(tokens, predicted_iou, image_tokens, image)
 
-    def low_res_logits(self, state: DecoderState, chosen: BoolMatrix) -> Tensor:
-        """Those of the masks in bool (n, 3), in order: float32 (m, 4 * rows, 4 * columns)."""
+    def low_res_logits(
+        self, state: DecoderState, chosen: BoolMatrix, levels: Levels | None = None
+    ) -> Tensor:
+        """Those of the masks in bool (n, 3), in order: float32 (m, 4 * rows, 4 * columns).
+
+        levels: allow an implementation to compute only those near a contour, see `contour`; here
+        all are computed.
+        """
         mask_weights = self._mask_weights(state)
         all_chosen = torch.from_numpy(chosen).to(mask_weights.device)
         logits, start = [], 0

@@ -10,12 +10,27 @@ import torch
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor, nn
 
+from workers.segmenters.decoder.contour import (
+    Levels,
+    fill_unknown,
+    first_cells,
+    know_nothing,
+    next_cells,
+    note_sides,
+)
 from workers.segmenters.decoder.cpu_kernels.attention import (
     BlockCrossAttention,
     block_size,
     split_stage,
 )
-from workers.segmenters.decoder.cpu_kernels.upscaling import compute_prompt_logits
+from workers.segmenters.decoder.cpu_kernels.upscaling import (
+    Float32s,
+    PromptInputs,
+    UpscalingWeights,
+    compute_constant,
+    fill_logits,
+    gather_inputs,
+)
 from workers.segmenters.decoder.cross_attention import CrossAttention
 from workers.segmenters.decoder.image_tokens import ImageStage
 from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, TorchDecoder
@@ -37,16 +52,43 @@ class CpuKernelDecoder(TorchDecoder):
         plain = weight.device.type == "cpu" and weight.dtype == torch.float32
         return plain and exact and block_size(image_tokens) is not None
 
-    def low_res_logits(self, state: DecoderState, chosen: BoolMatrix) -> Tensor:
-        weights, base = self._mask_weights(state), state.image.upscaled_base
+    def __init__(self, decoder: MaskDecoder, position: Tensor) -> None:
+        super().__init__(decoder, position)
+        self._upscaling = UpscalingWeights.of(decoder)
+
+    def low_res_logits(
+        self, state: DecoderState, chosen: BoolMatrix, levels: Levels | None = None
+    ) -> Tensor:
+        mask_weights, base = self._mask_weights(state), state.image.upscaled_base
+        constant = compute_constant(self._decoder, state.image.stages[-1])
         wanted = torch.from_numpy(chosen)
-        logits = [
-            compute_prompt_logits(
-                self._decoder, state.image_tokens[n], base, weights[n, wanted[n]], self.columns
-            )
-            for n in np.flatnonzero(chosen.any(axis=1)).tolist()
-        ]
-        return torch.from_numpy(np.concatenate(logits))
+        rows, columns = base.shape[1] // self.columns, self.columns
+        logits = np.empty((int(chosen.sum()), 4 * rows, 4 * columns), np.float32)
+        start = 0
+        for n in np.flatnonzero(chosen.any(axis=1)).tolist():
+            own_weights = mask_weights[n, wanted[n]]
+            tokens = state.image_tokens[n]
+            inputs = gather_inputs(tokens, self._upscaling, base, constant, own_weights)
+            own = logits[start : start + len(own_weights)]
+            start += len(own)
+            if levels is None:
+                fill_logits(self._upscaling, inputs, np.arange(rows * columns), own)
+            else:
+                _fill_contours(self._upscaling, inputs, levels, own)
+        return torch.from_numpy(logits)
 
     def _attention_of(self, stages: Sequence[ImageStage]) -> Callable[[], CrossAttention]:
         return partial(BlockCrossAttention, [split_stage(stage) for stage in stages])
+
+
+def _fill_contours(
+    weights: UpscalingWeights, inputs: PromptInputs, levels: Levels, logits: Float32s
+) -> None:
+    """The logits where contours run; elsewhere a number on the same side of the levels."""
+    rows, columns = logits.shape[1] // 4, logits.shape[2] // 4
+    known, cells = know_nothing(rows, columns), first_cells(rows, columns)
+    while len(cells):
+        fill_logits(weights, inputs, cells, logits)
+        note_sides(logits, cells, levels, known)
+        cells = next_cells(known)
+    fill_unknown(logits, known, levels)

@@ -1,8 +1,9 @@
 """Upscales image tokens to mask logits on a CPU in float32, in blocks that fit its caches.
 
-Computes what `decoder.upscaling` does. PyTorch makes a pass over memory for each of scaling,
-normalising, GELU, weighing and rearranging; here there are two. Image tokens lie along the last
-axis throughout, so that many are computed at once without a sum across them.
+Computes what `decoder.upscaling` does, of all image tokens or of any. PyTorch makes a pass over
+memory for each of scaling, normalising, GELU, weighing and rearranging; here a block of tokens is
+taken through all of them. Image tokens lie along the last axis throughout, so that many are
+computed at once without a sum across them.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ import torch
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor
 
-from workers.segmenters.decoder.image_tokens import FactoredImageTokens
-from workers.segmenters.decoder.matmul import multiply
+from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
+    COLUMNS,
+    OVERWRITE,
+    WHOLE,
+    put_product,
+)
+from workers.segmenters.decoder.image_tokens import FactoredImageTokens, ImageStage
 from workers.segmenters.decoder.upscaling import to_linear
 from workers.segmenters.numba_jit import jit_fused
 
 Float32s = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
 
-_BLOCK_OF_SUMS = 256  # image tokens
-_BLOCK = 64  # image tokens, whose channels at the norm fit into a first-level cache
+_BLOCK = 2 * COLUMNS  # image tokens, of which a first-level cache holds nearly all that is made
 # The normal distribution function is 0.5 + x P(x^2) / Q(x^2) for |x| <= 5.2, fitted to an error of
 # 3e-9, and beyond that 0 or 1 to within float32's precision.
 _END = np.float32(5.2)
@@ -42,20 +48,75 @@ _Q0, _Q1, _Q2, _Q3, _Q4, _Q5 = _Q
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
 
-class NormInputs(NamedTuple):
-    """What turns the residuals' part of upscaled tokens into the norm's outputs.
+class UpscalingWeights(NamedTuple):
+    """A decoder's own part in the logits of any image token.
 
-    base_share, scale (p,) and base (channels, p): see `FactoredImageTokens` and `upscale_base`.
-    constant, gain and bias (channels,), the latter two and eps the norm's.
+    first (4 * channels, c), the first transposed convolution's. gain, bias (channels,) and eps are
+    the norm's; second (4 * few, channels) and second_bias (few,) the second convolution's.
     """
 
+    first: Float32s
+    gain: Float32s
+    bias: Float32s
+    eps: np.float32
+    second: Float32s
+    second_bias: Float32s
+
+    @classmethod
+    def of(cls, decoder: MaskDecoder) -> UpscalingWeights:
+        first, norm, _, second, _ = decoder.output_upscaling
+        with torch.no_grad():
+            arrays = (
+                x.contiguous().numpy()
+                for x in (to_linear(first)[0], norm.weight, norm.bias, to_linear(second)[0])
+            )
+            weight, gain, bias, second_weight = arrays
+            second_bias = second.bias.numpy()
+        return cls(weight, gain, bias, np.float32(norm.eps), second_weight, second_bias)
+
+
+class PromptInputs(NamedTuple):
+    """What the logits of one prompt's p image tokens, r residuals each, are computed from.
+
+    residuals (4 * channels, r) after the first transposed convolution; shares (r, p), base_share
+    and scale (p,): see `FactoredImageTokens`; base (4 * channels, p): see `upscale_base`; constant
+    (4 * channels,), what is added to every token. mask_weights (m, few), m from 1 to 3.
+    """
+
+    residuals: Float32s
+    shares: Float32s
     base_share: Float32s
     scale: Float32s
     base: Float32s
     constant: Float32s
-    gain: Float32s
-    bias: Float32s
-    eps: np.float32
+    mask_weights: Float32s
+
+
+def compute_constant(decoder: MaskDecoder, last: ImageStage) -> Float32s:
+    """What is added to every upscaled image token at the last stage: float32 (4 * channels,)."""
+    weight, bias = to_linear(decoder.output_upscaling[0])
+    constant: Float32s = (weight @ last.bias + bias).numpy()
+    return constant
+
+
+def gather_inputs(
+    tokens: FactoredImageTokens,
+    weights: UpscalingWeights,
+    base: Tensor,
+    constant: Float32s,
+    mask_weights: Tensor,
+) -> PromptInputs:
+    """For one prompt's tokens, of which `base`, see `upscale_base`, has the first p."""
+    residuals = torch.from_numpy(weights.first) @ tokens.residuals[0].T
+    return PromptInputs(
+        residuals.numpy(),
+        tokens.residual_shares[0].contiguous().numpy(),
+        tokens.base_share[0, 0].numpy(),
+        tokens.scale[0, 0].numpy(),
+        base.numpy(),
+        constant,
+        mask_weights.numpy(),
+    )
 
 
 @jit_fused
@@ -68,80 +129,73 @@ def gelu(x: np.float32) -> np.float32:
     return x * (_HALF + near * (p / q))
 
 
-def compute_prompt_logits(
-    decoder: MaskDecoder,
-    tokens: FactoredImageTokens,
-    base: Tensor,
-    mask_weights: Tensor,
-    columns: int,
-) -> Float32s:
-    """Of one prompt's first image tokens, rows of `columns`: (m, 4 * rows, 4 * columns) logits.
+@jit_fused
+def fill_logits(
+    weights: UpscalingWeights, inputs: PromptInputs, cells: Int64s, logits: Float32s
+) -> None:
+    """Compute the logits of int64 (k,) image tokens at their places, and leave the others.
 
-    base: `upscale_base` of these tokens, (2 * 2 * c / 4, p). mask_weights (m, c / 8), where m is
-    from 1 to 3.
+    logits float32 (m, 4 * rows, 4 * columns).
     """
-    first, norm, _, second, _ = decoder.output_upscaling
-    weight, bias = to_linear(first)
-    part = base.shape[1]
-    shares = tokens.residual_shares[..., :part].contiguous()
-    residuals = torch.unflatten((tokens.residuals @ weight.T).mT, 1, (4, -1))
-    constant = (weight @ tokens.stage.bias + bias).reshape(4, -1).numpy()
-    base_share, scale = tokens.base_share[0, 0].numpy(), tokens.scale[0, 0].numpy()
-    gain, bias, eps = norm.weight.numpy(), norm.bias.numpy(), np.float32(norm.eps)
-    second_weight, _ = to_linear(second)
-    logits = np.empty((len(mask_weights), 4 * (part // columns), 4 * columns), np.float32)
-    # A quarter at a time, which stays in the caches.
-    for quarter, quarter_base in enumerate(base.reshape(4, -1, part).numpy()):
-        upscaled = multiply(residuals[:, quarter], shares)
-        inputs = NormInputs(base_share, scale, quarter_base, constant[quarter], gain, bias, eps)
-        _normalise_and_activate(upscaled[0].numpy(), inputs)
-        again = multiply(second_weight[None], upscaled)[0].numpy()
-        _weigh_quarter(again, second.bias.numpy(), mask_weights.numpy(), quarter, logits)
-    return logits
+    channels, few = len(weights.gain), len(weights.second_bias)
+    nothing = np.empty((0, _BLOCK), np.float32)
+    shares = np.zeros((len(inputs.shares), _BLOCK), np.float32)
+    upscaled = np.empty((4 * channels, _BLOCK), np.float32)
+    halves = np.zeros((channels, _BLOCK), np.float32)
+    quarters = np.empty((4 * few, _BLOCK), np.float32)
+    for start in range(0, len(cells), _BLOCK):
+        block = cells[start : start + _BLOCK]
+        for row in range(len(shares)):
+            _gather(inputs.shares[row], block, shares[row])
+        put_product(upscaled, inputs.residuals, shares, nothing, OVERWRITE, WHOLE)
+        for quarter in range(4):
+            rows = upscaled[quarter * channels : (quarter + 1) * channels]
+            _add_base(rows, inputs, block, quarter)
+            _normalise_and_activate(rows, weights, len(block), halves)
+            put_product(quarters, weights.second, halves, nothing, OVERWRITE, WHOLE)
+            _weigh(quarters, weights.second_bias, inputs.mask_weights, block, quarter, logits)
 
 
 @jit_fused
-def _normalise_and_activate(rows: Float32s, inputs: NormInputs) -> None:
-    """Add the base's part to rows, (channels, p); then the norm over channels, and GELU."""
-    channels, part = rows.shape
-    share = _ONE / np.float32(channels)
-    block = np.empty((channels, _BLOCK), np.float32)
-    means, spreads = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
-    for start in range(0, part, _BLOCK):
-        end = min(start + _BLOCK, part)
-        count = end - start
-        mean, spread = means[:count], spreads[:count]
-        mean[:], spread[:] = 0, 0
-        for channel in range(channels):
-            row = block[channel, :count]
-            _add_base(rows, inputs, channel, start, row)
-            _add(row, mean)
+def _gather(row: Float32s, cells: Int64s, out: Float32s) -> None:
+    for i in range(len(cells)):
+        out[i] = row[cells[i]]
+
+
+@jit_fused
+def _add_base(rows: Float32s, inputs: PromptInputs, cells: Int64s, quarter: int) -> None:
+    """Make of the residuals' part of a quarter of image tokens, (channels, b), the whole."""
+    base_share, scale = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    base = np.empty(_BLOCK, np.float32)
+    _gather(inputs.base_share, cells, base_share)
+    _gather(inputs.scale, cells, scale)
+    for channel in range(len(rows)):
+        row, number = rows[channel], quarter * len(rows) + channel
+        _gather(inputs.base[number], cells, base)
+        constant = inputs.constant[number]
+        for i in range(len(cells)):
+            row[i] = scale[i] * (row[i] + base_share[i] * base[i]) + constant
+
+
+@jit_fused
+def _normalise_and_activate(
+    rows: Float32s, weights: UpscalingWeights, count: int, out: Float32s
+) -> None:
+    """The norm over the channels of rows, and GELU, in out: both (channels, b), the first count."""
+    share = _ONE / np.float32(len(rows))
+    mean, spread = np.zeros(_BLOCK, np.float32), np.zeros(_BLOCK, np.float32)
+    for row in rows:
         for i in range(count):
-            mean[i] *= share
-        for channel in range(channels):
-            _add_squares(block[channel, :count], mean, spread)
-        for i in range(count):
-            spread[i] = _ONE / np.sqrt(spread[i] * share + inputs.eps)
-        for channel in range(channels):
-            gain, bias = inputs.gain[channel], inputs.bias[channel]
-            row, out = block[channel, :count], rows[channel, start:end]
-            _activate(row, mean, spread, gain, bias, out)
-
-
-@jit_fused
-def _add_base(rows: Float32s, inputs: NormInputs, channel: int, start: int, out: Float32s) -> None:
-    end = start + len(out)
-    residual, base = rows[channel, start:end], inputs.base[channel, start:end]
-    base_share, scale = inputs.base_share[start:end], inputs.scale[start:end]
-    constant = inputs.constant[channel]
-    for i in range(len(out)):
-        out[i] = scale[i] * (residual[i] + base_share[i] * base[i]) + constant
-
-
-@jit_fused
-def _add(row: Float32s, total: Float32s) -> None:
-    for i in range(len(row)):
-        total[i] += row[i]
+            mean[i] += row[i]
+    for i in range(count):
+        mean[i] *= share
+    for row in rows:
+        _add_squares(row[:count], mean, spread)
+    for i in range(count):
+        spread[i] = _ONE / np.sqrt(spread[i] * share + weights.eps)
+    for channel in range(len(rows)):
+        gain, bias = weights.gain[channel], weights.bias[channel]
+        _activate(rows[channel, :count], mean, spread, gain, bias, out[channel])
 
 
 @jit_fused
@@ -156,40 +210,36 @@ def _activate(
     row: Float32s, mean: Float32s, scale: Float32s, gain: np.float32, bias: np.float32,
     out: Float32s,
 ) -> None:  # fmt: skip
-    for i in range(len(out)):
+    for i in range(len(row)):
         out[i] = gelu((row[i] - mean[i]) * scale[i] * gain + bias)
 
 
 @jit_fused
-def _weigh_quarter(
-    rows: Float32s, bias: Float32s, weights: Float32s, quarter: int, logits: Float32s
-) -> None:
-    """Fill a quarter of `logits`, (m, 4 * rows, 4 * columns), with weighted sums of GELUs.
+def _weigh(
+    rows: Float32s, bias: Float32s, weights: Float32s, cells: Int64s, quarter: int,
+    logits: Float32s,
+) -> None:  # fmt: skip
+    """Fill a quarter of the logits of k image tokens with weighted sums of GELUs.
 
-    These are of rows + bias. rows (4 * channels, p) are the 2 x 2 pixels that the second transposed
+    These are of rows + bias. rows (4 * few, b) are the 2 x 2 pixels that the second transposed
     convolution makes of a quarter, which is itself one of the first one's 2 x 2.
     """
-    count, channels = len(weights), len(bias)
-    columns = logits.shape[2] // 4
-    block = columns * max(1, _BLOCK_OF_SUMS // columns)
-    sums = np.empty((3, block), np.float32)
+    count, few, columns = len(weights), len(bias), logits.shape[2] // 4
+    sums = np.empty((3, _BLOCK), np.float32)
     sum1, sum2, sum3 = sums[0], sums[1], sums[2]
     second, third = min(1, count - 1), count - 1  # of one or two masks, one is computed again
-    for start in range(0, rows.shape[1], block):
-        end = min(start + block, rows.shape[1])
-        for part in range(4):
-            sums[:] = 0
-            for channel in range(channels):
-                row, shift = rows[part * channels + channel, start:end], bias[channel]
-                w1, w2, w3 = weights[0, channel], weights[second, channel], weights[third, channel]
-                for i in range(len(row)):
-                    active = gelu(row[i] + shift)
-                    sum1[i] += w1 * active
-                    sum2[i] += w2 * active
-                    sum3[i] += w3 * active
-            left = 2 * (quarter % 2) + part % 2
+    for part in range(4):
+        sums[:] = 0
+        for channel in range(few):
+            row, shift = rows[part * few + channel, : len(cells)], bias[channel]
+            w1, w2, w3 = weights[0, channel], weights[second, channel], weights[third, channel]
+            for i in range(len(row)):
+                active = gelu(row[i] + shift)
+                sum1[i] += w1 * active
+                sum2[i] += w2 * active
+                sum3[i] += w3 * active
+        down, right = 2 * (quarter // 2) + part // 2, 2 * (quarter % 2) + part % 2
+        for i in range(len(cells)):
+            top, left = 4 * (cells[i] // columns) + down, 4 * (cells[i] % columns) + right
             for mask in range(count):
-                for token_row in range((end - start) // columns):
-                    top = 4 * (start // columns + token_row) + 2 * (quarter // 2) + part // 2
-                    for i in range(columns):
-                        logits[mask, top, 4 * i + left] = sums[mask, token_row * columns + i]
+                logits[mask, top, left] = sums[mask, i]

@@ -9,6 +9,7 @@ import torch
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor, nn
 
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.cross_attention import CrossAttention
 from workers.segmenters.decoder.gpu_kernels.attention import GpuCrossAttention
 from workers.segmenters.decoder.gpu_kernels.attention_kernels import SHARED_BYTES
@@ -53,7 +54,9 @@ class GpuKernelDecoder(TorchDecoder):
         device = torch.cuda.get_device_properties(self._position.device)
         return device.shared_memory_per_block_optin >= SHARED_BYTES
 
-    def low_res_logits(self, state: DecoderState, chosen: BoolMatrix) -> Tensor:
+    def low_res_logits(
+        self, state: DecoderState, chosen: BoolMatrix, levels: Levels | None = None
+    ) -> Tensor:
         base, (tokens,) = state.image.upscaled_base, state.image_tokens
         return upscale_masks(
             self._upscaling,
