@@ -26,10 +26,14 @@ CROPS_AT_ONCE = 64
 
 
 class Segmenter(Protocol):
-    """Finds every object. `fingerprint` covers the weights and all parameters."""
+    """Finds every object. `fingerprint` covers the weights and all parameters.
+
+    `notes` are sentences that its user should read.
+    """
 
     name: str
     fingerprint: str
+    notes: tuple[str, ...]
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         """Masks of each image at its own size, in a deterministic order (largest area first)."""

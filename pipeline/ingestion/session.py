@@ -221,6 +221,8 @@ class IngestSession:
             options = self._settings.runner
             opened = open_runner(recipe, options, self._log, progress.note, early)
             self._runner = self._held.enter_context(opened)
+            for note in self._runner.info.notes:
+                progress.warn(note)
         return self._runner, self._log, self._precision
 
     def _add_masks(

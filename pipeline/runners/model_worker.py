@@ -26,10 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker turned out to be once its models were loaded."""
+    """What a worker turned out to be once its models were loaded, and what to tell of them."""
 
     pipeline: Pipeline
     dim: int
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +61,7 @@ class ModelWorker:
             recipe.decode,
             recipe.embedding,
         )
-        self.info = WorkerInfo(pipeline, self._embedder.dim)
+        self.info = WorkerInfo(pipeline, self._embedder.dim, self._segmenter.notes)
 
     def process(
         self, chunk: Sequence[Decoded], masks: Sequence[KnownMasks] | None = None

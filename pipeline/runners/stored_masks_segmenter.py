@@ -19,6 +19,7 @@ class StoredMasksSegmenter:
 
     name: str
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         """Raises VectorIndexError: these images came without their masks."""

@@ -97,11 +97,14 @@ class GridSegmenter:
             "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
             "limits": options.model_dump(include=set(_LIMITS)),
         }
+        self.notes: tuple[str, ...] = ()
         self._adaptive: AdaptivePrompts | None = None
         if choose_prompts(options, default_prompts) == "adaptive":
             self._adaptive = AdaptivePrompts.choose(parameters, scorer)
             made_of["prompts"] = self._adaptive.describe()
+            self.notes = self._adaptive.explain(scorer, parameters, options.scorer)
         self.fingerprint = fingerprint(made_of)
+        self.weights_sha256 = weights_sha256
         self._prompter, self._options = prompter, options
         self._at_once = int(parameters["images_per_batch"])
         self._points_at_once = int(parameters["points_per_batch"])
@@ -195,14 +198,33 @@ class GridSegmenter:
         masks = drop_parts(masks, parameters["part_thresh"])
         return select_masks(masks, self._options)
 
-    def find_yielding(
-        self, image: UInt8Image, number: int, points_xy: Float64s
-    ) -> tuple[View, Bools]:
-        """Which points of a crop of an image give a mask that passes the thresholds: bool (n,).
+    def with_prompts(
+        self, prompter: Prompter, prompts: PromptsName, scorer: LoadedScorer | None = None
+    ) -> GridSegmenter:
+        """The same parameters with other prompts, asked of a prompter of the same model."""
+        options = self._options.model_copy(update={"prompts": prompts, "scorer": None})
+        return GridSegmenter(
+            prompter,
+            weights_sha256=self.weights_sha256,
+            options=options,
+            defaults=self._parameters,
+            scorer=scorer,
+        )
 
-        number: of the crop, 0 for the whole image; points_xy float64 (n, 2), pixels of the crop.
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """All parameters in force."""
+        return self._parameters
+
+    @property
+    def prompter(self) -> Prompter:
+        return self._prompter
+
+    def find_yielding(self, crop: Crop, points_xy: Float64s) -> tuple[View, Bools]:
+        """Which points of a crop give a mask that passes the thresholds: bool (n,).
+
+        points_xy float64 (n, 2), pixels of the crop.
         """
-        crop = next(islice(self._crops_of(0, self._pad(image)), number, None))
         view = self._views([crop])[0]
         plan = GridPlan(points_xy, int(self._parameters["points_per_batch"]))
         with self._decoding():
@@ -250,8 +272,8 @@ class GridSegmenter:
     def _plan(self, crop: Crop, view: View) -> Plan:
         """Which points of a crop are asked."""
         parameters = self._parameters
-        crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
-        points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
+        crop_hw = crop.size_hw
+        points = self.grid_of(crop)
         batch = int(parameters["points_per_batch"])
         if self._adaptive is None:
             return GridPlan(points, batch)
@@ -279,9 +301,14 @@ class GridSegmenter:
             x0, y0, x1, y1 = box
             yield Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
 
-    def crop_boxes(self, size_hw: tuple[int, int]) -> list[list[int]]:
-        """Boxes (xyxy) of all crops of an image of this (height, width), itself first."""
-        return self._crops(size_hw)[0]
+    def crops_of(self, image: UInt8Image) -> list[Crop]:
+        """All crops of an image, itself first, padded where it is too small for them."""
+        return list(self._crops_of(0, self._pad(image)))
+
+    def grid_of(self, crop: Crop) -> Float64s:
+        """The points that a crop may be asked at: float64 (n, 2), its pixels."""
+        points: Float64s = self._grids[crop.layer] * np.array([crop.size_hw[::-1]])
+        return points
 
     def _crops(self, size_hw: tuple[int, int]) -> tuple[list[list[int]], list[int]]:
         """Boxes (xyxy) and layers of all crops."""
@@ -349,6 +376,7 @@ def batch_sizes(device: str) -> dict[str, float]:
 
 def choose_prompts(options: SegmenterOptions, default: PromptsName) -> PromptsName:
     """How a grid is asked: as `options` say, or else as their preset or the model does."""
+    default = "adaptive" if options.scorer is not None else default
     return options.prompts or _PRESET_PROMPTS.get(options.preset, default)
 
 

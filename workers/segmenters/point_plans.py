@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from schemas.errors import UsageError
 from workers.segmenters.low_res import LowResMasks, LowResMeter
 from workers.segmenters.point_choice import (
     Bools,
@@ -179,6 +180,20 @@ class AdaptivePrompts:
         )
         holds = scorer is not None and scorer.network.holds_for(parameters)
         return cls(rules, scorer if holds else None)
+
+    def explain(
+        self, scorer: LoadedScorer | None, parameters: Mapping[str, float], named: str | None
+    ) -> tuple[str, ...]:
+        """What a user should know of a scorer that was to be used; nothing if it is.
+
+        Raises UsageError for one that the user has `named`.
+        """
+        if scorer is None or self.scorer is not None:
+            return ()
+        why = scorer.network.explain_unused(parameters)
+        if named is not None:
+            raise UsageError(f"{why}: `objseek tune` fits one to these")
+        return (f"{why}: it is left out, and more points are asked",)
 
     def describe(self) -> dict[str, object]:
         """All that decides which points are asked, for a fingerprint."""
