@@ -298,6 +298,15 @@ Sources = Annotated[
     list[str],
     typer.Argument(metavar="SOURCE...", help="s3://bucket/prefix, a folder, a file or a glob."),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A COCO or Parquet file of boxes around objects: each gives one mask, and points are "
+        "asked, adaptively, where these cover nothing.",
+        rich_help_panel=_MODELS,
+    ),
+]
 MaxDelete = Annotated[
     float,
     typer.Option(

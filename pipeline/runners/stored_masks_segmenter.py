@@ -14,7 +14,7 @@ from schemas.masks import ObjectMask
 class StoredMasksSegmenter:
     """Lends the pipeline the name and fingerprint of whatever made the masks.
 
-    The masks themselves come with the images (`WorkItem.masks`), which are therefore not segmented.
+    The masks themselves come with the images (`WorkItem.known`), which are therefore not segmented.
     """
 
     name: str

@@ -204,8 +204,15 @@ class AdaptivePrompts:
             "scorer_sha256": None if scorer is None else scorer.sha256,
         }
 
-    def plan(self, view: View, points_xy: Float64s, meter: LowResMeter, batch: int) -> AdaptivePlan:
-        """For the grid of a crop."""
+    def plan(
+        self,
+        view: View,
+        points_xy: Float64s,
+        meter: LowResMeter,
+        batch: int,
+        is_open: Bools | None = None,
+    ) -> AdaptivePlan:
+        """For the grid of a crop; `is_open` bool (n,): which points may be asked, None: all."""
         octaves = rank_octaves(math.isqrt(len(points_xy)))
         if self.scorer is None:
             order = order_points(octaves, None)
@@ -214,5 +221,7 @@ class AdaptivePrompts:
             scores = network.score(view.embedding, points_xy / meter.frame_px)
             order = order_points(octaves, scores)
             order = order[network.worth(scores)[order]]
+        if is_open is not None:
+            order = order[is_open[order]]
         has_scorer = self.scorer is not None
         return AdaptivePlan(self.rules, meter, points_xy, order, batch, to_the_end=has_scorer)
