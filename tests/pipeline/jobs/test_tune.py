@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save
+from support import fakes
 from support.colour_prompter import SHA, Asked, painted
 from typer.testing import CliRunner
 
 from pipeline.cli.commands.tune import tune_command
 from pipeline.cli.main import app
+from pipeline.index_home import IndexHome
 from pipeline.jobs import tune
+from pipeline.jobs.ingest import ingest
 from pipeline.jobs.tune import TuneOptions, name_scorer, tune_scorer
 from pipeline.progress import Progress
+from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
-from schemas.errors import UsageError
+from schemas.errors import ModelError, UsageError
 from schemas.options import SegmenterOptions
+from workers.models.catalog import bundled_path, find
+from workers.models.sam_demo_architecture import EMBED_DIM
+from workers.models.weights import sha256_of
 from workers.segmenters.grid_segmenter import GridSegmenter
-from workers.segmenters.tuned_scorers import ScorerFile
+from workers.segmenters.point_scorer import PointScorer
+from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 
 class Notes(Progress):
@@ -129,6 +140,52 @@ def test_the_command_reports_as_text_and_as_json(
     assert report["grid"]["prompts"] == 512
     assert [trial["least_score"] for trial in report["trials"]][:2] == [None, 0.02]
     assert report["sha256"] == ScorerFile("", Path(report["path"]).read_bytes()).sha256
+
+
+def demo_scorer(path: Path) -> Path:
+    """A scorer of the bundled `sam_demo` in a file."""
+    weights = sha256_of(bundled_path(find("sam_demo")))
+    metadata = ScorerOrigin("sam_demo", weights).to_metadata()
+    path.write_bytes(save(PointScorer(EMBED_DIM).state_dict(), metadata))
+    return path
+
+
+def test_a_scorer_travels_with_the_recipe(tmp_path: Path) -> None:
+    """Workers on other machines have no such file."""
+    path = demo_scorer(tmp_path / "mine.safetensors")
+    options = SegmenterOptions(scorer=str(path), device="cpu")
+    recipe = build_recipe(Settings(segmenter=options))
+    sent = pickle.dumps(recipe.segmenter)
+    sha256 = sha256_of(path)
+    path.unlink()
+    segmenter = pickle.loads(sent)()
+    assert segmenter._adaptive.describe()["scorer_sha256"] == sha256
+    with pytest.raises(ModelError, match="there is no scorer"):
+        build_recipe(Settings(segmenter=options))
+
+
+def test_settings_with_another_scorer_are_not_known(tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 2)
+    path = demo_scorer(tmp_path / "mine.safetensors")
+    settings = fakes.settings(tmp_path / "index")
+    scored = settings.model_copy(update={"segmenter": SegmenterOptions(scorer=str(path))})
+    ingest([str(tmp_path / "images")], scored, recipe=fakes.recipe(settings))
+    pipelines = IndexHome.current(settings).pipelines
+    assert pipelines.find(scored) is not None
+    assert pipelines.find(settings) is None
+    path.write_bytes(path.read_bytes() + b" ")  # another file in its place
+    assert pipelines.find(scored) is None
+
+
+def test_what_a_segmenter_has_to_say_is_told_at_the_end(tmp_path: Path) -> None:
+    class Noting(fakes.BrightSegmenter):
+        notes = ("its scorer is left out",)
+
+    fakes.write_images(tmp_path / "images", 2)
+    settings = fakes.settings(tmp_path / "index")
+    recipe = replace(fakes.recipe(settings), segmenter=Noting)
+    summary = ingest([str(tmp_path / "images")], settings, recipe=recipe)
+    assert summary.details.warnings == ["its scorer is left out"]
 
 
 def test_the_command_has_the_defaults_of_the_job() -> None:
