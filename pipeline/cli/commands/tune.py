@@ -56,6 +56,7 @@ Examples:
     objseek ingest s3://photos/2026/ --segmenter sam_vit_h --scorer photos
 """
 _COLUMNS = ("least score", "prompts an image", "of the grid's", "masks an image", "masks lost")
+_FEW_MASKS = 100  # of which one is a share of 1%
 _OPTIONS = (
     CONFIG, SEGMENTER, DEVICE, PRESET, PRECISION,
     ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS, INCLUDE, EXCLUDE,
@@ -152,6 +153,11 @@ def _list_notes(tuned: pipeline.jobs.tune.TunedScorer, max_lost: float) -> list[
     ]
     if tuned.unreadable:
         notes.append(f"note: {quantify(tuned.unreadable, 'image')} could not be read")
+    if trials.grid_masks < _FEW_MASKS:
+        notes.append(
+            f"note: the images held out show only {quantify(trials.grid_masks, 'mask')}: more "
+            "--images would tell the shares better"
+        )
     if chosen.lost_share > max_lost:
         notes.append(
             f"note: no bound loses as little as {max_lost:.1%} of the masks; the one that loses "

@@ -133,6 +133,7 @@ def test_the_command_reports_as_text_and_as_json(
     assert done.exit_code == 0, done.output
     assert "8 images fitted to, at 2,048 points of which" in done.output
     assert "(taken)" in done.output
+    assert "note: the images held out show only 2 masks" in done.output
     assert "use it  --segmenter sam_demo --scorer text" in done.output
     done = CliRunner().invoke(app, ["tune", source, "--name", "json", "--json"])
     report = json.loads(done.stdout)["scorer"]
