@@ -203,9 +203,10 @@ PROMPTS = SharedOption(
         typer.Option(
             help="Which points of its grid the segmenter is asked: all, or adaptive: coarse to "
             "fine, none where nothing or nothing new is likely. For sam_demo that is a fifth of "
-            "the prompts. Real weights ask the whole grid unless this is said: what adaptive "
-            "saves depends on how much of a picture large objects fill, a third and more with a "
-            "scorer (see `objseek tune`), and a few in a hundred masks are lost.",
+            "the prompts. Real weights ask the whole grid unless this is said: adaptive saves "
+            "them a third of the prompts where a picture is full of small things, three quarters "
+            "where large ones fill it, more with a scorer (see `objseek tune`), and may lose a "
+            "few masks in a hundred.",
             show_default="adaptive for sam_demo and with --preset fast, else grid",
             rich_help_panel=_MODELS,
         ),

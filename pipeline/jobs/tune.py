@@ -35,6 +35,7 @@ _ONE_HELD_OUT_OF = 5
 _READ_AT_ONCE = 4
 _SECONDS_A_NOTE = 5.0
 _SEED = 1
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def tune_scorer(
 
 def name_scorer(segmenter: str, source: str) -> str:
     """What a scorer is called unless it is given a name: `sam_vit_b-photos`."""
-    parts = [part for part in re.split(r"[/*?\[\]]+", source) if part.strip(".")]
+    parts = [part for part in source.split("/") if part.strip(".") and not _GLOB.search(part)]
     last = re.sub(r"[^A-Za-z0-9._-]+", "-", parts[-1]) if parts else ""
     return f"{segmenter}-{last.strip('-.') or 'source'}"[:100]
 

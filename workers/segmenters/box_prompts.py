@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from schemas.boxes import BoxXyxy
 from schemas.masks import BoolMask, ObjectMask
@@ -19,21 +20,37 @@ from workers.segmenters.sam_prompter import View
 def trace_boxes(
     view: View, boxes: Sequence[BoxXyxy], batch: int, tracer: Tracer
 ) -> tuple[Float32s, Float64s]:
-    """Have the surest of the model's masks for each box traced, `batch` at once.
+    """Have the surest of the model's masks for each box traced.
 
-    Its predicted IoU, float32 (n,), and the middle of the box, float64 (n, 2). It is what
-    `SamPredictor` gives for a box with several masks, by its highest score.
+    `batch` at once, fewer where the device has no room for so many. Its predicted IoU, float32
+    (n,), and the middle of the box, float64 (n, 2). It is what `SamPredictor` gives for a box with
+    several masks, by its highest score.
     """
     boxes_xyxy = np.array(boxes, np.float64).reshape(-1, 4)
     scores = [np.empty(0, np.float32)]
-    for start in range(0, len(boxes_xyxy), batch):
-        guesses = view.guess(boxes_xyxy[start : start + batch])
-        best = guesses.predicted_iou.argmax(axis=1)
-        chosen = np.zeros(guesses.predicted_iou.shape, np.bool_)
-        chosen[np.arange(len(best)), best] = True
-        tracer.add(guesses.logits(chosen))
-        scores.append(guesses.predicted_iou[chosen])
+    start = 0
+    while start < len(boxes_xyxy):
+        part = boxes_xyxy[start : start + batch]
+        try:
+            scores.append(_trace_surest(view, part, tracer))
+        except torch.OutOfMemoryError:
+            if len(part) == 1:
+                raise
+            batch = (len(part) + 1) // 2
+            continue
+        start += len(part)
     return np.concatenate(scores), (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+
+
+def _trace_surest(view: View, boxes_xyxy: Float64s, tracer: Tracer) -> Float32s:
+    """Where this raises, nothing has been traced."""
+    guesses = view.guess(boxes_xyxy)
+    best = guesses.predicted_iou.argmax(axis=1)
+    chosen = np.zeros(guesses.predicted_iou.shape, np.bool_)
+    chosen[np.arange(len(best)), best] = True
+    tracer.add(guesses.logits(chosen))
+    scores: Float32s = guesses.predicted_iou[chosen]
+    return scores
 
 
 def unite(masks: Sequence[ObjectMask], size_hw: tuple[int, int]) -> BoolMask:

@@ -120,7 +120,7 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path, settings: Setting
 
 def test_a_scorer_is_named_after_its_source() -> None:
     assert name_scorer("sam_vit_b", "s3://photos/2026/") == "sam_vit_b-2026"
-    assert name_scorer("sam_vit_b", "/home/me/My Pictures/*.jpg") == "sam_vit_b-jpg"
+    assert name_scorer("sam_vit_b", "/home/me/My Pictures/*.jpg") == "sam_vit_b-My-Pictures"
     assert name_scorer("sam_vit_b", "/") == "sam_vit_b-source"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import torch
 from segment_anything import SamPredictor
 from support.colour_prompter import SHA, Asked, AskedView, ColourGuesses, painted
 
@@ -23,9 +24,10 @@ from workers.segmenters.grid_segmenter import GridSegmenter
 
 @dataclass
 class Boxed(Asked):
-    """A box is answered as a point in its middle."""
+    """A box is answered as a point in its middle; there is `room` for so many at once."""
 
     boxes: list[list[float]] = field(default_factory=list)
+    room: int = 99
 
     def encode(self, images: list[np.ndarray]) -> list[AskedView]:
         prompter = self
@@ -34,6 +36,8 @@ class Boxed(Asked):
             def guess(self, points_xy: np.ndarray) -> ColourGuesses:
                 if points_xy.shape[1] == 2:
                     return super().guess(points_xy)
+                if len(points_xy) > prompter.room:
+                    raise torch.OutOfMemoryError("no room")
                 prompter.boxes.extend(points_xy.tolist())
                 return ColourGuesses(self.image, (points_xy[:, :2] + points_xy[:, 2:]) / 2)
 
@@ -87,6 +91,19 @@ def test_equal_masks_are_one_and_what_points_find_again_is_dropped() -> None:
     few = segmenter_of(Boxed(), max_objects=1)
     (found,) = few.segment_with_boxes([image], [[box, (4.0, 4.0, 9.0, 9.0)]])
     assert [mask.area_px for mask in found] == [192]
+
+
+def test_where_memory_runs_out_fewer_boxes_are_asked_at_once() -> None:
+    boxes = [(x, 4.0, x + 4, 20.0) for x in (4.0, 8.0, 12.0, 30.0, 40.0)]
+    image = painted(SURE, UNSURE)
+    runs = []
+    for room in (99, 2, 1):
+        prompter = Boxed(room=room)
+        runs.append((segmenter_of(prompter).segment_with_boxes([image], [boxes]), prompter.boxes))
+    assert runs[0] == runs[1] == runs[2]
+    assert len(runs[0][1]) == 5
+    with pytest.raises(torch.OutOfMemoryError):
+        segmenter_of(Boxed(room=0)).segment_with_boxes([image], [boxes])
 
 
 def test_crops_are_not_asked_where_masks_of_boxes_are() -> None:
