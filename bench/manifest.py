@@ -129,6 +129,7 @@ def write(folder: Path, images: int) -> None:
             "checksum": [ref.version for ref in refs],
             "at": [at] * rows,
             "stamp": [""] * rows,
+            "boxes": [""] * rows,
         }
         table = pa.table(columns, schema=MANIFEST_SCHEMA)
         pq.write_table(table, folder / f"part-{first:020d}.parquet", compression="zstd")

@@ -53,6 +53,7 @@ class _NotedSegmenter:
     def __init__(self, inner: Segmenter, diary: Diary) -> None:
         self._inner, self._diary = inner, diary
         self.name, self.fingerprint = inner.name, inner.fingerprint
+        self.notes = inner.notes
 
     def segment(self, images: Sequence[Any]) -> Any:
         with self._diary.entry("segment", len(images)):

@@ -1,17 +1,22 @@
 """Adaptive prompts against the whole grid: prompts an image, masks that are lost, seconds.
 
-    python -m bench.prompts --scenes 40
+    python -m bench.prompts --scenes 40 --package 3 --dense 2
 
 Both segment the same drawn scenes in this process, in turns, with the same weights and threads.
-Scenes are those of `objseek eval demo`, from drawings that no training has seen.
+Scenes are those of `objseek eval demo`, from drawings that no training has seen. On the first
+`--package` of them segment-anything's own generator has its turn as well, with its defaults for
+what is done at once, and our whole grid with its parameters, whose masks are held against its own.
+`--dense`: on so many scenes a SAM of ViT-B's shape (see `dense_prompts`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +28,10 @@ from rich.table import Table
 from torch import Tensor
 
 from bench.clock import Clock
+from bench.dense_prompts import measure_dense
+from bench.device.sides import PACKAGE_BATCH
+from bench.parity import MIN_IOU, Parity, parity
+from bench.segment import Case, Contest, contest_of_demo
 from pipeline.demo.bucket import write_bucket
 from pipeline.evaluation.matching import must_be_found
 from schemas.coco import CocoTruth
@@ -33,6 +42,7 @@ from schemas.overlaps import mask_iou
 from workers.models.precision import resolve_precision
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.sam_demo import DEFAULTS
 from workers.segmenters.sam_prompter import Float64s, Guesses, View
 
 _RESULTS = Path(__file__).parent / "results" / "prompts.json"
@@ -48,6 +58,55 @@ class Tally:
     masks: int = 0
     clock: Clock = field(default_factory=Clock)
     best_iou: list[float] = field(default_factory=list)
+
+
+@dataclass
+class PackageTally:
+    """Of the package's generator: its clock and adaptive's on the same scenes, and agreement."""
+
+    contest: Contest = field(default_factory=contest_of_demo)
+    clock: Clock = field(default_factory=Clock)
+    adaptive: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    agreement: Parity = field(default_factory=Parity)
+    best_iou: list[float] = field(default_factory=list)
+    scenes: int = 0
+
+    def play(self, image: UInt8Image, true: Sequence[CocoRle], spent: dict[str, float]) -> None:
+        """One scene, for which adaptive `spent` so much of each part."""
+        case = Case("", image, None, int(DEFAULTS["points_per_side"]))
+        run = partial(self.contest.reference, case, PACKAGE_BATCH)
+        found = self.contest.timed(run, self.clock)
+        self.agreement += parity(found, self.contest.ours(case, "fp32"))
+        self.best_iou += best_of(found, true)
+        for part, seconds in spent.items():
+            self.adaptive[part] += seconds
+        self.scenes += 1
+
+    def report(self, console: Console) -> dict[str, object]:
+        """Print the ratio and how far both agree; the figures by name. Raises SystemExit if not."""
+        seen = self.agreement
+        if seen.matched_share < 1:
+            raise SystemExit(f"the masks do not agree, no speed is told: {seen}")
+        ratios = {
+            part: round(self.clock.spent[part] / self.adaptive[part], 1)
+            for part in ("all", "all_wall")
+        }
+        ious = np.array(self.best_iou)
+        found = {iou: round(float((ious >= iou).mean()), 4) for iou in (0.5, 0.75)}
+        console.print(
+            f"the package's generator, {self.scenes} scenes with the encoder: "
+            f"{self.clock.spent['all'] / self.scenes:.1f} s of CPU an image, adaptive is "
+            f"{ratios['all']} times as fast by CPU time, {ratios['all_wall']} by the wall; of its "
+            f"{seen.theirs} masks and our whole grid's {seen.matched_share:.2%} matched both ways "
+            f"at an IoU of {MIN_IOU}, {seen.identical_share:.2%} the same to the byte; objects at "
+            f"0.5 / 0.75: {found[0.5]:.3f} / {found[0.75]:.3f}"
+        )
+        return {
+            "scenes": self.scenes, "ratios": ratios, "masks": seen.theirs,
+            "matched": seen.matched_share, "identical": round(seen.identical_share, 4),
+            "objects_found": found,
+            "cpu_seconds_an_image": round(self.clock.spent["all"] / self.scenes, 2),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,9 +145,12 @@ def best_of(masks: Sequence[CocoRle], wanted: Sequence[CocoRle]) -> list[float]:
 
 def play(
     truth: CocoTruth, folder: Path, segmenters: dict[PromptsName, GridSegmenter],
-    tallies: dict[PromptsName, Tally],
+    tallies: dict[PromptsName, Tally], package: PackageTally | None = None, package_scenes: int = 0,
 ) -> list[float]:  # fmt: skip
-    """Segment every image both ways: the IoU of adaptive's best mask with each of the grid's."""
+    """Segment every image both ways: the IoU of adaptive's best mask with each of the grid's.
+
+    The first `package_scenes` the package's way as well.
+    """
     kept: list[float] = []
     for number, image in enumerate(truth.images):
         pixels = np.asarray(Image.open(folder / image.file_name))
@@ -98,6 +160,7 @@ def play(
             if annotation.image_id == image.id and must_be_found(annotation, image)
         ]
         found: dict[PromptsName, list[CocoRle]] = {}
+        before = dict(tallies["adaptive"].clock.spent)
         for side in _SIDES[:: 1 if number % 2 else -1]:
             tally = tallies[side]
             with tally.clock.of("all"):
@@ -105,6 +168,10 @@ def play(
             tally.masks += len(found[side])
             tally.best_iou += best_of(found[side], true)
         kept += best_of(found["adaptive"], found["grid"])
+        if package is not None and number < package_scenes:
+            spent = tallies["adaptive"].clock.spent
+            parts = {part: spent[part] - before.get(part, 0.0) for part in ("all", "all_wall")}
+            package.play(pixels, true, parts)
     return kept
 
 
@@ -114,6 +181,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--package", type=int, default=3, help="scenes for the package's generator")
+    parser.add_argument("--dense", type=int, default=2, help="scenes for ViT-B's shape")
+    parser.add_argument("--dense-points", type=int, default=32, help="points a side for it")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     args = parser.parse_args()
 
@@ -131,8 +201,14 @@ def main() -> None:
             tally.prompts = 0
             tally.clock.spent.clear()
         truth = write_bucket(Path(name), args.scenes, args.seed)
-        kept = np.array(play(truth, Path(name), segmenters, tallies))
-    figures = report(Console(), tallies, kept, args.scenes)
+        package = PackageTally()
+        kept = np.array(play(truth, Path(name), segmenters, tallies, package, args.package))
+    console = Console()
+    figures = report(console, tallies, kept, args.scenes)
+    if package.scenes:
+        figures["package"] = package.report(console)
+    if args.dense:
+        figures["dense_vit_b"] = measure_dense(console, args.dense, args.dense_points)
     figures |= {"device": args.device, "precision": str(precision), "threads": args.threads}
     args.results.write_text(json.dumps(figures, indent=1) + "\n")
 

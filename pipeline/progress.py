@@ -115,14 +115,15 @@ class Progress:
         parts = [f"{counts.handled:,} of {total}", quantify(counts.objects, "object")]
         parts.append(f"{self.rate:.2f} images/s")
         if counts.all_listed and 0 < counts.handled < left and self.rate > 0:
-            parts.append(f"{_clock((left - counts.handled) / self.rate)} left")
+            parts.append(f"{format_clock((left - counts.handled) / self.rate)} left")
         for state in ("rejected", "failed", "gone"):
             if number := getattr(counts, state):
                 parts.append(f"{number:,} {state}")
         return ", ".join(parts)
 
 
-def _clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
+    """Seconds as 0:23:10."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}"

@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     """Everything that an ingest or a search can be asked for.
 
     `cache_dir` is the folder for fetched weights, None: the user's cache; `limit` ends an ingest
-    after so many images.
+    after so many images. `boxes` is a COCO or Parquet file of boxes around objects, with which
+    images are segmented (see `read_boxes`).
     """
 
     model_config = SettingsConfigDict(
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     serve: ServeOptions = ServeOptions()
     cache_dir: Path | None = None
     limit: int | None = Field(default=None, ge=1)
+    boxes: Path | None = None
 
     def with_precision(self, precision: Precision) -> Self:
         """These settings with what both models compute in said."""
@@ -65,11 +67,11 @@ class Settings(BaseSettings):
         embedder = self.embedder.model_copy(update={"precision": precision.embedder})
         return self.model_copy(update={"segmenter": segmenter, "embedder": embedder})
 
-    @field_validator("cache_dir", mode="before")
+    @field_validator("cache_dir", "boxes", mode="before")
     @classmethod
-    def _expand_home(cls, folder: object) -> object:
-        # A variable that is set to nothing names no folder.
-        return Path(folder).expanduser() if isinstance(folder, str) and folder else folder or None
+    def _expand_home(cls, path: object) -> object:
+        # A variable that is set to nothing names none.
+        return Path(path).expanduser() if isinstance(path, str) and path else path or None
 
     @classmethod
     def settings_customise_sources(

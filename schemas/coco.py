@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from schemas.boxes import BoxXyxy
 from schemas.errors import DatasetError
 from schemas.masks import CocoRle, check_size
 
@@ -53,11 +54,27 @@ class CocoCategory(_Coco):
     keywords: list[str] = []
 
 
-class CocoMask(_Coco):
-    """The part of an annotation that an import needs. The two scores are segment-anything's."""
+class CocoEntry(_Coco):
+    """What every annotation has."""
 
     id: CocoId
     image_id: CocoId
+
+
+class CocoBox(CocoEntry):
+    """The part of an annotation that tells where an object is: [x, y, width, height]."""
+
+    bbox: tuple[Number, Number, Number, Number]
+
+    @property
+    def bbox_xyxy(self) -> BoxXyxy:
+        x, y, width, height = map(float, self.bbox)
+        return (x, y, x + width, y + height)
+
+
+class CocoMask(CocoEntry):
+    """The part of an annotation that an import needs. The two scores are segment-anything's."""
+
     segmentation: Any
     predicted_iou: Score | None = None
     stability_score: Score | None = None
@@ -107,6 +124,13 @@ class BadAnnotation:
     def __str__(self) -> str:
         named = "" if self.id is None else f" (id {repr(self.id)[:SHOWN_CHARACTERS]})"
         return f"annotation {self.number}{named}: {self.reason}"
+
+
+class CocoBoxes(_Coco):
+    """Images with boxes."""
+
+    images: Sequence[CocoImage]
+    annotations: Sequence[CocoBox]
 
 
 class CocoMasks(_Coco):

@@ -9,11 +9,15 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from schemas.boxes import clip_box
 from schemas.coco import (
     SHOWN_CHARACTERS,
     BadAnnotation,
     CocoAnnotation,
+    CocoBox,
+    CocoBoxes,
     CocoCategory,
+    CocoEntry,
     CocoId,
     CocoImage,
     CocoMask,
@@ -24,7 +28,8 @@ from schemas.errors import DatasetError
 
 _SINGULAR = {"images": "image", "categories": "category"}
 _Entry = TypeVar("_Entry", CocoImage, CocoCategory)
-_Annotation = TypeVar("_Annotation", bound=CocoMask)
+_Annotation = TypeVar("_Annotation", bound=CocoEntry)
+_Mask = TypeVar("_Mask", bound=CocoMask)
 
 
 def load_masks(path: Path, *, strict: bool = False) -> CocoMasks:
@@ -37,11 +42,24 @@ def load_masks(path: Path, *, strict: bool = False) -> CocoMasks:
     """
     document = _read_document(path)
     images = _read_entries(document, "images", CocoImage, path)
-    reading = _Reading(images, CocoMask)
+    reading = _MaskReading(images, CocoMask)
     reading.take_all(document, path, strict=strict)
     return CocoMasks.model_construct(
         images=images, annotations=reading.good, left_out=tuple(reading.bad)
     )
+
+
+def load_boxes(path: Path) -> CocoBoxes:
+    """Read the boxes of a COCO instances file; masks and categories may be missing.
+
+    Raises DatasetError for a file that is no COCO file, and for the first image or box that is
+    wrong: not of finite numbers, empty, or outside of its image, which it may stick out of.
+    """
+    document = _read_document(path)
+    images = _read_entries(document, "images", CocoImage, path)
+    reading = _BoxReading(images, CocoBox)
+    reading.take_all(document, path, strict=True)
+    return CocoBoxes.model_construct(images=images, annotations=reading.good)
 
 
 def load_truth(path: Path, *, strict: bool = False) -> CocoTruth:
@@ -82,25 +100,44 @@ class _Reading(Generic[_Annotation]):
             raise DatasetError(f"{path}, {self.bad[0]}{more}")
 
     def _read(self, entry: Any) -> _Annotation:
-        """The annotation with its mask compressed. Raises ValueError for one that is wrong."""
+        """The annotation. Raises ValueError for one that is wrong."""
         try:
             annotation = self._kind.model_validate(entry)
         except ValidationError as exc:
             raise ValueError(_describe_entry(exc)) from exc
-        image = self._images.get(annotation.image_id)
-        if image is None:
+        if annotation.image_id not in self._images:
             raise ValueError(f"expected the id of an image, got {_show(annotation.image_id)}")
         if annotation.id in self._ids:
             raise ValueError(f"expected every id once, {_show(annotation.id)} is there twice")
-        rle = annotation.to_rle(image.size_hw)
+        annotation = self._check(annotation, self._images[annotation.image_id].size_hw)
+        self._ids.add(annotation.id)
+        return annotation
+
+    def _check(self, annotation: _Annotation, size_hw: tuple[int, int]) -> _Annotation:
+        """The annotation of an image of this size. Raises ValueError where it does not fit."""
+        return annotation
+
+
+class _BoxReading(_Reading[CocoBox]):
+    def _check(self, annotation: CocoBox, size_hw: tuple[int, int]) -> CocoBox:
+        try:
+            clip_box(annotation.bbox_xyxy, size_hw)
+        except DatasetError as exc:
+            raise ValueError(str(exc)) from exc
+        return annotation
+
+
+class _MaskReading(_Reading[_Mask]):
+    def _check(self, annotation: _Mask, size_hw: tuple[int, int]) -> _Mask:
+        """With its mask compressed."""
+        rle = annotation.to_rle(size_hw)
         if not rle.area_px:
             raise ValueError("expected a mask, got one without a pixel")
-        self._ids.add(annotation.id)
         compressed = {"size": list(rle.size_hw), "counts": rle.counts}
         return annotation.model_copy(update={"segmentation": compressed})
 
 
-class _TruthReading(_Reading[CocoAnnotation]):
+class _TruthReading(_MaskReading[CocoAnnotation]):
     def __init__(self, images: Sequence[CocoImage], categories: Set[int]) -> None:
         super().__init__(images, CocoAnnotation)
         self._categories = categories

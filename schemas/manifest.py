@@ -39,6 +39,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("checksum", pa.string(), nullable=False),
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("stamp", pa.string(), nullable=False),
+        pa.field("boxes", pa.string(), nullable=False),
     ]
 )
 
@@ -51,7 +52,8 @@ class ManifestRow:
     if it is not known. Otherwise `stage`, `error_class`, `message` and `retryable` say what went
     wrong. `attempts` counts this attempt and the failed ones at the same version before it.
     `generation` is `ImageRevision.id`. `stamp` is the last one at which a file was seen to have
-    the content that `version` names; empty for other images.
+    the content that `version` names; empty for other images. `boxes` is the digest of those that
+    the image was segmented with, empty if there were none.
     """
 
     image_id: str
@@ -70,6 +72,7 @@ class ManifestRow:
     checksum: str
     at: datetime
     stamp: str = ""
+    boxes: str = ""
 
     @property
     def ref(self) -> ImageRef:

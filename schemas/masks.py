@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
+from schemas.boxes import ImageBoxes
 from schemas.images import ImageRef
 
 BoolMask = npt.NDArray[np.bool_]
@@ -197,8 +198,8 @@ class ObjectMask:
         return self.area_px / (height * width)
 
 
-KnownMasks = tuple[ObjectMask, ...] | None
-"""An image's objects in a deterministic order; None if they have yet to be found."""
+KnownObjects = tuple[ObjectMask, ...] | ImageBoxes | None
+"""What is known of an image's objects: their masks in a deterministic order, boxes, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,4 +207,4 @@ class WorkItem:
     """A listed image to be worked on. One whose masks are known is not segmented."""
 
     ref: ImageRef
-    masks: KnownMasks = None
+    known: KnownObjects = None

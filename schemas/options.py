@@ -68,7 +68,8 @@ class SegmenterOptions(_Options):
     `prompts` `grid` asks every point; `adaptive` asks them coarse to fine, but for those of which
     a scorer, if the model has one, says that nothing would pass the thresholds, and those at which
     enough others have given the smallest sure mask. None is `adaptive` for `sam_demo` and with the
-    preset `fast`, else `grid`.
+    preset `fast`, else `grid`. `scorer` is one that `objseek tune` has fitted to the model, by name
+    or path: with it None is `adaptive`, and with `grid` it is not used.
 
     Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped
@@ -81,6 +82,7 @@ class SegmenterOptions(_Options):
     precision: PrecisionName = "auto"
     preset: PresetName = "balanced"
     prompts: PromptsName | None = None
+    scorer: str | None = Field(default=None, min_length=1)
     images_per_batch: int | None = Field(default=None, ge=1)
     points_per_side: int | None = Field(default=None, ge=1)
     points_per_batch: int | None = Field(default=None, ge=1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.boxes import BoxXyxy
 from schemas.images import ImageRef, UInt8Image
 from schemas.masks import ObjectMask
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
@@ -26,10 +27,14 @@ CROPS_AT_ONCE = 64
 
 
 class Segmenter(Protocol):
-    """Finds every object. `fingerprint` covers the weights and all parameters."""
+    """Finds every object. `fingerprint` covers the weights and all parameters.
+
+    `notes` are sentences that its user should read.
+    """
 
     name: str
     fingerprint: str
+    notes: tuple[str, ...]
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         """Masks of each image at its own size, in a deterministic order (largest area first)."""
@@ -39,6 +44,20 @@ class Segmenter(Protocol):
         """The mask at a point (pixels), None if there is none.
 
         Raises UsageError for a point that is not in the image.
+        """
+        ...
+
+
+@runtime_checkable
+class BoxSegmenter(Protocol):
+    """A segmenter that takes boxes as prompts."""
+
+    def segment_with_boxes(
+        self, images: Sequence[UInt8Image], boxes: Sequence[Sequence[BoxXyxy]]
+    ) -> list[list[ObjectMask]]:
+        """A mask for each box of each image, and what there is elsewhere, largest area first.
+
+        Boxes lie in their images, one or more in each.
         """
         ...
 

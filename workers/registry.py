@@ -10,12 +10,16 @@ from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers.models import catalog, open_clip_names
 from workers.models.threads import limit_threads
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
+from workers.segmenters.tuned_scorers import ScorerFile, read_scorer
 
 
-def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> Segmenter:
+def build_segmenter(
+    options: SegmenterOptions, cache_dir: Path | None = None, scorer: ScorerFile | None = None
+) -> Segmenter:
     """The segmenter `options.name`, ready for use.
 
-    Weights that are not in `cache_dir` (default: the user's cache) are fetched. Raises
+    Weights that are not in `cache_dir` (default: the user's cache) are fetched. `scorer` is what
+    `options.scorer` names, which is read here unless it is given. Raises
     UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
     """
     entry = catalog.find(options.name, "segmenter")
@@ -23,14 +27,29 @@ def build_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) ->
     device = resolve_device(options.device, automatic=("cuda",))
     options = options.model_copy(update={"device": device})
     limit_threads()
+    scorer = scorer or read_options_scorer(options, cache_dir)
     segmenter: Segmenter
     if entry.source == "bundled":
         module = importlib.import_module(f"workers.segmenters.{entry.name}")
-        segmenter = module.build(options)
+        segmenter = module.build(options, scorer=scorer)
     else:
         module = importlib.import_module("workers.segmenters.sam")
-        segmenter = module.build(options, cache_dir=cache_dir)
+        segmenter = module.build(options, cache_dir=cache_dir, scorer=scorer)
     return segmenter
+
+
+def read_options_scorer(
+    options: SegmenterOptions, cache_dir: Path | None = None
+) -> ScorerFile | None:
+    """What `options.scorer` names; None if it names none, or the whole grid is asked.
+
+    Raises UsageError and ModelError: there is none, or it is one of another segmenter.
+    """
+    if options.scorer is None or options.prompts == "grid":
+        return None
+    scorer = read_scorer(options.scorer, cache_dir)
+    scorer.check_segmenter(options.name)
+    return scorer
 
 
 def build_embedder(options: EmbedderOptions) -> Embedder:
@@ -46,16 +65,18 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
     return embedder
 
 
-def check_segmenter(options: SegmenterOptions) -> None:
+def check_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> None:
     """Raise what building it would of a name or a file, within milliseconds.
 
-    Raises UnknownModelError, and ModelError for a local file of weights that is not there.
+    Raises UnknownModelError, ModelError for a local file of weights that is not there, and what
+    `read_options_scorer` does.
     """
     catalog.find(options.name, "segmenter")
     if options.checkpoint is not None:
         path = Path(options.checkpoint).expanduser()
         if not path.is_file():
             raise ModelError(f"the weights {path} cannot be read: there is no such file")
+    read_options_scorer(options, cache_dir)
 
 
 def check_embedder(options: EmbedderOptions) -> None:

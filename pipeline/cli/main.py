@@ -77,6 +77,10 @@ COMMANDS = {
         "backup",
         "Copy an index to another place: from a folder to a Qdrant server, or back.",
     ),
+    "tune": (
+        "tune",
+        "Fit a scorer of points to a segmenter, so that adaptive prompts leave out more.",
+    ),
     "eval": (
         "eval",
         "Score an index against ground truth: are the objects found, and does search find them?",

@@ -203,12 +203,29 @@ PROMPTS = SharedOption(
         typer.Option(
             help="Which points of its grid the segmenter is asked: all, or adaptive: coarse to "
             "fine, none where nothing or nothing new is likely. For sam_demo that is a fifth of "
-            "the prompts; for others it depends on how much of a picture large objects fill.",
+            "the prompts. Real weights ask the whole grid unless this is said: adaptive saves "
+            "them a third of the prompts where a picture is full of small things, three quarters "
+            "where large ones fill it, more with a scorer (see `objseek tune`), and may lose a "
+            "few masks in a hundred.",
             show_default="adaptive for sam_demo and with --preset fast, else grid",
             rich_help_panel=_MODELS,
         ),
     ],
     ("segmenter.prompts",),
+)
+SCORER = SharedOption(
+    "scorer",
+    Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="What `objseek tune` has fitted to the segmenter: where it would find nothing, "
+            "adaptive prompts are left out. With it prompts are adaptive.",
+            show_default="that of sam_demo for sam_demo, else none",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.scorer",),
 )
 PRECISION = SharedOption(
     "precision",
@@ -273,7 +290,7 @@ STALL_TIMEOUT = SharedOption(
 
 STORE_OPTIONS = (ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS)
 PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE)
-MODEL_OPTIONS = (SEGMENTER, EMBEDDER, DEVICE, PRESET, PROMPTS, PRECISION)
+MODEL_OPTIONS = (SEGMENTER, EMBEDDER, DEVICE, PRESET, PROMPTS, SCORER, PRECISION)
 RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
 INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
 
@@ -281,6 +298,15 @@ INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
 Sources = Annotated[
     list[str],
     typer.Argument(metavar="SOURCE...", help="s3://bucket/prefix, a folder, a file or a glob."),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A COCO or Parquet file of boxes around objects: each gives one mask, and points are "
+        "asked, adaptively, where these cover nothing.",
+        rich_help_panel=_MODELS,
+    ),
 ]
 MaxDelete = Annotated[
     float,

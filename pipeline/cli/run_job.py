@@ -54,7 +54,7 @@ def prepare_models(settings: Settings, *, segmenting: bool = True) -> None:
     if settings.runner.ray_address is None:
         check_embedder(settings.embedder)
         if segmenting:
-            check_segmenter(settings.segmenter)
+            check_segmenter(settings.segmenter, settings.cache_dir)
     if not segmenting:
         return
     if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:

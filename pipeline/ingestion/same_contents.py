@@ -24,7 +24,10 @@ _READ_AT_ONCE = 8
 
 
 class SameContents:
-    """The contents of all files that a pipeline is done with, in 24 bytes each."""
+    """The contents of all files that a pipeline is done with, in 24 bytes each.
+
+    Not of those that were segmented by boxes: these are of a name, not of a content.
+    """
 
     def __init__(self, manifest: Manifest, fingerprint: str) -> None:
         self._manifest, self._fingerprint = manifest, fingerprint
@@ -32,9 +35,10 @@ class SameContents:
             (pc.field("state") == State.DONE.value)
             & (pc.field("fingerprint") == fingerprint)
             & (pc.field("stamp") != "")
+            & (pc.field("boxes") == "")
         )
         sizes, keys = [np.zeros(0, np.int64)], []
-        for table in manifest.tables(["state", "fingerprint", "stamp", "version"]):
+        for table in manifest.tables(["state", "fingerprint", "stamp", "boxes", "version"]):
             versions = table.filter(self._done)["version"].to_pylist()
             sizes.append(np.array([size_of(version) for version in versions], np.int64))
             keys.append(content_keys(versions))
@@ -56,7 +60,7 @@ class SameContents:
         found = [ref for ref, same in zip(read_now, known, strict=True) if same]
         rows = self._find_rows({ref.version for ref in found}) if found else []
         items, _ = read_stored_masks(rows, index)
-        masks = {item.ref.version: item.masks for item in items if item.masks is not None}
+        masks = {item.ref.version: item.known for item in items if isinstance(item.known, tuple)}
         return {image_id(ref): masks[ref.version] for ref in found if ref.version in masks}
 
     def _read_suspects(self, refs: Sequence[ImageRef]) -> list[ImageRef]:

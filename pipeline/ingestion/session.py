@@ -25,6 +25,7 @@ from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import RecipeBuilder, build_recipe
 from pipeline.settings import Settings
+from schemas.boxes import ImageBoxes
 from schemas.errors import (
     EmbedderMismatchError,
     GenerationChangedError,
@@ -33,7 +34,7 @@ from schemas.errors import (
 )
 from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
-from schemas.masks import ObjectMask, WorkItem
+from schemas.masks import KnownObjects, ObjectMask, WorkItem
 from schemas.options import Precision
 from workers.protocols import VectorIndex
 
@@ -43,6 +44,8 @@ Listing = Iterable[list[ImageRef]]
 """Chunks of images; the session counts them as it takes them."""
 StoredMasks = Mapping[UUID, tuple[ObjectMask, ...]]
 """The masks of images that are not to be segmented, by image id."""
+BoxesByImage = Mapping[UUID, ImageBoxes]
+"""The boxes of images in which objects are known to be, by image id."""
 MaskFinder = Callable[[list[ImageRef]], StoredMasks]
 
 
@@ -54,9 +57,12 @@ class _Run:
     progress: Progress
     started_at: datetime
     again: bool
+    boxes: Mapping[str, str]
 
     def find_finished(self, fingerprint: str) -> FinishedImages:
-        return FinishedImages() if self.again else self.home.manifest.finished_images(fingerprint)
+        if self.again:
+            return FinishedImages()
+        return self.home.manifest.finished_images(fingerprint, self.boxes)
 
 
 class IngestSession:
@@ -64,7 +70,8 @@ class IngestSession:
 
     `build` makes what workers are built from, of the settings with the precision that the index
     goes on in; `index` is the one that the settings name, if it is open
-    here already, and stays so. Images whose `masks` are given are not segmented. For one thread.
+    here already, and stays so. Images whose `masks` are given are not segmented, those that have
+    `boxes` are with them. For one thread.
     """
 
     def __init__(
@@ -73,11 +80,13 @@ class IngestSession:
         build: RecipeBuilder = build_recipe,
         index: VectorIndex | None = None,
         masks: StoredMasks | None = None,
+        boxes: BoxesByImage | None = None,
     ) -> None:
         self._settings = settings
         self._build = build
         self._index = index
-        self._masks = masks or {}
+        self._masks, self._boxes = masks or {}, boxes or {}
+        self._digests = {str(image): given.digest for image, given in self._boxes.items()}
         self._held = ExitStack()
         self._runner: Runner | None = None
         self._log: Path | None = None
@@ -109,7 +118,7 @@ class IngestSession:
         there is; None: now. `progress.counts` is right at any time. Raises what `ingest` does; the
         models are let go then, as what was in flight would come out of the next run.
         """
-        run = _Run(home, progress, started_at or datetime.now(UTC), again)
+        run = _Run(home, progress, started_at or datetime.now(UTC), again, self._digests)
         try:
             log = self._run(listing, run)
         except BaseException:
@@ -190,6 +199,7 @@ class IngestSession:
             run_started_at=run.started_at,
             new_index=new_index,
             attempts={} if new_index else manifest.attempts(),
+            boxes=run.boxes,
         ) as writer:
             progress.begin()
             progress.advance()
@@ -221,19 +231,22 @@ class IngestSession:
             options = self._settings.runner
             opened = open_runner(recipe, options, self._log, progress.note, early)
             self._runner = self._held.enter_context(opened)
+            for note in self._runner.info.notes:
+                progress.warn(note)
         return self._runner, self._log, self._precision
 
     def _add_masks(
         self, images: Iterator[list[ImageRef]], find: MaskFinder = lambda refs: {}
     ) -> Iterator[list[WorkItem]]:
-        """The masks that are given, else those that `find` knows of."""
+        """The masks or boxes that are given, else the masks that `find` knows of."""
         for refs in images:
             found = find(refs)
-            identified = ((ref, image_id(ref)) for ref in refs)
-            yield [
-                WorkItem(ref, self._masks.get(identity, found.get(identity)))
-                for ref, identity in identified
-            ]
+            yield [WorkItem(ref, self._know(image_id(ref), found)) for ref in refs]
+
+    def _know(self, image: UUID, found: StoredMasks) -> KnownObjects:
+        if image in self._masks:
+            return self._masks[image]
+        return self._boxes.get(image, found.get(image))
 
     def _leave_out(
         self, images: Iterator[list[ImageRef]], finished: FinishedImages, run: _Run

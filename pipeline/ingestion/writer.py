@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Self
@@ -49,6 +50,7 @@ class Writer:
         run_started_at: datetime,
         new_index: bool = False,
         attempts: Mapping[tuple[str, str], int] | None = None,
+        boxes: Mapping[str, str] | None = None,
     ) -> None:
         self._index = index
         self._manifest = manifest
@@ -57,6 +59,7 @@ class Writer:
         self._run_started_at = run_started_at
         self._new_index = new_index
         self._attempts = attempts or {}
+        self._boxes = boxes or {}
         self._results: list[Result] = []
         self._written_at = time.monotonic()
         self._writes = 0
@@ -117,11 +120,13 @@ class Writer:
             revision = ImageRevision(ref.version, self._fingerprint)
             # The later run's row has to be the last one, whichever is written first.
             at = self._run_started_at if identity in superseded else now
-            return ManifestRow.failure(result, revision, at, attempts=attempts)
-        checksum, objects = checksum_of(result), len(result.objects)
-        return ManifestRow.done(
-            ref, result.revision, objects, now, checksum=checksum, attempts=attempts
-        )
+            row = ManifestRow.failure(result, revision, at, attempts=attempts)
+        else:
+            checksum, objects = checksum_of(result), len(result.objects)
+            row = ManifestRow.done(
+                ref, result.revision, objects, now, checksum=checksum, attempts=attempts
+            )
+        return replace(row, boxes=self._boxes.get(row.image_id, ""))
 
 
 def _superseded_failure(result: Result) -> Failure:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.index_home import IndexHome
+from pipeline.ingestion.box_file import read_setting_boxes
 from pipeline.ingestion.listing import LISTED_AT_ONCE, list_chunks
-from pipeline.ingestion.session import IngestSession
+from pipeline.ingestion.session import BoxesByImage, IngestSession
+from pipeline.messages import quantify
 from pipeline.progress import Progress, RunDetails
 from pipeline.runners.recipe import Recipe, build_always, build_recipe
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import UsageError
+from schemas.ids import image_id
 from schemas.images import ImageRef
 from workers.protocols import VectorIndex
 
@@ -64,9 +67,33 @@ def ingest(
     progress, home = progress or Progress(), home or IndexHome.current(settings)
     listing = _list_or_raise(sources, settings, progress)
     build = build_always(recipe) if recipe else build_recipe
-    with progress, IngestSession(settings, build, index) as session:
+    boxes = read_setting_boxes(settings, sources)
+    with progress, IngestSession(settings, build, index, boxes=boxes) as session:
+        listing = _note_boxes(listing, boxes, progress, limited=settings.limit is not None)
         log = session.run(listing, home, progress)
     return IngestSummary.of(home, progress, log)
+
+
+def _note_boxes(
+    listing: Iterator[list[ImageRef]],
+    boxes: BoxesByImage,
+    progress: Progress,
+    *,
+    limited: bool,
+) -> Iterator[list[ImageRef]]:
+    """The listing; at its end a warning where it lacks images that have boxes."""
+    if not boxes or limited:
+        yield from listing
+        return
+    missing = set(boxes)
+    for refs in listing:
+        missing.difference_update(map(image_id, refs))
+        yield refs
+    if missing:
+        progress.warn(
+            f"{len(missing):,} of {quantify(len(boxes), 'image')} with boxes were not listed, "
+            "by their uri or by their file_name below the source"
+        )
 
 
 def _list_or_raise(

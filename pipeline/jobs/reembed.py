@@ -201,6 +201,7 @@ class _Reembed:
                     index, new.manifest, pipeline.fingerprint,
                     on_written=self._progress.add_results,
                     run_started_at=self._started_at, attempts=new.manifest.attempts(),
+                    boxes=self._old.manifest.boxes(),
                 ) as writer,
             ):  # fmt: skip
                 self._progress.begin()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pipeline.index_home import IndexHome
+from pipeline.ingestion.box_file import read_setting_boxes
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.progress import Progress
@@ -45,7 +46,8 @@ def retry(
         return None
     progress = progress or Progress()
     build = build_always(recipe) if recipe else build_recipe
-    with progress, IngestSession(settings, build) as session:
+    boxes = read_setting_boxes(settings, ())
+    with progress, IngestSession(settings, build, boxes=boxes) as session:
         log = session.run(_find_all(rows, settings), home, progress, again=True)
     return IngestSummary.of(home, progress, log)
 

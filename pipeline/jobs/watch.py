@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from pipeline.index_home import IndexHome
+from pipeline.ingestion.box_file import read_setting_boxes
 from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chunks
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.sync import MAX_DELETE, find_gone, open_stores, remove_images
@@ -117,7 +118,9 @@ def watch(
     what does not. With `once` there is one listing, and whatever goes wrong is raised.
     """
     ended = ended or threading.Event()
-    with IngestSession(settings, build_always(recipe) if recipe else build_recipe) as session:
+    build = build_always(recipe) if recipe else build_recipe
+    boxes = read_setting_boxes(settings, sources)
+    with IngestSession(settings, build, boxes=boxes) as session:
         watching = _Watch(sources, settings, session, reporter, max_delete, queue, ended)
         if once:
             watching.list_all()

@@ -17,6 +17,7 @@ from schemas.ids import fingerprint
 from schemas.options import Precision
 from schemas.pipelines import Pipeline
 from workers.models.catalog import LOCAL_PREFIX
+from workers.segmenters.tuned_scorers import find_scorer
 
 _START = "pipeline-"
 _MADE_OF = "made-of-"
@@ -125,6 +126,8 @@ def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     yield from _embedder_files(settings)
     if settings.segmenter.checkpoint is not None:
         yield from _stamp([Path(settings.segmenter.checkpoint).expanduser()])
+    if settings.segmenter.scorer is not None:
+        yield from _stamp([find_scorer(settings.segmenter.scorer, settings.cache_dir)])
 
 
 def _embedder_files(settings: Settings) -> Iterator[tuple[str, int, int]]:

@@ -30,7 +30,13 @@ _BUFFERED_ROWS = 4096
 _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
 # The values of columns that older parts lack.
-_DEFAULTS: dict[str, object] = {"retryable": False, "attempts": 1, "checksum": "", "stamp": ""}
+_DEFAULTS: dict[str, object] = {
+    "retryable": False,
+    "attempts": 1,
+    "checksum": "",
+    "stamp": "",
+    "boxes": "",
+}
 
 
 class Manifest:
@@ -104,24 +110,44 @@ class Manifest:
             fingerprints.update(pc.unique(done["fingerprint"]).to_pylist())
         return fingerprints
 
-    def finished_images(self, fingerprint: str) -> FinishedImages:
-        """The images whose last attempt is done or rejected under this pipeline fingerprint."""
+    def finished_images(
+        self, fingerprint: str, boxes: Mapping[str, str] | None = None
+    ) -> FinishedImages:
+        """The images whose last attempt is done or rejected under this pipeline fingerprint.
+
+        `boxes`: the digests of those in force, by image id: what was done with others is not
+        finished. None: whatever they are.
+        """
         return self._select_images(
             (pc.field("fingerprint") == fingerprint)
-            & pc.field("state").isin([State.DONE.value, State.REJECTED.value])
+            & pc.field("state").isin([State.DONE.value, State.REJECTED.value]),
+            boxes,
         )
 
     def tried_images(self) -> FinishedImages:
         """The images whose last attempt is anything but gone, under any pipeline."""
         return self._select_images(pc.field("state") != State.GONE.value)
 
-    def _select_images(self, wanted: pc.Expression) -> FinishedImages:
-        columns = ["image_id", "version", "fingerprint", "state", "stamp"]
+    def _select_images(
+        self, wanted: pc.Expression, boxes: Mapping[str, str] | None = None
+    ) -> FinishedImages:
+        columns = ["image_id", "version", "fingerprint", "state", "stamp", "boxes"]
         chosen = (table.filter(wanted) for table in self.tables(columns))
+        if boxes is not None:
+            chosen = (_filter_by_boxes(table, boxes) for table in chosen)
         return FinishedImages(
             (_keys(table["image_id"]), table["version"].to_pylist(), table["stamp"].to_pylist())
             for table in chosen
         )
+
+    def boxes(self) -> dict[str, str]:
+        """The digests of the boxes that images were segmented with, by image id, where any were."""
+        found: dict[str, str] = {}
+        for table in self.tables(["image_id", "boxes"]):
+            table = table.filter(pc.field("boxes") != "")
+            images, digests = table["image_id"].to_pylist(), table["boxes"].to_pylist()
+            found.update(zip(images, digests, strict=True))
+        return found
 
     def restamp(self, refs: Sequence[ImageRef]) -> None:
         """Record the stamps at which files were seen to have the content that is recorded.
@@ -302,6 +328,16 @@ def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
         raise ManifestError(
             f"the manifest part {part.path} cannot be read: {one_line(exc)}"
         ) from exc
+
+
+def _filter_by_boxes(table: pa.Table, boxes: Mapping[str, str]) -> pa.Table:
+    """The rows of images that were done with just these boxes, or without where none are given."""
+    if not boxes:
+        return table.filter(pc.field("boxes") == "")
+    pairs = zip(table["image_id"].to_pylist(), table["boxes"].to_pylist(), strict=True)
+    return table.filter(
+        pa.array([boxes.get(image, "") == done for image, done in pairs], pa.bool_())
+    )
 
 
 def _keys(ids: pa.ChunkedArray) -> Keys:

@@ -28,4 +28,4 @@ class LocalRunner:
     def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
         for items in chunks:
             decoded = self._recipe.reader([item.ref for item in items])
-            yield self._worker.process(decoded, [item.masks for item in items])
+            yield self._worker.process(decoded, [item.known for item in items])

@@ -11,25 +11,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.runners.recipe import Recipe
-from schemas.errors import ObjseekError, VectorIndexError, WorkerDiedError, one_line
+from schemas.boxes import ImageBoxes
+from schemas.errors import (
+    DatasetError,
+    ObjseekError,
+    UsageError,
+    VectorIndexError,
+    WorkerDiedError,
+    one_line,
+)
 from schemas.images import Decoded, DecodedImage, Failure, ImageRef, Stage
-from schemas.masks import KnownMasks, ObjectMask
+from schemas.masks import KnownObjects, ObjectMask
 from schemas.pipelines import Pipeline
 from schemas.records import EmbeddedImage, Result, check_vectors
 from schemas.redaction import redact
 from workers.embedders.embed_objects import embed_segmented
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
+from workers.protocols import BoxSegmenter
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker turned out to be once its models were loaded."""
+    """What a worker turned out to be once its models were loaded, and what to tell of them."""
 
     pipeline: Pipeline
     dim: int
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -39,7 +49,7 @@ class WorkerInfo:
 @dataclass(frozen=True, slots=True)
 class _Work:
     image: DecodedImage
-    masks: KnownMasks
+    known: KnownObjects
 
 
 class ModelWorker:
@@ -60,22 +70,21 @@ class ModelWorker:
             recipe.decode,
             recipe.embedding,
         )
-        self.info = WorkerInfo(pipeline, self._embedder.dim)
+        self.info = WorkerInfo(pipeline, self._embedder.dim, self._segmenter.notes)
 
     def process(
-        self, chunk: Sequence[Decoded], masks: Sequence[KnownMasks] | None = None
+        self, chunk: Sequence[Decoded], known: Sequence[KnownObjects] | None = None
     ) -> list[Result]:
         """One result per image, in their order; failures of an earlier stage pass through.
 
-        `masks`: those of each image as far as they are known; None if there are none to any. If a
+        `known`: of the objects of each image; None if that is nothing of any. If a
         step fails on the chunk, each of its images is tried alone, and those that fail alone become
         failures. What it fails with must be one of `_INPUT_ERRORS`: anything else is a bug, and is
         raised. Raises WorkerDiedError if the device is beyond use.
         """
-        known = masks or [None] * len(chunk)
         work = [
-            _Work(image, masks_of_image)
-            for image, masks_of_image in zip(chunk, known, strict=True)
+            _Work(image, known_of_image)
+            for image, known_of_image in zip(chunk, known or [None] * len(chunk), strict=True)
             if isinstance(image, DecodedImage)
         ]
         results = iter(_try_together_then_alone(self._run_steps, work))
@@ -93,12 +102,33 @@ class ModelWorker:
             return self._add_thumbnails(work, named)
 
     def _segment(self, work: Sequence[_Work]) -> list[Sequence[ObjectMask]]:
-        unknown = [item.image.pixels for item in work if item.masks is None]
+        unknown = [item.image.pixels for item in work if item.known is None]
         found = iter(self._segmenter.segment(unknown) if unknown else ())
+        found_in_boxes = iter(self._segment_with_boxes(work))
         return [
-            next(found) if item.masks is None else _check_sizes(item.masks, item.image)
+            next(found)
+            if item.known is None
+            else next(found_in_boxes)
+            if isinstance(item.known, ImageBoxes)
+            else _check_sizes(item.known, item.image)
             for item in work
         ]
+
+    def _segment_with_boxes(self, work: Sequence[_Work]) -> list[list[ObjectMask]]:
+        """Of the images that have boxes. Raises DatasetError where these do not fit one."""
+        images, boxes = [], []
+        for item in work:
+            if isinstance(item.known, ImageBoxes):
+                with _name_image(item.image.ref):
+                    boxes.append(item.known.clip_to(item.image.size_hw))
+                images.append(item.image.pixels)
+        if not images:
+            return []
+        if not isinstance(self._segmenter, BoxSegmenter):
+            raise UsageError(
+                f"expected a segmenter that is asked with boxes, got {self._segmenter.name}"
+            )
+        return self._segmenter.segment_with_boxes(images, boxes)
 
     def _embed(
         self, work: Sequence[_Work], segmented: Sequence[Sequence[ObjectMask]]
@@ -179,6 +209,14 @@ def _try_alone(run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], item
         _free_memory()
         return _build_failure(ref, exc.stage, exc.cause)
     return result
+
+
+@contextmanager
+def _name_image(ref: ImageRef) -> Iterator[None]:
+    try:
+        yield
+    except DatasetError as exc:
+        raise DatasetError(f"{exc} ({ref.uri})") from exc
 
 
 def _check_sizes(masks: Sequence[ObjectMask], image: DecodedImage) -> Sequence[ObjectMask]:

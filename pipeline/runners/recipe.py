@@ -13,7 +13,7 @@ from workers.images.read import read_images
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
-from workers.registry import build_image_embedder, build_segmenter
+from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
 
 
 def build_no_labeller() -> None:
@@ -49,11 +49,16 @@ def build_always(recipe: Recipe) -> RecipeBuilder:
 
 
 def build_recipe(settings: Settings) -> Recipe:
-    """The recipe that `settings` ask for."""
+    """The recipe that `settings` ask for.
+
+    A scorer of points travels within it, as it is a file of this machine. Raises UsageError and
+    ModelError where there is no such one.
+    """
+    scorer = read_options_scorer(settings.segmenter, settings.cache_dir)
     runner = settings.runner
     on_ray = runner.name == "ray"
     return Recipe(
-        segmenter=partial(build_segmenter, settings.segmenter, settings.cache_dir),
+        segmenter=partial(build_segmenter, settings.segmenter, settings.cache_dir, scorer),
         embedder=partial(build_image_embedder, settings.embedder),
         reader=partial(
             read_images,

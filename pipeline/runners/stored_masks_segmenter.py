@@ -14,11 +14,12 @@ from schemas.masks import ObjectMask
 class StoredMasksSegmenter:
     """Lends the pipeline the name and fingerprint of whatever made the masks.
 
-    The masks themselves come with the images (`WorkItem.masks`), which are therefore not segmented.
+    The masks themselves come with the images (`WorkItem.known`), which are therefore not segmented.
     """
 
     name: str
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         """Raises VectorIndexError: these images came without their masks."""

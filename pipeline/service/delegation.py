@@ -20,7 +20,7 @@ from schemas.api import (
     SearchRequest,
 )
 from schemas.counts import IngestCounts
-from schemas.errors import ServiceError
+from schemas.errors import ServiceError, UsageError
 from schemas.search import Example, FileExample, SearchQuery, UploadExample
 
 _MAX_HITS = 500
@@ -68,8 +68,13 @@ def delegate_ingest(
 ) -> IngestSummary:
     """Ingest through the service, and report its progress here; Ctrl-C cancels it there.
 
-    Raises ServiceError if it fails.
+    Raises ServiceError if it fails, UsageError for boxes, which a service does not take.
     """
+    if settings.boxes is not None:
+        raise UsageError(
+            f"expected no boxes while a service has {settings.index.location} open: "
+            f"stop it for an ingest with {settings.boxes}"
+        )
     request = IngestRequest(
         sources=tuple(map(_make_absolute, sources)),
         settings=_changed_sections(settings),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.demo.scenes import SCENE_HW, compose
 from pipeline.demo.sprites import STYLES, Sprite
@@ -24,13 +24,14 @@ from pipeline.training.scene_cache import compress_jpeg, load_training_sprites
 from schemas.options import SegmenterOptions
 from workers.segmenters import sam_demo
 from workers.segmenters.grid_segmenter import GridSegmenter
-from workers.segmenters.point_scorer import PointScorer, gather_features
+from workers.segmenters.point_scorer import PointScorer
+from workers.segmenters.scorer_fit import ask_points, fit_scorer
 
 _BUNDLED = Path(__file__).parents[2] / "workers" / "bundled" / sam_demo.SCORER_FILE
 _BLOCK = 10  # scenes a file
 _POINTS = 64  # asked of a scene
 _CROPS, _WHOLE_SHARE, _PORTRAIT_SHARE = 5, 0.5, 0.2
-_HELD_OUT_SHARE, _EPOCHS, _BATCH = 0.1, 30, 512
+_HELD_OUT_SHARE = 0.1
 
 
 def sample_scene(
@@ -40,11 +41,10 @@ def sample_scene(
     size_hw = SCENE_HW[::-1] if rng.random() < _PORTRAIT_SHARE else SCENE_HW
     image = compress_jpeg(rng, compose(rng, sprites, size_hw).image)
     number = 0 if rng.random() < _WHOLE_SHARE else int(rng.integers(1, _CROPS))
-    left, top, right, bottom = segmenter.crop_boxes(size_hw)[number]
-    points_xy = rng.random((_POINTS, 2)) * (right - left, bottom - top)
-    view, yielding = segmenter.find_yielding(image, number, points_xy)
-    frame_xy = points_xy / max(right - left, bottom - top)
-    return gather_features(view.embedding, frame_xy).half().numpy(), yielding
+    crop = segmenter.crops_of(image)[number]
+    points_xy = rng.random((_POINTS, 2)) * crop.size_hw[::-1]
+    asked = ask_points(segmenter, crop, points_xy)
+    return asked.features, asked.yielding
 
 
 def gather_samples(art: Path, folder: Path, scenes: int, seed: int) -> None:
@@ -77,28 +77,6 @@ def load_samples(folder: Path) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(features).float(), torch.from_numpy(yielding).float()
 
 
-def fit(features: Tensor, yielding: Tensor) -> PointScorer:
-    """Fit a scorer to float (n, 2 * c) and float (n,), by AdamW under a cosine."""
-    mean, deviation = features.mean(dim=0), features.std(dim=0) + 1e-6
-    inputs = (features - mean) / deviation
-    scorer = PointScorer(features.shape[1] // 2)
-    weights = [*scorer.hidden.parameters(), *scorer.out.parameters()]
-    optimizer = torch.optim.AdamW(weights, 2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS)
-    for _ in range(_EPOCHS):
-        for rows in torch.split(torch.randperm(len(inputs)), _BATCH):
-            logits = scorer(inputs[rows])
-            loss: Tensor = nn.functional.binary_cross_entropy_with_logits(logits, yielding[rows])
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-        schedule.step()
-    with torch.no_grad():  # so that it takes features as they are
-        scorer.hidden.weight.div_(deviation)
-        scorer.hidden.bias.sub_(scorer.hidden.weight @ mean)
-    return scorer
-
-
 def report(scorer: PointScorer, features: Tensor, yielding: Tensor) -> None:
     """Print what share of points a bound leaves, and of those that yield."""
     with torch.inference_mode():
@@ -119,19 +97,17 @@ def main() -> None:
     parser.add_argument("--least-score", type=float, default=0.15)
     parser.add_argument("--out", type=Path, default=_BUNDLED)
     args = parser.parse_args()
-    torch.manual_seed(args.seed)
     torch.set_num_threads(1)
     gather_samples(args.sprites, args.samples, args.scenes, args.seed)
     features, yielding = load_samples(args.samples)
+    thresholds = sam_demo.DEFAULTS
     held_out = max(int(_HELD_OUT_SHARE * len(features)), 1)
     report(
-        fit(features[held_out:].flatten(0, 1), yielding[held_out:].flatten()),
+        fit_scorer(features[held_out:].flatten(0, 1), yielding[held_out:].flatten(), thresholds),
         features[:held_out].flatten(0, 1),
         yielding[:held_out].flatten(),
     )
-    scorer = fit(features.flatten(0, 1), yielding.flatten())
-    for name in ("pred_iou_thresh", "stability_score_thresh"):
-        getattr(scorer, name).fill_(sam_demo.DEFAULTS[name])
+    scorer = fit_scorer(features.flatten(0, 1), yielding.flatten(), thresholds)
     scorer.least_score.fill_(args.least_score)
     save_file(scorer.state_dict(), args.out, metadata={"scenes": str(len(features))})
 

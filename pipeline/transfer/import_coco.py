@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.index_home import IndexHome
+from pipeline.ingestion.image_places import locate_image
 from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
@@ -23,7 +23,7 @@ from schemas.coco import BadAnnotation, CocoImage, join_images
 from schemas.coco_reader import load_masks
 from schemas.errors import UsageError
 from schemas.ids import fingerprint, image_id
-from schemas.images import ImageRef, split_s3_uri
+from schemas.images import ImageRef
 from workers.batching import batched
 from workers.stores.open import find
 
@@ -58,9 +58,9 @@ def import_coco(
     document = load_masks(path, strict=strict)
     if not document.images:
         raise UsageError(f"there are no images in {path}")
-    document = join_images(document, lambda image: image_id(_ref(image, images)))
+    document = join_images(document, lambda image: image_id(_find_image(image, images)))
     entries = group_masks(document)
-    refs = [_ref(entry.image, images) for entry in entries]
+    refs = [_find_image(entry.image, images) for entry in entries]
     contents = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
     build_segmenter = partial(StoredMasksSegmenter, _NAME, fingerprint(contents))
     # By its settings a pipeline is known again: these masks are a segmenter of their own.
@@ -85,23 +85,8 @@ def _list_versions(refs: Sequence[ImageRef], settings: Settings) -> Iterator[lis
             yield list(pool.map(partial(_as_it_is, settings), batch))
 
 
-def _ref(image: CocoImage, images: str | None) -> ImageRef:
-    if image.uri is not None:
-        try:
-            return ImageRef.from_uri(image.uri, image.version or "", 0)
-        except ValueError as exc:
-            raise UsageError(f"image {image.file_name!r}: {exc}") from exc
-    if images is None:
-        raise UsageError(
-            f"expected where the image {image.file_name!r} is, the file does not say: "
-            "name its folder or s3://bucket/prefix with --images"
-        )
-    if images.startswith("s3://"):
-        bucket, prefix = split_s3_uri(images)
-        prefix = f"{prefix.rstrip('/')}/" if prefix else ""
-        return ImageRef("s3", bucket, prefix + image.file_name, version="", size_bytes=0)
-    key = os.path.abspath(Path(images).expanduser() / image.file_name)
-    return ImageRef("file", "", key, version="", size_bytes=0)
+def _find_image(image: CocoImage, images: str | None) -> ImageRef:
+    return locate_image(image.file_name, image.uri, image.version or "", images)
 
 
 def _as_it_is(settings: Settings, ref: ImageRef) -> ImageRef:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.grid_segmenter import GridSegmenter
 
 SHA = "0" * 64
+_CELLS = 16
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,34 @@ class Colours:
 
     def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:
         return [ColourView(image) for image in images]
+
+
+@dataclass(frozen=True)
+class AskedView:
+    image: UInt8Image
+    guesses: type[ColourGuesses]
+    asked: list[tuple[float, float]]
+
+    @property
+    def embedding(self) -> Tensor:
+        """The image's red, float32 (16 * 16, 1)."""
+        at = np.arange(_CELLS) * 4 + 2
+        return torch.from_numpy(self.image[at][:, at, :1].reshape(-1, 1).astype(np.float32))
+
+    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
+        self.asked.extend(map(tuple, points_xy.tolist()))
+        return self.guesses(self.image, points_xy)
+
+
+@dataclass
+class Asked(Colours):
+    """Keeps the points that it was asked for, of all crops, in pixels of each."""
+
+    guesses: type[ColourGuesses] = ColourGuesses
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+    def encode(self, images: Sequence[UInt8Image]) -> list[AskedView]:
+        return [AskedView(image, self.guesses, self.points) for image in images]
 
 
 class Cramped(Colours):

@@ -69,6 +69,7 @@ class ColourSegmenter:
 
     name = "squares"
     fingerprint = "squares"
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.segmented = 0

@@ -65,6 +65,7 @@ class BrightSegmenter:
     """Two objects: what is bright, and the left half."""
 
     name = "bright"
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self, misbehaviour: Misbehaviour = "", delay_s: float = 0.0, flag: Path | None = None

@@ -38,6 +38,7 @@ class SquareSegmenter:
 
     name = "square"
     fingerprint = "square"
+    notes: tuple[str, ...] = ()
 
     def segment(self, images: list[UInt8Image]) -> list[list[ObjectMask]]:
         return [[] for _ in images]

@@ -42,6 +42,10 @@ class Crop:
     layer: int
     pixels: UInt8Image
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.box[3] - self.box[1], self.box[2] - self.box[0]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:

@@ -14,12 +14,14 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
 from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import PresetName, PromptsName, SegmenterOptions
 from workers.models.threads import use_single_thread
+from workers.segmenters.box_prompts import find_uncovered, put_first, trace_boxes, unite
 from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
 from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.low_res import LowResMeter, Thresholds
@@ -98,6 +100,7 @@ class GridSegmenter:
             "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
             "limits": options.model_dump(include=set(_LIMITS)),
         }
+        self.notes: tuple[str, ...] = ()
         self._adaptive: AdaptivePrompts | None = None
         self._levels: Levels | None = None
         if choose_prompts(options, default_prompts) == "adaptive":
@@ -106,7 +109,9 @@ class GridSegmenter:
             offset = parameters["stability_score_offset"]
             self._levels = Levels.around(prompter.mask_threshold, offset)
             made_of["prompts"] = self._adaptive.describe()
+            self.notes = self._adaptive.explain(scorer, parameters, options.scorer)
         self.fingerprint = fingerprint(made_of)
+        self.weights_sha256 = weights_sha256
         self._prompter, self._options = prompter, options
         self._at_once = int(parameters["images_per_batch"])
         self._points_at_once = int(parameters["points_per_batch"])
@@ -124,19 +129,54 @@ class GridSegmenter:
         `predicted_iou`. Crops of all images are encoded `images_per_batch` at a time, and so many
         points prompted; from then on fewer where the device has no room for them.
         """
+        return self._segment(images, [()] * len(images))
+
+    def segment_with_boxes(
+        self, images: Sequence[UInt8Image], boxes: Sequence[Sequence[BoxXyxy]]
+    ) -> list[list[ObjectMask]]:
+        """A mask for each box of each image, the surest, whatever the thresholds and limits.
+
+        Then what points find, adaptively, that none of these covers. An image without boxes is
+        asked as `segment` does.
+        """
+        return self._segment(images, boxes)
+
+    def _segment(
+        self, images: Sequence[UInt8Image], boxes: Sequence[Sequence[BoxXyxy]]
+    ) -> list[list[ObjectMask]]:
         padded = [self._pad(image) for image in images]
+        in_boxes: list[list[ObjectMask]] = [[] for _ in images]
         found: list[list[Candidates]] = [[] for _ in images]
         crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
         while batch := list(islice(crops, self._at_once)):
             views = self._views(batch)
             with self._decoding():
                 for crop, view in zip(batch, views, strict=True):
-                    passing = self._passing(crop, view, self._plan(crop, view))
-                    found[crop.image].append(self._without_duplicates(passing))
-        return [
+                    row = crop.image
+                    if boxes[row] and crop.size_hw == crop.image_hw:
+                        size_hw = images[row].shape[:2]
+                        in_boxes[row] = self._find_in_boxes(crop, view, boxes[row], size_hw)
+                    plan = self._plan(crop, view, in_boxes[row] if boxes[row] else None)
+                    found[row].append(self._without_duplicates(self._passing(crop, view, plan)))
+        masks = [
             self._masks(Candidates.together(candidates), work.shape[:2], image.shape[:2])
             for candidates, work, image in zip(found, padded, images, strict=True)
         ]
+        most_iou = min(self._parameters[name] for name in ("box_nms_thresh", "mask_nms_thresh"))
+        return [
+            put_first(first, others, most_iou, self._options.max_objects) if first else others
+            for first, others in zip(in_boxes, masks, strict=True)
+        ]
+
+    def _find_in_boxes(
+        self, crop: Crop, view: View, boxes: Sequence[BoxXyxy], size_hw: tuple[int, int]
+    ) -> list[ObjectMask]:
+        """The masks of boxes in an image, but for empty ones; of equal ones one."""
+        tracer = self._tracer(crop)
+        scores, points_xy = trace_boxes(view, boxes, self._points_at_once, tracer)
+        parameters = {**self._parameters, "stability_score_thresh": 0.0}
+        found = filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
+        return drop_equal(object_masks(found, crop.image_hw, size_hw))
 
     def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
         """The surest of the model's masks for a point, pixels of uint8 (height, width, 3) RGB.
@@ -200,14 +240,33 @@ class GridSegmenter:
         masks = drop_parts(masks, parameters["part_thresh"])
         return select_masks(masks, self._options)
 
-    def find_yielding(
-        self, image: UInt8Image, number: int, points_xy: Float64s
-    ) -> tuple[View, Bools]:
-        """Which points of a crop of an image give a mask that passes the thresholds: bool (n,).
+    def with_prompts(
+        self, prompter: Prompter, prompts: PromptsName, scorer: LoadedScorer | None = None
+    ) -> GridSegmenter:
+        """The same parameters with other prompts, asked of a prompter of the same model."""
+        options = self._options.model_copy(update={"prompts": prompts, "scorer": None})
+        return GridSegmenter(
+            prompter,
+            weights_sha256=self.weights_sha256,
+            options=options,
+            defaults=self._parameters,
+            scorer=scorer,
+        )
 
-        number: of the crop, 0 for the whole image; points_xy float64 (n, 2), pixels of the crop.
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """All parameters in force."""
+        return self._parameters
+
+    @property
+    def prompter(self) -> Prompter:
+        return self._prompter
+
+    def find_yielding(self, crop: Crop, points_xy: Float64s) -> tuple[View, Bools]:
+        """Which points of a crop give a mask that passes the thresholds: bool (n,).
+
+        points_xy float64 (n, 2), pixels of the crop.
         """
-        crop = next(islice(self._crops_of(0, self._pad(image)), number, None))
         view = self._views([crop])[0]
         plan = GridPlan(points_xy, int(self._parameters["points_per_batch"]))
         with self._decoding():
@@ -252,17 +311,22 @@ class GridSegmenter:
                 yield replace(answers, of_points=answers.of_points + start)
             start += len(part)
 
-    def _plan(self, crop: Crop, view: View) -> Plan:
-        """Which points of a crop are asked."""
+    def _plan(self, crop: Crop, view: View, known: Sequence[ObjectMask] | None = None) -> Plan:
+        """Which points of a crop are asked; adaptively where masks of boxes are known."""
         parameters = self._parameters
-        crop_hw = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
-        points = self._grids[crop.layer] * np.array([crop_hw[::-1]])
+        crop_hw = crop.size_hw
+        points = self.grid_of(crop)
         batch = int(parameters["points_per_batch"])
-        if self._adaptive is None:
+        adaptive, is_open = self._adaptive, None
+        if known is not None:
+            # Whole grids may have a scorer that is in no fingerprint: it decides nothing here.
+            adaptive = adaptive or AdaptivePrompts.choose(parameters, None)
+            is_open = find_uncovered(unite(known, crop.image_hw), crop, points)
+        if adaptive is None:
             return GridPlan(points, batch)
         thresholds = Thresholds(self._prompter.mask_threshold, parameters["stability_score_offset"])
         meter = LowResMeter(crop_hw, self._prompter.low_side, thresholds, points)
-        return self._adaptive.plan(view, points, meter, batch)
+        return adaptive.plan(view, points, meter, batch, is_open)
 
     def _tracer(self, crop: Crop) -> Tracer:
         """What draws masks of a crop at the size of its image."""
@@ -284,9 +348,14 @@ class GridSegmenter:
             x0, y0, x1, y1 = box
             yield Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
 
-    def crop_boxes(self, size_hw: tuple[int, int]) -> list[list[int]]:
-        """Boxes (xyxy) of all crops of an image of this (height, width), itself first."""
-        return self._crops(size_hw)[0]
+    def crops_of(self, image: UInt8Image) -> list[Crop]:
+        """All crops of an image, itself first, padded where it is too small for them."""
+        return list(self._crops_of(0, self._pad(image)))
+
+    def grid_of(self, crop: Crop) -> Float64s:
+        """The points that a crop may be asked at: float64 (n, 2), its pixels."""
+        points: Float64s = self._grids[crop.layer] * np.array([crop.size_hw[::-1]])
+        return points
 
     def _crops(self, size_hw: tuple[int, int]) -> tuple[list[list[int]], list[int]]:
         """Boxes (xyxy) and layers of all crops."""
@@ -359,6 +428,7 @@ def batch_sizes(device: str) -> dict[str, float]:
 
 def choose_prompts(options: SegmenterOptions, default: PromptsName) -> PromptsName:
     """How a grid is asked: as `options` say, or else as their preset or the model does."""
+    default = "adaptive" if options.scorer is not None else default
     return options.prompts or _PRESET_PROMPTS.get(options.preset, default)
 
 

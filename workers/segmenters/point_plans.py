@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from schemas.errors import UsageError
 from workers.segmenters.low_res import LowResMasks, LowResMeter
 from workers.segmenters.point_choice import (
     Bools,
@@ -180,6 +181,20 @@ class AdaptivePrompts:
         holds = scorer is not None and scorer.network.holds_for(parameters)
         return cls(rules, scorer if holds else None)
 
+    def explain(
+        self, scorer: LoadedScorer | None, parameters: Mapping[str, float], named: str | None
+    ) -> tuple[str, ...]:
+        """What a user should know of a scorer that was to be used; nothing if it is.
+
+        Raises UsageError for one that the user has `named`.
+        """
+        if scorer is None or self.scorer is not None:
+            return ()
+        why = scorer.network.explain_unused(parameters)
+        if named is not None:
+            raise UsageError(f"{why}: `objseek tune` fits one to these")
+        return (f"{why}: it is left out, and more points are asked",)
+
     def describe(self) -> dict[str, object]:
         """All that decides which points are asked, for a fingerprint."""
         scorer = self.scorer
@@ -189,8 +204,15 @@ class AdaptivePrompts:
             "scorer_sha256": None if scorer is None else scorer.sha256,
         }
 
-    def plan(self, view: View, points_xy: Float64s, meter: LowResMeter, batch: int) -> AdaptivePlan:
-        """For the grid of a crop."""
+    def plan(
+        self,
+        view: View,
+        points_xy: Float64s,
+        meter: LowResMeter,
+        batch: int,
+        is_open: Bools | None = None,
+    ) -> AdaptivePlan:
+        """For the grid of a crop; `is_open` bool (n,): which points may be asked, None: all."""
         octaves = rank_octaves(math.isqrt(len(points_xy)))
         if self.scorer is None:
             order = order_points(octaves, None)
@@ -199,5 +221,7 @@ class AdaptivePrompts:
             scores = network.score(view.embedding, points_xy / meter.frame_px)
             order = order_points(octaves, scores)
             order = order[network.worth(scores)[order]]
+        if is_open is not None:
+            order = order[is_open[order]]
         has_scorer = self.scorer is not None
         return AdaptivePlan(self.rules, meter, points_xy, order, batch, to_the_end=has_scorer)

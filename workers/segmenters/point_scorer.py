@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 
+from schemas.errors import ModelError
 from workers.models.weights import fill, read_weights, sha256_of
+from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 HIDDEN = 64
-_THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
+THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
 
 
 class PointScorer(nn.Module):
@@ -37,7 +41,7 @@ class PointScorer(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(2 * channels, HIDDEN)
         self.out = nn.Linear(HIDDEN, 1)
-        for name in (*_THRESHOLDS, "least_score"):
+        for name in (*THRESHOLDS, "least_score"):
             self.register_buffer(name, torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -47,7 +51,18 @@ class PointScorer(nn.Module):
 
     def holds_for(self, parameters: Mapping[str, float]) -> bool:
         """Whether what passes these thresholds also passed those that it was learnt with."""
-        return all(parameters[name] >= round(float(getattr(self, name)), 6) for name in _THRESHOLDS)
+        return all(parameters[name] >= round(float(getattr(self, name)), 6) for name in THRESHOLDS)
+
+    def explain_unused(self, parameters: Mapping[str, float]) -> str:
+        """The sentence for a user whose thresholds it does not hold for."""
+        learnt, given = (
+            " and ".join(f"{name} {values[name]:g}" for name in THRESHOLDS)
+            for values in ({name: float(getattr(self, name)) for name in THRESHOLDS}, parameters)
+        )
+        return (
+            f"the scorer of points was learnt with {learnt}, and says nothing of what passes lower "
+            f"ones, got {given}"
+        )
 
     @torch.inference_mode()
     def score(self, embedding: Tensor, frame_xy: Float64s) -> Float32s:
@@ -91,3 +106,20 @@ def load_scorer(path: Path, channels: int, device: torch.device) -> LoadedScorer
     scorer = PointScorer(channels)
     fill(scorer, read_weights(path), "a scorer of points")
     return LoadedScorer(scorer.requires_grad_(False).to(device), sha256_of(path))
+
+
+def load_tuned(
+    file: ScorerFile, model: ScorerOrigin, channels: int, device: torch.device
+) -> LoadedScorer:
+    """The scorer in a file, for embeddings of so many channels of a model.
+
+    Raises ModelError where it was fitted to another model, or is none.
+    """
+    file.check_origin(model)
+    try:
+        tensors = load(file.content)
+    except SafetensorError as exc:
+        raise ModelError(f"the scorer {file.name!r} is damaged: {exc}") from exc
+    scorer = PointScorer(channels)
+    fill(scorer, tensors, "a scorer of points")
+    return LoadedScorer(scorer.requires_grad_(False).to(device), file.sha256)

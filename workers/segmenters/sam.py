@@ -13,11 +13,16 @@ from workers.models.catalog import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.weights import fetch, fill, read_weights, sha256_of, verify
 from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.point_scorer import load_tuned
 from workers.segmenters.sam_prompter import SamPrompter
+from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 
 def build(
-    options: SegmenterOptions, cache_dir: Path | None = None, entry: ModelEntry | None = None
+    options: SegmenterOptions,
+    cache_dir: Path | None = None,
+    entry: ModelEntry | None = None,
+    scorer: ScorerFile | None = None,
 ) -> GridSegmenter:
     """The SAM `options.name`, with the package's defaults, on `options.device`.
 
@@ -37,9 +42,11 @@ def build(
     fill(model, read_weights(path), entry.name)
     dtype = resolve_precision(options.precision, options.device)
     prompter = SamPrompter(model, options.device, dtype)
+    origin, channels = ScorerOrigin(entry.name, sha256), model.prompt_encoder.embed_dim
     return GridSegmenter(
         prompter,
         weights_sha256=sha256,
         options=options,
         defaults=batch_sizes(options.device),
+        scorer=None if scorer is None else load_tuned(scorer, origin, channels, prompter.device),
     )

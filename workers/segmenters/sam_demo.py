@@ -11,8 +11,9 @@ from workers.models.precision import resolve_precision
 from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
 from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
-from workers.segmenters.point_scorer import load_scorer
+from workers.segmenters.point_scorer import load_scorer, load_tuned
 from workers.segmenters.sam_prompter import SamPrompter
+from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 SCORER_FILE = "sam_demo_scorer.safetensors"
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
@@ -33,10 +34,11 @@ DEFAULTS = {
 }
 
 
-def build(options: SegmenterOptions) -> GridSegmenter:
+def build(options: SegmenterOptions, scorer: ScorerFile | None = None) -> GridSegmenter:
     """The demo model on `options.device`; `options.checkpoint` replaces its weights.
 
-    Raises ModelError when the weights are absent or of another architecture.
+    `scorer` takes the place of the bundled one. Raises ModelError when the weights are absent or of
+    another architecture, or the scorer is of other weights.
     """
     if options.checkpoint is None:
         path = _bundled_file(catalog.find("sam_demo").file_name)
@@ -49,16 +51,19 @@ def build(options: SegmenterOptions) -> GridSegmenter:
     prompter = SamPrompter(
         model, options.device, resolve_precision(options.precision, options.device)
     )
-    scorer = None
-    if scorer_path is not None:
-        scorer = load_scorer(scorer_path, EMBED_DIM, prompter.device)
+    loaded = None
+    if scorer is not None:
+        origin = ScorerOrigin(options.name, sha256)
+        loaded = load_tuned(scorer, origin, EMBED_DIM, prompter.device)
+    elif scorer_path is not None:
+        loaded = load_scorer(scorer_path, EMBED_DIM, prompter.device)
     return GridSegmenter(
         prompter,
         weights_sha256=sha256,
         options=options,
         defaults={**DEFAULTS, **batch_sizes(options.device)},
         default_prompts="adaptive",
-        scorer=scorer,
+        scorer=loaded,
     )
 
 

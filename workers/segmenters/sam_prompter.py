@@ -57,7 +57,7 @@ class View(Protocol):
     def embedding(self) -> Tensor: ...
 
     def guess(self, points_xy: Float64s) -> Guesses:
-        """float64 (n, 2), pixels of the image."""
+        """float64 (n, 2), pixels of the image; or boxes, float64 (n, 4), xyxy in its pixels."""
         ...
 
 
@@ -109,7 +109,9 @@ class _SamView:
     @torch.inference_mode()
     def guess(self, points_xy: Float64s) -> Guesses:
         prompter = self.prompter
-        prompts = prompter.encode_points(points_xy, self.size_hw)
+        is_box = points_xy.shape[1] == 4
+        encode = prompter.encode_boxes if is_box else prompter.encode_points
+        prompts = encode(points_xy, self.size_hw)
         state = prompter.decoder.attend(prompts, self._prepared)
         return _SamGuesses(state.predicted_iou.cpu().numpy(), prompter.decoder, state)
 
@@ -183,6 +185,17 @@ class SamPrompter:
         foreground = encoded + encoder.point_embeddings[1].weight
         padding = encoder.not_a_point_embed.weight.expand_as(foreground)
         tokens: Tensor = torch.cat([foreground, padding], dim=1).to(self._dtype)
+        return tokens
+
+    def encode_boxes(self, boxes_xyxy: Float64s, size_hw: tuple[int, int]) -> Tensor:
+        """The prompt encoder's tokens for the two corners of boxes: (n, 2, c)."""
+        corners_xy = boxes_xyxy.reshape(-1, 2, 2)
+        scaled = torch.as_tensor(self._transform.apply_coords(corners_xy, size_hw))
+        corners = scaled.to(self._point_type).to(self._model.device) + 0.5
+        encoder = self._model.prompt_encoder
+        encoded = encoder.pe_layer.forward_with_coords(corners, encoder.input_image_size)
+        kinds = [encoder.point_embeddings[2].weight, encoder.point_embeddings[3].weight]
+        tokens: Tensor = (encoded + torch.stack(kinds, dim=1)).to(self._dtype)
         return tokens
 
 

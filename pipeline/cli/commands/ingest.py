@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import INGEST_OPTIONS, Load, Sources, add_options
+from pipeline.cli.options import INGEST_OPTIONS, Boxes, Load, Sources, add_options
 
 with lazy_imports():
     from pipeline.cli import run_job, service_fallback
@@ -29,6 +29,8 @@ Examples:
 
     objseek ingest ~/Pictures --segmenter sam_vit_b --embedder ViT-B-32/laion2b_s34b_b79k
 
+    objseek ingest ~/Pictures --segmenter sam_vit_b --boxes detections.json
+
     objseek ingest s3://photos --endpoint-url http://minio:9000 --index http://qdrant:6333/photos
 """
 
@@ -44,9 +46,10 @@ def ingest_command(
     load: Load,
     sources: Sources,
     limit: Annotated[int | None, typer.Option(help="Stop after this many images.")] = None,
+    boxes: Boxes = None,
 ) -> None:
     """The command; its help stands above."""
-    settings = load(limit=limit)
+    settings = load(limit=limit, boxes=boxes)
     summary = run_job.run_with_progress(
         settings,
         lambda progress: service_fallback.run_or_delegate(

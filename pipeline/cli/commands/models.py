@@ -16,6 +16,7 @@ from pipeline.settings import load_settings
 from workers.models import catalog, open_clip_names
 from workers.models.catalog import ModelEntry
 from workers.models.weights import cache_folder
+from workers.segmenters.tuned_scorers import list_scorers
 
 _HELP = """List models, or fetch their weights.
 
@@ -61,6 +62,8 @@ def list_models(
         "Any open_clip architecture/pretrained can be named (objseek models --all lists them), and "
         "local-dir:FOLDER."
     )
+    if scorers := list_scorers(_cache_dir()):
+        typer.echo(f"Scorers of points that `objseek tune` has kept: {', '.join(scorers)}.")
     if everything:
         for name in open_clip_names.list_names():
             typer.echo(name)

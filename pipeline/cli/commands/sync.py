@@ -9,6 +9,7 @@ from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     INGEST_OPTIONS,
     MAX_DELETE,
+    Boxes,
     Load,
     MaxDelete,
     Sources,
@@ -41,9 +42,11 @@ def register(app: typer.Typer) -> None:
 
 @add_options(*INGEST_OPTIONS)
 @user_errors
-def sync_command(load: Load, sources: Sources, max_delete: MaxDelete = MAX_DELETE) -> None:
+def sync_command(
+    load: Load, sources: Sources, max_delete: MaxDelete = MAX_DELETE, boxes: Boxes = None
+) -> None:
     """The command; its help stands above."""
-    settings = load()
+    settings = load(boxes=boxes)
     summary = run_job.run_with_progress(
         settings, lambda progress: sync.sync(sources, settings, max_delete, progress)
     )

@@ -53,7 +53,7 @@ class Slot:
         if not self.chunks:
             self.since = time.monotonic()
         self.chunks.append(chunk)
-        chunk.work = self.actor.process.remote(chunk.data, chunk.masks)
+        chunk.work = self.actor.process.remote(chunk.data, chunk.known)
         return chunk.work
 
     def finish(self, chunk: Chunk) -> float:

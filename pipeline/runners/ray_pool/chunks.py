@@ -8,7 +8,7 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 from schemas.images import ImageRef
-from schemas.masks import KnownMasks, WorkItem
+from schemas.masks import KnownObjects, WorkItem
 
 _MOST_BYTES = 256 << 20
 """Of the files of a chunk: a reader has them in memory, and their pixels."""
@@ -35,8 +35,8 @@ class Chunk:
         return [item.ref for item in self.items]
 
     @property
-    def masks(self) -> list[KnownMasks]:
-        return [item.masks for item in self.items]
+    def known(self) -> list[KnownObjects]:
+        return [item.known for item in self.items]
 
     def halve(self) -> list[Chunk]:
         """Two chunks that keep nothing but the images and the suspicion."""

@@ -12,7 +12,7 @@ from pipeline.runners.model_worker import ModelWorker, WorkerInfo
 from pipeline.runners.recipe import Recipe
 from schemas.errors import ObjseekError
 from schemas.images import Decoded, DecodedImage, ImageRef
-from schemas.masks import KnownMasks
+from schemas.masks import KnownObjects
 from schemas.records import Result
 from workers.images.read_limits import ReadLimits, limit_process
 
@@ -45,9 +45,9 @@ class ModelActor:
         """What the models are. Raises what kept them from being loaded."""
         return self._get_worker().info
 
-    def process(self, chunk: Sequence[Decoded], masks: Sequence[KnownMasks]) -> list[Result]:
+    def process(self, chunk: Sequence[Decoded], known: Sequence[KnownObjects]) -> list[Result]:
         """See `ModelWorker.process`."""
-        return self._get_worker().process([_copy_pixels(image) for image in chunk], masks)
+        return self._get_worker().process([_copy_pixels(image) for image in chunk], known)
 
     def _get_worker(self) -> ModelWorker:
         if isinstance(self._worker, Exception):

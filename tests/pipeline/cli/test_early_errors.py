@@ -58,6 +58,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "no embedder is called 'ViT-B-32/laion': did you mean",
             2,
         ),
+        ("ingest {}/one.png --scorer none-such", "there is no scorer 'none-such'", 1),
+        ("ingest {}/one.png --scorer {}/broken.png", "does not say of which model it is", 1),
         ("ingest {}/one.png --embedder local-dir:{}/none", "{}/none/open_clip_config.json", 1),
         ("ingest {}/one.png --embedder local-dir:{}/unweighted", "expected the weights beside", 1),
         ("sync {}/one.png --embedder local-dir:{}/empty", "{}/empty/open_clip_config.json", 1),

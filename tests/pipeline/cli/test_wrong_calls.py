@@ -380,6 +380,13 @@ CALLS: list[tuple[str, str]] = [
         "the folder {w}/notes is no index and holds other things (notes.txt),",
     ),
     ("migrate {w}/other --index none", "expected an index at 'none', nothing was ingested there"),
+    ("tune", "Missing argument 'SOURCE'."),
+    ("tune {w} --images 3", "Invalid value for '--images': Input should be greater than or equal"),
+    ("tune {w} --max-lost 2", "Invalid value for '--max-lost': Input should be less than or equal"),
+    (
+        "tune {w} --name a/b",
+        "expected a name of letters, digits, dots, dashes and underscores,",
+    ),
     ("eval", "expected either `eval demo` or `eval --truth FILE --index INDEX`"),
     (
         "eval demo --truth {w}/list.json",

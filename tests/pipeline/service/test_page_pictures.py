@@ -37,6 +37,7 @@ class TruthSegmenter:
     """Finds the true objects of one image."""
 
     name = fingerprint = "truth"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, masks: Sequence[ObjectMask]) -> None:
         self.masks = sorted(masks, key=lambda mask: -mask.area_px)

@@ -37,6 +37,7 @@ from pipeline.training.sam_samples import (
 )
 from pipeline.training.train_sam import average_gradients, join_batches
 from workers.models.sam_demo_architecture import IMG_SIZE, STRIDE, build_sam_demo
+from workers.segmenters.candidates import Crop
 
 CELLS = IMG_SIZE // STRIDE
 
@@ -238,27 +239,19 @@ def test_averages_keep_a_third_of_what_was_there(tmp_path: Path) -> None:
     assert mixed["steps"].item() == 9
 
 
-def test_a_scorer_learns_which_features_yield() -> None:
-    torch.manual_seed(0)
-    features = torch.randn(4000, 6) * 3 + 5
-    yielding = (features[:, 1] > features[:, 4]).float()
-    scorer = train_scorer.fit(features, yielding)
-    scores = scorer(features).sigmoid()
-    assert ((scores > 0.5) == (yielding > 0)).float().mean() > 0.97
-
-
 def test_samples_of_a_scene_are_points_and_what_they_gave() -> None:
     class Yielding:
         """Every point in the right half of the frame yields."""
 
-        def crop_boxes(self, size_hw: tuple[int, int]) -> list[list[int]]:
-            return [[0, 0, size_hw[1], size_hw[0]]] * 5
+        def crops_of(self, image: np.ndarray) -> list[Crop]:
+            height, width = image.shape[:2]
+            return [Crop(0, (height, width), (0, 0, width, height), 0, image)] * 5
 
         def find_yielding(
-            self, image: np.ndarray, number: int, points_xy: np.ndarray
+            self, crop: Crop, points_xy: np.ndarray
         ) -> tuple[SimpleNamespace, np.ndarray]:
             columns = torch.arange(8.0).repeat(8)[:, None]
-            half_px = max(image.shape[:2]) / 2
+            half_px = max(crop.size_hw) / 2
             return SimpleNamespace(embedding=columns), points_xy[:, 0] >= half_px
 
     sprites = bundled_sprites()[:3]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.colour_prompter import SHA, ColourGuesses, Colours, painted
+from support.colour_prompter import SHA, Asked, ColourGuesses, Colours, painted
 from torch import Tensor
 
 from schemas.errors import ModelError
-from schemas.images import UInt8Image
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.segmenters import sam_demo
@@ -23,7 +21,6 @@ from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import LoadedScorer, PointScorer, load_scorer
 
-CELLS = 16
 GRID = "d278f614a263846c"  # of 16 points a side, since before there was a choice
 
 
@@ -46,34 +43,6 @@ class Nested(ColourGuesses):
         colours[:, 1] = np.where(colours[:, 1] > 0, 0.95, 0)
         colours[:, 2] = 0
         return colours
-
-
-@dataclass(frozen=True)
-class View:
-    image: UInt8Image
-    guesses: type[ColourGuesses]
-    asked: list[tuple[float, float]]
-
-    @property
-    def embedding(self) -> Tensor:
-        """The image's red, float32 (16 * 16, 1)."""
-        at = np.arange(CELLS) * 4 + 2
-        return torch.from_numpy(self.image[at][:, at, :1].reshape(-1, 1).astype(np.float32))
-
-    def guess(self, points_xy: np.ndarray) -> ColourGuesses:
-        self.asked.extend(map(tuple, points_xy.tolist()))
-        return self.guesses(self.image, points_xy)
-
-
-@dataclass
-class Asked(Colours):
-    """Keeps the points that it was asked for, of all crops, in pixels of each."""
-
-    guesses: type[ColourGuesses] = ColourGuesses
-    points: list[tuple[float, float]] = field(default_factory=list)
-
-    def encode(self, images: Sequence[UInt8Image]) -> list[View]:
-        return [View(image, self.guesses, self.points) for image in images]
 
 
 def segmenter_of(

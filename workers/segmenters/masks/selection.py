@@ -87,10 +87,11 @@ def drop_parts(masks: Sequence[ObjectMask], threshold: float) -> list[ObjectMask
 def select_masks(masks: Sequence[ObjectMask], options: SegmenterOptions) -> list[ObjectMask]:
     """Keep the masks within the limits of `options`, largest first."""
     low, high = options.min_area_frac, options.max_area_frac
-    ordered = sorted((mask for mask in masks if low <= mask.area_frac <= high), key=_order)
+    ordered = sorted((mask for mask in masks if low <= mask.area_frac <= high), key=order_by_size)
     best = sorted(ordered, key=lambda mask: -mask.predicted_iou)[: options.max_objects]
-    return sorted(best, key=_order)
+    return sorted(best, key=order_by_size)
 
 
-def _order(mask: ObjectMask) -> tuple[object, ...]:
+def order_by_size(mask: ObjectMask) -> tuple[object, ...]:
+    """A key that sorts masks largest first, and equally large ones always the same."""
     return (-mask.area_px, mask.bbox_xyxy, mask.rle.counts, -mask.predicted_iou, mask.point_xy)
