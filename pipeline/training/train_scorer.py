@@ -37,7 +37,7 @@ _HELD_OUT_SHARE = 0.1
 def sample_scene(
     rng: np.random.Generator, sprites: Sequence[Sprite], segmenter: GridSegmenter
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features, float16 (64, 2 * c), of points of a scene, and which yield a mask: bool (64,)."""
+    """Features, float16 (64, f), of points of a scene, and which yield a mask: bool (64,)."""
     size_hw = SCENE_HW[::-1] if rng.random() < _PORTRAIT_SHARE else SCENE_HW
     image = compress_jpeg(rng, compose(rng, sprites, size_hw).image)
     number = 0 if rng.random() < _WHOLE_SHARE else int(rng.integers(1, _CROPS))
@@ -50,7 +50,7 @@ def sample_scene(
 def gather_samples(art: Path, folder: Path, scenes: int, seed: int) -> None:
     """Write samples of `scenes` scenes into the folder, but for those that are there."""
     options = SegmenterOptions(device="cpu", prompts="grid")
-    segmenter = sam_demo.build(options)
+    segmenter = cache(lambda: sam_demo.build(options))
     sprites = cache(lambda: load_training_sprites(art, STYLES))
     folder.mkdir(parents=True, exist_ok=True)
     for block in range(-(-scenes // _BLOCK)):
@@ -58,7 +58,7 @@ def gather_samples(art: Path, folder: Path, scenes: int, seed: int) -> None:
         if path.exists():
             continue
         rng = np.random.default_rng([seed, block])
-        samples = [sample_scene(rng, sprites(), segmenter) for _ in range(_BLOCK)]
+        samples = [sample_scene(rng, sprites(), segmenter()) for _ in range(_BLOCK)]
         features, yielding = (np.stack(column) for column in zip(*samples, strict=True))
         part = path.with_suffix(".part.npz")
         np.savez(part, features=features, yielding=yielding)
@@ -67,7 +67,7 @@ def gather_samples(art: Path, folder: Path, scenes: int, seed: int) -> None:
 
 
 def load_samples(folder: Path) -> tuple[Tensor, Tensor]:
-    """Features, float32 (scenes, 64, 2 * c), and yields, float32 (scenes, 64)."""
+    """Features, float32 (scenes, 64, f), and yields, float32 (scenes, 64)."""
     parts = [np.load(path) for path in sorted(folder.glob("*[0-9].npz"))]
     if not parts:
         raise SystemExit(f"there are no samples in {folder}")

@@ -46,6 +46,11 @@ class Crop:
     def size_hw(self) -> tuple[int, int]:
         return self.box[3] - self.box[1], self.box[2] - self.box[0]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the image itself."""
+        return self.size_hw == self.image_hw
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:

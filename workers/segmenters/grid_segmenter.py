@@ -326,7 +326,7 @@ class GridSegmenter:
             return GridPlan(points, batch)
         thresholds = Thresholds(self._prompter.mask_threshold, parameters["stability_score_offset"])
         meter = LowResMeter(crop_hw, self._prompter.low_side, thresholds, points)
-        return adaptive.plan(view, points, meter, batch, is_open)
+        return adaptive.plan(view, crop, points, meter, batch, is_open)
 
     def _tracer(self, crop: Crop) -> Tracer:
         """What draws masks of a crop at the size of its image."""

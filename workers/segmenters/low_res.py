@@ -59,7 +59,7 @@ class LowResMeter:
     def __init__(
         self, crop_hw: tuple[int, int], low_side: int, thresholds: Thresholds, places_xy: Float64s
     ) -> None:
-        self.area_px, self.frame_px = crop_hw[0] * crop_hw[1], max(crop_hw)
+        self.area_px = crop_hw[0] * crop_hw[1]
         self._thresholds = thresholds
         self._step = max(low_side // _SIDE, 1)
         self._pixels = max(crop_hw) * self._step / low_side  # to a measured logit's side

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from schemas.errors import UsageError
+from workers.segmenters.candidates import Crop
 from workers.segmenters.low_res import LowResMasks, LowResMeter
 from workers.segmenters.point_choice import (
     Bools,
@@ -207,6 +208,7 @@ class AdaptivePrompts:
     def plan(
         self,
         view: View,
+        crop: Crop,
         points_xy: Float64s,
         meter: LowResMeter,
         batch: int,
@@ -218,7 +220,7 @@ class AdaptivePrompts:
             order = order_points(octaves, None)
         else:
             network = self.scorer.network
-            scores = network.score(view.embedding, points_xy / meter.frame_px)
+            scores = network.score(view.embedding, crop, points_xy)
             order = order_points(octaves, scores)
             order = order[network.worth(scores)[order]]
         if is_open is not None:

@@ -16,17 +16,20 @@ from torch import Tensor, nn
 
 from schemas.errors import ModelError
 from workers.models.weights import fill, read_weights, sha256_of
+from workers.segmenters.candidates import Crop
 from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 HIDDEN = 64
+PLACE = 9  # features of where a point is
+_NEAR = 0.05  # of a crop's longer side
 THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
 
 
 class PointScorer(nn.Module):
-    """Two layers over the embedding of a point's cell and the mean of the nine around it.
+    """Two layers over the embedding at a point and around it, and how far the edges are.
 
     They were learnt from what the decoder itself found with certain thresholds, which are kept
     beside the weights, as is `least_score`: a point below it is not worth a prompt. AoP-SAM
@@ -39,13 +42,13 @@ class PointScorer(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(2 * channels, HIDDEN)
+        self.hidden = nn.Linear(2 * channels + PLACE, HIDDEN)
         self.out = nn.Linear(HIDDEN, 1)
         for name in (*THRESHOLDS, "least_score"):
             self.register_buffer(name, torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """float (n, 2 * channels), of `gather_features`: logits, float (n,)."""
+        """float (n, 2 * channels + `PLACE`), of `gather_features`: logits, float (n,)."""
         logits: Tensor = self.out(nn.functional.gelu(self.hidden(features)))[:, 0]
         return logits
 
@@ -65,12 +68,12 @@ class PointScorer(nn.Module):
         )
 
     @torch.inference_mode()
-    def score(self, embedding: Tensor, frame_xy: Float64s) -> Float32s:
+    def score(self, embedding: Tensor, crop: Crop, points_xy: Float64s) -> Float32s:
         """How likely a mask of each point passes: float32 (n,), in 0..1.
 
         See `gather_features` for what is passed.
         """
-        scores: Float32s = self(gather_features(embedding, frame_xy)).sigmoid().cpu().numpy()
+        scores: Float32s = self(gather_features(embedding, crop, points_xy)).sigmoid().cpu().numpy()
         return scores
 
     def worth(self, scores: Float32s) -> npt.NDArray[np.bool_]:
@@ -78,19 +81,41 @@ class PointScorer(nn.Module):
         return scores >= np.float32(self.least_score.item())
 
 
-def gather_features(embedding: Tensor, frame_xy: Float64s) -> Tensor:
-    """What a scorer looks at: float32 (n, 2 * channels), on the embedding's device.
+def gather_features(embedding: Tensor, crop: Crop, points_xy: Float64s) -> Tensor:
+    """What a scorer looks at: float32 (n, 2 * channels + `PLACE`), on the embedding's device.
 
-    embedding float (side * side, channels); frame_xy float64 (n, 2), points in the frame that it is
-    of, whose side is 1. At the edge of the frame, cells are repeated.
+    embedding float (side * side, channels), of the crop's frame; points_xy float64 (n, 2), pixels
+    of the crop. The embedding at a point is interpolated between the cells around it, whose number
+    it would else share with all of its cell; then comes the mean of the nine cells, then how far
+    the crop's edges are.
     """
     side = math.isqrt(len(embedding))
-    cells = torch.from_numpy(np.floor(frame_xy * side).clip(0, side - 1).astype(np.int64))
-    steps = torch.tensor([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
-    around = (cells[:, None] + steps).clamp(0, side - 1)
-    flat = (around[..., 1] * side + around[..., 0]).to(embedding.device)
-    values = embedding[flat].float()
-    return torch.cat([values[:, 4], values.mean(dim=1)], dim=1)
+    frame_xy = points_xy / max(crop.size_hw)
+    image = embedding.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
+    at = torch.from_numpy(2 * frame_xy - 1).to(image)[None, :, None]
+    here, around = (
+        nn.functional.grid_sample(x, at, mode, "border", align_corners=False)[0, :, :, 0].T
+        for x, mode in ((image, "bilinear"), (_mean_of_nine(image), "nearest"))
+    )
+    return torch.cat([here, around, _measure_place(crop, points_xy).to(image)], dim=1)
+
+
+def _mean_of_nine(image: Tensor) -> Tensor:
+    """Of each cell and the eight around it; at the edge, cells are repeated."""
+    padded = nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+    return nn.functional.avg_pool2d(padded, 3, stride=1)
+
+
+def _measure_place(crop: Crop, points_xy: Float64s) -> Tensor:
+    """Of points of a crop, (n, `PLACE`): how far each edge is, and whether it cuts masks off.
+
+    The distances, to the longer side, come twice: as they are, and up to the nearest that matter.
+    """
+    corner = np.array(crop.size_hw[::-1])
+    distance = np.concatenate([points_xy, corner - points_xy], axis=1) / corner.max()
+    near = np.minimum(distance / _NEAR, 1)
+    cuts = np.full((len(points_xy), 1), float(not crop.is_whole))
+    return torch.from_numpy(np.concatenate([distance, near, cuts], axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_choice import Bools, Float64s
-from workers.segmenters.point_scorer import THRESHOLDS, PointScorer, gather_features
+from workers.segmenters.point_scorer import PLACE, THRESHOLDS, PointScorer, gather_features
 
 _EPOCHS, _BATCH = 30, 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AskedPoints:
-    """Features of n points, float16 (n, 2 * c), and which yield a mask: bool (n,)."""
+    """Features of n points, float16 (n, f), see `gather_features`; which yield, bool (n,)."""
 
     features: npt.NDArray[np.float16]
     yielding: Bools
@@ -29,14 +29,14 @@ class AskedPoints:
 def ask_points(segmenter: GridSegmenter, crop: Crop, points_xy: Float64s) -> AskedPoints:
     """Ask a segmenter at points of a crop of an image, float64 (n, 2), pixels of the crop."""
     view, yielding = segmenter.find_yielding(crop, points_xy)
-    features = gather_features(view.embedding, points_xy / max(crop.size_hw))
+    features = gather_features(view.embedding, crop, points_xy)
     return AskedPoints(features.half().cpu().numpy(), yielding)
 
 
 def fit_scorer(
     features: Tensor, yielding: Tensor, thresholds: Mapping[str, float], seed: int = 0
 ) -> PointScorer:
-    """Fit a scorer to float (n, 2 * c) and float (n,), by AdamW under a cosine.
+    """Fit a scorer to float (n, f), see `gather_features`, and float (n,), by AdamW under a cosine.
 
     `thresholds` are those that masks had to pass, by the names of `THRESHOLDS`; `least_score` is
     left at 0. The same on every run.
@@ -44,7 +44,7 @@ def fit_scorer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mean, deviation = features.mean(dim=0), features.std(dim=0) + 1e-6
-        scorer = PointScorer(features.shape[1] // 2)
+        scorer = PointScorer((features.shape[1] - PLACE) // 2)
         _train(scorer, (features - mean) / deviation, yielding)
     with torch.no_grad():  # so that it takes features as they are
         scorer.hidden.weight.div_(deviation)

@@ -38,6 +38,7 @@ from pipeline.training.sam_samples import (
 from pipeline.training.train_sam import average_gradients, join_batches
 from workers.models.sam_demo_architecture import IMG_SIZE, STRIDE, build_sam_demo
 from workers.segmenters.candidates import Crop
+from workers.segmenters.point_scorer import PLACE
 
 CELLS = IMG_SIZE // STRIDE
 
@@ -257,5 +258,6 @@ def test_samples_of_a_scene_are_points_and_what_they_gave() -> None:
     sprites = bundled_sprites()[:3]
     rng = np.random.default_rng(5)
     features, yielding = train_scorer.sample_scene(rng, sprites, Yielding())
-    assert features.shape == (64, 2)
-    np.testing.assert_array_equal(features[:, 0] >= 4, yielding)
+    assert features.shape == (64, 2 + PLACE)
+    # Halfway between the cells of columns 3 and 4.
+    np.testing.assert_array_equal(features[:, 0] >= 3.5, yielding)

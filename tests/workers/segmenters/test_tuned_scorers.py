@@ -16,9 +16,10 @@ from workers.models import catalog
 from workers.models.sam_demo_architecture import EMBED_DIM
 from workers.models.weights import sha256_of
 from workers.registry import build_segmenter, check_segmenter
+from workers.segmenters.candidates import Crop
 from workers.segmenters.counting_prompter import CountingPrompter
 from workers.segmenters.grid_segmenter import GridSegmenter
-from workers.segmenters.point_scorer import PointScorer, load_tuned
+from workers.segmenters.point_scorer import PLACE, PointScorer, gather_features, load_tuned
 from workers.segmenters.scorer_fit import ask_points, fit_scorer
 from workers.segmenters.scorer_trials import BOUNDS, Trial, Trials, try_scorer
 from workers.segmenters.tuned_scorers import (
@@ -54,7 +55,7 @@ def colour_grid(prompter: Asked) -> GridSegmenter:
 
 
 def test_a_scorer_learns_which_features_yield_and_the_same_every_time() -> None:
-    features = torch.randn(4000, 6, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    features = torch.randn(4000, 6 + PLACE, generator=torch.Generator().manual_seed(0)) * 3 + 5
     yielding = (features[:, 1] > features[:, 4]).float()
     state = torch.random.get_rng_state()
     scorer = fit_scorer(features, yielding, THRESHOLDS)
@@ -72,7 +73,7 @@ def test_points_are_asked_and_their_features_kept() -> None:
     (crop,) = segmenter.crops_of(painted((0, 0, 32, 64, 250)))
     points = segmenter.grid_of(crop)
     asked = ask_points(segmenter, crop, points)
-    assert asked.features.shape == (256, 2)
+    assert asked.features.shape == (256, 2 + PLACE)
     np.testing.assert_array_equal(asked.yielding, points[:, 0] < 32)
     np.testing.assert_array_equal(asked.features[:, 0] == 250, points[:, 0] < 32)
 
@@ -223,3 +224,21 @@ def test_a_wrong_scorer_is_told_before_anything_is_loaded(tmp_path: Path) -> Non
     save_file({}, tmp_path / "plain.safetensors")
     with pytest.raises(ModelError, match="does not say of which model it is"):
         check_segmenter(SegmenterOptions(scorer=str(tmp_path / "plain.safetensors")), tmp_path)
+
+
+def test_features_are_the_embedding_at_a_point_and_where_it_lies() -> None:
+    embedding = torch.arange(16.0).reshape(4, 4).flatten()[:, None]  # a cell is 10 pixels
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    points = np.array([[5.0, 5.0], [10.0, 15.0], [40.0, 0.0]])
+    for crop, cuts in (
+        (Crop(0, (40, 40), (0, 0, 40, 40), 0, pixels), 0.0),
+        (Crop(0, (80, 80), (40, 0, 80, 40), 1, pixels), 1.0),
+    ):
+        features = gather_features(embedding, crop, points).numpy()
+        # At the middle of a cell it is the cell's own, between two of them their mean.
+        np.testing.assert_allclose(features[:, 0], [0.0, 4.5, 3.0], atol=1e-5)
+        np.testing.assert_allclose(features[0, 1], (0 * 4 + 1 * 2 + 4 * 2 + 5) / 9, atol=1e-5)
+        distances = [[5, 5, 35, 35], [10, 15, 30, 25], [40, 0, 0, 40]]
+        np.testing.assert_allclose(features[:, 2:6], np.array(distances) / 40)
+        np.testing.assert_allclose(features[:, 6:10], np.minimum(np.array(distances) / 2, 1))
+        np.testing.assert_array_equal(features[:, 10], cuts)
