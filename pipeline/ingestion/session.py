@@ -191,9 +191,10 @@ class IngestSession:
             new_index=new_index,
             attempts={} if new_index else manifest.attempts(),
         ) as writer:
-            progress.begin()
+            progress.begin(runner.throughput)
             progress.advance()
             for results in runner.run(items):
+                progress.add_finished(len(results))
                 writer.add(results)
                 progress.advance()
                 for result in results:
