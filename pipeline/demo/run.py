@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.demo.bucket import write_bucket
 from pipeline.demo.s3_server import serve_bucket
+from pipeline.demo.warm_up import start_warm_up
 from pipeline.drawing.search_sheet import describe_query, draw_sheet, find_subject, save_sheet
 from pipeline.evaluation.matching import MIN_VISIBLE_FRACTION
 from pipeline.jobs.ingest import IngestSummary, ingest
@@ -22,7 +23,7 @@ from schemas.coco import CocoTruth
 from schemas.search import ObjectExample, SearchQuery
 
 QUERIES = 5
-CHUNK_IMAGES = 2  # the demo models run on CPUs: progress should show every few seconds
+CHUNK_IMAGES = 1  # the demo models run on CPUs: progress should show every few seconds
 _HITS = 5  # scenes are few: beyond these there is seldom another right one
 _NAME_LENGTH = 80  # of a sheet's file
 # What people like to search for: these come first, the most frequent in the bucket before others.
@@ -93,6 +94,8 @@ def run_demo(
     folder = options.folder
     bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
     progress.note(f"composing {options.scenes} scenes")
+    if options.runner == "local" and not index.exists():
+        start_warm_up()
     truth = write_bucket(bucket, options.scenes, options.seed)
     sheets.mkdir(parents=True, exist_ok=True)
     with serve_bucket(bucket) as address:

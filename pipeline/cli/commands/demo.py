@@ -32,7 +32,7 @@ Examples:
 
     objseek demo --serve
 
-    objseek demo --out /tmp/demo --scenes 12 --runner local
+    objseek demo --out /tmp/demo --scenes 12 --runner ray
 """
 _FOLDER, _SCENES, _SEED = Path("demo"), 60, 11
 
@@ -51,7 +51,7 @@ def demo_command(
     scenes: Scenes = _SCENES,
     seed: Seed = _SEED,
     workers: DemoWorkers = 2,
-    runner: DemoRunner = "ray",
+    runner: DemoRunner = "local",
     serving: Annotated[
         bool, typer.Option("--serve", help="Then serve it to a browser, until Ctrl-C.")
     ] = False,
