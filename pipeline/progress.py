@@ -11,6 +11,7 @@ from typing import Self
 
 from pipeline.messages import printable, quantify
 from pipeline.throughput import Throughput
+from schemas.api import NewObject
 from schemas.counts import IngestCounts
 from schemas.images import Failure
 from schemas.records import EmbeddedImage
@@ -56,7 +57,8 @@ class Progress:
         self._working: float | None = None
         self._throughput = Throughput()
         self._finished = 0
-        self.newest: tuple[str, ...] = ()
+        self._told_seconds_left: float | None = None
+        self.newest: tuple[NewObject, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +81,7 @@ class Progress:
     def add_results(self, results: Sequence[EmbeddedImage | Failure]) -> None:
         """Count the results of images that have been written."""
         self.counts = self.counts.plus_results(results)
-        self.newest = list_sure_labels(results) or self.newest
+        self.newest = list_newest(results) or self.newest
         failures = (result for result in results if isinstance(result, Failure))
         room = _MOST_FAILURES - len(self.details.failures)
         self.details.failures += islice(failures, room)
@@ -124,9 +126,17 @@ class Progress:
             return 0.0
         return self.counts.handled / max(time.monotonic() - self._working, 1e-9)
 
+    def take(
+        self, counts: IngestCounts, newest: tuple[NewObject, ...], seconds_left: float | None
+    ) -> None:
+        """Have what somebody who does the work elsewhere tells of it."""
+        self.counts, self.newest, self._told_seconds_left = counts, newest, seconds_left
+
     @property
     def seconds_left(self) -> float | None:
         """How long the images that are left will take; None as long as nobody can tell."""
+        if self._told_seconds_left is not None:
+            return self._told_seconds_left
         counts = self.counts
         finished = max(self._finished, counts.handled)
         left = counts.listed - counts.unchanged - finished
@@ -134,7 +144,8 @@ class Progress:
 
     def describe_newest(self) -> str:
         """What the objects that were written last are called; empty where nobody knows."""
-        return f"newest: {', '.join(map(printable, self.newest))}" if self.newest else ""
+        labels = [printable(new.label) for new in self.newest]
+        return f"newest: {', '.join(labels)}" if labels else ""
 
     def describe(self) -> str:
         """The counts in one line."""
@@ -153,21 +164,23 @@ class Progress:
         return ", ".join(parts)
 
 
-def list_sure_labels(results: Sequence[EmbeddedImage | Failure]) -> tuple[str, ...]:
-    """A few labels of objects in these results that are more likely right than wrong, surest first.
+def list_newest(results: Sequence[EmbeddedImage | Failure]) -> tuple[NewObject, ...]:
+    """A few objects in these results whose labels are more likely right than wrong, surest first.
 
-    Each stands there once.
+    Of each label there is one.
     """
-    scores: dict[str, float] = {}
+    surest: dict[str, tuple[float, str]] = {}
     for result in results:
         if isinstance(result, Failure):
             continue
         least = calibration_of(result.embedder).label_score(_LEAST_PROBABILITY)
         for record in result.objects:
             for label in record.naming.labels[:1] if record.naming else ():
-                if label.score >= least:
-                    scores[label.name] = max(label.score, scores.get(label.name, 0.0))
-    return tuple(sorted(scores, key=lambda name: -scores[name])[:_MOST_NEWEST])
+                score, _ = surest.get(label.name, (least, ""))
+                if label.score >= score:
+                    surest[label.name] = label.score, str(record.object_id)
+    names = sorted(surest, key=lambda name: -surest[name][0])[:_MOST_NEWEST]
+    return tuple(NewObject(object_id=surest[name][1], label=name) for name in names)
 
 
 def _clock(seconds: float) -> str:

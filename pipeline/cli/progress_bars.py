@@ -23,9 +23,12 @@ class PlainProgress(Progress):
         self._console = console
         self._last = time.monotonic()
         self._objects_shown = False
+        self._noted = ""
 
     def note(self, text: str) -> None:
-        self._print(text[:1].upper() + text[1:])
+        if text != self._noted:
+            self._noted = text
+            self._print(text[:1].upper() + text[1:])
 
     def advance(self) -> None:
         # The first objects are what everybody waits for.

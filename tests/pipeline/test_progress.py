@@ -10,7 +10,7 @@ from rich.console import Console
 from support.index_cases import embedded, unit
 
 from pipeline.cli.progress_bars import LiveProgress, PlainProgress
-from pipeline.progress import Progress, list_sure_labels
+from pipeline.progress import Progress, list_newest
 from pipeline.throughput import Throughput, WorkedChunk
 from schemas.images import Failure, Stage
 from schemas.labels import Label, LabelEntry, Naming
@@ -41,10 +41,16 @@ def test_sure_labels_are_the_first_of_an_object_once_each_and_surest_first() -> 
         gone("b.jpg"),
         labelled("c.jpg", (("cat", 0.99),), (("pizza", 0.9),), ()),
     ]
-    assert list_sure_labels(results) == ("cat", "pizza")
+    newest = list_newest(results)
+    assert [new.label for new in newest] == ["cat", "pizza"]
+    third = results[2]
+    assert isinstance(third, EmbeddedImage)
+    assert [new.object_id for new in newest] == [
+        str(record.object_id) for record in third.objects[:2]
+    ]
     many = [labelled("d.jpg", *(((f"{n}", 0.99 - n / 100),) for n in range(9)))]
-    assert list_sure_labels(many) == ("0", "1", "2", "3")
-    assert list_sure_labels([embedded("e.jpg", unit(0, 2))]) == ()
+    assert [new.label for new in list_newest(many)] == ["0", "1", "2", "3"]
+    assert list_newest([embedded("e.jpg", unit(0, 2))]) == ()
 
 
 def test_the_time_left_is_by_what_workers_are_done_with() -> None:
@@ -68,14 +74,16 @@ def test_the_time_left_is_by_what_workers_are_done_with() -> None:
 def test_a_log_shows_the_first_objects_at_once_and_then_only_now_and_then() -> None:
     written = io.StringIO()
     progress = PlainProgress(Console(file=written, width=200))
+    progress.note("listing images")
+    progress.note("listing images")
+    assert written.getvalue() == "Listing images\n"
     progress.add_listed(3)
     progress.advance()
-    assert written.getvalue() == ""
     progress.add_results([labelled("a.jpg", (("cat\x1b", 0.99),), (("pizza", 0.9),))])
     progress.advance()
     progress.add_results([labelled("b.jpg", (("dog", 0.99),))])
     progress.advance()
-    (line,) = written.getvalue().splitlines()
+    _, line = written.getvalue().splitlines()
     assert line.startswith("1 of 3 or more images, 2 objects")
     assert line.endswith(", newest: cat\\x1b, pizza")
 
