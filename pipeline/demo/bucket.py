@@ -27,15 +27,16 @@ def _annotate(scene: Scene, image_id: int, category_of: dict[str, int]) -> list[
     """The truth of a scene; annotations are numbered from 1."""
     annotations: list[CocoAnnotation] = []
     for item in scene.objects:
-        ys, xs = np.nonzero(item.mask)
-        x, y = int(xs.min()), int(ys.min())
+        rows = np.flatnonzero(item.mask.any(axis=1))
+        columns = np.flatnonzero(item.mask.any(axis=0))
+        x, y = int(columns[0]), int(rows[0])
         rle = CocoRle.from_mask(item.mask)
         annotations.append(
             CocoAnnotation(
                 id=1 + len(annotations),
                 image_id=image_id,
                 category_id=category_of[item.concept.name],
-                bbox=(x, y, int(xs.max()) + 1 - x, int(ys.max()) + 1 - y),
+                bbox=(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y),
                 area=int(item.mask.sum()),
                 segmentation={"size": list(rle.size_hw), "counts": rle.counts},
                 visible_fraction=round(item.visible_fraction, 4),
