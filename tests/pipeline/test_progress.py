@@ -12,6 +12,8 @@ from support.index_cases import embedded, unit
 from pipeline.cli.progress_bars import LiveProgress, PlainProgress
 from pipeline.progress import Progress, list_newest
 from pipeline.throughput import Throughput, WorkedChunk
+from schemas.api import NewObject
+from schemas.counts import IngestCounts
 from schemas.images import Failure, Stage
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.records import EmbeddedImage
@@ -69,6 +71,20 @@ def test_the_time_left_is_by_what_workers_are_done_with() -> None:
     progress.add_finished(7)
     progress.add_results([gone(f"{number}.jpg") for number in range(8)])
     assert progress.describe() == "9 of 9 images, 1 object, 0.67 images/s, 8 gone"
+
+
+def test_what_a_service_tells_of_its_work_is_shown_as_it_is() -> None:
+    progress = Progress()
+    progress.begin()
+    counts = IngestCounts(listed=5, all_listed=True, done=2, objects=3)
+    newest = (NewObject(object_id="o1", label="cat"), NewObject(object_id="o2", label="pizza"))
+    progress.take(counts, newest, 75.0)
+    assert progress.seconds_left == 75.0
+    assert progress.describe().endswith(", 0:01:15 left")
+    assert progress.describe_newest() == "newest: cat, pizza"
+    progress.take(counts, (), None)
+    assert progress.seconds_left is None
+    assert progress.describe_newest() == ""
 
 
 def test_a_log_shows_the_first_objects_at_once_and_then_only_now_and_then() -> None:
