@@ -28,13 +28,17 @@ def start_warm_up() -> None:
 
     Whoever needs them meanwhile waits for what is done already, and is told what is wrong.
     """
-    never_done = not _is_compiled()
-    if never_done:
-        subprocess.Popen(
-            [sys.executable, "-m", "pipeline.demo.warm_up"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-    threading.Thread(target=_use_models, args=(never_done,), daemon=True).start()
+    threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    if _is_compiled():
+        return _use_models(never_done=False)
+    # A folder of the user's called `pipeline` is none of ours: -P.
+    command = [sys.executable, "-P", "-m", "pipeline.demo.warm_up"]
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere):
+        _use_models(never_done=True)
 
 
 def _is_compiled() -> bool:
@@ -45,7 +49,7 @@ def _is_compiled() -> bool:
     return any(Path(folder, "__pycache__").glob("*.nbi"))
 
 
-def _use_models(never_done: bool) -> None:
+def _use_models(*, never_done: bool) -> None:
     with suppress(ObjseekError):
         recipe = build_recipe(load_settings(None, {}))
         segmenter = recipe.segmenter()

@@ -24,6 +24,7 @@ def open_runner(
     if options.name == "local":
         from pipeline.runners.local import LocalRunner
 
+        note("loading the models")
         return LocalRunner(recipe, options.workers)
     from pipeline.runners.ray_pool.runner import open_ray_runner
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -37,14 +38,19 @@ def test_another_process_compiles_where_nothing_is_compiled(
     used: list[bool] = []
     ended = threading.Event()
 
-    def use(never_done: bool) -> None:
+    def start(command: list[str], **streams: object) -> nullcontext[None]:
+        started.append(command)
+        return nullcontext()
+
+    def use(*, never_done: bool) -> None:
         used.append(never_done)
         ended.set()
 
     monkeypatch.setattr(warm_up, "_is_compiled", lambda: compiled)
     monkeypatch.setattr(warm_up, "_use_models", use)
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **streams: started.append(command))
+    monkeypatch.setattr(subprocess, "Popen", start)
     warm_up.start_warm_up()
     assert ended.wait(30)
     assert used == [not compiled]
-    assert started == ([] if compiled else [[sys.executable, "-m", "pipeline.demo.warm_up"]])
+    command = [sys.executable, "-P", "-m", "pipeline.demo.warm_up"]
+    assert started == ([] if compiled else [command])
