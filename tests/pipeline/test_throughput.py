@@ -17,7 +17,6 @@ from pipeline.throughput import (
 TRACES = json.loads(Path(__file__).with_name("throughput_traces.json").read_text())
 """Of runs of the demo: of each chunk that a worker ended, the seconds since the start, its images,
 the seconds it took, whether it was its worker's first, and how many workers there were then."""
-_WHOLE_SECONDS = 1.0
 
 
 @pytest.mark.parametrize("name", TRACES)
@@ -35,7 +34,9 @@ def test_the_rest_takes_what_was_foretold_within_a_factor_of_two(name: str) -> N
             continue
         known += 1
         left_s = end_s - at_s
-        assert left_s / 2 - _WHOLE_SECONDS <= foretold_s <= 2 * left_s + _WHOLE_SECONDS
+        # Nobody knows how far the chunks are that workers are at.
+        slack_s = sum(chunk.seconds for chunk in chunks if not chunk.first) / known / 2
+        assert left_s / 2 - slack_s <= foretold_s <= 2 * left_s + slack_s
     assert known >= len(trace) - workers
 
 
