@@ -9,15 +9,21 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
 
-from pipeline.messages import quantify
+from pipeline.messages import printable, quantify
+from pipeline.throughput import Throughput
+from schemas.api import NewObject
 from schemas.counts import IngestCounts
 from schemas.images import Failure
 from schemas.records import EmbeddedImage
+from workers.labelling.calibration import calibration_of
 from workers.stores.selection import EMPTY
 
 # However many there are, for memory's sake.
 _MOST_FAILURES = 10
 _MOST_EMPTY = 20
+# Of the labels of objects: as many as can be read in passing, and only those that may be trusted.
+_MOST_NEWEST = 4
+_LEAST_PROBABILITY = 0.5
 
 
 @dataclass(slots=True)
@@ -49,6 +55,10 @@ class Progress:
         self.details = RunDetails()
         self._started = time.monotonic()
         self._working: float | None = None
+        self._throughput = Throughput()
+        self._finished = 0
+        self._told_seconds_left: float | None = None
+        self.newest: tuple[NewObject, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +81,7 @@ class Progress:
     def add_results(self, results: Sequence[EmbeddedImage | Failure]) -> None:
         """Count the results of images that have been written."""
         self.counts = self.counts.plus_results(results)
+        self.newest = list_newest(results) or self.newest
         failures = (result for result in results if isinstance(result, Failure))
         room = _MOST_FAILURES - len(self.details.failures)
         self.details.failures += islice(failures, room)
@@ -86,9 +97,17 @@ class Progress:
     def advance(self) -> None:
         """The counts have changed."""
 
-    def begin(self) -> None:
-        """Work on images begins: from here on there is a rate."""
+    def begin(self, throughput: Throughput | None = None) -> None:
+        """Work on images begins: from here on there is a rate.
+
+        `throughput` is that of the workers, if it is known here.
+        """
         self._working = time.monotonic()
+        self._throughput = throughput or Throughput()
+
+    def add_finished(self, images: int) -> None:
+        """Count images that workers are done with, before they are written."""
+        self._finished += images
 
     @property
     def working(self) -> bool:
@@ -107,19 +126,61 @@ class Progress:
             return 0.0
         return self.counts.handled / max(time.monotonic() - self._working, 1e-9)
 
+    def take(
+        self, counts: IngestCounts, newest: tuple[NewObject, ...], seconds_left: float | None
+    ) -> None:
+        """Have what somebody who does the work elsewhere tells of it."""
+        self.counts, self.newest, self._told_seconds_left = counts, newest, seconds_left
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the images that are left will take; None as long as nobody can tell."""
+        if self._told_seconds_left is not None:
+            return self._told_seconds_left
+        counts = self.counts
+        finished = max(self._finished, counts.handled)
+        left = counts.listed - counts.unchanged - finished
+        return self._throughput.estimate_seconds_left(left) if counts.all_listed else None
+
+    def describe_newest(self) -> str:
+        """What the objects that were written last are called; empty where nobody knows."""
+        labels = [printable(new.label) for new in self.newest]
+        return f"newest: {', '.join(labels)}" if labels else ""
+
     def describe(self) -> str:
         """The counts in one line."""
         counts = self.counts
         left = counts.listed - counts.unchanged
         total = quantify(left, "image") if counts.all_listed else f"{left:,} or more images"
         parts = [f"{counts.handled:,} of {total}", quantify(counts.objects, "object")]
-        parts.append(f"{self.rate:.2f} images/s")
-        if counts.all_listed and 0 < counts.handled < left and self.rate > 0:
-            parts.append(f"{format_clock((left - counts.handled) / self.rate)} left")
+        if rate := self._throughput.rate or self.rate:
+            parts.append(f"{rate:.2f} images/s")
+        seconds_left = self.seconds_left
+        if seconds_left is not None and counts.handled < left:
+            parts.append(f"{format_clock(seconds_left)} left")
         for state in ("rejected", "failed", "gone"):
             if number := getattr(counts, state):
                 parts.append(f"{number:,} {state}")
         return ", ".join(parts)
+
+
+def list_newest(results: Sequence[EmbeddedImage | Failure]) -> tuple[NewObject, ...]:
+    """A few objects in these results whose labels are more likely right than wrong, surest first.
+
+    Of each label there is one.
+    """
+    surest: dict[str, tuple[float, str]] = {}
+    for result in results:
+        if isinstance(result, Failure):
+            continue
+        least = calibration_of(result.embedder).label_score(_LEAST_PROBABILITY)
+        for record in result.objects:
+            for label in record.naming.labels[:1] if record.naming else ():
+                score, _ = surest.get(label.name, (least, ""))
+                if label.score >= score:
+                    surest[label.name] = label.score, str(record.object_id)
+    names = sorted(surest, key=lambda name: -surest[name][0])[:_MOST_NEWEST]
+    return tuple(NewObject(object_id=surest[name][1], label=name) for name in names)
 
 
 def format_clock(seconds: float) -> str:

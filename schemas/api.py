@@ -260,10 +260,20 @@ class ReembedRequest(BaseModel):
     force: bool = False
 
 
+class NewObject(BaseModel):
+    """An object that was written lately, and what it is called."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    object_id: str
+    label: str
+
+
 class IngestState(IngestCounts):
     """How far an ingest is, or a re-embedding. Counts are of images, but for `objects`.
 
-    `generation` is the one that a re-embedding has brought into use.
+    `images_per_s` is that of the whole job so far. `seconds_left` is None as long as nobody can
+    tell. `newest` are a few of the objects that were written last, as far as their labels are
+    sure. `generation` is the one that a re-embedding has brought into use.
     """
 
     state: Literal["none", "running", "done", "failed", "cancelled"]
@@ -272,6 +282,8 @@ class IngestState(IngestCounts):
     started_at: datetime | None = None
     seconds: float = 0.0
     images_per_s: float = 0.0
+    seconds_left: float | None = None
+    newest: tuple[NewObject, ...] = ()
     error: str | None = None
     failures: tuple[str, ...] = ()
     generation: str | None = None

@@ -180,7 +180,9 @@ class IndexOptions(_Options):
 
 
 class RunnerOptions(BaseModel):
-    """How the work is spread. `workers` are model actors; resources are declared, never probed.
+    """How the work is spread. `workers` are model actors, or threads where `name` is local.
+
+    Resources are declared, never probed.
 
     `batch_size` is images in a chunk, `read_concurrency` is requests in flight per read task.
     `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one

@@ -9,18 +9,13 @@ import sys
 from pipeline.cli.console import out, print_line
 from pipeline.cli.tables import print_rows
 from pipeline.demo.run import DemoSummary
+from pipeline.jobs.ingest import IngestSummary
 
 
 def print_demo(summary: DemoSummary) -> None:
     """Print the counts, the answers, and where everything was written."""
-    console, counts = out(), summary.ingest.counts
-    if counts.handled:
-        console.print(
-            f"{counts.done:,} images with {counts.objects:,} objects in "
-            f"{summary.ingest.seconds:.0f} s ({summary.ingest.images_per_s:.2f} images/s)"
-        )
-    else:
-        console.print(f"{counts.unchanged:,} images were ingested before: nothing to do")
+    console = out()
+    print_counts(summary.ingest)
     rows = [
         (
             f"{answer.hits}",
@@ -39,6 +34,18 @@ def print_demo(summary: DemoSummary) -> None:
         "The demo models know only emoji scenes; `objseek models` lists the real models.",
         soft_wrap=True,
     )
+
+
+def print_counts(ingest: IngestSummary) -> None:
+    """Print what came of the images."""
+    counts = ingest.counts
+    if counts.handled:
+        out().print(
+            f"{counts.done:,} images with {counts.objects:,} objects in "
+            f"{ingest.seconds:.0f} s ({ingest.images_per_s:.2f} images/s)"
+        )
+    else:
+        out().print(f"{counts.unchanged:,} images were ingested before: nothing to do")
 
 
 def print_next_steps(options: str, *, serving: bool) -> None:

@@ -254,7 +254,11 @@ WORKERS = SharedOption(
     "workers",
     Annotated[
         int | None,
-        typer.Option(help="Processes that run the models.", show_default="1", rich_help_panel=_RUN),
+        typer.Option(
+            help="Processes that run the models; threads with --runner local.",
+            show_default="1",
+            rich_help_panel=_RUN,
+        ),
     ],
     ("runner.workers",),
 )
@@ -321,9 +325,13 @@ MAX_DELETE = 0.1
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Scenes = Annotated[int, typer.Option(min=1, help="How many images to compose.")]
 Seed = Annotated[int, typer.Option(help="Another seed composes other scenes.")]
-DemoWorkers = Annotated[int, typer.Option(min=1, help="Processes that run the models.")]
+DemoWorkers = Annotated[
+    int,
+    typer.Option(min=1, help="Threads that run the models, or with --runner ray processes."),
+]
 DemoRunner = Annotated[
-    Literal["ray", "local"], typer.Option(help="local: everything in one process.")
+    Literal["ray", "local"],
+    typer.Option(help="local: everything in one process; ray: as an ingest does by default."),
 ]
 
 

@@ -22,13 +22,20 @@ class PlainProgress(Progress):
         super().__init__()
         self._console = console
         self._last = time.monotonic()
+        self._objects_shown = False
+        self._noted = ""
 
     def note(self, text: str) -> None:
-        self._print(text[:1].upper() + text[1:])
+        if text != self._noted:
+            self._noted = text
+            self._print(text[:1].upper() + text[1:])
 
     def advance(self) -> None:
-        if time.monotonic() - self._last >= _SECONDS_A_LINE:
-            self._print(self.describe())
+        # The first objects are what everybody waits for.
+        first = self.counts.objects and not self._objects_shown
+        if first or time.monotonic() - self._last >= _SECONDS_A_LINE:
+            self._objects_shown = self.counts.objects > 0
+            self._print(", ".join(filter(None, (self.describe(), self.describe_newest()))))
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
@@ -36,7 +43,7 @@ class PlainProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """A bar that stays in its line, for terminals."""
+    """A bar that stays in its place, for terminals, and below it what was found last."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -65,9 +72,8 @@ class LiveProgress(Progress):
     def advance(self) -> None:
         counts = self.counts
         total = counts.listed - counts.unchanged if counts.all_listed else None
-        self._bars.update(
-            self._task, completed=counts.handled, total=total, description=self.describe()
-        )
+        lines = "\n".join(filter(None, (self.describe(), self.describe_newest())))
+        self._bars.update(self._task, completed=counts.handled, total=total, description=lines)
 
 
 def show_progress(console: Console) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +17,26 @@ from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from workers.durable_files import replace_file
+from workers.models.threads import count_usable_cpus
 
 TRUTH_FILE = "truth.json"
 _JPEG_QUALITY = (60, 96)
 
 
-def _annotate(
-    scene: Scene, image_id: int, first_id: int, category_of: dict[str, int]
-) -> list[CocoAnnotation]:
+def _annotate(scene: Scene, image_id: int, category_of: dict[str, int]) -> list[CocoAnnotation]:
+    """The truth of a scene; annotations are numbered from 1."""
     annotations: list[CocoAnnotation] = []
     for item in scene.objects:
-        ys, xs = np.nonzero(item.mask)
-        x, y = int(xs.min()), int(ys.min())
+        rows = np.flatnonzero(item.mask.any(axis=1))
+        columns = np.flatnonzero(item.mask.any(axis=0))
+        x, y = int(columns[0]), int(rows[0])
         rle = CocoRle.from_mask(item.mask)
         annotations.append(
             CocoAnnotation(
-                id=first_id + len(annotations),
+                id=1 + len(annotations),
                 image_id=image_id,
                 category_id=category_of[item.concept.name],
-                bbox=(x, y, int(xs.max()) + 1 - x, int(ys.max()) + 1 - y),
+                bbox=(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y),
                 area=int(item.mask.sum()),
                 segmentation={"size": list(rle.size_hw), "counts": rle.counts},
                 visible_fraction=round(item.visible_fraction, 4),
@@ -64,15 +66,23 @@ def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
     (folder / "scenes").mkdir(parents=True, exist_ok=True)
     images: list[CocoImage] = []
     annotations: list[CocoAnnotation] = []
-    for number in range(1, scenes + 1):
+
+    def make(number: int) -> tuple[CocoImage, list[CocoAnnotation]]:
         rng = np.random.default_rng([seed, number])
         hw = SCENE_HW if rng.random() < 0.8 else SCENE_HW[::-1]
         scene = compose(rng, sprites, hw)
         name = f"scenes/{number:04d}.jpg"
         quality = int(rng.integers(*_JPEG_QUALITY))
         _write_if_other(folder / name, _encode_jpeg(scene.image, quality))
-        images.append(CocoImage(id=number, file_name=name, width=hw[1], height=hw[0]))
-        annotations += _annotate(scene, number, len(annotations) + 1, category_of)
+        image = CocoImage(id=number, file_name=name, width=hw[1], height=hw[0])
+        return image, _annotate(scene, number, category_of)
+
+    with ThreadPoolExecutor(count_usable_cpus()) as pool:
+        for image, shown in pool.map(make, range(1, scenes + 1)):
+            images.append(image)
+            for annotation in shown:
+                number = len(annotations) + 1
+                annotations.append(annotation.model_copy(update={"id": number}))
     truth = CocoTruth(images=images, annotations=annotations, categories=_list_categories(sprites))
     text = json.dumps(truth.model_dump(exclude_none=True), indent=None)
     _write_if_other(folder / TRUTH_FILE, text.encode())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.demo.bucket import write_bucket
 from pipeline.demo.s3_server import serve_bucket
+from pipeline.demo.warm_up import start_warm_up
 from pipeline.drawing.search_sheet import describe_query, draw_sheet, find_subject, save_sheet
 from pipeline.evaluation.matching import MIN_VISIBLE_FRACTION
 from pipeline.jobs.ingest import IngestSummary, ingest
@@ -22,7 +24,7 @@ from schemas.coco import CocoTruth
 from schemas.search import ObjectExample, SearchQuery
 
 QUERIES = 5
-CHUNK_IMAGES = 2  # the demo models run on CPUs: progress should show every few seconds
+CHUNK_IMAGES = 1  # the demo models run on CPUs: progress should show every few seconds
 _HITS = 5  # scenes are few: beyond these there is seldom another right one
 _NAME_LENGTH = 80  # of a sheet's file
 # What people like to search for: these come first, the most frequent in the bucket before others.
@@ -55,6 +57,27 @@ class DemoOptions:
     runner: str
     workers: int
     texts: Sequence[str] = ()
+
+    @property
+    def bucket(self) -> Path:
+        return self.folder / "bucket"
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index"
+
+    @property
+    def sheets(self) -> Path:
+        return self.folder / "sheets"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBucket:
+    """The demo's images at `source`, how they are ingested, and what they show."""
+
+    source: str
+    settings: Settings
+    truth: CocoTruth
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +113,30 @@ def run_demo(
     Without texts it searches for what the scenes show well, and for objects like a hit of these.
     `while_served` is called while the bucket is still served.
     """
-    folder = options.folder
-    bucket, index, sheets = folder / "bucket", folder / "index", folder / "sheets"
+    with open_bucket(options, progress) as opened:
+        settings, sheets = opened.settings, options.sheets
+        sheets.mkdir(parents=True, exist_ok=True)
+        summary = ingest([opened.source], settings, progress)
+        with Searcher.open(settings) as searcher:
+            queries = [SearchQuery(text=text, limit=_HITS) for text in options.texts]
+            queries = queries or _choose_queries(opened.truth, searcher)
+            answers = [answer(searcher, query, settings, sheets) for query in queries]
+        done = DemoSummary(summary, tuple(answers), options.bucket, options.index, sheets)
+        if while_served is not None:
+            while_served(done, settings)
+    return done
+
+
+@contextmanager
+def open_bucket(options: DemoOptions, progress: Progress) -> Iterator[OpenBucket]:
+    """Compose the scenes, and serve them within the block; models get ready meanwhile."""
     progress.note(f"composing {options.scenes} scenes")
-    truth = write_bucket(bucket, options.scenes, options.seed)
-    sheets.mkdir(parents=True, exist_ok=True)
-    with serve_bucket(bucket) as address:
+    if options.runner == "local" and not options.index.exists():
+        start_warm_up()
+    truth = write_bucket(options.bucket, options.scenes, options.seed)
+    with serve_bucket(options.bucket) as address:
         overrides = {
-            "index": {"location": str(index)},
+            "index": {"location": str(options.index)},
             "store": {"endpoint_url": address.endpoint_url},
             "runner": {
                 "name": options.runner,
@@ -105,16 +144,7 @@ def run_demo(
                 "batch_size": CHUNK_IMAGES,
             },
         }
-        settings = load_settings(None, overrides)
-        summary = ingest([address.source], settings, progress)
-        with Searcher.open(settings) as searcher:
-            queries = [SearchQuery(text=text, limit=_HITS) for text in options.texts]
-            queries = queries or _choose_queries(truth, searcher)
-            answers = [answer(searcher, query, settings, sheets) for query in queries]
-        done = DemoSummary(summary, tuple(answers), bucket, index, sheets)
-        if while_served is not None:
-            while_served(done, settings)
-    return done
+        yield OpenBucket(address.source, load_settings(None, overrides), truth)
 
 
 def _choose_queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:

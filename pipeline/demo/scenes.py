@@ -145,12 +145,17 @@ def _find_place(
     for _ in range(_PLACEMENTS):
         x = int(rng.integers(-width // 6, max(hw[1] - 5 * width // 6, 1)))
         y = int(rng.integers(-height // 6, max(hw[0] - 5 * height // 6, 1)))
-        full = np.zeros(hw, bool)
         top, left = max(-y, 0), max(-x, 0)
         part = mask[top : hw[0] - y, left : hw[1] - x]
-        full[y + top : y + top + part.shape[0], x + left : x + left + part.shape[1]] = part
-        hidden = ((other.mask & full).sum() / max(other.full_px, 1) for other in placed)
+        rows = slice(y + top, y + top + part.shape[0])
+        columns = slice(x + left, x + left + part.shape[1])
+        hidden = (
+            np.count_nonzero(other.mask[rows, columns] & part) / max(other.full_px, 1)
+            for other in placed
+        )
         if all(share < 0.5 for share in hidden):
+            full = np.zeros(hw, bool)
+            full[rows, columns] = part
             return x, y, full
     return None
 

@@ -201,9 +201,10 @@ class IngestSession:
             attempts={} if new_index else manifest.attempts(),
             boxes=run.boxes,
         ) as writer:
-            progress.begin()
+            progress.begin(runner.throughput)
             progress.advance()
             for results in runner.run(items):
+                progress.add_finished(len(results))
                 writer.add(results)
                 progress.advance()
                 for result in results:

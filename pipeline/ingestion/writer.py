@@ -26,6 +26,7 @@ from workers.protocols import VectorIndex
 _log = logging.getLogger(__name__)
 _MOST_IMAGES = 64
 _MOST_SECONDS = 10.0
+_FEWEST_SECONDS = 1.0
 _WRITES_TO_COMPACT = 1000
 
 
@@ -62,14 +63,19 @@ class Writer:
         self._boxes = boxes or {}
         self._results: list[Result] = []
         self._written_at = time.monotonic()
+        self._patience_s = 0.0
         self._writes = 0
 
     def add(self, results: Sequence[Result]) -> None:
-        """Take results; they are written once there are many, or some time has passed."""
+        """Take results; they are written once there are many, or some time has passed.
+
+        The first are written at once, as somebody waits to see them, and then ever more together.
+        """
         self._results.extend(results)
         waited = time.monotonic() - self._written_at
-        if len(self._results) >= _MOST_IMAGES or waited >= _MOST_SECONDS:
+        if len(self._results) >= _MOST_IMAGES or waited >= self._patience_s:
             self.flush()
+            self._patience_s = min(max(_FEWEST_SECONDS, 2 * self._patience_s), _MOST_SECONDS)
 
     def flush(self) -> None:
         """Write all results; Ctrl-C waits until they are written.

@@ -204,13 +204,14 @@ class _Reembed:
                     boxes=self._old.manifest.boxes(),
                 ) as writer,
             ):  # fmt: skip
-                self._progress.begin()
+                self._progress.begin(runner.throughput)
                 chunks = self._chunks(before.fingerprint, new.manifest, old, writer)
                 for results in runner.run(chunks):
                     self._take(results, writer)
             new.manifest.compact()
 
     def _take(self, results: Sequence[Result], writer: Writer) -> None:
+        self._progress.add_finished(len(results))
         writer.add(results)
         for result in results:
             if isinstance(result, Failure):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from pipeline.runners.model_worker import WorkerInfo
+from pipeline.throughput import Throughput
 from schemas.masks import WorkItem
 from schemas.records import Result
 
@@ -14,9 +15,13 @@ Note = Callable[[str], None]
 
 
 class Runner(Protocol):
-    """Takes chunks as fast as they are worked on. `info` describes its workers."""
+    """Takes chunks as fast as they are worked on.
+
+    `info` describes its workers, `throughput` says how fast they are.
+    """
 
     info: WorkerInfo
+    throughput: Throughput
 
     def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
         """The results of each chunk, one for each image; chunks come in any order.

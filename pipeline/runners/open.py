@@ -24,7 +24,8 @@ def open_runner(
     if options.name == "local":
         from pipeline.runners.local import LocalRunner
 
-        return LocalRunner(recipe)
+        note("loading the models")
+        return LocalRunner(recipe, options.workers)
     from pipeline.runners.ray_pool.runner import open_ray_runner
 
     return open_ray_runner(recipe, options, log, note, early)

@@ -56,7 +56,7 @@ def build_recipe(settings: Settings) -> Recipe:
     """
     scorer = read_options_scorer(settings.segmenter, settings.cache_dir)
     runner = settings.runner
-    on_ray = runner.name == "ray"
+    cpus = runner.cpus_per_worker if runner.name == "ray" else count_usable_cpus() / runner.workers
     return Recipe(
         segmenter=partial(build_segmenter, settings.segmenter, settings.cache_dir, scorer),
         embedder=partial(build_image_embedder, settings.embedder),
@@ -68,7 +68,7 @@ def build_recipe(settings: Settings) -> Recipe:
         ),
         decode=settings.decode,
         embedding=settings.embedder,
-        threads=max(1, int(runner.cpus_per_worker)) if on_ray else count_usable_cpus(),
+        threads=max(1, int(cpus)),
         labeller=partial(build_labeller, settings.labels, settings.embedder, settings.cache_dir),
         thumbnail_px=settings.index.thumbnail_px,
     )

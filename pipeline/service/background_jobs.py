@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class _Job:
                 "seconds": round(self.progress.seconds, 3),
                 **self.progress.counts.model_dump(),
                 "images_per_s": round(self.progress.rate, 3),
+                "seconds_left": _round_up(self.progress.seconds_left),
+                "newest": self.progress.newest,
                 "error": error,
                 "generation": generation,
                 "failures": tuple(
@@ -62,6 +65,10 @@ class _Job:
                 ),
             }
         )
+
+
+def _round_up(seconds: float | None) -> int | None:
+    return None if seconds is None else math.ceil(seconds)
 
 
 class BackgroundJobs:

@@ -127,7 +127,7 @@ def _wait(service: Client, progress: Progress) -> IngestState:
 def _follow(service: Client, progress: Progress) -> IngestState:
     for state in service.ingest_events():
         counts = state.model_dump(include=set(IngestCounts.model_fields))
-        progress.counts = IngestCounts.model_validate(counts)
+        progress.take(IngestCounts.model_validate(counts), state.newest, state.seconds_left)
         if not state.note and not progress.working:
             progress.begin()
         if state.note:

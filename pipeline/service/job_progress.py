@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -25,7 +26,7 @@ class JobProgress(Progress):
         self.latest_note = ""
         self.cancelled = False
         self._on_written = on_written
-        self._reported_at = time.monotonic()
+        self._reported_at = -math.inf
 
     def note(self, text: str) -> None:
         self.latest_note = text
@@ -33,8 +34,10 @@ class JobProgress(Progress):
 
     def advance(self) -> None:
         self.latest_note = ""
-        if time.monotonic() - self._reported_at > _WRITTEN_EVERY_S:
-            self._reported_at = time.monotonic()
+        now = time.monotonic()
+        # The first objects of an empty index are to be seen as soon as they are written.
+        if self.counts.handled and now - self._reported_at > _WRITTEN_EVERY_S:
+            self._reported_at = now
             self._on_written()
         self._check_cancelled()
 

@@ -15,7 +15,7 @@ from schemas.errors import UsageError
 
 with lazy_imports():
     import pipeline.settings
-    from pipeline.cli import demo_output, progress_bars, search_examples
+    from pipeline.cli import demo_output, demo_service, progress_bars, search_examples
     from pipeline.demo import run as demo_run
     from pipeline.service import server
 
@@ -32,7 +32,7 @@ Examples:
 
     objseek demo --serve
 
-    objseek demo --out /tmp/demo --scenes 12 --runner local
+    objseek demo --out /tmp/demo --scenes 12 --runner ray
 """
 _FOLDER, _SCENES, _SEED = Path("demo"), 60, 11
 
@@ -51,9 +51,13 @@ def demo_command(
     scenes: Scenes = _SCENES,
     seed: Seed = _SEED,
     workers: DemoWorkers = 2,
-    runner: DemoRunner = "ray",
+    runner: DemoRunner = "local",
     serving: Annotated[
-        bool, typer.Option("--serve", help="Then serve it to a browser, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--serve",
+            help="Serve it to a browser, until Ctrl-C: at once, with what is found so far.",
+        ),
     ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="With --serve: the port; 0: a free one.")
@@ -68,20 +72,27 @@ def demo_command(
     def finish(summary: demo_run.DemoSummary, settings: pipeline.settings.Settings) -> None:
         demo_output.print_demo(summary)
         if serving:
-            _serve(settings, port)
+            server.serve(
+                _with_port(settings, port), listening=announce_address(settings.index.location)
+            )
 
     progress = progress_bars.show_progress(err())
-    summary = demo_run.run_demo(
-        demo_run.DemoOptions(folder, scenes, seed, runner, workers, texts or ()), progress, finish
-    )
+    options = demo_run.DemoOptions(folder, scenes, seed, runner, workers, texts or ())
+    if serving and not texts:
+        # The page shows what is found while it is found.
+        with demo_run.open_bucket(options, progress) as opened:
+            demo_service.serve_and_ingest(
+                _with_port(opened.settings, port), opened.source, progress
+            )
+        return
+    summary = demo_run.run_demo(options, progress, finish)
     given = (("--out", folder, _FOLDER), ("--scenes", scenes, _SCENES), ("--seed", seed, _SEED))
-    options = [f" {name} {value}" for name, value, default in given if value != default]
-    demo_output.print_next_steps("".join(options), serving=serving)
+    others = [f" {name} {value}" for name, value, default in given if value != default]
+    demo_output.print_next_steps("".join(others), serving=serving)
     if summary.ingest.counts.failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _serve(settings: pipeline.settings.Settings, port: int) -> None:
+def _with_port(settings: pipeline.settings.Settings, port: int) -> pipeline.settings.Settings:
     options = settings.serve.model_copy(update={"port": port})
-    settings = settings.model_copy(update={"serve": options})
-    server.serve(settings, listening=announce_address(settings.index.location))
+    return settings.model_copy(update={"serve": options})

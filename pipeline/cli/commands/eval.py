@@ -97,7 +97,7 @@ def eval_command(
     scenes: Scenes = 200,
     seed: Seed = 2024,
     workers: DemoWorkers = 2,
-    runner: DemoRunner = "ray",
+    runner: DemoRunner = "local",
     strict: Strict = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")

@@ -37,8 +37,8 @@ _KEEP_MEMORY = {
 class Slot:
     """A place for a model actor. `reserved`: for suspects only, as long as there are any.
 
-    `since`: when work on the first of its chunks began, by `time.monotonic`; `hung_s`: the seconds
-    after which the actor was killed for it.
+    `since`: when work on the first of its chunks began, by `time.monotonic`; `finished`: chunks
+    that the actor is done with; `hung_s`: the seconds after which it was killed for one.
     """
 
     actor: Any
@@ -46,6 +46,7 @@ class Slot:
     reserved: bool = False
     chunks: list[Chunk] = field(default_factory=list)
     since: float = 0.0
+    finished: int = 0
     hung_s: float | None = None
 
     def begin(self, chunk: Chunk) -> Any:
@@ -59,6 +60,7 @@ class Slot:
     def finish(self, chunk: Chunk) -> float:
         """Take a chunk from the actor; the seconds that it was worked on."""
         self.chunks.remove(chunk)
+        self.finished += 1
         began, self.since = self.since, time.monotonic()
         return self.since - began
 
@@ -129,6 +131,10 @@ class ActorPool:
                 slot.hung_s = limit_s
                 pace.record_timeout()
                 ray.kill(slot.actor)
+
+    def count_ready(self) -> int:
+        """Actors that have loaded their models."""
+        return sum(slot.ready for slot in self.slots)
 
     def close(self) -> None:
         """End all actors, whatever they are at."""

@@ -28,6 +28,7 @@ from pipeline.runners.ray_pool.session import ray_session
 from pipeline.runners.ray_pool.tasks import raise_cause
 from pipeline.runners.ray_pool.time_limits import Pace, StallTimer
 from pipeline.runners.recipe import Recipe
+from pipeline.throughput import Throughput, WorkedChunk
 from schemas.errors import StalledError, WorkerDiedError
 from schemas.images import Stage
 from schemas.masks import WorkItem
@@ -61,6 +62,7 @@ class RayRunner:
     """See the module. `info` is set by `start`."""
 
     info: WorkerInfo
+    throughput: Throughput
 
     def __init__(self, recipe: Recipe, options: RunnerOptions, log: Path) -> None:
         self._options = options
@@ -71,6 +73,7 @@ class RayRunner:
         self._reads = ReadAhead(recipe, options, self._pace)
         self._actors = ActorPool(recipe, options, log, self._pending)
         self._blame = Blame(options.reader_memory_mb, log)
+        self.throughput = Throughput()
 
     def start(self, early: Iterator[list[WorkItem]], note: Note) -> None:
         """Return when the first actor has loaded its models. Raises what kept it from that."""
@@ -143,6 +146,8 @@ class RayRunner:
                 return self._handle_death(slot, chunk, exc.cause)
             raise_cause(exc)
         self._pace.record(len(chunk.items), seconds)
+        self.throughput.workers = self._actors.count_ready()
+        self.throughput.record(WorkedChunk(len(chunk.items), seconds, slot.finished == 1))
         self._blame.clear(chunk)
         return results
 

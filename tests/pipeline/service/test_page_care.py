@@ -30,7 +30,7 @@ from pipeline.search.source_images import query_image
 from pipeline.service.api_keys import KeyFile, Scope
 from pipeline.service.client import Client
 from pipeline.settings import Settings
-from schemas.api import IngestRequest
+from schemas.api import IngestRequest, IngestState, NewObject, SearchRequest
 from schemas.coco import CocoTruth
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.masks import CocoRle
@@ -239,3 +239,38 @@ def test_an_ingest_is_watched(browser: Browser, tmp_path: Path) -> None:
         expect(heading).to_contain_text("in 5 images")
         page.get_by_role("button", name="Close").click()
         expect(panel).to_be_hidden()
+
+
+def test_what_an_ingest_finds_is_shown_while_it_runs(browser: Browser, url: str) -> None:
+    with Client(url, TOKEN) as client:
+        hits = client.search(SearchRequest(text="a thing", limit=14)).hits
+    new = [NewObject(object_id=hit.object_id, label=f"thing {n}") for n, hit in enumerate(hits)]
+    assert len(new) == 14
+    states = [
+        IngestState(state="running", note="loading the models"),
+        IngestState(state="running", listed=9, all_listed=True, done=1, objects=2,
+                    seconds_left=83.0, newest=tuple(new[:2])),
+        IngestState(state="running", listed=9, all_listed=True, done=2, objects=14,
+                    seconds_left=7.0, newest=tuple(new[1:])),
+    ]  # fmt: skip
+
+    def answer(route: Route) -> None:
+        shown = states[:2] if len(asked) == 0 else states
+        asked.append(route.request.url)
+        body = "".join(f"data: {state.model_dump_json()}\n\n" for state in shown)
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    asked: list[str] = []
+    with opened(browser, f"{url}/docs") as page:
+        page.route("**/v1/ingest/events", answer)
+        page.goto(url)
+        panel = page.get_by_role("region", name="Ingest")
+        expect(panel).to_contain_text("1 min 23 s left")
+        found = panel.get_by_role("img")
+        assert [image.get_attribute("alt") for image in found.all()] == ["thing 1", "thing 0"]
+        expect(panel).to_contain_text("7 s left")
+        expect(found).to_have_count(12)
+        expect(found.first).to_have_attribute("alt", "thing 13")
+        for image in found.all():
+            page.wait_for_function("image => image.naturalWidth > 0", arg=image.element_handle())
+        keep(page, "ingest-newest")
