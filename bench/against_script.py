@@ -38,7 +38,7 @@ from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
 from schemas.options import IndexOptions
 from workers.indexes.open import open_index
-from workers.segmenters.grid_segmenter import POINTS_ON_A_CPU
+from workers.segmenters.parameters import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
 
 _MIN_COSINE = 0.99

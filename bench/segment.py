@@ -43,7 +43,8 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from schemas.options import SegmenterOptions
-from workers.segmenters.grid_segmenter import POINTS_ON_A_CPU, GridSegmenter
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.parameters import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
 from workers.segmenters.sam_prompter import SamPrompter
 

@@ -15,7 +15,7 @@ from support.paths import ROOT
 from pipeline.cli.main import load_command
 from pipeline.settings import load_settings
 from schemas.options import SegmenterOptions
-from workers.segmenters.grid_segmenter import effective_parameters
+from workers.segmenters.parameters import effective_parameters
 
 DEPLOY = ROOT / "deploy"
 

@@ -20,7 +20,8 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from schemas.options import PromptsName, SegmenterOptions
-from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.sam_prompter import SamPrompter
 
 PACKAGE_BATCH = 64  # its own default

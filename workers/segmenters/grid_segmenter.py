@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -10,7 +9,6 @@ from itertools import islice
 
 import numpy as np
 import torch
-from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 from segment_anything.utils.transforms import ResizeLongestSide
 
@@ -19,7 +17,7 @@ from schemas.errors import UsageError
 from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
-from schemas.options import PresetName, PromptsName, SegmenterOptions
+from schemas.options import PromptsName, SegmenterOptions
 from workers.models.threads import use_single_thread
 from workers.segmenters.box_prompts import find_uncovered, put_first, trace_boxes, unite
 from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
@@ -35,6 +33,7 @@ from workers.segmenters.masks.selection import (
 from workers.segmenters.masks.trace_cpu import HostTracer
 from workers.segmenters.masks.trace_gpu import DeviceTracer
 from workers.segmenters.masks.tracer import Frame, Tracer, make_axis
+from workers.segmenters.parameters import SPEED_ONLY, choose_prompts, effective_parameters
 from workers.segmenters.point_choice import Bools, Float64s
 from workers.segmenters.point_plans import (
     AdaptivePrompts,
@@ -44,30 +43,10 @@ from workers.segmenters.point_plans import (
 )
 from workers.segmenters.point_scorer import LoadedScorer
 from workers.segmenters.sam_prompter import Prompter, View
+from workers.segmenters.side_by_side import map_side_by_side
 from workers.segmenters.triton_kernels import can_run_kernels
 
-# What the points of a batch share of an image's places is fetched once for all of them, and their
-# tokens' own layers are faster for several. More at once take memory without gain; a CPU's caches
-# hold the encoder's layers of one image.
-POINTS_ON_A_CPU = 16
-_IMAGES_ON_AN_ACCELERATOR = 4
-# With fewer an H100 waits for the CPU that gives it its work.
-_POINTS_ON_AN_ACCELERATOR = 256
-
 _VERSION = 2  # to be raised whenever the same parameters give other masks
-_SPEED_ONLY = {"points_per_batch", "images_per_batch"}
-_OURS = {"mask_nms_thresh": 1.0, "part_thresh": 1.0, "images_per_batch": 1}
-# Over the model's defaults, under what is asked for by name.
-_PRESETS: dict[PresetName, dict[str, float]] = {
-    "fast": {"points_per_side": 16, "crop_n_layers": 0},
-    "balanced": {},
-    "thorough": {
-        "points_per_side": 32,
-        "crop_n_layers": 1,
-        "crop_n_points_downscale_factor": 2,
-    },
-}
-_PRESET_PROMPTS: dict[PresetName, PromptsName] = {"fast": "adaptive"}
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
 
 
@@ -97,7 +76,7 @@ class GridSegmenter:
             "segmenter": options.name,
             "weights_sha256": weights_sha256,
             "generator": f"GridSegmenter {_VERSION}",
-            "parameters": {k: v for k, v in parameters.items() if k not in _SPEED_ONLY},
+            "parameters": {k: v for k, v in parameters.items() if k not in SPEED_ONLY},
             "limits": options.model_dump(include=set(_LIMITS)),
         }
         self.notes: tuple[str, ...] = ()
@@ -152,12 +131,17 @@ class GridSegmenter:
             views = self._views(batch)
             with self._decoding():
                 for crop, view in zip(batch, views, strict=True):
-                    row = crop.image
-                    if boxes[row] and crop.size_hw == crop.image_hw:
+                    if boxes[row := crop.image] and crop.is_whole:
                         size_hw = images[row].shape[:2]
                         in_boxes[row] = self._find_in_boxes(crop, view, boxes[row], size_hw)
-                    plan = self._plan(crop, view, in_boxes[row] if boxes[row] else None)
-                    found[row].append(self._without_duplicates(self._passing(crop, view, plan)))
+                known = [in_boxes[crop.image] if boxes[crop.image] else None for crop in batch]
+                parts = map_side_by_side(
+                    lambda args: self._find_at_points(*args),
+                    list(zip(batch, views, known, strict=True)),
+                    self._prompter.device,
+                )
+            for crop, part in zip(batch, parts, strict=True):
+                found[crop.image].append(part)
         masks = [
             self._masks(Candidates.together(candidates), work.shape[:2], image.shape[:2])
             for candidates, work, image in zip(found, padded, images, strict=True)
@@ -167,6 +151,11 @@ class GridSegmenter:
             put_first(first, others, most_iou, self._options.max_objects) if first else others
             for first, others in zip(in_boxes, masks, strict=True)
         ]
+
+    def _find_at_points(
+        self, crop: Crop, view: View, known: Sequence[ObjectMask] | None
+    ) -> Candidates:
+        return self._without_duplicates(self._passing(crop, view, self._plan(crop, view, known)))
 
     def _find_in_boxes(
         self, crop: Crop, view: View, boxes: Sequence[BoxXyxy], size_hw: tuple[int, int]
@@ -414,43 +403,3 @@ def _trace_sure(
     logits = guesses.logits(chosen, levels)
     tracer.add(logits)
     return Answers(logits, guesses.predicted_iou[chosen], np.nonzero(chosen)[0])
-
-
-def batch_sizes(device: str) -> dict[str, float]:
-    """How many points and images a model on `device` does best at once."""
-    if device == "cpu":
-        return {"points_per_batch": POINTS_ON_A_CPU}
-    return {
-        "images_per_batch": _IMAGES_ON_AN_ACCELERATOR,
-        "points_per_batch": _POINTS_ON_AN_ACCELERATOR,
-    }
-
-
-def choose_prompts(options: SegmenterOptions, default: PromptsName) -> PromptsName:
-    """How a grid is asked: as `options` say, or else as their preset or the model does."""
-    default = "adaptive" if options.scorer is not None else default
-    return options.prompts or _PRESET_PROMPTS.get(options.preset, default)
-
-
-def effective_parameters(
-    options: SegmenterOptions, defaults: Mapping[str, float]
-) -> dict[str, float]:
-    """All parameters of the package that are settings of ours, with the values in force.
-
-    Raises UsageError if the smallest crops would be left without points.
-    """
-    signature = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
-    names = [name for name in signature if name in SegmenterOptions.model_fields]
-    package = {name: signature[name].default for name in names}
-    chosen = {name: getattr(options, name) for name in (*names, *_OURS)}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    preset = _PRESETS[options.preset]
-    parameters: dict[str, float] = {**package, **_OURS, **defaults, **preset, **given}
-    scale = parameters["crop_n_points_downscale_factor"] ** parameters["crop_n_layers"]
-    if parameters["points_per_side"] < scale:
-        raise UsageError(
-            f"points_per_side {parameters['points_per_side']} leaves no point in the smallest "
-            f"crops: with these crop_n_layers and crop_n_points_downscale_factor it must be at "
-            f"least {scale}"
-        )
-    return parameters

@@ -12,7 +12,8 @@ from workers.models import catalog
 from workers.models.catalog import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.weights import fetch, fill, read_weights, sha256_of, verify
-from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.point_scorer import load_tuned
 from workers.segmenters.sam_prompter import SamPrompter
 from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin

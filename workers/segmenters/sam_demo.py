@@ -10,7 +10,8 @@ from workers.models import catalog
 from workers.models.precision import resolve_precision
 from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
-from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.point_scorer import load_scorer, load_tuned
 from workers.segmenters.sam_prompter import SamPrompter
 from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin

@@ -36,7 +36,8 @@ from workers.models.weights import fill, read_weights
 from workers.protocols import Segmenter
 from workers.registry import build_segmenter
 from workers.segmenters import sam_demo
-from workers.segmenters.grid_segmenter import GridSegmenter, batch_sizes
+from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.sam_demo import DEFAULTS
 from workers.segmenters.sam_prompter import SamPrompter
 

@@ -202,7 +202,7 @@ def test_a_named_scorer_takes_the_place_of_the_bundled_one(tmp_path: Path) -> No
 
 
 def test_a_scorer_makes_prompts_adaptive_where_nothing_is_said() -> None:
-    from workers.segmenters.grid_segmenter import choose_prompts
+    from workers.segmenters.parameters import choose_prompts
 
     def chosen(**changes: object) -> str:
         return choose_prompts(SegmenterOptions(name="sam_vit_b", **changes), "grid")
