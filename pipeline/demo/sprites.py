@@ -54,7 +54,7 @@ def write_bundle(path: Path, sprites: Iterable[Sprite], quality: int = 80) -> No
     rows = []
     for sprite in sprites:
         buffer = io.BytesIO()
-        Image.fromarray(sprite.rgba).save(buffer, "WEBP", quality=quality, method=6)
+        Image.fromarray(sprite.rgba).save(buffer, "WEBP", quality=quality)
         rows.append(
             {
                 "name": sprite.concept.name,

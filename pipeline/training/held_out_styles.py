@@ -79,19 +79,13 @@ def open_glyphs(art_dir: Path) -> Draw:
 
 
 def find_body(ink: np.ndarray) -> np.ndarray:
-    """Ink, and what it surrounds: bool (height, width) of float32 (height, width), 0 to 1."""
-    free = ~np.pad(ink > _INK, 1)
-    outside = np.zeros_like(free)
-    outside[[0, -1]], outside[:, [0, -1]] = True, True
-    reached = 0
-    while reached != (reached := int(outside.sum())):
-        grown = outside.copy()
-        grown[1:] |= outside[:-1]
-        grown[:-1] |= outside[1:]
-        grown[:, 1:] |= outside[:, :-1]
-        grown[:, :-1] |= outside[:, 1:]
-        outside = grown & free
-    body: np.ndarray = ~outside[1:-1, 1:-1]
+    """Ink, and what it surrounds: bool (height, width) of float32 (height, width), 0 to 1.
+
+    The margin has no ink.
+    """
+    drawn = Image.fromarray(np.where(ink > _INK, 255, 0).astype(np.uint8))
+    ImageDraw.floodfill(drawn, (0, 0), 128)
+    body: np.ndarray = np.asarray(drawn) != 128
     return body
 
 

@@ -140,13 +140,9 @@ def test_searches_are_scored_as_they_are_shown(tmp_path: Path) -> None:
         embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
         embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
     ]
-    # By their vectors alone all are found. Their labels are sure of the car, and wrong of the rest:
-    # what has all labels alike says little.
-    fruit, nothing = LabelEntry("plum", ("fruit",)), LabelEntry("thing")
-    guesses = (
-        ((nothing, 0.9, 12.0), (fruit, 1.0, -9.0)),
-        ((nothing, 0.9, 12.0), (nothing, 0.9, 9.0)),
-    )
+    # By their vectors all are found. By its label, of which it is sure, the car is a fruit.
+    plum, other = LabelEntry("plum", ("fruit",)), (LabelEntry("thing"), 0.9, 99.0)
+    guesses = (other, (plum, 1.0, 9.0)), (other, other)
     labelled = [
         replace(
             image,
@@ -160,10 +156,9 @@ def test_searches_are_scored_as_they_are_shown(tmp_path: Path) -> None:
     ]
     scores = score_index(TRUTH, index_of(tmp_path, labelled))
     assert (scores.label_r1, scores.keyword_r1) == (1, 1)
-    # Both keywords are in this order: fruit, pet. A sure label with the word brings the car first.
-    assert (scores.hybrid_label_r1, scores.hybrid_keyword_r1) == (1, 1)
-    # With a scale of 100 the vectors say all.
-    assert (scores.present_weak, scores.absent_weak) == (0, 1 / 3)
+    assert (scores.hybrid_label_r1, scores.hybrid_label_r10) == (1, 1)
+    assert (scores.hybrid_keyword_r1, scores.hybrid_keyword_r10) == (0.5, 1)
+    assert (scores.present_weak, scores.absent_weak) == (0, 1)
 
 
 def test_what_is_weak_and_how_true_probabilities_are(tmp_path: Path) -> None:
