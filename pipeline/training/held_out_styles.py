@@ -83,7 +83,8 @@ def find_body(ink: np.ndarray) -> np.ndarray:
 
     The margin has no ink.
     """
-    drawn = Image.fromarray(np.where(ink > _INK, 255, 0).astype(np.uint8))
+    # A copy: that of an array cannot be drawn into.
+    drawn = Image.fromarray(np.where(ink > _INK, 255, 0).astype(np.uint8)).copy()
     ImageDraw.floodfill(drawn, (0, 0), 128)
     body: np.ndarray = np.asarray(drawn) != 128
     return body
