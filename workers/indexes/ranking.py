@@ -75,7 +75,7 @@ def _search_for_text(
     pool = min(max(_MIN_TEXT_POOL, _POOL_SHARE * query.limit), _MAX_POOL)
     while True:
         ranked, is_all = rank_for_text(index, query, weights, where, pool)
-        best = drop_overlapping(ranked, query.max_overlap, note_broken)[: query.limit]
+        best = drop_overlapping(ranked, query.max_overlap, note_broken, query.limit)
         if len(best) == query.limit or is_all or pool == _MAX_POOL:
             return best
         pool = min(2 * pool, _MAX_POOL)
@@ -196,18 +196,25 @@ def group_by_image(ranked: Sequence[ScoredPoint], each: int) -> list[ScoredPoint
 
 
 def drop_overlapping(
-    ranked: Sequence[ScoredPoint], max_overlap: float, note_broken: NoteBroken
+    ranked: Sequence[ScoredPoint],
+    max_overlap: float,
+    note_broken: NoteBroken,
+    limit: int | None = None,
 ) -> list[ScoredPoint]:
     """Points in their order, without those that overlap an earlier one of their image too much.
+
+    The first `limit` of them, None: all.
 
     The overlap of two masks is their intersection over the smaller; points without a mask, or with
     a broken one, overlap nothing.
     """
     if max_overlap >= 1:
-        return list(ranked)
+        return list(ranked[:limit])
     masks_of_image: dict[str, list[CocoRle]] = defaultdict(list)
-    kept = []
+    kept: list[ScoredPoint] = []
     for point in ranked:
+        if len(kept) == limit:
+            break
         mask = sound_mask_of(point, note_broken)
         if mask is not None:
             better = masks_of_image[_image_of(point)]
