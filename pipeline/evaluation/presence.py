@@ -21,12 +21,16 @@ _OBJECTS = Condition(field="kind", op="=", value="object")
 
 @dataclass(frozen=True, slots=True)
 class LabelQuery:
-    """Hits of a text. `present`: in the whole bucket; otherwise in those images without it."""
+    """Hits of a text. `present`: in the whole bucket; otherwise in those images without it.
+
+    `learnt`: whether the embedder has learnt all words of the text.
+    """
 
     text: str
     present: bool
     hits: tuple[SearchHit, ...]
     right: tuple[bool, ...]
+    learnt: bool = True
 
     @property
     def is_weak(self) -> bool:
@@ -39,12 +43,15 @@ class LabelQuery:
 class Presence:
     """How well probabilities tell what is there; None where the truth or labels do not say.
 
-    Shares of queries whose surest hit is weak, for what is there and for what is not; the expected
-    calibration error over ten bins (Guo et al., 2017) of all hits, and of first hits.
+    Shares of queries whose surest hit is weak, for what is there and for what is not, of those
+    whose words the embedder has learnt: the hits of `unlearnt_texts`, a share of what is there, are
+    always weak. The expected calibration error over ten bins (Guo et al., 2017) of all hits, and of
+    first hits.
     """
 
     present_weak: float | None = None
     absent_weak: float | None = None
+    unlearnt_texts: float | None = None
     calibration_error: float | None = None
     first_calibration_error: float | None = None
 
@@ -79,7 +86,7 @@ def search_labels(truth: CocoTruth, matching: Matching, searcher: Searcher) -> I
             )
             hits = searcher.search(query).hits
             right = tuple(_shows(matching, hit, wanted) for hit in hits)
-            yield LabelQuery(name, present, hits, right)
+            yield LabelQuery(name, present, hits, right, searcher.models.knows_text(name))
 
 
 def _shows(matching: Matching, hit: SearchHit, categories: set[int]) -> bool:
@@ -90,7 +97,7 @@ def _shows(matching: Matching, hit: SearchHit, categories: set[int]) -> bool:
 def measure_presence(queries: Sequence[LabelQuery]) -> Presence:
     """How often what is there and what is not is called weak, and how true probabilities are."""
     weak = {
-        there: [query.is_weak for query in queries if query.present is there]
+        there: [query.is_weak for query in queries if query.learnt and query.present is there]
         for there in (True, False)
     }
     if any(query.hits and query.hits[0].relevance is None for query in queries):
@@ -100,6 +107,7 @@ def measure_presence(queries: Sequence[LabelQuery]) -> Presence:
     return Presence(
         float(np.mean(weak[True])),
         float(np.mean(weak[False])),
+        float(np.mean([not query.learnt for query in queries if query.present])),
         _measure_error(queries, _FIRST),
         _measure_error(queries, 1),
     )

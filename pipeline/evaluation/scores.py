@@ -52,6 +52,7 @@ class Scores:
     hybrid_keyword_r10: float | None
     present_weak: float | None
     absent_weak: float | None
+    unlearnt_texts: float | None
     calibration_error: float | None
     first_calibration_error: float | None
     similar_r10: float | None

@@ -72,6 +72,7 @@ _ROWS = {
     "hybrid_keyword_r10": "keyword to object with words, first 10",
     "present_weak": "texts for present objects judged weak",
     "absent_weak": "texts for absent objects judged weak",
+    "unlearnt_texts": "texts for present objects with words not learnt",
     "calibration_error": "calibration error of all hits of labels",
     "first_calibration_error": "calibration error of first hits",
     "similar_r10": "object to object of another style, first 10",

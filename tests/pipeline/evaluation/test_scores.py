@@ -181,11 +181,16 @@ def test_what_is_weak_and_how_true_probabilities_are(tmp_path: Path) -> None:
             query(False),
         ]
     )
-    assert (found.present_weak, found.absent_weak) == (0.5, 0.5)
+    assert (found.present_weak, found.absent_weak, found.unlearnt_texts) == (0.5, 0.5, 0)
     # Of first hits: one of 0.8 and one of 0.05 right, one of 0.2 wrong.
     assert found.first_calibration_error == pytest.approx((0.2 + 0.95 + 0.2) / 3)
     assert found.calibration_error == pytest.approx((0.2 + 0.95 + 2 * 0.2) / 4)
     assert calibration_error(np.array([0.5, 0.5]), np.array([True, False])) == 0
+    weak = hit.model_copy(update={"relevance": Relevance.WEAK})
+    unlearnt = LabelQuery("zebu", True, (weak,), (True,), learnt=False)
+    learnt = query(True, (0.8, "strong", True))
+    found = measure_presence([learnt, unlearnt, query(False)])
+    assert (found.present_weak, found.absent_weak, found.unlearnt_texts) == (0, 1, 0.5)
     unlabelled = LabelQuery("apple", True, (hit,), (True,))
     assert measure_presence([unlabelled, query(False)]).present_weak is None
 
