@@ -128,7 +128,7 @@ _CALIBRATIONS = {
         text=Curve(-16.276, (1.161,)),
         label=Curve(-0.141, (1.116,)),
         picture=Curve(-18.899, (23.835,)),
-        likely=LikelyBound(most=0.068, of_thousand=0.055),
+        likely=LikelyBound(most=0.075, of_thousand=0.06),
         likely_picture=0.12,
         strong=0.5,
     ),
