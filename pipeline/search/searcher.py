@@ -40,6 +40,8 @@ from workers.protocols import Embedder, VectorIndex
 _CANDIDATES = 30
 """Hits that are put in order together, or a multiple: fewer find less (docs/search.md)."""
 
+_MOST_COUNTS = 1024  # remembered, by their conditions
+
 
 def search(query: SearchQuery, settings: Settings) -> SearchPage:
     """The first hits of `query`, best first, in the index that `settings` names.
@@ -229,6 +231,8 @@ class Searcher:
         if not query.conditions and query.wanted_kind == "object":
             return self.info.objects
         if conditions not in self._counts:
+            if len(self._counts) >= _MOST_COUNTS:
+                self._counts.clear()
             enough = self.calibration.likely.enough_objects
             self._counts[conditions] = self.index.count_up_to(enough, conditions)
         return self._counts[conditions]
