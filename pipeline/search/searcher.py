@@ -39,7 +39,6 @@ from workers.protocols import Embedder, VectorIndex
 
 _CANDIDATES = 30
 """Hits that are put in order together, or a multiple: fewer find less (docs/search.md)."""
-
 _MOST_COUNTS = 1024  # remembered, by their conditions
 
 
@@ -225,15 +224,15 @@ class Searcher:
 
     def _count_searched(self, query: SearchQuery) -> int:
         """How many objects a query searches, as far as it matters for which texts are likely."""
-        if not any(isinstance(example, TextExample) for example in query.wanted):
+        enough = self.calibration.likely.enough_objects
+        if not (enough and any(isinstance(example, TextExample) for example in query.wanted)):
             return 0
         conditions = self._conditions(query)
-        if not query.conditions and query.wanted_kind == "object":
+        if conditions == (Condition(field="kind", op="=", value="object"),):
             return self.info.objects
         if conditions not in self._counts:
             if len(self._counts) >= _MOST_COUNTS:
                 self._counts.clear()
-            enough = self.calibration.likely.enough_objects
             self._counts[conditions] = self.index.count_up_to(enough, conditions)
         return self._counts[conditions]
 
