@@ -56,12 +56,60 @@ class ScoredPoint(Point):
     score: float = field(kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class WordShares:
+    """How sure a point's labels are that have all words of a text, 0 to 1; if its uri has them."""
+
+    labels: float = 0.0
+    in_uri: bool = False
+
+
+NO_SHARE = WordShares()
+
+
+@dataclass(frozen=True, slots=True)
+class TextSum:
+    """The sum by which objects are ranked for `text`: their cosine, and weights times what else.
+
+    The mask's predicted IoU; `label_logsumexp`, how near an object is to all labels at once; how
+    sure its labels are that have all words of the text (`label_words`); whether its uri has all of
+    them (`uri_words`). The weights are on the scale of the cosine.
+    """
+
+    text: str
+    predicted_iou: float = 0.0
+    label_logsumexp: float = 0.0
+    label_words: float = 0.0
+    uri_words: float = 0.0
+
+    @property
+    def counts_words(self) -> bool:
+        return bool(self.label_words or self.uri_words)
+
+    def add_up(
+        self,
+        cosine: float,
+        predicted_iou: float | None,
+        label_logsumexp: float | None,
+        shares: WordShares = NO_SHARE,
+    ) -> float:
+        """The sum of an object; what it lacks counts nothing."""
+        return (
+            cosine
+            + self.predicted_iou * (predicted_iou or 0.0)
+            + self.label_logsumexp * (label_logsumexp or 0.0)
+            + self.label_words * shares.labels
+            + self.uri_words * shares.in_uri
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexQuery:
     """What an index searches for: the nearest points to `vector` under all `conditions`.
 
-    With `words`, ranks by nearness and by words are fused. With `liked` (n, dim), points rank by
-    their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` does it.
+    With `text_sum`, the nearest points and the first by `words` are ranked by it. With `words`
+    alone, ranks by nearness and by words are fused. With `liked` (n, dim), points rank by their
+    best score over liked against `disliked` (m, dim), as Qdrant's `best_score` does it.
     `diversity`, `group_size`, `max_overlap`: see `SearchQuery`. Points whose ids are in `without`
     are no hits. `exact`: nothing is approximated.
     """
@@ -73,6 +121,7 @@ class IndexQuery:
     group_size: int | None = None
     max_overlap: float = 1.0
     words: Words | None = None
+    text_sum: TextSum | None = None
     liked: Float32Matrix | None = None
     disliked: Float32Matrix | None = None
     diversity: float = 0.0

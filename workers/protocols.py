@@ -221,6 +221,13 @@ class VectorIndex(Protocol):
         """How many points meet all conditions."""
         ...
 
+    def count_up_to(self, most: int, conditions: Sequence[Condition] = ()) -> int:
+        """How many points meet all conditions; `most` where they are as many or more.
+
+        Cheap where they are many: an engine's guess of twice as many is taken for that.
+        """
+        ...
+
     def relabel(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         """Give points other labels and words; durable on return. Missing points stay missing."""
         ...

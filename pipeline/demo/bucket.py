@@ -54,13 +54,17 @@ def _list_categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
     ]
 
 
-def write_bucket(folder: Path, scenes: int, seed: int) -> CocoTruth:
+def write_bucket(
+    folder: Path, scenes: int, seed: int, sprites: Sequence[Sprite] | None = None
+) -> CocoTruth:
     """Compose `scenes` images of held-out sprites into `folder`/scenes, and write their truth.
+
+    Without `sprites`, of those in styles that the models have seen other drawings of.
 
     The same seed gives the same scenes; files that have them already stay untouched. Returns the
     truth, which `folder`/truth.json holds.
     """
-    sprites = bundled_sprites()
+    sprites = bundled_sprites() if sprites is None else sprites
     names = list(dict.fromkeys(sprite.concept.name for sprite in sprites))
     category_of = {name: number for number, name in enumerate(names, start=1)}
     (folder / "scenes").mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Loads the bundled sprites: (concept, style) pairs that no training has seen."""
+"""Loads the bundled sprites: drawings that no training has seen, some of styles that it has not."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -16,6 +16,9 @@ from PIL import Image
 
 STYLES = ("noto", "fluent-emoji", "twemoji")
 LICENCES = {"noto": "Apache-2.0", "fluent-emoji": "MIT", "twemoji": "CC-BY-4.0"}
+HELD_OUT_LICENCES = {"fluent-emoji-3d": "MIT", "noto-line": "OFL-1.1"}
+"""Styles of which no training and no fit has seen a drawing."""
+_BUNDLE, _HELD_OUT_BUNDLE = "sprites.parquet", "held_out_sprites.parquet"
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,20 @@ def trim(rgba: np.ndarray) -> np.ndarray:
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def write_bundle(
-    path: Path, concepts: Sequence[Concept], sprites: np.ndarray, held: np.ndarray
-) -> None:
-    """Write the held-out sprites, uint8 (concepts, styles, side, side, 4), as WebP in Parquet."""
+def write_bundle(path: Path, sprites: Iterable[Sprite], quality: int = 80) -> None:
+    """Write sprites of styles whose licence is known as WebP in Parquet."""
+    licences = LICENCES | HELD_OUT_LICENCES
     rows = []
-    for row, column in zip(*np.nonzero(held), strict=True):
+    for sprite in sprites:
         buffer = io.BytesIO()
-        image = Image.fromarray(trim(sprites[row, column]))
-        image.save(buffer, "WEBP", quality=80, method=6)
-        concept, style = concepts[row], STYLES[column]
+        Image.fromarray(sprite.rgba).save(buffer, "WEBP", quality=quality)
         rows.append(
             {
-                "name": concept.name,
-                "label": concept.label,
-                "keywords": list(concept.keywords),
-                "style": style,
-                "licence": LICENCES[style],
+                "name": sprite.concept.name,
+                "label": sprite.concept.label,
+                "keywords": list(sprite.concept.keywords),
+                "style": sprite.style,
+                "licence": licences[sprite.style],
                 "webp": buffer.getvalue(),
             }
         )
@@ -70,8 +70,18 @@ def write_bundle(
 
 @cache
 def bundled_sprites() -> tuple[Sprite, ...]:
-    """Every sprite in the package, in the bundle's order."""
-    with resources.files("pipeline.demo").joinpath("sprites.parquet").open("rb") as file:
+    """Held-out drawings in styles that the models have learnt from, in the bundle's order."""
+    return _read_bundle(_BUNDLE)
+
+
+@cache
+def held_out_sprites() -> tuple[Sprite, ...]:
+    """Drawings in styles that no training and no fit has seen, in the bundle's order."""
+    return _read_bundle(_HELD_OUT_BUNDLE)
+
+
+def _read_bundle(name: str) -> tuple[Sprite, ...]:
+    with resources.files("pipeline.demo").joinpath(name).open("rb") as file:
         table = pq.read_table(file)
     sprites = []
     for row in table.to_pylist():

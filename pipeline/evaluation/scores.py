@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -21,21 +21,18 @@ from pipeline.evaluation.matching import (
 )
 from pipeline.evaluation.presence import measure_presence, search_labels
 from pipeline.search.same_object import gather_object
+from pipeline.search.searcher import Searcher
 from schemas.coco import CocoAnnotation, CocoCategory, CocoId, CocoTruth, join_images
 from schemas.errors import UsageError
 from schemas.points import IndexQuery
-from schemas.records import Float32Matrix, Float32Vector
-from schemas.search import MAX_OVERLAP, Condition, SearchHit
-from workers.indexes.bm25 import query_words
-from workers.labelling.calibration import calibration_of
+from schemas.records import Float32Vector
+from schemas.search import MAX_OVERLAP, Condition, SearchHit, SearchQuery
 from workers.protocols import VectorIndex
 
 CLOSE_IOU = 0.75
 FIRST = 10
 _NEIGHBOURS = 200  # hits, of which those that do not count are left out
 _OBJECTS_ONLY = (Condition(field="kind", op="=", value="object"),)
-
-EmbedTexts = Callable[[Sequence[str]], Float32Matrix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,9 @@ class Scores:
     hybrid_keyword_r10: float | None
     present_weak: float | None
     absent_weak: float | None
+    unlearnt_texts: float | None
+    calibration_error: float | None
+    first_calibration_error: float | None
     similar_r10: float | None
     box_r1: float | None
     box_25_r1: float | None
@@ -78,29 +78,37 @@ def _rank_first_right(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TextQueries:
-    """Ranks texts' first right hits in an index; `hybrid`: labels and words count too."""
+    """Ranks texts' first right hits in an index: by nearness alone, or as they are shown."""
 
-    index: VectorIndex
-    embed_texts: EmbedTexts
+    searcher: Searcher
     matching: Matching
     labelled: bool
 
-    def rank(
-        self, texts: Sequence[str], categories: Sequence[set[int]], *, hybrid: bool
-    ) -> list[int]:
-        """Ranks from 0, one for each text that is to show one of its categories."""
-        if not texts or (hybrid and not self.labelled):
+    def rank_nearest(self, texts: Sequence[str], categories: Sequence[set[int]]) -> list[int]:
+        """Ranks from 0 in the order of the cosine, one for each text and its categories."""
+        vectors = self.searcher.models.embed_texts(texts) if texts else []
+        hits = (self.searcher.index.search(_near_objects(vector, FIRST)) for vector in vectors)
+        return self._rank(hits, categories)
+
+    def rank_shown(self, texts: Sequence[str], categories: Sequence[set[int]]) -> list[int]:
+        """Ranks from 0 in the order of a search by each text; none without labels."""
+        if not self.labelled or not texts:
             return []
-        ranks = []
-        for text, vector, wanted in zip(texts, self.embed_texts(texts), categories, strict=True):
-            query = _near_objects(vector, FIRST)
-            hits = self.index.search(replace(query, words=query_words([text])) if hybrid else query)
+        self.searcher.remember(texts)
+        queries = (SearchQuery(text=text, limit=FIRST) for text in texts)
+        return self._rank((self.searcher.search(query).hits for query in queries), categories)
 
-            def right(item: MatchedObject, wanted: set[int] = wanted) -> bool:
-                return item.annotation is not None and item.annotation.category_id in wanted
+    def _rank(
+        self, found: Iterable[Sequence[SearchHit]], categories: Sequence[set[int]]
+    ) -> list[int]:
+        return [
+            _rank_first_right(hits, partial(_shows_any, wanted), self.matching)
+            for hits, wanted in zip(found, categories, strict=True)
+        ]
 
-            ranks.append(_rank_first_right(hits, right, self.matching))
-        return ranks
+
+def _shows_any(wanted: set[int], item: MatchedObject) -> bool:
+    return item.annotation is not None and item.annotation.category_id in wanted
 
 
 def _keyword_queries(
@@ -167,18 +175,18 @@ def _within(ranks: Sequence[int], first: int) -> float | None:
     return float(np.mean([rank < first for rank in ranks])) if ranks else None
 
 
-def score(
-    truth: CocoTruth, index: VectorIndex, embed_texts: EmbedTexts, embedder_name: str
-) -> Scores:
+def score(truth: CocoTruth, searcher: Searcher) -> Scores:
     """All figures of an index that holds the images of `truth`.
 
     Objects count when at least half visible and at least 32 px of 640 long. A hit is right when
     its mask has IoU >= 0.5 with an annotation of what was asked for. Object to object: hits in
     the same scene or, of the same concept, in the same style, are neither right nor wrong.
-    `hybrid_`: labels and words count too. `present_weak`, `absent_weak`: see `Presence`; `box_`:
+    `label_`, `keyword_`: in the order of the cosine; `hybrid_`: as a search shows them, where
+    labels and words count too. `present_weak` to `first_calibration_error`: see `Presence`; `box_`:
     see `measure_boxes`. Entries of one image are joined; broken masks of the index match nothing.
     """
     truth = join_images(truth, name_in_uri)
+    index = searcher.index
     points = group_by_image(index.scroll(), truth)
     matching = match(truth, points, index.note_broken)
     present_ids = {a.category_id for a in truth.annotations if a.id in matching.best_iou}
@@ -186,14 +194,12 @@ def score(
     labels = [category.name for category in present]
     same_name = [{c.id for c in truth.categories if c.name == label} for label in labels]
     words, right = _keyword_queries(present, truth.categories)
-    texts = _TextQueries(index, embed_texts, matching, index.info().labelled > 0)
-    by_label = texts.rank(labels, same_name, hybrid=False)
-    by_word = texts.rank(words, right, hybrid=False)
-    hybrid_label = texts.rank(labels, same_name, hybrid=True)
-    hybrid_word = texts.rank(words, right, hybrid=True)
+    texts = _TextQueries(searcher, matching, searcher.info.labelled > 0)
+    by_label, by_word = texts.rank_nearest(labels, same_name), texts.rank_nearest(words, right)
+    hybrid_label = texts.rank_shown(labels, same_name)
+    hybrid_word = texts.rank_shown(words, right)
     similar = _rank_similar(index, matching)
-    queries = list(search_labels(truth, matching, index, embed_texts))
-    found = measure_presence(queries, calibration_of(embedder_name))
+    found = measure_presence(list(search_labels(truth, matching, searcher)))
     tight, quarter, half = measure_boxes(truth, points, matching, index).values()
     ious = list(matching.best_iou.values())
     matched = [iou for iou in ious if iou >= MATCH_IOU]
@@ -209,8 +215,7 @@ def score(
         hybrid_label_r10=_within(hybrid_label, FIRST),
         hybrid_keyword_r1=_within(hybrid_word, 1),
         hybrid_keyword_r10=_within(hybrid_word, FIRST),
-        present_weak=found.present_weak if found else None,
-        absent_weak=found.absent_weak if found else None,
+        **asdict(found),
         similar_r10=_within(similar, FIRST),
         box_r1=tight,
         box_25_r1=quarter,

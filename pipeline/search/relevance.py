@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.search.resolved_example import ResolvedExample
 from pipeline.search.resolved_query import NEGATIVE_WEIGHT, ResolvedQuery
-from schemas.payload import PointPayload
-from schemas.points import Point
+from schemas.points import NO_SHARE, Point, TextSum
 from schemas.search import Example, Relevance, SearchHit, SearchQuery, TextExample, shows_whole
 from workers.indexes.bm25 import share_of_words
-from workers.labelling.calibration import Calibration, calibration_of, text_evidence
+from workers.labelling.calibration import Calibration, text_probability
 from workers.protocols import VectorIndex
 
 Weighed = tuple[float, float]
@@ -27,10 +26,13 @@ class Judge:
     """
 
     def __init__(
-        self, index: VectorIndex, embedder_name: str, knows_text: Callable[[str], bool]
+        self,
+        index: VectorIndex,
+        calibration: Calibration,
+        knows_text: Callable[[str], bool],
     ) -> None:
         self._index, self._knows_text = index, knows_text
-        self._calibration = calibration_of(embedder_name)
+        self._calibration = calibration
 
     def judge(
         self,
@@ -38,12 +40,14 @@ class Judge:
         query: SearchQuery,
         resolved: ResolvedQuery,
         *,
-        with_words: bool,
+        sums: Mapping[str, TextSum],
+        searched: int,
     ) -> list[SearchHit]:
-        """The hits with their relevance, in their order. `with_words`: those of labels count.
+        """The hits with their relevance, in their order.
 
-        With a text that the embedder has not learnt there is none, and every hit is weak. A copy of
-        a whole picture shows it for certain.
+        `sums` are those of the query's texts, `searched` is how many objects were searched. With a
+        text that the embedder has not learnt there is no probability, and every hit is weak. A copy
+        of a whole picture shows it for certain.
         """
         texts = [example for example in query.wanted if isinstance(example, TextExample)]
         if hits and not all(self._knows_text(example.text) for example in texts):
@@ -51,28 +55,37 @@ class Judge:
             return [hit.model_copy(update=weak) for hit in hits]
         alone = len(resolved.positive) == 1 and not resolved.negative
         points: dict[uuid.UUID, Point] = {}
+        with_words = any(weights.counts_words for weights in sums.values())
         if with_words or not alone:
             ids = [uuid.UUID(hit.object_id) for hit in hits]
             points = self._index.vectors(ids, dense=not alone, words=with_words)
+        likely = self._calibration.likely_picture
+        if texts:
+            likely = self._calibration.likely.among(searched)
         wanted = list(zip(query.wanted, resolved.positive, strict=True))
         unwanted = list(zip(query.negative, resolved.negative, strict=True))
         judged = []
         for hit in hits:
             point = points.get(uuid.UUID(hit.object_id))  # it may be gone by now
-            against = [self._weigh(example, hit, point, alone) for example in unwanted]
+            against = [self._weigh(example, hit, point, sums, alone) for example in unwanted]
             if any(_is_copy(hit, example) for example in resolved.positive):
                 # Of whole images it is not known; nobody looks for a picture to be without it.
                 against = [weighed for weighed in against if weighed is not None]
             probability = join_probabilities(
-                [self._weigh(example, hit, point, alone) for example in wanted],
+                [self._weigh(example, hit, point, sums, alone) for example in wanted],
                 against,
                 any_of_them=query.strategy == "best_score",
             )
-            judged.append(hit if probability is None else self._mark(hit, probability))
+            judged.append(hit if probability is None else self._mark(hit, probability, likely))
         return judged
 
     def _weigh(
-        self, judged: _Judged, hit: SearchHit, point: Point | None, alone: bool
+        self,
+        judged: _Judged,
+        hit: SearchHit,
+        point: Point | None,
+        sums: Mapping[str, TextSum],
+        alone: bool,
     ) -> Weighed | None:
         """How likely a hit shows an example, and the example's weight; None if it is unknown.
 
@@ -85,15 +98,26 @@ class Judge:
         if not alone:
             vector = None if point is None else point.vector
             score = None if vector is None else float(vector @ resolved.vector)
-        share = 0.0
-        if isinstance(example, TextExample) and point is not None and point.words is not None:
-            share = share_of_words(example.text, point.words, hit.payload.uri)
-        probability = estimate_probability(self._calibration, example, score, hit.payload, share)
+        if score is None or hit.payload.kind != "object":
+            return None
+        if isinstance(example, TextExample):
+            probability = self._weigh_text(sums[example.text], score, hit, point)
+        else:
+            picture = self._calibration.picture
+            probability = None if picture is None else picture.probability(score)
         return None if probability is None else (probability, example.weight)
 
-    def _mark(self, hit: SearchHit, probability: float) -> SearchHit:
+    def _weigh_text(
+        self, weights: TextSum, score: float, hit: SearchHit, point: Point | None
+    ) -> float | None:
+        shares = NO_SHARE
+        if weights.counts_words and point is not None and point.words is not None:
+            shares = share_of_words(weights.text, point.words, hit.payload.uri)
+        return text_probability(self._calibration, weights, score, hit.payload, shares)
+
+    def _mark(self, hit: SearchHit, probability: float, likely: float) -> SearchHit:
         rounded = round(probability, 4)
-        relevance = self._calibration.relevance(rounded)
+        relevance = self._calibration.relevance(rounded, likely)
         return hit.model_copy(update={"probability": rounded, "relevance": relevance})
 
 
@@ -143,22 +167,3 @@ def find_surest(hits: Sequence[SearchHit], query: SearchQuery) -> Relevance | No
     surest = next((relevance for relevance in Relevance if relevance in known), None)
     unsure = None in known and any(map(shows_whole, query.wanted))
     return None if unsure and surest is Relevance.WEAK else surest
-
-
-def estimate_probability(
-    calibration: Calibration,
-    example: Example,
-    score: float | None,
-    payload: PointPayload,
-    word_share: float = 0.0,
-) -> float | None:
-    """How likely an object with this cosine similarity shows `example`; None if it is unknown.
-
-    `word_share`: see `text_evidence`.
-    """
-    if score is None or payload.kind != "object":
-        return None
-    if not isinstance(example, TextExample):
-        return None if calibration.picture is None else calibration.picture.probability(score)
-    evidence = text_evidence(calibration.label_scale, example.text, score, payload, word_share)
-    return None if evidence is None else calibration.text.probability(*evidence)

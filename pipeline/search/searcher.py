@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
@@ -19,9 +19,10 @@ from pipeline.search.query_examples import Examples, parse_object_id
 from pipeline.search.query_models import QueryModels, choose_embedder
 from pipeline.search.relevance import Judge, find_surest
 from pipeline.search.resolved_query import ResolvedQuery, resolve_query, stack_vectors
+from pipeline.search.text_sums import TextSums
 from pipeline.settings import Settings
 from schemas.images import UInt8Image
-from schemas.points import IndexQuery, Point, Words
+from schemas.points import IndexQuery, Point, TextSum, Words
 from schemas.search import (
     MAX_PAGED,
     Condition,
@@ -38,6 +39,7 @@ from workers.protocols import Embedder, VectorIndex
 
 _CANDIDATES = 30
 """Hits that are put in order together, or a multiple: fewer find less (docs/search.md)."""
+_MOST_COUNTS = 1024  # remembered, by their conditions
 
 
 def search(query: SearchQuery, settings: Settings) -> SearchPage:
@@ -74,12 +76,12 @@ class Searcher:
         self.info = index.info()
         given = embedder.name if embedder else None
         self.embedder_name = choose_embedder(given, self.info, self.settings)
-        self.label_score = calibration_of(self.embedder_name).label_score(
-            self.settings.labels.min_probability
-        )
+        self.calibration = calibration_of(self.embedder_name)
+        self.label_score = self.calibration.label_score(self.settings.labels.min_probability)
         self.models = QueryModels(self.settings, self.embedder_name, index.dim, embedder)
         self._examples = Examples(index, self.models, self.settings, self.embedder_name)
-        self._judge = Judge(index, self.embedder_name, self.models.knows_text)
+        self._judge = Judge(index, self.calibration, self.models.knows_text)
+        self._look_again()
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -106,6 +108,11 @@ class Searcher:
     def refresh(self) -> None:
         """Look again at what the index holds: something has been written to it."""
         self.info = self.index.info()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self.sums = TextSums(self.index, self.calibration, self.info)
+        self._counts: dict[tuple[Condition, ...], int] = {}
 
     def take_uploads(self, uploads: Uploads) -> None:
         """From now on look `UploadExample`s up in `uploads`."""
@@ -133,9 +140,11 @@ class Searcher:
         resolved = self.resolve(query)
         embedded = time.perf_counter()
         words = self._query_words(query)
-        found = self.index.search(self._index_query(query, resolved, words, cursor))
+        sums = self._choose_sums(query, with_words=words is not None)
+        text_sum = sums.get(_find_lone_text(query) or "")
+        found = self.index.search(self._index_query(query, resolved, words, text_sum, cursor))
         searched = time.perf_counter()
-        hits, more = self._judge_page(found, query, resolved, cursor, with_words=words is not None)
+        hits, more = self._judge_page(found, query, resolved, cursor, sums)
         judged = time.perf_counter()
         after = cursor.advance(hits)
         more = more and bool(hits) and len(after.short_ids) < MAX_PAGED
@@ -159,17 +168,16 @@ class Searcher:
         query: SearchQuery,
         resolved: ResolvedQuery,
         cursor: Cursor,
-        *,
-        with_words: bool,
+        sums: Mapping[str, TextSum],
     ) -> tuple[list[SearchHit], bool]:
         """The page after the cursor: the likeliest of what was found; whether there is more."""
-        grouped = query.group_size is not None
+        grouped, searched = query.group_size is not None, self._count_searched(query)
         if query.diversity:
             # The index chose a variety: only the order among its hits is that of the numbers.
             hits, more = take_page(found, query, cursor)
-            hits = self._judge.judge(hits, query, resolved, with_words=with_words)
+            hits = self._judge.judge(hits, query, resolved, sums=sums, searched=searched)
             return order_hits(hits, grouped=grouped), more
-        judged = self._judge.judge(found, query, resolved, with_words=with_words)
+        judged = self._judge.judge(found, query, resolved, sums=sums, searched=searched)
         return take_page(order_hits(judged, grouped=grouped), query, cursor)
 
     def resolve(self, query: SearchQuery) -> ResolvedQuery:
@@ -208,8 +216,33 @@ class Searcher:
         texts = [example.text for example in query.wanted if isinstance(example, TextExample)]
         return query_words(texts) if texts else None
 
+    def _choose_sums(self, query: SearchQuery, *, with_words: bool) -> dict[str, TextSum]:
+        """The sum of each text of a query, wanted or not."""
+        examples = (*query.wanted, *query.negative)
+        texts = {example.text for example in examples if isinstance(example, TextExample)}
+        return {text: self.sums.choose(text, with_words=with_words) for text in texts}
+
+    def _count_searched(self, query: SearchQuery) -> int:
+        """How many objects a query searches, as far as it matters for which texts are likely."""
+        enough = self.calibration.likely.enough_objects
+        if not (enough and any(isinstance(example, TextExample) for example in query.wanted)):
+            return 0
+        conditions = self._conditions(query)
+        if conditions == (Condition(field="kind", op="=", value="object"),):
+            return self.info.objects
+        if conditions not in self._counts:
+            if len(self._counts) >= _MOST_COUNTS:
+                self._counts.clear()
+            self._counts[conditions] = self.index.count_up_to(enough, conditions)
+        return self._counts[conditions]
+
     def _index_query(
-        self, query: SearchQuery, resolved: ResolvedQuery, words: Words | None, cursor: Cursor
+        self,
+        query: SearchQuery,
+        resolved: ResolvedQuery,
+        words: Words | None,
+        text_sum: TextSum | None,
+        cursor: Cursor,
     ) -> IndexQuery:
         conditions = self._conditions(query)
         if query.cursor is not None:
@@ -222,6 +255,7 @@ class Searcher:
             query.group_size,
             query.max_overlap,
             words=words,
+            text_sum=text_sum,
             diversity=query.diversity,
             without=resolved.example_ids,
         )
@@ -232,6 +266,19 @@ class Searcher:
             liked=stack_vectors(resolved.positive),
             disliked=stack_vectors(resolved.negative),
         )
+
+
+def _find_lone_text(query: SearchQuery) -> str | None:
+    """The text that objects are searched for by alone: what one sum has been measured for."""
+    if not query.hybrid or query.wanted_kind != "object" or query.strategy != "average_vector":
+        return None
+    if query.negative or query.group_size is not None or query.diversity:
+        return None
+    match query.wanted:
+        case (TextExample() as example,):
+            return example.text
+        case _:
+            return None
 
 
 def _count_candidates(query: SearchQuery, cursor: Cursor) -> int:

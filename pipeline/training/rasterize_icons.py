@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.demo.sprites import STYLES, Concept, write_bundle
+from pipeline.demo.sprites import STYLES, Concept, Sprite, trim, write_bundle
 
 SPRITE_SIDE_PX = 192
 HELD_OUT_SHARE = 0.15
@@ -54,10 +54,10 @@ PLAIN = (
     "emojione-monotone", "fluent-emoji-high-contrast", "game-icons", "mdi", "fa6-solid", "ph",
 )  # fmt: skip
 
-_CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
+CONCRETE_GROUPS = {3, 4, 5, 6, 7}  # emojibase: animals, food, travel, activities, objects
 _PEOPLE_AND_SIGNS = {0, 1, 8}  # emojibase: faces, people, symbols
 _GENDERED = re.compile(r"\b(wo)?m[ae]n\b|\bfacing right\b|\b(girl|boy)\b")
-_LOOK_ALIKES = re.compile(
+LOOK_ALIKES = re.compile(
     r"o\u2019clock|-thirty|^(new|waxing|waning|first quarter|last quarter) .*moon|quarter moon"
     r"|^globe showing (Asia|Europe)|envelope with arrow|^(in|out)box tray|mobile phone with arrow"
     r"|incoming envelope|^open mailbox|mailbox with lowered|speaker (low|medium) volume"
@@ -90,7 +90,7 @@ def icon_name(label: str) -> str:
     return re.sub(r"\s+", "-", bare.strip())
 
 
-def _concept(entry: Mapping[str, Any]) -> Concept:
+def concept_of(entry: Mapping[str, Any]) -> Concept:
     label = entry["label"].replace("\u2019", "'")
     tags = (tag.lower() for tag in entry.get("tags", ()))
     keywords = tuple(tag for tag in tags if tag.isascii() and len(tag) > 1 and tag != label)
@@ -103,11 +103,11 @@ def select_concepts(emoji: list[Mapping[str, Any]], packs: Mapping[str, Any]) ->
     concepts = []
     for entry in emoji:
         name = icon_name(entry["label"])
-        if entry.get("group") not in _CONCRETE_GROUPS or name not in shared:
+        if entry.get("group") not in CONCRETE_GROUPS or name not in shared:
             continue
-        if _LOOK_ALIKES.search(entry["label"]):
+        if LOOK_ALIKES.search(entry["label"]):
             continue
-        concepts.append(_concept(entry))
+        concepts.append(concept_of(entry))
     return concepts
 
 
@@ -126,7 +126,7 @@ def select_extras(
         if name in own or style_count < 2 or entry.get("group") not in _PEOPLE_AND_SIGNS:
             continue
         if not _GENDERED.search(entry["label"]):
-            extras.append(_concept(entry))
+            extras.append(concept_of(entry))
     return extras
 
 
@@ -238,7 +238,14 @@ def main(argv: list[str] | None = None) -> None:
         chosen=np.array(len(chosen)),
     )
     if args.bundle:
-        write_bundle(args.bundle, concepts, sprites, held)
+        pairs = zip(*np.nonzero(held), strict=True)
+        write_bundle(
+            args.bundle,
+            (
+                Sprite(concepts[row], STYLES[column], trim(sprites[row, column]))
+                for row, column in pairs
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from schemas.labels import Label
-from schemas.points import Words
+from schemas.points import NO_SHARE, Words, WordShares
 from workers.indexes.word_segmentation import segment_document, segment_query, words_of_name
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def query_words(texts: Sequence[str]) -> Words | None:
     return _words(weights) if weights else None
 
 
-def share_of_words(text: str, words: Words, uri: str) -> float:
-    """How sure the labels of a point are that have all words of `text`, from 0 to 1.
+def share_of_words(text: str, words: Words, uri: str) -> WordShares:
+    """Which of a point's labels, and whether its `uri`, have all words of `text`.
 
     It is read from the point's `words`: a word weighs as much as the scores of the labels that have
     it, by name or by keyword, more or less (BM25: more in short ones), and as much as the `uri` has
@@ -70,11 +70,11 @@ def share_of_words(text: str, words: Words, uri: str) -> float:
     asked = _asked_words(text)
     weights = dict(zip(words.indices.tolist(), words.values.tolist(), strict=True))
     if not asked or any(index not in weights for index in asked):
-        return 0.0
+        return NO_SHARE
     of_uri: dict[int, float] = defaultdict(float)
     _add_words(of_uri, uri_text(uri), 1.0)
     least = min(weights[index] - of_uri.get(index, 0.0) for index in asked)
-    return float(min(max(least, 0.0), 1.0))
+    return WordShares(float(min(max(least, 0.0), 1.0)), all(index in of_uri for index in asked))
 
 
 @lru_cache(maxsize=_TEXTS)

@@ -6,7 +6,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
@@ -49,6 +49,10 @@ class QdrantOperations(ABC):
         """
 
     @abstractmethod
+    def find_by_words(self, words: Words, where: PointFilter, limit: int) -> list[uuid.UUID]:
+        """The ids of the first `limit` points that have any of the words, by BM25."""
+
+    @abstractmethod
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
         """The ids of the first `pool` points, in the order in which `query` ranks them."""
 
@@ -74,8 +78,8 @@ class QdrantOperations(ABC):
         """
 
     @abstractmethod
-    def count_points(self, where: PointFilter) -> int:
-        """How many points meet a filter."""
+    def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
+        """How many points meet a filter; not `exact`: as the engine guesses, without counting."""
 
     @abstractmethod
     def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:

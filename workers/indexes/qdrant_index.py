@@ -36,6 +36,7 @@ from workers.indexes.points import (
 from workers.protocols import VectorIndex
 
 _MAX_IDS = 1000  # of a request
+_SURELY = 2  # times as many are more for certain, when an engine guesses
 
 
 class QdrantIndex(QdrantOperations, VectorIndex):
@@ -144,6 +145,12 @@ class QdrantIndex(QdrantOperations, VectorIndex):
 
     def count(self, conditions: Sequence[Condition] = ()) -> int:
         return self.count_points(point_filter(conditions))
+
+    def count_up_to(self, most: int, conditions: Sequence[Condition] = ()) -> int:
+        where = self.prepare(point_filter(conditions))
+        if self.count_points(where, exact=False) >= _SURELY * most:
+            return most
+        return min(most, self.count_points(where))
 
     def relabel(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         for batch in batched(items, self._upsert_batch):

@@ -11,14 +11,16 @@ import numpy as np
 
 from schemas.masks import CocoRle
 from schemas.overlaps import mask_ios
-from schemas.points import IndexQuery, Point, ScoredPoint
+from schemas.points import IndexQuery, Point, ScoredPoint, TextSum
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
 from workers.indexes.operations import QdrantOperations
 from workers.indexes.points import NoteBroken, check_query, sound_mask_of
+from workers.indexes.text_ranking import rank_for_text
 
 _LOWEST = np.float32(-np.inf)
 # Ranks that are fused or varied are those of a pool of points; others are no hits.
 _MIN_POOL, _POOL_SHARE, _MAX_POOL = 60, 4, 4000
+_MIN_TEXT_POOL = 100  # of 60 the order was that of all 2,050 objects of a bucket
 _FIRST_RETRIEVED = 4  # beyond the limit
 
 
@@ -32,6 +34,8 @@ def search(
     if query.without:
         without = Ids(tuple(sorted(query.without)))
         where = PointFilter(where.must, (*where.must_not, without))
+    if query.text_sum is not None:
+        return _search_for_text(index, query, query.text_sum, where, note_broken)
     if query.words is None and query.liked is None and not query.diversity:
         return _search_nearest(index, query, where, note_broken)
     return _search_ranked(index, query, where, note_broken)
@@ -58,6 +62,23 @@ def _search_nearest(
     candidates = sort_by_score(fetch(index.count_points(in_images), in_images))
     apart = drop_overlapping(candidates, query.max_overlap, note_broken)
     return group_by_image(apart, query.group_size or 1)
+
+
+def _search_for_text(
+    index: QdrantOperations,
+    query: IndexQuery,
+    weights: TextSum,
+    where: PointFilter,
+    note_broken: NoteBroken,
+) -> list[ScoredPoint]:
+    """The best by one sum of a pool, which grows until enough of it stand apart."""
+    pool = min(max(_MIN_TEXT_POOL, _POOL_SHARE * query.limit), _MAX_POOL)
+    while True:
+        ranked, is_all = rank_for_text(index, query, weights, where, pool)
+        best = drop_overlapping(ranked, query.max_overlap, note_broken, query.limit)
+        if len(best) == query.limit or is_all or pool == _MAX_POOL:
+            return best
+        pool = min(2 * pool, _MAX_POOL)
 
 
 def _search_ranked(
@@ -175,18 +196,25 @@ def group_by_image(ranked: Sequence[ScoredPoint], each: int) -> list[ScoredPoint
 
 
 def drop_overlapping(
-    ranked: Sequence[ScoredPoint], max_overlap: float, note_broken: NoteBroken
+    ranked: Sequence[ScoredPoint],
+    max_overlap: float,
+    note_broken: NoteBroken,
+    limit: int | None = None,
 ) -> list[ScoredPoint]:
     """Points in their order, without those that overlap an earlier one of their image too much.
+
+    The first `limit` of them, None: all.
 
     The overlap of two masks is their intersection over the smaller; points without a mask, or with
     a broken one, overlap nothing.
     """
     if max_overlap >= 1:
-        return list(ranked)
+        return list(ranked[:limit])
     masks_of_image: dict[str, list[CocoRle]] = defaultdict(list)
-    kept = []
+    kept: list[ScoredPoint] = []
     for point in ranked:
+        if len(kept) == limit:
+            break
         mask = sound_mask_of(point, note_broken)
         if mask is not None:
             better = masks_of_image[_image_of(point)]

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from schemas.payload import PointPayload
+from schemas.points import NO_SHARE, TextSum, WordShares
 from schemas.search import Relevance
 from workers.models.catalog import DEMO_EMBEDDER
 
@@ -39,25 +40,76 @@ def log_odds(share: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class LikelyBound:
+    """The least probability of a likely hit: it grows with the number of objects searched.
+
+    Of many objects more look like what is not there. `of_thousand` times the root of the thousands
+    that are searched, at most `most`; without `of_thousand` it is `most` for any number.
+    """
+
+    most: float
+    of_thousand: float | None = None
+
+    def among(self, objects: int) -> float:
+        """The bound where so many objects are searched."""
+        if self.of_thousand is None:
+            return self.most
+        return min(self.most, self.of_thousand * math.sqrt(objects / 1000))
+
+    @property
+    def enough_objects(self) -> int:
+        """So many objects or more have the same bound."""
+        if self.of_thousand is None:
+            return 0
+        return math.ceil(1000 * (self.most / self.of_thousand) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class SumWeights:
+    """The weights of a `TextSum`, as logits: times `label_scale` too large for cosines."""
+
+    predicted_iou: float
+    label_logsumexp: float
+    label_words: float
+    uri_words: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """`label_scale` times a cosine similarity are the logits whose softmax is calibrated.
 
-    `text` takes what `text_evidence` returns, `label` the log odds of a label's score: whether that
-    label of an object is right. `picture` takes a similarity between pictures; it is
-    None where none was fitted. `likely` and `strong` are the least probabilities of such hits.
+    Objects are ranked for a text by the sum of `sum_weights`. `text` makes a probability of that
+    sum, as logits; where it is None, nothing was fitted and CLIP's own softmax is taken. `label`
+    takes the log odds of a label's score: whether that label of an object is right. `picture` takes
+    a similarity between pictures; it is None where none was fitted. `likely` (of texts),
+    `likely_picture` and `strong` are the least probabilities of such hits.
     """
 
     label_scale: float
-    text: Curve
+    sum_weights: SumWeights
+    text: Curve | None
     label: Curve
     picture: Curve | None
-    likely: float
+    likely: LikelyBound
+    likely_picture: float
     strong: float
 
-    def relevance(self, probability: float) -> Relevance:
+    def text_sum(self, text: str, *, label_words: bool, uri_words: bool) -> TextSum:
+        """The sum by which objects are ranked for a text; which words count in it."""
+        weights, scale = self.sum_weights, self.label_scale
+        return TextSum(
+            text,
+            weights.predicted_iou / scale,
+            weights.label_logsumexp / scale,
+            weights.label_words / scale if label_words else 0.0,
+            weights.uri_words / scale if uri_words else 0.0,
+        )
+
+    def relevance(self, probability: float, likely: float) -> Relevance:
+        """In a word, where hits are likely from `likely` on."""
         if probability >= self.strong:
             return Relevance.STRONG
-        return Relevance.LIKELY if probability >= self.likely else Relevance.WEAK
+        return Relevance.LIKELY if probability >= likely else Relevance.WEAK
 
     def label_score(self, probability: float) -> float:
         """The score from which on a label is right with this probability; 0 for 0."""
@@ -68,13 +120,16 @@ class Calibration:
         return round(score, _SCORE_DIGITS)
 
 
+_SUM_WEIGHTS = SumWeights(predicted_iou=5.0, label_logsumexp=-0.5, label_words=4.5, uri_words=2.0)
 _CALIBRATIONS = {
     DEMO_EMBEDDER: Calibration(
         label_scale=30.0,
-        text=Curve(-5.014, (1.14, 5.048, 0.577, 0.076)),
+        sum_weights=_SUM_WEIGHTS,
+        text=Curve(-16.276, (1.161,)),
         label=Curve(-0.141, (1.116,)),
         picture=Curve(-18.899, (23.835,)),
-        likely=0.12,
+        likely=LikelyBound(most=0.075, of_thousand=0.06),
+        likely_picture=0.12,
         strong=0.5,
     ),
 }
@@ -82,37 +137,52 @@ _CALIBRATIONS = {
 # Radford et al., 2021). Zero-shot classification takes the softmax with it for probabilities.
 _OTHERS = Calibration(
     label_scale=100.0,
-    text=Curve(0.0, (1.0, 0.0, 0.0, 0.0)),
+    sum_weights=_SUM_WEIGHTS,
+    text=None,
     label=Curve(0.0, (1.0,)),
     picture=None,
-    likely=0.2,
+    likely=LikelyBound(most=0.2),
+    likely_picture=0.2,
     strong=0.5,
 )
 
 
-def text_evidence(
-    scale: float, text: str, score: float, payload: PointPayload, word_share: float = 0.0
-) -> tuple[float, ...] | None:
-    """Evidence for whether an object shows a text; `score` is their cosine similarity.
+def text_probability(
+    calibration: Calibration,
+    weights: TextSum,
+    score: float,
+    payload: PointPayload,
+    shares: WordShares = NO_SHARE,
+) -> float | None:
+    """How likely an object shows the text of `weights`; `score` is their cosine similarity.
 
-    The log odds of the text among the labels of the list, to which it is added unless it is one of
-    them, or of the labels that have all of its words, `word_share`, if those are more likely ("a
-    fruit": an apple, whose keyword it is); the predicted IoU and the stability score of the mask;
-    the log of the object's share of the image. None for a point that was never labelled, and for a
-    whole image.
+    None for a point that was never labelled, and for a whole image.
     """
-    labels, scores = payload.labels, payload.label_scores
-    if payload.label_logsumexp is None or labels is None or scores is None:
+    logsumexp = payload.label_logsumexp
+    if logsumexp is None or payload.labels is None or payload.label_scores is None:
         return None
+    if calibration.text is None:
+        odds = softmax_odds(calibration.label_scale, weights.text, score, payload, shares)
+        return _sigmoid(odds)
+    total = weights.add_up(score, payload.predicted_iou, logsumexp, shares)
+    return calibration.text.probability(calibration.label_scale * total)
+
+
+def softmax_odds(
+    scale: float, text: str, score: float, payload: PointPayload, shares: WordShares = NO_SHARE
+) -> float:
+    """The log odds of a text among the labels of the list, for a point that has them.
+
+    It is added to the list unless it is one of them. Or of the labels that have all of its words,
+    if those are more likely ("a fruit": an apple, whose keyword it is).
+    """
+    labels, scores = payload.labels or (), payload.label_scores or ()
     name = plain(text)
     if name in labels:
-        evidence = log_odds(scores[labels.index(name)])
+        odds = log_odds(scores[labels.index(name)])
     else:
-        evidence = scale * score - payload.label_logsumexp
-    if word_share > 0:
-        evidence = max(evidence, log_odds(word_share))
-    sure, stable = payload.predicted_iou or 0.0, payload.stability_score or 0.0
-    return evidence, sure, stable, math.log(payload.area_frac)
+        odds = scale * score - (payload.label_logsumexp or 0.0)
+    return max(odds, log_odds(shares.labels)) if shares.labels > 0 else odds
 
 
 def plain(text: str) -> str:

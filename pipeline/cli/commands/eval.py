@@ -36,18 +36,19 @@ if TYPE_CHECKING:
 with lazy_imports():
     import pipeline.settings
     from pipeline.cli import progress_bars
-    from pipeline.demo import bucket
+    from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import copies as copy_scoring
     from pipeline.evaluation import scores as scoring
     from pipeline.jobs import ingest
     from pipeline.search import searcher as searchers
     from schemas import coco_reader
-    from workers import registry
 
 _HELP = """Score an index against ground truth: are the objects found, and does search find them?
 
-`eval demo` composes a validation set of drawings that no training has seen and ingests it first.
+`eval demo` composes two validation sets of drawings that no training has seen and ingests them
+first: in styles of which the models know other drawings (seen), and in styles of which they know
+none, nor was anything fitted on them (held out).
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
 Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
@@ -71,6 +72,9 @@ _ROWS = {
     "hybrid_keyword_r10": "keyword to object with words, first 10",
     "present_weak": "texts for present objects judged weak",
     "absent_weak": "texts for absent objects judged weak",
+    "unlearnt_texts": "texts for present objects with words not learnt",
+    "calibration_error": "calibration error of all hits of labels",
+    "first_calibration_error": "calibration error of first hits",
     "similar_r10": "object to object of another style, first 10",
     "box_r1": "tight box to its own object, first hit",
     "box_25_r1": "box wider by 25% at each side, first hit",
@@ -109,15 +113,18 @@ def eval_command(
     if json_file is not None:
         check_output_file(json_file, "the figures")
     started = time.monotonic()
+    held_out = None
     if truth is not None:
         scored = _score(truth, load(), strict=strict)
     else:
         parts = {"name": runner, "workers": workers, "batch_size": demo_run.CHUNK_IMAGES}
-        scored = _score_demo(scenes, seed, load(runner=parts))
+        settings = load(runner=parts)
+        scored = _score_demo(scenes, seed, settings, held_out=False)
+        held_out = _score_demo(scenes, seed, settings, held_out=True)
     seconds = time.monotonic() - started
-    _print_scores(scored, seconds)
+    _print_scores(scored, held_out, seconds)
     if json_file is not None:
-        _write_scores(scored, seconds, json_file)
+        _write_scores(scored, held_out, seconds, json_file)
 
 
 class _Scored(NamedTuple):
@@ -136,19 +143,22 @@ def _score(
     loaded = coco_reader.load_truth(truth, strict=strict)
     print_left_out(loaded.left_out)
     with searchers.Searcher.open(settings) as searcher:
-        options = settings.embedder.model_copy(update={"name": searcher.embedder_name})
-        embedder = registry.build_text_embedder(options)
-        scores = scoring.score(loaded, searcher.index, embedder.embed_texts, searcher.embedder_name)
+        scores = scoring.score(loaded, searcher)
         copies = copy_scoring.measure_copies(searcher) if with_copies else None
     return _Scored(scores, copies, loaded.left_out)
 
 
-def _score_demo(scenes: int, seed: int, settings: pipeline.settings.Settings) -> _Scored:
+def _score_demo(
+    scenes: int, seed: int, settings: pipeline.settings.Settings, *, held_out: bool
+) -> _Scored:
+    """The figures of scenes in styles that nothing was fitted on (`held_out`), or in the others."""
+    drawings = sprites.held_out_sprites() if held_out else sprites.bundled_sprites()
     with TemporaryDirectory(prefix="objseek-eval-") as name:
         folder = Path(name)
         progress = progress_bars.show_progress(err())
-        progress.note(f"composing {scenes} scenes")
-        bucket.write_bucket(folder, scenes, seed)
+        styles = "held-out" if held_out else "seen"
+        progress.note(f"composing {scenes} scenes in {styles} styles")
+        bucket.write_bucket(folder, scenes, seed, drawings)
         index = settings.index.model_copy(update={"location": str(folder / "index")})
         settings = settings.model_copy(update={"index": index})
         ingest.ingest([str(folder / "scenes")], settings, progress)
@@ -161,22 +171,32 @@ def _list_figures(scored: _Scored) -> dict[str, float | None]:
     return {**asdict(scored.scores), **copies}
 
 
-def _print_scores(scored: _Scored, seconds: float) -> None:
-    scores, figures = scored.scores, _list_figures(scored)
+def _print_scores(scored: _Scored, held_out: _Scored | None, seconds: float) -> None:
+    columns = [scored] if held_out is None else [scored, held_out]
+    figures = [_list_figures(each) for each in columns]
     rows = [
-        (name, "n/a" if figures[key] is None else f"{figures[key]:.3f}")
+        (name, *(_show_figure(each[key]) for each in figures))
         for key, name in _ROWS.items()
-        if key in figures
+        if key in figures[0]
     ]
-    print_rows(("figure", "score"), rows)
-    out().print(f"{scores.objects:,} objects scored in {scores.images:,} images, {seconds:.0f} s")
+    names = ("score",) if held_out is None else ("seen styles", "held-out styles")
+    print_rows(("figure", *names), rows)
+    objects = " and ".join(f"{each.scores.objects:,}" for each in columns)
+    images = " and ".join(f"{each.scores.images:,}" for each in columns)
+    out().print(f"{objects} objects scored in {images} images, {seconds:.0f} s")
 
 
-def _write_scores(scored: _Scored, seconds: float, path: Path) -> None:
+def _show_figure(figure: float | None) -> str:
+    return "n/a" if figure is None else f"{figure:.3f}"
+
+
+def _write_scores(scored: _Scored, held_out: _Scored | None, seconds: float, path: Path) -> None:
     figures: dict[str, object] = {
         **_list_figures(scored),
         "seconds": round(seconds, 1),
     }
+    if held_out is not None:
+        figures["held_out"] = _list_figures(held_out)
     if scored.left_out is not None:
         figures["left_out"] = [asdict(annotation) for annotation in scored.left_out]
     try:

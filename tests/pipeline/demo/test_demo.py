@@ -21,7 +21,8 @@ FIGURES = {
     "object_recall_50", "object_recall_75", "mean_iou", "label_r1", "label_r10", "keyword_r1",
     "keyword_r10", "hybrid_label_r1", "hybrid_label_r10", "hybrid_keyword_r1",
     "hybrid_keyword_r10", "present_weak", "absent_weak", "similar_r10", "images", "objects",
-    "seconds", "left_out", "box_r1", "box_25_r1", "box_50_r1",
+    "seconds", "left_out", "box_r1", "box_25_r1", "box_50_r1", "unlearnt_texts",
+    "calibration_error", "first_calibration_error",
 }  # fmt: skip
 
 
@@ -70,7 +71,10 @@ def test_eval_demo_makes_its_own_set(tmp_path: Path) -> None:
     command = ["eval", "demo", "--scenes", "2", "--runner", "local", "--json", str(figures)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.stderr
-    assert json.loads(figures.read_text())["images"] == 2
+    scores = json.loads(figures.read_text())
+    assert (scores["images"], scores["held_out"]["images"]) == (2, 2)
+    assert set(scores["held_out"]) < set(scores) - {"seconds"}
+    assert "seen styles" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["demo", "--truth", "t.json"]])

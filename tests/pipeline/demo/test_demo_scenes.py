@@ -10,7 +10,17 @@ from PIL import Image
 
 from pipeline.demo.bucket import TRUTH_FILE, write_bucket
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
-from pipeline.demo.sprites import LICENCES, STYLES, Concept, Sprite, bundled_sprites, trim
+from pipeline.demo.sprites import HELD_OUT_LICENCES as STYLES_APART
+from pipeline.demo.sprites import (
+    LICENCES,
+    STYLES,
+    Concept,
+    Sprite,
+    bundled_sprites,
+    held_out_sprites,
+    trim,
+)
+from pipeline.training.held_out_styles import find_body
 from pipeline.training.rasterize_icons import (
     KIN,
     PLAIN,
@@ -33,6 +43,26 @@ def test_bundle_holds_named_licensed_sprites() -> None:
     assert {sprite.style for sprite in sprites} == set(LICENCES)
     assert all(sprite.concept.label and sprite.rgba.shape[2] == 4 for sprite in sprites)
     assert sum(bool(sprite.concept.keywords) for sprite in sprites) > 340
+
+
+def test_a_bundle_holds_styles_that_nothing_has_learnt_from() -> None:
+    sprites = held_out_sprites()
+    assert len(sprites) == 600
+    drawn = {style: {s.concept.name for s in sprites if s.style == style} for style in STYLES_APART}
+    # Each thing in both styles, so that one can be searched with for the other.
+    assert [len(names) for names in drawn.values()] == [300, 300]
+    assert len(set.union(*drawn.values())) == 300
+    assert not set(STYLES_APART) & {*STYLES, *KIN}
+    assert all(sprite.rgba[..., 3].max() == 255 for sprite in sprites)
+
+
+def test_a_glyph_is_filled_but_for_what_is_open() -> None:
+    ink = np.zeros((20, 20), np.float32)
+    ink[5:15, 5:15] = 1
+    ink[7:12, 7:12] = 0
+    assert find_body(ink).sum() == 100
+    ink[5:15, 10] = 0
+    assert find_body(ink).sum() == 70
 
 
 def test_bundle_is_the_held_out_share() -> None:

@@ -12,18 +12,22 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.matching import must_be_found
-from pipeline.evaluation.scores import score
+from pipeline.evaluation.presence import LabelQuery, calibration_error, measure_presence
+from pipeline.evaluation.scores import Scores, score
+from pipeline.search.searcher import Searcher
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.coco_reader import load_truth
 from schemas.errors import DatasetError, UsageError
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
+from schemas.labels import Label, LabelEntry, Naming
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import IndexOptions
 from schemas.points import Point
 from schemas.records import EmbeddedImage, Float32Matrix, ImageRecord, ObjectRecord
+from schemas.search import Relevance, SearchQuery
 from workers.indexes.open import open_index
-from workers.protocols import VectorIndex
+from workers.protocols import UInt8Crops, VectorIndex
 
 DIM = 8
 HW = (64, 64)
@@ -41,8 +45,26 @@ def one_hot(position: int) -> np.ndarray:
     return vector
 
 
-def embed_texts(texts: Sequence[str]) -> Float32Matrix:
-    return np.stack([one_hot(WORDS[text]) for text in texts])
+class WordEmbedder:
+    """Knows a few words; images it has never seen."""
+
+    name, dim, fingerprint = "fake", DIM, "f"
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
+        return np.stack([one_hot(WORDS[text]) for text in texts])
+
+    def knows_text(self, text: str) -> bool:
+        return text in WORDS
+
+    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
+        raise NotImplementedError
+
+    def forget_texts(self) -> None:
+        raise NotImplementedError
+
+
+def score_index(truth: CocoTruth, index: VectorIndex) -> Scores:
+    return score(truth, Searcher(index, WordEmbedder()))
 
 
 def box_mask(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
@@ -105,12 +127,72 @@ def test_a_perfect_index_scores_one(tmp_path: Path) -> None:
         embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
         embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
     ]
-    scores = score(TRUTH, index_of(tmp_path, images), embed_texts, "clip_demo")
+    scores = score_index(TRUTH, index_of(tmp_path, images))
     assert scores.object_recall_50 == scores.object_recall_75 == scores.mean_iou == 1
     assert scores.label_r1 == scores.label_r10 == scores.keyword_r10 == scores.similar_r10 == 1
     # Nothing is labelled here: there are no words, and nothing tells how likely hits are.
     assert (scores.hybrid_keyword_r10, scores.absent_weak, scores.keyword_r1) == (None, None, 1)
     assert (scores.images, scores.objects) == (2, 4)
+
+
+def test_searches_are_scored_as_they_are_shown(tmp_path: Path) -> None:
+    images = [
+        embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))]),
+        embedded(2, [(0, (10, 10, 40, 40)), (2, (45, 45, 60, 60))]),
+    ]
+    # By their vectors all are found. By its label, of which it is sure, the car is a fruit.
+    plum, other = LabelEntry("plum", ("fruit",)), (LabelEntry("thing"), 0.9, 99.0)
+    guesses = (other, (plum, 1.0, 9.0)), (other, other)
+    labelled = [
+        replace(
+            image,
+            objects=tuple(
+                replace(record, naming=Naming((Label(entry, score),), total))
+                for record, (entry, score, total) in zip(image.objects, of_image, strict=True)
+            ),
+            labelled_by="list",
+        )
+        for image, of_image in zip(images, guesses, strict=True)
+    ]
+    scores = score_index(TRUTH, index_of(tmp_path, labelled))
+    assert (scores.label_r1, scores.keyword_r1) == (1, 1)
+    assert (scores.hybrid_label_r1, scores.hybrid_label_r10) == (1, 1)
+    assert (scores.hybrid_keyword_r1, scores.hybrid_keyword_r10) == (0.5, 1)
+    assert (scores.present_weak, scores.absent_weak) == (0, 1)
+
+
+def test_what_is_weak_and_how_true_probabilities_are(tmp_path: Path) -> None:
+    image = embedded(1, [(0, (0, 0, 20, 20)), (1, (30, 30, 60, 60))])
+    with Searcher(index_of(tmp_path, [image]), WordEmbedder()) as searcher:
+        hit = searcher.search(SearchQuery(text="apple")).hits[0]
+
+    def query(present: bool, *shown: tuple[float, str, bool]) -> LabelQuery:
+        hits = [
+            hit.model_copy(update={"probability": probability, "relevance": Relevance(relevance)})
+            for probability, relevance, _ in shown
+        ]
+        return LabelQuery("apple", present, tuple(hits), tuple(right for *_, right in shown))
+
+    found = measure_presence(
+        [
+            query(True, (0.8, "strong", True), (0.2, "likely", False)),
+            query(True, (0.05, "weak", True)),
+            query(False, (0.2, "likely", False)),
+            query(False),
+        ]
+    )
+    assert (found.present_weak, found.absent_weak, found.unlearnt_texts) == (0.5, 0.5, 0)
+    # Of first hits: one of 0.8 and one of 0.05 right, one of 0.2 wrong.
+    assert found.first_calibration_error == pytest.approx((0.2 + 0.95 + 0.2) / 3)
+    assert found.calibration_error == pytest.approx((0.2 + 0.95 + 2 * 0.2) / 4)
+    assert calibration_error(np.array([0.5, 0.5]), np.array([True, False])) == 0
+    weak = hit.model_copy(update={"relevance": Relevance.WEAK})
+    unlearnt = LabelQuery("zebu", True, (weak,), (True,), learnt=False)
+    learnt = query(True, (0.8, "strong", True))
+    found = measure_presence([learnt, unlearnt, query(False)])
+    assert (found.present_weak, found.absent_weak, found.unlearnt_texts) == (0, 1, 0.5)
+    unlabelled = LabelQuery("apple", True, (hit,), (True,))
+    assert measure_presence([unlabelled, query(False)]).present_weak is None
 
 
 def test_missed_loose_and_misread_objects_cost_what_they_should(tmp_path: Path) -> None:
@@ -120,7 +202,7 @@ def test_missed_loose_and_misread_objects_cost_what_they_should(tmp_path: Path) 
         # The apple is embedded as if it were a dog, and the dog as something else.
         embedded(2, [(2, (10, 10, 40, 40)), (5, (45, 45, 60, 60))]),
     ]
-    scores = score(TRUTH, index_of(tmp_path, images), embed_texts, "clip_demo")
+    scores = score_index(TRUTH, index_of(tmp_path, images))
     assert scores.object_recall_50 == 3 / 4
     assert scores.object_recall_75 == 2 / 4
     assert scores.mean_iou == pytest.approx((0.6 + 1 + 1) / 3)
@@ -144,7 +226,7 @@ def test_small_hidden_and_crowded_objects_do_not_count() -> None:
 def test_truth_of_other_images_is_refused(tmp_path: Path) -> None:
     index = index_of(tmp_path, [embedded(9, [(0, (0, 0, 20, 20))])])
     with pytest.raises(UsageError, match="no image of the ground truth is in the index"):
-        score(TRUTH, index, embed_texts, "clip_demo")
+        score_index(TRUTH, index)
 
 
 def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
@@ -152,7 +234,7 @@ def test_truth_of_other_sizes_is_refused(tmp_path: Path) -> None:
     wide = TRUTH.images[0].model_copy(update={"width": 99})
     truth = TRUTH.model_copy(update={"images": [wide, *TRUTH.images[1:]]})
     with pytest.raises(UsageError, match=r"as 99 x 64 pixels, the index has .* as 64 x 64"):
-        score(truth, index, embed_texts, "clip_demo")
+        score_index(truth, index)
 
 
 def test_annotations_of_unlisted_images_or_categories_are_refused(tmp_path: Path) -> None:
@@ -232,7 +314,7 @@ def test_a_broken_mask_of_the_index_matches_nothing(
     payload = {**point.payload, **changes}
     kept = {name: value for name, value in payload.items() if value is not None}
     index.restore([Point(point.id, kept, point.vector)])
-    scores = score(TRUTH, index, embed_texts, "clip_demo")
+    scores = score_index(TRUTH, index)
     assert (scores.object_recall_50, scores.mean_iou, scores.objects) == (3 / 4, 1, 4)
     assert scores.label_r1 == pytest.approx(2 / 3)
     assert index.count_broken() == ("rle" in kept)
@@ -249,7 +331,7 @@ def test_points_of_other_programs_are_left_out(tmp_path: Path) -> None:
         {"key": ["photos/1.jpg"]},
     ):
         index.restore([Point(str(uuid.uuid4()), payload, one_hot(4))])
-    scores = score(TRUTH, index, embed_texts, "clip_demo")
+    scores = score_index(TRUTH, index)
     assert scores.object_recall_50 == 2 / 4
 
 
@@ -263,7 +345,7 @@ def test_entries_of_one_image_are_joined_in_a_truth(tmp_path: Path) -> None:
     moved = TRUTH.annotations[1].model_copy(update={"image_id": 7})
     annotations = [TRUTH.annotations[0], moved, *TRUTH.annotations[2:]]
     truth = TRUTH.model_copy(update={"images": [*IMAGES, again], "annotations": annotations})
-    scores = score(truth, index_of(tmp_path, images), embed_texts, "clip_demo")
+    scores = score_index(truth, index_of(tmp_path, images))
     assert (scores.object_recall_50, scores.images, scores.objects) == (1, 2, 4)
 
 
@@ -281,7 +363,7 @@ def test_names_that_a_uri_quotes_are_found(tmp_path: Path, store: Any, key: str)
             "annotations": TRUTH.annotations[:1],
         }
     )
-    assert score(truth, index, embed_texts, "clip_demo").object_recall_50 == 1
+    assert score_index(truth, index).object_recall_50 == 1
 
 
 @pytest.mark.trials
@@ -291,11 +373,11 @@ def test_the_longest_name_that_fits_is_the_image(tmp_path: Path) -> None:
     truth = TRUTH.model_copy(
         update={"images": [short, IMAGES[0]], "annotations": TRUTH.annotations[:1]}
     )
-    assert score(truth, index, embed_texts, "clip_demo").object_recall_50 == 1
+    assert score_index(truth, index).object_recall_50 == 1
 
 
 @pytest.mark.trials
 def test_a_truth_without_anything_to_find_has_no_recall(tmp_path: Path) -> None:
     index = index_of(tmp_path, [embedded(1, [(0, (0, 0, 20, 20))])])
-    scores = score(TRUTH.model_copy(update={"annotations": []}), index, embed_texts, "clip_demo")
+    scores = score_index(TRUTH.model_copy(update={"annotations": []}), index)
     assert (scores.object_recall_50, scores.label_r1, scores.objects) == (None, None, 0)

@@ -14,6 +14,7 @@ from pipeline.search.hit_order import count_likely, order_hits
 from pipeline.search.relevance import find_surest, join_probabilities
 from pipeline.search.searcher import Searcher
 from schemas.labels import Label, LabelEntry
+from schemas.points import WordShares
 from schemas.search import FileExample, Relevance, SearchHit, SearchQuery, TextExample
 from workers.indexes.bm25 import share_of_words, words_of
 from workers.indexes.open import open_index
@@ -91,13 +92,16 @@ def test_the_words_of_sure_labels_tell_how_sure_a_word_is() -> None:
     pear = Label(LabelEntry("pear", ("fruit",)), 0.3)
     uri = "file:///photos/fruit/red-car.jpg"
     words = words_of([apple, pear], uri)
-    assert share_of_words("a fruit", words, uri) == 1.0  # 0.9, and short labels weigh more
-    assert 0.6 <= share_of_words("food", words, uri) < 0.9
-    assert 0.6 <= share_of_words("a red apple", words, uri) < 0.9
+    # 0.9, and short labels weigh more; the uri has this word as well.
+    assert share_of_words("a fruit", words, uri) == WordShares(1.0, True)
+    assert 0.6 <= share_of_words("food", words, uri).labels < 0.9
+    assert 0.6 <= share_of_words("a red apple", words, uri).labels < 0.9
+    assert not share_of_words("a red apple", words, uri).in_uri
     # Of the uri alone, of no label, in part, and only stop words.
-    assert share_of_words("car", words, uri) == pytest.approx(0.0, abs=1e-6)
-    assert share_of_words("a red boat", words, uri) == 0.0
-    assert share_of_words("the", words, uri) == 0.0
+    car = share_of_words("red car", words, uri)
+    assert (car.labels, car.in_uri) == (pytest.approx(0.0, abs=1e-6), True)
+    assert share_of_words("a red boat", words, uri) == WordShares()
+    assert share_of_words("the", words, uri) == WordShares()
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import qdrant_edge
-from support.index_cases import DIM, KINDS, embedded, one_index, options_for, unit, where
+from support.index_cases import (
+    DIM,
+    KINDS,
+    Vectors,
+    embedded,
+    one_index,
+    options_for,
+    unit,
+    where,
+)
 
 from schemas.errors import UsageError
 from schemas.labels import Label, LabelEntry, Naming
-from schemas.points import IndexQuery, PointLabels
+from schemas.points import IndexQuery, PointLabels, TextSum
 from schemas.records import EmbeddedImage
 from schemas.search import Condition, SearchHit
 from workers.indexes.bm25 import query_words, words_of
@@ -166,6 +175,90 @@ def test_words_and_nearness_are_fused(index: QdrantIndex) -> None:
     assert ids(index.search(replace(dense, words=query_words(["mug"]), min_score=0.5))) == [
         str(dog)
     ]
+
+
+def sum_of(text: str, **weights: float) -> TextSum:
+    return TextSum(text, **{"label_words": 0.15, "uri_words": 0.07, **weights})
+
+
+def near(cosine: float, axis: int) -> Vectors:
+    """A unit vector that has this cosine to the first axis."""
+    row = np.zeros(DIM, np.float32)
+    row[0], row[axis] = cosine, np.sqrt(1 - cosine**2)
+    return row
+
+
+def test_one_sum_ranks_for_a_text(index: QdrantIndex) -> None:
+    """Cosine, mask, how near all labels are, and words of labels and uris: each decides once."""
+    rows = np.stack([unit(9, 1)[0], near(0.5, 1), near(0.52, 2)])
+    both = named(embedded("a.jpg", rows), DOG, MUG)
+    alone = named(embedded("cup.jpg", np.stack([unit(9, 1)[0], near(0.4, 3)])), DOG)
+    index.replace_images([both, alone])
+    dog, mug = (str(record.object_id) for record in both.objects)
+    far = str(alone.objects[0].object_id)
+    only = (where("kind", "=", "object"),)
+    text = replace(
+        IndexQuery(np.eye(1, DIM, dtype=np.float32)[0], 5, only), words=query_words(["cup"])
+    )
+
+    def found(**weights: float) -> list[str]:
+        return ids(index.search(replace(text, text_sum=sum_of("cup", **weights))))
+
+    nothing = {"label_words": 0.0, "uri_words": 0.0}
+    assert found(**nothing) == [mug, dog, far]
+    # The first mask of an image has a predicted IoU of 0.9, the second one of 1/64 less.
+    assert found(**nothing, predicted_iou=1.0) == [mug, dog, far]
+    assert found(**nothing, predicted_iou=2.0) == [dog, mug, far]
+    # "cup" is a keyword of the mug, of a probability of 0.75, and a word of the last one's uri.
+    assert found(uri_words=0.0, label_words=-0.1) == [dog, mug, far]
+    assert found(label_words=0.0, uri_words=0.13) == [far, mug, dog]
+    assert found(uri_words=0.13) == [mug, far, dog]
+    # Scores stay similarities, and a least score is one.
+    hits = index.search(replace(text, text_sum=sum_of("cup", uri_words=0.13)))
+    assert [hit.score for hit in hits] == pytest.approx([0.52, 0.4, 0.5], abs=1e-3)
+    enough = replace(text, text_sum=sum_of("cup", uri_words=0.9), min_score=0.45)
+    assert ids(index.search(enough)) == [mug, dog]
+    assert ids(index.search(replace(enough, limit=1))) == [mug]
+
+
+def test_nearness_to_all_labels_counts_for_all_points_or_for_none(index: QdrantIndex) -> None:
+    rows = np.stack([unit(9, 1)[0], near(0.5, 1), near(0.52, 2)])
+    image = embedded("a.jpg", rows)
+    totals = (10.0, 14.0)
+    objects = tuple(
+        replace(record, naming=Naming((Label(MUG, 0.5),), total))
+        for record, total in zip(image.objects, totals, strict=True)
+    )
+    first, second = (str(record.object_id) for record in objects)
+    index.replace_images([replace(image, objects=objects, labelled_by="list one")])
+    query = replace(
+        IndexQuery(np.eye(1, DIM, dtype=np.float32)[0], 5, (where("kind", "=", "object"),)),
+        text_sum=sum_of("zebra", label_logsumexp=-0.01),
+    )
+    assert ids(index.search(query)) == [first, second]
+    other = embedded("b.jpg", np.stack([unit(9, 1)[0], near(0.3, 3)]))
+    index.replace_images([other])
+    last = str(other.objects[0].object_id)
+    assert ids(index.search(query)) == [second, first, last]
+
+
+def test_what_only_words_find_joins_the_nearest(index: QdrantIndex) -> None:
+    """Of more points than a pool of the nearest holds, one far away has the word."""
+    rows = np.stack([near(0.9 - n / 1000, 1 + n % 6) for n in range(150)])
+    crowd = [embedded(f"{n}.jpg", np.stack([row, row])) for n, row in enumerate(rows)]
+    far = named(embedded("far.jpg", np.stack([rows[0], near(0.1, 7)])), MUG)
+    index.replace_images([*crowd, far])
+    only = (where("kind", "=", "object"),)
+    query = IndexQuery(np.eye(1, DIM, dtype=np.float32)[0], 10, only, words=query_words(["mug"]))
+    mug = str(far.objects[0].object_id)
+    weighed = replace(query, text_sum=sum_of("mug", label_words=2.0))
+    assert ids(index.search(weighed))[0] == mug
+    assert mug not in ids(index.search(replace(weighed, words=None)))
+    assert len(index.search(replace(weighed, limit=150))) == 150
+    assert index.count_up_to(100, only) == 100
+    assert index.count_up_to(400, only) == 151
+    assert index.count_up_to(1, (where("labels", "=", "mug"),)) == 1
+    assert index.count_up_to(1, (where("labels", "=", "cup"),)) == 0
 
 
 def test_the_best_of_several_examples_ranks(index: QdrantIndex) -> None:

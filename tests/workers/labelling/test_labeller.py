@@ -27,12 +27,20 @@ from schemas.errors import UsageError
 from schemas.labels import MAX_LABEL_CHARS, Label, LabelEntry, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
 from schemas.payload import PointPayload, best_labels, digest
+from schemas.points import WordShares
 from schemas.records import EmbeddedImage
 from schemas.search import Relevance, SearchQuery
 from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.bm25 import query_words, uri_text, words_of
 from workers.indexes.open import open_index
-from workers.labelling.calibration import Curve, calibration_of, plain, text_evidence
+from workers.labelling.calibration import (
+    Curve,
+    LikelyBound,
+    calibration_of,
+    plain,
+    softmax_odds,
+    text_probability,
+)
 from workers.labelling.labeller import Labeller, build_labeller, entries_of
 
 RED, BLUE = LabelEntry("red", ("scarlet",)), LabelEntry("blue")
@@ -184,31 +192,62 @@ def test_the_labels_of_an_image_are_its_objects_at_their_best() -> None:
     assert [chosen.name for chosen in best_labels(many)] == [str(n) for n in range(49, 29, -1)]
 
 
-def test_evidence_of_a_text_that_is_a_label_and_of_one_that_is_none() -> None:
+def test_the_odds_of_a_text_that_is_a_label_and_of_one_that_is_none() -> None:
     named = payload(labels=("red apple",), label_scores=(0.8,), label_logsumexp=20.0)
     for text in ("red apple", "a red apple", "The red apple "):
-        evidence = text_evidence(30.0, text, 0.1, named)
-        assert evidence is not None
-        assert evidence[0] == pytest.approx(math.log(4))
-    other = text_evidence(30.0, "a pear", 0.7, named)
-    assert other == pytest.approx((1.0, 0.9, 0.95, math.log(0.25)))
-    assert text_evidence(30.0, "a pear", 0.7, payload()) is None
+        assert softmax_odds(30.0, text, 0.1, named) == pytest.approx(math.log(4))
+    assert softmax_odds(30.0, "a pear", 0.7, named) == pytest.approx(1.0)
+    # Labels with all of its words, if those are more likely.
+    assert softmax_odds(30.0, "a pear", 0.7, named, WordShares(0.9)) == pytest.approx(math.log(9))
+    assert softmax_odds(30.0, "a pear", 0.7, named, WordShares(0.6)) == pytest.approx(1.0)
     assert plain("another thing") == "another thing"
     sure = payload(labels=("red apple",), label_scores=(1.0,), label_logsumexp=20.0)
-    certain = text_evidence(30.0, "red apple", 0.1, sure)
-    assert certain is not None
-    assert math.isfinite(certain[0])
+    assert math.isfinite(softmax_odds(30.0, "red apple", 0.1, sure))
+
+
+def test_the_probability_of_a_text_is_a_curve_of_the_sum_it_is_ranked_by() -> None:
+    demo = calibration_of("clip_demo")
+    assert demo.text is not None
+    named = payload(labels=("red apple",), label_scores=(0.8,), label_logsumexp=20.0)
+    weights = demo.text_sum("fruit", label_words=True, uri_words=True)
+    total = 30 * 0.7 + 5 * 0.9 - 0.5 * 20 + 4.5 * 0.6 + 2
+    assert 30 * weights.add_up(0.7, 0.9, 20.0, WordShares(0.6, True)) == pytest.approx(total)
+    found = text_probability(demo, weights, 0.7, named, WordShares(0.6, True))
+    assert found == pytest.approx(demo.text.probability(total))
+    without = demo.text_sum("fruit", label_words=False, uri_words=False)
+    assert (without.label_words, without.uri_words, without.counts_words) == (0, 0, False)
+    bare = text_probability(demo, without, 0.7, named, WordShares(0.6, True))
+    assert bare == pytest.approx(demo.text.probability(total - 4.5 * 0.6 - 2))
+    assert text_probability(demo, weights, 0.7, payload()) is None
+    # Nothing was fitted for others: CLIP's own softmax, at its scale.
+    other = calibration_of("another")
+    softmax = text_probability(other, other.text_sum("a pear", label_words=True, uri_words=True),
+                               0.21, named)  # fmt: skip
+    assert softmax == pytest.approx(1 / (1 + math.exp(-1)))
+    assert other.text_sum("x", label_words=True, uri_words=True).label_words == 0.045
 
 
 def test_probabilities_become_words() -> None:
     demo = calibration_of("clip_demo")
-    assert demo.relevance(0.99) is Relevance.STRONG
-    assert demo.relevance(demo.likely) is Relevance.LIKELY
-    assert demo.relevance(0.0) is Relevance.WEAK
+    assert demo.relevance(0.99, 0.05) is Relevance.STRONG
+    assert demo.relevance(0.05, 0.05) is Relevance.LIKELY
+    assert demo.relevance(0.04, 0.05) is Relevance.WEAK
     assert Curve(0.0, (1.0,)).probability(math.log(3)) == pytest.approx(0.75)
     assert Curve(0.0, (1.0,)).probability(1e9) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="zip"):
         Curve(0.0, (1.0,)).probability(1.0, 2.0)
+
+
+def test_more_objects_take_a_surer_hit() -> None:
+    bound = LikelyBound(most=0.06, of_thousand=0.04)
+    assert bound.among(0) == 0
+    assert bound.among(250) == pytest.approx(0.02)
+    assert bound.among(1000) == pytest.approx(0.04)
+    assert bound.enough_objects == 2250
+    assert bound.among(2250) == bound.among(10**6) == 0.06
+    assert bound.among(2200) < 0.06
+    fixed = LikelyBound(most=0.2)
+    assert (fixed.among(1), fixed.among(10**6), fixed.enough_objects) == (0.2, 0.2, 0)
 
 
 def test_a_score_from_which_on_a_label_is_right() -> None:

@@ -24,7 +24,7 @@ from schemas.errors import (
     one_line,
 )
 from schemas.options import IndexOptions
-from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
@@ -44,6 +44,7 @@ from workers.indexes.edge.queries import (
     to_sparse,
     usual_tests,
     without_tests,
+    words_request,
 )
 from workers.indexes.edge.schema import (
     CONFIG_FILE,
@@ -318,10 +319,16 @@ class EdgeIndex(QdrantIndex):
                 return meeting[:limit]
         return self._query(nearest_request(vector, where, limit, threshold, exact=exact))
 
+    def find_by_words(self, words: Words, where: PointFilter, limit: int) -> list[UUID]:
+        return self._rank(words_request(words, where, limit), by_score=True)
+
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
+        return self._rank(ranking_request(query, where, pool), by_score=not query.diversity)
+
+    def _rank(self, request: edge.QueryRequest, *, by_score: bool) -> list[UUID]:
         with self._using():
-            points = self._shard.query(ranking_request(query, where, pool))
-        if not query.diversity:
+            points = self._shard.query(request)
+        if by_score:
             points = sorted(points, key=lambda point: (-point.score, str(point.id)))
         return [UUID(str(point.id)) for point in points]
 
@@ -375,9 +382,9 @@ class EdgeIndex(QdrantIndex):
             records, following = self._shard.scroll(request)
         return list(map(read_record, records)), following
 
-    def count_points(self, where: PointFilter) -> int:
+    def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         with self._using():
-            return self._shard.count(edge.CountRequest(exact=True, filter=to_edge_filter(where)))
+            return self._shard.count(edge.CountRequest(exact=exact, filter=to_edge_filter(where)))
 
     def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
         request = edge.FacetRequest(field, limit=_FACETS, exact=True, filter=to_edge_filter(where))

@@ -38,6 +38,12 @@ def nearest_request(
     )
 
 
+def words_request(words: Words, where: PointFilter, limit: int) -> edge.QueryRequest:
+    """The first `limit` points by words, without payloads."""
+    by_words = edge.Query.Nearest(to_sparse(words), using=WORDS_NAME)
+    return edge.QueryRequest(limit=limit, query=by_words, filter=to_edge_filter(where))
+
+
 def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:
     """The first `pool` points, without payloads, as `query` ranks them."""
     filtered = to_edge_filter(where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -254,8 +254,16 @@ class ServerIndex(QdrantIndex):
             mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
             varied = models.NearestQuery(nearest=query.vector.tolist(), mmr=mmr)
             request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
-        points = self._query(**request, query_filter=filtered, limit=pool, with_payload=False)
-        if not query.diversity:
+        request |= {"query_filter": filtered, "limit": pool}
+        return self._rank(request, by_score=not query.diversity)
+
+    def find_by_words(self, words: Words, where: PointFilter, limit: int) -> list[UUID]:
+        request = {"query": _to_sparse(words), "using": WORDS_NAME, "limit": limit}
+        return self._rank(request | {"query_filter": self._filter(where)}, by_score=True)
+
+    def _rank(self, request: Mapping[str, Any], *, by_score: bool) -> list[UUID]:
+        points = self._query(**request, with_payload=False)
+        if by_score:
             points = sorted(points, key=lambda point: (-point.score, str(point.id)))
         # A number is the id of a point that objseek has not written.
         return [UUID(str(point.id)) for point in points if not isinstance(point.id, int)]
@@ -335,11 +343,11 @@ class ServerIndex(QdrantIndex):
         )
         return list(map(read_record, records)), following
 
-    def count_points(self, where: PointFilter) -> int:
+    def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         filtered = self._filter(where)
         result = self._request(
             "a count in",
-            lambda: self._client.count(self._collection, count_filter=filtered, exact=True),
+            lambda: self._client.count(self._collection, count_filter=filtered, exact=exact),
         )
         return result.count
 
