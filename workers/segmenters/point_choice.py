@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from workers.segmenters.numba_jit import jit_exact
+
 Bools = npt.NDArray[np.bool_]
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
@@ -75,16 +77,34 @@ def add_votes(known: Known, inside: Bools, area_px: Float64s, prompts: Int64s) -
     says nothing of its parts.
     """
     smallest, votes = known.smallest_px.copy(), known.votes.copy()
-    for prompt in np.unique(prompts).tolist():
-        own = prompts == prompt
-        area = np.where(inside[own], area_px[own][:, None], np.inf).min(axis=0)
-        with np.errstate(invalid="ignore"):  # infinite by infinite
-            ratio = area / smallest
-        replaces = np.isfinite(area) & ~(ratio >= _SAME_AREA)
-        agrees = np.isfinite(area) & (ratio >= _SAME_AREA) & (ratio <= 1 / _SAME_AREA)
-        votes = np.where(replaces, 1, votes + agrees)
-        smallest = np.where(replaces | agrees, np.minimum(smallest, area), smallest)
+    order = np.argsort(prompts, kind="stable")
+    _vote(smallest, votes, inside[order], area_px[order], prompts[order])
     return Known(smallest, votes)
+
+
+@jit_exact
+def _vote(
+    smallest: Float64s, votes: Int64s, inside: Bools, area_px: Float64s, prompts: Int64s
+) -> None:
+    """See `add_votes`; `prompts` are sorted, and the first two arrays are changed."""
+    start = 0
+    while start < len(prompts):
+        end = start + 1
+        while end < len(prompts) and prompts[end] == prompts[start]:
+            end += 1
+        for place in range(len(smallest)):
+            area = np.inf
+            for mask in range(start, end):
+                if inside[mask, place]:
+                    area = min(area, area_px[mask])
+            if area == np.inf:
+                continue
+            before = smallest[place]
+            if before == np.inf or area < _SAME_AREA * before:
+                smallest[place], votes[place] = area, 1
+            elif _SAME_AREA * area <= before:
+                smallest[place], votes[place] = min(area, before), votes[place] + 1
+        start = end
 
 
 def is_enough(known: Known, votes: int, share: float, spacing_px: float) -> Bools:
