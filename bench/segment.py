@@ -95,7 +95,7 @@ class Contest:
         """Give our side the weights that the model has now."""
         self.prompters = {}
         for name in self.dtypes:
-            ours = SamPrompter(self.model, "cpu", _DTYPES[name])
+            ours = SamPrompter(copy.deepcopy(self.model), "cpu", _DTYPES[name])
             self.prompters[name] = BankPrompter(ours)
 
     def prepare(self, case: Case) -> None:

@@ -23,6 +23,7 @@ from workers.segmenters.decoder.backend import MaskDecoderBackend, choose_decode
 from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, PreparedImage
 from workers.segmenters.encoder_attention import fuse_attention
+from workers.segmenters.encoder_convolutions import can_fuse_convolutions, fuse_convolutions
 
 _KEPT_BYTES = 32 * 2**20 - 2**16  # just under the most that glibc adapts itself to
 
@@ -139,7 +140,9 @@ class SamPrompter:
             keep_freed_memory()
         self._model, self._dtype = model, dtype
         self.device = torch.device(device)
-        self.encoder = fuse_attention(_convert(dtype, model.image_encoder))
+        encoder = fuse_attention(_convert(dtype, model.image_encoder))
+        can_fuse = can_fuse_convolutions(device, dtype)
+        self.encoder = fuse_convolutions(encoder) if can_fuse else encoder
         self.frame_side: int = model.image_encoder.img_size
         self.mask_threshold: float = model.mask_threshold
         self._transform = ResizeLongestSide(self.frame_side)
