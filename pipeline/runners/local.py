@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Self
 
-from pipeline.runners.model_worker import ModelWorker
+from pipeline.runners.model_worker import ModelWorker, set_threads
 from pipeline.runners.recipe import Recipe
 from pipeline.throughput import Throughput, WorkedChunk
 from schemas.masks import WorkItem
@@ -42,7 +42,10 @@ class LocalRunner:
         if len(self._workers) == 1:
             yield from map(self._process, chunks)
             return
-        pool = ThreadPoolExecutor(len(self._workers), thread_name_prefix="worker")
+        # A thread takes torch's number from whichever set it last, which may be one that decodes.
+        pool = ThreadPoolExecutor(
+            len(self._workers), "worker", initializer=set_threads, initargs=(self._recipe,)
+        )
         try:
             yield from self._spread(pool, chunks)
         finally:

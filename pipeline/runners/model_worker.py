@@ -52,14 +52,19 @@ class _Work:
     known: KnownObjects
 
 
+def set_threads(recipe: Recipe) -> None:
+    """Have torch use as many threads as the recipe says, in this thread and in later ones."""
+    if recipe.threads is not None:
+        import torch
+
+        torch.set_num_threads(recipe.threads)
+
+
 class ModelWorker:
     """Segments and embeds chunks of images. Raises ModelError and UsageError when constructed."""
 
     def __init__(self, recipe: Recipe) -> None:
-        if recipe.threads is not None:
-            import torch
-
-            torch.set_num_threads(recipe.threads)
+        set_threads(recipe)
         self._recipe = recipe
         self._segmenter = recipe.segmenter()
         self._embedder = recipe.embedder()

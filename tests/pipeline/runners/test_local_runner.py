@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support import fakes
 
 from pipeline.runners.local import LocalRunner
@@ -57,6 +58,25 @@ def test_two_workers_are_at_two_chunks_at_once(tmp_path: Path) -> None:
     assert len(results) == 4
     # The first chunk of each worker says nothing of its speed, the second does.
     assert runner.throughput.rate is not None
+
+
+def test_each_worker_computes_with_the_threads_of_the_recipe(tmp_path: Path) -> None:
+    items = list_items(fakes.write_images(tmp_path / "images", 4))
+    recipe = fakes.recipe(fakes.settings(tmp_path / "index"))
+    seen: list[int] = []
+
+    def read_noting(refs: Sequence[ImageRef]) -> list[Decoded]:
+        seen.append(torch.get_num_threads())
+        return recipe.reader(refs)
+
+    before = torch.get_num_threads()
+    try:
+        runner = LocalRunner(replace(recipe, reader=read_noting, threads=3), 2)
+        torch.set_num_threads(1)  # as a thread that decodes has it for a while
+        list(runner.run([[item] for item in items]))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3] * 4
 
 
 def test_the_first_chunk_of_a_worker_tells_no_rate(tmp_path: Path) -> None:
