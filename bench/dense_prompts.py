@@ -26,7 +26,7 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import PromptsName
-from schemas.overlaps import mask_iou
+from schemas.overlaps import best_iou
 
 _LOW_SIDE = 256
 _EDGE_PX, _CORE_PX = 1.5, 7.0  # standard deviations of blurs, in low-resolution pixels
@@ -57,7 +57,9 @@ def draw_dense_bank(scene: DrawnScene, points_per_side: int, seed: int) -> MaskB
     between[height:], between[:, width:] = 0, 0
     wholes = _blur(torch.cat([objects, between[None]]), _EDGE_PX)
     cores = _blur((_blur(objects, _CORE_PX) > 0.7).float(), _EDGE_PX)
-    pairs = _blur(torch.stack([_join_nearest(objects, row) for row in range(len(objects))]), 1.5)
+    pairs = _blur(
+        torch.stack([_join_nearest(objects, row) for row in range(len(objects))]), _EDGE_PX
+    )
     ticks = (np.arange(points_per_side) + 0.5) / points_per_side
     logits = torch.empty(points_per_side**2, 3, _LOW_SIDE, _LOW_SIDE, dtype=torch.float16)
     predicted = torch.full((len(logits), 3), 0.5)
@@ -140,8 +142,8 @@ def measure_dense(
             found[kind] = side.find([scene.image], points_per_side, kind)[0]
             seconds[kind] += time.process_time() - began
             prompts[kind] += side.prompter.prompts
-            best_of_true[kind] += _best(found[kind], true)
-        best_of_grid += _best(found["adaptive"], found["grid"])
+            best_of_true[kind] += best_iou(found[kind], true).tolist()
+        best_of_grid += best_iou(found["adaptive"], found["grid"]).tolist()
     shares = {
         kind: round(float((np.array(best) >= _FOUND_IOU).mean()), 4)
         for kind, best in best_of_true.items()
@@ -160,8 +162,3 @@ def measure_dense(
         "grid_masks": len(best_of_grid), "matched": matched, "objects_found": shares,
         "cpu_seconds_an_image": per_image,
     }  # fmt: skip
-
-
-def _best(masks: Sequence[CocoRle], wanted: Sequence[CocoRle]) -> list[float]:
-    best: list[float] = mask_iou(masks, wanted).max(axis=0, initial=0.0).tolist()
-    return best

@@ -25,9 +25,8 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-from bench.clock import Clock
+from bench.clock import Clock, TimedPrompter
 from bench.dense_prompts import measure_dense
 from bench.device.sides import PACKAGE_BATCH
 from bench.parity import MIN_IOU, Parity, parity
@@ -38,12 +37,13 @@ from schemas.coco import CocoTruth
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from schemas.options import PromptsName, SegmenterOptions
-from schemas.overlaps import mask_iou
+from schemas.overlaps import best_iou
 from workers.models.precision import resolve_precision
 from workers.registry import build_segmenter
+from workers.segmenters.counting_prompter import CountingPrompter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.sam_demo import DEFAULTS
-from workers.segmenters.sam_prompter import Float64s, Guesses, View
+from workers.segmenters.sam_prompter import Float64s
 
 _RESULTS = Path(__file__).parent / "results" / "prompts.json"
 _SIDES: tuple[PromptsName, ...] = ("grid", "adaptive")
@@ -77,7 +77,7 @@ class PackageTally:
         run = partial(self.contest.reference, case, PACKAGE_BATCH)
         found = self.contest.timed(run, self.clock)
         self.agreement += parity(found, self.contest.ours(case, "fp32"))
-        self.best_iou += best_of(found, true)
+        self.best_iou += best_iou(found, true).tolist()
         for part, seconds in spent.items():
             self.adaptive[part] += seconds
         self.scenes += 1
@@ -109,42 +109,34 @@ class PackageTally:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _CountedView:
-    inner: View
-    tally: Tally
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A segmenter, and what counts the points that its model is asked."""
 
-    @property
-    def embedding(self) -> Tensor:
-        return self.inner.embedding
+    segmenter: GridSegmenter
+    prompter: CountingPrompter
 
-    def guess(self, points_xy: Float64s) -> Guesses:
-        self.tally.prompts += len(points_xy)
-        return self.inner.guess(points_xy)
+    @classmethod
+    def build(cls, options: SegmenterOptions, clock: Clock) -> Side:
+        """One whose encoding takes time of a clock."""
+        segmenter = build_segmenter(options)
+        assert isinstance(segmenter, GridSegmenter)
+        prompter = CountingPrompter(TimedPrompter(segmenter.prompter, clock))
+        segmenter._prompter = prompter
+        return cls(segmenter, prompter)
 
-
-def counted(options: SegmenterOptions, tally: Tally) -> GridSegmenter:
-    """A segmenter whose prompts and time for encoding are counted."""
-    segmenter = build_segmenter(options)
-    assert isinstance(segmenter, GridSegmenter)
-    encode = segmenter._prompter.encode
-
-    def counting(images: Sequence[UInt8Image]) -> list[_CountedView]:
-        with tally.clock.of("encode"):
-            return [_CountedView(view, tally) for view in encode(images)]
-
-    segmenter._prompter.encode = counting  # type: ignore[method-assign]
-    return segmenter
-
-
-def best_of(masks: Sequence[CocoRle], wanted: Sequence[CocoRle]) -> list[float]:
-    """The highest IoU of any mask with each that is wanted."""
-    best: list[float] = mask_iou(masks, wanted).max(axis=0, initial=0.0).tolist()
-    return best
+    def segment(self, pixels: UInt8Image, tally: Tally) -> list[CocoRle]:
+        self.prompter.forget()
+        before = self.prompter.prompts
+        with tally.clock.of("all"):
+            masks = self.segmenter.segment([pixels])[0]
+        tally.prompts += self.prompter.prompts - before
+        tally.masks += len(masks)
+        return [mask.rle for mask in masks]
 
 
 def play(
-    truth: CocoTruth, folder: Path, segmenters: dict[PromptsName, GridSegmenter],
+    truth: CocoTruth, folder: Path, sides: dict[PromptsName, Side],
     tallies: dict[PromptsName, Tally], package: PackageTally | None = None, package_scenes: int = 0,
 ) -> list[float]:  # fmt: skip
     """Segment every image both ways: the IoU of adaptive's best mask with each of the grid's.
@@ -163,11 +155,9 @@ def play(
         before = dict(tallies["adaptive"].clock.spent)
         for side in _SIDES[:: 1 if number % 2 else -1]:
             tally = tallies[side]
-            with tally.clock.of("all"):
-                found[side] = [mask.rle for mask in segmenters[side].segment([pixels])[0]]
-            tally.masks += len(found[side])
-            tally.best_iou += best_of(found[side], true)
-        kept += best_of(found["adaptive"], found["grid"])
+            found[side] = sides[side].segment(pixels, tally)
+            tally.best_iou += best_iou(found[side], true).tolist()
+        kept += best_iou(found["adaptive"], found["grid"]).tolist()
         if package is not None and number < package_scenes:
             spent = tallies["adaptive"].clock.spent
             parts = {part: spent[part] - before.get(part, 0.0) for part in ("all", "all_wall")}
@@ -190,19 +180,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     precision = resolve_precision("auto", args.device)
     tallies: dict[PromptsName, Tally] = {side: Tally() for side in _SIDES}
-    segmenters = {
-        side: counted(SegmenterOptions(device=args.device, prompts=side), tallies[side])
+    sides = {
+        side: Side.build(SegmenterOptions(device=args.device, prompts=side), tallies[side].clock)
         for side in _SIDES
     }
     with TemporaryDirectory(prefix="objseek-prompts-") as name:
         warm_up = write_bucket(Path(name) / "warm", 1, args.seed + 1)
-        play(warm_up, Path(name) / "warm", segmenters, {side: Tally() for side in _SIDES})
+        play(warm_up, Path(name) / "warm", sides, {side: Tally() for side in _SIDES})
         for tally in tallies.values():  # compiling is none of what is measured
-            tally.prompts = 0
             tally.clock.spent.clear()
         truth = write_bucket(Path(name), args.scenes, args.seed)
         package = PackageTally()
-        kept = np.array(play(truth, Path(name), segmenters, tallies, package, args.package))
+        kept = np.array(play(truth, Path(name), sides, tallies, package, args.package))
     console = Console()
     figures = report(console, tallies, kept, args.scenes)
     if package.scenes:

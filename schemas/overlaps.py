@@ -21,6 +21,12 @@ def mask_iou(masks: Sequence[CocoRle], others: Sequence[CocoRle]) -> Overlaps:
     return _compare(masks, others, crowd=False)
 
 
+def best_iou(masks: Sequence[CocoRle], wanted: Sequence[CocoRle]) -> Overlaps:
+    """The highest IoU of any mask with each that is wanted: float64 (wanted,); 0 without masks."""
+    best: Overlaps = mask_iou(masks, wanted).max(axis=0, initial=0.0)
+    return best
+
+
 def mask_ios(masks: Sequence[CocoRle], others: Sequence[CocoRle]) -> Overlaps:
     """Intersection over the smaller area of every mask with every other one, as in `mask_iou`."""
     areas, other_areas = (np.array([measure_area(rle) for rle in rles]) for rles in (masks, others))

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
 from schemas.masks import BoolMask, CocoRle
-from schemas.overlaps import mask_ios, mask_iou
+from schemas.overlaps import best_iou, mask_ios, mask_iou
 
 HW = (9, 7)
 masks = st.one_of(
@@ -30,6 +30,8 @@ def test_overlaps_are_those_of_the_pixels(first: list[BoolMask], second: list[Bo
             common = (mask & other).sum()
             assert iou[row, column] == common / max((mask | other).sum(), 1)
             assert ios[row, column] == common / max(min(mask.sum(), other.sum()), 1)
+    best = [max(column, default=0.0) for column in iou.T.tolist()]
+    assert best_iou(rles, others).tolist() == best
 
 
 @given(several, several)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
-from schemas.overlaps import mask_iou
+from schemas.overlaps import best_iou
 from workers.segmenters.counting_prompter import CountingPrompter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import LoadedScorer, PointScorer
@@ -102,8 +102,7 @@ def _add_image(
     wanted: Sequence[CocoRle],
 ) -> Trial:
     found, asked = _segment(segmenter, prompter, image)
-    best = mask_iou(found, wanted).max(axis=0, initial=0.0)
-    matched = int((best >= MATCHED_IOU).sum())
+    matched = int((best_iou(found, wanted) >= MATCHED_IOU).sum())
     return trial.plus(asked, len(found), matched, len(wanted) - matched)
 
 
