@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -23,6 +23,7 @@ from workers.segmenters.box_prompts import find_uncovered, put_first, trace_boxe
 from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
 from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.low_res import LowResMeter, Thresholds
+from workers.segmenters.masks.choose_tracer import choose_tracer
 from workers.segmenters.masks.selection import (
     clean_regions,
     drop_equal,
@@ -30,8 +31,6 @@ from workers.segmenters.masks.selection import (
     drop_parts,
     select_masks,
 )
-from workers.segmenters.masks.trace_cpu import HostTracer
-from workers.segmenters.masks.trace_gpu import DeviceTracer
 from workers.segmenters.masks.tracer import Frame, Tracer, make_axis
 from workers.segmenters.parameters import SPEED_ONLY, choose_prompts, effective_parameters
 from workers.segmenters.point_choice import Bools, Float64s
@@ -44,7 +43,6 @@ from workers.segmenters.point_plans import (
 from workers.segmenters.point_scorer import LoadedScorer
 from workers.segmenters.sam_prompter import Prompter, View
 from workers.segmenters.side_by_side import map_side_by_side
-from workers.segmenters.triton_kernels import can_run_kernels
 
 _VERSION = 2  # to be raised whenever the same parameters give other masks
 _LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
@@ -328,7 +326,7 @@ class GridSegmenter:
         columns = make_axis(crop_hw[1], used_hw[1], low_side, frame_side)
         frame = Frame(crop_hw, x0, y0, crop.image_hw)
         offset = self._parameters["stability_score_offset"]
-        tracing = _choose_tracer(prompter.device)
+        tracing = choose_tracer(prompter.device)
         return tracing(rows, columns, frame, prompter.mask_threshold, offset)
 
     def _crops_of(self, number: int, image: UInt8Image) -> Iterator[Crop]:
@@ -370,18 +368,6 @@ class GridSegmenter:
             min(side) > 0 and min(ResizeLongestSide.get_preprocess_shape(*side, frame)) > 0
             for side in sides
         )
-
-
-def _choose_tracer(device: torch.device) -> Callable[..., Tracer]:
-    """The class that traces masks of logits on a device."""
-    if device.type == "cpu":
-        return HostTracer
-    if not can_run_kernels(str(device)):
-        return DeviceTracer
-    # Triton is not there on every system.
-    from workers.segmenters.masks.trace_fused import FusedTracer
-
-    return FusedTracer
 
 
 def _trace_sure(
