@@ -85,6 +85,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [
@@ -124,6 +125,7 @@ def test_command(place: Place, command: str) -> None:
             assert result.stdout.strip()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python(place: Place, code: str) -> None:
     result = subprocess.run(

@@ -99,6 +99,7 @@ def test_the_embedder_that_an_index_has_is_told_before_anything_is_loaded(tmp_pa
     assert (imported, code) == ([], 2)
 
 
+@pytest.mark.long
 def test_what_open_clip_has_is_known_without_it() -> None:
     code = (
         "import sys\nfrom workers.models.open_clip_names import list_names\n"

@@ -347,6 +347,7 @@ def test_mistakes(index: Settings, tmp_path: Path) -> None:
     assert len(list_generations(index)) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "queries", [pytest.param(60, id="short"), pytest.param(1000, marks=pytest.mark.faults)]
 )

@@ -254,12 +254,14 @@ def test_an_image_that_fails_alone_does_not_kill(images: Path, settings: Setting
     assert counts == {"listed": 21, "done": 20, "failed": 1}
 
 
+@pytest.mark.long
 def test_a_bug_in_a_worker_comes_with_its_traceback(images: Path, settings: Settings) -> None:
     fakes.write_image(images / "0095.png", 3, fakes.POISON)
     with pytest.raises(TypeError, match=r"in _misbehave(.|\n)*a bug in the segmenter"):
         run(images, settings, fakes.recipe(settings, "bug"))
 
 
+@pytest.mark.long
 def test_weights_that_cannot_be_loaded_are_one_sentence(images: Path, settings: Settings) -> None:
     recipe = replace(fakes.recipe(settings), segmenter=fakes.broken_segmenter)
     with pytest.raises(ModelError) as caught:

@@ -92,6 +92,7 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
     assert not (index / "service.json").exists()
 
 
+@pytest.mark.long
 def test_a_snapshot_lets_go_of_the_folder(folder: Path) -> None:
     index = folder / "index"
     with running(index, "--snapshot") as url, Client(url, timeout_s=PATIENCE_S) as client:

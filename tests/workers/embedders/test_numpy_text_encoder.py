@@ -59,6 +59,7 @@ def test_vectors_of_a_folder_are_open_clips(tmp_path: Path) -> None:
     np.testing.assert_allclose(tower.embed_texts(TEXTS), expected, atol=2e-6)
 
 
+@pytest.mark.long
 def test_vectors_of_a_cached_model_are_open_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,7 +155,8 @@ def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> No
     assert prints[0] == prints[1] != prints[2]
 
 
-@pytest.mark.parametrize("batch", [2, pytest.param(9, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("batch", [2, 9])
 def test_images_encoded_at_once_are_segmented_each_on_its_own(
     build: Callable[..., Segmenter], batch: int
 ) -> None:
