@@ -203,10 +203,15 @@ class SizeFacet(_Answer):
 
 
 class FacetsAnswer(_Answer):
-    """Counts of the points that meet the conditions."""
+    """Counts of the points that meet the conditions.
+
+    `segmenter_labels` are those of segmenters that know classes; `levels` whole, part and subpart.
+    """
 
     total: int
     labels: tuple[FacetValue, ...]
+    segmenter_labels: tuple[FacetValue, ...] = ()
+    levels: tuple[FacetValue, ...] = ()
     buckets: tuple[FacetValue, ...]
     sizes: tuple[SizeFacet, ...]
 

@@ -52,7 +52,11 @@ _PAYLOAD = (
     pa.field("run_started_at", _TIME),
 )
 # Exports of older versions lack these columns.
-_THUMBNAIL = (
+_LATER = (
+    pa.field("segmenter_label", pa.string()),
+    pa.field("segmenter_score", pa.float64()),
+    pa.field("level", pa.string()),
+    pa.field("parent_id", pa.string()),
     pa.field(THUMBNAIL, pa.binary()),
     pa.field("thumbnail_box", pa.list_(pa.int32(), 4)),
     pa.field("thumbnail_check", pa.string()),
@@ -75,7 +79,7 @@ def points_schema(dim: int) -> pa.Schema:
             pa.field("word_indices", pa.list_(pa.uint32()), nullable=False),
             pa.field("word_values", pa.list_(pa.float32()), nullable=False),
             *_PAYLOAD,
-            *_THUMBNAIL,
+            *_LATER,
         ]
     )
 
@@ -88,7 +92,7 @@ def read_dim(schema: pa.Schema) -> int:
     dim: int = field.type.list_size
     for column in points_schema(dim):
         if column.name not in schema.names:
-            if column in _THUMBNAIL:
+            if column in _LATER:
                 continue
             raise ValueError(f"expected a column {column.name!r}, got none")
         if schema.field(column.name).type != column.type:
@@ -99,7 +103,7 @@ def read_dim(schema: pa.Schema) -> int:
 
 def points_table(points: Sequence[Point], dim: int) -> pa.Table:
     """Rows of points. Raises ValueError, which names the point, for one that cannot be a row."""
-    columns: dict[str, list[Any]] = {field.name: [] for field in (*_PAYLOAD, *_THUMBNAIL)}
+    columns: dict[str, list[Any]] = {field.name: [] for field in (*_PAYLOAD, *_LATER)}
     vectors, indices, values = [], [], []
     for point in points:
         try:
@@ -149,9 +153,7 @@ def table_points(table: pa.Table) -> Iterator[Point | ValueError]:
     for name in times:
         position = scalars.schema.get_field_index(name)
         scalars = scalars.set_column(position, name, scalars[name].cast(pa.timestamp("us")))
-    fields = [
-        field.name for field in (*_PAYLOAD, *_THUMBNAIL) if field.name in scalars.column_names
-    ]
+    fields = [field.name for field in (*_PAYLOAD, *_LATER) if field.name in scalars.column_names]
     rows = scalars.select(["id", "word_indices", "word_values", *fields])
     for row, vector in zip(rows.to_pylist(), flat.reshape(-1, dim), strict=True):
         try:

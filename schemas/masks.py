@@ -154,15 +154,19 @@ class ObjectMask:
     """One segmented object.
 
     `bbox_xyxy` in pixels, half-open. `predicted_iou` and `stability_score` are segment-anything's,
-    `point_xy` is the prompt that found it, in pixels.
+    None where the segmenter has no such; `point_xy` is the prompt that found it, in pixels.
+    `segmenter_label` is what a segmenter that knows classes calls it, as sure as `segmenter_score`,
+    of 0 to 1.
     """
 
     rle: CocoRle
     bbox_xyxy: tuple[int, int, int, int]
     area_px: int
-    predicted_iou: float
-    stability_score: float
+    predicted_iou: float | None
+    stability_score: float | None
     point_xy: tuple[float, float]
+    segmenter_label: str | None = None
+    segmenter_score: float | None = None
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.bbox_xyxy
@@ -177,9 +181,11 @@ class ObjectMask:
         cls,
         rle: CocoRle,
         *,
-        predicted_iou: float,
-        stability_score: float,
+        predicted_iou: float | None = None,
+        stability_score: float | None = None,
         point_xy: tuple[float, float] | None = None,
+        segmenter_label: str | None = None,
+        segmenter_score: float | None = None,
     ) -> ObjectMask | None:
         """The mask with its box and area, None if it is empty; without a point its box's middle.
 
@@ -189,8 +195,22 @@ class ObjectMask:
         if not area_px:
             return None
         x0, y0, x1, y1 = box = rle.bbox_xyxy
-        middle_xy = ((x0 + x1) / 2, (y0 + y1) / 2)
-        return cls(rle, box, area_px, predicted_iou, stability_score, point_xy or middle_xy)
+        return cls(
+            rle,
+            box,
+            area_px,
+            predicted_iou,
+            stability_score,
+            point_xy or ((x0 + x1) / 2, (y0 + y1) / 2),
+            segmenter_label,
+            segmenter_score,
+        )
+
+    @property
+    def sureness(self) -> float:
+        """How sure its segmenter is, by which masks are ranked: the predicted IoU, or the score."""
+        sure = self.segmenter_score if self.predicted_iou is None else self.predicted_iou
+        return 0.0 if sure is None else sure
 
     @property
     def area_frac(self) -> float:

@@ -12,6 +12,7 @@ FixedPrecisionName = Literal["fp32", "bf16"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["fast", "balanced", "thorough"]
 PromptsName = Literal["grid", "adaptive"]
+LevelsName = Literal["all", "wholes"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 
@@ -74,6 +75,7 @@ class SegmenterOptions(_Options):
     Of masks with an IoU above `mask_nms_thresh` the one stays that is surest, by `predicted_iou`
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped
     as a part when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
+    With `levels` `wholes` only masks stay that are part of no other (see `schemas.nesting`).
     """
 
     name: str = "sam_demo"
@@ -97,6 +99,7 @@ class SegmenterOptions(_Options):
     min_mask_region_area: int | None = Field(default=None, ge=0)
     mask_nms_thresh: float | None = Field(default=None, ge=0, le=1)
     part_thresh: float | None = Field(default=None, ge=0, le=1)
+    levels: LevelsName = "all"
     max_objects: int = Field(default=256, ge=1)
     min_area_frac: float = Field(default=0.0, ge=0, le=1)
     max_area_frac: float = Field(default=0.95, gt=0, le=1)

@@ -15,6 +15,7 @@ from schemas.ids import IMAGE_ORDINAL, image_id
 from schemas.images import StoreName
 from schemas.labels import Label
 from schemas.masks import BoolMask, CocoRle, measure_area
+from schemas.nesting import Level
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.thumbnails import THUMBNAIL, thumbnail_check
 
@@ -22,11 +23,12 @@ Kind = Literal["object", "image"]
 
 KEYWORD_FIELDS = (
     "kind", "store", "bucket", "key", "uri", "image_id", "version", "generation", "fingerprint",
-    "segmenter", "embedder", "labels", "labelled_by",
+    "segmenter", "embedder", "labels", "labelled_by", "segmenter_label", "level",
 )  # fmt: skip
 INTEGER_FIELDS = ("width", "height", "area", "ordinal")
 FLOAT_FIELDS = (
-    "area_frac", "predicted_iou", "stability_score", "center_x_frac", "center_y_frac",
+    "area_frac", "predicted_iou", "stability_score", "segmenter_score", "center_x_frac",
+    "center_y_frac",
 )  # fmt: skip
 DATETIME_FIELDS = ("ingested_at", "run_started_at")
 FIRST_LABEL, FIRST_LABEL_SCORE = "labels[0]", "label_scores[0]"
@@ -34,11 +36,11 @@ FIRST_LABEL, FIRST_LABEL_SCORE = "labels[0]", "label_scores[0]"
 # They depend on the run, follow from other fields, or may be given again at any time.
 _NOT_DIGESTED = {
     "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
-    "center_x_frac", "center_y_frac",
+    "center_x_frac", "center_y_frac", "level", "parent_id",
     THUMBNAIL,  # its check stands for it
 }  # fmt: skip
 # Points of older indexes have been digested without them.
-_DIGESTED_IF_THERE = ("thumbnail_box", "thumbnail_check")
+_DIGESTED_IF_THERE = ("thumbnail_box", "thumbnail_check", "segmenter_label", "segmenter_score")
 MOST_LABELS = 20
 """Of a point: of an object by the settings, of an image those of its objects."""
 _DIGEST_BYTES = 16
@@ -62,10 +64,12 @@ class PointPayload(BaseModel):
     """One point. `bbox` is [x0, y0, x1, y1] in pixels, half-open; `area` in pixels.
 
     For `kind` "image" the box is the image, and `rle`, `predicted_iou`, `stability_score` are
-    absent. `labels` are the likeliest first, with their probabilities; those of an image are its
-    objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and `center_y_frac` are the
-    centre of the box as fractions of width and height. Points of older indexes lack these, and
-    `run_started_at`. `generation` is `ImageRevision.id`. `thumbnail` is that of the part
+    absent. The latter two are segment-anything's, `segmenter_label` and `segmenter_score` those of
+    segmenters that know classes. `level` says whether the object is a part of another of its image,
+    `parent_id`. `labels` are the likeliest first, with their probabilities; those of an image are
+    its objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and `center_y_frac` are
+    the centre of the box as fractions of width and height. Points of older indexes lack these, the
+    level and `run_started_at`. `generation` is `ImageRevision.id`. `thumbnail` is that of the part
     `thumbnail_box` of the image, WebP in base64, and `thumbnail_check` is its `thumbnail_check`;
     searches leave the bytes out. All three are absent where none is kept.
     """
@@ -90,6 +94,10 @@ class PointPayload(BaseModel):
     area_frac: float
     predicted_iou: float | None = None
     stability_score: float | None = None
+    segmenter_label: str | None = None
+    segmenter_score: float | None = None
+    level: Level | None = None
+    parent_id: str | None = None
     rle: RlePayload | None = None
     labels: tuple[str, ...] | None = None
     label_scores: tuple[float, ...] | None = None
@@ -264,6 +272,10 @@ def _shape_fields(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> d
         "area_frac": mask.area_frac,
         "predicted_iou": mask.predicted_iou,
         "stability_score": mask.stability_score,
+        "segmenter_label": mask.segmenter_label,
+        "segmenter_score": mask.segmenter_score,
+        "level": record.level,
+        "parent_id": None if record.parent_id is None else str(record.parent_id),
         "rle": {"size": mask.rle.size_hw, "counts": mask.rle.counts},
         "center_x_frac": round((x0 + x1) / 2 / width, _DECIMALS),
         "center_y_frac": round((y0 + y1) / 2 / height, _DECIMALS),

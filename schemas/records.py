@@ -14,6 +14,7 @@ from schemas.ids import ImageRevision
 from schemas.images import Failure, ImageRef
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
+from schemas.nesting import Level
 from schemas.thumbnails import Thumbnail
 
 Float32Vector = npt.NDArray[np.float32]
@@ -28,13 +29,18 @@ WORDS_NAME = "words"
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """An object with its vectors by name, and its labels if it was labelled."""
+    """An object with its vectors by name, and its labels if it was labelled.
+
+    `parent_id` is the object of the same image that it is a part of (see `schemas.nesting`).
+    """
 
     object_id: uuid.UUID
     mask: ObjectMask
     vectors: Mapping[str, Float32Vector] = field(hash=False)
     naming: Naming | None = None
     thumbnail: Thumbnail | None = None
+    level: Level | None = None
+    parent_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,11 @@ def _build_mask(point: Point) -> ObjectMask:
         rle=payload.rle.to_rle(),
         bbox_xyxy=payload.bbox,
         area_px=payload.area,
-        predicted_iou=payload.predicted_iou or 0.0,
-        stability_score=payload.stability_score or 0.0,
+        predicted_iou=payload.predicted_iou,
+        stability_score=payload.stability_score,
         point_xy=((x0 + x1) / 2, (y0 + y1) / 2),
+        segmenter_label=payload.segmenter_label,
+        segmenter_score=payload.segmenter_score,
     )
 
 

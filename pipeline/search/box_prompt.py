@@ -21,7 +21,7 @@ _INSIDE_POWER, _BOX_IOU_POWER = 4, 0.5
 def choose_mask(masks: Sequence[ObjectMask], box_xyxy: Box) -> int | None:
     """Which of an image's masks a box, pixels and half-open, is drawn round; None if none fits.
 
-    That of the greatest `predicted_iou * inside^4 * sqrt(box IoU)`, with `inside` the share of the
+    That of the greatest `sureness * inside^4 * sqrt(box IoU)`, with `inside` the share of the
     mask in the box. Boxes are drawn too wide rather than too narrow, so what leaves the box costs
     more than what does not fill it. A mask fits with half of it inside and a box IoU of 0.1.
     """
@@ -40,7 +40,7 @@ def score_mask(mask: ObjectMask, box_xyxy: Box) -> float:
     if inside < _LEAST_INSIDE:
         return 0.0
     # A mask from elsewhere may be of no certainty at all.
-    sureness = max(mask.predicted_iou, _LEAST_SURENESS)
+    sureness = max(mask.sureness, _LEAST_SURENESS)
     return float(sureness * inside**_INSIDE_POWER * overlap**_BOX_IOU_POWER)
 
 

@@ -52,6 +52,8 @@ def compute_facets(
     return FacetsAnswer(
         total=index.count(everything),
         labels=count_values("labels"),
+        segmenter_labels=count_values("segmenter_label"),
+        levels=count_values("level"),
         buckets=count_values("bucket"),
         sizes=tuple(
             SizeFacet(name=size.name, least=size.least, below=size.below, count=count_size(size))

@@ -60,8 +60,10 @@ def list_indexed(index: VectorIndex, image: Point) -> tuple[FoundObject, ...]:
         stored = point.parse_payload()
         mask = ObjectMask.measure(
             rle,
-            predicted_iou=stored.predicted_iou or 0.0,
-            stability_score=stored.stability_score or 0.0,
+            predicted_iou=stored.predicted_iou,
+            stability_score=stored.stability_score,
+            segmenter_label=stored.segmenter_label,
+            segmenter_score=stored.segmenter_score,
         )
         if mask is not None:
             objects.append(FoundObject(mask, point.id))

@@ -314,8 +314,12 @@ def test_the_checksum_of_points_survives_json_and_order(
 
 
 @pytest.mark.parametrize(
-    "change", [{"area": 5}, {"bbox": (0, 0, 1, 2)}, {"uri": "s3://x/y"}, {"predicted_iou": 0.5}]
-)
+    "change",
+    [
+        {"area": 5}, {"bbox": (0, 0, 1, 2)}, {"uri": "s3://x/y"}, {"predicted_iou": 0.5},
+        {"segmenter_label": "dog"}, {"segmenter_score": 0.5},
+    ],
+)  # fmt: skip
 def test_the_checksum_covers_what_a_payload_says(change: dict[str, Any]) -> None:
     image = embedded()
     payload = payload_of(image, image.objects[0], 0, datetime.now(UTC))

@@ -10,6 +10,7 @@ import numpy as np
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import DecodedImage, UInt8Image
 from schemas.masks import ObjectMask
+from schemas.nesting import find_levels, find_parents
 from schemas.options import EmbedderOptions
 from schemas.records import (
     VECTOR_NAME,
@@ -92,6 +93,8 @@ def _record(
 ) -> EmbeddedImage:
     revision = ImageRevision(image.ref.version, fingerprint)
     identity = image_id(image.ref)
+    ids = [object_id(identity, revision, ordinal) for ordinal in range(len(found))]
+    parents = find_parents([mask.rle for mask in found])
     return EmbeddedImage(
         ref=image.ref,
         size_hw=image.size_hw,
@@ -100,7 +103,15 @@ def _record(
         embedder=embedder,
         whole=ImageRecord(object_id(identity, revision, IMAGE_ORDINAL), {VECTOR_NAME: whole}),
         objects=tuple(
-            ObjectRecord(object_id(identity, revision, ordinal), mask, {VECTOR_NAME: vector})
-            for ordinal, (mask, vector) in enumerate(zip(found, objects, strict=True))
+            ObjectRecord(
+                own_id,
+                mask,
+                {VECTOR_NAME: vector},
+                level=level,
+                parent_id=None if parent is None else ids[parent],
+            )
+            for own_id, mask, vector, level, parent in zip(
+                ids, found, objects, find_levels(parents), parents, strict=True
+            )
         ),
     )

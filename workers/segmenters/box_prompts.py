@@ -80,6 +80,6 @@ def put_first(
     overlaps = mask_iou([mask.rle for mask in others], [mask.rle for mask in in_boxes])
     is_new = overlaps.max(axis=1, initial=0.0) <= most_iou
     new = [mask for mask, wanted in zip(others, is_new.tolist(), strict=True) if wanted]
-    new.sort(key=lambda mask: -mask.predicted_iou)
+    new.sort(key=lambda mask: -mask.sureness)
     kept = [*in_boxes, *new[: max(most - len(in_boxes), 0)]]
     return sorted(kept, key=order_by_size)

@@ -26,6 +26,7 @@ from workers.segmenters.low_res import LowResMeter, Thresholds
 from workers.segmenters.masks.choose_tracer import choose_tracer
 from workers.segmenters.masks.selection import (
     clean_regions,
+    describe_limits,
     drop_equal,
     drop_overlaps,
     drop_parts,
@@ -45,7 +46,6 @@ from workers.segmenters.sam_prompter import Prompter, View
 from workers.segmenters.side_by_side import map_side_by_side
 
 _VERSION = 2  # to be raised whenever the same parameters give other masks
-_LIMITS = ("max_objects", "min_area_frac", "max_area_frac")
 
 
 class GridSegmenter:
@@ -75,7 +75,7 @@ class GridSegmenter:
             "weights_sha256": weights_sha256,
             "generator": f"GridSegmenter {_VERSION}",
             "parameters": {k: v for k, v in parameters.items() if k not in SPEED_ONLY},
-            "limits": options.model_dump(include=set(_LIMITS)),
+            "limits": describe_limits(options),
         }
         self.notes: tuple[str, ...] = ()
         self._adaptive: AdaptivePrompts | None = None
@@ -186,7 +186,7 @@ class GridSegmenter:
         points = np.repeat(point, 3, axis=0)
         found = filter_traced(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
         masks = object_masks(found, (tall, wide), (height, width))
-        return max(masks, key=lambda mask: mask.predicted_iou, default=None)
+        return max(masks, key=lambda mask: mask.sureness, default=None)
 
     def _decoding(self) -> AbstractContextManager[None]:
         """Prompts are thousands of small products: on a CPU threads would only wait in them."""

@@ -1,5 +1,7 @@
 """Crops of all images in shared batches, and records out of them."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from support.object_masks import object_mask
@@ -8,6 +10,7 @@ from schemas.errors import InvalidVectorError
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import DecodedImage, ImageRef
 from schemas.options import EmbedderOptions
+from schemas.payload import payload_of
 from schemas.records import VECTOR_NAME, check_vectors
 from workers.embedders.embed_objects import embed_segmented, unit_mean
 from workers.images.crops import object_views, square_image
@@ -146,3 +149,15 @@ def test_the_demo_model_sees_cutouts_unless_told() -> None:
     assert EmbedderOptions().views == "cutout"
     assert EmbedderOptions(views="both").views == "both"
     assert EmbedderOptions(name="ViT-B-32/openai").views == "both"
+
+
+def test_objects_know_what_they_are_parts_of():
+    image, _ = make_case(0, 0)
+    whole, part, beside = np.zeros((3, *image.size_hw), bool)
+    whole[2:12, 2:12] = part[3:8, 3:8] = beside[15:18, 20:25] = True
+    ((embedded,), _) = embed([(image, [object_mask(mask) for mask in (whole, part, beside)])])
+    objects = embedded.objects
+    assert [record.level for record in objects] == ["whole", "part", "whole"]
+    assert [record.parent_id for record in objects] == [None, objects[0].object_id, None]
+    payload = payload_of(embedded, objects[1], 1, datetime.now(UTC))
+    assert (payload.level, payload.parent_id) == ("part", str(objects[0].object_id))

@@ -166,6 +166,9 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     assert list((tmp_path / "new").iterdir()) == []
 
 
+_ALMOST_NOTHING = 2**20
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 500 MB."""
@@ -186,8 +189,9 @@ def test_a_really_full_disk(small_disk: Path) -> None:
         image = embedded("a.jpg", unit(0, 3))
         index.replace_images([image])
         fill = small_disk / "fill"
+        free = os.statvfs(small_disk)
         with fill.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, 316 * 2**20)
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - _ALMOST_NOTHING)
         with pytest.raises(IndexUnavailableError, match="is full"):
             index.replace_images([embedded("b.jpg", unit(1, 3))])
         assert held(index) == ids_of(image)

@@ -138,7 +138,7 @@ def test_fingerprint_covers_what_changes_the_result(build: Callable[..., Segment
     assert {build(**speed).fingerprint for speed in speeds} == {same.fingerprint}
     changes = [{"points_per_side": 3}, {"box_nms_thresh": 0.5}, {"max_objects": 9}]
     changes += [{"min_mask_region_area": 9}, {"max_area_frac": 0.5}, {"mask_nms_thresh": 0.5}]
-    changes += [{"part_thresh": 0.5}]
+    changes += [{"part_thresh": 0.5}, {"levels": "wholes"}]
     prints = {build(**change).fingerprint for change in changes} | {same.fingerprint}
     assert len(prints) == len(changes) + 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -68,12 +68,10 @@ def test_masks_of_more_pixels_than_32_bits_count() -> None:
 SQUARE, STALK, BESIDE = (0, 0, 40, 40), (0, 0, 40, 60), (20, 44, SIDE, SIDE)
 
 
-def stacked_boxes(*scores: float, **changes: float) -> list[tuple[int, ...]]:
+def stacked_boxes(*scores: float, **changes: Any) -> list[tuple[int, ...]]:
     """Boxes of what is found where the three masks of every point have these predicted IoUs."""
-    options = SegmenterOptions(
-        device="cpu", points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0,
-        max_area_frac=1, **changes,
-    )  # fmt: skip
+    given = {"points_per_side": 2, "pred_iou_thresh": 0, "stability_score_thresh": 0}
+    options = SegmenterOptions(device="cpu", **{"max_area_frac": 1, **given, **changes})
     segmenter = GridSegmenter(Shapes(scores), weights_sha256="0" * SIDE, options=options)
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     return [mask.bbox_xyxy for mask in segmenter.segment([image])[0]]
@@ -91,6 +89,15 @@ def test_parts_go_with_a_whole_that_is_as_sure() -> None:
     assert stacked_boxes(0.9, 0.8, 0.7, part_thresh=0.99) == [STALK, SQUARE, BESIDE]
     # BESIDE shares no pixel with the stalk.
     assert stacked_boxes(0.8, 0.9, 0.7, part_thresh=0.0) == [STALK, BESIDE]
+
+
+def test_of_wholes_and_parts_wholes_alone_may_be_wanted() -> None:
+    # However sure a part is.
+    assert stacked_boxes(0.9, 0.8, 0.7) == [STALK, SQUARE, BESIDE]
+    assert stacked_boxes(0.9, 0.8, 0.7, levels="wholes") == [STALK, BESIDE]
+    # Nothing holds the square where the stalk is too large to be wanted.
+    changes = {"levels": "wholes", "max_area_frac": 0.4}
+    assert stacked_boxes(0.8, 0.9, 0.7, **changes) == [SQUARE, BESIDE]
 
 
 def test_of_masks_that_overlap_one_that_others_agree_with_stays() -> None:

@@ -12,6 +12,7 @@ import torch
 from torchvision.ops import nms
 
 from schemas.masks import ObjectMask
+from schemas.nesting import find_parents
 from schemas.options import SegmenterOptions
 from schemas.overlaps import mask_ios, mask_iou
 from workers.segmenters.masks.small_regions import remove_small_regions
@@ -24,7 +25,7 @@ def drop_equal(masks: Iterable[ObjectMask]) -> list[ObjectMask]:
 
     segment-anything takes the area of a box one pixel wide for 0, so its NMS keeps equal masks.
     """
-    rising = sorted(masks, key=lambda mask: mask.predicted_iou)
+    rising = sorted(masks, key=lambda mask: mask.sureness)
     return list({mask.rle: mask for mask in rising}.values())
 
 
@@ -47,6 +48,8 @@ def _clean(mask: ObjectMask, min_area_px: int) -> ObjectMask:
         predicted_iou=mask.predicted_iou,
         stability_score=mask.stability_score,
         point_xy=mask.point_xy,
+        segmenter_label=mask.segmenter_label,
+        segmenter_score=mask.segmenter_score,
     )
     return mask if rle == mask.rle or clean is None else clean
 
@@ -59,12 +62,12 @@ def drop_overlaps(masks: Sequence[ObjectMask], threshold: float) -> list[ObjectM
     point.
     """
     if threshold >= 1 or not masks:
-        return sorted(masks, key=lambda mask: -mask.predicted_iou)
+        return sorted(masks, key=lambda mask: -mask.sureness)
     rles = [mask.rle for mask in masks]
     iou = mask_iou(rles, rles)
     alike = iou > _AGREEMENT_IOU
     agreement = (iou * alike).sum(axis=1) / alike.sum(axis=1)
-    sure = np.array([mask.predicted_iou for mask in masks]) + agreement
+    sure = np.array([mask.sureness for mask in masks]) + agreement
     kept: list[int] = []
     for row in np.argsort(-sure, kind="stable").tolist():
         if not (iou[row, kept] > threshold).any():
@@ -78,20 +81,33 @@ def drop_parts(masks: Sequence[ObjectMask], threshold: float) -> list[ObjectMask
         return list(masks)
     rles = [mask.rle for mask in masks]
     area = np.array([mask.area_px for mask in masks])
-    sure = np.array([mask.predicted_iou for mask in masks])
+    sure = np.array([mask.sureness for mask in masks])
     inside = mask_ios(rles, rles) > threshold
     part = inside & (area[:, None] < area) & (sure[:, None] <= sure)
     return [masks[row] for row in np.flatnonzero(~part.any(axis=1)).tolist()]
 
 
 def select_masks(masks: Sequence[ObjectMask], options: SegmenterOptions) -> list[ObjectMask]:
-    """Keep the masks within the limits of `options`, largest first."""
+    """Keep the masks within the limits of `options`, largest first.
+
+    What is a part is told among the masks within the limits of area.
+    """
     low, high = options.min_area_frac, options.max_area_frac
     ordered = sorted((mask for mask in masks if low <= mask.area_frac <= high), key=order_by_size)
-    best = sorted(ordered, key=lambda mask: -mask.predicted_iou)[: options.max_objects]
+    if options.levels == "wholes":
+        parents = find_parents([mask.rle for mask in ordered])
+        ordered = [mask for mask, parent in zip(ordered, parents, strict=True) if parent is None]
+    best = sorted(ordered, key=lambda mask: -mask.sureness)[: options.max_objects]
     return sorted(best, key=order_by_size)
+
+
+def describe_limits(options: SegmenterOptions) -> dict[str, object]:
+    """What `select_masks` keeps, for a fingerprint."""
+    limits = options.model_dump(include={"max_objects", "min_area_frac", "max_area_frac"})
+    # Named only where it is not the default, which older pipelines have without a name for it.
+    return limits if options.levels == "all" else {**limits, "levels": options.levels}
 
 
 def order_by_size(mask: ObjectMask) -> tuple[object, ...]:
     """A key that sorts masks largest first, and equally large ones always the same."""
-    return (-mask.area_px, mask.bbox_xyxy, mask.rle.counts, -mask.predicted_iou, mask.point_xy)
+    return (-mask.area_px, mask.bbox_xyxy, mask.rle.counts, -mask.sureness, mask.point_xy)
