@@ -13,6 +13,8 @@ from segment_anything.modeling.image_encoder import Attention, Block, get_rel_po
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workers.segmenters.encoder_attention_kernel import attend_in_blocks, can_attend
+
 # Scores that a CPU's second-level cache holds; of fewer places PyTorch's kernel is as fast.
 _SCORES_IN_CACHE = 2**18
 
@@ -43,7 +45,8 @@ class FusedAttention(nn.Module):
         of_rows = torch.einsum("nahwc,hkc->nahwk", at, self.row_positions)
         of_columns = torch.einsum("nahwc,wkc->nahwk", at, self.column_positions)
         if x.device.type == "cpu" and self.num_heads * (height * width) ** 2 > _SCORES_IN_CACHE:
-            out = _attend_by_rows(queries, keys, values, of_rows, of_columns)
+            attend = attend_in_blocks if can_attend(x) else _attend_by_rows
+            out = attend(queries, keys, values, of_rows, of_columns)
         else:
             bias = (of_rows[..., :, None] + of_columns[..., None, :]).flatten(4).flatten(2, 3)
             out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)

@@ -129,7 +129,7 @@ def begin_exponentials(row: Float32s, maxima: Float32s, powers: Int32s) -> None:
 
 
 @jit_fused
-def _finish_and_add(row: Float32s, powers: Float32s, total: Float32s) -> None:
+def finish_and_add(row: Float32s, powers: Float32s, total: Float32s) -> None:
     for i in range(len(row)):
         row[i] *= powers[i]
         total[i] += row[i]
@@ -147,7 +147,7 @@ def _finish_and_weigh(row: Float32s, powers: Float32s, scale: Float32s) -> np.fl
 
 
 @jit_fused
-def _fill(row: Float32s, number: np.float32) -> None:
+def fill(row: Float32s, number: np.float32) -> None:
     for i in range(len(row)):
         row[i] = number
 
@@ -179,7 +179,7 @@ def _find_largest(row: Float32s) -> np.float32:
 
 
 @jit_fused
-def _invert(row: Float32s) -> None:
+def invert(row: Float32s) -> None:
     for i in range(len(row)):
         row[i] = _ONE / row[i]
 
@@ -229,11 +229,11 @@ def _softmax_over_tokens(scores: Float32s, tokens: int, scratch: Scratch) -> Non
         _scale(scores[start], _ONE, maxima)
         for row in range(start + 1, start + tokens):
             _take_larger(scores[row], maxima)
-        _fill(totals, _ZERO)
+        fill(totals, _ZERO)
         for row in range(start, start + tokens):
             begin_exponentials(scores[row], maxima, powers)
-            _finish_and_add(scores[row], powers.view(np.float32), totals)
-        _invert(totals)
+            finish_and_add(scores[row], powers.view(np.float32), totals)
+        invert(totals)
         for row in range(start, start + tokens):
             _multiply(scores[row], totals, scores[row])
 
@@ -258,7 +258,7 @@ def _softmax_over_image(
             totals[row] *= correction
             _scale(of_base[row], correction, of_base[row])
             _scale(of_residuals[row], correction, of_residuals[row])
-        _fill(row_maxima, maxima[row])
+        fill(row_maxima, maxima[row])
         begin_exponentials(scores[row], row_maxima, powers)
         totals[row] += _finish_and_weigh(scores[row], powers.view(np.float32), scale)
 
@@ -276,7 +276,7 @@ def attend_to_image(queries: Float32s, stage: StageBlocks, sums: AttentionSums) 
         np.empty(block, np.int32),
     )
     ones = scratch.rows[1:]
-    _fill(ones[0], _ONE)
+    fill(ones[0], _ONE)
     for b in range(blocks):
         for n in range(prompts):
             _put_product_by_heads(
@@ -335,7 +335,7 @@ def _attend_to_tokens(
             _multiply(old_shares[row], scale[0], shares[row])
         _multiply(old_base_share[0], scale[0], base_share[0])
     else:
-        _fill(base_share[0], _ONE)
+        fill(base_share[0], _ONE)
         _put_product_by_heads(weights, keys, before.queries[b], heads, base_share[:0], OVERWRITE)
     _softmax_over_tokens(weights, len(weights) // heads, scratch)
 
@@ -352,7 +352,7 @@ def _normalise(
     heads = after.residual_on_base.shape[1] // values.shape[1]
     _put_product_by_heads(products, values, after.residual_on_base[b], heads, twice, OVERWRITE)
     put_product(products, tokens.gram[n], shares, twice[:0], ADD, LOWER)
-    _fill(spread, _ZERO)
+    fill(spread, _ZERO)
     for row in range(len(shares)):
         _add_product(shares[row], products[row], spread)
     _compute_scales(spread, base_share[0], after.energy[b, 0], after, new.scale[n, b])
