@@ -21,6 +21,7 @@ from schemas.errors import UsageError
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from workers.batching import batched
 from workers.images.read import read_images
+from workers.models.kept_files import make_name
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import PointScorer
@@ -95,8 +96,7 @@ def tune_scorer(
 def name_scorer(segmenter: str, source: str) -> str:
     """What a scorer is called unless it is given a name: `sam_vit_b-photos`."""
     parts = [part for part in source.split("/") if part.strip(".") and not _GLOB.search(part)]
-    last = re.sub(r"[^A-Za-z0-9._-]+", "-", parts[-1]) if parts else ""
-    return f"{segmenter}-{last.strip('-.') or 'source'}"[:100]
+    return make_name(segmenter, make_name(parts[-1] if parts else "") or "source")
 
 
 class _Sample:

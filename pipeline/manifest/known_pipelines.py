@@ -28,7 +28,7 @@ _OLDER = "pipelines.json"
 # Options that change where or how fast a pipeline runs, not what it makes.
 _IRRELEVANT = {
     "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
-    "embedder": {"device", "precision", "batch_size"},
+    "embedder": {"device", "precision", "batch_size", "calibration"},
 }
 
 

@@ -10,7 +10,14 @@ from schemas.errors import ModelError, UsageError
 from workers.durable_files import replace_file
 from workers.models.weights import cache_folder
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LONGEST = 100
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST - 1}}}")
+
+
+def make_name(*parts: str) -> str:
+    """A name of these parts that a file can be kept under."""
+    cleaned = (re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-.") for part in parts)
+    return "-".join(filter(None, cleaned))[:_LONGEST]
 
 
 @dataclass(frozen=True, slots=True)
