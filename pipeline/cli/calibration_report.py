@@ -75,7 +75,10 @@ def _list_notes(report: CalibrationReport, index: str) -> list[str]:
     notes += [
         f"note: too few {what} are right, or wrong, to fit: what is told of them stays as it was"
         for what in report.unchanged
+        if what != "order"
     ]
+    if "order" in report.unchanged:
+        notes.append("note: hits keep their order: that fitted to other images did no better")
     if tuned.origin.embedding is None:
         notes.append(
             f"note: the index does not know what made its vectors, so the calibration is taken for "

@@ -12,7 +12,7 @@ from pipeline.evaluation.hit_samples import TextHits
 from pipeline.evaluation.labelled_part import LabelledPart, Tell
 from pipeline.evaluation.logistic import Sample, fit_logistic
 from pipeline.evaluation.presence import LabelQuery, measure_presence
-from pipeline.evaluation.sum_fit import fit_sum
+from pipeline.evaluation.sum_fit import choose_sum
 from pipeline.evaluation.text_queries import share_within
 from schemas.errors import UsageError
 from workers.labelling.calibration import Calibration, Curve, LikelyBound
@@ -44,13 +44,13 @@ class Figures:
 def fit_calibration(
     parts: Sequence[LabelledPart], before: Calibration, tell: Tell
 ) -> tuple[Calibration, tuple[str, ...]]:
-    """The calibration of these images, and which of its curves stay as they were `before`.
+    """The calibration of these images, and what of it stays as it was `before`.
 
-    `label_scale` stays: an index has what labels made of it. Labels and pictures keep their curves
-    where there are too few samples. Of what is there, 15% is called weak. Raises UsageError where
-    hits do not tell anything.
+    `label_scale` stays: an index has what labels made of it. The `order` of hits stays unless it
+    gains (see `choose_sum`); `labels` and `pictures` keep their curves where there are too few
+    samples. Of what is there, 15% is called weak. Raises UsageError where hits tell nothing.
     """
-    weights = fit_sum([item for part in parts for item in part.candidates], before.sum_weights)
+    weights, is_new = choose_sum([part.candidates for part in parts], before.sum_weights)
     raw = replace(before, sum_weights=weights, text=_RAW)
     hits = [found for part in parts for found in part.sample_hits(part.observe(raw, tell))]
     text = fit_curve([sample for found in hits for sample in found.samples])
@@ -69,8 +69,8 @@ def fit_calibration(
         picture=picture or before.picture,
         likely=fit_bound(hits, text, before.strong),
     )
-    stay = [name for name, curve in (("labels", label), ("pictures", picture)) if curve is None]
-    return fitted, tuple(stay)
+    fits = {"order": is_new, "labels": label is not None, "pictures": picture is not None}
+    return fitted, tuple(name for name, is_fitted in fits.items() if not is_fitted)
 
 
 def fit_curve(samples: Sequence[Sample]) -> Curve | None:

@@ -48,8 +48,8 @@ class CalibrationReport:
 
     Each third of the images was held out of a fit to the other two; the kept one is fitted to all.
     `nearest` is by the cosine alone, of which the first two figures are known; `before` is what was
-    in force. `names` are those that something in the images is called; `unchanged` the curves for
-    which there was too little to fit.
+    in force. `names` are those that something in the images is called; `unchanged` what stays as
+    it was (see `fit_calibration`).
     """
 
     tuned: TunedCalibration

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -74,6 +75,31 @@ def gather_candidates(
             yield Candidates(np.array(features), np.array(right))
 
 
+def choose_sum(
+    parts: Sequence[Sequence[Candidates]], before: SumWeights
+) -> tuple[SumWeights, bool]:
+    """The weights of texts in several parts, and whether they are other ones than `before`.
+
+    Those stay unless more right objects stand first by weights that were fitted to other parts: by
+    more texts than chance would have it (a standard deviation of those that are moved either way).
+    """
+    gained = moved = 0
+    for number, part in enumerate(parts):
+        others = [item for other in (*parts[:number], *parts[number + 1 :]) for item in other]
+        if others:
+            now, once = _find_first(part, fit_sum(others, before)), _find_first(part, before)
+            gained += int(now.sum()) - int(once.sum())
+            moved += int((now != once).sum())
+    fitted = fit_sum([item for part in parts for item in part], before)
+    return (fitted, True) if gained > math.sqrt(moved) else (before, False)
+
+
+def _find_first(texts: Sequence[Candidates], weights: SumWeights) -> npt.NDArray[np.bool_]:
+    """Whether a right object stands first, of each text (n,)."""
+    every = np.array([1.0, *astuple(weights)])
+    return np.array([item.right[(item.features @ every).argmax()] for item in texts], np.bool_)
+
+
 def fit_sum(texts: Sequence[Candidates], before: SumWeights) -> SumWeights:
     """The weights with which a right object stands first most likely.
 
@@ -84,17 +110,21 @@ def fit_sum(texts: Sequence[Candidates], before: SumWeights) -> SumWeights:
     gain. Raises UsageError where right objects are no nearer to their texts than others.
     """
     expected = np.array([1.0, *astuple(before)])
-    precision = 1 / (_SPREAD * expected) ** 2
-    fitted = expected.copy()
+    # In units of a deviation: each weight's distance from the one before, times that of nearness.
+    units = np.diag(1 / (_SPREAD * expected))
+    units[1:, 0] = -1 / _SPREAD
+    prior = np.zeros(len(expected))
+    prior[0] = 1 / _SPREAD
+    fitted = expected
     value, gradient, curvature = _evaluate(texts, fitted)
-    value -= _penalty(fitted, expected, precision)
+    value -= float(((units @ fitted - prior) ** 2).sum() / 2)
     for _ in range(_STEPS):
-        slope = gradient - precision * (fitted - expected)
-        step = np.linalg.solve(curvature + np.diag(precision), slope)
+        slope = gradient - units.T @ (units @ fitted - prior)
+        step = np.linalg.solve(curvature + units.T @ units, slope)
         for _ in range(_HALVINGS):
             tried = fitted + step
             new, gradient, curvature = _evaluate(texts, tried)
-            new -= _penalty(tried, expected, precision)
+            new -= float(((units @ tried - prior) ** 2).sum() / 2)
             if new >= value:
                 break
             step /= 2
@@ -108,10 +138,6 @@ def fit_sum(texts: Sequence[Candidates], before: SumWeights) -> SumWeights:
             "not: is the truth that of these images?"
         )
     return SumWeights(*(round(float(weight) / nearness, 3) for weight in fitted[1:]))
-
-
-def _penalty(fitted: Floats, expected: Floats, precision: Floats) -> float:
-    return float((precision * (fitted - expected) ** 2).sum() / 2)
 
 
 def _evaluate(texts: Sequence[Candidates], weights: Floats) -> tuple[float, Floats, Floats]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from pipeline.cli.console import err, out, print_line, user_errors
@@ -78,6 +77,12 @@ _OPTIONS = (
     ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS, INCLUDE, EXCLUDE,
 )  # fmt: skip
 
+_OF_SCORERS = (
+    "images", "max_lost", "segmenter", "preset", "precision", "include", "exclude", "endpoint_url",
+    "profile", "anonymous", "requester_pays",
+)  # fmt: skip
+_OF_CALIBRATIONS = ("index", "embedder", "strict")
+
 
 def register(app: typer.Typer) -> None:
     """Add `tune` to the command line."""
@@ -88,6 +93,7 @@ def register(app: typer.Typer) -> None:
 @user_errors
 def tune_command(
     load: Load,
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -124,10 +130,10 @@ def tune_command(
             "calibration"
         )
     if truth is not None:
-        _refuse("--truth", ("images", "max_lost", "segmenter", "preset", "include", "exclude"))
+        _refuse(context, "--truth", _OF_SCORERS)
         _tune_calibration(truth, load(), name, strict=strict, as_json=as_json)
         return
-    _refuse("SOURCE", ("index", "embedder", "strict"))
+    _refuse(context, "SOURCE", _OF_CALIBRATIONS)
     settings = load()
     run_job.prepare_models(settings)
     options = tune.TuneOptions(name, images, max_lost)
@@ -139,11 +145,11 @@ def tune_command(
         scorer_report.print_scorer(tuned, max_lost)
 
 
-def _refuse(beside: str, names: Sequence[str]) -> None:
+def _refuse(context: typer.Context, beside: str, names: Sequence[str]) -> None:
     """Raise UsageError for an option that was given and is of the other kind of fit."""
-    context = click.get_current_context()
     for name in names:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+        given = context.get_parameter_source(name)
+        if given is not None and given.name == "COMMANDLINE":
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"expected no {flag} beside {beside}, which has no use for it")
 
