@@ -97,7 +97,7 @@ def tune_command(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SOURCE]", help="s3://bucket/prefix, a folder or a glob, to fit a scorer."
+            metavar="SOURCE", help="s3://bucket/prefix, a folder or a glob, to fit a scorer."
         ),
     ] = None,
     truth: Annotated[
