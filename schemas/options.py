@@ -122,6 +122,10 @@ class EmbedderOptions(_Options):
     `batch_size` crops are embedded at once, None: as many as the device does best.
     `cutout_fill` RGB replaces the background of the cutout; its default is the mean colour of
     CLIP's training images.
+
+    `calibration` is one that `objseek tune --truth` has fitted to the embedder, by name or path:
+    what makes probabilities of its similarities, and the weights by which objects rank for a text.
+    It changes no vector.
     """
 
     name: str = "clip_demo"
@@ -131,6 +135,7 @@ class EmbedderOptions(_Options):
     context_margin: float = Field(default=0.15, ge=0, le=2)
     cutout_fill: Rgb = (122, 116, 104)
     batch_size: int | None = Field(default=None, ge=1)
+    calibration: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="before")
     @classmethod

@@ -79,7 +79,7 @@ COMMANDS = {
     ),
     "tune": (
         "tune",
-        "Fit a scorer of points to a segmenter, so that adaptive prompts leave out more.",
+        "Fit a scorer of points to a segmenter, or with --truth a calibration to an embedder.",
     ),
     "eval": (
         "eval",

@@ -227,6 +227,20 @@ SCORER = SharedOption(
     ],
     ("segmenter.scorer",),
 )
+CALIBRATION = SharedOption(
+    "calibration",
+    Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="What `objseek tune --truth` has fitted to the embedder: how likely a hit or a "
+            "label is right, and how objects rank for a text.",
+            show_default="that of clip_demo for clip_demo, else none",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("embedder.calibration",),
+)
 PRECISION = SharedOption(
     "precision",
     Annotated[
@@ -294,7 +308,9 @@ STALL_TIMEOUT = SharedOption(
 
 STORE_OPTIONS = (ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS)
 PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE)
-MODEL_OPTIONS = (SEGMENTER, EMBEDDER, DEVICE, PRESET, PROMPTS, SCORER, PRECISION)
+MODEL_OPTIONS = (
+    SEGMENTER, EMBEDDER, DEVICE, PRESET, PROMPTS, SCORER, CALIBRATION, PRECISION,
+)  # fmt: skip
 RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
 INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
 

@@ -62,6 +62,8 @@ def _search_here(
 def _search_by_service(
     service: Client, query: SearchQuery, settings: Settings, sheet: Path | None, *, as_json: bool
 ) -> None:
+    if settings.embedder.calibration is not None:
+        typer.echo("note: the service answers, with the calibration it was started with", err=True)
     embedder = service.stats().embedder
     request = build_request(service, query, settings)
     start = time.perf_counter()

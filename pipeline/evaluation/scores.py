@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -20,19 +20,23 @@ from pipeline.evaluation.matching import (
     name_in_uri,
 )
 from pipeline.evaluation.presence import measure_presence, search_labels
+from pipeline.evaluation.text_queries import (
+    FIRST,
+    NEIGHBOURS,
+    TextQueries,
+    keyword_queries,
+    near_objects,
+    rank_first_right,
+    share_within,
+)
 from pipeline.search.same_object import gather_object
 from pipeline.search.searcher import Searcher
-from schemas.coco import CocoAnnotation, CocoCategory, CocoId, CocoTruth, join_images
+from schemas.coco import CocoAnnotation, CocoId, CocoTruth, join_images
 from schemas.errors import UsageError
-from schemas.points import IndexQuery
-from schemas.records import Float32Vector
-from schemas.search import MAX_OVERLAP, Condition, SearchHit, SearchQuery
+from schemas.search import MAX_OVERLAP
 from workers.protocols import VectorIndex
 
 CLOSE_IOU = 0.75
-FIRST = 10
-_NEIGHBOURS = 200  # hits, of which those that do not count are left out
-_OBJECTS_ONLY = (Condition(field="kind", op="=", value="object"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,69 +67,6 @@ class Scores:
     objects: int
 
 
-def _rank_first_right(
-    hits: Sequence[SearchHit], right: Callable[[MatchedObject], bool | None], matching: Matching
-) -> int:
-    """Rank from 0 of the first right hit, leaving out those for which `right` says None."""
-    rank, objects = 0, matching.objects
-    for hit in hits:
-        verdict = right(objects[hit.object_id]) if hit.object_id in objects else False
-        if verdict:
-            return rank
-        rank += verdict is not None
-    return rank + _NEIGHBOURS
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _TextQueries:
-    """Ranks texts' first right hits in an index: by nearness alone, or as they are shown."""
-
-    searcher: Searcher
-    matching: Matching
-    labelled: bool
-
-    def rank_nearest(self, texts: Sequence[str], categories: Sequence[set[int]]) -> list[int]:
-        """Ranks from 0 in the order of the cosine, one for each text and its categories."""
-        vectors = self.searcher.models.embed_texts(texts) if texts else []
-        hits = (self.searcher.index.search(_near_objects(vector, FIRST)) for vector in vectors)
-        return self._rank(hits, categories)
-
-    def rank_shown(self, texts: Sequence[str], categories: Sequence[set[int]]) -> list[int]:
-        """Ranks from 0 in the order of a search by each text; none without labels."""
-        if not self.labelled or not texts:
-            return []
-        self.searcher.remember(texts)
-        queries = (SearchQuery(text=text, limit=FIRST) for text in texts)
-        return self._rank((self.searcher.search(query).hits for query in queries), categories)
-
-    def _rank(
-        self, found: Iterable[Sequence[SearchHit]], categories: Sequence[set[int]]
-    ) -> list[int]:
-        return [
-            _rank_first_right(hits, partial(_shows_any, wanted), self.matching)
-            for hits, wanted in zip(found, categories, strict=True)
-        ]
-
-
-def _shows_any(wanted: set[int], item: MatchedObject) -> bool:
-    return item.annotation is not None and item.annotation.category_id in wanted
-
-
-def _keyword_queries(
-    present: Sequence[CocoCategory], everything: Sequence[CocoCategory]
-) -> tuple[list[str], list[set[int]]]:
-    """One keyword of every category that has some, and all categories that it is true of."""
-    rng = np.random.default_rng(0)
-    words, right = [], []
-    for category in present:
-        if not category.keywords:
-            continue
-        word = str(rng.choice(sorted(category.keywords)))
-        words.append(word)
-        right.append({c.id for c in everything if word in c.keywords or word == c.name})
-    return words, right
-
-
 def _rank_similar(index: VectorIndex, matching: Matching) -> list[int]:
     """For every object of which another style is in another scene: rank of the first such."""
     styles: dict[int, set[tuple[str | None, CocoId]]] = defaultdict(set)
@@ -145,9 +86,9 @@ def _rank_similar(index: VectorIndex, matching: Matching) -> list[int]:
         same = gather_object(index, uuid.UUID(item.object_id), MAX_OVERLAP)
         if same is None:
             raise UsageError(f"the index changed while it was scored: {item.object_id} is gone")
-        hits = index.search(_near_objects(same.vector, _NEIGHBOURS))
+        hits = index.search(near_objects(same.vector, NEIGHBOURS))
         right = partial(_is_another_style, item, annotation)
-        ranks.append(_rank_first_right(hits, right, matching))
+        ranks.append(rank_first_right(hits, right, matching))
     return ranks
 
 
@@ -163,16 +104,8 @@ def _is_another_style(
     return True
 
 
-def _near_objects(vector: Float32Vector, limit: int) -> IndexQuery:
-    return IndexQuery(vector, limit, _OBJECTS_ONLY, max_overlap=MAX_OVERLAP)
-
-
 def _share(values: Sequence[float], low: float) -> float | None:
     return float(np.mean([value >= low for value in values])) if values else None
-
-
-def _within(ranks: Sequence[int], first: int) -> float | None:
-    return float(np.mean([rank < first for rank in ranks])) if ranks else None
 
 
 def score(truth: CocoTruth, searcher: Searcher) -> Scores:
@@ -193,8 +126,8 @@ def score(truth: CocoTruth, searcher: Searcher) -> Scores:
     present = [category for category in truth.categories if category.id in present_ids]
     labels = [category.name for category in present]
     same_name = [{c.id for c in truth.categories if c.name == label} for label in labels]
-    words, right = _keyword_queries(present, truth.categories)
-    texts = _TextQueries(searcher, matching, searcher.info.labelled > 0)
+    words, right = keyword_queries(present, truth.categories)
+    texts = TextQueries(searcher, matching, searcher.info.labelled > 0)
     by_label, by_word = texts.rank_nearest(labels, same_name), texts.rank_nearest(words, right)
     hybrid_label = texts.rank_shown(labels, same_name)
     hybrid_word = texts.rank_shown(words, right)
@@ -207,16 +140,16 @@ def score(truth: CocoTruth, searcher: Searcher) -> Scores:
         object_recall_50=_share(ious, MATCH_IOU),
         object_recall_75=_share(ious, CLOSE_IOU),
         mean_iou=float(np.mean(matched)) if matched else 0.0,
-        label_r1=_within(by_label, 1),
-        label_r10=_within(by_label, FIRST),
-        keyword_r1=_within(by_word, 1),
-        keyword_r10=_within(by_word, FIRST),
-        hybrid_label_r1=_within(hybrid_label, 1),
-        hybrid_label_r10=_within(hybrid_label, FIRST),
-        hybrid_keyword_r1=_within(hybrid_word, 1),
-        hybrid_keyword_r10=_within(hybrid_word, FIRST),
+        label_r1=share_within(by_label, 1),
+        label_r10=share_within(by_label, FIRST),
+        keyword_r1=share_within(by_word, 1),
+        keyword_r10=share_within(by_word, FIRST),
+        hybrid_label_r1=share_within(hybrid_label, 1),
+        hybrid_label_r10=share_within(hybrid_label, FIRST),
+        hybrid_keyword_r1=share_within(hybrid_word, 1),
+        hybrid_keyword_r10=share_within(hybrid_word, FIRST),
         **asdict(found),
-        similar_r10=_within(similar, FIRST),
+        similar_r10=share_within(similar, FIRST),
         box_r1=tight,
         box_25_r1=quarter,
         box_50_r1=half,

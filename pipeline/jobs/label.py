@@ -42,12 +42,14 @@ def label(settings: Settings, progress: Progress | None = None) -> LabelSummary:
     """
     progress, home = progress or Progress(), IndexHome.current(settings)
     with home.points() as index:
-        name = Searcher(index, settings=settings).embedder_name
+        searcher = Searcher(index, settings=settings, generation=home.generation)
+        name = searcher.embedder_name
         progress.note("embedding the labels")
         labeller = build_labeller(
             settings.labels,
             settings.embedder.model_copy(update={"name": name}),
             settings.cache_dir,
+            searcher.calibration,
         )
         if labeller is None:
             raise UsageError("expected a list of labels, got none: name one with --names")

@@ -20,14 +20,14 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from workers.batching import batched
-from workers.durable_files import replace_file
 from workers.images.read import read_images
+from workers.models.kept_files import make_name
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import PointScorer
 from workers.segmenters.scorer_fit import AskedPoints, ask_points, fit_scorer
 from workers.segmenters.scorer_trials import Trial, Trials, try_scorer
-from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin, kept_path
+from workers.segmenters.tuned_scorers import SCORERS, ScorerFile, ScorerOrigin
 
 FEWEST_IMAGES = 5
 _LISTED = 10_000  # the images that a sample is drawn from
@@ -84,11 +84,7 @@ def tune_scorer(
     raise.
     """
     name = options.name or name_scorer(settings.segmenter.name, source)
-    path = kept_path(name, settings.cache_dir)
-    if path.exists():
-        raise UsageError(
-            f"a scorer {name!r} is kept already: give another --name, or remove {path}"
-        )
+    path = SCORERS.free_path(name, settings.cache_dir)
     progress = progress or Progress()
     with progress:
         progress.note("listing images")
@@ -100,8 +96,7 @@ def tune_scorer(
 def name_scorer(segmenter: str, source: str) -> str:
     """What a scorer is called unless it is given a name: `sam_vit_b-photos`."""
     parts = [part for part in source.split("/") if part.strip(".") and not _GLOB.search(part)]
-    last = re.sub(r"[^A-Za-z0-9._-]+", "-", parts[-1]) if parts else ""
-    return f"{segmenter}-{last.strip('-.') or 'source'}"[:100]
+    return make_name(segmenter, make_name(parts[-1] if parts else "") or "source")
 
 
 class _Sample:
@@ -230,10 +225,5 @@ class _Tuning:
         scorer.least_score.fill_(chosen.least_score or 0.0)
         origin = ScorerOrigin(self._segmenter.name, self._segmenter.weights_sha256)
         file = ScorerFile(self._name, save(scorer.state_dict(), origin.to_metadata()))
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_file(self._path, durable=True) as target:
-                target.write(file.content)
-        except OSError as exc:
-            raise UsageError(f"the scorer cannot be kept as {self._path}: {exc.strerror}") from exc
+        SCORERS.write(self._path, file.content)
         return file

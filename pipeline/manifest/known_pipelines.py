@@ -17,7 +17,7 @@ from schemas.ids import fingerprint
 from schemas.options import Precision
 from schemas.pipelines import Pipeline
 from workers.models.catalog import LOCAL_PREFIX
-from workers.segmenters.tuned_scorers import find_scorer
+from workers.segmenters.tuned_scorers import SCORERS
 
 _START = "pipeline-"
 _MADE_OF = "made-of-"
@@ -28,7 +28,7 @@ _OLDER = "pipelines.json"
 # Options that change where or how fast a pipeline runs, not what it makes.
 _IRRELEVANT = {
     "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
-    "embedder": {"device", "precision", "batch_size"},
+    "embedder": {"device", "precision", "batch_size", "calibration"},
 }
 
 
@@ -127,7 +127,7 @@ def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     if settings.segmenter.checkpoint is not None:
         yield from _stamp([Path(settings.segmenter.checkpoint).expanduser()])
     if settings.segmenter.scorer is not None:
-        yield from _stamp([find_scorer(settings.segmenter.scorer, settings.cache_dir)])
+        yield from _stamp([SCORERS.find(settings.segmenter.scorer, settings.cache_dir)])
 
 
 def _embedder_files(settings: Settings) -> Iterator[tuple[str, int, int]]:

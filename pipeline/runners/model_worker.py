@@ -75,6 +75,8 @@ class ModelWorker:
             recipe.decode,
             recipe.embedding,
         )
+        if recipe.calibration is not None:
+            recipe.calibration.check_embedding(pipeline.embedding)
         self.info = WorkerInfo(pipeline, self._embedder.dim, self._segmenter.notes)
 
     def process(

@@ -11,6 +11,7 @@ from schemas.images import Decoded, ImageRef
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.images.read import read_images
 from workers.labelling.labeller import Labeller, build_labeller
+from workers.labelling.tuned_calibrations import TunedCalibration, read_calibration
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
@@ -27,7 +28,8 @@ class Recipe:
     `reader` fetches and decodes images: one result per ref, in their order. `decode` and
     `embedding` are the options that images are decoded and crops embedded with. `threads` is how
     many CPU threads torch may use in a worker; None leaves that to torch. `thumbnail_px` is the
-    longer side of thumbnails, 0: none are made.
+    longer side of thumbnails, 0: none are made. `calibration` is what labels are judged with, where
+    the settings name one: it has to be the embedder's.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -38,6 +40,7 @@ class Recipe:
     threads: int | None = None
     labeller: Callable[[], Labeller | None] = build_no_labeller
     thumbnail_px: int = 0
+    calibration: TunedCalibration | None = None
 
 
 RecipeBuilder = Callable[[Settings], Recipe]
@@ -48,13 +51,23 @@ def build_always(recipe: Recipe) -> RecipeBuilder:
     return lambda settings: recipe
 
 
+def _read_calibration(settings: Settings) -> TunedCalibration | None:
+    named = settings.embedder.calibration
+    if named is None:
+        return None
+    calibration = read_calibration(named, settings.cache_dir)
+    calibration.check_embedder(settings.embedder.name)
+    return calibration
+
+
 def build_recipe(settings: Settings) -> Recipe:
     """The recipe that `settings` ask for.
 
-    A scorer of points travels within it, as it is a file of this machine. Raises UsageError and
-    ModelError where there is no such one.
+    A scorer of points and a calibration travel within it, as they are files of this machine. Raises
+    UsageError and ModelError where there is no such one.
     """
     scorer = read_options_scorer(settings.segmenter, settings.cache_dir)
+    calibration = _read_calibration(settings)
     runner = settings.runner
     cpus = runner.cpus_per_worker if runner.name == "ray" else count_usable_cpus() / runner.workers
     return Recipe(
@@ -69,6 +82,13 @@ def build_recipe(settings: Settings) -> Recipe:
         decode=settings.decode,
         embedding=settings.embedder,
         threads=max(1, int(cpus)),
-        labeller=partial(build_labeller, settings.labels, settings.embedder, settings.cache_dir),
+        labeller=partial(
+            build_labeller,
+            settings.labels,
+            settings.embedder,
+            settings.cache_dir,
+            None if calibration is None else calibration.calibration,
+        ),
+        calibration=calibration,
         thumbnail_px=settings.index.thumbnail_px,
     )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from pipeline.index_home import IndexHome
+from pipeline.search.chosen_calibration import choose_calibration
 from pipeline.search.cursor import Cursor, take_page
 from pipeline.search.found_objects import FoundObjects
 from pipeline.search.hit_order import order_hits
@@ -34,7 +35,7 @@ from schemas.search import (
 from workers.indexes.bm25 import query_words
 from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
-from workers.labelling.calibration import calibration_of
+from workers.labelling.calibration import Calibration
 from workers.protocols import Embedder, VectorIndex
 
 _CANDIDATES = 30
@@ -61,7 +62,8 @@ class Searcher:
 
     Without `embedder`, it is built when first needed: the one `settings` names, else the one that
     the index was built with. Raises EmbedderMismatchError unless the index holds the embedder's
-    vectors, and UsageError if none is named and the index holds those of several.
+    vectors, and UsageError if none is named and the index holds those of several. Raises what
+    `choose_calibration` does.
     """
 
     def __init__(
@@ -76,12 +78,10 @@ class Searcher:
         self.info = index.info()
         given = embedder.name if embedder else None
         self.embedder_name = choose_embedder(given, self.info, self.settings)
-        self.calibration = calibration_of(self.embedder_name)
-        self.label_score = self.calibration.label_score(self.settings.labels.min_probability)
+        chosen = choose_calibration(index, self.embedder_name, self.settings, generation)
         self.models = QueryModels(self.settings, self.embedder_name, index.dim, embedder)
         self._examples = Examples(index, self.models, self.settings, self.embedder_name)
-        self._judge = Judge(index, self.calibration, self.models.knows_text)
-        self._look_again()
+        self.calibrate(chosen)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -104,6 +104,13 @@ class Searcher:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """From now on judge, and rank for texts, with another calibration of the embedder."""
+        self.calibration = calibration
+        self.label_score = calibration.label_score(self.settings.labels.min_probability)
+        self._judge = Judge(self.index, calibration, self.models.knows_text)
+        self._look_again()
 
     def refresh(self) -> None:
         """Look again at what the index holds: something has been written to it."""

@@ -52,8 +52,10 @@ class GenerationFollower:
         try:
             return Searcher(index, settings=self._settings, generation=name)
         except EmbedderMismatchError:
-            # The settings name the embedder of the generation that the service started with.
-            values = self._settings.embedder.model_dump(exclude_unset=True, exclude={"name"})
+            # The settings name the embedder of the generation that the service started with, or a
+            # calibration of it.
+            of_another = {"name", "calibration"}
+            values = self._settings.embedder.model_dump(exclude_unset=True, exclude=of_another)
             options = EmbedderOptions.model_validate(values)
             settings = self._settings.model_copy(update={"embedder": options})
             return Searcher(index, settings=settings, generation=name)

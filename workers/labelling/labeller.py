@@ -17,7 +17,7 @@ from schemas.options import EmbedderOptions, LabelOptions
 from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Matrix
 from workers.durable_files import replace_file
 from workers.embedders.numpy_text_encoder import weights_state
-from workers.labelling.calibration import calibration_of
+from workers.labelling.calibration import Calibration, calibration_of
 from workers.models.catalog import DEMO_EMBEDDER, bundled_file
 from workers.models.weights import cache_folder
 from workers.registry import build_text_embedder
@@ -35,7 +35,8 @@ class Labeller:
     similarity (A. Radford et al., "Learning transferable visual models from natural language
     supervision", 2021), with a calibrated `scale`; see `workers/labelling/calibration.py`.
     Labels with a score of at least `word_score` are sure enough for their words to be searched.
-    `vectors` float32 (len(entries), dim) are unit.
+    `calibration`, None: what is known of the embedder. `vectors` float32 (len(entries), dim) are
+    unit.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class Labeller:
         vectors: Float32Matrix,
         options: LabelOptions,
         embedder_name: str,
+        calibration: Calibration | None = None,
     ) -> None:
         if len(entries) != len(vectors):
             raise ValueError(f"expected a vector for each label, got {len(vectors)}")
         self.entries = tuple(entries)
         self._vectors = vectors
-        calibration = calibration_of(embedder_name)
+        calibration = calibration or calibration_of(embedder_name)
         self._scale = calibration.label_scale
         self.word_score = calibration.label_score(options.min_word_probability)
         self._top_k = min(options.top_k, len(entries))
@@ -106,11 +108,15 @@ def label_image(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImag
 
 
 def build_labeller(
-    options: LabelOptions, embedder: EmbedderOptions, cache_dir: Path | None = None
+    options: LabelOptions,
+    embedder: EmbedderOptions,
+    cache_dir: Path | None = None,
+    calibration: Calibration | None = None,
 ) -> Labeller | None:
     """The labeller that `options` name, None for none, in the vector space of `embedder`.
 
-    The labels' vectors are cached in `cache_dir`: a large model takes long for thousands of texts.
+    `calibration` is the embedder's; None: what is known of it. The labels' vectors are cached in
+    `cache_dir`: a large model takes long for thousands of texts.
     Raises UsageError for a list that cannot be read, and what `build_text_embedder` raises.
     """
     entries = entries_of(options, embedder.name)
@@ -123,7 +129,7 @@ def build_labeller(
     if vectors is None:
         vectors = build_text_embedder(embedder).embed_texts(texts)
         _cache_vectors(cached, vectors)
-    return Labeller(entries, vectors, options, embedder.name)
+    return Labeller(entries, vectors, options, embedder.name, calibration)
 
 
 def entries_of(options: LabelOptions, embedder_name: str) -> tuple[LabelEntry, ...] | None:

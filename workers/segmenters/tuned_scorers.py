@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schemas.errors import ModelError, UsageError
-from workers.models.weights import cache_folder
+from schemas.errors import ModelError
+from workers.models.kept_files import KeptFiles
 
-_FOLDER, _SUFFIX = "scorers", ".safetensors"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SCORERS = KeptFiles("scorer", "scorers", ".safetensors")
 # One entry: safetensors writes several in any order, and a file of another SHA-256 each time.
 _ENTRY = "fitted_to"
 _LENGTH = struct.Struct("<Q")  # of the header that a safetensors file begins with
@@ -76,44 +74,11 @@ class ScorerFile:
             )
 
 
-def scorers_folder(cache_dir: Path | None = None) -> Path:
-    """The folder of scorers that are kept by name: within that of fetched weights."""
-    return cache_folder(cache_dir) / _FOLDER
-
-
 def list_scorers(cache_dir: Path | None = None) -> list[str]:
     """The names of those that are kept, sorted."""
-    return sorted(path.stem for path in scorers_folder(cache_dir).glob(f"*{_SUFFIX}"))
-
-
-def kept_path(name: str, cache_dir: Path | None = None) -> Path:
-    """The file that keeps, or would keep, a scorer of this name. Raises UsageError for no name."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"expected a name of letters, digits, dots, dashes and underscores, got {name!r}"
-        )
-    return scorers_folder(cache_dir) / (name + _SUFFIX)
-
-
-def find_scorer(scorer: str, cache_dir: Path | None = None) -> Path:
-    """The file of a name or path; what has a slash or ends in .safetensors is a path.
-
-    It may be absent. Raises UsageError for what can be neither.
-    """
-    if "/" in scorer or scorer.endswith(_SUFFIX):
-        return Path(scorer).expanduser()
-    return kept_path(scorer, cache_dir)
+    return SCORERS.list_names(cache_dir)
 
 
 def read_scorer(scorer: str, cache_dir: Path | None = None) -> ScorerFile:
     """The scorer of a name or path. Raises ModelError if there is none, UsageError for no name."""
-    path = find_scorer(scorer, cache_dir)
-    try:
-        return ScorerFile(scorer, path.read_bytes())
-    except FileNotFoundError as exc:
-        known = ", ".join(list_scorers(cache_dir)) or "none"
-        raise ModelError(
-            f"there is no scorer {scorer!r} ({path}): `objseek tune` fits one, kept are {known}"
-        ) from exc
-    except OSError as exc:
-        raise ModelError(f"the scorer {path} cannot be read: {exc.strerror or exc}") from exc
+    return ScorerFile(scorer, SCORERS.read(scorer, cache_dir))

@@ -15,6 +15,7 @@ import typer
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
+    CALIBRATION,
     CONFIG,
     INDEX,
     DemoRunner,
@@ -90,7 +91,7 @@ def register(app: typer.Typer) -> None:
     app.command("eval", help=_HELP)(eval_command)
 
 
-@add_options(INDEX, CONFIG)
+@add_options(INDEX, CALIBRATION, CONFIG)
 @user_errors
 def eval_command(
     load: Load,

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import CONFIG, INDEX, INDEX_EMBEDDER, Load, add_options
+from pipeline.cli.options import CALIBRATION, CONFIG, INDEX, INDEX_EMBEDDER, Load, add_options
 from pipeline.messages import quantify
 
 with lazy_imports():
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("label", help=_HELP)(label_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, CONFIG)
+@add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, CONFIG)
 @user_errors
 def label_command(
     load: Load,

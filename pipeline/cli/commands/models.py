@@ -13,6 +13,7 @@ from pipeline.cli.console import err, user_errors
 from pipeline.cli.tables import print_rows
 from pipeline.cli.weights import cached_file, fetch_model, format_size
 from pipeline.settings import load_settings
+from workers.labelling.tuned_calibrations import CALIBRATIONS
 from workers.models import catalog, open_clip_names
 from workers.models.catalog import ModelEntry
 from workers.models.weights import cache_folder
@@ -64,6 +65,8 @@ def list_models(
     )
     if scorers := list_scorers(_cache_dir()):
         typer.echo(f"Scorers of points that `objseek tune` has kept: {', '.join(scorers)}.")
+    if calibrations := CALIBRATIONS.list_names(_cache_dir()):
+        typer.echo(f"Calibrations that `objseek tune --truth` has kept: {', '.join(calibrations)}.")
     if everything:
         for name in open_clip_names.list_names():
             typer.echo(name)

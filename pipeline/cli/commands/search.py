@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
+    CALIBRATION,
     CONFIG,
     DEVICE,
     INDEX,
@@ -69,7 +70,7 @@ def register(app: typer.Typer) -> None:
     app.command("search", cls=_SearchCommand, help=_HELP)(search_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, DEVICE, *STORE_OPTIONS, CONFIG)
+@add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, DEVICE, *STORE_OPTIONS, CONFIG)
 @user_errors
 def search_command(
     load: Load,

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.console import err, print_line, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
+    CALIBRATION,
     CONFIG,
     INDEX,
     INDEX_EMBEDDER,
@@ -43,7 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve", help=_HELP)(serve_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, *STORE_OPTIONS, CONFIG)
+@add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, *STORE_OPTIONS, CONFIG)
 @user_errors
 def serve_command(
     load: Load,

@@ -380,7 +380,24 @@ CALLS: list[tuple[str, str]] = [
         "the folder {w}/notes is no index and holds other things (notes.txt),",
     ),
     ("migrate {w}/other --index none", "expected an index at 'none', nothing was ingested there"),
-    ("tune", "Missing argument 'SOURCE'."),
+    ("tune", "expected either `tune SOURCE` for a scorer or `tune --truth FILE --index INDEX`"),
+    (
+        "tune {w} --truth {w}/list.json",
+        "expected either `tune SOURCE` for a scorer or `tune --truth FILE --index INDEX`",
+    ),
+    (
+        "tune --truth {w}/list.json --images 9",
+        "expected no --images beside --truth, which has no use for it",
+    ),
+    ("tune {w} --index {w}/index", "expected no --index beside SOURCE, which has no use for it"),
+    (
+        "tune --truth {w}/none.json --index {w}/index",
+        "expected a COCO file at {w}/none.json, it cannot be read: No such file or",
+    ),
+    (
+        "search red --index {w}/index --calibration {w}/none.json",
+        "there is no calibration '{w}/none.json' ({w}/none.json): `objseek tune` fits one,",
+    ),
     ("tune {w} --images 3", "Invalid value for '--images': Input should be greater than or equal"),
     ("tune {w} --max-lost 2", "Invalid value for '--max-lost': Input should be less than or equal"),
     (

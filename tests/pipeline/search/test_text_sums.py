@@ -77,7 +77,7 @@ def test_what_is_likely_depends_on_how_many_objects_are_searched(
     # Among all objects the hit is weak by a hair: among those of its image it is not.
     bound = LikelyBound(1.0, 1.01 * hit.probability / (objects / 1000) ** 0.5)
     strict = replace(calibration_of("clip_demo"), likely=bound, strong=1.0)
-    monkeypatch.setattr(searchers, "calibration_of", lambda name: strict)
+    monkeypatch.setattr(searchers, "choose_calibration", lambda *given: strict)
     with Searcher.open(demo) as searcher:
         page = searcher.search(query)
         assert (page.hits[0].object_id, page.relevance) == (hit.object_id, Relevance.WEAK)

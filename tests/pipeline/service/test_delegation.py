@@ -63,6 +63,11 @@ def test_serve_search_and_ingest_at_the_same_time(folder: Path, tmp_path: Path) 
         assert delegated.returncode == 0, delegated.stderr
         assert "by the service" in delegated.stderr
         assert rounded(delegated.stdout) == rounded(alone.stdout)
+        calibrated = objseek(
+            "search", "a thing", "--index", str(index), "--json", "--calibration", "none.json"
+        )
+        assert calibrated.stdout == delegated.stdout
+        assert "note: the service answers, with the calibration it was st" in calibrated.stderr
         picture = str(folder / "scenes" / "0002.jpg")
         by_image = objseek("search", "--image", picture, "--kind", "image", "--index", str(index))
         assert by_image.returncode == 0, by_image.stderr

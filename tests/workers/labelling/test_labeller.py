@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import workers.labelling.labeller
 from pipeline.cli.main import app
 from pipeline.jobs.label import LabelSummary, label
+from pipeline.search import chosen_calibration
 from pipeline.search.facets import compute_facets
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
@@ -312,7 +313,7 @@ def test_facets_and_filters_take_labels_that_are_sure(
 ) -> None:
     # As unsure as a model of photographs: a red object is pink with a share of 0.4.
     unsure = replace(calibration_of("clip_demo"), label_scale=3.0)
-    monkeypatch.setattr(workers.labelling.labeller, "calibration_of", lambda name: unsure)
+    monkeypatch.setattr(chosen_calibration, "calibration_of", lambda name: unsure)
     guesses = coloured.labels.model_copy(update={"top_k": 3, "min_score": 0.0})
     label(coloured.model_copy(update={"labels": guesses}))
     counted = []

@@ -23,10 +23,9 @@ from workers.segmenters.point_scorer import PLACE, PointScorer, gather_features,
 from workers.segmenters.scorer_fit import ask_points, fit_scorer
 from workers.segmenters.scorer_trials import BOUNDS, Trial, Trials, try_scorer
 from workers.segmenters.tuned_scorers import (
+    SCORERS,
     ScorerFile,
     ScorerOrigin,
-    find_scorer,
-    kept_path,
     list_scorers,
     read_scorer,
 )
@@ -43,7 +42,7 @@ def scorer_file(
 
 
 def keep(file: ScorerFile, cache: Path) -> Path:
-    path = kept_path(file.name, cache)
+    path = SCORERS.path_of(file.name, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file.content)
     return path
@@ -133,9 +132,9 @@ def test_of_bounds_that_lose_little_the_one_with_the_fewest_prompts_is_taken() -
 def test_names_and_paths_of_scorers(tmp_path: Path) -> None:
     path = keep(scorer_file(), tmp_path)
     assert path == tmp_path / "scorers" / "photos.safetensors"
-    assert find_scorer("photos", tmp_path) == path
-    assert find_scorer("./photos") == Path("photos")
-    assert find_scorer("photos.safetensors", tmp_path) == Path("photos.safetensors")
+    assert SCORERS.find("photos", tmp_path) == path
+    assert SCORERS.find("./photos") == Path("photos")
+    assert SCORERS.find("photos.safetensors", tmp_path) == Path("photos.safetensors")
     assert list_scorers(tmp_path) == ["photos"]
     assert read_scorer("photos", tmp_path).sha256 == sha256_of(path)
     with pytest.raises(
@@ -143,7 +142,7 @@ def test_names_and_paths_of_scorers(tmp_path: Path) -> None:
     ):
         read_scorer("other", tmp_path)
     with pytest.raises(UsageError, match=r"expected a name of letters.*got 'a b'"):
-        find_scorer("a b", tmp_path)
+        SCORERS.find("a b", tmp_path)
 
 
 def test_a_scorer_is_loaded_for_its_own_model_alone() -> None:
