@@ -22,7 +22,7 @@ from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 SCORER_FILE = "sam_demo_scorer.safetensors"
 PROMPTS_FILE = "sam_demo_prompts.safetensors"
 # Chosen on scenes of another seed than those that are scored.
-ZOOM = Zoom(of_box=1.8, of_mask=2.2, least=0.4, most=0.6)
+ZOOM = Zoom(of_box=2.0, of_mask=2.2, least=0.4, most=0.8)
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
 # both show, the surer mask stays, not the crop's. Masks are told apart by their own overlap, as
 # boxes would take two objects in an embrace for one. The model's borders are soft: a stability of
