@@ -404,10 +404,13 @@ CALLS: list[tuple[str, str]] = [
         "tune {w} --name a/b",
         "expected a name of letters, digits, dots, dashes and underscores,",
     ),
-    ("eval", "expected either `eval demo` or `eval --truth FILE --index INDEX`"),
+    (
+        "eval",
+        "expected one of `eval demo`, `eval prompts` and `eval --truth FILE --index INDEX`",
+    ),
     (
         "eval demo --truth {w}/list.json",
-        "expected either `eval demo` or `eval --truth FILE --index INDEX`",
+        "expected one of `eval demo`, `eval prompts` and `eval --truth FILE --index INDEX`",
     ),
     (
         "eval demo --scenes 0",
