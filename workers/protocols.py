@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +23,8 @@ from schemas.search import (
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
+Float32Logits = npt.NDArray[np.float32]
+"""Logits of a mask at a model's own resolution, float32 (side, side)."""
 CROPS_AT_ONCE = 64
 """How many crops an embedder gets at a time unless the options say otherwise."""
 
@@ -59,6 +62,45 @@ class BoxSegmenter(Protocol):
 
         Boxes lie in their images, one or more in each.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptedMask:
+    """The answer to a prompt: its mask, None if it is empty, and the logits that it was made of.
+
+    logits float32 (side, side), of the model's square frame, of which the image covers the upper
+    left part; to be fed back with the next prompt.
+    """
+
+    mask: ObjectMask | None
+    logits: Float32Logits
+
+
+class PromptSession(Protocol):
+    """An image that is encoded, and asked as often as a user corrects what is shown."""
+
+    def predict(
+        self,
+        points_xy: Sequence[tuple[float, float]] = (),
+        labels: Sequence[int] = (),
+        box_xyxy: BoxXyxy | None = None,
+        mask_input: Float32Logits | None = None,
+    ) -> PromptedMask:
+        """The best mask for all of these together, which are one prompt.
+
+        points_xy, pixels, with a label each: 1 on the object, 0 not on it. mask_input, the logits
+        of an earlier answer. Raises UsageError for a prompt that is empty, or not of this image.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptableSegmenter(Protocol):
+    """A segmenter that takes clicks, boxes and masks as prompts, several at once."""
+
+    def open_image(self, image: UInt8Image) -> PromptSession:
+        """Encode uint8 (height, width, 3) RGB once for all of its prompts."""
         ...
 
 

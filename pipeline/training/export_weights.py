@@ -1,6 +1,6 @@
 """Turns training checkpoints into the bundled weights: safetensors, half precision.
 
-    python -m pipeline.training.export_weights --sam sam.pt
+    python -m pipeline.training.export_weights --sam sam.pt --prompts prompts.pt
     python -m pipeline.training.export_weights --clip clip.pt --art sprites.npz --average
 
 With `--average`, a third of the bundled weights stays: weights that were trained further from the
@@ -60,6 +60,7 @@ def zero_untrained(token_embedding: Tensor, art: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sam", type=Path, help="checkpoint of sam_demo")
+    parser.add_argument("--prompts", type=Path, help="checkpoint of sam_demo's prompt decoder")
     parser.add_argument("--clip", type=Path, help="checkpoint of clip_demo")
     parser.add_argument("--art", type=Path, help="what clip_demo was trained on")
     parser.add_argument("--average", action="store_true", help="keep a third of what is bundled")
@@ -67,7 +68,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.clip and not args.art:
         parser.error("--clip needs --art, from which the trained tokens follow")
-    for name, checkpoint in (("sam_demo", args.sam), ("clip_demo", args.clip)):
+    checkpoints = {"sam_demo": args.sam, "sam_demo_prompts": args.prompts, "clip_demo": args.clip}
+    for name, checkpoint in checkpoints.items():
         if checkpoint is None:
             continue
         weights, step = load_average(checkpoint)

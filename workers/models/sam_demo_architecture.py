@@ -106,8 +106,12 @@ def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def build_sam_demo() -> Sam:
-    """`Sam` for 448-pixel images with random weights."""
+def build_sam_demo(mask_channels: int = 8) -> Sam:
+    """`Sam` for 448-pixel images with random weights.
+
+    mask_channels: those of a mask prompt on its way to the embedding's. With 8 the first norm has
+    two to work on, after which a logit's sign is all that is left; 16 are segment-anything's own.
+    """
     side = IMG_SIZE // STRIDE
     sam = Sam(
         image_encoder=DemoImageEncoder(),
@@ -115,7 +119,7 @@ def build_sam_demo() -> Sam:
             embed_dim=EMBED_DIM,
             image_embedding_size=(side, side),
             input_image_size=(IMG_SIZE, IMG_SIZE),
-            mask_in_chans=8,
+            mask_in_chans=mask_channels,
         ),
         mask_decoder=MaskDecoder(
             num_multimask_outputs=3,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor
 
 from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
@@ -34,7 +35,7 @@ from workers.segmenters.masks.selection import (
 )
 from workers.segmenters.masks.tracer import Frame, Tracer, make_axis
 from workers.segmenters.parameters import SPEED_ONLY, choose_prompts, effective_parameters
-from workers.segmenters.point_choice import Bools, Float64s
+from workers.segmenters.point_choice import Bools, Float32s, Float64s
 from workers.segmenters.point_plans import (
     AdaptivePrompts,
     Answers,
@@ -175,18 +176,31 @@ class GridSegmenter:
             raise UsageError(
                 f"expected a point within the image's {width} x {height} pixels, got {x:g},{y:g}"
             )
-        padded = self._pad(image)
-        tall, wide = padded.shape[:2]
-        crop = Crop(0, (tall, wide), (0, 0, wide, tall), 0, padded)
+        crop = self.crops_of(image)[0]
         point = np.array([[x, y]], np.float64)
-        guesses = self._prompter.encode([padded])[0].guess(point)
-        tracer = self._tracer(crop)
-        tracer.add(guesses.logits(np.ones((1, 3), np.bool_)))
-        parameters = {**self._parameters, "stability_score_thresh": 0.0}
-        points = np.repeat(point, 3, axis=0)
-        found = filter_traced(tracer.finish(), guesses.predicted_iou[0], points, parameters, crop)
-        masks = object_masks(found, (tall, wide), (height, width))
+        guesses = self._prompter.encode([crop.pixels])[0].guess(point)
+        logits = guesses.logits(np.ones((1, 3), np.bool_))
+        masks = self.trace_prompted(crop, logits, guesses.predicted_iou[0], (x, y), (height, width))
         return max(masks, key=lambda mask: mask.sureness, default=None)
+
+    def trace_prompted(
+        self,
+        crop: Crop,
+        logits: Tensor,
+        predicted_iou: Float32s,
+        point_xy: tuple[float, float],
+        size_hw: tuple[int, int],
+    ) -> list[ObjectMask]:
+        """The masks of a prompt at the size of the image, but for empty ones; however unstable.
+
+        logits float32 (n, rows, low_side); predicted_iou float32 (n,).
+        """
+        tracer = self._tracer(crop)
+        tracer.add(logits)
+        parameters = {**self._parameters, "stability_score_thresh": 0.0}
+        points = np.tile(np.array(point_xy, np.float64), (len(logits), 1))
+        found = filter_traced(tracer.finish(), predicted_iou, points, parameters, crop)
+        return list(object_masks(found, crop.image_hw, size_hw))
 
     def _decoding(self) -> AbstractContextManager[None]:
         """Prompts are thousands of small products: on a CPU threads would only wait in them."""

@@ -12,9 +12,9 @@ from workers.models import catalog
 from workers.models.catalog import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.weights import fetch, fill, read_weights, sha256_of, verify
-from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.point_scorer import load_tuned
+from workers.segmenters.prompt_session import PromptableGridSegmenter
 from workers.segmenters.sam_prompter import SamPrompter
 from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
@@ -24,7 +24,7 @@ def build(
     cache_dir: Path | None = None,
     entry: ModelEntry | None = None,
     scorer: ScorerFile | None = None,
-) -> GridSegmenter:
+) -> PromptableGridSegmenter:
     """The SAM `options.name`, with the package's defaults, on `options.device`.
 
     Weights: the local file `options.checkpoint`, or else those of `entry` (default: the
@@ -44,7 +44,7 @@ def build(
     dtype = resolve_precision(options.precision, options.device)
     prompter = SamPrompter(model, options.device, dtype)
     origin, channels = ScorerOrigin(entry.name, sha256), model.prompt_encoder.embed_dim
-    return GridSegmenter(
+    return PromptableGridSegmenter(
         prompter,
         weights_sha256=sha256,
         options=options,

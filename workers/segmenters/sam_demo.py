@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from schemas.errors import ModelError
@@ -10,13 +11,15 @@ from workers.models import catalog
 from workers.models.precision import resolve_precision
 from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
-from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.point_scorer import load_scorer, load_tuned
+from workers.segmenters.prompt_parts import PromptParts
+from workers.segmenters.prompt_session import PromptableGridSegmenter
 from workers.segmenters.sam_prompter import SamPrompter
 from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 SCORER_FILE = "sam_demo_scorer.safetensors"
+PROMPTS_FILE = "sam_demo_prompts.safetensors"
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
 # both show, the surer mask stays, not the crop's. Masks are told apart by their own overlap, as
 # boxes would take two objects in an embrace for one. The model's borders are soft: a stability of
@@ -35,7 +38,7 @@ DEFAULTS = {
 }
 
 
-def build(options: SegmenterOptions, scorer: ScorerFile | None = None) -> GridSegmenter:
+def build(options: SegmenterOptions, scorer: ScorerFile | None = None) -> PromptableGridSegmenter:
     """The demo model on `options.device`; `options.checkpoint` replaces its weights.
 
     `scorer` takes the place of the bundled one. Raises ModelError when the weights are absent or of
@@ -49,16 +52,19 @@ def build(options: SegmenterOptions, scorer: ScorerFile | None = None) -> GridSe
     sha256 = sha256_of(path)
     model = build_sam_demo()
     fill(model, read_weights(path), options.name)
-    prompter = SamPrompter(
-        model, options.device, resolve_precision(options.precision, options.device)
-    )
+    load_parts = None
+    if options.checkpoint is None:  # as the scorer, they are of the bundled encoder
+        prompts_path = _bundled_file(PROMPTS_FILE)
+        load_parts = partial(PromptParts.load_demo, prompts_path, options.device)
+    dtype = resolve_precision(options.precision, options.device)
+    prompter = SamPrompter(model, options.device, dtype, load_parts)
     loaded = None
     if scorer is not None:
         origin = ScorerOrigin(options.name, sha256)
         loaded = load_tuned(scorer, origin, EMBED_DIM, prompter.device)
     elif scorer_path is not None:
         loaded = load_scorer(scorer_path, EMBED_DIM, prompter.device)
-    return GridSegmenter(
+    return PromptableGridSegmenter(
         prompter,
         weights_sha256=sha256,
         options=options,

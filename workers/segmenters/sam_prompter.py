@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +24,7 @@ from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.decoder.torch_decoder import BoolMatrix, DecoderState, PreparedImage
 from workers.segmenters.encoder_attention import fuse_attention
 from workers.segmenters.encoder_convolutions import can_fuse_convolutions, fuse_convolutions
+from workers.segmenters.prompt_parts import PromptParts
 
 _KEPT_BYTES = 32 * 2**20 - 2**16  # just under the most that glibc adapts itself to
 
@@ -131,11 +132,19 @@ class SamPrompter:
 
     With `dtype` torch.bfloat16 the encoder and what the decoder does at every place of the image
     are computed in it; what follows from a prompt's few tokens, the predicted IoU above all, whose
-    thresholds are finer than bfloat16, stays in float32.
+    thresholds are finer than bfloat16, stays in float32. `load_parts` gives what answers prompts
+    other than single points and boxes, when it is first asked; without it the model's own parts do.
     """
 
-    def __init__(self, model: Sam, device: str, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: Sam,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+        load_parts: Callable[[], PromptParts] | None = None,
+    ) -> None:
         model = model.eval().to(device)
+        self._load_parts = load_parts
         if device == "cpu":
             keep_freed_memory()
         self._model, self._dtype = model, dtype
@@ -165,6 +174,18 @@ class SamPrompter:
             _SamView(self, embedding.contiguous(), image.shape[:2], frame.shape[:2])
             for embedding, image, frame in zip(images_with, images, scaled, strict=True)
         ]
+
+    @cached_property
+    def parts(self) -> PromptParts:
+        """What answers any prompt."""
+        if self._load_parts is None:
+            return PromptParts.of_model(self._model)
+        return self._load_parts()
+
+    def embed(self, image: UInt8Image) -> Tensor:
+        """The encoder's features of an image without those of no mask: float32 (h * w, c)."""
+        (view,) = self.encode([image])
+        return view.embedding.float() - self._model.prompt_encoder.no_mask_embed.weight
 
     def _scale(self, images: Sequence[UInt8Image]) -> list[UInt8Image]:
         """Each to fit a frame; side by side where a device would wait for it."""

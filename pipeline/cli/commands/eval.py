@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from pipeline.cli.console import err, out, user_errors
+from pipeline.cli.figures_file import write_figures
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     CONFIG,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 with lazy_imports():
     import pipeline.settings
-    from pipeline.cli import progress_bars
+    from pipeline.cli import eval_prompts, progress_bars
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import copies as copy_scoring
@@ -49,12 +49,16 @@ _HELP = """Score an index against ground truth: are the objects found, and does 
 `eval demo` composes two validation sets of drawings that no training has seen and ingests them
 first: in styles of which the models know other drawings (seen), and in styles of which they know
 none, nor was anything fitted on them (held out).
+`eval prompts` composes the first of these sets and measures the segmenter's answers to clicks and
+boxes: the share of objects that are found, and in brackets where 95% of such shares lie.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
 Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
 Examples:
 
     objseek eval demo --scenes 200 --json scores.json
+
+    objseek eval prompts --scenes 200
 
     objseek eval --truth annotations.json --index objseek-index
 """
@@ -95,7 +99,8 @@ def register(app: typer.Typer) -> None:
 def eval_command(
     load: Load,
     what: Annotated[
-        Literal["demo"] | None, typer.Argument(help="demo: a fresh validation set.")
+        Literal["demo", "prompts"] | None,
+        typer.Argument(help="demo: a fresh validation set; prompts: clicks and boxes on it."),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Ground truth in COCO format.")] = None,
     scenes: Scenes = 200,
@@ -109,9 +114,13 @@ def eval_command(
 ) -> None:
     """The command; its help stands above."""
     if (what is None) == (truth is None):
-        raise UsageError("expected either `eval demo` or `eval --truth FILE --index INDEX`")
+        raise UsageError(
+            "expected one of `eval demo`, `eval prompts` and `eval --truth FILE --index INDEX`"
+        )
     if json_file is not None:
         check_output_file(json_file, "the figures")
+    if what == "prompts":
+        return eval_prompts.measure(scenes, seed, load(), json_file)
     started = time.monotonic()
     held_out = None
     if truth is not None:
@@ -199,7 +208,4 @@ def _write_scores(scored: _Scored, held_out: _Scored | None, seconds: float, pat
         figures["held_out"] = _list_figures(held_out)
     if scored.left_out is not None:
         figures["left_out"] = [asdict(annotation) for annotation in scored.left_out]
-    try:
-        path.write_text(json.dumps(figures, indent=1) + "\n")
-    except OSError as exc:
-        raise UsageError(f"the figures cannot be written to {path}: {exc.strerror}") from exc
+    write_figures(figures, path)

@@ -1,0 +1,95 @@
+"""`objseek eval prompts`: what a segmenter answers to clicks and boxes on a fresh set of scenes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from pipeline.cli import progress_bars
+from pipeline.cli.console import err, out
+from pipeline.cli.figures_file import write_figures
+from pipeline.cli.tables import print_rows
+from pipeline.demo.bucket import write_bucket
+from pipeline.evaluation.prompts import CORRECTIONS, GENERATED, PromptScore, score_prompts
+from pipeline.settings import Settings
+from schemas.coco import CocoImage
+from schemas.errors import UsageError
+from schemas.images import UInt8Image
+from workers.protocols import PromptableSegmenter
+from workers.registry import build_segmenter
+
+_COLUMNS = ("prompt", "IoU >= 0.5", "IoU >= 0.8", "mean IoU")
+_CLICKS = {
+    "click": "one click at the innermost point",
+    **{
+        f"corrected_{number}": f"corrective clicks after it: {number}"
+        for number in range(1, CORRECTIONS + 1)
+    },
+}
+_BOXES = {
+    "tight_box": "tight box",
+    "box_25": "box wider by 25% at each side",
+    "box_50": "box wider by 50% at each side",
+}
+ROWS = {
+    **_CLICKS,
+    **_BOXES,
+    **{name + GENERATED: f"{text}, best mask found" for name, text in _BOXES.items()},
+}
+
+
+def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) -> None:
+    """Print the table, and write its figures to a file. Raises UsageError, ModelError."""
+    started = time.monotonic()
+    segmenter = build_segmenter(settings.segmenter, settings.cache_dir)
+    if not isinstance(segmenter, PromptableSegmenter):
+        raise UsageError(f"expected a segmenter that takes clicks and boxes, got {segmenter.name}")
+    with TemporaryDirectory(prefix="objseek-eval-") as name:
+        folder = Path(name)
+
+        def read(image: CocoImage) -> UInt8Image:
+            return np.asarray(Image.open(folder / image.file_name).convert("RGB"))
+
+        with progress_bars.show_progress(err()) as progress:
+            progress.note(f"composing {scenes} scenes")
+            truth = write_bucket(folder, scenes, seed)
+            done = count(1)
+            scores = score_prompts(
+                truth,
+                read,
+                segmenter,
+                segmenter,
+                lambda: progress.note(f"asking in {next(done)} of {scenes} scenes"),
+            )
+    seconds = time.monotonic() - started
+    _print_scores(scores, scenes, seconds)
+    if json_file is not None:
+        figures = {name: asdict(score) for name, score in scores.items()}
+        write_figures({"prompts": figures, "seconds": round(seconds, 1)}, json_file)
+
+
+def _print_scores(scores: Mapping[str, PromptScore], scenes: int, seconds: float) -> None:
+    rows = [
+        (
+            text,
+            _show_share(score.share_50, score.interval_50),
+            _show_share(score.share_80, score.interval_80),
+            f"{score.mean_iou:.3f}",
+        )
+        for name, text in ROWS.items()
+        if (score := scores.get(name)) is not None
+    ]
+    print_rows(_COLUMNS, rows)
+    objects = max((score.objects for score in scores.values()), default=0)
+    out().print(f"{objects:,} objects prompted in {scenes:,} images, {seconds:.0f} s")
+
+
+def _show_share(share: float, interval: tuple[float, float]) -> str:
+    return f"{share:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
