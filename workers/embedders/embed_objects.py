@@ -51,6 +51,19 @@ def embed_segmented(
     return embedded
 
 
+def embed_masks(
+    image: UInt8Image,
+    masks: Sequence[ObjectMask],
+    embedder: ImageEmbedder,
+    options: EmbedderOptions,
+) -> Float32Matrix:
+    """The unit vectors of an image's objects alone: float32 (len(masks), dim)."""
+    views = (view for mask in masks for view in object_views(image, mask, options))
+    vectors = _embed_in_slices(views, embedder, options.batch_size or CROPS_AT_ONCE)
+    count = 2 if options.views == "both" else 1
+    return unit_mean(vectors.reshape(len(masks), count, embedder.dim))
+
+
 def _crops(
     images: Sequence[DecodedImage],
     masks: Sequence[Sequence[ObjectMask]],

@@ -13,9 +13,11 @@ from torch import Tensor
 from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
+from schemas.masks import BoolMask
 from workers.protocols import Float32Logits, PromptedMask
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.mask_logits import frame_logits
 from workers.segmenters.sam_prompter import SamPrompter
 
 _Points = Sequence[tuple[float, float]]
@@ -77,6 +79,18 @@ class SamPromptSession:
         outputs = _AMBIGUOUS if is_click else _SURE
         best = max(outputs, key=predicted.tolist().__getitem__)
         return self._trace(logits[best], float(predicted[best]), points_xy, labels, box_xyxy)
+
+    def frame_mask(self, mask: BoolMask) -> Float32Logits:
+        """See `PromptSession`, and `frame_logits`."""
+        if mask.shape != self.size_hw:
+            height, width = self.size_hw
+            raise UsageError(
+                f"expected a mask of {width} x {height} pixels, as the image has, "
+                f"got one of {mask.shape[1]} x {mask.shape[0]}"
+            )
+        if not mask.any():
+            raise UsageError("expected a mask that shows something, got an empty one")
+        return frame_logits(mask, self.crop.size_hw, self.prompter.low_side)
 
     def _trace(
         self,
