@@ -8,6 +8,7 @@ from functools import cache, cached_property, partial
 
 from cachetools import LRUCache
 
+from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
@@ -54,6 +55,19 @@ class ModelSource:
             build_labeller, settings.labels, settings.embedder, settings.cache_dir
         )
         return cls(load_segmenter, load_embedder, load_embedder, distractors, settings)
+
+    @classmethod
+    def of_searcher(cls, searcher: Searcher) -> ModelSource:
+        """Of the models that an index is searched with."""
+        models, settings = searcher.models, searcher.settings
+        embedding = settings.embedder.model_copy(update={"name": searcher.embedder_name})
+        return cls(
+            models.segmenter,
+            models.images,
+            models.images,  # that of texts belongs to the thread that searches
+            partial(build_labeller, settings.labels, embedding, settings.cache_dir),
+            settings.model_copy(update={"embedder": embedding}),
+        )
 
 
 class LoadedModels:

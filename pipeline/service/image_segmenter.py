@@ -11,7 +11,6 @@ from pipeline.segmentation.segment import check_query, segment
 from pipeline.service.search_queue import SearchQueue
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
-from workers.labelling.labeller import build_labeller
 
 
 class ImageSegmenter:
@@ -35,21 +34,8 @@ class ImageSegmenter:
     def _follow(self, searcher: Searcher) -> LoadedModels:
         """The models of the searcher that is in use now."""
         if self._models is None or self._searcher is not searcher:
-            self._searcher, self._models = searcher, LoadedModels(_source_of(searcher))
+            self._searcher, self._models = searcher, LoadedModels(ModelSource.of_searcher(searcher))
         return self._models
-
-
-def _source_of(searcher: Searcher) -> ModelSource:
-    models, settings = searcher.models, searcher.settings
-    embedding = settings.embedder.model_copy(update={"name": searcher.embedder_name})
-    return ModelSource(
-        models.segmenter,
-        models.images,
-        # That of texts belongs to the thread that searches.
-        models.images,
-        partial(build_labeller, settings.labels, embedding, settings.cache_dir),
-        settings.model_copy(update={"embedder": embedding}),
-    )
 
 
 def _segment(

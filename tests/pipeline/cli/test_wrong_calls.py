@@ -391,10 +391,13 @@ CALLS: list[tuple[str, str]] = [
         "tune {w} --name a/b",
         "expected a name of letters, digits, dots, dashes and underscores,",
     ),
-    ("eval", "expected either `eval demo` or `eval --truth FILE --index INDEX`"),
+    (
+        "eval",
+        "expected one of `eval demo`, `eval prompts`, `eval segmentation` and",
+    ),
     (
         "eval demo --truth {w}/list.json",
-        "expected either `eval demo` or `eval --truth FILE --index INDEX`",
+        "expected one of `eval demo`, `eval prompts`, `eval segmentation` and",
     ),
     (
         "eval demo --scenes 0",
