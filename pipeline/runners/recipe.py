@@ -11,6 +11,8 @@ from schemas.images import Decoded, ImageRef
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.images.read import read_images
 from workers.labelling.labeller import Labeller, build_labeller
+from workers.labelling.text_file import read_texts
+from workers.labelling.text_match import TextMatcher, build_matcher
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
@@ -20,6 +22,10 @@ def build_no_labeller() -> None:
     """The labeller of a recipe whose objects stay without labels."""
 
 
+def build_no_matcher() -> None:
+    """The matcher of a recipe that keeps all objects."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What workers are built from: plain values and importable functions, so that it travels.
@@ -27,7 +33,8 @@ class Recipe:
     `reader` fetches and decodes images: one result per ref, in their order. `decode` and
     `embedding` are the options that images are decoded and crops embedded with. `threads` is how
     many CPU threads torch may use in a worker; None leaves that to torch. `thumbnail_px` is the
-    longer side of thumbnails, 0: none are made.
+    longer side of thumbnails, 0: none are made. With a `matcher` only objects that show one of its
+    texts are kept.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -38,6 +45,7 @@ class Recipe:
     threads: int | None = None
     labeller: Callable[[], Labeller | None] = build_no_labeller
     thumbnail_px: int = 0
+    matcher: Callable[[], TextMatcher | None] = build_no_matcher
 
 
 RecipeBuilder = Callable[[Settings], Recipe]
@@ -71,4 +79,13 @@ def build_recipe(settings: Settings) -> Recipe:
         threads=max(1, int(cpus)),
         labeller=partial(build_labeller, settings.labels, settings.embedder, settings.cache_dir),
         thumbnail_px=settings.index.thumbnail_px,
+        matcher=_choose_matcher(settings),
     )
+
+
+def _choose_matcher(settings: Settings) -> Callable[[], TextMatcher | None]:
+    """What builds the matcher of the texts that the settings name; they travel within it."""
+    if settings.text_prompts is None:
+        return build_no_matcher
+    texts = read_texts(settings.text_prompts)
+    return partial(build_matcher, texts, settings.labels, settings.embedder, settings.cache_dir)

@@ -10,7 +10,6 @@ from cachetools import LRUCache
 
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
-from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.labels import LabelEntry
 from schemas.masks import ObjectMask
@@ -18,7 +17,7 @@ from schemas.options import LabelOptions
 from schemas.records import Float32Matrix
 from workers.embedders.embed_objects import embed_masks
 from workers.labelling.labeller import Labeller, build_labeller, texts_of
-from workers.labelling.text_match import TextMatcher
+from workers.labelling.text_match import TextMatcher, match_texts, require_distractors
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
 from workers.registry import build_embedder, build_segmenter
 
@@ -95,14 +94,7 @@ class LoadedModels:
         return matcher
 
     def _build_matcher(self, texts: tuple[str, ...]) -> TextMatcher:
-        embedder = self._source.texts()
-        for text in texts:
-            if not embedder.knows_text(text):
-                raise UsageError(
-                    f"expected a text of words that {embedder.name} has learnt, got {text!r}"
-                )
-        vectors = embedder.embed_texts(texts)
-        return TextMatcher(texts, vectors, self._distractors, self._embedder_name)
+        return match_texts(texts, self._source.texts(), self._distractors, self._embedder_name)
 
     def build_labeller(self, entries: Sequence[LabelEntry]) -> Labeller:
         """See `SegmentModels`."""
@@ -116,13 +108,7 @@ class LoadedModels:
 
     @cached_property
     def _distractors(self) -> Labeller:
-        labeller = self._source.distractors()
-        if labeller is None:
-            raise UsageError(
-                "expected a list of labels that a text is told from, got the setting labels.names "
-                "of none"
-            )
-        return labeller
+        return require_distractors(self._source.distractors())
 
     @property
     def _embedder_name(self) -> str:

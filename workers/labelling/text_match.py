@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.errors import UsageError
+from schemas.ids import fingerprint
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
+from schemas.options import EmbedderOptions, LabelOptions
 from schemas.overlaps import mask_ios
 from schemas.points import NO_SHARE, TextSum, WordShares
 from schemas.records import Float32Matrix
 from workers.indexes.bm25 import share_of_words, words_of
 from workers.labelling.calibration import calibration_of, image_probability, plain, text_probability
-from workers.labelling.labeller import Labeller
+from workers.labelling.labeller import Labeller, build_labeller
+from workers.protocols import TextEmbedder
+from workers.registry import build_text_embedder
 
 _MOST_SHARED = 0.5
 """Of two masks of a text that share more than this part of the smaller, the surer one stays, as of
@@ -60,6 +66,14 @@ class TextMatcher:
         self._vectors, self._labeller = vectors, labeller
         self._calibration = calibration_of(embedder_name)
         listed = {entry.name for entry in labeller.entries}
+        self.fingerprint = fingerprint(
+            {
+                "texts": list(texts),
+                "labels": labeller.fingerprint,
+                "odds": self._calibration.image_odds,
+                "shown": self._calibration.shown,
+            }
+        )
         self._sums = [
             self._calibration.text_sum(text, label_words=plain(text) not in listed, uri_words=False)
             for text in texts
@@ -99,29 +113,69 @@ class TextMatcher:
         Each with its likeliest text as its label and the probability as its score. Of those of one
         text that overlap the surest stays.
         """
+        named = [mask for mask in self.name(masks, vectors, least) if mask is not None]
+        named.sort(key=lambda mask: -(mask.segmenter_score or 0.0))
+        of_text = ([mask for mask in named if mask.segmenter_label == text] for text in self.texts)
+        found = [mask for own in of_text for mask in drop_overlapping(own)]
+        return sorted(found, key=lambda mask: -(mask.segmenter_score or 0.0))
+
+    def name(
+        self, masks: Sequence[ObjectMask], vectors: Float32Matrix, least: float | None = None
+    ) -> list[ObjectMask | None]:
+        """Each mask as `find` would name it, None where it shows no text; in their order."""
         likely = self.judge(masks, vectors)
         if not likely.size:
-            return []
+            return [None] * len(masks)
         bound = self.shown if least is None else least
-        best, score = likely.argmax(axis=0), likely.max(axis=0)
-        found = []
-        for row, text in enumerate(self.texts):
-            own = np.flatnonzero((best == row) & (score >= bound) & (score > 0))
-            order = own[np.argsort(-score[own], kind="stable")].tolist()
-            named = [
-                replace(
-                    masks[each], segmenter_label=text, segmenter_score=round(float(score[each]), 4)
-                )
-                for each in order
-            ]
-            found += drop_overlapping(named)
-        return sorted(found, key=lambda mask: -(mask.segmenter_score or 0.0))
+        best, score = likely.argmax(axis=0).tolist(), likely.max(axis=0).tolist()
+        return [
+            replace(mask, segmenter_label=self.texts[row], segmenter_score=round(probability, 4))
+            if probability >= bound and probability > 0
+            else None
+            for mask, row, probability in zip(masks, best, score, strict=True)
+        ]
 
     def _share(self, weights: TextSum, naming: Naming) -> WordShares:
         if not weights.counts_words:
             return NO_SHARE
         words = words_of(naming.labels, "", self._labeller.word_score)
         return share_of_words(weights.text, words, "")
+
+
+def build_matcher(
+    texts: Sequence[str],
+    labels: LabelOptions,
+    embedder: EmbedderOptions,
+    cache_dir: Path | None = None,
+) -> TextMatcher:
+    """What matches masks with texts, told from the list that `labels` name.
+
+    Raises UsageError for a text that the embedder has not learnt, or without a list, and what
+    `build_labeller` raises.
+    """
+    model = build_text_embedder(embedder)
+    labeller = require_distractors(build_labeller(labels, embedder, cache_dir))
+    return match_texts(texts, model, labeller, embedder.name)
+
+
+def match_texts(
+    texts: Sequence[str], model: TextEmbedder, labeller: Labeller, embedder_name: str
+) -> TextMatcher:
+    """The same with models that are loaded. Raises UsageError for a text that was not learnt."""
+    for text in texts:
+        if not model.knows_text(text):
+            raise UsageError(f"expected a text of words that {model.name} has learnt, got {text!r}")
+    return TextMatcher(texts, model.embed_texts(texts), labeller, embedder_name)
+
+
+def require_distractors(labeller: Labeller | None) -> Labeller:
+    """The labeller. Raises UsageError if there is none."""
+    if labeller is None:
+        raise UsageError(
+            "expected a list of labels that a text is told from, got the setting labels.names of "
+            "none"
+        )
+    return labeller
 
 
 def drop_overlapping(masks: Sequence[ObjectMask]) -> list[ObjectMask]:
