@@ -19,20 +19,33 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
     from pathlib import Path
 
     from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
     from pipeline.python_api.index import Index
+    from pipeline.python_api.segmentation import Picture, PointPrompt, SegmentedObject
     from schemas.errors import ObjseekError
+    from schemas.masks import BoolMask
 
-__all__ = ["Hit", "Index", "IndexedObject", "ObjseekError", "SearchResult", "connect"]
+__all__ = [
+    "Hit",
+    "Index",
+    "IndexedObject",
+    "ObjseekError",
+    "SearchResult",
+    "SegmentedObject",
+    "connect",
+    "segment",
+]
 
 _HOMES = {
     "Hit": "pipeline.python_api.hits",
     "IndexedObject": "pipeline.python_api.hits",
     "SearchResult": "pipeline.python_api.hits",
     "Index": "pipeline.python_api.index",
+    "SegmentedObject": "pipeline.python_api.segmentation",
     "ObjseekError": "schemas.errors",
 }
 
@@ -91,6 +104,43 @@ def connect(
     from pipeline.python_api.index import Index
 
     return Index.connect(location, config, settings)
+
+
+def segment(
+    image: Picture,
+    *,
+    points: Sequence[PointPrompt] = (),
+    box: tuple[int, int, int, int] | None = None,
+    mask: BoolMask | None = None,
+    text: str | Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    min_probability: float | None = None,
+    config: str | Path | None = None,
+    **settings: object,
+) -> list[SegmentedObject]:
+    """The masks of an image, a path, a uri or uint8 (height, width, 3) RGB; no index is needed.
+
+    `points` (x, y, and 0 where one is not on the object), `box` (x0, y0, x1, y1) and an earlier
+    `mask`, bool (height, width), are one prompt together. Or `text`, one or several, that masks
+    should show, with a probability of `min_probability`; or `labels`, of which every pixel's
+    segment gets one. Without any of these: everything. `config` and `settings` are as for
+    `connect`; the models of the last call are kept. Raises ObjseekError.
+
+    >>> import numpy as np
+    >>> image = np.full((64, 96, 3), 40, np.uint8)
+    >>> image[16:48, 24:60] = 250, 60, 20
+    >>> (found,) = objseek.segment(image, points=[(40, 30)], segmenter={"device": "cpu"})
+    >>> found.mask.shape, 1000 < found.area_px < 1300
+    ((64, 96), True)
+    """
+    from pathlib import Path
+
+    from pipeline.python_api.segmentation import Prompts, load_models, segment_picture
+    from pipeline.settings import load_settings
+
+    loaded = load_settings(None if config is None else Path(config), settings)
+    prompts = Prompts(points, box, mask, text, labels, min_probability)
+    return segment_picture(image, prompts, load_models(loaded), loaded)
 
 
 def __getattr__(name: str) -> object:

@@ -43,7 +43,8 @@ class Settings(BaseSettings):
 
     `cache_dir` is the folder for fetched weights, None: the user's cache; `limit` ends an ingest
     after so many images. `boxes` is a COCO or Parquet file of boxes around objects, with which
-    images are segmented (see `read_boxes`).
+    images are segmented (see `read_boxes`). `text_prompts` is a file of texts, one a line: only
+    objects that show one of them come into the index.
     """
 
     model_config = SettingsConfigDict(
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     cache_dir: Path | None = None
     limit: int | None = Field(default=None, ge=1)
     boxes: Path | None = None
+    text_prompts: Path | None = None
 
     def with_precision(self, precision: Precision) -> Self:
         """These settings with what both models compute in said."""
@@ -67,7 +69,7 @@ class Settings(BaseSettings):
         embedder = self.embedder.model_copy(update={"precision": precision.embedder})
         return self.model_copy(update={"segmenter": segmenter, "embedder": embedder})
 
-    @field_validator("cache_dir", "boxes", mode="before")
+    @field_validator("cache_dir", "boxes", "text_prompts", mode="before")
     @classmethod
     def _expand_home(cls, path: object) -> object:
         # A variable that is set to nothing names none.

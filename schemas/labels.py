@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+UNLABELLED = "object"
+"""The category of what has no label, in files of COCO."""
 MAX_LABELS = 20_000
 MAX_LABEL_CHARS = 120
 

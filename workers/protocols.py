@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from schemas.boxes import BoxXyxy
 from schemas.images import ImageRef, UInt8Image
-from schemas.masks import ObjectMask
+from schemas.masks import BoolMask, ObjectMask
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
 from schemas.search import (
@@ -91,6 +91,13 @@ class PromptSession(Protocol):
 
         points_xy, pixels, with a label each: 1 on the object, 0 not on it. mask_input, the logits
         of an earlier answer. Raises UsageError for a prompt that is empty, or not of this image.
+        """
+        ...
+
+    def frame_mask(self, mask: BoolMask) -> Float32Logits:
+        """A mask from elsewhere, bool (height, width), as `mask_input`.
+
+        Raises UsageError for one that is empty, or of another size than the image.
         """
         ...
 

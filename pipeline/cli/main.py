@@ -26,6 +26,10 @@ COMMANDS = {
         "search",
         "Search for objects by texts, an image, a region of it, other objects, or all of these.",
     ),
+    "segment": (
+        "segment",
+        "Segment images: everything, at points and boxes, by a text, or every pixel by labels.",
+    ),
     "serve": ("serve", "Search an index from a browser, and over HTTP."),
     "sync": (
         "sync",

@@ -328,6 +328,14 @@ Boxes = Annotated[
         rich_help_panel=_MODELS,
     ),
 ]
+TextPrompts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A file of texts, one a line: only objects that show one of them are kept.",
+        rich_help_panel=_MODELS,
+    ),
+]
 MaxDelete = Annotated[
     float,
     typer.Option(

@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from schemas.ids import fingerprint
 from schemas.options import Precision
 from schemas.pipelines import Pipeline
+from workers.labelling.text_file import read_texts
 from workers.models.catalog import LOCAL_PREFIX
 from workers.segmenters.tuned_scorers import SCORERS
 
@@ -102,13 +103,17 @@ class KnownPipelines:
 
 
 def _settings_key(settings: Settings) -> str:
-    parts = {
+    parts: dict[str, object] = {
         "decode": settings.decode.model_dump(mode="json"),
         "segmenter": settings.segmenter.model_dump(mode="json", exclude=_IRRELEVANT["segmenter"]),
         "embedder": settings.embedder.model_dump(mode="json", exclude=_IRRELEVANT["embedder"]),
         "weights": [list(entry) for entry in _weight_files(settings)],
         "version": _version(),
     }
+    if settings.text_prompts is not None:
+        parts["texts"] = list(read_texts(settings.text_prompts))
+        parts["labels"] = settings.labels.model_dump(mode="json")
+        parts["list"] = [list(entry) for entry in _stamp([Path(settings.labels.names)])]
     return fingerprint(parts)
 
 

@@ -12,13 +12,22 @@ import numpy as np
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
+from pipeline.python_api.segmentation import (
+    Picture,
+    PointPrompt,
+    Prompts,
+    SegmentedObject,
+    segment_picture,
+)
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.kept_pictures import PictureSource, thumbnails_of
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
+from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
 from pipeline.settings import Settings, load_settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
+from schemas.masks import BoolMask
 from schemas.records import Float32Matrix, Float32Vector
 from schemas.search import (
     Box,
@@ -43,6 +52,7 @@ class Index:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._open_searcher: Searcher | None = None
+        self._models: LoadedModels | None = None
 
     @classmethod
     def connect(
@@ -71,7 +81,7 @@ class Index:
         """Let the index and the models go; the next call opens them again."""
         if self._open_searcher is not None:
             self._open_searcher.close()
-            self._open_searcher = None
+            self._open_searcher = self._models = None
 
     def search(
         self,
@@ -160,6 +170,31 @@ class Index:
         """
         self.close()
         return ingest(sources, self.settings, progress)
+
+    def segment(
+        self,
+        image: Picture,
+        *,
+        points: Sequence[PointPrompt] = (),
+        box: Box | None = None,
+        mask: BoolMask | None = None,
+        text: str | Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        min_probability: float | None = None,
+    ) -> list[SegmentedObject]:
+        """The masks of any image, with the models of this index; see `objseek.segment`.
+
+        >>> best = index.search("a red apple")[0]
+        >>> x0, y0, x1, y1 = best.bbox_xyxy
+        >>> (found,) = index.segment(best.image(), box=best.bbox_xyxy)
+        >>> bool((found.mask & best.mask).sum() > 0.5 * best.area_px)
+        True
+        """
+        prompts = Prompts(points, box, mask, text, labels, min_probability)
+        searcher = self._searcher()
+        if self._models is None:
+            self._models = LoadedModels(ModelSource.of_searcher(searcher))
+        return segment_picture(image, prompts, self._models, self.settings)
 
     def embed_text(self, text: str) -> Float32Vector:
         """The unit vector of a text: float32 (dim,).

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.runners.recipe import Recipe
 from schemas.boxes import ImageBoxes
 from schemas.errors import (
@@ -20,12 +22,13 @@ from schemas.errors import (
     WorkerDiedError,
     one_line,
 )
+from schemas.ids import fingerprint
 from schemas.images import Decoded, DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import KnownObjects, ObjectMask
 from schemas.pipelines import Pipeline
-from schemas.records import EmbeddedImage, Result, check_vectors
+from schemas.records import VECTOR_NAME, EmbeddedImage, Result, check_vectors
 from schemas.redaction import redact
-from workers.embedders.embed_objects import embed_segmented
+from workers.embedders.embed_objects import embed_segmented, keep_objects
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
 from workers.protocols import BoxSegmenter
@@ -69,8 +72,9 @@ class ModelWorker:
         self._segmenter = recipe.segmenter()
         self._embedder = recipe.embedder()
         self._labeller = recipe.labeller()
+        self._matcher = recipe.matcher()
         pipeline = Pipeline.of(
-            (self._segmenter.name, self._segmenter.fingerprint),
+            (self._segmenter.name, self._fingerprint_objects()),
             (self._embedder.name, self._embedder.fingerprint),
             recipe.decode,
             recipe.embedding,
@@ -78,6 +82,13 @@ class ModelWorker:
         if recipe.calibration is not None:
             recipe.calibration.check_embedding(pipeline.embedding)
         self.info = WorkerInfo(pipeline, self._embedder.dim, self._segmenter.notes)
+
+    def _fingerprint_objects(self) -> str:
+        """Of what decides which objects an image has."""
+        own = self._segmenter.fingerprint
+        if self._matcher is None:
+            return own
+        return fingerprint({"segmenter": own, "texts": self._matcher.fingerprint})
 
     def process(
         self, chunk: Sequence[Decoded], known: Sequence[KnownObjects] | None = None
@@ -103,7 +114,7 @@ class ModelWorker:
         with _raise_step_errors(Stage.SEGMENT):
             segmented = self._segment(work)
         with _raise_step_errors(Stage.EMBED):
-            embedded = self._embed(work, segmented)
+            embedded = [self._match(image) for image in self._embed(work, segmented)]
             named = self._label(embedded)
             self._check(named)
             return self._add_thumbnails(work, named)
@@ -148,6 +159,14 @@ class ModelWorker:
             self.info.fingerprint,
             self.info.pipeline.segmenter,
         )
+
+    def _match(self, image: EmbeddedImage) -> EmbeddedImage:
+        """The image with the objects alone that show one of the texts, if there are any."""
+        if self._matcher is None or not image.objects:
+            return image
+        vectors = np.array([record.vectors[VECTOR_NAME] for record in image.objects], np.float32)
+        masks = [record.mask for record in image.objects]
+        return keep_objects(image, self._matcher.name(masks, vectors))
 
     def _label(self, embedded: Sequence[EmbeddedImage]) -> list[EmbeddedImage]:
         return [label_image(image, self._labeller) for image in embedded]

@@ -11,6 +11,8 @@ from schemas.images import Decoded, ImageRef
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.images.read import read_images
 from workers.labelling.labeller import Labeller, build_labeller
+from workers.labelling.text_file import read_texts
+from workers.labelling.text_match import TextMatcher, build_matcher
 from workers.labelling.tuned_calibrations import TunedCalibration, read_calibration
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
@@ -21,6 +23,10 @@ def build_no_labeller() -> None:
     """The labeller of a recipe whose objects stay without labels."""
 
 
+def build_no_matcher() -> None:
+    """The matcher of a recipe that keeps all objects."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What workers are built from: plain values and importable functions, so that it travels.
@@ -29,7 +35,8 @@ class Recipe:
     `embedding` are the options that images are decoded and crops embedded with. `threads` is how
     many CPU threads torch may use in a worker; None leaves that to torch. `thumbnail_px` is the
     longer side of thumbnails, 0: none are made. `calibration` is what labels are judged with, where
-    the settings name one: it has to be the embedder's.
+    the settings name one: it has to be the embedder's. With a `matcher` only objects that show one
+    of its texts are kept.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -41,6 +48,7 @@ class Recipe:
     labeller: Callable[[], Labeller | None] = build_no_labeller
     thumbnail_px: int = 0
     calibration: TunedCalibration | None = None
+    matcher: Callable[[], TextMatcher | None] = build_no_matcher
 
 
 RecipeBuilder = Callable[[Settings], Recipe]
@@ -91,4 +99,13 @@ def build_recipe(settings: Settings) -> Recipe:
         ),
         calibration=calibration,
         thumbnail_px=settings.index.thumbnail_px,
+        matcher=_choose_matcher(settings),
     )
+
+
+def _choose_matcher(settings: Settings) -> Callable[[], TextMatcher | None]:
+    """What builds the matcher of the texts that the settings name; they travel within it."""
+    if settings.text_prompts is None:
+        return build_no_matcher
+    texts = read_texts(settings.text_prompts)
+    return partial(build_matcher, texts, settings.labels, settings.embedder, settings.cache_dir)

@@ -21,6 +21,7 @@ from pipeline.service.background_jobs import BackgroundJobs
 from pipeline.service.dependencies import Service
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
+from pipeline.service.image_segmenter import ImageSegmenter
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
 from pipeline.service.model_loading import load_pictures, load_texts
@@ -29,6 +30,7 @@ from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
+from pipeline.service.routes import segment as routes_segment
 from pipeline.service.routes import uploads as routes_uploads
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
@@ -57,7 +59,14 @@ def build_app(
     )  # fmt: skip
     app.state.service = service
     problems.add_handlers(app)
-    for routes in (routes_search, routes_uploads, routes_objects, routes_ingest, routes_ops):
+    for routes in (
+        routes_search,
+        routes_uploads,
+        routes_segment,
+        routes_objects,
+        routes_ingest,
+        routes_ops,
+    ):
         app.include_router(routes.router)
     _add_pages(app)
     limits = Limits(serve.max_body_kb * 1024, serve.max_upload_mb * 2**20, serve.body_timeout_s)
@@ -104,6 +113,7 @@ def _build_service(
         follower=follower,
         uploads=uploads,
         finder=ObjectFinder(queue, uploads),
+        segmenting=ImageSegmenter(queue),
         images=ImageCache(settings),
         metrics=Metrics(),
         jobs=jobs,

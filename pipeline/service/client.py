@@ -27,6 +27,8 @@ from schemas.api import (
     ReembedRequest,
     SearchAnswer,
     SearchRequest,
+    SegmentAnswer,
+    SegmentRequest,
     StatsAnswer,
     UploadAnswer,
     UploadObjectsAnswer,
@@ -92,6 +94,10 @@ class Client:
     def upload_objects(self, upload_id: str) -> UploadObjectsAnswer:
         """What an upload shows, or that it is still being looked for."""
         return self._call(UploadObjectsAnswer, "GET", f"/v1/uploads/{upload_id}/objects")
+
+    def segment(self, request: SegmentRequest) -> SegmentAnswer:
+        """The masks of an upload or an indexed image, by what is asked for."""
+        return self._call(SegmentAnswer, "POST", "/v1/segment", request)
 
     def object(self, object_id: str) -> ObjectAnswer:
         """An indexed object."""

@@ -68,12 +68,17 @@ def delegate_ingest(
 ) -> IngestSummary:
     """Ingest through the service, and report its progress here; Ctrl-C cancels it there.
 
-    Raises ServiceError if it fails, UsageError for boxes, which a service does not take.
+    Raises ServiceError if it fails, UsageError for boxes and texts, which a service does not take.
     """
     if settings.boxes is not None:
         raise UsageError(
             f"expected no boxes while a service has {settings.index.location} open: "
             f"stop it for an ingest with {settings.boxes}"
+        )
+    if settings.text_prompts is not None:
+        raise UsageError(
+            f"expected no texts while a service has {settings.index.location} open: "
+            f"stop it for an ingest with {settings.text_prompts}"
         )
     request = IngestRequest(
         sources=tuple(map(_make_absolute, sources)),

@@ -14,6 +14,7 @@ from pipeline.service.api_keys import Scope
 from pipeline.service.background_jobs import BackgroundJobs
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
+from pipeline.service.image_segmenter import ImageSegmenter
 from pipeline.service.metrics import Metrics
 from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
@@ -31,6 +32,7 @@ class Service:
     follower: GenerationFollower
     uploads: Uploads
     finder: ObjectFinder
+    segmenting: ImageSegmenter
     images: ImageCache
     metrics: Metrics
     jobs: BackgroundJobs | None

@@ -15,14 +15,13 @@ from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage
+from schemas.labels import UNLABELLED
 from schemas.payload import PointPayload
 from schemas.points import Point
 from schemas.search import Condition
 from workers.durable_files import check_output_file, replace_file
 from workers.protocols import VectorIndex
 
-UNLABELLED = "object"
-"""The category of what has no label."""
 _NOTE_EVERY = 10_000
 
 

@@ -15,7 +15,7 @@ from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import group_masks
@@ -72,7 +72,9 @@ def import_coco(
     progress, home = progress or Progress(), IndexHome.current(settings)
 
     def build(settled: Settings) -> Recipe:
-        return replace(recipe or build_recipe(settled), segmenter=build_segmenter)
+        return replace(
+            recipe or build_recipe(settled), segmenter=build_segmenter, matcher=build_no_matcher
+        )
 
     with progress, IngestSession(settings, build, masks=masks) as session:
         log = session.run(_list_versions(refs, settings), home, progress)

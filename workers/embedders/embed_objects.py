@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -51,6 +53,19 @@ def embed_segmented(
     return embedded
 
 
+def embed_masks(
+    image: UInt8Image,
+    masks: Sequence[ObjectMask],
+    embedder: ImageEmbedder,
+    options: EmbedderOptions,
+) -> Float32Matrix:
+    """The unit vectors of an image's objects alone: float32 (len(masks), dim)."""
+    views = (view for mask in masks for view in object_views(image, mask, options))
+    vectors = _embed_in_slices(views, embedder, options.batch_size or CROPS_AT_ONCE)
+    count = 2 if options.views == "both" else 1
+    return unit_mean(vectors.reshape(len(masks), count, embedder.dim))
+
+
 def _crops(
     images: Sequence[DecodedImage],
     masks: Sequence[Sequence[ObjectMask]],
@@ -93,8 +108,6 @@ def _record(
 ) -> EmbeddedImage:
     revision = ImageRevision(image.ref.version, fingerprint)
     identity = image_id(image.ref)
-    ids = [object_id(identity, revision, ordinal) for ordinal in range(len(found))]
-    parents = find_parents([mask.rle for mask in found])
     return EmbeddedImage(
         ref=image.ref,
         size_hw=image.size_hw,
@@ -102,16 +115,41 @@ def _record(
         segmenter=segmenter,
         embedder=embedder,
         whole=ImageRecord(object_id(identity, revision, IMAGE_ORDINAL), {VECTOR_NAME: whole}),
-        objects=tuple(
-            ObjectRecord(
-                own_id,
-                mask,
-                {VECTOR_NAME: vector},
-                level=level,
-                parent_id=None if parent is None else ids[parent],
-            )
-            for own_id, mask, vector, level, parent in zip(
-                ids, found, objects, find_levels(parents), parents, strict=True
-            )
-        ),
+        objects=_number_objects(identity, revision, found, objects),
+    )
+
+
+def keep_objects(image: EmbeddedImage, masks: Sequence[ObjectMask | None]) -> EmbeddedImage:
+    """The image with these masks for its objects, without those that are None; not yet labelled.
+
+    What stays is numbered and nested anew.
+    """
+    pairs = [
+        (mask, record.vectors[VECTOR_NAME])
+        for mask, record in zip(masks, image.objects, strict=True)
+        if mask is not None
+    ]
+    vectors = np.array([vector for _, vector in pairs], np.float32)
+    found = [mask for mask, _ in pairs]
+    objects = _number_objects(image_id(image.ref), image.revision, found, vectors)
+    return replace(image, objects=objects)
+
+
+def _number_objects(
+    image: uuid.UUID, revision: ImageRevision, found: Sequence[ObjectMask], vectors: Float32Matrix
+) -> tuple[ObjectRecord, ...]:
+    """Records of an image's objects, by their places; vectors float32 (len(found), dim)."""
+    ids = [object_id(image, revision, ordinal) for ordinal in range(len(found))]
+    parents = find_parents([mask.rle for mask in found])
+    return tuple(
+        ObjectRecord(
+            own_id,
+            mask,
+            {VECTOR_NAME: vector},
+            level=level,
+            parent_id=None if parent is None else ids[parent],
+        )
+        for own_id, mask, vector, level, parent in zip(
+            ids, found, vectors, find_levels(parents), parents, strict=True
+        )
     )

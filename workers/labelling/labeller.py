@@ -122,14 +122,19 @@ def build_labeller(
     entries = entries_of(options, embedder.name)
     if entries is None:
         return None
-    prompt = _DEMO_PROMPT if embedder.name == DEMO_EMBEDDER else _PROMPT
-    texts = [prompt.format(entry.name) for entry in entries]
+    texts = texts_of(entries, embedder.name)
     cached = cache_folder(cache_dir).parent / "labels" / f"{_key(texts, embedder.name)}.npy"
     vectors = _read_vectors(cached, len(entries))
     if vectors is None:
         vectors = build_text_embedder(embedder).embed_texts(texts)
         _cache_vectors(cached, vectors)
     return Labeller(entries, vectors, options, embedder.name, calibration)
+
+
+def texts_of(entries: Sequence[LabelEntry], embedder_name: str) -> list[str]:
+    """What is embedded of each label."""
+    prompt = _DEMO_PROMPT if embedder_name == DEMO_EMBEDDER else _PROMPT
+    return [prompt.format(entry.name) for entry in entries]
 
 
 def entries_of(options: LabelOptions, embedder_name: str) -> tuple[LabelEntry, ...] | None:

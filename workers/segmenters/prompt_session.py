@@ -10,11 +10,13 @@ import torch
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
+from schemas.errors import UsageError
 from schemas.images import UInt8Image
-from schemas.masks import ObjectMask
+from schemas.masks import BoolMask, ObjectMask
 from workers.protocols import Float32Logits, PromptedMask
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
+from workers.segmenters.mask_logits import frame_logits
 from workers.segmenters.prompt import Prompt
 from workers.segmenters.prompt_zoom import (
     OUTSIDE,
@@ -95,6 +97,18 @@ class SamPromptSession:
                 return answer
         mask = self._trace(self.whole, prompt, logits, predicted_iou)
         return PromptedMask(mask, logits.cpu().numpy())
+
+    def frame_mask(self, mask: BoolMask) -> Float32Logits:
+        """See `PromptSession`, and `frame_logits`."""
+        if mask.shape != self.size_hw:
+            height, width = self.size_hw
+            raise UsageError(
+                f"expected a mask of {width} x {height} pixels, as the image has, "
+                f"got one of {mask.shape[1]} x {mask.shape[0]}"
+            )
+        if not mask.any():
+            raise UsageError("expected a mask that shows something, got an empty one")
+        return frame_logits(mask, self.whole.crop.size_hw, self.prompter.low_side)
 
     def _answer_closer(
         self, closer: _Look, prompt: Prompt, logits: Tensor, least_iou: float

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 with lazy_imports():
     import pipeline.settings
-    from pipeline.cli import eval_prompts, progress_bars
+    from pipeline.cli import eval_prompts, eval_segmentation, progress_bars
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import copies as copy_scoring
@@ -52,6 +52,7 @@ first: in styles of which the models know other drawings (seen), and in styles o
 none, nor was anything fitted on them (held out).
 `eval prompts` composes the first of these sets and measures the segmenter's answers to clicks and
 boxes: the share of objects that are found, and in brackets where 95% of such shares lie.
+`eval segmentation` does it for masks that a text finds, and for a label of every pixel.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
 Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
@@ -60,6 +61,8 @@ Examples:
     objseek eval demo --scenes 200 --json scores.json
 
     objseek eval prompts --scenes 200
+
+    objseek eval segmentation --scenes 200
 
     objseek eval --truth annotations.json --index objseek-index
 """
@@ -100,8 +103,11 @@ def register(app: typer.Typer) -> None:
 def eval_command(
     load: Load,
     what: Annotated[
-        Literal["demo", "prompts"] | None,
-        typer.Argument(help="demo: a fresh validation set; prompts: clicks and boxes on it."),
+        Literal["demo", "prompts", "segmentation"] | None,
+        typer.Argument(
+            help="demo: a fresh validation set; prompts: clicks and boxes on it; segmentation: "
+            "texts, and labels for every pixel."
+        ),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Ground truth in COCO format.")] = None,
     scenes: Scenes = 200,
@@ -116,12 +122,15 @@ def eval_command(
     """The command; its help stands above."""
     if (what is None) == (truth is None):
         raise UsageError(
-            "expected one of `eval demo`, `eval prompts` and `eval --truth FILE --index INDEX`"
+            "expected one of `eval demo`, `eval prompts`, `eval segmentation` and "
+            "`eval --truth FILE --index INDEX`"
         )
     if json_file is not None:
         check_output_file(json_file, "the figures")
     if what == "prompts":
         return eval_prompts.measure(scenes, seed, load(), json_file)
+    if what == "segmentation":
+        return eval_segmentation.measure(scenes, seed, load(), json_file)
     started = time.monotonic()
     held_out = None
     if truth is not None:

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import INGEST_OPTIONS, Boxes, Load, Sources, add_options
+from pipeline.cli.options import INGEST_OPTIONS, Boxes, Load, Sources, TextPrompts, add_options
 
 with lazy_imports():
     from pipeline.cli import run_job, service_fallback
@@ -47,9 +47,10 @@ def ingest_command(
     sources: Sources,
     limit: Annotated[int | None, typer.Option(help="Stop after this many images.")] = None,
     boxes: Boxes = None,
+    text_prompts: TextPrompts = None,
 ) -> None:
     """The command; its help stands above."""
-    settings = load(limit=limit, boxes=boxes)
+    settings = load(limit=limit, boxes=boxes, text_prompts=text_prompts)
     summary = run_job.run_with_progress(
         settings,
         lambda progress: service_fallback.run_or_delegate(

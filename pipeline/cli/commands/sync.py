@@ -13,6 +13,7 @@ from pipeline.cli.options import (
     Load,
     MaxDelete,
     Sources,
+    TextPrompts,
     add_options,
 )
 from pipeline.messages import quantify
@@ -43,10 +44,14 @@ def register(app: typer.Typer) -> None:
 @add_options(*INGEST_OPTIONS)
 @user_errors
 def sync_command(
-    load: Load, sources: Sources, max_delete: MaxDelete = MAX_DELETE, boxes: Boxes = None
+    load: Load,
+    sources: Sources,
+    max_delete: MaxDelete = MAX_DELETE,
+    boxes: Boxes = None,
+    text_prompts: TextPrompts = None,
 ) -> None:
     """The command; its help stands above."""
-    settings = load(boxes=boxes)
+    settings = load(boxes=boxes, text_prompts=text_prompts)
     summary = run_job.run_with_progress(
         settings, lambda progress: sync.sync(sources, settings, max_delete, progress)
     )

@@ -34,6 +34,10 @@ CALLS: list[tuple[str, str]] = [
         "demo --out {w}/notes/notes.txt --scenes 1",
         "expected a folder to write the demo to, got the file {w}/notes/notes.txt",
     ),
+    ("segment", "Missing argument 'IMAGE...'."),
+    ("segment {w}/notes", "no images under {w}/notes (skipped: 1 as not an image by its suffix)"),
+    ("segment {w}/one.png --segmenter nothing", "nothing"),
+    ("segment {w}/one.png --boxes {w}/list.json", "{w}/list.json"),
     ("ingest", "Missing argument 'SOURCE...'."),
     ("ingest {w}/notes", "no images under {w}/notes (skipped: 1 as not an image by its suffix)"),
     ("ingest {w}/none", "expected a folder, a file or a glob, got nothing at '{w}/none'"),
@@ -406,11 +410,11 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "eval",
-        "expected one of `eval demo`, `eval prompts` and `eval --truth FILE --index INDEX`",
+        "expected one of `eval demo`, `eval prompts`, `eval segmentation` and",
     ),
     (
         "eval demo --truth {w}/list.json",
-        "expected one of `eval demo`, `eval prompts` and `eval --truth FILE --index INDEX`",
+        "expected one of `eval demo`, `eval prompts`, `eval segmentation` and",
     ),
     (
         "eval demo --scenes 0",

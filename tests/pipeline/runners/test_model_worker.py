@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import fakes
 
@@ -13,9 +14,14 @@ from pipeline.runners.local import LocalRunner
 from pipeline.runners.model_worker import ModelWorker
 from pipeline.runners.recipe import Recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
+from schemas.ids import image_id, object_id
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
+from schemas.labels import LabelEntry
 from schemas.masks import WorkItem
+from schemas.options import LabelOptions
 from schemas.records import EmbeddedImage
+from workers.labelling.labeller import Labeller
+from workers.labelling.text_match import TextMatcher
 from workers.protocols import Segmenter
 
 
@@ -128,3 +134,30 @@ def test_an_image_that_fails_in_company_only_comes_through_alone(
         fakes.write_image(tmp_path / "poison.png", 3, fakes.POISON),
     )
     assert [type(result) for result in ModelWorker(recipe).process(images)] == [EmbeddedImage] * 3
+
+
+def match_bright(text: str) -> TextMatcher:
+    """What finds the bright square of a fake's image, not its left half."""
+    bright = np.array([1, 1, 0.8, 0, 0, 0, 0.5], np.float32)
+    dark = np.array([0.1, 0.2, 0.3, 0.2, 0.2, 0.2, 0.9], np.float32)
+    vectors = np.stack([vector / np.linalg.norm(vector) for vector in (bright, dark)])
+    labeller = Labeller((LabelEntry("dark"),), vectors[1:], LabelOptions(), "some/other")
+    return TextMatcher((text,), vectors[:1], labeller, "some/other")
+
+
+def test_only_objects_that_show_a_text_are_kept(recipe: Recipe, tmp_path: Path) -> None:
+    images = read(recipe, *fakes.write_images(tmp_path, 2))
+    of_all = ModelWorker(recipe)
+    worker = ModelWorker(replace(recipe, matcher=partial(match_bright, "a light")))
+    whole, kept = of_all.process(images)[0], worker.process(images)[0]
+    assert isinstance(whole, EmbeddedImage)
+    assert isinstance(kept, EmbeddedImage)
+    (record,) = kept.objects
+    bright = whole.objects[1]
+    assert (record.mask.rle, record.mask.segmenter_label) == (bright.mask.rle, "a light")
+    assert record.vectors["clip"].tobytes() == bright.vectors["clip"].tobytes()
+    # Numbered anew, under a pipeline of its own.
+    assert record.object_id == object_id(image_id(images[0].ref), kept.revision, 0)
+    assert (record.level, record.parent_id) == ("whole", None)
+    other = ModelWorker(replace(recipe, matcher=partial(match_bright, "a lamp")))
+    assert len({each.info.fingerprint for each in (of_all, worker, other)}) == 3
