@@ -14,7 +14,7 @@ from pipeline.cli.tables import print_rows
 from pipeline.cli.weights import cached_file, fetch_model, format_size
 from pipeline.settings import load_settings
 from workers.models import catalog, open_clip_names
-from workers.models.catalog import ModelEntry
+from workers.models.model_entry import ModelEntry
 from workers.models.weights import cache_folder
 from workers.segmenters.tuned_scorers import list_scorers
 
