@@ -57,6 +57,16 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         return fetch(entry, cache, report)
 
 
+def check_model_licence(name: str, is_accepted: bool) -> None:
+    """Raise UsageError where the weights `name` are not free for every use, unless accepted."""
+    entry = next((entry for entry in catalog.CATALOG if entry.name == name), None)
+    if entry is not None and entry.restriction and not is_accepted:
+        raise UsageError(
+            f"the weights of {name} are {entry.restriction}: --accept-licence says that you "
+            "accept it"
+        )
+
+
 def _fetch_hub_model(entry: ModelEntry, cache: Path | None, console: Console) -> Path:
     folder = hub.hub_folder(entry, cache)
     if (cached := hub.cached_weights(entry, cache)) is not None:

@@ -108,6 +108,37 @@ def _rf_detr() -> Any:
     return RfDetrForInstanceSegmentation(config)
 
 
+def _sam2() -> Any:
+    from transformers.models.sam2.configuration_sam2 import Sam2Config
+    from transformers.models.sam2.modeling_sam2 import Sam2Model
+
+    backbone = {
+        "model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1,
+        "image_size": [SIDE, SIDE], "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [8, 16, 32, 64], "num_attention_heads_per_stage": [1, 1, 2, 4],
+        "window_size_per_stage": [4, 4, 4, 4], "global_attention_blocks": [3],
+        "window_positional_embedding_background_size": [2, 2],
+    }  # fmt: skip
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": backbone, "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]], "fpn_hidden_size": 32,
+        },
+        prompt_encoder_config={"hidden_size": 32, "image_size": SIDE, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
+        },
+    )  # fmt: skip
+    model = Sam2Model(config)
+    # What is 0 at the start of training would hide whether it is used.
+    for name, weights in model.named_parameters():
+        if weights.ndim > 1 and "vision_encoder" not in name:
+            weights.data.normal_(0, 0.3)
+        elif weights.ndim == 1 and "norm" not in name:
+            weights.data.normal_(0, 0.1)
+    return model
+
+
 _SQUARE = {"size": {"height": SIDE, "width": SIDE}}
 _SHORTEST = {"size": {"shortest_edge": SIDE, "longest_edge": 2 * SIDE}, "size_divisor": 32}
 FAMILIES = (
@@ -127,6 +158,8 @@ FAMILIES = (
     Family("oneformer_swin_l_coco", _oneformer, _SHORTEST),
     Family("rf_detr_seg_nano", _rf_detr, _SQUARE),
 )
+SAM2 = Family("sam2.1_t", _sam2, {"size": {"height": SIDE, "width": SIDE}})
+"""It knows no classes."""
 
 
 def write_folder(family: Family, folder: Path) -> Path:
@@ -160,9 +193,10 @@ class HubHandler(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def _answer(self, with_body: bool) -> None:
-        owner, name, _, revision, file_name = self.path.strip("/").split("/")
+        repository, _, rest = self.path.strip("/").partition("/resolve/")
+        revision, _, file_name = rest.partition("/")
         self.asked.append(f"{self.command} {file_name} {revision}")
-        path = self.repositories.get(f"{owner}/{name}", Path("/none")) / file_name
+        path = self.repositories.get(repository, Path("/none")) / file_name
         if not path.is_file():
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound")

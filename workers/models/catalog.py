@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from schemas.errors import UnknownModelError
-from workers.models.labelled_segmenters import LABELLED_SEGMENTERS
 from workers.models.model_entry import ModelEntry, ModelKind
+from workers.models.more_segmenters import MORE_SEGMENTERS
 
 LOCAL_PREFIX = "local-dir:"
 """Before the folder of an open_clip model that is in no list."""
@@ -74,7 +74,7 @@ CATALOG: tuple[ModelEntry, ...] = (
         2_564_550_879,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
-    *LABELLED_SEGMENTERS,
+    *MORE_SEGMENTERS,
     ModelEntry(
         name="clip_demo",
         kind="embedder",

@@ -65,11 +65,12 @@ class View(Protocol):
 class Prompter(Protocol):
     """A model that guesses masks from points.
 
-    Images are scaled to fit `frame_side` pixels; logits have `low_side` to a frame's side and lie
-    on `device`.
+    Images are scaled to fit `frame_side` pixels, or to fill a square of them where the model
+    `stretches` them; logits have `low_side` to a frame's side and lie on `device`.
     """
 
     device: torch.device
+    stretches: bool
     frame_side: int
     low_side: int
     mask_threshold: float
@@ -133,6 +134,8 @@ class SamPrompter:
     are computed in it; what follows from a prompt's few tokens, the predicted IoU above all, whose
     thresholds are finer than bfloat16, stays in float32.
     """
+
+    stretches = False
 
     def __init__(self, model: Sam, device: str, dtype: torch.dtype = torch.float32) -> None:
         model = model.eval().to(device)

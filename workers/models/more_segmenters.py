@@ -1,4 +1,4 @@
-"""Lists the segmenters that know classes, and those that need no model."""
+"""Lists the segmenters of the hub and of torchvision, and those that need no model."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ def _mask_rcnn(name: str, file_name: str, size_mb: int, about: str) -> ModelEntr
         module="mask_rcnn",
         task="instance",
     )
+
+
+def _sam2() -> Iterator[ModelEntry]:
+    sizes = {"t": ("tiny", 156), "s": ("small", 184), "b+": ("base-plus", 323), "l": ("large", 898)}
+    for size, (spelled, size_mb) in sizes.items():
+        yield _hub(
+            f"sam2.1_{size}",
+            "sam2",
+            f"facebook/sam2.1-hiera-{spelled}",
+            size_mb,
+            "everything",
+            f"Segment Anything 2.1, Hiera {spelled}",
+            licence="Apache-2.0",
+        )
 
 
 def _rf_detr() -> Iterator[ModelEntry]:
@@ -131,7 +145,7 @@ def _mask2former() -> Iterator[ModelEntry]:
 def _oneformer() -> Iterator[ModelEntry]:
     models: tuple[tuple[str, str, int, SegmenterTask, str], ...] = (
         ("swin_l_coco", "coco_swin_large", 880, "panoptic", "COCO's 133 classes, any task"),
-        ("swin_t_ade", "ade20k_swin_tiny", 204, "semantic", "ADE20K's 150 classes"),
+        ("swin_t_ade", "ade20k_swin_tiny", 477, "semantic", "ADE20K's 150 classes"),
         ("swin_l_ade", "ade20k_swin_large", 880, "semantic", "ADE20K's 150 classes"),
         ("swin_l_cityscapes", "cityscapes_swin_large", 880, "panoptic", "Cityscapes' 19 classes"),
     )
@@ -154,7 +168,7 @@ def _without_model(name: str, task: SegmenterTask, about: str) -> ModelEntry:
     )
 
 
-LABELLED_SEGMENTERS: tuple[ModelEntry, ...] = (
+MORE_SEGMENTERS: tuple[ModelEntry, ...] = (
     _mask_rcnn(
         "maskrcnn_resnet50_fpn",
         "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
@@ -167,6 +181,7 @@ LABELLED_SEGMENTERS: tuple[ModelEntry, ...] = (
         186,
         "Mask R-CNN trained longer, instances of COCO's 80 classes",
     ),
+    *_sam2(),
     *_rf_detr(),
     *_segformer(),
     *_eomt(),
