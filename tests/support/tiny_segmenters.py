@@ -195,7 +195,8 @@ class HubHandler(BaseHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         repository, _, rest = self.path.strip("/").partition("/resolve/")
         revision, _, file_name = rest.partition("/")
-        self.asked.append(f"{self.command} {file_name} {revision}")
+        if file_name:  # the hub's client asks once a process for more than files
+            self.asked.append(f"{self.command} {file_name} {revision}")
         path = self.repositories.get(repository, Path("/none")) / file_name
         if not path.is_file():
             self.send_response(404)
