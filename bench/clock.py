@@ -99,6 +99,7 @@ class TimedPrompter:
     def __init__(self, inner: Prompter, clock: Clock) -> None:
         self.inner, self.clock = inner, clock
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
+        self.stretches = inner.stretches
         self.mask_threshold, self.device = inner.mask_threshold, inner.device
 
     def encode(self, images: Sequence[UInt8Image]) -> list[View]:

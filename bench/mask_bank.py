@@ -225,6 +225,7 @@ class BankPrompter:
         self.prompts = 0
         self.blend: Blend | None = None
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
+        self.stretches = inner.stretches
         self.mask_threshold, self.device = inner.mask_threshold, inner.device
 
     def encode(self, images: Sequence[UInt8Image]) -> Sequence[View]:

@@ -13,6 +13,8 @@ PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["fast", "balanced", "thorough"]
 PromptsName = Literal["grid", "adaptive"]
 LevelsName = Literal["all", "wholes"]
+TaskName = Literal["instance", "semantic", "panoptic"]
+RegionsName = Literal["connected", "whole"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 
@@ -76,6 +78,15 @@ class SegmenterOptions(_Options):
     and by how many are much like it, where `box_nms_thresh` compares boxes only. A mask is dropped
     as a part when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
     With `levels` `wholes` only masks stay that are part of no other (see `schemas.nesting`).
+
+    Segmenters that know classes have parameters of their own (see docs/segmentation.md): `task` is
+    what they look for, where they can do several. What is less likely than `score_thresh` is no
+    object; a pixel is in a mask where its probability is at least `mask_thresh`; of panoptic
+    segments those stay that have at least `overlap_mask_area_threshold` of their own mask's pixels.
+    `regions` is what a class of a semantic map becomes: its connected regions, each of
+    `min_mask_region_area` pixels or more (None: 64), or one object. None is the segmenter's
+    default. `tiles_per_side` is of `grid`. Weights that are not free for every use are fetched
+    where `accept_licence` says that their licence is accepted, which is in no fingerprint.
     """
 
     name: str = "sam_demo"
@@ -99,6 +110,13 @@ class SegmenterOptions(_Options):
     min_mask_region_area: int | None = Field(default=None, ge=0)
     mask_nms_thresh: float | None = Field(default=None, ge=0, le=1)
     part_thresh: float | None = Field(default=None, ge=0, le=1)
+    task: TaskName | None = None
+    score_thresh: float | None = Field(default=None, ge=0, le=1)
+    mask_thresh: float = Field(default=0.5, gt=0, lt=1)
+    overlap_mask_area_threshold: float = Field(default=0.8, ge=0, le=1)
+    regions: RegionsName = "connected"
+    tiles_per_side: int = Field(default=4, ge=1, le=64)
+    accept_licence: bool = False
     levels: LevelsName = "all"
     max_objects: int = Field(default=256, ge=1)
     min_area_frac: float = Field(default=0.0, ge=0, le=1)

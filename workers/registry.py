@@ -8,6 +8,8 @@ from pathlib import Path
 from schemas.errors import ModelError, UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers.models import catalog, open_clip_names
+from workers.models.hub import check_folder
+from workers.models.model_entry import ModelEntry
 from workers.models.threads import limit_threads
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
 from workers.segmenters.tuned_scorers import ScorerFile, read_scorer
@@ -23,19 +25,29 @@ def build_segmenter(
     UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
     """
     entry = catalog.find(options.name, "segmenter")
+    check_licence(entry, options)
     # segment-anything has only been run on the CPU and on CUDA: "mps" must be asked for by name.
     device = resolve_device(options.device, automatic=("cuda",))
     options = options.model_copy(update={"device": device})
     limit_threads()
     scorer = scorer or read_options_scorer(options, cache_dir)
-    segmenter: Segmenter
-    if entry.source == "bundled":
-        module = importlib.import_module(f"workers.segmenters.{entry.name}")
-        segmenter = module.build(options, scorer=scorer)
-    else:
-        module = importlib.import_module("workers.segmenters.sam")
-        segmenter = module.build(options, cache_dir=cache_dir, scorer=scorer)
+    module = importlib.import_module(f"workers.segmenters.{entry.module}")
+    # Only what is asked at points has a scorer, which was tuned to it by name.
+    extra = {} if scorer is None else {"scorer": scorer}
+    segmenter: Segmenter = module.build(options, cache_dir=cache_dir, entry=entry, **extra)
     return segmenter
+
+
+def check_licence(entry: ModelEntry, options: SegmenterOptions) -> None:
+    """Raise UsageError where weights are not free for every use, and that is not accepted.
+
+    Local weights are their user's own matter.
+    """
+    if entry.restriction and not options.accept_licence and options.checkpoint is None:
+        raise UsageError(
+            f"the weights of {entry.name} are {entry.restriction}: "
+            "--accept-licence (setting segmenter.accept_licence) says that you accept it"
+        )
 
 
 def read_options_scorer(
@@ -68,13 +80,16 @@ def build_embedder(options: EmbedderOptions) -> Embedder:
 def check_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) -> None:
     """Raise what building it would of a name or a file, within milliseconds.
 
-    Raises UnknownModelError, ModelError for a local file of weights that is not there, and what
-    `read_options_scorer` does.
+    Raises UnknownModelError, UsageError for a licence that is not accepted, ModelError for local
+    weights that are not there, and what `read_options_scorer` does.
     """
-    catalog.find(options.name, "segmenter")
+    entry = catalog.find(options.name, "segmenter")
+    check_licence(entry, options)
     if options.checkpoint is not None:
         path = Path(options.checkpoint).expanduser()
-        if not path.is_file():
+        if entry.source == "hub":
+            check_folder(path)
+        elif not path.is_file():
             raise ModelError(f"the weights {path} cannot be read: there is no such file")
     read_options_scorer(options, cache_dir)
 

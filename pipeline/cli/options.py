@@ -254,6 +254,20 @@ PRECISION = SharedOption(
     ],
     ("segmenter.precision", "embedder.precision"),
 )
+ACCEPT_LICENCE = SharedOption(
+    "accept_licence",
+    Annotated[
+        bool | None,
+        typer.Option(
+            "--accept-licence",
+            help="Say that you accept the licence of a segmenter's weights that are not free for "
+            "every use: SegFormer's and Mask2Former's; see `objseek models`.",
+            show_default=False,
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.accept_licence",),
+)
 RUNNER = SharedOption(
     "runner",
     Annotated[
@@ -309,8 +323,16 @@ STALL_TIMEOUT = SharedOption(
 STORE_OPTIONS = (ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS)
 PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE)
 MODEL_OPTIONS = (
-    SEGMENTER, EMBEDDER, DEVICE, PRESET, PROMPTS, SCORER, CALIBRATION, PRECISION,
-)  # fmt: skip
+    SEGMENTER,
+    EMBEDDER,
+    DEVICE,
+    PRESET,
+    PROMPTS,
+    SCORER,
+    CALIBRATION,
+    PRECISION,
+    ACCEPT_LICENCE,
+)
 RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
 INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
 

@@ -16,10 +16,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from schemas.errors import ModelError
-from workers.models import catalog, open_clip_names
-from workers.models.catalog import ModelEntry
+from schemas.errors import ModelError, UsageError
+from workers.models import catalog, hub, open_clip_names
 from workers.models.download import Report
+from workers.models.model_entry import ModelEntry
 from workers.models.weights import cache_folder, fetch, sha256_of
 
 
@@ -38,19 +38,46 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         from workers.embedders import openclip
 
         return openclip.fetch(name)
+    if entry.source == "none":
+        raise UsageError(f"{name} has no weights")
+    if entry.source == "hub":
+        return _fetch_hub_model(entry, cache, console)
     if entry.source == "bundled":
         path = catalog.bundled_path(entry)
         if not path.is_file():
             raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
         return path
     cached = cached_file(entry, cache)
-    if cached is not None and sha256_of(cached) != entry.sha256:
+    if cached is not None and not sha256_of(cached).startswith(entry.sha256):
         cached.unlink()
         cached = None
     if cached is not None:
         return cached
     with _show_download(name, console) as report:
         return fetch(entry, cache, report)
+
+
+def check_model_licence(name: str, is_accepted: bool) -> None:
+    """Raise UsageError where the weights `name` are not free for every use, unless accepted."""
+    entry = next((entry for entry in catalog.CATALOG if entry.name == name), None)
+    if entry is not None and entry.restriction and not is_accepted:
+        raise UsageError(
+            f"the weights of {name} are {entry.restriction}: --accept-licence says that you "
+            "accept it"
+        )
+
+
+def _fetch_hub_model(entry: ModelEntry, cache: Path | None, console: Console) -> Path:
+    folder = hub.hub_folder(entry, cache)
+    if (cached := hub.cached_weights(entry, cache)) is not None:
+        try:
+            hub.verify_hub(hub.open_folder(folder), entry)
+        except ModelError:
+            cached.unlink()
+        else:
+            return folder
+    with _show_download(entry.name, console) as report:
+        return hub.fetch_from_hub(entry, cache, report)
 
 
 def fetch_segmenter(name: str, cache: Path | None, console: Console) -> None:
@@ -60,12 +87,14 @@ def fetch_segmenter(name: str, cache: Path | None, console: Console) -> None:
     UnknownModelError, ModelError, DownloadError.
     """
     entry = catalog.find(name, "segmenter")
-    if entry.source == "official" and cached_file(entry, cache) is None:
+    if entry.source in ("official", "hub") and cached_file(entry, cache) is None:
         fetch_model(name, cache, console)
 
 
 def cached_file(entry: ModelEntry, cache: Path | None) -> Path | None:
     """The file of fetched weights, if it is there."""
+    if entry.source == "hub":
+        return hub.cached_weights(entry, cache)
     path = cache_folder(cache) / entry.file_name
     return path if path.is_file() else None
 

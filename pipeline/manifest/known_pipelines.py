@@ -28,7 +28,13 @@ _OLDER = "pipelines.json"
 """Older manifests have all of them in this one text."""
 # Options that change where or how fast a pipeline runs, not what it makes.
 _IRRELEVANT = {
-    "segmenter": {"device", "precision", "points_per_batch", "images_per_batch"},
+    "segmenter": {
+        "device",
+        "precision",
+        "points_per_batch",
+        "images_per_batch",
+        "accept_licence",
+    },
     "embedder": {"device", "precision", "batch_size", "calibration"},
 }
 
@@ -130,7 +136,8 @@ def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """Path, size and time of the local files that the settings name, and of the bundled ones."""
     yield from _embedder_files(settings)
     if settings.segmenter.checkpoint is not None:
-        yield from _stamp([Path(settings.segmenter.checkpoint).expanduser()])
+        checkpoint = Path(settings.segmenter.checkpoint).expanduser()
+        yield from _stamp(sorted(checkpoint.iterdir()) if checkpoint.is_dir() else [checkpoint])
     if settings.segmenter.scorer is not None:
         yield from _stamp([SCORERS.find(settings.segmenter.scorer, settings.cache_dir)])
 

@@ -65,6 +65,7 @@ class Colours:
 
     device = torch.device("cpu")
     frame_side = low_side = 64
+    stretches = False
     mask_threshold = 0.0
 
     def encode(self, images: Sequence[UInt8Image]) -> list[ColourView]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 
 from schemas.errors import UnknownModelError
-
-ModelKind = Literal["segmenter", "embedder"]
-ModelSource = Literal["bundled", "official", "open_clip"]
+from workers.models.model_entry import ModelEntry, ModelKind
+from workers.models.more_segmenters import MORE_SEGMENTERS
 
 LOCAL_PREFIX = "local-dir:"
 """Before the folder of an open_clip model that is in no list."""
@@ -20,27 +17,6 @@ LOCAL_PREFIX = "local-dir:"
 DEMO_EMBEDDER = "clip_demo"
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """One model that can be named.
-
-    `source` says where its weights come from: bundled with objseek, fetched from the official
-    `url`, or fetched by open_clip itself from `hub_repo`. `sha256` is the published one, in
-    hexadecimal. `size_bytes` is exact for official files, rounded for open_clip's.
-    """
-
-    name: str
-    kind: ModelKind
-    source: ModelSource
-    licence: str
-    about: str
-    file_name: str = ""
-    size_bytes: int | None = None
-    url: str = ""
-    sha256: str = ""
-    hub_repo: str = ""
 
 
 def _sam(size: str, file_name: str, size_bytes: int, sha256: str) -> ModelEntry:
@@ -54,6 +30,7 @@ def _sam(size: str, file_name: str, size_bytes: int, sha256: str) -> ModelEntry:
         size_bytes=size_bytes,
         url=_SAM_URL + file_name,
         sha256=sha256,
+        module="sam",
     )
 
 
@@ -77,6 +54,7 @@ CATALOG: tuple[ModelEntry, ...] = (
         licence="Apache-2.0",
         about="small demo model, knows emoji scenes only",
         file_name="sam_demo.safetensors",
+        module="sam_demo",
     ),
     _sam(
         "b",
@@ -96,6 +74,7 @@ CATALOG: tuple[ModelEntry, ...] = (
         2_564_550_879,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
+    *MORE_SEGMENTERS,
     ModelEntry(
         name="clip_demo",
         kind="embedder",

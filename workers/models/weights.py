@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.errors import DownloadError, ModelError
-from workers.models.catalog import ModelEntry
 from workers.models.download import Report, download
+from workers.models.model_entry import ModelEntry
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,13 @@ def fetch(entry: ModelEntry, cache_dir: Path | None = None, report: Report = no_
     if target.exists():
         return target
     try:
-        download(entry.url, target, sha256=entry.sha256, size_bytes=entry.size_bytes, report=report)
+        download(
+            entry.url,
+            target,
+            sha256=entry.sha256,
+            size_bytes=entry.exact_size_bytes,
+            report=report,
+        )
     except DownloadError as exc:
         raise DownloadError(
             f"the weights of {entry.name} could not be downloaded, as {exc}: try again, or get "
@@ -56,7 +62,7 @@ def sha256_of(path: Path) -> str:
 def verify(path: Path, entry: ModelEntry) -> str:
     """SHA-256 of a cached file. Raises ModelError unless it is the published one, if any is."""
     got = sha256_of(path)
-    if entry.sha256 and got != entry.sha256:
+    if not got.startswith(entry.sha256):
         raise ModelError(
             f"{path} is not the published {entry.name}, expected sha256 {entry.sha256}, got {got}: "
             f"`objseek models pull {entry.name}` replaces it"

@@ -36,6 +36,7 @@ class CountingPrompter:
         self.prompts = 0
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
         self.mask_threshold, self.device = inner.mask_threshold, inner.device
+        self.stretches = inner.stretches
 
     def encode(self, images: Sequence[UInt8Image]) -> list[_CountedView]:
         return [_CountedView(self._view(image), self) for image in images]

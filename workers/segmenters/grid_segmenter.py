@@ -326,7 +326,8 @@ class GridSegmenter:
         if adaptive is None:
             return GridPlan(points, batch)
         thresholds = Thresholds(self._prompter.mask_threshold, parameters["stability_score_offset"])
-        meter = LowResMeter(crop_hw, self._prompter.low_side, thresholds, points)
+        spans_hw = crop_hw if self._prompter.stretches else (max(crop_hw),) * 2
+        meter = LowResMeter(crop_hw, self._prompter.low_side, thresholds, points, spans_hw)
         return adaptive.plan(view, crop, points, meter, batch, is_open)
 
     def _tracer(self, crop: Crop) -> Tracer:
@@ -335,7 +336,10 @@ class GridSegmenter:
         crop_hw = y1 - y0, x1 - x0
         prompter = self._prompter
         low_side, frame_side = prompter.low_side, prompter.frame_side
-        used_hw = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
+        used_hw = self._fit(crop_hw)
+        if prompter.stretches:
+            # Without padding to cut off, logits become the crop's pixels in one step.
+            frame_side, used_hw = low_side, (low_side, low_side)
         rows = make_axis(crop_hw[0], used_hw[0], low_side, frame_side)
         columns = make_axis(crop_hw[1], used_hw[1], low_side, frame_side)
         frame = Frame(crop_hw, x0, y0, crop.image_hw)
@@ -377,11 +381,15 @@ class GridSegmenter:
     def _divisible(self, height: int, width: int) -> bool:
         boxes, _ = self._crops((height, width))
         sides = ((y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes)
-        frame = self._prompter.frame_side
-        return all(
-            min(side) > 0 and min(ResizeLongestSide.get_preprocess_shape(*side, frame)) > 0
-            for side in sides
-        )
+        return all(min(side) > 0 and min(self._fit(side)) > 0 for side in sides)
+
+    def _fit(self, crop_hw: tuple[int, int]) -> tuple[int, int]:
+        """The size that a crop has in its frame."""
+        side = self._prompter.frame_side
+        if self._prompter.stretches:
+            return side, side
+        used_hw: tuple[int, int] = ResizeLongestSide.get_preprocess_shape(*crop_hw, side)
+        return used_hw
 
 
 def _trace_sure(

@@ -53,21 +53,30 @@ class Thresholds:
 class LowResMeter:
     """Measures masks of a crop (height, width) at places in it, float64 (n, 2), its pixels.
 
-    low_side: logits to its longer side.
+    spans_hw: the pixels that low_side logits stand for, down and across; by default the longer side
+    for both.
     """
 
     def __init__(
-        self, crop_hw: tuple[int, int], low_side: int, thresholds: Thresholds, places_xy: Float64s
+        self,
+        crop_hw: tuple[int, int],
+        low_side: int,
+        thresholds: Thresholds,
+        places_xy: Float64s,
+        spans_hw: tuple[int, int] | None = None,
     ) -> None:
         self.area_px = crop_hw[0] * crop_hw[1]
         self._thresholds = thresholds
         self._step = max(low_side // _SIDE, 1)
-        self._pixels = max(crop_hw) * self._step / low_side  # to a measured logit's side
-        used_wh = (math.ceil(side / self._pixels) for side in reversed(crop_hw))
+        spans_wh = (max(crop_hw),) * 2 if spans_hw is None else spans_hw[::-1]
+        # To a measured logit's sides.
+        self._pixels_wh = tuple(span * self._step / low_side for span in spans_wh)
+        sides = zip(reversed(crop_hw), self._pixels_wh, strict=True)
+        used_wh = (math.ceil(side / pixels) for side, pixels in sides)
         # In exact arithmetic the longer side has no more than there are.
         most = math.ceil(low_side / self._step)
         self._columns, self._rows = (min(side, most) for side in used_wh)
-        cells = np.floor(places_xy / self._pixels).clip(0, (self._columns - 1, self._rows - 1))
+        cells = np.floor(places_xy / self._pixels_wh).clip(0, (self._columns - 1, self._rows - 1))
         self._at_x, self._at_y = torch.from_numpy(cells.astype(np.int64)).unbind(dim=1)
 
     @torch.inference_mode()
@@ -80,4 +89,6 @@ class LowResMeter:
         inside = masks[:, at_y, self._at_x.to(used.device)]
         sums = [(used > mask + sign * offset).sum((1, 2)) for sign in (0, 1, -1)]
         area, high, low = torch.stack(sums).cpu().numpy().astype(np.float64)
-        return LowResMasks(inside.cpu().numpy(), area * self._pixels**2, high / low.clip(min=1))
+        return LowResMasks(
+            inside.cpu().numpy(), area * math.prod(self._pixels_wh), high / low.clip(min=1)
+        )

@@ -9,7 +9,7 @@ from segment_anything import sam_model_registry
 
 from schemas.options import SegmenterOptions
 from workers.models import catalog
-from workers.models.catalog import ModelEntry
+from workers.models.model_entry import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.weights import fetch, fill, read_weights, sha256_of, verify
 from workers.segmenters.parameters import batch_sizes

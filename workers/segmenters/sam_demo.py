@@ -8,6 +8,7 @@ from pathlib import Path
 from schemas.errors import ModelError
 from schemas.options import SegmenterOptions
 from workers.models import catalog
+from workers.models.model_entry import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
@@ -41,14 +42,19 @@ DEFAULTS = {
 }
 
 
-def build(options: SegmenterOptions, scorer: ScorerFile | None = None) -> PromptableGridSegmenter:
-    """The demo model on `options.device`; `options.checkpoint` replaces its weights.
+def build(
+    options: SegmenterOptions,
+    cache_dir: Path | None = None,
+    entry: ModelEntry | None = None,
+    scorer: ScorerFile | None = None,
+) -> PromptableGridSegmenter:
+    """The demo model `entry` on `options.device`; `options.checkpoint` replaces its weights.
 
-    `scorer` takes the place of the bundled one. Raises ModelError when the weights are absent or of
-    another architecture, or the scorer is of other weights.
+    `scorer` takes the place of the bundled one. Nothing is fetched. Raises ModelError when the
+    weights are absent or of another architecture, or the scorer is of other weights.
     """
     if options.checkpoint is None:
-        path = _bundled_file(catalog.find("sam_demo").file_name)
+        path = _bundled_file((entry or catalog.find("sam_demo")).file_name)
         scorer_path = _bundled_file(SCORER_FILE)
     else:  # other weights have another embedding, of which the bundled scorer knows nothing
         path, scorer_path = Path(options.checkpoint).expanduser(), None

@@ -66,11 +66,12 @@ class View(Protocol):
 class Prompter(Protocol):
     """A model that guesses masks from points.
 
-    Images are scaled to fit `frame_side` pixels; logits have `low_side` to a frame's side and lie
-    on `device`.
+    Images are scaled to fit `frame_side` pixels, or to fill a square of them where the model
+    `stretches` them; logits have `low_side` to a frame's side and lie on `device`.
     """
 
     device: torch.device
+    stretches: bool
     frame_side: int
     low_side: int
     mask_threshold: float
@@ -135,6 +136,8 @@ class SamPrompter:
     thresholds are finer than bfloat16, stays in float32. `load_parts` gives what answers prompts
     other than single points and boxes, when it is first asked; without it the model's own parts do.
     """
+
+    stretches = False
 
     def __init__(
         self,

@@ -11,11 +11,11 @@ import typer
 
 from pipeline.cli.console import err, user_errors
 from pipeline.cli.tables import print_rows
-from pipeline.cli.weights import cached_file, fetch_model, format_size
+from pipeline.cli.weights import cached_file, check_model_licence, fetch_model, format_size
 from pipeline.settings import load_settings
 from workers.labelling.tuned_calibrations import CALIBRATIONS
-from workers.models import catalog, open_clip_names
-from workers.models.catalog import ModelEntry
+from workers.models import catalog, hub, open_clip_names
+from workers.models.model_entry import ModelEntry
 from workers.models.weights import cache_folder
 from workers.segmenters.tuned_scorers import list_scorers
 
@@ -59,6 +59,8 @@ def list_models(
         f"Fetched weights are kept in {cache_folder(_cache_dir())}, those of open_clip in its own "
         "cache."
     )
+    for licence, restriction in _restrictions().items():
+        typer.echo(f"Weights under {licence} are {restriction}: they need --accept-licence.")
     typer.echo(
         "Any open_clip architecture/pretrained can be named (objseek models --all lists them), and "
         "local-dir:FOLDER."
@@ -72,11 +74,24 @@ def list_models(
             typer.echo(name)
 
 
+def _restrictions() -> dict[str, str]:
+    """What weights may be used for that are not free for every use, by their licence."""
+    return {entry.licence: entry.restriction for entry in catalog.CATALOG if entry.restriction}
+
+
 @user_errors
 def pull(
     name: Annotated[str, typer.Argument(help="A name that `objseek models` lists.")],
+    accept_licence: Annotated[
+        bool,
+        typer.Option(
+            "--accept-licence",
+            help="Say that you accept a licence that does not allow every use.",
+        ),
+    ] = False,
 ) -> None:
     """Fetch the weights of a model into the cache, continuing where an earlier try stopped."""
+    check_model_licence(name, accept_licence)
     path = fetch_model(name, _cache_dir(), err())
     typer.echo(f"{name}: {path}")
 
@@ -92,11 +107,16 @@ def _find_weights(entry: ModelEntry) -> tuple[str, int | None]:
     if entry.source == "bundled":
         path = catalog.bundled_path(entry)
         return ("bundled", path.stat().st_size) if path.is_file() else ("missing", None)
+    if entry.source == "none":
+        return "none", None
     if entry.source == "open_clip":
         return ("cached" if _is_in_hub_cache(entry) else "-"), entry.size_bytes
     if cached_file(entry, _cache_dir()) is not None:
         return "cached", entry.size_bytes
-    partial = cache_folder(_cache_dir()) / f"{entry.file_name}.partial"
+    folder, file_name = cache_folder(_cache_dir()), entry.file_name
+    if entry.source == "hub":
+        folder, file_name = hub.hub_folder(entry, _cache_dir()), hub.WEIGHTS[0]
+    partial = folder / f"{file_name}.partial"
     return ("begun" if partial.is_file() else "-"), entry.size_bytes
 
 

@@ -180,3 +180,27 @@ def test_the_recommended_tags_are_open_clips_own() -> None:
     for entry in catalog.CATALOG:
         if entry.source == "open_clip":
             assert get_pretrained_cfg(*entry.name.split("/"))["hf_hub"] == entry.hub_repo + "/"
+
+
+def test_licences_that_do_not_allow_every_use_are_asked_about(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = CliRunner().invoke(app, ["models"]).output
+    assert "Weights under CC-BY-NC-4.0 are not for commercial use" in listed
+    refused = CliRunner().invoke(app, ["models", "pull", "segformer_b0_ade"])
+    assert refused.exit_code == 2
+    assert "NVIDIA Source Code License: --accept-licence says that you accept it" in refused.stderr
+    fetched: list[str] = []
+    monkeypatch.setattr(models, "fetch_model", lambda name, *_: fetched.append(name))
+    accepted = ["models", "pull", "segformer_b0_ade", "--accept-licence"]
+    assert CliRunner().invoke(app, accepted).exit_code == 0
+    assert fetched == ["segformer_b0_ade"]
+
+
+def test_what_needs_no_weights_has_none_to_fetch(app: typer.Typer) -> None:
+    assert line_of(CliRunner().invoke(app, ["models"]).output, "grid")[:4] == [
+        "grid", "segmenter", "-", "none",
+    ]  # fmt: skip
+    refused = CliRunner().invoke(app, ["models", "pull", "grid"])
+    assert refused.exit_code == 2
+    assert "grid has no weights" in refused.stderr

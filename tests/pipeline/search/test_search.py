@@ -35,7 +35,7 @@ from schemas.search import (
 )
 from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.open import open_index
-from workers.models.catalog import ModelEntry
+from workers.models.model_entry import ModelEntry
 
 
 @pytest.fixture(scope="module")

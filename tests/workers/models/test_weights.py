@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
 from schemas.errors import DownloadError, ModelError
 from schemas.options import SegmenterOptions
 from workers.models import catalog
-from workers.models.catalog import ModelEntry
 from workers.models.download import download
+from workers.models.model_entry import ModelEntry
 from workers.models.weights import (
     cache_folder,
     fetch,
@@ -356,9 +357,40 @@ def test_the_users_cache_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_official_entries_are_complete() -> None:
     official = [entry for entry in catalog.CATALOG if entry.source == "official"]
-    assert [entry.name for entry in official] == ["sam_vit_b", "sam_vit_l", "sam_vit_h"]
+    sams = [entry for entry in official if entry.module == "sam"]
+    assert [entry.name for entry in sams] == ["sam_vit_b", "sam_vit_l", "sam_vit_h"]
     for entry in official:
         assert entry.url.startswith("https://")
         assert entry.url.endswith("/" + entry.file_name)
+    for entry in sams:
         assert len(bytes.fromhex(entry.sha256)) == 32
+        assert entry.exact_size_bytes == entry.size_bytes
         assert entry.name.removeprefix("sam_") in sam_model_registry
+
+
+def test_torchvisions_entries_are_its_own() -> None:
+    detection = torchvision.models.detection
+    published = {
+        "maskrcnn_resnet50_fpn": detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
+        "maskrcnn_resnet50_fpn_v2": detection.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
+    }
+    for name, weights in published.items():
+        entry = catalog.find(name)
+        assert entry.url == weights.url
+        assert weights.url.endswith(f"-{entry.sha256}.pth")
+        # Theirs is in MiB.
+        assert entry.size_bytes == pytest.approx(weights.meta["_file_size"] * 2**20, rel=0.01)
+        assert entry.exact_size_bytes is None
+
+
+def test_the_first_digits_of_a_sha256_are_checked(served: Served, tmp_path: Path) -> None:
+    digits = hashlib.sha256(SMALL).hexdigest()[:8]
+    entry = replace(entry_of(served), sha256=digits, size_bytes=2_000_000)
+    path = fetch(entry, tmp_path)
+    assert verify(path, entry).startswith(digits)
+    path.unlink()
+    with pytest.raises(ModelError, match="expected sha256 00000000 from"):
+        fetch(replace(entry, sha256="0" * 8), tmp_path)
+    path.write_bytes(SMALL + b"more")
+    with pytest.raises(ModelError, match=f"expected sha256 {digits}, got"):
+        verify(path, entry)

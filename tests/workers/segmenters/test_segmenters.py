@@ -23,6 +23,7 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 from support.colour_prompter import SHA, Cramped, colour_segmenter, painted
+from support.tiny_segmenters import SAM2, write_folder
 
 from pipeline.demo.bucket import write_bucket
 from schemas.errors import UsageError
@@ -81,10 +82,20 @@ def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["vit", "sam_demo"])
-def build(request: pytest.FixtureRequest, demo_checkpoint: Path) -> Callable[..., Segmenter]:
+@pytest.fixture(scope="module")
+def sam2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(SAM2, tmp_path_factory.mktemp("sam2") / "tiny")
+
+
+@pytest.fixture(scope="module", params=["vit", "sam_demo", "sam2"])
+def build(
+    request: pytest.FixtureRequest, demo_checkpoint: Path, sam2_folder: Path
+) -> Callable[..., Segmenter]:
     def of(**changes: object) -> Segmenter:
         options = EVERYTHING.model_copy(update=changes)
+        if request.param == "sam2":
+            of_sam2 = {"name": SAM2.name, "checkpoint": str(sam2_folder)}
+            return build_segmenter(options.model_copy(update=of_sam2))
         if request.param == "vit":
             return GridSegmenter(
                 SamPrompter(tiny_vit(), "cpu"), weights_sha256=SHA, options=options

@@ -39,6 +39,7 @@ class Shapes:
 
     scores: tuple[float, ...]
     device: ClassVar = torch.device("cpu")
+    stretches: ClassVar = False
     frame_side: int = SIDE
     low_side: int = SIDE
     mask_threshold: float = 0.0

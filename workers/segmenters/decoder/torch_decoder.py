@@ -110,13 +110,19 @@ class TorchDecoder:
             wanted = all_chosen[group].any(dim=1)
             if not wanted.any():
                 continue
-            upscaled = upscale_tokens(
-                self._decoder, image_tokens.select(wanted), state.image.upscaled_base
+            cells = self._cells(
+                image_tokens.select(wanted), mask_weights[group][wanted], state.image
             )
-            cells = compute_logits(self._decoder, upscaled, mask_weights[group][wanted])
             cells = torch.unflatten(cells[all_chosen[group][wanted]], 1, (-1, self.columns))
             logits.append(cells.transpose(2, 3).flatten(3, 4).flatten(1, 2))
         return torch.cat(logits).float()
+
+    def _cells(
+        self, image_tokens: FactoredImageTokens, mask_weights: Tensor, image: PreparedImage
+    ) -> Tensor:
+        """The logits of 4 x 4 pixels an image token: (n, m, p, 4, 4)."""
+        upscaled = upscale_tokens(self._decoder, image_tokens, image.upscaled_base)
+        return compute_logits(self._decoder, upscaled, mask_weights)
 
     def cell_logits(self, state: DecoderState, cells: Tensor) -> Tensor:
         """Those of some image tokens only, int64 (n, k), each 4 x 4 pixels: (n, 3, k, 4, 4)."""

@@ -37,16 +37,22 @@ def upscale_tokens(decoder: MaskDecoder, tokens: FactoredImageTokens, base: Tens
     return tokens.project(weight.T, base.mT) + (weight @ tokens.stage.bias + bias)
 
 
-def compute_logits(decoder: MaskDecoder, upscaled: Tensor, mask_weights: Tensor) -> Tensor:
+def compute_logits(
+    decoder: MaskDecoder, upscaled: Tensor, mask_weights: Tensor, detail: Tensor | None = None
+) -> Tensor:
     """The rest of the upscaling, and the product with the masks' weights.
 
     (n, p, 2 * 2 * c / 4) and (n, m, c / 8) to the logits of 4 x 4 pixels a token,
-    (n, m, p, 4, 4).
+    (n, m, p, 4, 4). detail (p * 2 * 2, 2 * 2 * c / 8) is added to what the second transposed
+    convolution gives, as SAM 2 does.
     """
     _, norm, activation, second, _ = decoder.output_upscaling
     weight, bias = to_linear(second)
     halves = activation(_normalise(norm, torch.unflatten(upscaled, 2, (4, -1))))
-    quarters = activation(linear(halves.flatten(0, 2), weight, bias))
+    quarters = linear(halves.flatten(0, 2), weight, bias)
+    if detail is not None:
+        quarters = torch.unflatten(quarters, 0, (len(upscaled), -1)) + detail
+    quarters = activation(quarters)
     rows = quarters.reshape(len(upscaled), -1, mask_weights.shape[-1])
     logits: Tensor = mask_weights @ rows.mT
     split = logits.reshape(*logits.shape[:2], upscaled.shape[1], 2, 2, 2, 2)

@@ -1,0 +1,223 @@
+"""Segmenters of every family in their smallest shapes, with random weights and real names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from safetensors.torch import save_file
+
+SIDE = 64
+COMMIT = "c" * 40
+NAMES = ("cat", "dog", "mug", "sky", "grass")
+LABELS = {
+    "id2label": dict(enumerate(NAMES)),
+    "label2id": {name: number for number, name in enumerate(NAMES)},
+}
+STUFF = [3, 4]
+_SWIN = {
+    "model_type": "swin", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2],
+    "window_size": 4, "image_size": 32, "out_features": ["stage1", "stage2", "stage3", "stage4"],
+}  # fmt: skip
+_SMALL = {
+    "hidden_dim": 32, "encoder_feedforward_dim": 16, "dim_feedforward": 16, "encoder_layers": 1,
+    "decoder_layers": 2, "num_attention_heads": 2, "num_queries": 6,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Family:
+    """A tiny model: a name of the catalogue that it stands for, and what makes it."""
+
+    name: str
+    make: Callable[[], Any]
+    preparation: dict[str, object]
+
+
+def _without_scipy(modelling: Any) -> Any:
+    return mock.patch.object(modelling, "requires_backends")
+
+
+def _eomt() -> Any:
+    from transformers.models.eomt import modeling_eomt
+    from transformers.models.eomt.configuration_eomt import EomtConfig
+
+    config = EomtConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=16,
+        num_queries=6, num_blocks=1, num_register_tokens=1, **LABELS,
+    )  # fmt: skip
+    with _without_scipy(modeling_eomt):
+        return modeling_eomt.EomtForUniversalSegmentation(config)
+
+
+def _mask2former() -> Any:
+    from transformers.models.mask2former import modeling_mask2former
+    from transformers.models.mask2former.configuration_mask2former import Mask2FormerConfig
+
+    config = Mask2FormerConfig(
+        backbone_config=_SWIN, feature_size=32, mask_feature_size=32, **_SMALL, **LABELS
+    )
+    with _without_scipy(modeling_mask2former):
+        return modeling_mask2former.Mask2FormerForUniversalSegmentation(config)
+
+
+def _oneformer() -> Any:
+    from transformers.models.oneformer import modeling_oneformer
+    from transformers.models.oneformer.configuration_oneformer import OneFormerConfig
+
+    config = OneFormerConfig(
+        backbone_config=_SWIN, conv_dim=32, mask_dim=32, text_encoder_width=8,
+        text_encoder_num_layers=1, query_dec_layers=1, **_SMALL, **LABELS,
+    )  # fmt: skip
+    with _without_scipy(modeling_oneformer):
+        return modeling_oneformer.OneFormerForUniversalSegmentation(config)
+
+
+def _segformer() -> Any:
+    from transformers.models.segformer.configuration_segformer import SegformerConfig
+    from transformers.models.segformer.modeling_segformer import SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        depths=[1, 1, 1, 1], hidden_sizes=[4, 4, 8, 8], num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8, **LABELS,
+    )  # fmt: skip
+    return SegformerForSemanticSegmentation(config)
+
+
+def _rf_detr() -> Any:
+    from transformers.models.rf_detr.configuration_rf_detr import RfDetrConfig
+    from transformers.models.rf_detr.modeling_rf_detr import RfDetrForInstanceSegmentation
+
+    backbone = {
+        "model_type": "rf_detr_dinov2", "hidden_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": SIDE, "patch_size": 8, "num_windows": 1,
+        "out_features": ["stage1", "stage2"],
+    }  # fmt: skip
+    config = RfDetrConfig(
+        backbone_config=backbone, d_model=32, decoder_ffn_dim=16, decoder_layers=1,
+        decoder_self_attention_heads=2, decoder_cross_attention_heads=2, num_queries=6,
+        group_detr=1, intermediate_size=16, **LABELS,
+    )  # fmt: skip
+    return RfDetrForInstanceSegmentation(config)
+
+
+def _sam2() -> Any:
+    from transformers.models.sam2.configuration_sam2 import Sam2Config
+    from transformers.models.sam2.modeling_sam2 import Sam2Model
+
+    backbone = {
+        "model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1,
+        "image_size": [SIDE, SIDE], "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [8, 16, 32, 64], "num_attention_heads_per_stage": [1, 1, 2, 4],
+        "window_size_per_stage": [4, 4, 4, 4], "global_attention_blocks": [3],
+        "window_positional_embedding_background_size": [2, 2],
+    }  # fmt: skip
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": backbone, "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]], "fpn_hidden_size": 32,
+        },
+        prompt_encoder_config={"hidden_size": 32, "image_size": SIDE, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
+        },
+    )  # fmt: skip
+    model = Sam2Model(config)
+    # What is 0 at the start of training would hide whether it is used.
+    for name, weights in model.named_parameters():
+        if weights.ndim > 1 and "vision_encoder" not in name:
+            weights.data.normal_(0, 0.3)
+        elif weights.ndim == 1 and "norm" not in name:
+            weights.data.normal_(0, 0.1)
+    return model
+
+
+_SQUARE = {"size": {"height": SIDE, "width": SIDE}}
+_SHORTEST = {"size": {"shortest_edge": SIDE, "longest_edge": 2 * SIDE}, "size_divisor": 32}
+FAMILIES = (
+    Family("segformer_b0_ade", _segformer, _SQUARE),
+    Family(
+        "eomt_coco_panoptic_s",
+        _eomt,
+        {"size": {"shortest_edge": SIDE, "longest_edge": SIDE}, "do_pad": True},
+    ),
+    Family(
+        "eomt_ade_semantic_l",
+        _eomt,
+        {"size": {"shortest_edge": SIDE, "longest_edge": None}, "do_split_image": True},
+    ),
+    Family("mask2former_swin_t_coco_panoptic", _mask2former, _SHORTEST),
+    Family("mask2former_swin_t_coco_instance", _mask2former, _SHORTEST),
+    Family("oneformer_swin_l_coco", _oneformer, _SHORTEST),
+    Family("rf_detr_seg_nano", _rf_detr, _SQUARE),
+)
+SAM2 = Family("sam2.1_t", _sam2, {"size": {"height": SIDE, "width": SIDE}})
+"""It knows no classes."""
+
+
+def write_folder(family: Family, folder: Path) -> Path:
+    """The model's files as the hub has them."""
+    torch.manual_seed(7)
+    model = family.make()
+    # Random heads are sure of nothing: what they say is made to differ from place to place.
+    for name, weights in model.named_parameters():
+        if name.endswith(("class_predictor.weight", "class_embed.weight", "classifier.weight")):
+            weights.data.normal_(0, 1.0)
+    folder.mkdir(parents=True)
+    config = model.config.to_dict() | {"stuff_ids": STUFF}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "preprocessor_config.json").write_text(json.dumps(family.preparation))
+    tensors = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """Serves folders as the hub does, by repository; large files name their SHA-256."""
+
+    repositories: dict[str, Path]
+    asked: list[str]
+    wrong: bool = False
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, with_body: bool) -> None:
+        repository, _, rest = self.path.strip("/").partition("/resolve/")
+        revision, _, file_name = rest.partition("/")
+        if file_name:  # the hub's client asks once a process for more than files
+            self.asked.append(f"{self.command} {file_name} {revision}")
+        path = self.repositories.get(repository, Path("/none")) / file_name
+        if not path.is_file():
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = path.read_bytes()
+        is_large = file_name.startswith(("model", "pytorch_model"))
+        etag = hashlib.sha256(body).hexdigest() if is_large else hashlib.sha1(body).hexdigest()
+        self.send_response(200)
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        if is_large:
+            linked = "0" * 64 if self.wrong else etag
+            self.send_header("X-Linked-ETag", f'"{linked}"')
+            self.send_header("X-Linked-Size", str(len(body)))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass

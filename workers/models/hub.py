@@ -1,0 +1,180 @@
+"""Fetches models of the Hugging Face hub: their weights, verified, with what describes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfFileMetadata, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError
+
+from schemas.errors import DownloadError, ModelError
+from workers.durable_files import replace_file
+from workers.models.download import Report, download
+from workers.models.model_entry import ModelEntry
+from workers.models.weights import cache_folder, no_report, sha256_of
+
+CONFIG = "config.json"
+PREPARATION = "preprocessor_config.json"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""In this order: what a repository has of both, the first is taken."""
+
+_SOURCE = "source.json"
+_SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """The files of a model: `config` describes its shape, `preparation` how images become its
+    input, empty where that is not known."""
+
+    weights: Path
+    config: dict[str, Any]
+    preparation: dict[str, Any]
+
+
+def hub_folder(entry: ModelEntry, cache_dir: Path | None = None) -> Path:
+    """Where the files of a hub's model are kept."""
+    return cache_folder(cache_dir) / entry.name
+
+
+def cached_weights(entry: ModelEntry, cache_dir: Path | None = None) -> Path | None:
+    """The weights of a hub's model, if they and what describes them are there."""
+    folder = hub_folder(entry, cache_dir)
+    there = _find_weights(folder)
+    return there if there is not None and (folder / CONFIG).is_file() else None
+
+
+def fetch_from_hub(
+    entry: ModelEntry, cache_dir: Path | None = None, report: Report = no_report
+) -> Path:
+    """The folder of a hub's model, fetched first if it is not there.
+
+    All files are of one commit. Weights are checked against the SHA-256 by which the hub keeps
+    them (the id of a large file), and it is kept beside them for `verify_hub`. Raises
+    DownloadError and ModelError.
+    """
+    folder = hub_folder(entry, cache_dir)
+    if cached_weights(entry, cache_dir) is not None:
+        return folder
+    config = _ask_hub(entry, CONFIG, entry.revision, folder)
+    if config is None:
+        raise ModelError(f"{entry.hub_repo} has no {CONFIG} at {entry.revision}")
+    commit = _commit_of(config, entry)
+    of_weights = ((name, _ask_hub(entry, name, commit, folder)) for name in WEIGHTS)
+    name, known = next(((name, known) for name, known in of_weights if known), ("", None))
+    if known is None:
+        raise ModelError(f"{entry.hub_repo} has none of {' and '.join(WEIGHTS)} at {commit}")
+    _fetch_file(entry, CONFIG, config, folder)
+    if (preparation := _ask_hub(entry, PREPARATION, commit, folder)) is not None:
+        _fetch_file(entry, PREPARATION, preparation, folder)
+    sha256 = _fetch_file(entry, name, known, folder, report)
+    source = {"repo": entry.hub_repo, "commit": commit, "sha256": {name: sha256}}
+    with replace_file(folder / _SOURCE) as file:
+        file.write(json.dumps(source, indent=1).encode())
+    return folder
+
+
+def open_folder(folder: Path) -> HubModel:
+    """The model in a folder of the hub's layout, or whose weights are the file `folder`.
+
+    Beside weights that are called otherwise than the hub's, `NAME.json` is their config, which may
+    hold what `preprocessor_config.json` else does as `preprocessor`. Raises ModelError for what is
+    missing or no JSON.
+    """
+    weights = folder if folder.is_file() else _find_weights(folder)
+    if weights is None:
+        raise ModelError(f"expected {' or '.join(WEIGHTS)} in {folder}")
+    own = weights.with_suffix(".json")
+    config = _read_json(own if own.is_file() else weights.parent / CONFIG)
+    preparation = weights.parent / PREPARATION
+    given = config.pop("preprocessor", {})
+    return HubModel(
+        weights, config, _read_json(preparation) if preparation.is_file() and not given else given
+    )
+
+
+def verify_hub(model: HubModel, entry: ModelEntry) -> str:
+    """SHA-256 of the weights. Raises ModelError unless it is what the hub gave for them."""
+    got = sha256_of(model.weights)
+    kept = model.weights.parent / _SOURCE
+    expected = _read_json(kept)["sha256"].get(model.weights.name) if kept.is_file() else None
+    if expected is not None and got != expected:
+        raise ModelError(
+            f"{model.weights} is not the published {entry.name}, expected sha256 {expected}, "
+            f"got {got}: `objseek models pull {entry.name}` replaces it"
+        )
+    return got
+
+
+def check_folder(path: Path) -> None:
+    """Raise ModelError unless `path` is a folder or file of what `open_folder` opens."""
+    if not path.exists():
+        raise ModelError(f"the weights {path} cannot be read: there is no such file")
+    open_folder(path)
+
+
+def _fetch_file(
+    entry: ModelEntry, name: str, known: HfFileMetadata, folder: Path, report: Report = no_report
+) -> str:
+    """SHA-256 of the file, downloaded and checked as far as the hub says what it must be."""
+    url, target = _url(entry, name, _commit_of(known, entry)), folder / name
+    etag = known.etag or ""
+    sha256 = etag if len(etag) == _SHA256_DIGITS else ""
+    try:
+        download(url, target, sha256=sha256, size_bytes=known.size, report=report)
+    except DownloadError as exc:
+        raise _unavailable(entry, folder, exc) from exc
+    return sha256 or sha256_of(target)
+
+
+def _ask_hub(entry: ModelEntry, name: str, revision: str, folder: Path) -> HfFileMetadata | None:
+    """What the hub knows of a file, None if there is none. Raises DownloadError."""
+    url = _url(entry, name, revision)
+    try:
+        return get_hf_file_metadata(url)
+    except EntryNotFoundError:
+        return None
+    # What its client raises where there is no network has no base of the hub's own.
+    except Exception as exc:
+        raise _unavailable(entry, folder, f"{url} gave: {_first_line(exc)}") from exc
+
+
+def _url(entry: ModelEntry, name: str, revision: str) -> str:
+    return hf_hub_url(entry.hub_repo, name, revision=revision)
+
+
+def _commit_of(known: HfFileMetadata, entry: ModelEntry) -> str:
+    return known.commit_hash or entry.revision
+
+
+def _unavailable(entry: ModelEntry, folder: Path, why: object) -> DownloadError:
+    files = f"{CONFIG}, {PREPARATION} and {WEIGHTS[0]}"
+    return DownloadError(
+        f"the weights of {entry.name} could not be downloaded, as {why}: try again, or get {files} "
+        f"of {entry.hub_repo} elsewhere and put them into {folder}"
+    )
+
+
+def _first_line(exc: Exception) -> str:
+    return next(iter(str(exc).splitlines()), "") or type(exc).__name__
+
+
+def _find_weights(folder: Path) -> Path | None:
+    paths: Iterable[Path] = (folder / name for name in WEIGHTS)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ModelError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    except ValueError as exc:
+        raise ModelError(f"{path} is no JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise ModelError(f"expected an object in {path}, got {type(value).__name__}")
+    return value

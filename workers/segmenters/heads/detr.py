@@ -1,0 +1,44 @@
+"""Reads the outputs of DETR's kind: for each query a box, classes by sigmoid, and a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from schemas.masks import ObjectMask
+from workers.segmenters.heads.classes import Classes
+from workers.segmenters.heads.trace_logits import keep_sure, label_masks, to_logit, trace_logits
+from workers.segmenters.placement import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class DetrHead:
+    """Every query whose likeliest class is `score_thresh` likely is an instance; they may overlap.
+
+    Its mask are the pixels of the image with a probability above `mask_thresh`.
+    """
+
+    classes: Classes
+    score_thresh: float
+    mask_thresh: float
+
+    def find(self, class_logits: Tensor, mask_logits: Tensor, place: Placement) -> list[ObjectMask]:
+        """class_logits float (queries, classes), mask_logits float (queries, h, w)."""
+        named = [name is not None for name in self.classes.names]
+        probabilities = class_logits.float().sigmoid()
+        probabilities = probabilities * probabilities.new_tensor(named)
+        scores, numbers = probabilities.max(dim=1)
+        kept = keep_sure(scores, self.score_thresh)
+        rles = trace_logits(mask_logits[kept], place, to_logit(self.mask_thresh))
+        labels = [self.classes.names[number] for number in numbers[kept].tolist()]
+        return label_masks(rles, labels, scores[kept])
+
+    def describe(self) -> dict[str, object]:
+        """For a fingerprint."""
+        return {
+            "head": "DETR 1",
+            "classes": self.classes.describe(),
+            "score_thresh": self.score_thresh,
+            "mask_thresh": self.mask_thresh,
+        }
