@@ -104,9 +104,7 @@ class SamPromptSession:
         None if that cuts it off, or it is empty, or the model is surer of the whole image.
         """
         seen, predicted_iou = self._ask(closer, prompt)
-        import os
-
-        if os.environ.get("SURER", "1") == "1" and predicted_iou < least_iou:
+        if predicted_iou < least_iou:
             return None
         mask = self._trace(closer, prompt, seen, predicted_iou)
         if mask is None:
