@@ -32,8 +32,9 @@ from workers.models.weights import fill, read_weights
 from workers.protocols import PromptableSegmenter, PromptedMask, Segmenter
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
-from workers.segmenters.prompt_parts import PromptParts
+from workers.segmenters.prompt_parts import MASK_CHANNELS, PromptParts
 from workers.segmenters.prompt_session import PromptableGridSegmenter
+from workers.segmenters.sam_demo import PROMPTS_FILE
 from workers.segmenters.sam_prompter import SamPrompter
 
 SHA = "0" * 64
@@ -188,6 +189,31 @@ def test_what_answers_prompts_is_no_part_of_the_pipeline(demo: Segmenter) -> Non
     )
     grid = build_segmenter(DEMO.model_copy(update={"prompts": "grid"}))
     assert grid.fingerprint == plain.fingerprint
+
+
+def test_the_predictor_with_the_demos_two_files_gives_the_same_mask(scene: Scene) -> None:
+    folder = catalog.bundled_path(catalog.find("sam_demo")).parent
+    encoder = read_weights(folder / "sam_demo.safetensors")
+    weights = {k: v for k, v in encoder.items() if not k.startswith(("prompt_", "mask_"))}
+    model = build_sam_demo(MASK_CHANNELS)
+    fill(model, weights | read_weights(folder / PROMPTS_FILE), "sam_demo")
+    predictor = SamPredictor(model.eval())
+    predictor.set_image(scene.image)
+    segmenter = build_segmenter(DEMO)
+    assert isinstance(segmenter, PromptableGridSegmenter)
+    segmenter.zoom = None  # which the predictor does not know
+    session = segmenter.open_image(scene.image)
+    prompt: dict[str, Any] = {"points_xy": [find_innermost(scene.objects[4].mask)], "labels": [1]}
+    for _ in range(3):
+        mask, _, logits = ask_package(predictor, prompt)
+        answer = session.predict(**prompt)
+        assert 100 < mask.sum() < 20_000
+        assert (pixels_of(answer, mask) != mask).mean() < 1e-4
+        prompt = {
+            "points_xy": [*prompt["points_xy"], (600.0, 20.0)],
+            "labels": [*prompt["labels"], 0],
+            "mask_input": logits,
+        }
 
 
 def test_demo_weights_of_ones_own_answer_prompts_themselves(tmp_path: Path) -> None:
