@@ -22,13 +22,15 @@ def embed_points(encoder: PromptEncoder, coordinates: Tensor, kinds: Tensor) -> 
     encoded = encoder.pe_layer.forward_with_coords(coordinates + 0.5, encoder.input_image_size)
     embeddings = [encoder.not_a_point_embed, *encoder.point_embeddings]
     table = torch.cat([embedding.weight for embedding in embeddings])
-    return encoded * (kinds != PADDING)[..., None] + table[kinds]
+    tokens: Tensor = encoded * (kinds != PADDING)[..., None] + table[kinds]
+    return tokens
 
 
 def embed_mask(encoder: PromptEncoder, logits: Tensor | None) -> Tensor:
     """What is added to the image's tokens: logits (n, 1, 4 h, 4 w) to (n, h * w, c)."""
     if logits is None:
-        return encoder.no_mask_embed.weight[None]
+        nothing: Tensor = encoder.no_mask_embed.weight
+        return nothing[None]
     dense: Tensor = encoder.mask_downscaling(logits)
     return dense.flatten(2).mT
 
@@ -77,9 +79,8 @@ def decode(
 def _attend(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     heads, count = attention.num_heads, max(len(queries), len(keys))
     projected = attention.q_proj(queries), attention.k_proj(keys), attention.v_proj(values)
-    attended = functional.scaled_dot_product_attention(
-        *(split_heads(rows, heads).expand(count, -1, -1, -1) for rows in projected)
-    )
+    q, k, v = (split_heads(rows, heads).expand(count, -1, -1, -1) for rows in projected)
+    attended = functional.scaled_dot_product_attention(q, k, v)
     out: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
     return out
 
@@ -88,11 +89,13 @@ def _upscale(
     decoder: MaskDecoder, rows: Tensor, weights: Tensor, size_hw: tuple[int, int]
 ) -> Tensor:
     first, norm, _, second, _ = decoder.output_upscaling
-    halves = functional.linear(rows, *to_linear(first)).unflatten(2, (4, -1))
+    halves = torch.unflatten(functional.linear(rows, *to_linear(first)), 2, (4, -1))
     halves = functional.layer_norm(halves, halves.shape[-1:], norm.weight, norm.bias, norm.eps)
     quarters = functional.gelu(functional.linear(functional.gelu(halves), *to_linear(second)))
-    cells = weights @ quarters.unflatten(3, (4, -1)).flatten(1, 3).mT
+    cells = weights @ torch.unflatten(quarters, 3, (4, -1)).flatten(1, 3).mT
     height, width = size_hw
     # Rows, columns, and twice the row and the column in what was doubled.
     parts = cells.reshape(*cells.shape[:2], height, width, 2, 2, 2, 2)
-    return parts.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*cells.shape[:2], 4 * height, 4 * width)
+    rows_first = parts.permute(0, 1, 2, 4, 6, 3, 5, 7)
+    logits: Tensor = rows_first.reshape(*cells.shape[:2], 4 * height, 4 * width)
+    return logits

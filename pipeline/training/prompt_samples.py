@@ -15,7 +15,7 @@ from pipeline.training.sam_samples import OUTSIDE, find_whole, make_frame, sampl
 
 PADDING, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = range(5)
 """What a coordinate of a prompt is: segment-anything's labels -1 to 3, counted from 0."""
-_BOX_SHARE = 1 / 3
+_BOX_SHARE = 0.5
 _INNERMOST_SHARE = 0.5
 _TIGHT_SHARE, _EVEN_SHARE = 0.2, 0.4  # of boxes: exact; as much too large at every side
 _MOST_OFF = 0.5

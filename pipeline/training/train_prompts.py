@@ -125,7 +125,7 @@ class Trainer:
                 self._parts.mask_decoder, encoder, image, sparse, dense, outputs
             )
             loss, iou = self._loss(logits, sureness, target, kinds)
-            (loss * share / rounds).backward()
+            torch.autograd.backward(loss * share / rounds)
             ious.append(iou)
             if number + 1 < rounds:
                 shown = self._choose(logits.detach(), sureness.detach(), kinds)

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
-from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
-from schemas.masks import BoolMask
+from schemas.masks import BoolMask, ObjectMask
 from workers.protocols import Float32Logits, PromptedMask
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.mask_logits import frame_logits
+from workers.segmenters.prompt import Prompt
+from workers.segmenters.prompt_zoom import (
+    OUTSIDE,
+    Part,
+    Zoom,
+    choose_square,
+    find_bounds,
+    is_near,
+    resample,
+)
 from workers.segmenters.sam_prompter import SamPrompter
 
-_Points = Sequence[tuple[float, float]]
 _SURE, _AMBIGUOUS = [0], [1, 2, 3]  # outputs of a mask decoder
 
 
@@ -28,36 +36,50 @@ class PromptableGridSegmenter(GridSegmenter):
     """A grid segmenter that also answers prompts, as segment-anything's predictor does.
 
     Its prompter is a `SamPrompter`, whose `parts` answer. What the grid finds, and with it the
-    fingerprint, does not depend on them.
+    fingerprint, does not depend on them. With `zoom`, what is small in the image is looked at again
+    in a part of it, for models whose frame shows too little of it.
     """
+
+    zoom: Zoom | None = None
 
     def open_image(self, image: UInt8Image) -> SamPromptSession:
         """Encode uint8 (height, width, 3) RGB once for all of its prompts."""
         prompter = self.prompter
         assert isinstance(prompter, SamPrompter)
         crop = self.crops_of(image)[0]
-        size_hw = image.shape[0], image.shape[1]
-        return SamPromptSession(self, prompter, crop, size_hw, prompter.embed(crop.pixels))
+        whole = _Look((0, 0, crop.box[2], crop.box[3]), crop, prompter.embed(crop.pixels))
+        return SamPromptSession(self, prompter, (image.shape[0], image.shape[1]), whole)
 
 
-@dataclass(frozen=True, eq=False)
-class SamPromptSession:
-    """An encoded image: features float32 (h * w, c).
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """An encoded part of an image, or all of it: features float32 (h * w, c)."""
 
-    `crop` is the image, padded where the segmenter has to; `size_hw` its own size.
-    """
-
-    segmenter: GridSegmenter
-    prompter: SamPrompter
+    part: Part
     crop: Crop
-    size_hw: tuple[int, int]
     features: Tensor
+
+    @property
+    def square(self) -> tuple[int, int, int]:
+        """What the model's frame shows, pixels of the image: left, top, side."""
+        return self.part[0], self.part[1], max(self.crop.size_hw)
+
+
+@dataclass(eq=False)
+class SamPromptSession:
+    """An encoded image of `size_hw` pixels; `whole` may be padded."""
+
+    segmenter: PromptableGridSegmenter
+    prompter: SamPrompter
+    size_hw: tuple[int, int]
+    whole: _Look
+    _closer: _Look | None = field(default=None, init=False)
 
     def predict(
         self,
-        points_xy: _Points = (),
+        points_xy: Sequence[tuple[float, float]] = (),
         labels: Sequence[int] = (),
-        box_xyxy: BoxXyxy | None = None,
+        box_xyxy: tuple[float, float, float, float] | None = None,
         mask_input: Float32Logits | None = None,
     ) -> PromptedMask:
         """See `PromptSession`. A single click on an object may mean its part or what it belongs to.
@@ -65,20 +87,16 @@ class SamPromptSession:
         So for that the surest of three masks is taken. Other prompts have an output of their own,
         as segment-anything (A. Kirillov et al., 2023, appendix A) was trained.
         """
-        self._check(points_xy, labels, box_xyxy, mask_input)
-        device = self.features.device
-        points = box = mask = None
-        if len(points_xy):
-            points = self._scale(points_xy), torch.as_tensor(labels, device=device)
-        if box_xyxy is not None:
-            box = self._scale([box_xyxy[:2], box_xyxy[2:]]).flatten()
-        if mask_input is not None:
-            mask = torch.as_tensor(mask_input, dtype=torch.float32, device=device)
-        logits, predicted = self.prompter.parts.decode(self.features, points, box, mask)
-        is_click = list(labels) == [1] and box is None and mask is None
-        outputs = _AMBIGUOUS if is_click else _SURE
-        best = max(outputs, key=predicted.tolist().__getitem__)
-        return self._trace(logits[best], float(predicted[best]), points_xy, labels, box_xyxy)
+        prompt = Prompt(tuple(points_xy), tuple(labels), box_xyxy, mask_input)
+        prompt.check(self.size_hw, self.prompter.low_side)
+        logits, predicted_iou = self._ask(self.whole, prompt)
+        closer = self._look_closer(prompt, logits)
+        if closer is not None:
+            answer = self._answer_closer(closer, prompt, logits, predicted_iou)
+            if answer is not None:
+                return answer
+        mask = self._trace(self.whole, prompt, logits, predicted_iou)
+        return PromptedMask(mask, logits.cpu().numpy())
 
     def frame_mask(self, mask: BoolMask) -> Float32Logits:
         """See `PromptSession`, and `frame_logits`."""
@@ -90,71 +108,78 @@ class SamPromptSession:
             )
         if not mask.any():
             raise UsageError("expected a mask that shows something, got an empty one")
-        return frame_logits(mask, self.crop.size_hw, self.prompter.low_side)
+        return frame_logits(mask, self.whole.crop.size_hw, self.prompter.low_side)
+
+    def _answer_closer(
+        self, closer: _Look, prompt: Prompt, logits: Tensor, least_iou: float
+    ) -> PromptedMask | None:
+        """What is found in a part of the image.
+
+        None if that cuts it off, or it is empty, or the model is surer of the whole image.
+        """
+        seen, predicted_iou = self._ask(closer, prompt)
+        if predicted_iou < least_iou:
+            return None
+        mask = self._trace(closer, prompt, seen, predicted_iou)
+        if mask is None:
+            return None
+        # Elsewhere there is no object, whatever was taken for one at first.
+        back = resample(seen, closer.square, self.whole.square, logits.clamp(max=OUTSIDE))
+        return PromptedMask(mask, back.cpu().numpy())
+
+    def _look_closer(self, prompt: Prompt, logits: Tensor) -> _Look | None:
+        """The part of the image round what is prompted, where it is small."""
+        zoom, whole = self.segmenter.zoom, self.whole
+        bounds = prompt.box_xyxy
+        if bounds is None:
+            bounds = find_bounds(logits > self.prompter.mask_threshold, whole.square)
+        if zoom is None or bounds is None:
+            return None
+        bounds = prompt.include_points(bounds)
+        square = choose_square(zoom, bounds, self.size_hw, has_box=prompt.box_xyxy is not None)
+        if square is None:
+            return None
+        last = self._closer
+        if last is None or not is_near(last.part, bounds, square):
+            pixels = whole.crop.pixels[square[1] : square[3], square[0] : square[2]]
+            crop = Crop(0, whole.crop.image_hw, square, 1, np.ascontiguousarray(pixels))
+            last = self._closer = _Look(square, crop, self.prompter.embed(crop.pixels))
+        return last
+
+    def _ask(self, look: _Look, prompt: Prompt) -> tuple[Tensor, float]:
+        """Logits (low_side, low_side) in the frame of what is looked at, and predicted IoU."""
+        device = look.features.device
+        seen = prompt.within(look.part)
+        points = box = mask = None
+        if seen.points_xy:
+            points = self._scale(look, seen.points_xy), torch.as_tensor(seen.labels, device=device)
+        if seen.box_xyxy is not None:
+            corners = [seen.box_xyxy[:2], seen.box_xyxy[2:]]
+            box = self._scale(look, corners).flatten()
+        if seen.mask_input is not None:
+            mask = torch.as_tensor(seen.mask_input, dtype=torch.float32, device=device)
+            if look is not self.whole:
+                mask = resample(mask, self.whole.square, look.square)
+        logits, predicted = self.prompter.parts.decode(look.features, points, box, mask)
+        outputs = _AMBIGUOUS if prompt.is_single_click else _SURE
+        best = max(outputs, key=predicted.tolist().__getitem__)
+        return logits[best], float(predicted[best])
 
     def _trace(
-        self,
-        logits: Tensor,
-        predicted_iou: float,
-        points_xy: _Points,
-        labels: Sequence[int],
-        box_xyxy: BoxXyxy | None,
-    ) -> PromptedMask:
-        on_object = [point for point, label in zip(points_xy, labels, strict=True) if label]
-        point = on_object[-1] if on_object else None
-        if point is None and box_xyxy is not None:
-            point = _find_middle(box_xyxy)
+        self, look: _Look, prompt: Prompt, logits: Tensor, predicted_iou: float
+    ) -> ObjectMask | None:
+        point = prompt.place()
         scores = np.array([predicted_iou], np.float32)
-        masks = self.segmenter.trace_prompted(
-            self.crop, logits[None], scores, point or (0.0, 0.0), self.size_hw
-        )
-        mask = masks[0] if masks else None
-        if mask is not None and point is None:
-            mask = replace(mask, point_xy=_find_middle(mask.bbox_xyxy))
-        return PromptedMask(mask, logits.cpu().numpy())
+        x0, y0 = look.part[:2]
+        inner = (0.0, 0.0) if point is None else (point[0] - x0, point[1] - y0)
+        masks = self.segmenter.trace_prompted(look.crop, logits[None], scores, inner, self.size_hw)
+        if not masks or point is not None:
+            return masks[0] if masks else None
+        left, top, right, bottom = masks[0].bbox_xyxy
+        return replace(masks[0], point_xy=((left + right) / 2, (top + bottom) / 2))
 
-    def _scale(self, points_xy: _Points) -> Tensor:
-        """Pixels of the image to those of the frame: float32 (n, 2)."""
+    def _scale(self, look: _Look, points_xy: Sequence[tuple[float, float]]) -> Tensor:
+        """Pixels of what is looked at to those of the frame: float32 (n, 2)."""
         transform = ResizeLongestSide(self.prompter.frame_side)
-        scaled = transform.apply_coords(np.array(points_xy, np.float64), self.crop.size_hw)
-        return torch.as_tensor(scaled, dtype=torch.float32, device=self.features.device)
-
-    def _check(
-        self,
-        points_xy: _Points,
-        labels: Sequence[int],
-        box_xyxy: BoxXyxy | None,
-        mask_input: Float32Logits | None,
-    ) -> None:
-        height, width = self.size_hw
-        if not len(points_xy) and box_xyxy is None and mask_input is None:
-            raise UsageError("expected a point, a box or a mask to prompt with, got none of them")
-        if len(labels) != len(points_xy):
-            raise UsageError(
-                f"expected a label for each point, got {len(labels)} for {len(points_xy)} points"
-            )
-        for (x, y), label in zip(points_xy, labels, strict=True):
-            if not (0 <= x < width and 0 <= y < height):
-                raise UsageError(
-                    f"expected a point within the image's {width} x {height} pixels, "
-                    f"got {x:g},{y:g}"
-                )
-            if label not in (0, 1):
-                raise UsageError(f"expected a point's label to be 0 or 1, got {label}")
-        if box_xyxy is not None:
-            x0, y0, x1, y1 = box_xyxy
-            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-                raise UsageError(
-                    f"expected a box x0,y0,x1,y1 within the image's {width} x {height} pixels, "
-                    f"got {x0:g},{y0:g},{x1:g},{y1:g}"
-                )
-        side = self.prompter.low_side
-        if mask_input is not None and mask_input.shape != (side, side):
-            raise UsageError(
-                f"expected a mask of {side} x {side} logits, got one of shape {mask_input.shape}"
-            )
-
-
-def _find_middle(box_xyxy: BoxXyxy) -> tuple[float, float]:
-    x0, y0, x1, y1 = box_xyxy
-    return (x0 + x1) / 2, (y0 + y1) / 2
+        scaled = transform.apply_coords(np.array(points_xy, np.float64), look.crop.size_hw)
+        return torch.as_tensor(scaled, dtype=torch.float32, device=look.features.device)

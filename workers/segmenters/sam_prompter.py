@@ -185,7 +185,8 @@ class SamPrompter:
     def embed(self, image: UInt8Image) -> Tensor:
         """The encoder's features of an image without those of no mask: float32 (h * w, c)."""
         (view,) = self.encode([image])
-        return view.embedding.float() - self._model.prompt_encoder.no_mask_embed.weight
+        nothing: Tensor = self._model.prompt_encoder.no_mask_embed.weight
+        return view.embedding.float() - nothing
 
     def _scale(self, images: Sequence[UInt8Image]) -> list[UInt8Image]:
         """Each to fit a frame; side by side where a device would wait for it."""
