@@ -27,13 +27,12 @@ from schemas.api import (
     ReembedRequest,
     SearchAnswer,
     SearchRequest,
-    SegmentAnswer,
-    SegmentRequest,
     StatsAnswer,
     UploadAnswer,
     UploadObjectsAnswer,
 )
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
+from schemas.segment_api import SegmentAnswer, SegmentRequest
 
 _TIMEOUT_S = 60.0
 _EVENT = "data: "

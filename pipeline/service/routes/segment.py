@@ -13,12 +13,12 @@ from pipeline.segmentation.queries import (
     TextQuery,
 )
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
-from schemas.api import SegmentAnswer, SegmentedMask, SegmentRequest
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.labels import LabelEntry, parse_labels
 from schemas.masks import BoolMask
 from schemas.payload import RlePayload
+from schemas.segment_api import SegmentAnswer, SegmentedMask, SegmentRequest
 
 router = APIRouter(prefix="/v1", tags=["segment"], responses=ERRORS)
 _TIMEOUTS = 4  # of a search, for all masks of an image

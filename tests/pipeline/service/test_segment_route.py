@@ -16,8 +16,8 @@ from support.segment_world import PromptableColours
 from support.service_world import served
 
 from pipeline.service.client import Client
-from schemas.api import SegmentRequest
 from schemas.masks import CocoRle
+from schemas.segment_api import SegmentRequest
 
 RED, BLUE = [5, 5, 25, 30], [40, 10, 70, 50]
 
