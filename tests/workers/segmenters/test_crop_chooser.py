@@ -161,3 +161,11 @@ def test_a_file_keeps_it_and_the_fingerprint_knows(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected a chooser of crops with the tensors"):
         load_scorer(path, 1, cpu)
     assert segmenter_of(Asked()).fingerprint != segmenter_of(Asked(), None).fingerprint
+
+
+def test_the_bundled_scorer_leaves_out_the_crops_of_an_empty_picture() -> None:
+    segmenter = sam_demo.build(SegmenterOptions(device="cpu", precision="fp32"))
+    prompter = CountingPrompter(segmenter.prompter)
+    counted = segmenter.with_prompts(prompter, "adaptive", segmenter._adaptive.scorer)
+    assert counted.segment([np.full((120, 160, 3), 128, np.uint8)]) == [[]]
+    assert prompter.encoded == 1
