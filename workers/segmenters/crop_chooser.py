@@ -84,18 +84,22 @@ def measure_crops(
     score: Callable[[Float64s], Float32s],
     found: Candidates,
 ) -> Float64s:
-    """What a chooser looks at, of each crop: float64 (crops, `FEATURES`).
+    """What a chooser looks at, of each of one or more crops: float64 (crops, `FEATURES`).
 
     grids: points of each crop, float64 (n, 2), in its pixels. `score` says of places in the image,
     float64 (n, 2), how likely a mask passes there as the whole image shows it: float32 (n,).
     `found` is what the whole image has shown.
     """
     covered = unite_rles([CocoRle(image_hw, counts) for counts in found.counts], image_hw)
-    features = np.empty((len(crops), FEATURES))
-    for row, (crop, points_xy) in enumerate(zip(crops, grids, strict=True)):
-        in_image = points_xy + crop.box[:2]
-        features[row] = _measure_crop(crop.box, in_image, score(in_image), found, covered)
-    return features
+    places = [xy + crop.box[:2] for crop, xy in zip(crops, grids, strict=True)]
+    ends = np.cumsum([len(place) for place in places])[:-1]
+    scores = np.split(score(np.concatenate(places)), ends)
+    return np.array(
+        [
+            _measure_crop(crop.box, in_image, of_crop, found, covered)
+            for crop, in_image, of_crop in zip(crops, places, scores, strict=True)
+        ]
+    )
 
 
 def _measure_crop(
