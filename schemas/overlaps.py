@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from schemas.masks import CocoRle, measure_area
+from schemas.masks import BoolMask, CocoRle, measure_area
 
 Overlaps = npt.NDArray[np.float64]
 
@@ -37,6 +37,19 @@ def mask_ios(masks: Sequence[CocoRle], others: Sequence[CocoRle]) -> Overlaps:
     intersections = np.rint(shares * areas[:, None])
     ios: Overlaps = intersections / np.minimum(areas[:, None], other_areas).clip(min=1)
     return ios
+
+
+def unite_rles(masks: Sequence[CocoRle], size_hw: tuple[int, int]) -> BoolMask:
+    """What any of the masks, all of this size, covers: bool (height, width).
+
+    Raises ValueError for an invalid RLE.
+    """
+    if not masks:
+        return np.zeros(size_hw, np.bool_)
+    for rle in masks:
+        measure_area(rle)
+    merged = coco.merge([_encode(rle) for rle in masks])
+    return CocoRle(size_hw, merged["counts"].decode("ascii")).decode()
 
 
 def _compare(masks: Sequence[CocoRle], others: Sequence[CocoRle], *, crowd: bool) -> Overlaps:

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
 from schemas.masks import BoolMask, CocoRle
-from schemas.overlaps import best_iou, mask_ios, mask_iou
+from schemas.overlaps import best_iou, mask_ios, mask_iou, unite_rles
 
 HW = (9, 7)
 masks = st.one_of(
@@ -48,6 +48,13 @@ def test_ios_is_what_coco_says_of_crowds_either_way(
     np.testing.assert_array_equal(mask_ios(rles, others), np.maximum(one_way, other_way))
 
 
+@given(several)
+def test_united_masks_cover_what_any_does(several: list[BoolMask]) -> None:
+    united = unite_rles([CocoRle.from_mask(mask) for mask in several], HW)
+    assert united.dtype == np.bool_
+    np.testing.assert_array_equal(united, np.any([np.zeros(HW, bool), *several], axis=0))
+
+
 def test_masks_of_different_sizes_do_not_overlap() -> None:
     other = CocoRle.from_mask(np.ones((7, 9), bool))
     assert mask_iou([WHOLE], [other]) == mask_ios([WHOLE], [other]) == 0
@@ -76,6 +83,8 @@ def test_a_broken_rle_is_refused_on_either_side(how: str, measure) -> None:
         measure([WHOLE], [WHOLE, broken])
     with pytest.raises(ValueError, match="RLE"):
         measure([broken], [])
+    with pytest.raises(ValueError, match="RLE"):
+        unite_rles([WHOLE, broken], HW)
 
 
 @given(st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=14))

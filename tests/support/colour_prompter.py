@@ -80,9 +80,11 @@ class AskedView:
 
     @property
     def embedding(self) -> Tensor:
-        """The image's red, float32 (16 * 16, 1)."""
+        """The image's red, float32 (16 * 16, 1); where the frame goes on, that of its edge."""
         at = np.arange(_CELLS) * 4 + 2
-        return torch.from_numpy(self.image[at][:, at, :1].reshape(-1, 1).astype(np.float32))
+        rows, columns = (np.minimum(at, side - 1) for side in self.image.shape[:2])
+        red = self.image[rows][:, columns, :1]
+        return torch.from_numpy(red.reshape(-1, 1).astype(np.float32))
 
     def guess(self, points_xy: np.ndarray) -> ColourGuesses:
         self.asked.extend(map(tuple, points_xy.tolist()))

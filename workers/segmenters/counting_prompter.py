@@ -1,4 +1,4 @@
-"""Counts the points that a model is asked, and encodes what is looked at again only once."""
+"""Counts what a model is asked and encodes, and encodes what is looked at again only once."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ class _CountedView:
 
 
 class CountingPrompter:
-    """`prompts`: how many points it has been asked. Views are kept until `forget`."""
+    """How many points it has been asked, and how many views it has `encoded`.
+
+    Views are kept until `forget`.
+    """
 
     def __init__(self, inner: Prompter) -> None:
         self._inner = inner
         self._views: dict[tuple[bytes, tuple[int, ...]], View] = {}
-        self.prompts = 0
+        self.prompts = self.encoded = 0
         self.frame_side, self.low_side = inner.frame_side, inner.low_side
         self.mask_threshold, self.device = inner.mask_threshold, inner.device
         self.stretches = inner.stretches
@@ -49,4 +52,5 @@ class CountingPrompter:
         key = hashlib.blake2b(np.ascontiguousarray(image).data).digest(), image.shape
         if key not in self._views:
             (self._views[key],) = self._inner.encode([image])
+            self.encoded += 1
         return self._views[key]

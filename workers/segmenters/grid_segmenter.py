@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from schemas.options import PromptsName, SegmenterOptions
 from workers.models.threads import use_single_thread
 from workers.segmenters.box_prompts import find_uncovered, put_first, trace_boxes, unite
 from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
+from workers.segmenters.crop_chooser import CropChooser, measure_crops
 from workers.segmenters.decoder.contour import Levels
+from workers.segmenters.looks import Look
 from workers.segmenters.low_res import LowResMeter, Thresholds
 from workers.segmenters.masks.choose_tracer import choose_tracer
 from workers.segmenters.masks.selection import (
@@ -94,6 +97,9 @@ class GridSegmenter:
         self._at_once = int(parameters["images_per_batch"])
         self._points_at_once = int(parameters["points_per_batch"])
         self._layers = int(parameters["crop_n_layers"])
+        scorer_in_use = None if self._adaptive is None else self._adaptive.scorer
+        # It was learnt of the crops of a single layer.
+        self._chooser = scorer_in_use.crops if scorer_in_use and self._layers == 1 else None
         self._grids = build_all_layer_point_grids(
             int(parameters["points_per_side"]),
             self._layers,
@@ -122,34 +128,67 @@ class GridSegmenter:
     def _segment(
         self, images: Sequence[UInt8Image], boxes: Sequence[Sequence[BoxXyxy]]
     ) -> list[list[ObjectMask]]:
-        padded = [self._pad(image) for image in images]
-        in_boxes: list[list[ObjectMask]] = [[] for _ in images]
-        found: list[list[Candidates]] = [[] for _ in images]
-        crops = (crop for row, image in enumerate(padded) for crop in self._crops_of(row, image))
+        looks = [
+            Look(number, self._pad(image), image.shape[:2], given)
+            for number, (image, given) in enumerate(zip(images, boxes, strict=True))
+        ]
+        crops = (self._crops_of(look.number, look.padded) for look in looks)
+        if self._chooser is None:
+            self._look_at(looks, chain.from_iterable(crops))
+        else:
+            self._look_at(looks, map(next, crops))
+            self._look_at(looks, (crop for look in looks for crop in look.later))
+        most_iou = min(self._parameters[name] for name in ("box_nms_thresh", "mask_nms_thresh"))
+        most = self._options.max_objects
+        masks = [self.join(look.found, look.padded.shape[:2], look.size_hw) for look in looks]
+        return [
+            put_first(look.in_boxes, others, most_iou, most) if look.in_boxes else others
+            for look, others in zip(looks, masks, strict=True)
+        ]
+
+    def _look_at(self, looks: Sequence[Look], crops: Iterator[Crop]) -> None:
+        """Have masks found in crops of images, several encoded at once."""
         while batch := list(islice(crops, self._at_once)):
             views = self._views(batch)
             with self._decoding():
                 for crop, view in zip(batch, views, strict=True):
-                    if boxes[row := crop.image] and crop.is_whole:
-                        size_hw = images[row].shape[:2]
-                        in_boxes[row] = self._find_in_boxes(crop, view, boxes[row], size_hw)
-                known = [in_boxes[crop.image] if boxes[crop.image] else None for crop in batch]
+                    look = looks[crop.image]
+                    if look.boxes and crop.is_whole:
+                        look.in_boxes = self._find_in_boxes(crop, view, look.boxes, look.size_hw)
+                known = [looks[crop.image].known for crop in batch]
                 parts = map_side_by_side(
                     lambda args: self._find_at_points(*args),
                     list(zip(batch, views, known, strict=True)),
                     self._prompter.device,
                 )
-            for crop, part in zip(batch, parts, strict=True):
-                found[crop.image].append(part)
-        masks = [
-            self._masks(Candidates.together(candidates), work.shape[:2], image.shape[:2])
-            for candidates, work, image in zip(found, padded, images, strict=True)
-        ]
-        most_iou = min(self._parameters[name] for name in ("box_nms_thresh", "mask_nms_thresh"))
-        return [
-            put_first(first, others, most_iou, self._options.max_objects) if first else others
-            for first, others in zip(in_boxes, masks, strict=True)
-        ]
+            for crop, view, part in zip(batch, views, parts, strict=True):
+                look = looks[crop.image]
+                look.found.append(part)
+                if self._chooser is not None and crop.layer == 0:
+                    look.later = self._choose_crops(self._chooser, look, view, part)
+
+    def _choose_crops(
+        self, chooser: CropChooser, look: Look, view: View, found: Candidates
+    ) -> list[Crop]:
+        """Those looked at after the whole image: all where boxes were given, which hide points."""
+        whole, *crops = self._crops_of(look.number, look.padded)
+        if look.boxes or not crops:
+            return crops
+        worth = chooser.find_worth(self.measure_crops(whole, crops, view, found))
+        return [crop for crop, is_worth in zip(crops, worth.tolist(), strict=True) if is_worth]
+
+    def measure_crops(
+        self, whole: Crop, crops: Sequence[Crop], view: View, found: Candidates
+    ) -> Float64s:
+        """What a chooser of crops looks at, see `measure_crops`.
+
+        `view` and `found` are the whole image's. There has to be a scorer.
+        """
+        assert self._adaptive is not None
+        assert self._adaptive.scorer is not None
+        network = self._adaptive.scorer.network
+        score = partial(network.score, view.embedding, whole)
+        return measure_crops(whole.image_hw, crops, map(self.grid_of, crops), score, found)
 
     def _find_at_points(
         self, crop: Crop, view: View, known: Sequence[ObjectMask] | None
@@ -224,11 +263,11 @@ class GridSegmenter:
             return image
         return np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
 
-    def _masks(
-        self, found: Candidates, padded_hw: tuple[int, int], size_hw: tuple[int, int]
+    def join(
+        self, parts: Sequence[Candidates], padded_hw: tuple[int, int], size_hw: tuple[int, int]
     ) -> list[ObjectMask]:
-        """What stays of all crops' candidates."""
-        parameters = self._parameters
+        """What stays of the candidates of all crops of an image, as `segment` has it."""
+        parameters, found = self._parameters, Candidates.together(parts)
         if self._layers:
             # Of the same thing in several crops, the mask of the smallest crop stays.
             threshold = parameters["crop_nms_thresh"]
@@ -262,6 +301,12 @@ class GridSegmenter:
     @property
     def prompter(self) -> Prompter:
         return self._prompter
+
+    def find_in_crop(self, crop: Crop) -> tuple[View, Candidates]:
+        """A crop as the model sees it, and what it shows, for itself."""
+        view = self._views([crop])[0]
+        with self._decoding():
+            return view, self._find_at_points(crop, view, None)
 
     def find_yielding(self, crop: Crop, points_xy: Float64s) -> tuple[View, Bools]:
         """Which points of a crop give a mask that passes the thresholds: bool (n,).

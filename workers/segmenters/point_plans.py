@@ -13,6 +13,7 @@ from torch import Tensor
 
 from schemas.errors import UsageError
 from workers.segmenters.candidates import Crop
+from workers.segmenters.crop_chooser import VERSION as CROPS_VERSION
 from workers.segmenters.low_res import LowResMasks, LowResMeter
 from workers.segmenters.point_choice import (
     Bools,
@@ -199,10 +200,12 @@ class AdaptivePrompts:
     def describe(self) -> dict[str, object]:
         """All that decides which points are asked, for a fingerprint."""
         scorer = self.scorer
+        has_chooser = scorer is not None and scorer.crops is not None
         return {
             "adaptive": _VERSION,
             **asdict(self.rules),
             "scorer_sha256": None if scorer is None else scorer.sha256,
+            **({"crops": CROPS_VERSION} if has_chooser else {}),
         }
 
     def plan(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from schemas.errors import ModelError
 from workers.models.weights import fill, read_weights, sha256_of
 from workers.segmenters.candidates import Crop
+from workers.segmenters.crop_chooser import CropChooser, split_tensors
 from workers.segmenters.tuned_scorers import ScorerFile, ScorerOrigin
 
 Float32s = npt.NDArray[np.float32]
@@ -120,17 +121,16 @@ def _measure_place(crop: Crop, points_xy: Float64s) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedScorer:
-    """A scorer on a device, and the SHA-256 of the file it came from."""
+    """A scorer on a device, the SHA-256 of the file it came from, and the crops' chooser in it."""
 
     network: PointScorer
     sha256: str
+    crops: CropChooser | None = None
 
 
 def load_scorer(path: Path, channels: int, device: torch.device) -> LoadedScorer:
     """The scorer in a file, for embeddings of so many channels. Raises ModelError."""
-    scorer = PointScorer(channels)
-    fill(scorer, read_weights(path), "a scorer of points")
-    return LoadedScorer(scorer.requires_grad_(False).to(device), sha256_of(path))
+    return _build_scorer(read_weights(path), sha256_of(path), channels, device)
 
 
 def load_tuned(
@@ -145,6 +145,13 @@ def load_tuned(
         tensors = load(file.content)
     except SafetensorError as exc:
         raise ModelError(f"the scorer {file.name!r} is damaged: {exc}") from exc
-    scorer = PointScorer(channels)
-    fill(scorer, tensors, "a scorer of points")
-    return LoadedScorer(scorer.requires_grad_(False).to(device), file.sha256)
+    return _build_scorer(tensors, file.sha256, channels, device)
+
+
+def _build_scorer(
+    tensors: Mapping[str, Tensor], sha256: str, channels: int, device: torch.device
+) -> LoadedScorer:
+    network = PointScorer(channels)
+    of_points, crops = split_tensors(tensors)
+    fill(network, of_points, "a scorer of points")
+    return LoadedScorer(network.requires_grad_(False).to(device), sha256, crops)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from support.colour_prompter import colour_segmenter
 from torch import distributed, multiprocessing, nn
 from torch.utils.data import DataLoader
 
 from pipeline.demo.sprites import bundled_sprites
-from pipeline.training import train_scorer
+from pipeline.training import train_crops, train_scorer
 from pipeline.training.export_weights import mix_with
 from pipeline.training.loop import (
     Ema,
@@ -36,6 +37,7 @@ from pipeline.training.sam_samples import (
     sample_window,
 )
 from pipeline.training.train_sam import average_gradients, join_batches
+from schemas.masks import CocoRle
 from workers.models.sam_demo_architecture import IMG_SIZE, STRIDE, build_sam_demo
 from workers.segmenters.candidates import Crop
 from workers.segmenters.point_scorer import PLACE
@@ -261,3 +263,55 @@ def test_samples_of_a_scene_are_points_and_what_they_gave() -> None:
     assert features.shape == (64, 2 + PLACE)
     # Halfway between the cells of columns 3 and 4.
     np.testing.assert_array_equal(features[:, 0] >= 3.5, yielding)
+
+
+def crop_samples(scenes: int) -> train_crops.CropSamples:
+    """Scenes of two crops: one is missed, for one mask, where its first feature is over 0.5."""
+    rng = np.random.default_rng(3)
+    features = rng.random((scenes, 2, 3))
+    first, second = (features[..., 0] > 0.5).astype(int).T
+    lost = np.stack([first + second, first, second, 0 * first], axis=1)
+    return train_crops.CropSamples(features, lost, np.full(scenes, 4))
+
+
+def test_a_chooser_of_crops_learns_what_is_missed() -> None:
+    samples = crop_samples(200)
+    assert samples.adds.tolist() == (samples.features[..., 0] > 0.5).tolist()
+    none, every = np.zeros((200, 2), bool), np.ones((200, 2), bool)
+    assert samples.lose(every) == 0
+    assert samples.lose(none) == samples.adds.sum() / 800
+    logits = train_crops.score_held_out(samples)
+    assert ((logits > 0) == samples.adds).mean() > 0.95
+    exact = train_crops.choose_bound(samples, logits, 0.0)
+    looser = train_crops.choose_bound(samples, logits, 0.05)
+    assert exact == logits[samples.adds].min()
+    assert exact < looser
+    assert samples.lose(logits >= looser) <= 0.05
+    chooser = train_crops.fit_chooser(samples)
+    assert chooser.weights[0] > 10 * abs(chooser.weights[1:]).max()
+
+
+def test_samples_of_crops_are_what_each_choice_of_them_loses() -> None:
+    class Cropping:
+        """The whole image shows nothing, the first crop a mask, the others nothing either."""
+
+        def crops_of(self, image: np.ndarray) -> list[Crop]:
+            return colour_segmenter(crop_n_layers=1).crops_of(image)
+
+        def find_in_crop(self, crop: Crop) -> tuple[SimpleNamespace, list[Crop]]:
+            return SimpleNamespace(), [crop]
+
+        def join(self, parts: list[list[Crop]], *sizes: object) -> list[SimpleNamespace]:
+            mask = np.zeros((4, 4), bool)
+            mask[1:3] = True
+            shown = [crop for (crop,) in parts if crop.layer and crop.box[:2] == (0, 0)]
+            return [SimpleNamespace(rle=CocoRle.from_mask(mask)) for _ in shown]
+
+        def measure_crops(self, *args: object) -> np.ndarray:
+            return np.zeros((4, 8))
+
+    samples = train_crops.sample_scene(np.random.default_rng(5), bundled_sprites()[:3], Cropping())
+    assert samples.features.shape == (1, 4, 8)
+    assert samples.masks.tolist() == [1]
+    assert samples.lost.tolist() == [[1] * 8 + [0] * 8]
+    assert samples.adds.tolist() == [[True, False, False, False]]

@@ -8,6 +8,7 @@ import torch
 from support.small_decoder import small_decoder
 
 from workers.segmenters.decoder.cpu_kernels.upscaling import (
+    PromptFactors,
     UpscalingWeights,
     compute_constant,
     fill_logits,
@@ -15,7 +16,7 @@ from workers.segmenters.decoder.cpu_kernels.upscaling import (
     gelu,
 )
 from workers.segmenters.decoder.cross_attention import TorchCrossAttention
-from workers.segmenters.decoder.image_tokens import compute_stages
+from workers.segmenters.decoder.image_tokens import FactoredImageTokens, compute_stages
 from workers.segmenters.decoder.two_way_transformer import run_transformer
 from workers.segmenters.decoder.upscaling import (
     compute_logits,
@@ -32,6 +33,13 @@ def test_gelu_is_pytorchs_to_float32s_precision() -> None:
     found = np.array([gelu(value) for value in x])
     wanted = torch.nn.functional.gelu(torch.from_numpy(x).double()).numpy()
     assert (np.abs(found - wanted) <= 2.5e-7 * np.abs(x)).all()
+
+
+def blocks_of(tokens: FactoredImageTokens) -> PromptFactors:
+    """One prompt's factors in blocks of two rows."""
+    shares = tokens.residual_shares[0].unflatten(1, (-1, 2 * COLUMNS)).transpose(0, 1)
+    base_share, scale = (x.ravel().numpy() for x in (tokens.base_share, tokens.scale))
+    return PromptFactors(tokens.residuals[0], shares.contiguous().numpy(), base_share, scale)
 
 
 @pytest.mark.parametrize("width", [32, 64, 256])
@@ -52,7 +60,7 @@ def test_logits_of_a_prompt_are_those_of_its_image_tokens(
     wanted = cells.unflatten(2, (rows, COLUMNS)).transpose(3, 4).flatten(4, 5).flatten(2, 3)[0]
     base = upscale_base(decoder, stages[-1])[:, :part].contiguous()
     own, constant = UpscalingWeights.of(decoder), compute_constant(decoder, stages[-1])
-    inputs = gather_inputs(image_tokens, own, base, constant, weights[0])
+    inputs = gather_inputs(blocks_of(image_tokens), own, base, constant, weights[0])
     found = np.full(wanted.shape, np.nan, np.float32)
     fill_logits(own, inputs, np.arange(0, part, 5), found)
     is_computed = np.isfinite(found)

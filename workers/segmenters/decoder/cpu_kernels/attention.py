@@ -23,6 +23,7 @@ from workers.segmenters.decoder.cpu_kernels.attention_kernels import (
     update_and_attend,
 )
 from workers.segmenters.decoder.cpu_kernels.matmul_tiles import COLUMNS
+from workers.segmenters.decoder.cpu_kernels.upscaling import PromptFactors
 from workers.segmenters.decoder.image_tokens import (
     FactoredImageTokens,
     ImageStage,
@@ -156,7 +157,7 @@ class BlockCrossAttention:
         return self._average(sums, queries.shape)
 
     def image_tokens(self) -> Sequence[FactoredImageTokens]:
-        return _BlockedTokens(self._now.stage, self._factors, self._values, self._residuals)
+        return BlockedTokens(self._now.stage, self._factors, self._values, self._residuals)
 
     def _average(self, sums: AttentionSums, shape: torch.Size) -> Tensor:
         """The means of the values: (n, heads, t, d)."""
@@ -170,8 +171,8 @@ class BlockCrossAttention:
         return torch.from_numpy(sums.of_base / sums.totals[..., None]).reshape(shape)
 
 
-class _BlockedTokens(Sequence[FactoredImageTokens]):
-    """Each prompt's image tokens, put together from their blocks when they are needed."""
+class BlockedTokens(Sequence[FactoredImageTokens]):
+    """Each prompt's image tokens, copied together from their blocks when one is taken."""
 
     def __init__(
         self, stage: ImageStage, factors: FactorBlocks, values: Tensor, residuals: Tensor
@@ -199,6 +200,11 @@ class _BlockedTokens(Sequence[FactoredImageTokens]):
             self._values[index : index + 1],
             self._residuals[index : index + 1],
         )
+
+    def factors_of(self, prompt: int) -> PromptFactors:
+        """A prompt's factors as they are, in their blocks."""
+        scale, base_share, shares = (x[prompt] for x in self._factors)
+        return PromptFactors(self._residuals[prompt], shares, base_share.ravel(), scale.ravel())
 
     def __len__(self) -> int:
         return len(self._factors.residual_shares)

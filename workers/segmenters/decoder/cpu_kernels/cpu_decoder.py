@@ -20,6 +20,7 @@ from workers.segmenters.decoder.contour import (
 )
 from workers.segmenters.decoder.cpu_kernels.attention import (
     BlockCrossAttention,
+    BlockedTokens,
     block_size,
     split_stage,
 )
@@ -64,11 +65,12 @@ class CpuKernelDecoder(TorchDecoder):
         wanted = torch.from_numpy(chosen)
         rows, columns = base.shape[1] // self.columns, self.columns
         logits = np.empty((int(chosen.sum()), 4 * rows, 4 * columns), np.float32)
-        start = 0
+        start, image_tokens = 0, state.image_tokens
+        assert isinstance(image_tokens, BlockedTokens)
         for n in np.flatnonzero(chosen.any(axis=1)).tolist():
             own_weights = mask_weights[n, wanted[n]]
-            tokens = state.image_tokens[n]
-            inputs = gather_inputs(tokens, self._upscaling, base, constant, own_weights)
+            factors = image_tokens.factors_of(n)
+            inputs = gather_inputs(factors, self._upscaling, base, constant, own_weights)
             own = logits[start : start + len(own_weights)]
             start += len(own)
             if levels is None:

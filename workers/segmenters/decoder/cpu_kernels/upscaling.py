@@ -22,7 +22,7 @@ from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
     WHOLE,
     put_product,
 )
-from workers.segmenters.decoder.image_tokens import FactoredImageTokens, ImageStage
+from workers.segmenters.decoder.image_tokens import ImageStage
 from workers.segmenters.decoder.upscaling import to_linear
 from workers.segmenters.numba_jit import jit_fused
 
@@ -75,11 +75,23 @@ class UpscalingWeights(NamedTuple):
         return cls(weight, gain, bias, np.float32(norm.eps), second_weight, second_bias)
 
 
+class PromptFactors(NamedTuple):
+    """The factors of one prompt's image tokens, see `FactoredImageTokens`, in blocks of b.
+
+    residuals float32 (r, c); shares (blocks, r, b); base_share and scale (blocks * b,).
+    """
+
+    residuals: Tensor
+    shares: Float32s
+    base_share: Float32s
+    scale: Float32s
+
+
 class PromptInputs(NamedTuple):
     """What the logits of one prompt's p image tokens, r residuals each, are computed from.
 
-    residuals (4 * channels, r) after the first transposed convolution; shares (r, p), base_share
-    and scale (p,): see `FactoredImageTokens`; base (4 * channels, p): see `upscale_base`; constant
+    residuals (4 * channels, r) after the first transposed convolution; shares, base_share and
+    scale: see `PromptFactors`; base (4 * channels, p): see `upscale_base`; constant
     (4 * channels,), what is added to every token. mask_weights (m, few), m from 1 to 3.
     """
 
@@ -100,19 +112,19 @@ def compute_constant(decoder: MaskDecoder, last: ImageStage) -> Float32s:
 
 
 def gather_inputs(
-    tokens: FactoredImageTokens,
+    factors: PromptFactors,
     weights: UpscalingWeights,
     base: Tensor,
     constant: Float32s,
     mask_weights: Tensor,
 ) -> PromptInputs:
-    """For one prompt's tokens, of which `base`, see `upscale_base`, has the first p."""
-    residuals = torch.from_numpy(weights.first) @ tokens.residuals[0].T
+    """For one prompt's image tokens, of which `base`, see `upscale_base`, has the first p."""
+    residuals = torch.from_numpy(weights.first) @ factors.residuals.T
     return PromptInputs(
         residuals.numpy(),
-        tokens.residual_shares[0].contiguous().numpy(),
-        tokens.base_share[0, 0].numpy(),
-        tokens.scale[0, 0].numpy(),
+        factors.shares,
+        factors.base_share,
+        factors.scale,
         base.numpy(),
         constant,
         mask_weights.numpy(),
@@ -139,14 +151,13 @@ def fill_logits(
     """
     channels, few = len(weights.gain), len(weights.second_bias)
     nothing = np.empty((0, _BLOCK), np.float32)
-    shares = np.zeros((len(inputs.shares), _BLOCK), np.float32)
+    shares = np.zeros((inputs.shares.shape[1], _BLOCK), np.float32)
     upscaled = np.empty((4 * channels, _BLOCK), np.float32)
     halves = np.zeros((channels, _BLOCK), np.float32)
     quarters = np.empty((4 * few, _BLOCK), np.float32)
     for start in range(0, len(cells), _BLOCK):
         block = cells[start : start + _BLOCK]
-        for row in range(len(shares)):
-            _gather(inputs.shares[row], block, shares[row])
+        _gather_blocked(inputs.shares, block, shares)
         put_product(upscaled, inputs.residuals, shares, nothing, OVERWRITE, WHOLE)
         for quarter in range(4):
             rows = upscaled[quarter * channels : (quarter + 1) * channels]
@@ -160,6 +171,15 @@ def fill_logits(
 def _gather(row: Float32s, cells: Int64s, out: Float32s) -> None:
     for i in range(len(cells)):
         out[i] = row[cells[i]]
+
+
+@jit_fused
+def _gather_blocked(blocks: Float32s, cells: Int64s, out: Float32s) -> None:
+    size = blocks.shape[2]
+    numbers, places = cells // size, cells % size
+    for row in range(len(out)):
+        for i in range(len(cells)):
+            out[row, i] = blocks[numbers[i], row, places[i]]
 
 
 @jit_fused
