@@ -16,7 +16,7 @@ from workers.segmenters.heads.classes import read_classes
 from workers.segmenters.hub_loading import load_model
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
 from workers.segmenters.mask_classifier import build_from, choose_task
-from workers.segmenters.preparation import Preparation, read_preparation
+from workers.segmenters.preparation import Preparation, read_training_size
 
 _TASKS: tuple[TaskName, ...] = ("panoptic", "semantic", "instance")
 # As in training: Detectron2's ResizeShortestEdge, and sides that all strides divide.
@@ -49,7 +49,7 @@ def build(
     return build_from(
         run,
         read_classes(loaded.config, model.config.num_labels),
-        read_preparation(loaded.preparation, _USUAL),
+        read_training_size(loaded.preparation, _USUAL),
         task,
         options,
         loaded.weights_sha256,

@@ -19,6 +19,7 @@ ResizeName = Literal["stretch", "fit"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_SHORT_OF_LONG_PX = 640
 _BICUBIC = 3  # Pillow's number, of the hub's files
 # Longer images than so many frames in a row are squeezed, or a thread of pixels would fill memory.
 _MOST_PARTS = 16
@@ -103,6 +104,20 @@ def _cut(whole: Tensor, place: Placement) -> Tensor:
     (top, left), (height, width) = place.offset_yx, place.frame_hw
     part = whole[:, :, top : top + height, left : left + width]
     return pad(part, (0, width - part.shape[3], 0, height - part.shape[2]))
+
+
+def read_training_size(given: Mapping[str, Any], default: Preparation) -> Preparation:
+    """As `read_preparation`, for files that were converted from Detectron2's.
+
+    Their `size` is the 384 x 384 of the backbone's own training; `_max_size`, or `max_size`, tells
+    which of Mask2Former's test sizes the model has: 800 by 1333 of COCO, 640 by 2560 of ADE20K.
+    """
+    longest = given.get("_max_size") or given.get("max_size")
+    size = given.get("size")
+    if isinstance(size, Mapping) and "height" in size and longest:
+        short = default.short_px if longest <= (default.long_px or longest) else _SHORT_OF_LONG_PX
+        given = {**given, "size": {"shortest_edge": short, "longest_edge": longest}}
+    return read_preparation(given, default)
 
 
 def read_preparation(given: Mapping[str, Any], default: Preparation) -> Preparation:

@@ -119,7 +119,7 @@ def test_boxes_are_indexed_without_a_model(hub: str, images: Path, tmp_path: Pat
         tmp_path, hub, "ingest", str(images), "--segmenter", "boxes", "--boxes", "boxes.json"
     )
     assert done.returncode == 0, done.stderr
-    found = run(tmp_path, hub, "search", "anything", "--kind", "object", "--json")
-    (hit,) = json.loads(found.stdout)
-    assert hit["bbox"] == [10, 20, 40, 60]
-    assert hit["area_px"] == 1200
+    with open_index(IndexOptions(location=str(tmp_path / "index")), None) as index:
+        payloads = [point.parse_payload() for point in index.scroll()]
+    found = [payload.bbox for payload in payloads if payload.kind == "object"]
+    assert found == [(10, 20, 40, 60)]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from workers.segmenters.placement import Placement, Sampling
 
-_STRIP_NUMBERS = 1 << 23  # 32 MiB as float32
+# A megabyte or two as float32: what is read again must be in a cache still.
+_STRIP_NUMBERS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True, eq=False)
