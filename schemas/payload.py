@@ -23,7 +23,7 @@ Kind = Literal["object", "image"]
 
 KEYWORD_FIELDS = (
     "kind", "store", "bucket", "key", "uri", "image_id", "version", "generation", "fingerprint",
-    "segmenter", "embedder", "labels", "labelled_by", "segmenter_label", "level",
+    "segmenter", "embedder", "labels", "labelled_by", "segmenter_label", "level", "parent_id",
 )  # fmt: skip
 INTEGER_FIELDS = ("width", "height", "area", "ordinal")
 FLOAT_FIELDS = (

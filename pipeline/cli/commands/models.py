@@ -10,14 +10,17 @@ import huggingface_hub
 import typer
 
 from pipeline.cli.console import err, user_errors
+from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.tables import print_rows
 from pipeline.cli.weights import cached_file, check_model_licence, fetch_model, format_size
 from pipeline.settings import load_settings
-from workers.labelling.tuned_calibrations import CALIBRATIONS
 from workers.models import catalog, hub, open_clip_names
 from workers.models.model_entry import ModelEntry
 from workers.models.weights import cache_folder
 from workers.segmenters.tuned_scorers import list_scorers
+
+with lazy_imports():
+    from workers.labelling import tuned_calibrations
 
 _HELP = """List models, or fetch their weights.
 
@@ -67,7 +70,7 @@ def list_models(
     )
     if scorers := list_scorers(_cache_dir()):
         typer.echo(f"Scorers of points that `objseek tune` has kept: {', '.join(scorers)}.")
-    if calibrations := CALIBRATIONS.list_names(_cache_dir()):
+    if calibrations := tuned_calibrations.CALIBRATIONS.list_names(_cache_dir()):
         typer.echo(f"Calibrations that `objseek tune --truth` has kept: {', '.join(calibrations)}.")
     if everything:
         for name in open_clip_names.list_names():
