@@ -10,8 +10,6 @@ from itertools import chain, islice
 
 import numpy as np
 import torch
-from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from schemas.boxes import BoxXyxy
@@ -24,10 +22,9 @@ from workers.models.threads import use_single_thread
 from workers.segmenters.box_prompts import find_uncovered, put_first, trace_boxes, unite
 from workers.segmenters.candidates import Candidates, Crop, filter_traced, object_masks
 from workers.segmenters.crop_chooser import CropChooser, measure_crops
+from workers.segmenters.crop_layout import CropLayout
 from workers.segmenters.decoder.contour import Levels
-from workers.segmenters.looks import Look
-from workers.segmenters.low_res import LowResMeter, Thresholds
-from workers.segmenters.masks.choose_tracer import choose_tracer
+from workers.segmenters.image_findings import ImageFindings
 from workers.segmenters.masks.selection import (
     clean_regions,
     describe_limits,
@@ -36,7 +33,7 @@ from workers.segmenters.masks.selection import (
     drop_parts,
     select_masks,
 )
-from workers.segmenters.masks.tracer import Frame, Tracer, make_axis
+from workers.segmenters.masks.tracer import Tracer
 from workers.segmenters.parameters import SPEED_ONLY, choose_prompts, effective_parameters
 from workers.segmenters.point_choice import Bools, Float32s, Float64s
 from workers.segmenters.point_plans import (
@@ -96,15 +93,10 @@ class GridSegmenter:
         self._prompter, self._options = prompter, options
         self._at_once = int(parameters["images_per_batch"])
         self._points_at_once = int(parameters["points_per_batch"])
-        self._layers = int(parameters["crop_n_layers"])
+        self._layout = CropLayout(parameters, prompter)
         scorer_in_use = None if self._adaptive is None else self._adaptive.scorer
         # It was learnt of the crops of a single layer.
-        self._chooser = scorer_in_use.crops if scorer_in_use and self._layers == 1 else None
-        self._grids = build_all_layer_point_grids(
-            int(parameters["points_per_side"]),
-            self._layers,
-            int(parameters["crop_n_points_downscale_factor"]),
-        )
+        self._chooser = scorer_in_use.crops if scorer_in_use and self._layout.layers == 1 else None
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         """Masks of each uint8 (height, width, 3) RGB image, largest first; empty if none is found.
@@ -128,51 +120,56 @@ class GridSegmenter:
     def _segment(
         self, images: Sequence[UInt8Image], boxes: Sequence[Sequence[BoxXyxy]]
     ) -> list[list[ObjectMask]]:
-        looks = [
-            Look(number, self._pad(image), image.shape[:2], given)
+        findings = [
+            ImageFindings(number, self._layout.pad(image), image.shape[:2], given)
             for number, (image, given) in enumerate(zip(images, boxes, strict=True))
         ]
-        crops = (self._crops_of(look.number, look.padded) for look in looks)
+        crops = (self._layout.cut(of_image.number, of_image.padded) for of_image in findings)
         if self._chooser is None:
-            self._look_at(looks, chain.from_iterable(crops))
+            self._look_at(findings, chain.from_iterable(crops))
         else:
-            self._look_at(looks, map(next, crops))
-            self._look_at(looks, (crop for look in looks for crop in look.later))
+            self._look_at(findings, map(next, crops))
+            self._look_at(findings, (crop for of_image in findings for crop in of_image.later))
         most_iou = min(self._parameters[name] for name in ("box_nms_thresh", "mask_nms_thresh"))
         most = self._options.max_objects
-        masks = [self.join(look.found, look.padded.shape[:2], look.size_hw) for look in looks]
+        masks = [
+            self.join(of_image.found, of_image.padded.shape[:2], of_image.size_hw)
+            for of_image in findings
+        ]
         return [
-            put_first(look.in_boxes, others, most_iou, most) if look.in_boxes else others
-            for look, others in zip(looks, masks, strict=True)
+            put_first(of_image.in_boxes, others, most_iou, most) if of_image.in_boxes else others
+            for of_image, others in zip(findings, masks, strict=True)
         ]
 
-    def _look_at(self, looks: Sequence[Look], crops: Iterator[Crop]) -> None:
+    def _look_at(self, findings: Sequence[ImageFindings], crops: Iterator[Crop]) -> None:
         """Have masks found in crops of images, several encoded at once."""
         while batch := list(islice(crops, self._at_once)):
             views = self._views(batch)
             with self._decoding():
                 for crop, view in zip(batch, views, strict=True):
-                    look = looks[crop.image]
-                    if look.boxes and crop.is_whole:
-                        look.in_boxes = self._find_in_boxes(crop, view, look.boxes, look.size_hw)
-                known = [looks[crop.image].known for crop in batch]
+                    of_image = findings[crop.image]
+                    if of_image.boxes and crop.is_whole:
+                        of_image.in_boxes = self._find_in_boxes(
+                            crop, view, of_image.boxes, of_image.size_hw
+                        )
+                known = [findings[crop.image].known for crop in batch]
                 parts = map_side_by_side(
                     lambda args: self._find_at_points(*args),
                     list(zip(batch, views, known, strict=True)),
                     self._prompter.device,
                 )
             for crop, view, part in zip(batch, views, parts, strict=True):
-                look = looks[crop.image]
-                look.found.append(part)
+                of_image = findings[crop.image]
+                of_image.found.append(part)
                 if self._chooser is not None and crop.layer == 0:
-                    look.later = self._choose_crops(self._chooser, look, view, part)
+                    of_image.later = self._choose_crops(self._chooser, of_image, view, part)
 
     def _choose_crops(
-        self, chooser: CropChooser, look: Look, view: View, found: Candidates
+        self, chooser: CropChooser, of_image: ImageFindings, view: View, found: Candidates
     ) -> list[Crop]:
         """Those looked at after the whole image: all where boxes were given, which hide points."""
-        whole, *crops = self._crops_of(look.number, look.padded)
-        if look.boxes or not crops:
+        whole, *crops = self._layout.cut(of_image.number, of_image.padded)
+        if of_image.boxes or not crops:
             return crops
         worth = chooser.find_worth(self.measure_crops(whole, crops, view, found))
         return [crop for crop, is_worth in zip(crops, worth.tolist(), strict=True) if is_worth]
@@ -199,7 +196,7 @@ class GridSegmenter:
         self, crop: Crop, view: View, boxes: Sequence[BoxXyxy], size_hw: tuple[int, int]
     ) -> list[ObjectMask]:
         """The masks of boxes in an image, but for empty ones; of equal ones one."""
-        tracer = self._tracer(crop)
+        tracer = self._layout.make_tracer(crop)
         scores, points_xy = trace_boxes(view, boxes, self._points_at_once, tracer)
         parameters = {**self._parameters, "stability_score_thresh": 0.0}
         found = filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
@@ -234,7 +231,7 @@ class GridSegmenter:
 
         logits float32 (n, rows, low_side); predicted_iou float32 (n,).
         """
-        tracer = self._tracer(crop)
+        tracer = self._layout.make_tracer(crop)
         tracer.add(logits)
         parameters = {**self._parameters, "stability_score_thresh": 0.0}
         points = np.tile(np.array(point_xy, np.float64), (len(logits), 1))
@@ -256,19 +253,12 @@ class GridSegmenter:
         self._at_once = half = (len(crops) + 1) // 2
         return [*self._views(crops[:half]), *self._views(crops[half:])]
 
-    def _pad(self, image: UInt8Image) -> UInt8Image:
-        height, width = image.shape[:2]
-        tall, wide = self._workable((height, width))
-        if (tall, wide) == (height, width):
-            return image
-        return np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
-
     def join(
         self, parts: Sequence[Candidates], padded_hw: tuple[int, int], size_hw: tuple[int, int]
     ) -> list[ObjectMask]:
         """What stays of the candidates of all crops of an image, as `segment` has it."""
         parameters, found = self._parameters, Candidates.together(parts)
-        if self._layers:
+        if self._layout.layers:
             # Of the same thing in several crops, the mask of the smallest crop stays.
             threshold = parameters["crop_nms_thresh"]
             found = found.without_duplicates(1 / found.rows["crop_area_px"], threshold)
@@ -329,7 +319,7 @@ class GridSegmenter:
     def _passing(self, crop: Crop, view: View, plan: Plan) -> Candidates:
         """Every mask of a crop's points that passes the thresholds."""
         parameters = self._parameters
-        tracer = self._tracer(crop)
+        tracer = self._layout.make_tracer(crop)
         predicted, prompted = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for batch_xy in plan:
             for answers in self._ask(view, batch_xy, tracer):
@@ -360,7 +350,6 @@ class GridSegmenter:
     def _plan(self, crop: Crop, view: View, known: Sequence[ObjectMask] | None = None) -> Plan:
         """Which points of a crop are asked; adaptively where masks of boxes are known."""
         parameters = self._parameters
-        crop_hw = crop.size_hw
         points = self.grid_of(crop)
         batch = int(parameters["points_per_batch"])
         adaptive, is_open = self._adaptive, None
@@ -370,71 +359,16 @@ class GridSegmenter:
             is_open = find_uncovered(unite(known, crop.image_hw), crop, points)
         if adaptive is None:
             return GridPlan(points, batch)
-        thresholds = Thresholds(self._prompter.mask_threshold, parameters["stability_score_offset"])
-        spans_hw = crop_hw if self._prompter.stretches else (max(crop_hw),) * 2
-        meter = LowResMeter(crop_hw, self._prompter.low_side, thresholds, points, spans_hw)
+        meter = self._layout.make_meter(crop, points)
         return adaptive.plan(view, crop, points, meter, batch, is_open)
-
-    def _tracer(self, crop: Crop) -> Tracer:
-        """What draws masks of a crop at the size of its image."""
-        x0, y0, x1, y1 = crop.box
-        crop_hw = y1 - y0, x1 - x0
-        prompter = self._prompter
-        low_side, frame_side = prompter.low_side, prompter.frame_side
-        used_hw = self._fit(crop_hw)
-        if prompter.stretches:
-            # Without padding to cut off, logits become the crop's pixels in one step.
-            frame_side, used_hw = low_side, (low_side, low_side)
-        rows = make_axis(crop_hw[0], used_hw[0], low_side, frame_side)
-        columns = make_axis(crop_hw[1], used_hw[1], low_side, frame_side)
-        frame = Frame(crop_hw, x0, y0, crop.image_hw)
-        offset = self._parameters["stability_score_offset"]
-        tracing = choose_tracer(prompter.device)
-        return tracing(rows, columns, frame, prompter.mask_threshold, offset)
-
-    def _crops_of(self, number: int, image: UInt8Image) -> Iterator[Crop]:
-        size_hw = image.shape[0], image.shape[1]
-        for box, layer in zip(*self._crops(size_hw), strict=True):
-            x0, y0, x1, y1 = box
-            yield Crop(number, size_hw, tuple(box), layer, image[y0:y1, x0:x1])
 
     def crops_of(self, image: UInt8Image) -> list[Crop]:
         """All crops of an image, itself first, padded where it is too small for them."""
-        return list(self._crops_of(0, self._pad(image)))
+        return list(self._layout.cut(0, self._layout.pad(image)))
 
     def grid_of(self, crop: Crop) -> Float64s:
         """The points that a crop may be asked at: float64 (n, 2), its pixels."""
-        points: Float64s = self._grids[crop.layer] * np.array([crop.size_hw[::-1]])
-        return points
-
-    def _crops(self, size_hw: tuple[int, int]) -> tuple[list[list[int]], list[int]]:
-        """Boxes (xyxy) and layers of all crops."""
-        overlap = self._parameters["crop_overlap_ratio"]
-        boxes, layers = generate_crop_boxes(size_hw, self._layers, overlap)
-        return boxes, layers
-
-    def _workable(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """The size to pad an image to, so that no crop and no resized crop is empty."""
-        height, width = size_hw
-        while not self._divisible(height, width):
-            if height <= width:
-                height *= 2
-            else:
-                width *= 2
-        return height, width
-
-    def _divisible(self, height: int, width: int) -> bool:
-        boxes, _ = self._crops((height, width))
-        sides = ((y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes)
-        return all(min(side) > 0 and min(self._fit(side)) > 0 for side in sides)
-
-    def _fit(self, crop_hw: tuple[int, int]) -> tuple[int, int]:
-        """The size that a crop has in its frame."""
-        side = self._prompter.frame_side
-        if self._prompter.stretches:
-            return side, side
-        used_hw: tuple[int, int] = ResizeLongestSide.get_preprocess_shape(*crop_hw, side)
-        return used_hw
+        return self._layout.grid_of(crop)
 
 
 def _trace_sure(

@@ -12,7 +12,7 @@ from workers.segmenters.candidates import Candidates, Crop
 
 
 @dataclass(eq=False)
-class Look:
+class ImageFindings:
     """An image, by its number in a batch, as it was padded; `size_hw` is what it was before.
 
     `boxes` were given with it, `in_boxes` are their masks. `found` is what each crop has shown so
