@@ -66,6 +66,9 @@ class BoxDetector:
         self._head = PastedMasksHead(classes, score, options.mask_thresh)
         # What is dropped later needs no mask; it would suppress nothing that is surer.
         model.roi_heads.score_thresh = score
+        # Boxes are made in the type of what moves them: bfloat16 would round them to 4 pixels.
+        for part in (model.rpn.head, model.roi_heads.box_predictor):
+            part.bbox_pred.register_forward_hook(lambda module, args, moves: moves.float())
 
     def find(self, image: UInt8Image) -> list[ObjectMask]:
         """See `Finder`."""
@@ -93,6 +96,8 @@ class BoxDetector:
         features = model.backbone(frames.tensors)
         if isinstance(features, Tensor):
             features = {"0": features}
+        # Anchors are made in their type.
+        features = {name: level.float() for name, level in features.items()}
         proposals, _ = model.rpn(frames, features)
         found, _ = model.roi_heads(features, proposals, frames.image_sizes)
         return found[0], frames.image_sizes[0]

@@ -286,6 +286,23 @@ def test_boxes_are_masks() -> None:
     assert segmenter.segment_at(images[0], (3.0, 3.0)) is None
 
 
+def test_boxes_are_as_fine_in_bfloat16() -> None:
+    def detect(precision: str) -> dict[str, torch.Tensor]:
+        model, detected = tiny_mask_rcnn(), []
+        model.transform.min_size, model.transform.max_size = (512,), 1024
+        model.roi_heads.register_forward_hook(lambda module, args, found: detected.append(found[0]))
+        options = options_of("maskrcnn_resnet50_fpn", {"precision": precision})
+        mask_rcnn.build_from(model, Classes((None, *NAMES)), options, "").segment([noise(64, 96)])
+        ((found,),) = detected
+        return found
+
+    exact, low = detect("fp32"), detect("bf16")
+    assert low["boxes"].dtype == torch.float32
+    # Random scores are close to each other, so that others may come first.
+    apart = (exact["boxes"][:, None] - low["boxes"]).abs().amax(dim=2).amin(dim=1)
+    assert apart.median() < 0.01
+
+
 def box_of_whole_pixels(box: torch.Tensor) -> np.ndarray:
     """Where torchvision pastes: the box is padded by a place of its 28, then rounded outwards."""
     middle, half = (box[2:] + box[:2]) / 2, (box[2:] - box[:2]) / 2 * (30 / 28)
