@@ -20,7 +20,7 @@ from workers.segmenters.compute import computing
 from workers.segmenters.heads.classes import Classes, read_classes
 from workers.segmenters.heads.pasted_masks import PastedMasksHead
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
-from workers.segmenters.mask_classifier import INSTANCE_SCORE, choose_task
+from workers.segmenters.tasks import choose_score, choose_task
 
 _COCO_CLASSES = 91
 
@@ -62,7 +62,7 @@ class BoxDetector:
     def __init__(self, model: Any, classes: Classes, options: SegmenterOptions) -> None:
         self._model = model.eval().requires_grad_(False).to(options.device)
         self._options = options
-        score = INSTANCE_SCORE if options.score_thresh is None else options.score_thresh
+        score = choose_score(options, "instance")
         self._head = PastedMasksHead(classes, score, options.mask_thresh)
         # What is dropped later needs no mask; it would suppress nothing that is surer.
         model.roi_heads.score_thresh = score
