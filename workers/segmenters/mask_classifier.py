@@ -38,6 +38,11 @@ def build_from(
     `network` is the model with what it takes beside `pixel_values`. Raises UsageError for a task
     it cannot do.
     """
+    if preparation.split and task != "semantic":
+        raise UsageError(
+            f"setting segmenter.task: expected semantic for {options.name}, which sees an image in "
+            f"parts, got {task}"
+        )
 
     def see(frame: Tensor, place: Placement) -> Queries:
         outputs = network(pixel_values=frame)

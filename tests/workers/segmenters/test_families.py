@@ -240,6 +240,8 @@ def test_tasks_that_a_model_cannot_do_are_refused(folders: Callable[[Family], Pa
         build("segformer_b0_ade", "panoptic")
     with pytest.raises(UsageError, match="expected instance for rf_detr_seg_nano, got semantic"):
         build("rf_detr_seg_nano", "semantic")
+    with pytest.raises(UsageError, match=r"expected semantic .*in parts, got instance"):
+        build("eomt_ade_semantic_l", "instance")
 
 
 def test_instances_are_things(folders: Callable[[Family], Path]) -> None:
