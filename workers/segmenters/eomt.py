@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
 from transformers.models.eomt import modeling_eomt
 from transformers.models.eomt.configuration_eomt import EomtConfig
 
 from schemas.options import SegmenterOptions, TaskName
 from workers.models import catalog
 from workers.models.model_entry import ModelEntry
-from workers.segmenters.heads.classes import read_classes
 from workers.segmenters.hub_loading import load_model
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
-from workers.segmenters.mask_classifier import build_from, choose_task
+from workers.segmenters.mask_classifier import build_from
 from workers.segmenters.preparation import Preparation, read_preparation
+from workers.segmenters.tasks import choose_task
 
 _TASKS: tuple[TaskName, ...] = ("panoptic", "semantic", "instance")
 
@@ -30,21 +28,9 @@ def build(
     loaded = load_model(
         options, cache_dir, entry, modeling_eomt, "EomtForUniversalSegmentation", EomtConfig
     )
-    model: Any = loaded.model
-    side = model.config.image_size
+    side = loaded.model.config.image_size
     # Class maps are learnt from square cut-outs, instances and segments from whole images.
     whole = entry.task != "semantic"
     usual = Preparation("fit", side, side if whole else None, pad_square=whole, split=not whole)
-
-    def run(frames: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = model(pixel_values=frames)
-        return outputs.class_queries_logits, outputs.masks_queries_logits
-
-    return build_from(
-        run,
-        read_classes(loaded.config, model.config.num_labels),
-        read_preparation(loaded.preparation, usual),
-        task,
-        options,
-        loaded.weights_sha256,
-    )
+    preparation = read_preparation(loaded.preparation, usual)
+    return build_from(loaded, loaded.model, preparation, task, options)

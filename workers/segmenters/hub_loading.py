@@ -1,4 +1,4 @@
-"""Loads models of the hub into transformers' classes, weights alone and none left over."""
+"""Loads models of the hub into transformers' classes, weights alone and none missing."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ from workers.models import catalog
 from workers.models.hub import HubModel, fetch_from_hub, open_folder, verify_hub
 from workers.models.model_entry import ModelEntry
 from workers.models.weights import read_weights, sha256_of
+from workers.segmenters.heads.classes import Classes, read_classes
 
 _patching = Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """A model ready for use on its device, with what came beside its weights."""
+    """transformers' model, ready for use on its device, with what came beside its weights."""
 
-    model: nn.Module
+    model: Any
     config: Mapping[str, Any]
     preparation: Mapping[str, Any]
     weights_sha256: str
+
+    @property
+    def classes(self) -> Classes:
+        """Those of its outputs."""
+        return read_classes(self.config, self.model.config.num_labels)
 
 
 def find_model(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
 from transformers.models.mask2former import modeling_mask2former
 from transformers.models.mask2former.configuration_mask2former import Mask2FormerConfig
 
 from schemas.options import SegmenterOptions, TaskName
 from workers.models import catalog
 from workers.models.model_entry import ModelEntry
-from workers.segmenters.heads.classes import read_classes
 from workers.segmenters.hub_loading import load_model
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
-from workers.segmenters.mask_classifier import build_from, choose_task
+from workers.segmenters.mask_classifier import build_from
 from workers.segmenters.preparation import Preparation, read_training_size
+from workers.segmenters.tasks import choose_task
 
 _TASKS: tuple[TaskName, ...] = ("panoptic", "semantic", "instance")
 # As in training: Detectron2's ResizeShortestEdge, and sides that all strides divide.
@@ -40,17 +39,6 @@ def build(
         "Mask2FormerForUniversalSegmentation",
         Mask2FormerConfig,
     )
-    model: Any = loaded.model
-
-    def run(frames: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = model(pixel_values=frames, output_auxiliary_logits=False)
-        return outputs.class_queries_logits, outputs.masks_queries_logits
-
-    return build_from(
-        run,
-        read_classes(loaded.config, model.config.num_labels),
-        read_training_size(loaded.preparation, _USUAL),
-        task,
-        options,
-        loaded.weights_sha256,
-    )
+    network = partial(loaded.model, output_auxiliary_logits=False)
+    preparation = read_training_size(loaded.preparation, _USUAL)
+    return build_from(loaded, network, preparation, task, options)

@@ -20,7 +20,7 @@ from workers.segmenters.compute import computing
 from workers.segmenters.heads.classes import Classes, read_classes
 from workers.segmenters.heads.pasted_masks import PastedMasksHead
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
-from workers.segmenters.mask_classifier import INSTANCE_SCORE, choose_task
+from workers.segmenters.tasks import choose_score, choose_task
 
 _COCO_CLASSES = 91
 
@@ -62,10 +62,13 @@ class BoxDetector:
     def __init__(self, model: Any, classes: Classes, options: SegmenterOptions) -> None:
         self._model = model.eval().requires_grad_(False).to(options.device)
         self._options = options
-        score = INSTANCE_SCORE if options.score_thresh is None else options.score_thresh
+        score = choose_score(options, "instance")
         self._head = PastedMasksHead(classes, score, options.mask_thresh)
         # What is dropped later needs no mask; it would suppress nothing that is surer.
         model.roi_heads.score_thresh = score
+        # Boxes are made in the type of what moves them: bfloat16 would round them to 4 pixels.
+        for part in (model.rpn.head, model.roi_heads.box_predictor):
+            part.bbox_pred.register_forward_hook(lambda module, args, moves: moves.float())
 
     def find(self, image: UInt8Image) -> list[ObjectMask]:
         """See `Finder`."""
@@ -93,6 +96,8 @@ class BoxDetector:
         features = model.backbone(frames.tensors)
         if isinstance(features, Tensor):
             features = {"0": features}
+        # Anchors are made in their type.
+        features = {name: level.float() for name, level in features.items()}
         proposals, _ = model.rpn(frames, features)
         found, _ = model.roi_heads(features, proposals, frames.image_sizes)
         return found[0], frames.image_sizes[0]

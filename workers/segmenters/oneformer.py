@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 from transformers.models.oneformer import modeling_oneformer
 from transformers.models.oneformer.configuration_oneformer import OneFormerConfig
 
 from schemas.options import SegmenterOptions, TaskName
 from workers.models import catalog
 from workers.models.model_entry import ModelEntry
-from workers.segmenters.heads.classes import read_classes
 from workers.segmenters.hub_loading import load_model
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
-from workers.segmenters.mask_classifier import build_from, choose_task
+from workers.segmenters.mask_classifier import build_from
 from workers.segmenters.preparation import Preparation, read_preparation
+from workers.segmenters.tasks import choose_task
 
 # "the task is ..." in the tokens of CLIP, with those of begin and end.
 _BEGIN, _END = (49406, 518, 10549, 533), (49407,)
@@ -46,20 +45,8 @@ def build(
         "OneFormerForUniversalSegmentation",
         OneFormerConfig,
     )
-    model: Any = loaded.model
-    tokens = torch.zeros((1, model.config.task_seq_len), dtype=torch.int64)
+    tokens = torch.zeros((1, loaded.model.config.task_seq_len), dtype=torch.int64)
     tokens[0, : len(TASK_TOKENS[task])] = torch.tensor(TASK_TOKENS[task])
-    tokens = tokens.to(options.device)
-
-    def run(frames: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = model(pixel_values=frames, task_inputs=tokens)
-        return outputs.class_queries_logits, outputs.masks_queries_logits
-
-    return build_from(
-        run,
-        read_classes(loaded.config, model.config.num_labels),
-        read_preparation(loaded.preparation, _USUAL),
-        task,
-        options,
-        loaded.weights_sha256,
-    )
+    network = partial(loaded.model, task_inputs=tokens.to(options.device))
+    preparation = read_preparation(loaded.preparation, _USUAL)
+    return build_from(loaded, network, preparation, task, options)

@@ -16,14 +16,15 @@ from support.tiny_segmenters import FAMILIES, NAMES, Family, write_folder
 
 from schemas.errors import ModelError, UsageError
 from schemas.images import UInt8Image
-from schemas.masks import ObjectMask
+from schemas.masks import BoolMask, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.weights import read_weights
 from workers.protocols import BoxSegmenter, Segmenter
 from workers.registry import build_segmenter, check_segmenter
 from workers.segmenters import mask_rcnn
-from workers.segmenters.heads.classes import Classes
+from workers.segmenters.heads.classes import Classes, read_classes
+from workers.segmenters.heads.pasted_masks import paste_mask
 from workers.segmenters.oneformer import TASK_TOKENS
 
 SURE_OF_ALL = {
@@ -239,6 +240,8 @@ def test_tasks_that_a_model_cannot_do_are_refused(folders: Callable[[Family], Pa
         build("segformer_b0_ade", "panoptic")
     with pytest.raises(UsageError, match="expected instance for rf_detr_seg_nano, got semantic"):
         build("rf_detr_seg_nano", "semantic")
+    with pytest.raises(UsageError, match=r"expected semantic .*in parts, got instance"):
+        build("eomt_ade_semantic_l", "instance")
 
 
 def test_instances_are_things(folders: Callable[[Family], Path]) -> None:
@@ -285,6 +288,39 @@ def test_boxes_are_masks() -> None:
     assert segmenter.segment_at(images[0], (3.0, 3.0)) is None
 
 
+def test_boxes_are_as_fine_in_bfloat16() -> None:
+    def detect(precision: str) -> dict[str, torch.Tensor]:
+        model, detected = tiny_mask_rcnn(), []
+        model.transform.min_size, model.transform.max_size = (512,), 1024
+        model.roi_heads.register_forward_hook(lambda module, args, found: detected.append(found[0]))
+        options = options_of("maskrcnn_resnet50_fpn", {"precision": precision})
+        mask_rcnn.build_from(model, Classes((None, *NAMES)), options, "").segment([noise(64, 96)])
+        ((found,),) = detected
+        return found
+
+    exact, low = detect("fp32"), detect("bf16")
+    assert low["boxes"].dtype == torch.float32
+    # Random scores are close to each other, so that others may come first.
+    apart = (exact["boxes"][:, None] - low["boxes"]).abs().amax(dim=2).amin(dim=1)
+    assert apart.median() < 0.01
+
+
+def box_of_whole_pixels(box: torch.Tensor) -> np.ndarray:
+    """Where torchvision pastes: the box is padded by a place of its 28, then rounded outwards."""
+    middle, half = (box[2:] + box[:2]) / 2, (box[2:] - box[:2]) / 2 * (30 / 28)
+    first, end = (middle - half).long(), (middle + half).long() + 1
+    place = (end - first) / 30
+    return torch.cat([first + place, end - place]).numpy()
+
+
+def count_beyond_a_pixel(mask: BoolMask, other: BoolMask) -> int:
+    """The pixels of which `other` says what `mask` does of none that is next to them."""
+    padded = np.pad(mask, 1)
+    (height, width), steps = mask.shape, range(3)
+    around = [padded[y : y + height, x : x + width] for y in steps for x in steps]
+    return int((other & ~np.any(around, axis=0)).sum() + (~other & np.all(around, axis=0)).sum())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"])
 def test_torchvisions_own_weights_and_masks(name: str, tmp_path: Path) -> None:
@@ -292,33 +328,43 @@ def test_torchvisions_own_weights_and_masks(name: str, tmp_path: Path) -> None:
     model = getattr(torchvision.models.detection, name)(
         weights=None, weights_backbone=None, box_detections_per_img=20, box_score_thresh=0.0
     ).eval()
-    # Without training, masks are noise, of which whole pixels decide: filled boxes tell as well
-    # whether the same is found. How masks are pasted is held to a reference in test_heads.
-    last = model.roi_heads.mask_predictor.mask_fcn_logits
-    torch.nn.init.zeros_(last.weight)
-    torch.nn.init.constant_(last.bias, 3.0)
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     options = SegmenterOptions(
-        name=name, device="cpu", checkpoint=str(tmp_path / "weights.pth"), score_thresh=0.0,
-        max_area_frac=1,
-    )  # fmt: skip
-    segmenter = build_segmenter(options)
-    ours = segmenter._finder._model
+        name=name, device="cpu", checkpoint=str(tmp_path / "weights.pth"), score_thresh=0.0
+    )
+    finder = build_segmenter(options)._finder
+    ours = finder._model
     assert sorted(read_weights(tmp_path / "weights.pth")) == sorted(ours.state_dict())
     ours.roi_heads.detections_per_img = 20
-    ours.roi_heads.score_thresh = 0.0
-    image = noise(320, 480)
-    (found,) = segmenter.segment([image])
+    small: list[dict[str, torch.Tensor]] = []  # detections in the frame, masks before pasting
+    for roi_heads in (ours.roi_heads, model.roi_heads):
+        roi_heads.register_forward_hook(lambda module, args, found: small.append({**found[0][0]}))
+    # Twice as large as its frame: with boxes of many pixels, most masks are coarser than these.
+    size_hw = (1600, 2400)
+    image = noise(40, 60).repeat(40, axis=0).repeat(40, axis=1)
+    found = finder.find(image)
     with torch.inference_mode():
         (theirs,) = model([torch.tensor(image).permute(2, 0, 1) / 255])
-    large = [mask for mask in theirs["masks"][:, 0] >= 0.5 if mask.sum() > 200]
-    ious = [
-        max(
-            (mask.rle.decode() & other.numpy()).sum() / (mask.rle.decode() | other.numpy()).sum()
-            for mask in found
-        )
-        for other in large
-    ]
-    assert len(ious) > 2
-    # Theirs are pasted into boxes of whole pixels.
-    assert np.median(ious) > 0.85
+
+    assert set(small[0]) == {"boxes", "labels", "scores", "masks"}
+    assert small[0]["masks"].shape == (20, 1, 28, 28)
+    torch.testing.assert_close(small[0], small[1])
+    names = read_classes({}, 91).names
+    assert [mask.segmenter_label for mask in found] == [names[at] for at in theirs["labels"]]
+    np.testing.assert_allclose([mask.segmenter_score for mask in found], theirs["scores"])
+    beyond, areas = [], []
+    for at, mask in enumerate(found):
+        box, soft = theirs["boxes"][at], theirs["masks"][at, 0]
+        pasted = (soft >= 0.5).numpy()
+        # Theirs is what ours would be in a box of whole pixels, but for rounding at the threshold.
+        low = small[0]["masks"][at, 0].numpy()
+        same = paste_mask(low, box_of_whole_pixels(box), size_hw, 0.5).decode()
+        assert not ((same != pasted) & ((soft - 0.5).abs() > 1e-4).numpy()).any()
+        if (box[2:] - box[:2]).min() < 2 * 28:
+            continue  # the noise of random weights is as fine as the pixels
+        beyond.append(count_beyond_a_pixel(mask.rle.decode(), pasted))
+        areas.append(pasted.sum())
+    assert len(areas) >= 5
+    # Theirs fills a box that is less than a pixel larger on each side, so that every pixel shows
+    # what ours has less than a pixel away; between the middles of pixels there may be finer noise.
+    assert sum(beyond) <= 0.001 * sum(areas)

@@ -12,7 +12,7 @@ from schemas.options import SegmenterOptions
 from workers.segmenters.heads import enlarge as enlarging
 from workers.segmenters.heads.class_map import SemanticHead
 from workers.segmenters.heads.classes import Classes, read_classes
-from workers.segmenters.heads.detr import DetrHead
+from workers.segmenters.heads.detr import DetrHead, DetrOutputs
 from workers.segmenters.heads.enlarge import PlacedLogits
 from workers.segmenters.heads.mask_classification import (
     InstanceHead,
@@ -265,7 +265,8 @@ def test_detr_instances_keep_their_overlaps(scene: tuple, score: float, mask: fl
         pixels = sigmoid(interpolate(mask_logits, place)) > mask
         if probabilities[label] >= score and pixels.any():
             expected.append(wanted(named.names[label], pixels, probabilities[label]))
-    agree(DetrHead(named, score, mask).find(logits, masks, place), expected)
+    found = DetrHead(named, score, mask).find([DetrOutputs(logits, masks, place)])
+    agree(found, expected)
 
 
 def paste_slowly(mask: np.ndarray, box: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

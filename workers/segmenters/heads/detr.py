@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,6 +11,15 @@ from schemas.masks import ObjectMask
 from workers.segmenters.heads.classes import Classes
 from workers.segmenters.heads.trace_logits import keep_sure, label_masks, to_logit, trace_logits
 from workers.segmenters.placement import Placement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetrOutputs:
+    """class_logits float (queries, classes) and mask_logits float (queries, h, w) of a frame."""
+
+    class_logits: Tensor
+    mask_logits: Tensor
+    placement: Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +33,16 @@ class DetrHead:
     score_thresh: float
     mask_thresh: float
 
-    def find(self, class_logits: Tensor, mask_logits: Tensor, place: Placement) -> list[ObjectMask]:
-        """class_logits float (queries, classes), mask_logits float (queries, h, w)."""
+    def find(self, frames: Sequence[DetrOutputs]) -> list[ObjectMask]:
+        """frames: one, of the whole image."""
+        (outputs,) = frames
         named = [name is not None for name in self.classes.names]
-        probabilities = class_logits.float().sigmoid()
+        probabilities = outputs.class_logits.float().sigmoid()
         probabilities = probabilities * probabilities.new_tensor(named)
         scores, numbers = probabilities.max(dim=1)
         kept = keep_sure(scores, self.score_thresh)
-        rles = trace_logits(mask_logits[kept], place, to_logit(self.mask_thresh))
+        threshold = to_logit(self.mask_thresh)
+        rles = trace_logits(outputs.mask_logits[kept], outputs.placement, threshold)
         labels = [self.classes.names[number] for number in numbers[kept].tolist()]
         return label_masks(rles, labels, scores[kept])
 
