@@ -5,23 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
-
-from pipeline.cli import progress_bars
-from pipeline.cli.console import err, out
+from pipeline.cli.console import out
 from pipeline.cli.figures_file import write_figures
+from pipeline.cli.fresh_scenes import compose_scenes
 from pipeline.cli.tables import print_rows
-from pipeline.demo.bucket import write_bucket
 from pipeline.evaluation.prompts import CORRECTIONS, GENERATED, PromptScore, score_prompts
 from pipeline.settings import Settings
-from schemas.coco import CocoImage
 from schemas.errors import UsageError
-from schemas.images import UInt8Image
 from workers.protocols import PromptableSegmenter
 from workers.registry import build_segmenter
 
@@ -51,28 +43,12 @@ def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) 
     segmenter = build_segmenter(settings.segmenter, settings.cache_dir)
     if not isinstance(segmenter, PromptableSegmenter):
         raise UsageError(f"expected a segmenter that takes clicks and boxes, got {segmenter.name}")
-    with TemporaryDirectory(prefix="objseek-eval-") as name:
-        folder = Path(name)
-
-        def read(image: CocoImage) -> UInt8Image:
-            return np.asarray(Image.open(folder / image.file_name).convert("RGB"))
-
-        with progress_bars.show_progress(err()) as progress:
-            progress.note(f"composing {scenes} scenes")
-            truth = write_bucket(folder, scenes, seed)
-            done = count(1)
-            scores = score_prompts(
-                truth,
-                read,
-                segmenter,
-                segmenter,
-                lambda: progress.note(f"asking in {next(done)} of {scenes} scenes"),
-            )
+    with compose_scenes(scenes, seed) as composed:
+        scores = score_prompts(composed.truth, composed.read, segmenter, segmenter, composed.count)
     seconds = time.monotonic() - started
     _print_scores(scores, scenes, seconds)
-    if json_file is not None:
-        figures = {name: asdict(score) for name, score in scores.items()}
-        write_figures({"prompts": figures, "seconds": round(seconds, 1)}, json_file)
+    figures = {name: asdict(score) for name, score in scores.items()}
+    write_figures({"prompts": figures}, seconds, json_file)
 
 
 def _print_scores(scores: Mapping[str, PromptScore], scenes: int, seconds: float) -> None:

@@ -6,23 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
-
-from pipeline.cli import progress_bars
-from pipeline.cli.console import err, out
+from pipeline.cli.console import out
 from pipeline.cli.figures_file import write_figures
+from pipeline.cli.fresh_scenes import compose_scenes
 from pipeline.cli.tables import print_rows
-from pipeline.demo.bucket import write_bucket
 from pipeline.demo.groups import find_groups
 from pipeline.evaluation.segmentation import SegmentationScores, score_segmentation
 from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
 from pipeline.settings import Settings
-from schemas.coco import CocoImage
 from schemas.images import UInt8Image
 from schemas.labels import LabelEntry
 from schemas.masks import ObjectMask
@@ -69,29 +62,18 @@ def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) 
     measured = _Measured(settings)
     entries = _list_labels()
     names = [entry.name for entry in entries]
-    with TemporaryDirectory(prefix="objseek-eval-") as name:
-        folder = Path(name)
-
-        def read(image: CocoImage) -> UInt8Image:
-            return np.asarray(Image.open(folder / image.file_name).convert("RGB"))
-
-        with progress_bars.show_progress(err()) as progress:
-            progress.note(f"composing {scenes} scenes")
-            truth = write_bucket(folder, scenes, seed)
-            done = count(1)
-            scores = score_segmentation(
-                truth,
-                read,
-                measured,
-                measured.models.build_labeller(entries),
-                dict(zip(names, find_groups(names), strict=True)),
-                lambda: progress.note(f"segmented {next(done)} of {scenes} scenes"),
-            )
+    with compose_scenes(scenes, seed) as composed:
+        scores = score_segmentation(
+            composed.truth,
+            composed.read,
+            measured,
+            measured.models.build_labeller(entries),
+            dict(zip(names, find_groups(names), strict=True)),
+            composed.count,
+        )
     seconds = time.monotonic() - started
     _print_scores(scores, seconds)
-    if json_file is not None:
-        figures = {"segmentation": asdict(scores), "seconds": round(seconds, 1)}
-        write_figures(figures, json_file)
+    write_figures({"segmentation": asdict(scores)}, seconds, json_file)
 
 
 def _list_labels() -> tuple[LabelEntry, ...]:

@@ -46,6 +46,7 @@ class Outputs:
         ):
             if path is not None:
                 check_output_file(path, what)
+        self._check_different()
         if self.panoptic is not None and not self.panoptic.suffix:
             raise UsageError(
                 f"expected a file such as out.json for --panoptic, whose pictures are in a folder "
@@ -57,6 +58,13 @@ class Outputs:
             )
         if self.overlay is not None and _is_picture(self.overlay):
             check_output_file(self.overlay, "the overlay")
+
+    def _check_different(self) -> None:
+        given = [self.coco, self.panoptic, self.rle, self.png, self.overlay]
+        paths = [path.resolve() for path in given if path is not None and path.suffix]
+        for number, path in enumerate(paths):
+            if path in paths[:number]:
+                raise UsageError(f"expected another file for each kind of output, got {path} twice")
 
     @contextmanager
     def open(self) -> Iterator[list[MaskWriter]]:

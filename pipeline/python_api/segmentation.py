@@ -83,6 +83,8 @@ class Prompts:
             raise UsageError(
                 "expected a prompt of points, box and mask, or a text, or labels, got several"
             )
+        if self.min_probability is not None and self.text is None:
+            raise UsageError("expected a text to go with min_probability")
         if self.text is not None:
             texts = (self.text,) if isinstance(self.text, str) else tuple(self.text)
             return TextQuery(texts, self.min_probability)
@@ -106,10 +108,20 @@ def segment_picture(
 ) -> list[SegmentedObject]:
     """The masks of a picture: largest first, those of texts surest first. Raises ObjseekError."""
     query = prompts.parse()
-    if not isinstance(picture, np.ndarray):
+    if isinstance(picture, np.ndarray):
+        _check_pixels(picture)
+    else:
         picture = query_image(os.fspath(picture), settings).pixels
     check_query(query, models)
     return [SegmentedObject(mask) for mask in segment([picture], query, models)[0]]
+
+
+def _check_pixels(pixels: UInt8Image) -> None:
+    """Raise UsageError for what is no picture: segmenters rely on it."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise UsageError(
+            f"expected pixels as uint8 (height, width, 3), got {pixels.dtype} {pixels.shape}"
+        )
 
 
 @lru_cache(maxsize=1)

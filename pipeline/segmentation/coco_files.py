@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.segmentation.mask_files import make_folder
 from pipeline.segmentation.results import FileNames, SegmentedImage
 from schemas.labels import UNLABELLED
 from schemas.masks import ObjectMask
@@ -33,8 +34,7 @@ def open_instances(path: Path) -> Iterator[InstancesFile]:
 @contextmanager
 def open_panoptic(path: Path) -> Iterator[PanopticFile]:
     """A file of COCO's panoptic format; its PNGs are in the folder of its name without suffix."""
-    folder = path.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(path.with_suffix(""))
     with _open_coco(path) as text:
         file = PanopticFile(text, folder)
         yield file

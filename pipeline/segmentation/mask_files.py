@@ -43,7 +43,7 @@ class MaskPngs:
     """A folder of PNGs of 1 bit, white where a mask is: name-001.png, in the order of the masks."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._names = _make_folder(folder), FileNames()
+        self._folder, self._names = make_folder(folder), FileNames()
 
     def write(self, result: SegmentedImage) -> None:
         """Write the masks of an image."""
@@ -59,7 +59,7 @@ class Overlays:
 
     def __init__(self, path: Path) -> None:
         self._file = path if path.suffix.lower() in PICTURE_FORMATS else None
-        self._folder = path if self._file else _make_folder(path)
+        self._folder = path if self._file else make_folder(path)
         self._names = FileNames()
 
     def write(self, result: SegmentedImage) -> None:
@@ -70,7 +70,8 @@ class Overlays:
             drawn.save(file, PICTURE_FORMATS[path.suffix.lower()])
 
 
-def _make_folder(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
+    """The folder, made if it is not there. Raises UsageError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

@@ -45,15 +45,12 @@ def segment_sources(
 def _segment_chunk(
     images: Sequence[DecodedImage], query: SegmentQuery | Boxes, models: SegmentModels
 ) -> list[SegmentedImage | Refused | Failure]:
-    """All together; where that fails, each alone."""
-    if not images:
-        return []
-    if not isinstance(query, Mapping):
+    """All together; where that fails, or is of no use, each alone."""
+    if len(images) > 1 and not isinstance(query, Mapping):
         try:
             found = segment([image.pixels for image in images], query, models)
         except (ObjseekError, RuntimeError, MemoryError):
-            if len(images) == 1:
-                return [_segment_alone(images[0], query, models)]
+            pass  # whose fault it is shows below
         else:
             pairs = zip(images, found, strict=True)
             return [SegmentedImage(image, tuple(masks)) for image, masks in pairs]

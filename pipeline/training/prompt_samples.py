@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from pipeline.evaluation.clicks import find_innermost, find_largest_error
-from pipeline.training.sam_samples import OUTSIDE, find_whole, make_frame, sample_window
+from pipeline.training.scene_frames import OUTSIDE, draw_frames, start_worker
 
 PADDING, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = range(5)
 """What a coordinate of a prompt is: segment-anything's labels -1 to 3, counted from 0."""
@@ -34,24 +34,10 @@ class PromptSamples(IterableDataset[dict[str, Tensor]]):
         self.caches, self.prompts, self.seed = caches, prompts, seed
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        worker = get_worker_info()
-        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
-        images = [np.load(cache / "images.npy", mmap_mode="r") for cache in self.caches]
-        instances = [np.load(cache / "instances.npy", mmap_mode="r") for cache in self.caches]
-        visible = [np.load(cache / "visible.npy") > _MIN_VISIBLE for cache in self.caches]
-        rows = [(cache, row) for cache, flags in enumerate(visible) for row in range(len(flags))]
-        until = np.cumsum(np.concatenate([flags.sum(axis=1) for flags in visible]))
-        while True:
-            cache, row = rows[np.searchsorted(until, rng.integers(until[-1]), side="right")]
-            scene_ids = instances[cache][row]
-            inside = sample_window(rng, scene_ids.shape)
-            is_target = visible[cache][row] & find_whole(scene_ids, inside)
-            image, ids = make_frame(rng, images[cache][row][inside], scene_ids[inside])
-            candidates = np.flatnonzero(is_target).tolist()
-            targets = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
-            if targets:
-                sample = {"image": torch.from_numpy(image).permute(2, 0, 1)}
-                yield sample | _sample_prompts(rng, ids, targets, self.prompts)
+        rng = start_worker(self.seed)
+        for frame in draw_frames(rng, self.caches, _MIN_VISIBLE, _MIN_AREA_PX):
+            prompts = _sample_prompts(rng, frame.ids, frame.targets, self.prompts)
+            yield {"image": frame.image} | prompts
 
 
 def _sample_prompts(
@@ -72,7 +58,7 @@ def _sample_prompts(
             coordinates[number, 0] = _sample_point(rng, mask)
             kinds[number, 0] = POSITIVE
     return {
-        "ids": torch.from_numpy(ids.copy()),
+        "ids": torch.from_numpy(ids),
         "targets": torch.from_numpy(chosen),
         "coordinates": torch.from_numpy(coordinates),
         "kinds": torch.from_numpy(kinds),

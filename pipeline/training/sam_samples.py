@@ -7,106 +7,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
-from pipeline.demo.scenes import MAX_OBJECTS
+from pipeline.training.scene_frames import OUTSIDE, draw_frames, start_worker
 from workers.models.sam_demo_architecture import IMG_SIZE, STRIDE
 
 MASK_STRIDE = 2
-OUTSIDE, _PADDING = 255, (124, 116, 104)  # instance number and colour of padding
 _BOX_UNIT_PX = 16.0
 _CELLS = IMG_SIZE // STRIDE
 _SCORED_CELLS = 640  # of _CELLS squared: where a prompt's mask is upscaled and scored
 _NEAR_SHARE, _MARGIN_CELLS = 0.75, 2
 _MIN_VISIBLE, _MIN_AREA_PX = 0.25, 16
-_PORTRAIT_SHARE, _WINDOW_SHARE, _MAX_ZOOM = 0.2, 0.4, 1.8
-_MIN_INSIDE = 0.9
 _BACKGROUND_SHARE, _BOX_SHARE = 0.12, 0.1
-_RECOLOUR_SHARE = 0.2
 
 
 class Samples(IterableDataset[dict[str, Tensor]]):
-    """An endless stream of cached scenes, with targets and `prompts` prompts each.
-
-    Scenes are drawn in proportion to their number of objects, because every object counts the same
-    in an evaluation.
-    """
+    """An endless stream of frames of cached scenes, with targets and `prompts` prompts each."""
 
     def __init__(self, caches: Sequence[Path], prompts: int, seed: tuple[int, ...]) -> None:
         self.caches, self.prompts, self.seed = caches, prompts, seed
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        worker = get_worker_info()
-        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
-        images = [np.load(cache / "images.npy", mmap_mode="r") for cache in self.caches]
-        instances = [np.load(cache / "instances.npy", mmap_mode="r") for cache in self.caches]
-        visible = [np.load(cache / "visible.npy") > _MIN_VISIBLE for cache in self.caches]
-        rows = [(cache, row) for cache, flags in enumerate(visible) for row in range(len(flags))]
-        until = np.cumsum(np.concatenate([flags.sum(axis=1) for flags in visible]))
-        while True:
-            cache, row = rows[np.searchsorted(until, rng.integers(until[-1]), side="right")]
-            scene_ids = instances[cache][row]
-            inside = sample_window(rng, scene_ids.shape)
-            is_target = visible[cache][row] & find_whole(scene_ids, inside)
-            image, ids = make_frame(rng, images[cache][row][inside], scene_ids[inside])
-            candidates = np.flatnonzero(is_target).tolist()
-            targets = [k for k in candidates if (ids == k).sum() >= _MIN_AREA_PX]
-            if targets:
-                sample = {"image": torch.from_numpy(image).permute(2, 0, 1)}
-                sample |= make_dense_targets(ids)
-                if self.prompts:
-                    sample |= sample_prompts(rng, ids, targets, self.prompts)
-                yield sample
-
-
-def sample_window(rng: np.random.Generator, hw: tuple[int, ...]) -> tuple[slice, slice]:
-    """The whole of a scene (height, width), or a window like the mask generator's crops.
-
-    Scenes are landscapes; some windows are portraits, as images in a bucket may be.
-    """
-    height, width = hw
-    zoom, kind = _MAX_ZOOM ** rng.random(), rng.random()
-    if kind < _PORTRAIT_SHARE:
-        zoom = max(zoom, width / height)
-        height, width = round(width / zoom), round(height / zoom)
-    elif kind < _PORTRAIT_SHARE + _WINDOW_SHARE:
-        height, width = round(height / zoom), round(width / zoom)
-    top, left = rng.integers(hw[0] - height + 1), rng.integers(hw[1] - width + 1)
-    return slice(top, top + height), slice(left, left + width)
-
-
-def find_whole(ids: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
-    """Which instances of a scene lie in a window nearly whole: bool (13,).
-
-    The mask generator drops objects that its crops cut off.
-    """
-    whole = np.bincount(ids.ravel(), minlength=MAX_OBJECTS + 1)
-    part = np.bincount(ids[inside].ravel(), minlength=MAX_OBJECTS + 1)
-    return (part > 0) & (part >= _MIN_INSIDE * whole)
-
-
-def make_frame(
-    rng: np.random.Generator, image: np.ndarray, ids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scale to the model's frame, flip, permute colours: uint8 (s, s, 3) and uint8 (s, s).
-
-    Padding has segment-anything's mean colour, so that it is 0 once normalised, and number 255.
-    """
-    scale = IMG_SIZE / max(ids.shape)
-    rows, columns = round(ids.shape[0] * scale), round(ids.shape[1] * scale)
-    small = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
-    small_ids = Image.fromarray(ids).resize((columns, rows), Image.Resampling.NEAREST)
-    pixels, labels = np.asarray(small), np.asarray(small_ids)
-    if rng.random() < 0.5:
-        pixels, labels = pixels[:, ::-1], labels[:, ::-1]
-    if rng.random() < _RECOLOUR_SHARE:
-        pixels = pixels[..., rng.permutation(3)]
-    full = np.full((IMG_SIZE, IMG_SIZE, 3), _PADDING, np.uint8)
-    full_ids = np.full((IMG_SIZE, IMG_SIZE), OUTSIDE, np.uint8)
-    full[:rows, :columns], full_ids[:rows, :columns] = pixels, labels
-    return full, full_ids
+        rng = start_worker(self.seed)
+        for frame in draw_frames(rng, self.caches, _MIN_VISIBLE, _MIN_AREA_PX):
+            sample = {"image": frame.image} | make_dense_targets(frame.ids)
+            if self.prompts:
+                sample |= sample_prompts(rng, frame.ids, frame.targets, self.prompts)
+            yield sample
 
 
 def _mean_cells(mask: np.ndarray, size: int) -> np.ndarray:

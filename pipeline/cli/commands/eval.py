@@ -142,8 +142,7 @@ def eval_command(
         held_out = _score_demo(scenes, seed, settings, held_out=True)
     seconds = time.monotonic() - started
     _print_scores(scored, held_out, seconds)
-    if json_file is not None:
-        _write_scores(scored, held_out, seconds, json_file)
+    write_figures(_describe_scores(scored, held_out), seconds, json_file)
 
 
 class _Scored(NamedTuple):
@@ -209,13 +208,10 @@ def _show_figure(figure: float | None) -> str:
     return "n/a" if figure is None else f"{figure:.3f}"
 
 
-def _write_scores(scored: _Scored, held_out: _Scored | None, seconds: float, path: Path) -> None:
-    figures: dict[str, object] = {
-        **_list_figures(scored),
-        "seconds": round(seconds, 1),
-    }
+def _describe_scores(scored: _Scored, held_out: _Scored | None) -> dict[str, object]:
+    figures: dict[str, object] = {**_list_figures(scored)}
     if held_out is not None:
         figures["held_out"] = _list_figures(held_out)
     if scored.left_out is not None:
         figures["left_out"] = [asdict(annotation) for annotation in scored.left_out]
-    write_figures(figures, path)
+    return figures

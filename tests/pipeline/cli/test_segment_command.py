@@ -177,6 +177,13 @@ def test_a_mask_of_another_size_and_a_file_for_several_overlays(
     assert "expected a folder for the overlays of several images" in told.stderr
 
 
+def test_outputs_of_two_kinds_are_two_files(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    result = run(folder, "--coco", out, "--rle", out, code=2)
+    assert "expected another file for each kind of output" in result.stderr
+    assert not out.exists()
+
+
 def test_points_have_labels() -> None:
     assert parse_labelled_point("3,4.5") == (3, 4.5, 1)
     assert parse_labelled_point("3,4,0") == (3, 4, 0)

@@ -14,6 +14,7 @@ from support.object_masks import object_mask
 from pipeline.segmentation.coco_files import encode_ids, open_instances, open_panoptic
 from pipeline.segmentation.results import SegmentedImage
 from schemas.coco_reader import load_truth
+from schemas.errors import UsageError
 from schemas.images import DecodedImage, ImageRef
 from schemas.masks import ObjectMask
 
@@ -84,3 +85,12 @@ def test_a_file_that_is_not_finished_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), open_instances(tmp_path / "out.json"):
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_panoptic_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with (
+        pytest.raises(UsageError, match="expected a folder to write to"),
+        open_panoptic(tmp_path / "out.json"),
+    ):
+        pass

@@ -44,3 +44,20 @@ def test_prompts_are_of_one_kind() -> None:
         Prompts(text="a cat", box=(0, 0, 1, 1)).parse()
     with pytest.raises(UsageError, match="the label 'a' stands twice"):
         Prompts(labels=["a", "a"]).parse()
+    with pytest.raises(UsageError, match="expected a text to go with min_probability"):
+        Prompts(min_probability=0.2).parse()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "got"),
+    [
+        (np.zeros((0, 30, 3), np.uint8), r"uint8 \(0, 30, 3\)"),
+        (np.zeros((20, 30), np.uint8), r"uint8 \(20, 30\)"),
+        (np.zeros((20, 30, 4), np.uint8), r"uint8 \(20, 30, 4\)"),
+        (np.zeros((20, 30, 3), np.float64), r"float64 \(20, 30, 3\)"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused(pixels: np.ndarray, got: str) -> None:
+    settings = Settings()
+    with pytest.raises(UsageError, match=rf"uint8 \(height, width, 3\), got {got}"):
+        segment_picture(pixels, Prompts(), models_of(settings), settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,15 +28,10 @@ from pipeline.training.loop import (
     resume,
     save_checkpoint,
 )
+from pipeline.training.prompt_samples import PromptSamples
 from pipeline.training.sam_losses import mask_losses, masks_at
-from pipeline.training.sam_samples import (
-    Samples,
-    find_whole,
-    make_frame,
-    sample_prompts,
-    sample_scored_cells,
-    sample_window,
-)
+from pipeline.training.sam_samples import Samples, sample_prompts, sample_scored_cells
+from pipeline.training.scene_frames import find_whole, make_frame, sample_window
 from pipeline.training.train_sam import average_gradients, join_batches
 from schemas.masks import CocoRle
 from workers.models.sam_demo_architecture import IMG_SIZE, STRIDE, build_sam_demo
@@ -203,20 +199,44 @@ def test_the_learning_rate_warms_up_holds_and_falls() -> None:
     assert rates == sorted(rates[:200]) + sorted(rates[200:], reverse=True)
 
 
-def test_scenes_come_from_every_cache_the_fuller_the_more_often(tmp_path: Path) -> None:
-    colours = 40, 200
-    for number, colour in enumerate(colours):
-        cache, objects = tmp_path / str(number), 3**number
+def write_caches(folder: Path, colours: Sequence[int]) -> list[Path]:
+    """Caches of two scenes of one colour each: one object in the first's, thrice as many after."""
+    caches = [folder / str(number) for number in range(len(colours))]
+    for number, (cache, colour) in enumerate(zip(caches, colours, strict=True)):
         cache.mkdir()
         ids = np.zeros((2, 480, 640), np.uint8)
         visible = np.zeros((2, 13), np.float32)
-        for k in range(1, objects + 1):
+        for k in range(1, 3**number + 1):
             ids[:, 200:240, 200 + 60 * k : 240 + 60 * k] = k
             visible[:, k] = 1
         np.save(cache / "images.npy", np.full((2, 480, 640, 3), colour, np.uint8))
         np.save(cache / "instances.npy", ids)
         np.save(cache / "visible.npy", visible)
-    caches = [tmp_path / "0", tmp_path / "1"]
+    return caches
+
+
+def test_a_seed_draws_the_same_frames_and_prompts(tmp_path: Path) -> None:
+    caches = write_caches(tmp_path, (40, 200))
+    drawn = list(islice(Samples(caches, 2, (7,)), 3))
+    assert [each["points"].tolist() for each in drawn] == [
+        [[158.5, 140.5], [25.5, 182.5]],
+        [[194.5, 156.5], [245.5, 147.5]],
+        [[437.5, 215.5], [165.5, 151.5]],
+    ]
+    corrected = list(islice(PromptSamples(caches, 2, (7,)), 3))
+    assert [each["targets"].tolist() for each in corrected] == [[3, 1], [1, 2], [1, 2]]
+    assert corrected[1]["coordinates"].tolist() == [
+        [[182, 140], [210, 168]],
+        [[237.5, 153.5], [0, 0]],
+    ]
+    first, same = drawn[0], corrected[0]
+    assert torch.equal(first["image"], same["image"])
+    assert torch.equal(first["cells"], same["ids"][4::8, 4::8].long())
+
+
+def test_scenes_come_from_every_cache_the_fuller_the_more_often(tmp_path: Path) -> None:
+    colours = 40, 200
+    caches = write_caches(tmp_path, colours)
     samples = Samples(caches, 2, (0,))
     means = [int(drawn["image"][:, 60, 160].float().mean()) for drawn in islice(samples, 200)]
     counts = Counter(means)

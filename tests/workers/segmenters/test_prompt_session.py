@@ -10,19 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from segment_anything import SamPredictor
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
+from support.colour_prompter import SHA
+from support.tiny_sam import make_noise, make_tiny_sam
 
 from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import bundled_sprites
 from pipeline.evaluation.clicks import correct, find_innermost
 from schemas.errors import ModelError, UsageError
-from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import SegmenterOptions
 from schemas.overlaps import mask_iou
@@ -37,7 +31,6 @@ from workers.segmenters.prompt_session import PromptableGridSegmenter
 from workers.segmenters.sam_demo import PROMPTS_FILE
 from workers.segmenters.sam_prompter import SamPrompter
 
-SHA = "0" * 64
 OPTIONS = SegmenterOptions(device="cpu", precision="fp32")
 DEMO = OPTIONS.model_copy(update={"name": "sam_demo"})
 LOW = 16
@@ -53,27 +46,8 @@ PROMPTS: list[dict[str, Any]] = [
 ]
 
 
-def noise(height: int, width: int) -> UInt8Image:
-    return np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def tiny_sam() -> Sam:
-    torch.manual_seed(0)
-    return Sam(
-        ImageEncoderViT(
-            img_size=64, embed_dim=16, depth=1, num_heads=2, out_chans=16, use_rel_pos=True
-        ),
-        PromptEncoder(16, (4, 4), (64, 64), mask_in_chans=4),
-        MaskDecoder(
-            transformer_dim=16,
-            transformer=TwoWayTransformer(1, 16, num_heads=2, mlp_dim=16),
-            iou_head_hidden_dim=16,
-        ),
-    ).eval()
-
-
 def tiny_segmenter(**changes: object) -> PromptableGridSegmenter:
-    prompter = SamPrompter(tiny_sam(), "cpu")
+    prompter = SamPrompter(make_tiny_sam(), "cpu")
     options = OPTIONS.model_copy(update=changes)
     return PromptableGridSegmenter(prompter, weights_sha256=SHA, options=options)
 
@@ -99,8 +73,8 @@ def pixels_of(answer: PromptedMask, like: BoolMask) -> BoolMask:
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_the_packages_predictor_gives_the_same_mask(prompt: dict[str, Any]) -> None:
-    image = noise(37, 91)
-    predictor = SamPredictor(tiny_sam())
+    image = make_noise(37, 91)
+    predictor = SamPredictor(make_tiny_sam())
     predictor.set_image(image)
     mask, score, logits = ask_package(predictor, prompt)
     answer = tiny_segmenter().open_image(image).predict(**prompt)
@@ -114,7 +88,7 @@ def test_the_packages_predictor_gives_the_same_mask(prompt: dict[str, Any]) -> N
 
 
 def test_a_prompt_is_of_its_image() -> None:
-    session = tiny_segmenter().open_image(noise(37, 91))
+    session = tiny_segmenter().open_image(make_noise(37, 91))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "expected a point, a box or a mask to prompt with, got none of them"),
         ({"points_xy": [(1, 2)]}, "expected a label for each point, got 0 for 1 points"),
@@ -143,7 +117,7 @@ def test_a_prompt_is_of_its_image() -> None:
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (300, 1), (3, 2)])
 def test_small_images_are_padded(size_hw: tuple[int, int]) -> None:
-    image = noise(*size_hw)
+    image = make_noise(*size_hw)
     session = tiny_segmenter(crop_n_layers=1).open_image(image)
     for prompt in ({"points_xy": [(0, 0)], "labels": [1]}, {"mask_input": EARLIER}):
         answer = session.predict(**prompt)
@@ -153,7 +127,7 @@ def test_small_images_are_padded(size_hw: tuple[int, int]) -> None:
 
 
 def test_the_point_of_a_mask_lies_where_it_was_prompted() -> None:
-    session = tiny_segmenter().open_image(noise(37, 91))
+    session = tiny_segmenter().open_image(make_noise(37, 91))
     places = {
         (7.0, 9.0): {"points_xy": [(7, 9), (1, 1)], "labels": [1, 0]},
         (40.0, 15.0): {"box_xyxy": (20, 10, 60, 20)},

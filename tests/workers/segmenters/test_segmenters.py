@@ -15,14 +15,9 @@ from PIL import Image
 from pycocotools import mask as coco
 from safetensors.torch import save_file
 from segment_anything import SamAutomaticMaskGenerator
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
+from segment_anything.modeling import Sam
 from support.colour_prompter import SHA, Cramped, colour_segmenter, painted
+from support.tiny_sam import make_noise, make_tiny_sam
 from support.tiny_segmenters import SAM2, write_folder
 
 from pipeline.demo.bucket import write_bucket
@@ -53,26 +48,6 @@ EVERYTHING = SegmenterOptions(
 BUNDLED = catalog.bundled_path(catalog.find("sam_demo"))
 
 
-def noise(height: int, width: int) -> UInt8Image:
-    rng = np.random.default_rng(height * 10_000 + width)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def tiny_vit() -> Sam:
-    torch.manual_seed(0)
-    return Sam(
-        ImageEncoderViT(
-            img_size=64, embed_dim=16, depth=1, num_heads=2, out_chans=16, use_rel_pos=True
-        ),
-        PromptEncoder(16, (4, 4), (64, 64), mask_in_chans=4),
-        MaskDecoder(
-            transformer_dim=16,
-            transformer=TwoWayTransformer(1, 16, num_heads=2, mlp_dim=16),
-            iou_head_hidden_dim=16,
-        ),
-    )
-
-
 @pytest.fixture(scope="module")
 def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
@@ -98,7 +73,7 @@ def build(
             return build_segmenter(options.model_copy(update=of_sam2))
         if request.param == "vit":
             return GridSegmenter(
-                SamPrompter(tiny_vit(), "cpu"), weights_sha256=SHA, options=options
+                SamPrompter(make_tiny_sam(), "cpu"), weights_sha256=SHA, options=options
             )
         return build_segmenter(options.model_copy(update={"checkpoint": str(demo_checkpoint)}))
 
@@ -122,7 +97,13 @@ def check(mask: ObjectMask, image: UInt8Image) -> None:
 
 
 def test_contract(build: Callable[..., Segmenter]) -> None:
-    images = [noise(37, 91), noise(91, 37), noise(1, 1), noise(1, 300), noise(2, 3)]
+    images = [
+        make_noise(37, 91),
+        make_noise(91, 37),
+        make_noise(1, 1),
+        make_noise(1, 300),
+        make_noise(2, 3),
+    ]
     segmenter = build()
     found = segmenter.segment(images)
     assert len(found) == len(images)
@@ -139,7 +120,7 @@ def test_contract(build: Callable[..., Segmenter]) -> None:
 
 def test_contract_of_nothing(build: Callable[..., Segmenter]) -> None:
     assert build().segment([]) == []
-    assert build(pred_iou_thresh=1.0).segment([noise(20, 30)]) == [[]]
+    assert build(pred_iou_thresh=1.0).segment([make_noise(20, 30)]) == [[]]
 
 
 def test_fingerprint_covers_what_changes_the_result(build: Callable[..., Segmenter]) -> None:
@@ -159,7 +140,7 @@ def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> No
     spelled = options.model_copy(update={"points_per_side": 32, "pred_iou_thresh": 0.88})
     prints = [
         GridSegmenter(
-            SamPrompter(tiny_vit(), "cpu"), weights_sha256=sha, options=chosen
+            SamPrompter(make_tiny_sam(), "cpu"), weights_sha256=sha, options=chosen
         ).fingerprint
         for sha, chosen in [(SHA, options), (SHA, spelled), ("1" * 64, options)]
     ]
@@ -171,7 +152,7 @@ def test_fingerprint_covers_weights_and_not_the_way_a_default_is_written() -> No
 def test_images_encoded_at_once_are_segmented_each_on_its_own(
     build: Callable[..., Segmenter], batch: int
 ) -> None:
-    images = [noise(37, 91), noise(64, 64), noise(80, 20)]
+    images = [make_noise(37, 91), make_noise(64, 64), make_noise(80, 20)]
     one_by_one = build(crop_n_layers=1).segment(images)
     together = build(crop_n_layers=1, images_per_batch=batch).segment(images)
     assert sum(map(len, one_by_one)) > 0
@@ -237,7 +218,7 @@ def test_a_preset_stands_for_the_packages_own_parameters(
 ) -> None:
     def fingerprint(**chosen: object) -> str:
         options = SegmenterOptions(name="sam_vit_b", device="cpu", **chosen)
-        prompter = SamPrompter(tiny_vit(), "cpu")
+        prompter = SamPrompter(make_tiny_sam(), "cpu")
         return GridSegmenter(prompter, weights_sha256=SHA, options=options).fingerprint
 
     assert fingerprint(preset=preset) == fingerprint(**parameters)
@@ -254,8 +235,10 @@ def test_any_size_with_any_crops(
     options = EVERYTHING.model_copy(
         update={"crop_n_layers": layers, "pred_iou_thresh": pred_iou_thresh}
     )
-    segmenter = GridSegmenter(SamPrompter(tiny_vit(), "cpu"), weights_sha256=SHA, options=options)
-    image = noise(*size_hw)
+    segmenter = GridSegmenter(
+        SamPrompter(make_tiny_sam(), "cpu"), weights_sha256=SHA, options=options
+    )
+    image = make_noise(*size_hw)
     for mask in segmenter.segment([image])[0]:
         check(mask, image)
         assert pred_iou_thresh < 1
@@ -315,7 +298,7 @@ def test_small_regions_are_removed() -> None:
     assert [(mask.bbox_xyxy, mask.area_px) for mask in plain] == [((0, 0, 52, 52), 900)]
     assert [(mask.bbox_xyxy, mask.area_px) for mask in cleaned] == [((0, 0, 30, 30), 900)]
     check(cleaned[0], image)
-    assert colour_segmenter(min_mask_region_area=10).segment([noise(64, 64) * 0]) == [[]]
+    assert colour_segmenter(min_mask_region_area=10).segment([make_noise(64, 64) * 0]) == [[]]
 
 
 def pairs_with_the_packages(
@@ -342,12 +325,12 @@ def pairs_with_the_packages(
 @pytest.mark.parametrize("size_hw", [(37, 91), (120, 64), (64, 64), (200, 333)])
 @pytest.mark.parametrize("layers", [0, 1])
 def test_masks_are_the_packages(size_hw: tuple[int, int], layers: int) -> None:
-    model = tiny_vit()
+    model = make_tiny_sam()
     for name, weights in model.mask_decoder.named_parameters():
         if "q_proj" in name or "k_proj" in name or "hypernetworks" in name:
             weights.data *= 3  # so that masks depend on their points
     pairs = pairs_with_the_packages(
-        model, noise(*size_hw), points_per_side=6, points_per_batch=5, crop_n_layers=layers,
+        model, make_noise(*size_hw), points_per_side=6, points_per_batch=5, crop_n_layers=layers,
         pred_iou_thresh=0.0, stability_score_thresh=0.1, stability_score_offset=0.01,
         box_nms_thresh=0.9, crop_nms_thresh=0.9,
     )  # fmt: skip
