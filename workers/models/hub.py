@@ -53,28 +53,30 @@ def fetch_from_hub(
 ) -> Path:
     """The folder of a hub's model, fetched first if it is not there.
 
-    All files are of one commit. Weights are checked against the SHA-256 by which the hub keeps
-    them (the id of a large file), and it is kept beside them for `verify_hub`. Raises
-    DownloadError and ModelError.
+    All files are of one commit, that of the first try. Weights are checked against the SHA-256 by
+    which the hub keeps them (the id of a large file), and it is kept beside them for `verify_hub`.
+    Raises DownloadError and ModelError.
     """
     folder = hub_folder(entry, cache_dir)
     if cached_weights(entry, cache_dir) is not None:
         return folder
-    config = _ask_hub(entry, CONFIG, entry.revision, folder)
+    revision = _read_source(folder).get("commit") or entry.revision
+    config = _ask_hub(entry, CONFIG, revision, folder)
     if config is None:
-        raise ModelError(f"{entry.hub_repo} has no {CONFIG} at {entry.revision}")
+        raise ModelError(f"{entry.hub_repo} has no {CONFIG} at {revision}")
     commit = _commit_of(config, entry)
     of_weights = ((name, _ask_hub(entry, name, commit, folder)) for name in WEIGHTS)
     name, known = next(((name, known) for name, known in of_weights if known), ("", None))
     if known is None:
         raise ModelError(f"{entry.hub_repo} has none of {' and '.join(WEIGHTS)} at {commit}")
+    source: dict[str, Any] = {"repo": entry.hub_repo, "commit": commit}
+    # Before any file, or those of a try that was cut short would go with another commit's weights.
+    _write_source(folder, {**source, "sha256": {name: _sha256_in(known)}})
     _fetch_file(entry, CONFIG, config, folder)
     if (preparation := _ask_hub(entry, PREPARATION, commit, folder)) is not None:
         _fetch_file(entry, PREPARATION, preparation, folder)
     sha256 = _fetch_file(entry, name, known, folder, report)
-    source = {"repo": entry.hub_repo, "commit": commit, "sha256": {name: sha256}}
-    with replace_file(folder / _SOURCE) as file:
-        file.write(json.dumps(source, indent=1).encode())
+    _write_source(folder, {**source, "sha256": {name: sha256}})
     return folder
 
 
@@ -100,9 +102,9 @@ def open_folder(folder: Path) -> HubModel:
 def verify_hub(model: HubModel, entry: ModelEntry) -> str:
     """SHA-256 of the weights. Raises ModelError unless it is what the hub gave for them."""
     got = sha256_of(model.weights)
-    kept = model.weights.parent / _SOURCE
-    expected = _read_json(kept)["sha256"].get(model.weights.name) if kept.is_file() else None
-    if expected is not None and got != expected:
+    known = _read_source(model.weights.parent).get("sha256", {})
+    expected = known.get(model.weights.name)
+    if expected and got != expected:
         raise ModelError(
             f"{model.weights} is not the published {entry.name}, expected sha256 {expected}, "
             f"got {got}: `objseek models pull {entry.name}` replaces it"
@@ -122,13 +124,32 @@ def _fetch_file(
 ) -> str:
     """SHA-256 of the file, downloaded and checked as far as the hub says what it must be."""
     url, target = _url(entry, name, _commit_of(known, entry)), folder / name
-    etag = known.etag or ""
-    sha256 = etag if len(etag) == _SHA256_DIGITS else ""
+    sha256 = _sha256_in(known)
     try:
         download(url, target, sha256=sha256, size_bytes=known.size, report=report)
     except DownloadError as exc:
         raise _unavailable(entry, folder, exc) from exc
     return sha256 or sha256_of(target)
+
+
+def _sha256_in(known: HfFileMetadata) -> str:
+    """Of a large file, "" of others."""
+    etag = known.etag or ""
+    return etag if len(etag) == _SHA256_DIGITS else ""
+
+
+def _read_source(folder: Path) -> dict[str, Any]:
+    path = folder / _SOURCE
+    return _read_json(path) if path.is_file() else {}
+
+
+def _write_source(folder: Path, source: dict[str, object]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replace_file(folder / _SOURCE) as file:
+            file.write(json.dumps(source, indent=1).encode())
+    except OSError as exc:
+        raise ModelError(f"{folder} cannot be written: {exc.strerror or exc}") from exc
 
 
 def _ask_hub(entry: ModelEntry, name: str, revision: str, folder: Path) -> HfFileMetadata | None:

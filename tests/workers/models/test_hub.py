@@ -89,6 +89,22 @@ def test_weights_that_are_not_the_hubs_are_refused(hub: type[HubHandler], tmp_pa
         build_segmenter(SegmenterOptions(name=ENTRY.name, device="cpu"), tmp_path)
 
 
+def test_a_try_that_was_cut_short_goes_on_at_its_commit(
+    hub: type[HubHandler], tmp_path: Path
+) -> None:
+    hub.wrong = True
+    with pytest.raises(ModelError, match="expected sha256"):
+        fetch_from_hub(ENTRY, tmp_path)
+    assert listed(tmp_path / ENTRY.name)[0] == "config.json"
+    hub.wrong = False
+    hub.asked.clear()
+    fetch_from_hub(ENTRY, tmp_path)
+    assert {request.rpartition(" ")[2] for request in hub.asked} == {COMMIT}
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError, match=r"file.* cannot be written: Not a directory"):
+        fetch_from_hub(ENTRY, tmp_path / "file")
+
+
 def test_older_files_are_weights_alone(hub: type[HubHandler], tiny: Path, tmp_path: Path) -> None:
     """A repository that has no safetensors; its pickle may hold nothing but tensors."""
     older = tmp_path / "older"
