@@ -10,10 +10,11 @@ from pipeline.settings import Settings
 from schemas.images import Decoded, ImageRef
 from schemas.options import DecodeOptions, EmbedderOptions
 from workers.images.read import read_images
+from workers.labelling.calibration import Calibration
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.labelling.text_file import read_texts
 from workers.labelling.text_match import TextMatcher, build_matcher
-from workers.labelling.tuned_calibrations import TunedCalibration, read_calibration
+from workers.labelling.tuned_calibrations import TunedCalibration, read_chosen
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
@@ -59,15 +60,6 @@ def build_always(recipe: Recipe) -> RecipeBuilder:
     return lambda settings: recipe
 
 
-def _read_calibration(settings: Settings) -> TunedCalibration | None:
-    named = settings.embedder.calibration
-    if named is None:
-        return None
-    calibration = read_calibration(named, settings.cache_dir)
-    calibration.check_embedder(settings.embedder.name)
-    return calibration
-
-
 def build_recipe(settings: Settings) -> Recipe:
     """The recipe that `settings` ask for.
 
@@ -75,7 +67,8 @@ def build_recipe(settings: Settings) -> Recipe:
     UsageError and ModelError where there is no such one.
     """
     scorer = read_options_scorer(settings.segmenter, settings.cache_dir)
-    calibration = _read_calibration(settings)
+    tuned = read_chosen(settings.embedder, settings.cache_dir)
+    calibration = None if tuned is None else tuned.calibration
     runner = settings.runner
     cpus = runner.cpus_per_worker if runner.name == "ray" else count_usable_cpus() / runner.workers
     return Recipe(
@@ -95,17 +88,21 @@ def build_recipe(settings: Settings) -> Recipe:
             settings.labels,
             settings.embedder,
             settings.cache_dir,
-            None if calibration is None else calibration.calibration,
+            calibration,
         ),
-        calibration=calibration,
+        calibration=tuned,
         thumbnail_px=settings.index.thumbnail_px,
-        matcher=_choose_matcher(settings),
+        matcher=_choose_matcher(settings, calibration),
     )
 
 
-def _choose_matcher(settings: Settings) -> Callable[[], TextMatcher | None]:
+def _choose_matcher(
+    settings: Settings, calibration: Calibration | None
+) -> Callable[[], TextMatcher | None]:
     """What builds the matcher of the texts that the settings name; they travel within it."""
     if settings.text_prompts is None:
         return build_no_matcher
     texts = read_texts(settings.text_prompts)
-    return partial(build_matcher, texts, settings.labels, settings.embedder, settings.cache_dir)
+    return partial(
+        build_matcher, texts, settings.labels, settings.embedder, settings.cache_dir, calibration
+    )

@@ -16,8 +16,10 @@ from schemas.masks import ObjectMask
 from schemas.options import LabelOptions
 from schemas.records import Float32Matrix
 from workers.embedders.embed_objects import embed_masks
+from workers.labelling.calibration import Calibration
 from workers.labelling.labeller import Labeller, build_labeller, texts_of
 from workers.labelling.text_match import TextMatcher, match_texts, require_distractors
+from workers.labelling.tuned_calibrations import read_chosen
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
 from workers.registry import build_embedder, build_segmenter
 
@@ -30,6 +32,7 @@ class ModelSource:
     """What gives models, loading each once, and the settings that they belong to.
 
     `distractors` names objects by the labels of the settings, None if these name no list.
+    `calibration` is the embedder's, None: what is known of it.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -37,6 +40,7 @@ class ModelSource:
     texts: Callable[[], TextEmbedder]
     distractors: Callable[[], Labeller | None]
     settings: Settings
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> ModelSource:
@@ -50,10 +54,12 @@ class ModelSource:
         def load_embedder() -> Embedder:
             return build_embedder(settings.embedder)
 
+        tuned = read_chosen(settings.embedder, settings.cache_dir)
+        calibration = None if tuned is None else tuned.calibration
         distractors = partial(
-            build_labeller, settings.labels, settings.embedder, settings.cache_dir
+            build_labeller, settings.labels, settings.embedder, settings.cache_dir, calibration
         )
-        return cls(load_segmenter, load_embedder, load_embedder, distractors, settings)
+        return cls(load_segmenter, load_embedder, load_embedder, distractors, settings, calibration)
 
     @classmethod
     def of_searcher(cls, searcher: Searcher) -> ModelSource:
@@ -64,8 +70,15 @@ class ModelSource:
             models.segmenter,
             models.images,
             models.images,  # that of texts belongs to the thread that searches
-            partial(build_labeller, settings.labels, embedding, settings.cache_dir),
+            partial(
+                build_labeller,
+                settings.labels,
+                embedding,
+                settings.cache_dir,
+                searcher.calibration,
+            ),
             settings.model_copy(update={"embedder": embedding}),
+            searcher.calibration,
         )
 
 
@@ -94,7 +107,7 @@ class LoadedModels:
         return matcher
 
     def _build_matcher(self, texts: tuple[str, ...]) -> TextMatcher:
-        return match_texts(texts, self._source.texts(), self._distractors, self._embedder_name)
+        return match_texts(texts, self._source.texts(), self._distractors)
 
     def build_labeller(self, entries: Sequence[LabelEntry]) -> Labeller:
         """See `SegmentModels`."""
@@ -103,7 +116,8 @@ class LoadedModels:
         if labeller is None:
             name = self._embedder_name
             vectors = self._source.texts().embed_texts(texts_of(entries, name))
-            labeller = self._labellers[key] = Labeller(key, vectors, _NEAREST, name)
+            calibration = self._source.calibration
+            labeller = self._labellers[key] = Labeller(key, vectors, _NEAREST, name, calibration)
         return labeller
 
     @cached_property

@@ -51,9 +51,9 @@ class Labeller:
             raise ValueError(f"expected a vector for each label, got {len(vectors)}")
         self.entries = tuple(entries)
         self._vectors = vectors
-        calibration = calibration or calibration_of(embedder_name)
-        self._scale = calibration.label_scale
-        self.word_score = calibration.label_score(options.min_word_probability)
+        self.calibration = calibration or calibration_of(embedder_name)
+        self._scale = self.calibration.label_scale
+        self.word_score = self.calibration.label_score(options.min_word_probability)
         self._top_k = min(options.top_k, len(entries))
         self._min_score = options.min_score
         self.fingerprint = fingerprint(

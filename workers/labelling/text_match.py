@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,12 @@ from schemas.overlaps import mask_ios
 from schemas.points import NO_SHARE, TextSum, WordShares
 from schemas.records import Float32Matrix
 from workers.indexes.bm25 import share_of_words, words_of
-from workers.labelling.calibration import calibration_of, image_probability, plain, text_probability
+from workers.labelling.calibration import (
+    Calibration,
+    image_probability,
+    plain,
+    text_probability,
+)
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.protocols import TextEmbedder
 from workers.registry import build_text_embedder
@@ -48,9 +53,9 @@ class TextMatcher:
     """Matches masks with texts: each text against the labels of a list, which distract from it.
 
     Probabilities are those that a search gives its hits, on the prior odds of a single image: the
-    embedder's calibrated curve, or for an embedder that has none, the share of the text in a
-    softmax over the text and the list. `vectors` float32 (len(texts), dim) are unit, of the space
-    of `labeller`.
+    curve of the labeller's calibration, or where that has none, the share of the text in a softmax
+    over the text and the list. `vectors` float32 (len(texts), dim) are unit, of the space of
+    `labeller`.
     """
 
     def __init__(
@@ -58,20 +63,18 @@ class TextMatcher:
         texts: Sequence[str],
         vectors: Float32Matrix,
         labeller: Labeller,
-        embedder_name: str,
     ) -> None:
         if len(texts) != len(vectors):
             raise ValueError(f"expected a vector for each of {len(texts)} texts")
         self.texts = tuple(texts)
         self._vectors, self._labeller = vectors, labeller
-        self._calibration = calibration_of(embedder_name)
+        self._calibration = labeller.calibration
         listed = {entry.name for entry in labeller.entries}
         self.fingerprint = fingerprint(
             {
                 "texts": list(texts),
                 "labels": labeller.fingerprint,
-                "odds": self._calibration.image_odds,
-                "shown": self._calibration.shown,
+                "calibration": asdict(self._calibration),
             }
         )
         self._sums = [
@@ -147,25 +150,25 @@ def build_matcher(
     labels: LabelOptions,
     embedder: EmbedderOptions,
     cache_dir: Path | None = None,
+    calibration: Calibration | None = None,
 ) -> TextMatcher:
     """What matches masks with texts, told from the list that `labels` name.
 
+    `calibration` is the embedder's; None: what is known of it.
     Raises UsageError for a text that the embedder has not learnt, or without a list, and what
     `build_labeller` raises.
     """
     model = build_text_embedder(embedder)
-    labeller = require_distractors(build_labeller(labels, embedder, cache_dir))
-    return match_texts(texts, model, labeller, embedder.name)
+    labeller = require_distractors(build_labeller(labels, embedder, cache_dir, calibration))
+    return match_texts(texts, model, labeller)
 
 
-def match_texts(
-    texts: Sequence[str], model: TextEmbedder, labeller: Labeller, embedder_name: str
-) -> TextMatcher:
+def match_texts(texts: Sequence[str], model: TextEmbedder, labeller: Labeller) -> TextMatcher:
     """The same with models that are loaded. Raises UsageError for a text that was not learnt."""
     for text in texts:
         if not model.knows_text(text):
             raise UsageError(f"expected a text of words that {model.name} has learnt, got {text!r}")
-    return TextMatcher(texts, model.embed_texts(texts), labeller, embedder_name)
+    return TextMatcher(texts, model.embed_texts(texts), labeller)
 
 
 def require_distractors(labeller: Labeller | None) -> Labeller:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import EmbedderMismatchError, ModelError
+from schemas.options import EmbedderOptions
 from workers.labelling.calibration import Calibration
 from workers.models.kept_files import KeptFiles
 
@@ -89,6 +90,18 @@ def read_calibration(named: str, cache_dir: Path | None = None) -> TunedCalibrat
     if not all(map(math.isfinite, _numbers(asdict(kept.calibration)))):
         raise _not_kept(named)
     return TunedCalibration(named, kept.fitted_to, kept.calibration)
+
+
+def read_chosen(options: EmbedderOptions, cache_dir: Path | None) -> TunedCalibration | None:
+    """What `options.calibration` names, None if it names none.
+
+    Raises what `read_calibration` does, and EmbedderMismatchError for that of another embedder.
+    """
+    if options.calibration is None:
+        return None
+    tuned = read_calibration(options.calibration, cache_dir)
+    tuned.check_embedder(options.name)
+    return tuned
 
 
 def _numbers(values: Any) -> Iterator[float]:

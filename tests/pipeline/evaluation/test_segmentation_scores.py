@@ -71,7 +71,7 @@ class Models:
 
     def build_matcher(self, text: str) -> TextMatcher:
         vector = np.eye(4, dtype=np.float32)[[NAMES.index(text)]]
-        return TextMatcher((text,), vector, self._labeller, "some/other")
+        return TextMatcher((text,), vector, self._labeller)
 
 
 def test_scores_of_texts_and_labels() -> None:

@@ -142,7 +142,7 @@ def match_bright(text: str) -> TextMatcher:
     dark = np.array([0.1, 0.2, 0.3, 0.2, 0.2, 0.2, 0.9], np.float32)
     vectors = np.stack([vector / np.linalg.norm(vector) for vector in (bright, dark)])
     labeller = Labeller((LabelEntry("dark"),), vectors[1:], LabelOptions(), "some/other")
-    return TextMatcher((text,), vectors[:1], labeller, "some/other")
+    return TextMatcher((text,), vectors[:1], labeller)
 
 
 def test_only_objects_that_show_a_text_are_kept(recipe: Recipe, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from support.object_masks import object_mask
 from schemas.labels import LabelEntry
 from schemas.masks import ObjectMask
 from schemas.options import LabelOptions
+from workers.labelling.calibration import Calibration, Curve, calibration_of
 from workers.labelling.labeller import Labeller
 from workers.labelling.text_match import TextMatcher
 
@@ -30,11 +31,13 @@ def axis(*numbers: float) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def matcher(name: str, texts: dict[str, np.ndarray]) -> TextMatcher:
+def matcher(
+    name: str, texts: dict[str, np.ndarray], calibration: Calibration | None = None
+) -> TextMatcher:
     entries = (LabelEntry("cat"), LabelEntry("dog"))
     vectors = np.stack([axis(1), axis(0, 1)])
-    labeller = Labeller(entries, vectors, LabelOptions(), name)
-    return TextMatcher(tuple(texts), np.stack([*texts.values()]), labeller, name)
+    labeller = Labeller(entries, vectors, LabelOptions(), name, calibration)
+    return TextMatcher(tuple(texts), np.stack([*texts.values()]), labeller)
 
 
 def test_without_calibration_it_is_the_share_among_text_and_labels() -> None:
@@ -55,6 +58,17 @@ def test_the_demo_has_its_curve_on_the_odds_of_one_image() -> None:
     assert found == pytest.approx(1 / (1 + math.exp(-logit)), abs=2e-4)
     unlike = demo.judge([square(0, 5, 0.8)], np.stack([axis(1)]))[0, 0]
     assert unlike < 0.02
+
+
+def test_a_calibration_of_ones_own_is_used_and_in_the_fingerprint() -> None:
+    texts, known = {"a fox": axis(0, 0, 1)}, calibration_of("clip_demo")
+    own = matcher("clip_demo", texts, replace(known, text=Curve(0.0, (0.1,)), shown=0.9))
+    found = own.judge([square(0, 5, 0.8)], np.stack([axis(1)]))[0, 0]
+    # Cosine 0, 5 times the predicted IoU, less half of log(e^30 + 1), which is 15.
+    assert found == pytest.approx(1 / (1 + math.exp(-(0.1 * (5 * 0.8 - 15) + 4.0))), abs=2e-4)
+    assert own.shown == 0.9
+    assert own.fingerprint != matcher("clip_demo", texts).fingerprint
+    assert matcher("clip_demo", texts).fingerprint == matcher("clip_demo", texts, known).fingerprint
 
 
 def test_masks_are_named_by_their_likeliest_text_and_the_surest_of_overlapping_stays() -> None:
