@@ -46,7 +46,8 @@ class MaskPngs:
         self._folder, self._names = make_folder(folder), FileNames()
 
     def write(self, result: SegmentedImage) -> None:
-        """Write the masks of an image."""
+        """Write the masks of an image. Raises UsageError for the folder that the image is in."""
+        _require_elsewhere(self._folder, result)
         name = self._names.choose(result)
         for number, mask in enumerate(result.masks, 1):
             shape = Image.fromarray(mask.rle.decode().astype(np.uint8) * 255).convert("1")
@@ -63,11 +64,22 @@ class Overlays:
         self._names = FileNames()
 
     def write(self, result: SegmentedImage) -> None:
-        """Write the picture of an image."""
+        """Write the picture of an image. Raises UsageError where that or others might be lost."""
+        _require_elsewhere(self._file or self._folder, result)
         path = self._file or self._folder / f"{self._names.choose(result)}.png"
         with replace_file(path) as file:
             drawn = draw_overlay(result.image.pixels, result.masks)
             drawn.save(file, PICTURE_FORMATS[path.suffix.lower()])
+
+
+def _require_elsewhere(target: Path, result: SegmentedImage) -> None:
+    """Raise UsageError where an image, or the folder that it is in, is to be written to."""
+    ref = result.image.ref
+    source = Path(ref.key).resolve()
+    if ref.store == "file" and target.resolve() in (source, source.parent):
+        raise UsageError(
+            f"expected another place to write to than that of the images, got {str(target)!r}"
+        )
 
 
 def make_folder(path: Path) -> Path:

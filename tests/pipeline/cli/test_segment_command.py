@@ -167,6 +167,18 @@ def test_a_wrong_prompt_is_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("option", ["--overlay", "--png"])
+def test_what_is_segmented_is_never_written_over(option: str, tmp_path: Path) -> None:
+    paint(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    image = tmp_path / "two.png"
+    told = run(image, option, tmp_path, code=2).stderr
+    assert "expected another place to write to than that of the images" in told
+    if option == "--overlay":
+        run(image, option, image, code=2)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_mask_of_another_size_and_a_file_for_several_overlays(
     folder: Path, tmp_path: Path
 ) -> None:
