@@ -9,7 +9,10 @@ import typer
 
 from pipeline.cli.console import err, out, print_line, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import PLACE_OPTIONS, Load, add_options
+from pipeline.cli.options import (
+    PLACE_OPTIONS,
+)
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.transfer_output import print_export, print_import
 from pipeline.messages import quantify
 

@@ -20,12 +20,11 @@ from pipeline.cli.options import (
     INDEX,
     DemoRunner,
     DemoWorkers,
-    Load,
     Scenes,
     Seed,
     Strict,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.tables import print_rows
 from pipeline.cli.transfer_output import print_left_out
 from schemas.errors import UsageError

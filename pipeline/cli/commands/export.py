@@ -12,7 +12,12 @@ import typer
 
 from pipeline.cli.console import err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import INGEST_OPTIONS, PLACE_OPTIONS, Load, Strict, add_options
+from pipeline.cli.options import (
+    INGEST_OPTIONS,
+    PLACE_OPTIONS,
+    Strict,
+)
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.transfer_output import print_export, print_import, print_left_out
 from schemas.errors import UsageError
 

@@ -13,10 +13,9 @@ from pipeline.cli.options import (
     CONFIG,
     INDEX,
     STATE_PLACE,
-    Load,
     UnfinishedState,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify
 

@@ -8,7 +8,13 @@ import typer
 
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import INGEST_OPTIONS, Boxes, Load, Sources, TextPrompts, add_options
+from pipeline.cli.options import (
+    INGEST_OPTIONS,
+    Boxes,
+    Sources,
+    TextPrompts,
+)
+from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     from pipeline.cli import run_job, service_fallback

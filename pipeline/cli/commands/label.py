@@ -8,7 +8,13 @@ import typer
 
 from pipeline.cli.console import err, out, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import CALIBRATION, CONFIG, INDEX, INDEX_EMBEDDER, Load, add_options
+from pipeline.cli.options import (
+    CALIBRATION,
+    CONFIG,
+    INDEX,
+    INDEX_EMBEDDER,
+)
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify
 
 with lazy_imports():

@@ -16,9 +16,8 @@ from pipeline.cli.options import (
     INGEST_OPTIONS,
     STATE,
     AsJson,
-    Load,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify
 from schemas.errors import IndexMissingError, UsageError
 

@@ -12,10 +12,9 @@ from pipeline.cli.options import (
     INGEST_OPTIONS,
     STATE,
     STATE_PLACE,
-    Load,
     UnfinishedState,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     import schemas.manifest

@@ -18,9 +18,8 @@ from pipeline.cli.options import (
     INDEX,
     INDEX_EMBEDDER,
     STORE_OPTIONS,
-    Load,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     import schemas.search

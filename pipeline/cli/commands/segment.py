@@ -15,9 +15,8 @@ from pipeline.cli.options import (
     INCLUDE,
     MODEL_OPTIONS,
     STORE_OPTIONS,
-    Load,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     from pipeline.cli import run_segment, segment_output, segment_query

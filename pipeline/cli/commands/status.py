@@ -9,7 +9,12 @@ import typer
 
 from pipeline.cli.console import out, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import PLACE_OPTIONS, AsJson, Grouping, Load, add_options
+from pipeline.cli.options import (
+    PLACE_OPTIONS,
+    AsJson,
+    Grouping,
+)
+from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     from pipeline.cli import status_report, status_tables

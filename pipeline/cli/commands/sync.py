@@ -10,12 +10,11 @@ from pipeline.cli.options import (
     INGEST_OPTIONS,
     MAX_DELETE,
     Boxes,
-    Load,
     MaxDelete,
     Sources,
     TextPrompts,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify
 
 with lazy_imports():

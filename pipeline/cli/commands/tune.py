@@ -26,10 +26,9 @@ from pipeline.cli.options import (
     REQUESTER_PAYS,
     SEGMENTER,
     AsJson,
-    Load,
     Strict,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from schemas.errors import UsageError
 
 with lazy_imports():

@@ -15,10 +15,9 @@ from pipeline.cli.options import (
     MAX_DELETE,
     PLACE_OPTIONS,
     AsJson,
-    Load,
     MaxDelete,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify
 

@@ -16,11 +16,10 @@ from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     INGEST_OPTIONS,
     MAX_DELETE,
-    Load,
     MaxDelete,
     Sources,
-    add_options,
 )
+from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify, sanitize
 
 with lazy_imports():
