@@ -15,6 +15,7 @@ PromptsName = Literal["grid", "adaptive"]
 LevelsName = Literal["all", "wholes"]
 TaskName = Literal["instance", "semantic", "panoptic"]
 RegionsName = Literal["connected", "whole"]
+RefinerName = Literal["edges"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 
@@ -79,6 +80,9 @@ class SegmenterOptions(_Options):
     as a part when more than `part_thresh` of it lies in a larger one of no lower `predicted_iou`.
     With `levels` `wholes` only masks stay that are part of no other (see `schemas.nesting`).
 
+    `refine` names what makes masks finer, in this order: `edges` moves their borders to where
+    colours change. None refines the answers of `sam_demo` to prompts by `edges`, and nothing else.
+
     Segmenters that know classes have parameters of their own (see docs/segmentation.md): `task` is
     what they look for, where they can do several. What is less likely than `score_thresh` is no
     object; a pixel is in a mask where its probability is at least `mask_thresh`; of panoptic
@@ -117,6 +121,7 @@ class SegmenterOptions(_Options):
     regions: RegionsName = "connected"
     tiles_per_side: int = Field(default=4, ge=1, le=64)
     accept_licence: bool = False
+    refine: tuple[RefinerName, ...] | None = None
     levels: LevelsName = "all"
     max_objects: int = Field(default=256, ge=1)
     min_area_frac: float = Field(default=0.0, ge=0, le=1)

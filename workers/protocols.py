@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from schemas.boxes import BoxXyxy
 from schemas.images import ImageRef, UInt8Image
-from schemas.masks import BoolMask, ObjectMask
+from schemas.masks import BoolMask, CocoRle, ObjectMask
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
 from schemas.search import (
@@ -108,6 +108,17 @@ class PromptableSegmenter(Protocol):
 
     def open_image(self, image: UInt8Image) -> PromptSession:
         """Encode uint8 (height, width, 3) RGB once for all of its prompts."""
+        ...
+
+
+class Refiner(Protocol):
+    """Makes a mask finer. `fingerprint` covers all that decides how."""
+
+    name: str
+    fingerprint: str
+
+    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
+        """A mask of uint8 (height, width, 3) RGB, which is not empty, made finer."""
         ...
 
 

@@ -12,6 +12,8 @@ from workers.models.hub import check_folder
 from workers.models.model_entry import ModelEntry
 from workers.models.threads import limit_threads
 from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
+from workers.refiners.chain import build_refiners
+from workers.segmenters.refined_segmenter import refine_segmenter
 from workers.segmenters.tuned_scorers import ScorerFile, read_scorer
 
 
@@ -35,7 +37,7 @@ def build_segmenter(
     # Only what is asked at points has a scorer, which was tuned to it by name.
     extra = {} if scorer is None else {"scorer": scorer}
     segmenter: Segmenter = module.build(options, cache_dir=cache_dir, entry=entry, **extra)
-    return segmenter
+    return refine_segmenter(segmenter, build_refiners(options.refine or ()))
 
 
 def check_licence(entry: ModelEntry, options: SegmenterOptions) -> None:

@@ -203,6 +203,20 @@ SCORER = SharedOption(
     ],
     ("segmenter.scorer",),
 )
+REFINE = SharedOption(
+    "refine",
+    Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="edges",
+            help="Make masks finer: edges moves their borders to where colours change, some "
+            "15 ms a mask. An index made without is another pipeline's, and done again.",
+            show_default="edges for clicks and boxes of sam_demo, else none",
+            rich_help_panel=_MODELS,
+        ),
+    ],
+    ("segmenter.refine",),
+)
 CALIBRATION = SharedOption(
     "calibration",
     Annotated[
@@ -305,6 +319,7 @@ MODEL_OPTIONS = (
     PRESET,
     PROMPTS,
     SCORER,
+    REFINE,
     CALIBRATION,
     PRECISION,
     ACCEPT_LICENCE,

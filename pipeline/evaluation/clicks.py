@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workers.segmenters.numba_jit import jit_exact
+from workers.numba_jit import jit_exact
 
 Mask = npt.NDArray[np.bool_]
 

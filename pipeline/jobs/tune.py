@@ -148,7 +148,8 @@ class _Tuning:
     def __init__(
         self, name: str, path: Path, settings: Settings, sample: _Sample, progress: Progress
     ) -> None:
-        options = settings.segmenter.model_copy(update={"prompts": "grid", "scorer": None})
+        plain = {"prompts": "grid", "scorer": None, "refine": None}
+        options = settings.segmenter.model_copy(update=plain)
         segmenter = build_segmenter(options, settings.cache_dir)
         if not isinstance(segmenter, GridSegmenter):
             raise UsageError(f"expected a segmenter that is asked at points, got {options.name!r}")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workers.numba_jit import jit_fused
 from workers.segmenters.decoder.cpu_kernels.attention_kernels import (
     begin_exponentials,
     fill,
@@ -28,7 +29,6 @@ from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
     WHOLE,
     put_product,
 )
-from workers.segmenters.numba_jit import jit_fused
 
 Float32s = npt.NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workers.segmenters.numba_jit import jit_exact
+from workers.numba_jit import jit_exact
 
 Bools = npt.NDArray[np.bool_]
 Float32s = npt.NDArray[np.float32]

@@ -13,7 +13,8 @@ from torch import Tensor
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
-from workers.protocols import Float32Logits, PromptedMask
+from workers.protocols import Float32Logits, PromptedMask, Refiner
+from workers.refiners.chain import refine_mask
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.mask_logits import frame_logits
@@ -37,10 +38,11 @@ class PromptableGridSegmenter(GridSegmenter):
 
     Its prompter is a `SamPrompter`, whose `parts` answer. What the grid finds, and with it the
     fingerprint, does not depend on them. With `zoom`, what is small in the image is looked at again
-    in a part of it, for models whose frame shows too little of it.
+    in a part of it, for models whose frame shows too little of it. `refiners` make answers finer.
     """
 
     zoom: Zoom | None = None
+    refiners: tuple[Refiner, ...] = ()
 
     def open_image(self, image: UInt8Image) -> SamPromptSession:
         """Encode uint8 (height, width, 3) RGB once for all of its prompts."""
@@ -48,7 +50,7 @@ class PromptableGridSegmenter(GridSegmenter):
         assert isinstance(prompter, SamPrompter)
         crop = self.crops_of(image)[0]
         whole = _Look((0, 0, crop.box[2], crop.box[3]), crop, prompter.embed(crop.pixels))
-        return SamPromptSession(self, prompter, (image.shape[0], image.shape[1]), whole)
+        return SamPromptSession(self, prompter, image, whole)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,13 +69,18 @@ class _Look:
 
 @dataclass(eq=False)
 class SamPromptSession:
-    """An encoded image of `size_hw` pixels; `whole` may be padded."""
+    """An encoded image, uint8 (height, width, 3) RGB; `whole` may be padded."""
 
     segmenter: PromptableGridSegmenter
     prompter: SamPrompter
-    size_hw: tuple[int, int]
+    image: UInt8Image
     whole: _Look
     _closer: _Look | None = field(default=None, init=False)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Of the image, in pixels."""
+        return self.image.shape[0], self.image.shape[1]
 
     def predict(
         self,
@@ -173,10 +180,13 @@ class SamPromptSession:
         x0, y0 = look.part[:2]
         inner = (0.0, 0.0) if point is None else (point[0] - x0, point[1] - y0)
         masks = self.segmenter.trace_prompted(look.crop, logits[None], scores, inner, self.size_hw)
-        if not masks or point is not None:
-            return masks[0] if masks else None
-        left, top, right, bottom = masks[0].bbox_xyxy
-        return replace(masks[0], point_xy=((left + right) / 2, (top + bottom) / 2))
+        if not masks:
+            return None
+        mask = refine_mask(self.image, masks[0], self.segmenter.refiners)
+        if point is not None:
+            return mask
+        left, top, right, bottom = mask.bbox_xyxy
+        return replace(mask, point_xy=((left + right) / 2, (top + bottom) / 2))
 
     def _scale(self, look: _Look, points_xy: Sequence[tuple[float, float]]) -> Tensor:
         """Pixels of what is looked at to those of the frame: float32 (n, 2)."""

@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from schemas.errors import ModelError
-from schemas.options import SegmenterOptions
+from schemas.options import RefinerName, SegmenterOptions
 from workers.models import catalog
 from workers.models.model_entry import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
+from workers.refiners.chain import build_refiners
 from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.point_scorer import load_scorer, load_tuned
 from workers.segmenters.prompt_parts import PromptParts
@@ -24,6 +25,8 @@ SCORER_FILE = "sam_demo_scorer.safetensors"
 PROMPTS_FILE = "sam_demo_prompts.safetensors"
 # Chosen on scenes of another seed than those that are scored.
 ZOOM = Zoom(of_box=2.0, of_mask=2.2, least=0.4, most=0.8)
+REFINE: tuple[RefinerName, ...] = ("edges",)
+"""What makes its answers to prompts finer, unless the options say."""
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
 # both show, the surer mask stays, not the crop's. Masks are told apart by their own overlap, as
 # boxes would take two objects in an embrace for one. The model's borders are soft: a stability of
@@ -82,6 +85,8 @@ def build(
         scorer=loaded,
     )
     segmenter.zoom = ZOOM
+    if options.refine is None:
+        segmenter.refiners = build_refiners(REFINE)
     return segmenter
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workers.segmenters.numba_jit import jit_exact
+from workers.numba_jit import jit_exact
 
 Int16s = npt.NDArray[np.int16]
 Int64s = npt.NDArray[np.int64]

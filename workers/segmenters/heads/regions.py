@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.masks import BoolMask, CocoRle
+from workers.numba_jit import jit_exact
 from workers.segmenters.masks.rle_numba import encode_changes
-from workers.segmenters.numba_jit import jit_exact
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]

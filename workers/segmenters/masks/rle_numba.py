@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from workers.segmenters.numba_jit import jit_exact
+from workers.numba_jit import jit_exact
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]

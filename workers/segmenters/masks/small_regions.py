@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.masks import CocoRle
+from workers.numba_jit import jit_exact
 from workers.segmenters.masks.rle_numba import Int64s, encode_changes
-from workers.segmenters.numba_jit import jit_exact
 
 
 def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from workers.numba_jit import jit_exact, jit_inline
 from workers.segmenters.masks.rle_numba import encode_changes
 from workers.segmenters.masks.tracer import (
     Axis,
@@ -24,7 +25,6 @@ from workers.segmenters.masks.tracer import (
     Int64s,
     TracedMasks,
 )
-from workers.segmenters.numba_jit import jit_exact, jit_inline
 
 Bytes = npt.NDArray[np.uint8]
 

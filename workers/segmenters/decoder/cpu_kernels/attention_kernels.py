@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from workers.numba_jit import jit_fused, jit_loose
 from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
     ADD,
     LOWER,
@@ -22,7 +23,6 @@ from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
     add_product_transposed,
     put_product,
 )
-from workers.segmenters.numba_jit import jit_fused, jit_loose
 
 Float32s = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]

@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from workers.segmenters.numba_jit import jit_fused
+from workers.numba_jit import jit_fused
 
 Float32s = npt.NDArray[np.float32]
 

@@ -16,6 +16,7 @@ import torch
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor
 
+from workers.numba_jit import jit_fused
 from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
     COLUMNS,
     OVERWRITE,
@@ -24,7 +25,6 @@ from workers.segmenters.decoder.cpu_kernels.matmul_tiles import (
 )
 from workers.segmenters.decoder.image_tokens import ImageStage
 from workers.segmenters.decoder.upscaling import to_linear
-from workers.segmenters.numba_jit import jit_fused
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import pytest
 
-from workers.segmenters.numba_jit import jit_exact, jit_fused
+from workers.numba_jit import jit_exact, jit_fused
 
 
 @pytest.mark.parametrize("decorator", [jit_exact, jit_fused])

@@ -1,0 +1,112 @@
+"""Refined segmenters: every mask is refined, whatever it was found by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.tiny_sam import make_noise, make_tiny_sam
+
+from pipeline.demo.scenes import compose
+from pipeline.demo.sprites import bundled_sprites
+from schemas.images import UInt8Image
+from schemas.masks import CocoRle, ObjectMask
+from schemas.options import SegmenterOptions
+from workers.protocols import BoxSegmenter, PromptableSegmenter
+from workers.refiners.chain import refine_mask
+from workers.refiners.edges import refine_edges
+from workers.registry import build_segmenter
+from workers.segmenters.prompt_session import PromptableGridSegmenter
+from workers.segmenters.refined_segmenter import refine_segmenter
+from workers.segmenters.sam_prompter import SamPrompter
+
+OPTIONS = SegmenterOptions(
+    device="cpu", precision="fp32", pred_iou_thresh=0, stability_score_thresh=0
+)
+
+
+class Clearing:
+    """A refiner that leaves the right half of a mask, or as much of it as there is."""
+
+    name = "clearing"
+    fingerprint = "clearing 1"
+
+    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
+        pixels = rle.decode()
+        pixels[:, : image.shape[1] // 2] = False
+        return CocoRle.from_mask(pixels)
+
+
+def tiny_segmenter() -> PromptableGridSegmenter:
+    prompter = SamPrompter(make_tiny_sam(), "cpu")
+    return PromptableGridSegmenter(prompter, weights_sha256="0" * 64, options=OPTIONS)
+
+
+def clear(mask: ObjectMask, image: UInt8Image) -> ObjectMask:
+    return refine_mask(image, mask, [Clearing()])
+
+
+def test_every_mask_is_refined_whatever_it_was_found_by() -> None:
+    plain = tiny_segmenter()
+    refined = refine_segmenter(plain, [Clearing()])
+    assert isinstance(refined, PromptableSegmenter)
+    assert isinstance(refined, BoxSegmenter)
+    image = make_noise(37, 91)
+    found = plain.segment([image])[0]
+    assert found
+    wanted = sorted((clear(mask, image) for mask in found), key=lambda mask: -mask.area_px)
+    assert refined.segment([image])[0] == wanted
+    point = (60.0, 20.0)
+    at_point = plain.segment_at(image, point)
+    assert at_point is not None
+    assert refined.segment_at(image, point) == clear(at_point, image)
+    box = (30.0, 5.0, 80.0, 30.0)
+    boxed = plain.segment_with_boxes([image], [[box]])[0]
+    assert {mask.rle for mask in refined.segment_with_boxes([image], [[box]])[0]} == {
+        clear(mask, image).rle for mask in boxed
+    }
+    answer, finer = (one.open_image(image).predict(box_xyxy=box) for one in (plain, refined))
+    assert answer.mask is not None
+    assert finer.mask == clear(answer.mask, image)
+    np.testing.assert_array_equal(finer.logits, answer.logits)
+
+
+def test_a_mask_of_which_nothing_would_be_left_stays() -> None:
+    pixels = np.zeros((8, 20), np.bool_)
+    pixels[2:5, 3:7] = True
+    mask = ObjectMask.measure(CocoRle.from_mask(pixels))
+    assert mask is not None
+    assert clear(mask, np.zeros((8, 20, 3), np.uint8)) == mask
+
+
+def test_what_refines_is_in_the_fingerprint() -> None:
+    plain = tiny_segmenter()
+    once = refine_segmenter(plain, [Clearing()])
+    twice = refine_segmenter(plain, [Clearing(), Clearing()])
+    assert len({plain.fingerprint, once.fingerprint, twice.fingerprint}) == 3
+    assert refine_segmenter(plain, []) is plain
+
+
+@pytest.mark.parametrize("name", ["grid", "sam_demo"])
+def test_a_segmenter_is_built_with_its_refiners(name: str) -> None:
+    options = SegmenterOptions(name=name, device="cpu", tiles_per_side=2)
+    plain = build_segmenter(options.model_copy(update={"refine": ()}))
+    default = build_segmenter(options)
+    refined = build_segmenter(options.model_copy(update={"refine": ("edges",)}))
+    assert default.fingerprint == plain.fingerprint != refined.fingerprint
+    assert isinstance(refined, PromptableSegmenter) == isinstance(plain, PromptableSegmenter)
+    assert refined.name == plain.name
+
+
+def test_the_demos_answers_to_prompts_are_refined_unless_the_options_say() -> None:
+    scene = compose(np.random.default_rng(4), bundled_sprites())
+    x0, y0, x1, y1 = CocoRle.from_mask(scene.objects[0].mask).bbox_xyxy
+    answers = {}
+    for refine in (None, (), ("edges",)):
+        options = SegmenterOptions(device="cpu", precision="fp32", refine=refine)
+        segmenter = build_segmenter(options)
+        assert isinstance(segmenter, PromptableSegmenter)
+        answer = segmenter.open_image(scene.image).predict(box_xyxy=(x0, y0, x1, y1))
+        assert answer.mask is not None
+        answers[refine] = answer.mask
+    assert answers[None].rle == refine_edges(scene.image, answers[()].rle) != answers[()].rle
+    assert answers[("edges",)].rle == answers[None].rle
