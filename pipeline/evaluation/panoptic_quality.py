@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.evaluation.masks.detections import Int64s
+from pipeline.evaluation.masks.disjoint import SharedPixels, share_pixels
 from schemas.masks import CocoRle
-from schemas.overlaps import mask_iou
 
 _MATCH_IOU = 0.5  # above it no segment can match two others
+_EXCUSED_SHARE = 0.5  # of a found segment in void or crowds: beyond it, it is no mistake
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of an image and its class."""
+    """A segment of an image and its class; a true crowd stands for several objects of it."""
 
     rle: CocoRle
     kind: Hashable
+    is_crowd: bool = False
 
 
 @dataclass(slots=True)
@@ -29,49 +32,103 @@ class _Tally:
     unmatched: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """PQ is the product of SQ, the mean IoU of pairs, and RQ, the F1 score of segments."""
+
+    pq: float = 0.0
+    sq: float = 0.0
+    rq: float = 0.0
+
+
 @dataclass(slots=True)
 class PanopticQuality:
     """Counts segments of image after image (A. Kirillov et al., "Panoptic segmentation", 2019)."""
 
-    _of_kinds: dict[Hashable, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    _images: list[Mapping[Hashable, _Tally]] = field(default_factory=list)
 
-    def add(self, found: Sequence[Segment], true: Sequence[Segment]) -> None:
-        """Count an image, whose segments are disjoint, found ones and true ones each."""
-        unmatched = set(range(len(found)))
-        for wanted in true:
-            tally = self._of_kinds[wanted.kind]
-            for number in sorted(unmatched):
-                if found[number].kind != wanted.kind:
-                    continue
-                iou = _measure_iou(found[number].rle, wanted.rle)
-                if iou > _MATCH_IOU:
+    def add(
+        self, found: Sequence[Segment], true: Sequence[Segment], void: CocoRle | None = None
+    ) -> None:
+        """Count an image, whose segments are disjoint, found ones and true ones each.
+
+        `void` is what no class was given to: it counts neither for nor against a segment.
+        """
+        sides = [each.rle for each in found], [each.rle for each in true]
+        if found or true:
+            size_hw = (*found, *true)[0].rle.size_hw
+            self.count(share_pixels(size_hw, *sides, void), found, true)
+
+    def count(
+        self, shared: SharedPixels, found: Sequence[Segment], true: Sequence[Segment]
+    ) -> None:
+        """Count an image of which is known what its segments share.
+
+        What is found mostly in void, or in crowds of its class, is no mistake; a crowd need not be
+        found.
+        """
+        tallies: dict[Hashable, _Tally] = defaultdict(_Tally)
+        unmatched = set(np.flatnonzero(shared.found_px).tolist())
+        for column, wanted in enumerate(true):
+            if wanted.is_crowd or not shared.true_px[column]:
+                continue
+            tally = tallies[wanted.kind]
+            for row in np.flatnonzero(shared.common_px[:, column]).tolist():
+                common = int(shared.common_px[row, column])
+                both = int(shared.found_px[row] + shared.true_px[column])
+                union = both - common - int(shared.void_px[row])
+                if found[row].kind == wanted.kind and common > _MATCH_IOU * union:
                     tally.matched += 1
-                    tally.iou += iou
-                    unmatched.discard(number)
+                    tally.iou += common / union
+                    unmatched.discard(row)
                     break
             else:
                 tally.unmatched += 1
-        for number in unmatched:
-            self._of_kinds[found[number].kind].unmatched += 1
+        for row in unmatched:
+            crowded = _count_crowded(found[row].kind, true, shared.common_px[row])
+            if shared.void_px[row] + crowded <= _EXCUSED_SHARE * shared.found_px[row]:
+                tallies[found[row].kind].unmatched += 1
+        self._images.append(dict(tallies))
 
     @property
-    def pooled(self) -> float:
-        """PQ of all segments together, of whatever class; 0 without any."""
-        return _quality(self._of_kinds.values())
+    def pooled(self) -> Quality:
+        """Of all segments together, of whatever class; 0 without any."""
+        return self.measure()[0]
 
     @property
-    def mean(self) -> float:
-        """The mean of the PQ of each class that is there or was found; 0 without any."""
-        each = [_quality([tally]) for tally in self._of_kinds.values()]
-        return float(np.mean(each)) if each else 0.0
+    def mean(self) -> Quality:
+        """The mean over the classes that are there or were found; 0 without any."""
+        return self.measure()[1]
+
+    def measure(self, weights: Int64s | None = None) -> tuple[Quality, Quality]:
+        """Of all segments, and the mean over classes; `weights`: how often each image counts."""
+        of_kinds: dict[Hashable, _Tally] = defaultdict(_Tally)
+        for number, tallies in enumerate(self._images):
+            times = 1 if weights is None else int(weights[number])
+            for kind, tally in tallies.items() if times else ():
+                total = of_kinds[kind]
+                total.iou += times * tally.iou
+                total.matched += times * tally.matched
+                total.unmatched += times * tally.unmatched
+        each = [_measure([tally]) for tally in of_kinds.values()]
+        if not each:
+            return Quality(), Quality()
+        means = np.array([(one.pq, one.sq, one.rq) for one in each]).mean(axis=0)
+        return _measure(of_kinds.values()), Quality(*means.tolist())
 
 
-def _quality(tallies: Iterable[_Tally]) -> float:
-    """The sum of the IoU of pairs over pairs and half of what has no partner."""
+def _count_crowded(kind: Hashable, true: Sequence[Segment], common_px: Int64s) -> int:
+    """The pixels of a found segment in crowds of its class."""
+    crowds = [place for place, each in enumerate(true) if each.is_crowd and each.kind == kind]
+    return int(common_px[crowds].sum())
+
+
+def _measure(tallies: Iterable[_Tally]) -> Quality:
+    """The sum of the IoU of pairs over pairs and half of what has no partner, and its factors."""
     tallies = list(tallies)
-    weight = sum(tally.matched + tally.unmatched / 2 for tally in tallies)
-    return sum(tally.iou for tally in tallies) / weight if weight else 0.0
-
-
-def _measure_iou(rle: CocoRle, other: CocoRle) -> float:
-    return float(mask_iou([rle], [other])[0, 0])
+    matched = sum(tally.matched for tally in tallies)
+    if not matched:
+        return Quality()
+    iou = sum(tally.iou for tally in tallies)
+    weight = matched + sum(tally.unmatched for tally in tallies) / 2
+    return Quality(iou / weight, iou / matched, matched / weight)

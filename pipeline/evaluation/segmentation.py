@@ -157,10 +157,10 @@ def _sum_up(scores: _Scores, images: int) -> SegmentationScores:
         text_right=_mean(scores.right),
         text_iou=_mean(scores.ious),
         text_absent=_mean(scores.absent),
-        pq_concepts=scores.concepts.pooled,
-        pq_groups=scores.groups.pooled,
-        pq_unlabelled=scores.unlabelled.pooled,
-        pq_concepts_mean=scores.concepts.mean,
+        pq_concepts=scores.concepts.pooled.pq,
+        pq_groups=scores.groups.pooled.pq,
+        pq_unlabelled=scores.unlabelled.pooled.pq,
+        pq_concepts_mean=scores.concepts.mean.pq,
     )
 
 

@@ -40,21 +40,21 @@ def test_the_truth_against_itself_is_1() -> None:
     quality = PanopticQuality()
     truth = [segment(0, 10), segment(10, 20, "b"), segment(30, 40)]
     quality.add(truth, truth)
-    assert (quality.pooled, quality.mean) == (1.0, 1.0)
+    assert (quality.pooled.pq, quality.mean.pq) == (1.0, 1.0)
 
 
 def test_quality_by_hand() -> None:
     quality = PanopticQuality()
     # a: one of IoU 0.8, one missed; b: one found that is not there; another class matches nothing.
     quality.add([segment(0, 8), segment(50, 60, "b")], [segment(0, 10), segment(20, 30)])
-    assert quality.pooled == pytest.approx(0.8 / (1 + 2 / 2))
-    assert quality.mean == pytest.approx((0.8 / 1.5 + 0) / 2)
+    assert quality.pooled.pq == pytest.approx(0.8 / (1 + 2 / 2))
+    assert quality.mean.pq == pytest.approx((0.8 / 1.5 + 0) / 2)
     other = PanopticQuality()
     other.add([segment(0, 10, "b")], [segment(0, 10)])
-    assert other.pooled == 0
+    assert other.pooled.pq == 0
     half = PanopticQuality()
     half.add([segment(0, 5)], [segment(0, 10)])  # an IoU of 0.5 is no match
-    assert (half.pooled, PanopticQuality().pooled) == (0, 0)
+    assert (half.pooled.pq, PanopticQuality().pooled.pq) == (0, 0)
 
 
 class Models:
