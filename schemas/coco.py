@@ -72,12 +72,10 @@ class CocoBox(CocoEntry):
         return (x, y, x + width, y + height)
 
 
-class CocoMask(CocoEntry):
-    """The part of an annotation that an import needs. The two scores are segment-anything's."""
+class CocoShape(_Coco):
+    """The part of an annotation that tells which pixels an object has."""
 
     segmentation: Any
-    predicted_iou: Score | None = None
-    stability_score: Score | None = None
 
     def to_rle(self, size_hw: tuple[int, int]) -> CocoRle:
         """The mask, from any of COCO's three forms. Raises ValueError if it is wrong."""
@@ -95,6 +93,13 @@ class CocoMask(CocoEntry):
                 return _rle_of_polygons(polygons, size_hw)
         shown = str(self.segmentation)[:SHOWN_CHARACTERS]
         raise ValueError(f"expected an RLE or polygons, got {shown}")
+
+
+class CocoMask(CocoShape, CocoEntry):
+    """The part of an annotation that an import needs. The two scores are segment-anything's."""
+
+    predicted_iou: Score | None = None
+    stability_score: Score | None = None
 
 
 class CocoAnnotation(CocoMask):

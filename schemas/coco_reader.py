@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
@@ -41,7 +41,7 @@ def load_masks(path: Path, *, strict: bool = False) -> CocoMasks:
     or if `strict`.
     """
     document = _read_document(path)
-    images = _read_entries(document, "images", CocoImage, path)
+    images = read_entries(document, "images", CocoImage, path)
     reading = _MaskReading(images, CocoMask)
     reading.take_all(document, path, strict=strict)
     return CocoMasks.model_construct(
@@ -56,7 +56,7 @@ def load_boxes(path: Path) -> CocoBoxes:
     wrong: not of finite numbers, empty, or outside of its image, which it may stick out of.
     """
     document = _read_document(path)
-    images = _read_entries(document, "images", CocoImage, path)
+    images = read_entries(document, "images", CocoImage, path)
     reading = _BoxReading(images, CocoBox)
     reading.take_all(document, path, strict=True)
     return CocoBoxes.model_construct(images=images, annotations=reading.good)
@@ -65,8 +65,8 @@ def load_boxes(path: Path) -> CocoBoxes:
 def load_truth(path: Path, *, strict: bool = False) -> CocoTruth:
     """Read a COCO instances file with categories and boxes, as `load_masks` does."""
     document = _read_document(path)
-    images = _read_entries(document, "images", CocoImage, path)
-    categories = _read_entries(document, "categories", CocoCategory, path)
+    images = read_entries(document, "images", CocoImage, path)
+    categories = read_entries(document, "categories", CocoCategory, path)
     reading = _TruthReading(images, {category.id for category in categories})
     reading.take_all(document, path, strict=strict)
     return CocoTruth.model_construct(
@@ -89,26 +89,24 @@ class _Reading(Generic[_Annotation]):
 
     def take_all(self, document: Mapping[str, Any], path: Path, *, strict: bool) -> None:
         """Raises DatasetError that names the first bad annotation, as `load_masks` does."""
-        for number, entry in enumerate(_list_of(document, "annotations", path), start=1):
+        for number, entry in enumerate(list_entries(document, "annotations", path), start=1):
             try:
                 self.good.append(self._read(entry))
             except ValueError as exc:
-                self.bad.append(BadAnnotation(number, _find_id(entry), str(exc)))
+                self.bad.append(BadAnnotation(number, find_id(entry), str(exc)))
         if self.bad and (strict or not self.good):
-            total = len(self.bad)
-            more = f" ({total:,} annotations are wrong)" if total > 1 else ""
-            raise DatasetError(f"{path}, {self.bad[0]}{more}")
+            refuse_bad(self.bad, path)
 
     def _read(self, entry: Any) -> _Annotation:
         """The annotation. Raises ValueError for one that is wrong."""
         try:
             annotation = self._kind.model_validate(entry)
         except ValidationError as exc:
-            raise ValueError(_describe_entry(exc)) from exc
+            raise ValueError(describe_entry(exc)) from exc
         if annotation.image_id not in self._images:
-            raise ValueError(f"expected the id of an image, got {_show(annotation.image_id)}")
+            raise ValueError(f"expected the id of an image, got {show(annotation.image_id)}")
         if annotation.id in self._ids:
-            raise ValueError(f"expected every id once, {_show(annotation.id)} is there twice")
+            raise ValueError(f"expected every id once, {show(annotation.id)} is there twice")
         annotation = self._check(annotation, self._images[annotation.image_id].size_hw)
         self._ids.add(annotation.id)
         return annotation
@@ -153,7 +151,21 @@ class _TruthReading(_MaskReading[CocoAnnotation]):
         return annotation.model_copy(update={"bbox": (x0, y0, x1 - x0, y1 - y0)})
 
 
+def refuse_bad(bad: Sequence[BadAnnotation], path: Path) -> NoReturn:
+    """Raise DatasetError that names the first of annotations that are wrong, and their number."""
+    more = f" ({len(bad):,} annotations are wrong)" if len(bad) > 1 else ""
+    raise DatasetError(f"{path}, {bad[0]}{more}")
+
+
 def _read_document(path: Path) -> Mapping[str, Any]:
+    document = read_json(path)
+    if isinstance(document, dict):
+        return document
+    raise DatasetError(f"expected a COCO file, {path} holds no object")
+
+
+def read_json(path: Path) -> Any:
+    """What a COCO file holds. Raises DatasetError where it cannot be read or is no JSON."""
     try:
         content = path.read_bytes()
     except OSError as exc:
@@ -161,7 +173,7 @@ def _read_document(path: Path) -> Mapping[str, Any]:
             f"expected a COCO file at {path}, it cannot be read: {exc.strerror}"
         ) from exc
     try:
-        document = json.loads(content)
+        return json.loads(content)
     except json.JSONDecodeError as exc:
         why = f"{exc.msg} at line {exc.lineno}, column {exc.colno}"
     except UnicodeDecodeError:
@@ -170,56 +182,52 @@ def _read_document(path: Path) -> Mapping[str, Any]:
         why = "it is nested too deeply"
     except ValueError:  # of the integers that Python refuses to read
         why = "it has a number of thousands of digits"
-    else:
-        if isinstance(document, dict):
-            return document
-        raise DatasetError(f"expected a COCO file, {path} holds no object")
     raise DatasetError(f"expected a COCO file, {path} is no JSON: {why}")
 
 
-def _list_of(document: Mapping[str, Any], entries: str, path: Path) -> list[Any]:
+def list_entries(document: Mapping[str, Any], entries: str, path: Path) -> list[Any]:
     listed = document.get(entries)
     if not isinstance(listed, list):
         raise DatasetError(f"expected a COCO file, {path} has no list of {entries}")
     return listed
 
 
-def _read_entries(
+def read_entries(
     document: Mapping[str, Any], entries: str, kind: type[_Entry], path: Path
 ) -> list[_Entry]:
     """All images or categories. Raises DatasetError that names the first wrong one."""
     read: dict[CocoId, _Entry] = {}
-    for number, entry in enumerate(_list_of(document, entries, path), start=1):
+    for number, entry in enumerate(list_entries(document, entries, path), start=1):
         where = f"{path}, {_SINGULAR[entries]} {number}"
         try:
             valid = kind.model_validate(entry)
         except ValidationError as exc:
-            raise DatasetError(f"{where}: {_describe_entry(exc)}") from exc
+            raise DatasetError(f"{where}: {describe_entry(exc)}") from exc
         if valid.id in read:
-            raise DatasetError(f"{where}: expected every id once, {_show(valid.id)} is there twice")
+            raise DatasetError(f"{where}: expected every id once, {show(valid.id)} is there twice")
         read[valid.id] = valid
     return list(read.values())
 
 
-def _describe_entry(exc: ValidationError) -> str:
+def describe_entry(exc: ValidationError) -> str:
     """What is wrong first with an entry."""
     error = exc.errors(include_url=False)[0]
     name = str(error["loc"][0]) if error["loc"] else "an object"
     if error["type"] == "missing":
         return f"expected {name}, there is none"
     if not error["loc"]:
-        return f"expected an object, got {_show(error['input'])}"
+        return f"expected an object, got {show(error['input'])}"
     message = error["msg"]
     if message.startswith("Input should be "):
         message = message.removeprefix("Input should be ")
-        return f"expected {name} to be {message}, got {_show(error['input'])}"
-    return f"{name}: {message[0].lower()}{message[1:]}, got {_show(error['input'])}"
+        return f"expected {name} to be {message}, got {show(error['input'])}"
+    return f"{name}: {message[0].lower()}{message[1:]}, got {show(error['input'])}"
 
 
-def _find_id(entry: Any) -> CocoId | None:
+def find_id(entry: Any) -> CocoId | None:
     identity = entry.get("id") if isinstance(entry, dict) else None
     return identity if isinstance(identity, int | str) else None
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     return repr(value)[:SHOWN_CHARACTERS]

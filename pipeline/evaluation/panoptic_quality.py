@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,19 +102,24 @@ class PanopticQuality:
 
     def measure(self, weights: Int64s | None = None) -> tuple[Quality, Quality]:
         """Of all segments, and the mean over classes; `weights`: how often each image counts."""
-        of_kinds: dict[Hashable, _Tally] = defaultdict(_Tally)
-        for number, tallies in enumerate(self._images):
-            times = 1 if weights is None else int(weights[number])
-            for kind, tally in tallies.items() if times else ():
-                total = of_kinds[kind]
-                total.iou += times * tally.iou
-                total.matched += times * tally.matched
-                total.unmatched += times * tally.unmatched
-        each = [_measure([tally]) for tally in of_kinds.values()]
+        kinds = list({kind: None for tallies in self._images for kind in tallies})
+        place_of = {kind: place for place, kind in enumerate(kinds)}
+        rows = [
+            (image, place_of[kind], tally.iou, tally.matched, tally.unmatched)
+            for image, tallies in enumerate(self._images)
+            for kind, tally in tallies.items()
+        ]
+        counted = np.array(rows, np.float64).reshape(-1, 5)
+        images, places = counted[:, 0].astype(np.int64), counted[:, 1].astype(np.int64)
+        times = 1 if weights is None else weights[images][:, None]
+        sums = np.zeros((len(kinds), 3))
+        np.add.at(sums, places, counted[:, 2:] * times)
+        there = sums[sums[:, 1:].any(axis=1)]
+        each = [_measure(*row) for row in there.tolist()]
         if not each:
             return Quality(), Quality()
         means = np.array([(one.pq, one.sq, one.rq) for one in each]).mean(axis=0)
-        return _measure(of_kinds.values()), Quality(*means.tolist())
+        return _measure(*there.sum(axis=0).tolist()), Quality(*means.tolist())
 
 
 def _count_crowded(kind: Hashable, true: Sequence[Segment], common_px: Int64s) -> int:
@@ -123,12 +128,9 @@ def _count_crowded(kind: Hashable, true: Sequence[Segment], common_px: Int64s) -
     return int(common_px[crowds].sum())
 
 
-def _measure(tallies: Iterable[_Tally]) -> Quality:
+def _measure(iou: float, matched: float, unmatched: float) -> Quality:
     """The sum of the IoU of pairs over pairs and half of what has no partner, and its factors."""
-    tallies = list(tallies)
-    matched = sum(tally.matched for tally in tallies)
     if not matched:
         return Quality()
-    iou = sum(tally.iou for tally in tallies)
-    weight = matched + sum(tally.unmatched for tally in tallies) / 2
+    weight = matched + unmatched / 2
     return Quality(iou / weight, iou / matched, matched / weight)

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.masks.detections import Floats, ImageMasks, Int64s
+from pipeline.evaluation.masks.detections import Floats, ImageMasks, Int64s, count_pixels
 from pipeline.evaluation.masks.matching import IOU_LEVELS, Bits, match_found
-from schemas.masks import measure_area
 from workers.numba_jit import jit_exact
 
 AREAS_PX: Mapping[str, tuple[float, float]] = {
@@ -77,7 +76,7 @@ class AveragePrecision:
         ranks = _rank(classes)
         kept = ranks < self.most[-1]
         iou, classes, scores, ranks = iou[kept], classes[kept], scores[kept], ranks[kept]
-        sizes = np.array([measure_area(mask.rle) for mask in image.found], np.float64)[kept]
+        sizes = np.array([count_pixels(mask.rle) for mask in image.found], np.float64)[kept]
         ignored = np.stack([crowd | _is_outside(areas, name) for name in AREAS_PX])
         matched = np.empty((len(AREAS_PX), len(classes)), np.uint16)
         passed_over = np.empty_like(matched)

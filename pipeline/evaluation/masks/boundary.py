@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.masks.detections import Floats, ImageMasks
-from schemas.masks import BoolMask, CocoRle
+from pipeline.evaluation.masks.detections import Floats, ImageMasks, count_pixels, find_runs
+from schemas.masks import BoolMask, CocoRle, RunLengths
 from workers.numba_jit import jit_exact
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, half-open, pixels of the image."""
 BOUNDARY_SHARE = 0.02
 """Of the image's diagonal (B. Cheng et al., "Boundary IoU", 2021)."""
 CONTOUR_SHARE = 0.008
@@ -43,9 +45,9 @@ def cut_boundary(rle: CocoRle, width_px: int) -> Patch:
 
     Beyond the image nothing is in it. Raises ValueError for an invalid RLE.
     """
-    mask, x, y = _cut(rle)
-    boundary = _keep_boundary(mask, width_px)
-    return Patch(boundary, x, y, int(np.count_nonzero(boundary)))
+    box = _find_box(find_runs(rle), rle.size_hw[0])
+    boundary = _keep_boundary(_fill_box(find_runs(rle), rle.size_hw[0], box), width_px)
+    return Patch(boundary, box[0], box[1], int(np.count_nonzero(boundary)))
 
 
 def measure_boundary_overlaps(image: ImageMasks, iou: Floats, width_px: int) -> Floats:
@@ -80,7 +82,9 @@ def measure_contour_f(rle: CocoRle, true: CocoRle, tolerance_px: int) -> float:
     (db_eval_boundary of DAVIS).
     """
     box = _unite_boxes([rle, true], margin=1)
-    contours = [_draw_contour(_cut_box(mask, box)) for mask in (rle, true)]
+    contours = [
+        _draw_contour(_fill_box(find_runs(mask), mask.size_hw[0], box)) for mask in (rle, true)
+    ]
     sizes = [int(np.count_nonzero(contour)) for contour in contours]
     if 0 in sizes:
         # Of no pixels all are right, none of those that nothing is near.
@@ -98,27 +102,47 @@ def _measure_iou(patch: Patch, other: Patch) -> float:
     return common / union if union else 0.0
 
 
-def _cut(rle: CocoRle) -> tuple[BoolMask, int, int]:
-    x0, y0, x1, y1 = rle.bbox_xyxy
-    return np.ascontiguousarray(rle.decode_columns(x0, x1)[y0:y1]), x0, y0
-
-
-Box = tuple[int, int, int, int]
-
-
 def _unite_boxes(rles: Sequence[CocoRle], margin: int) -> Box:
-    boxes = [rle.bbox_xyxy for rle in rles if rle.area_px] or [(0, 0, 0, 0)]
+    """Around all of them and `margin` pixels more, within the image."""
     height, width = rles[0].size_hw
-    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    found = (_find_box(find_runs(rle), height) for rle in rles if count_pixels(rle))
+    x0, y0, x1, y1 = zip(*(list(found) or [(0, 0, 0, 0)]), strict=True)
     return (
         max(min(x0) - margin, 0), max(min(y0) - margin, 0),
         min(max(x1) + margin, width), min(max(y1) + margin, height),
     )  # fmt: skip
 
 
-def _cut_box(rle: CocoRle, box: Box) -> BoolMask:
+@jit_exact
+def _find_box(runs: RunLengths, height: int) -> Box:
+    """Around the pixels of a mask, half-open; zeros if there are none."""
+    left, top, right, bottom, at = 1 << 62, 1 << 62, 0, 0, 0
+    for place in range(len(runs)):
+        stop = at + runs[place]
+        if place % 2 and runs[place]:
+            left, right = min(left, at // height), max(right, (stop - 1) // height + 1)
+            if at // height == (stop - 1) // height:
+                top, bottom = min(top, at % height), max(bottom, (stop - 1) % height + 1)
+            else:
+                top, bottom = 0, height
+        at = stop
+    return (left, top, right, bottom) if right else (0, 0, 0, 0)
+
+
+@jit_exact
+def _fill_box(runs: RunLengths, height: int, box: Box) -> BoolMask:
+    """The pixels of a mask in a box: bool (height, width) of the box."""
     x0, y0, x1, y1 = box
-    return np.ascontiguousarray(rle.decode_columns(x0, x1)[y0:y1])
+    mask = np.zeros((y1 - y0, x1 - x0), np.bool_)
+    at = 0
+    for place in range(len(runs)):
+        stop = at + runs[place]
+        if place % 2:
+            for x in range(max(at // height, x0), min((stop - 1) // height + 1, x1)):
+                column = x * height
+                mask[max(at - column, y0) - y0 : max(min(stop - column, y1) - y0, 0), x - x0] = True
+        at = stop
+    return mask
 
 
 def _draw_contour(mask: BoolMask) -> BoolMask:

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.masks import CocoRle
+from schemas.masks import CocoRle, RunLengths
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+UNKNOWN_CLASS = -2
+"""The number of a class that the truth does not have."""
+
+
+@lru_cache(maxsize=1024)
+def find_runs(rle: CocoRle) -> RunLengths:
+    """`CocoRle.runs`, kept for the masks of an image, each of which is compared in several ways.
+
+    Not to be written to. Raises ValueError for an invalid RLE.
+    """
+    runs = rle.runs()
+    runs.setflags(write=False)
+    return runs
+
+
+def count_pixels(rle: CocoRle) -> int:
+    """The pixels inside. Raises ValueError for an invalid RLE."""
+    return int(find_runs(rle)[1::2].sum())
 
 
 @dataclass(frozen=True, slots=True)

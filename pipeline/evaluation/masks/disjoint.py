@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.masks.detections import Int64s
+from pipeline.evaluation.masks.detections import Int64s, find_runs
 from schemas.masks import CocoRle, RunLengths
 from workers.numba_jit import jit_exact
 
@@ -57,7 +57,7 @@ def share_pixels(
 
 
 def _join_runs(rles: Sequence[CocoRle]) -> tuple[RunLengths, Int64s]:
-    runs = [rle.runs() for rle in rles]
+    runs = [find_runs(rle) for rle in rles]
     ends = np.cumsum([0, *map(len, runs)])
     return np.concatenate([np.zeros(0, np.int64), *runs]), ends
 

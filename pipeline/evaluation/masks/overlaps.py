@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco
 
-from pipeline.evaluation.masks.detections import Floats, ImageMasks
-from schemas.masks import CocoRle, measure_area
+from pipeline.evaluation.masks.detections import Floats, ImageMasks, find_runs
+from schemas.masks import CocoRle
 
 
 def measure_overlaps(image: ImageMasks) -> Floats:
@@ -20,7 +20,7 @@ def measure_overlaps(image: ImageMasks) -> Floats:
         return np.zeros((len(image.found), len(image.true)))
     found, true = [mask.rle for mask in image.found], [mask.rle for mask in image.true]
     for rle in (*found, *true):
-        measure_area(rle)  # pycocotools would never end on one that does not fit its size
+        find_runs(rle)  # pycocotools would never end on one that does not fit its size
     crowds = [int(mask.is_crowd) for mask in image.true]
     overlaps: Floats = coco.iou(_encode(found), _encode(true), crowds)
     return overlaps

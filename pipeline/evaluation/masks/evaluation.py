@@ -1,0 +1,223 @@
+"""Measures found masks against true ones in the field's figures, with intervals by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.evaluation.masks.average_precision import AREAS_PX, AveragePrecision
+from pipeline.evaluation.masks.boundary import (
+    find_boundary_width,
+    find_contour_tolerance,
+    measure_boundary_iou,
+    measure_boundary_overlaps,
+    measure_contour_f,
+)
+from pipeline.evaluation.masks.confusion import Confusion
+from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, Floats, ImageMasks, Int64s
+from pipeline.evaluation.masks.disjoint import share_pixels
+from pipeline.evaluation.masks.overlaps import measure_overlaps
+from pipeline.evaluation.masks.semantic import PixelCounts, PixelScores
+from pipeline.evaluation.panoptic_quality import PanopticQuality, Segment
+
+SAMPLES = 200
+"""How often images are drawn anew for the intervals."""
+MOST_OF_ANY_CLASS = (10, 100, 1000)
+_INTERVAL = (2.5, 97.5)  # per cent: 95 lie within
+_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure, None where there is nothing to measure, and the interval of 95% of resamples.
+
+    Images are drawn with replacement (B. Efron's bootstrap), so that objects of one image stay
+    together.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskScores:
+    """Figures by name; of every class its pixels; how often each was taken for which."""
+
+    images: int
+    true: int
+    found: int
+    figures: Mapping[str, Figure]
+    pixels: PixelScores
+    confusion: Confusion
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Of each image: how many masks found their partner, and sums of how well these fit."""
+
+    images: list[tuple[int, float, float, float]] = field(default_factory=list)
+
+    def add(self, image: ImageMasks, pairs: list[tuple[int, int]], iou: Floats) -> None:
+        width_px, tolerance = (
+            find_boundary_width(image.size_hw),
+            find_contour_tolerance(image.size_hw),
+        )
+        fits = np.zeros((len(pairs), 3))
+        for place, (row, column) in enumerate(pairs):
+            found, true = image.found[row].rle, image.true[column].rle
+            fits[place] = (
+                iou[row, column],
+                measure_boundary_iou(found, true, width_px),
+                measure_contour_f(found, true, tolerance),
+            )
+        self.images.append((len(pairs), *fits.sum(axis=0).tolist()))
+
+    def measure(self, weights: Int64s) -> list[float | None]:
+        """The means of IoU, Boundary IoU and F."""
+        sums = np.array(self.images, np.float64).reshape(-1, 4).T @ weights
+        return [float(total / sums[0]) if sums[0] else None for total in sums[1:]]
+
+
+@dataclass(slots=True)
+class MaskEvaluation:
+    """Counts image after image; `true` and `found` say how many masks there were."""
+
+    true: int = 0
+    found: int = 0
+    _images: int = 0
+    _knows_classes: bool = False
+    _by_class: AveragePrecision = field(default_factory=AveragePrecision)
+    _boundary: AveragePrecision = field(default_factory=AveragePrecision)
+    _any_class: AveragePrecision = field(
+        default_factory=lambda: AveragePrecision(MOST_OF_ANY_CLASS, by_class=False)
+    )
+    _any_boundary: AveragePrecision = field(
+        default_factory=lambda: AveragePrecision(MOST_OF_ANY_CLASS, by_class=False)
+    )
+    _pairs: _Pairs = field(default_factory=_Pairs)
+    _confusion: Confusion = field(default_factory=Confusion)
+    _panoptic: PanopticQuality = field(default_factory=PanopticQuality)
+    _any_panoptic: PanopticQuality = field(default_factory=PanopticQuality)
+    _pixels: PixelCounts = field(default_factory=PixelCounts)
+
+    def add(self, image: ImageMasks) -> None:
+        """Count an image. Raises ValueError for an invalid RLE."""
+        iou = measure_overlaps(image)
+        boundary = measure_boundary_overlaps(image, iou, find_boundary_width(image.size_hw))
+        self._by_class.add(image, iou)
+        self._any_class.add(image, iou)
+        self._boundary.add(image, boundary)
+        self._any_boundary.add(image, boundary)
+        self._pairs.add(image, self._confusion.add(image, iou), iou)
+        self._add_segments(image)
+        self._images += 1
+        self.true += len(image.true)
+        self.found += len(image.found)
+        self._knows_classes |= any(mask.category != UNKNOWN_CLASS for mask in image.found)
+
+    def _add_segments(self, image: ImageMasks) -> None:
+        """Each pixel to the surest found mask, and to the smallest true one, crowds last."""
+        true = sorted(image.true, key=lambda mask: (mask.is_crowd, mask.area))
+        shared = share_pixels(
+            image.size_hw, [mask.rle for mask in image.found], [mask.rle for mask in true]
+        )
+        for quality, is_one in ((self._panoptic, False), (self._any_panoptic, True)):
+            quality.count(
+                shared,
+                [Segment(mask.rle, 0 if is_one else mask.category) for mask in image.found],
+                [Segment(mask.rle, 0 if is_one else mask.category, mask.is_crowd) for mask in true],
+            )
+        self._pixels.count(
+            shared,
+            [mask.category for mask in image.found],
+            [mask.category for mask in true],
+            image.size_hw[0] * image.size_hw[1],
+        )
+
+    def measure(self, samples: int = SAMPLES) -> MaskScores:
+        """All figures; without samples no interval."""
+        random = np.random.default_rng(_SEED)
+        whole = np.ones(self._images, np.int64)
+        values = self._list_figures(whole)
+        drawn = [
+            self._list_figures(_draw(random, self._images)) for _ in range(samples if values else 0)
+        ]
+        figures = {
+            name: Figure(value, *_find_interval([each[name] for each in drawn]))
+            for name, value in values.items()
+        }
+        pixels = self._pixels.measure()
+        return MaskScores(self._images, self.true, self.found, figures, pixels, self._confusion)
+
+    def _list_figures(self, weights: Int64s) -> dict[str, float | None]:
+        any_class, any_boundary = (
+            self._any_class.measure(weights),
+            self._any_boundary.measure(weights),
+        )
+        iou, boundary_iou, contour_f = self._pairs.measure(weights)
+        segments = self._any_panoptic.measure(weights)[0]
+        figures: dict[str, float | None] = {
+            **_name_areas("ap_any_class", any_class.ap),
+            "ap_any_class_50": any_class.ap_50,
+            "ap_any_class_75": any_class.ap_75,
+            **{f"ar_{most}": any_class.ar[most] for most in MOST_OF_ANY_CLASS},
+            **_name_areas("ar_1000", any_class.ar_by_area),
+            "boundary_ap_any_class": any_boundary.ap["all"],
+            "mean_iou": iou,
+            "mean_boundary_iou": boundary_iou,
+            "contour_f": contour_f,
+            "pq_any_class": segments.pq,
+            "sq_any_class": segments.sq,
+            "rq_any_class": segments.rq,
+        }
+        if self._knows_classes:
+            figures |= self._list_figures_of_classes(weights)
+        return figures
+
+    def _list_figures_of_classes(self, weights: Int64s) -> dict[str, float | None]:
+        by_class, boundary = self._by_class.measure(weights), self._boundary.measure(weights)
+        segments, pixels = self._panoptic.measure(weights)[1], self._pixels.measure(weights)
+        return {
+            **_name_areas("ap", by_class.ap),
+            "ap_50": by_class.ap_50,
+            "ap_75": by_class.ap_75,
+            "ar_100_by_class": by_class.ar[100],
+            "boundary_ap": boundary.ap["all"],
+            "pq": segments.pq,
+            "sq": segments.sq,
+            "rq": segments.rq,
+            "miou": pixels.miou,
+            "frequency_weighted_iou": pixels.frequency_weighted_iou,
+        }
+
+
+def evaluate(images: Iterable[ImageMasks], samples: int = SAMPLES) -> MaskScores:
+    """The figures of images with their masks."""
+    evaluation = MaskEvaluation()
+    for image in images:
+        evaluation.add(image)
+    return evaluation.measure(samples)
+
+
+def _name_areas(name: str, values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {
+        name if area == "all" else f"{name}_{area}": values[area]
+        for area in AREAS_PX
+        if area in values
+    }
+
+
+def _draw(random: np.random.Generator, images: int) -> Int64s:
+    """How often each image is drawn, of as many as there are."""
+    return np.bincount(random.integers(0, images, images), minlength=images)
+
+
+def _find_interval(values: list[float | None]) -> tuple[float | None, float | None]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None, None
+    low, high = np.percentile(known, _INTERVAL)
+    return float(low), float(high)

@@ -1,0 +1,119 @@
+"""Reads the masks to be measured, from a COCO file or an index, image by image of a truth."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, FoundMask, ImageMasks, TrueMask
+from pipeline.evaluation.matching import group_by_image, name_in_uri
+from schemas.coco import BadAnnotation, CocoAnnotation, CocoId, CocoImage, CocoTruth
+from schemas.coco_results import load_results
+from schemas.errors import UsageError
+from schemas.points import Point
+from workers.indexes.points import NoteBroken, sound_mask_of
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMasks:
+    """Found masks by the id of their image in the truth, and what was left out of a file."""
+
+    of_image: Mapping[CocoId, Sequence[FoundMask]]
+    left_out: tuple[BadAnnotation, ...] = ()
+
+    def pair(self, truth: CocoTruth) -> Iterator[ImageMasks]:
+        """Each image of the truth with its masks."""
+        annotations: dict[CocoId, list[CocoAnnotation]] = defaultdict(list)
+        for annotation in truth.annotations:
+            annotations[annotation.image_id].append(annotation)
+        for image in truth.images:
+            true = [_read_true(each, image) for each in annotations[image.id]]
+            yield ImageMasks.of(image.size_hw, true, self.of_image.get(image.id, ()))
+
+
+def read_found(path: Path, truth: CocoTruth, *, strict: bool = False) -> FoundMasks:
+    """Masks of a list of results, by the truth's ids, or of an instances file, by names.
+
+    Raises DatasetError for a wrong file, and UsageError for one of other images.
+    """
+    results = load_results(path, truth.images, strict=strict)
+    ids = {image.id: image.id for image in truth.images}
+    if results.images is not None:
+        ids = _match_names(results.images, truth)
+    known = {category.id for category in truth.categories}
+    classes = {number: number for number in known}
+    if results.categories is not None:
+        number_of = {category.name: category.id for category in truth.categories}
+        classes = {
+            category.id: number_of[category.name]
+            for category in results.categories
+            if category.name in number_of
+        }
+    found: dict[CocoId, list[FoundMask]] = defaultdict(list)
+    for result in results.found:
+        if result.image_id in ids:
+            category = classes.get(result.category_id, UNKNOWN_CLASS)
+            found[ids[result.image_id]].append(FoundMask(result.rle, category, result.score))
+    return FoundMasks(found, results.left_out)
+
+
+def read_indexed(points: Iterable[Point], truth: CocoTruth, note_broken: NoteBroken) -> FoundMasks:
+    """The objects of an index in images whose path or key ends with a file name of the truth.
+
+    Their class is what the segmenter calls them, else their likeliest label. Raises UsageError
+    where no image of the truth is in the index.
+    """
+    number_of = {category.name: category.id for category in truth.categories}
+    found: dict[CocoId, list[FoundMask]] = {}
+    for image_id, objects in group_by_image(points, truth).items():
+        masks = ((point, sound_mask_of(point, note_broken)) for point in objects)
+        found[image_id] = [
+            FoundMask(rle, number_of.get(_name(point), UNKNOWN_CLASS), _score(point))
+            for point, rle in masks
+            if rle is not None
+        ]
+    return FoundMasks(found)
+
+
+def _read_true(annotation: CocoAnnotation, image: CocoImage) -> TrueMask:
+    rle = annotation.to_rle(image.size_hw)
+    area = rle.area_px if annotation.area is None else annotation.area
+    return TrueMask(rle, annotation.category_id, float(area), bool(annotation.iscrowd))
+
+
+def _match_names(images: Sequence[CocoImage], truth: CocoTruth) -> dict[CocoId, CocoId]:
+    """The truth's id of each image whose path ends with one of its file names, the longest."""
+    true = {name_in_uri(image): image for image in truth.images}
+    matched = {}
+    for image in images:
+        parts = (image.uri or image.file_name).split("/")
+        tails = ("/".join(parts[place:]) for place in range(len(parts)))
+        found = next((true[tail] for tail in tails if tail in true), None)
+        if found is None:
+            continue
+        if found.size_hw != image.size_hw:
+            raise UsageError(
+                f"the ground truth has {found.file_name} as {found.width} x {found.height} "
+                f"pixels, what was found is of {image.width} x {image.height}"
+            )
+        matched[image.id] = found.id
+    if not matched:
+        raise UsageError("no image of the ground truth has found masks: do the file names agree?")
+    return matched
+
+
+def _name(point: Point) -> str:
+    own = point.payload.get("segmenter_label")
+    labels = point.payload.get("labels")
+    guessed = labels[0] if isinstance(labels, list) and labels else ""
+    return own if isinstance(own, str) else str(guessed)
+
+
+def _score(point: Point) -> float:
+    for name in ("segmenter_score", "predicted_iou"):
+        score = point.payload.get(name)
+        if isinstance(score, int | float):
+            return float(score)
+    return 0.0
