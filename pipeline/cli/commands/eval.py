@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 with lazy_imports():
     import pipeline.settings
-    from pipeline.cli import eval_prompts, eval_segmentation, progress_bars
+    from pipeline.cli import eval_masks, eval_prompts, eval_segmentation, progress_bars
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import copies as copy_scoring
@@ -52,6 +52,9 @@ none, nor was anything fitted on them (held out).
 `eval prompts` composes the first of these sets and measures the segmenter's answers to clicks and
 boxes: the share of objects that are found, and in brackets where 95% of such shares lie.
 `eval segmentation` does it for masks that a text finds, and for a label of every pixel.
+`eval masks` measures masks against true ones: AP and AR as COCO defines them, boundary AP, Boundary
+IoU, contours, panoptic quality, IoU of classes; --pred is a COCO file, of results or instances, or
+an index. In brackets is where 95% of the figures lie when images are drawn anew.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
 Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
@@ -62,6 +65,8 @@ Examples:
     objseek eval prompts --scenes 200
 
     objseek eval segmentation --scenes 200
+
+    objseek eval masks --truth annotations.json --pred found.json
 
     objseek eval --truth annotations.json --index objseek-index
 """
@@ -102,13 +107,17 @@ def register(app: typer.Typer) -> None:
 def eval_command(
     load: Load,
     what: Annotated[
-        Literal["demo", "prompts", "segmentation"] | None,
+        Literal["demo", "prompts", "segmentation", "masks"] | None,
         typer.Argument(
             help="demo: a fresh validation set; prompts: clicks and boxes on it; segmentation: "
-            "texts, and labels for every pixel."
+            "texts, and labels for every pixel; masks: masks of a file or an index."
         ),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Ground truth in COCO format.")] = None,
+    pred: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|INDEX", help="The masks to measure: a COCO file, or an index."),
+    ] = None,
     scenes: Scenes = 200,
     seed: Seed = 2024,
     workers: DemoWorkers = 2,
@@ -119,13 +128,11 @@ def eval_command(
     ] = None,
 ) -> None:
     """The command; its help stands above."""
-    if (what is None) == (truth is None):
-        raise UsageError(
-            "expected one of `eval demo`, `eval prompts`, `eval segmentation` and "
-            "`eval --truth FILE --index INDEX`"
-        )
+    _check_form(what, truth, pred)
     if json_file is not None:
         check_output_file(json_file, "the figures")
+    if what == "masks" and truth is not None and pred is not None:
+        return eval_masks.measure(truth, pred, load(), json_file, strict=strict)
     if what == "prompts":
         return eval_prompts.measure(scenes, seed, load(), json_file)
     if what == "segmentation":
@@ -142,6 +149,20 @@ def eval_command(
     seconds = time.monotonic() - started
     _print_scores(scored, held_out, seconds)
     write_figures(_describe_scores(scored, held_out), seconds, json_file)
+
+
+def _check_form(what: str | None, truth: Path | None, pred: str | None) -> None:
+    if what == "masks":
+        if truth is None or pred is None:
+            raise UsageError(
+                "expected `eval masks --truth FILE --pred FILE|INDEX`, "
+                f"got no {'--truth' if truth is None else '--pred'}"
+            )
+    elif (what is None) == (truth is None) or pred is not None:
+        raise UsageError(
+            "expected one of `eval demo`, `eval prompts`, `eval segmentation`, "
+            "`eval masks --truth FILE --pred FILE|INDEX` and `eval --truth FILE --index INDEX`"
+        )
 
 
 class _Scored(NamedTuple):

@@ -410,11 +410,11 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "eval",
-        "expected one of `eval demo`, `eval prompts`, `eval segmentation` and",
+        "expected one of `eval demo`, `eval prompts`, `eval segmentation`, `eval masks",
     ),
     (
         "eval demo --truth {w}/list.json",
-        "expected one of `eval demo`, `eval prompts`, `eval segmentation` and",
+        "expected one of `eval demo`, `eval prompts`, `eval segmentation`, `eval masks",
     ),
     (
         "eval demo --scenes 0",
