@@ -40,16 +40,20 @@ class Precisions:
     ar_by_area: Mapping[str, float | None]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Of the found masks of an image: class, score, rank in their class, bits by range of areas."""
+    """The found masks of an image: class, score, rank in their class, bits by range of areas.
 
-    image: int
+    Of its true masks: class, and whether they are to be found, by range of areas.
+    """
+
     classes: Int64s
     scores: Floats
     ranks: Int64s
     matched: Bits
     passed_over: Bits
+    true_classes: Int64s
+    wanted: npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -63,8 +67,7 @@ class AveragePrecision:
     most: tuple[int, ...] = (1, 10, 100)
     by_class: bool = True
     _parts: list[_Part] = field(default_factory=list)
-    _true: list[tuple[int, Int64s, npt.NDArray[np.bool_]]] = field(default_factory=list)
-    _images: int = 0
+    _joined: _Joined | None = None
 
     def add(self, image: ImageMasks, iou: Floats) -> None:
         """Count an image: iou (found, true), IoS with crowds."""
@@ -88,29 +91,37 @@ class AveragePrecision:
             # What matches nothing and is of another size is none of this range's mistakes.
             outside = np.where(_is_outside(sizes, name), everything, np.uint16(0))
             passed_over[row] |= outside & ~matched[row]
-        self._parts.append(_Part(self._images, classes, scores, ranks, matched, passed_over))
-        self._true.append((self._images, true_classes, ~ignored))
-        self._images += 1
+        part = _Part(classes, scores, ranks, matched, passed_over, true_classes, ~ignored)
+        self._parts.append(part)
+        self._joined = None
 
     def _number(self, category: int) -> int:
         return category if self.by_class else 0
 
     def measure(self, weights: Int64s | None = None) -> Precisions:
         """The figures; `weights`: how often each image counts, for resampling."""
-        counts = np.ones(self._images, np.int64) if weights is None else weights
-        curves = _Curves(self._parts, self._true, counts)
-        ap = {name: curves.average(row, self.most[-1]) for row, name in enumerate(AREAS_PX)}
+        if self._joined is None:
+            self._joined = _join(self._parts)
+        counts = np.ones(len(self._parts), np.int64) if weights is None else weights
+        curves = {
+            (name, most): self._joined.measure(row, most, counts)
+            for row, name in enumerate(AREAS_PX)
+            for most in (self.most if name == "all" else self.most[-1:])
+        }
+        last = self.most[-1]
+        precision, _ = curves["all", last]
         return Precisions(
-            ap,
-            curves.average(0, self.most[-1], level=0),
-            curves.average(0, self.most[-1], level=5),
-            {most: curves.recall(0, most) for most in self.most},
-            {
-                name: curves.recall(row, self.most[-1])
-                for row, name in enumerate(AREAS_PX)
-                if name != "all"
-            },
+            {name: _mean(curves[name, last][0]) for name in AREAS_PX},
+            _mean(precision[:, 0]),
+            _mean(precision[:, 5]),
+            {most: _mean(curves["all", most][1]) for most in self.most},
+            {name: _mean(curves[name, last][1]) for name in AREAS_PX if name != "all"},
         )
+
+
+def _mean(values: Floats) -> float | None:
+    """Over classes of which something is to be found, and levels."""
+    return float(values.mean()) if values.size else None
 
 
 def _rank(classes: Int64s) -> Int64s:
@@ -128,135 +139,97 @@ def _is_outside(areas: Floats, name: str) -> npt.NDArray[np.bool_]:
     return outside
 
 
-class _Curves:
-    """Precision over recall of every class, range of areas and level."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Joined:
+    """The masks of all images, class after class, found ones surest first.
 
-    def __init__(
-        self,
-        parts: list[_Part],
-        true: list[tuple[int, Int64s, npt.NDArray[np.bool_]]],
-        counts: Int64s,
-    ) -> None:
-        self._counts = counts
-        self._wanted = _count_wanted(true, counts)
-        self._by_class = _join_by_class(parts, set(self._wanted))
-        self._known: dict[tuple[int, int], tuple[Floats, Floats]] = {}
-
-    def average(self, row: int, most: int, level: int | None = None) -> float | None:
-        """Mean precision over 101 recalls, levels (or at one) and classes."""
-        precision, _ = self._measure(row, most)
-        if not len(precision):
-            return None
-        return float((precision if level is None else precision[:, level]).mean())
-
-    def recall(self, row: int, most: int) -> float | None:
-        """Mean recall over levels and classes."""
-        _, recall = self._measure(row, most)
-        return float(recall.mean()) if len(recall) else None
-
-    def _measure(self, row: int, most: int) -> tuple[Floats, Floats]:
-        """Precision and recall, (classes, levels), of classes of which something is to be found."""
-        if (row, most) not in self._known:
-            each = [
-                self._measure_class(category, wanted[row], row, most)
-                for category, wanted in self._wanted.items()
-                if wanted[row]
-            ]
-            shape = (0, len(IOU_LEVELS))
-            self._known[row, most] = (
-                np.array([precision for precision, _ in each]).reshape(-1, shape[1]),
-                np.array([recall for _, recall in each]).reshape(-1, shape[1]),
-            )
-        return self._known[row, most]
-
-    def _measure_class(
-        self, category: int, wanted: int, row: int, most: int
-    ) -> tuple[Floats, Floats]:
-        levels = len(IOU_LEVELS)
-        part = self._by_class.get(category)
-        if part is None:
-            return np.zeros(levels), np.zeros(levels)
-        kept = part.ranks < most
-        precision, recall = np.zeros(levels), np.zeros(levels)
-        _fill_levels(
-            part.matched[row][kept], part.passed_over[row][kept],
-            self._counts[part.images[kept]], int(wanted), _RECALLS, precision, recall,
-        )  # fmt: skip
-        return precision, recall
-
-
-@jit_exact
-def _fill_levels(
-    matched: Bits, passed_over: Bits, times: Int64s, wanted: int, recalls: Floats,
-    precision: Floats, recall: Floats,
-) -> None:  # fmt: skip
-    """Precision and recall at each level of found masks of a class, surest first.
-
-    Precision is the mean over recalls of the highest one at that recall or more, 0 beyond.
+    `ends`: where each class ends among the found ones, from 0 on.
     """
-    count = len(matched)
-    precisions, reached = np.empty(count), np.empty(count)
-    for level in range(len(precision)):
-        bit = np.uint16(1 << level)
-        right = wrong = 0
-        for number in range(count):
-            if not passed_over[number] & bit:
-                if matched[number] & bit:
-                    right += times[number]
-                else:
-                    wrong += times[number]
-            reached[number] = right / wanted
-            precisions[number] = right / (right + wrong) if right else 0.0
-        recall[level] = right / wanted
-        highest, total = 0.0, 0.0
-        number = count - 1
-        for place in range(len(recalls) - 1, -1, -1):
-            while number >= 0 and reached[number] >= recalls[place]:
-                highest = max(highest, precisions[number])
-                number -= 1
-            if number < count - 1:
-                total += highest
-        precision[level] = total / len(recalls)
 
-
-def _count_wanted(
-    true: list[tuple[int, Int64s, npt.NDArray[np.bool_]]], counts: Int64s
-) -> dict[int, Int64s]:
-    """How many masks of each class are to be found, by range of areas; classes in order."""
-    wanted: dict[int, Int64s] = {}
-    for image, classes, counted in true:
-        for category in np.unique(classes):
-            of_class = counted[:, classes == category].sum(axis=1) * counts[image]
-            wanted[int(category)] = wanted.get(int(category), np.int64(0)) + of_class
-    return dict(sorted(wanted.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class _ClassPart:
-    """The found masks of a class, surest first."""
-
+    ends: Int64s
     images: Int64s
     ranks: Int64s
     matched: Bits
     passed_over: Bits
+    true_places: Int64s
+    true_images: Int64s
+    wanted: npt.NDArray[np.bool_]
+
+    def measure(self, row: int, most: int, counts: Int64s) -> tuple[Floats, Floats]:
+        """Precision and recall at each level, (classes, levels), of what is to be found.
+
+        Of the masks of a range of areas, the surest `most` of an image, each image counted so often
+        as `counts` says.
+        """
+        times = counts[self.true_images] * self.wanted[row]
+        wanted = np.bincount(self.true_places, times, len(self.ends) - 1).astype(np.int64)
+        precision = np.zeros((len(wanted), len(IOU_LEVELS)))
+        recall = np.zeros_like(precision)
+        _fill_levels(
+            self.matched[row], self.passed_over[row], self.ranks, most, counts[self.images],
+            self.ends, wanted, _RECALLS, precision, recall,
+        )  # fmt: skip
+        return precision[wanted > 0], recall[wanted > 0]
 
 
-def _join_by_class(parts: list[_Part], classes: set[int]) -> dict[int, _ClassPart]:
+def _join(parts: list[_Part]) -> _Joined:
+    """Only classes of which there are true masks: of others nothing can be right or missed."""
     if not parts:
-        return {}
-    images = np.concatenate([np.full(len(part.classes), part.image) for part in parts])
-    found_classes = np.concatenate([part.classes for part in parts])
+        nothing = np.zeros(0, np.int64)
+        bits = np.zeros((len(AREAS_PX), 0), np.uint16)
+        wanted = np.zeros((len(AREAS_PX), 0), np.bool_)
+        ends = np.zeros(1, np.int64)
+        return _Joined(ends, nothing, nothing, bits, bits, nothing, nothing, wanted)
+    true_classes = np.concatenate([part.true_classes for part in parts])
+    known, true_places = np.unique(true_classes, return_inverse=True)
+    classes = np.concatenate([part.classes for part in parts])
     scores = np.concatenate([part.scores for part in parts])
-    ranks = np.concatenate([part.ranks for part in parts])
-    matched = np.concatenate([part.matched for part in parts], axis=1)
-    passed_over = np.concatenate([part.passed_over for part in parts], axis=1)
-    joined = {}
-    for category in classes:
-        places = np.flatnonzero(found_classes == category)
-        if not len(places):
+    order = np.lexsort((np.arange(len(classes)), -scores, classes))
+    order = order[np.isin(classes[order], known)]
+    ends = np.searchsorted(classes[order], known, side="right")
+    return _Joined(
+        np.concatenate([[0], ends]),
+        np.repeat(np.arange(len(parts)), [len(part.classes) for part in parts])[order],
+        np.concatenate([part.ranks for part in parts])[order],
+        np.concatenate([part.matched for part in parts], axis=1)[:, order],
+        np.concatenate([part.passed_over for part in parts], axis=1)[:, order],
+        true_places,
+        np.repeat(np.arange(len(parts)), [len(part.true_classes) for part in parts]),
+        np.concatenate([part.wanted for part in parts], axis=1),
+    )
+
+
+@jit_exact
+def _fill_levels(
+    matched: Bits, passed_over: Bits, ranks: Int64s, most: int, times: Int64s, ends: Int64s,
+    wanted: Int64s, recalls: Floats, precision: Floats, recall: Floats,
+) -> None:  # fmt: skip
+    """Fill in each class's precision and recall at each level: (classes, levels).
+
+    Precision is the mean over recalls of the highest one at that recall or more, 0 beyond.
+    """
+    precisions, reached = np.empty(len(matched)), np.empty(len(matched))
+    for place in range(len(wanted)):
+        if not wanted[place]:
             continue
-        places = places[np.argsort(-scores[places], kind="mergesort")]
-        joined[category] = _ClassPart(
-            images[places], ranks[places], matched[:, places], passed_over[:, places]
-        )
-    return joined
+        for level in range(precision.shape[1]):
+            bit = np.uint16(1 << level)
+            right = wrong = count = 0
+            for number in range(ends[place], ends[place + 1]):
+                if ranks[number] >= most or passed_over[number] & bit:
+                    continue
+                if matched[number] & bit:
+                    right += times[number]
+                else:
+                    wrong += times[number]
+                reached[count] = right / wanted[place]
+                precisions[count] = right / (right + wrong) if right else 0.0
+                count += 1
+            recall[place, level] = right / wanted[place]
+            highest, total = 0.0, 0.0
+            for step in range(len(recalls) - 1, -1, -1):
+                while count > 0 and reached[count - 1] >= recalls[step]:
+                    count -= 1
+                    highest = max(highest, precisions[count])
+                total += highest
+            precision[place, level] = total / len(recalls)
