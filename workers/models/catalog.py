@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from schemas.errors import UnknownModelError
+from workers.models.detectors import DETECTORS
 from workers.models.model_entry import ModelEntry, ModelKind
 from workers.models.more_segmenters import MORE_SEGMENTERS
 
@@ -15,6 +16,9 @@ LOCAL_PREFIX = "local-dir:"
 """Before the folder of an open_clip model that is in no list."""
 
 DEMO_EMBEDDER = "clip_demo"
+
+GROUNDED = "grounded"
+"""The segmenter that is named with the texts to look for: `grounded:a red mug,a plate`."""
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 
@@ -75,6 +79,7 @@ CATALOG: tuple[ModelEntry, ...] = (
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
     *MORE_SEGMENTERS,
+    *DETECTORS,
     ModelEntry(
         name="clip_demo",
         kind="embedder",
@@ -117,9 +122,14 @@ CATALOG: tuple[ModelEntry, ...] = (
 
 
 def find(name: str, kind: ModelKind | None = None) -> ModelEntry:
-    """The entry of this name. Raises UnknownModelError with the nearest names."""
+    """The entry of this name, of which `grounded:` is followed by texts.
+
+    Raises UnknownModelError with the nearest names.
+    """
+    plain, colon, _ = name.partition(":")
     for entry in CATALOG:
-        if entry.name == name and kind in (None, entry.kind):
+        named = plain if colon and entry.module == GROUNDED else name
+        if entry.name == named and kind in (None, entry.kind):
             return entry
     raise unknown_model(name, kind or "model", names(kind))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ModelKind = Literal["segmenter", "embedder"]
+ModelKind = Literal["segmenter", "embedder", "detector"]
 ModelSource = Literal["bundled", "official", "open_clip", "hub", "none"]
-SegmenterTask = Literal["everything", "instance", "semantic", "panoptic", "boxes"]
+SegmenterTask = Literal["everything", "instance", "semantic", "panoptic", "boxes", "texts"]
 
 _SHA256_DIGITS = 64
 

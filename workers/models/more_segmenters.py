@@ -187,6 +187,7 @@ MORE_SEGMENTERS: tuple[ModelEntry, ...] = (
     *_eomt(),
     *_mask2former(),
     *_oneformer(),
+    _without_model("grounded", "texts", "grounded:TEXT,TEXT by a detector's boxes and a SAM"),
     _without_model("grid", "everything", "no model: tiles, each an object"),
     _without_model("boxes", "boxes", "no model: each box of a file is its object's mask"),
 )
