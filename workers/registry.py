@@ -33,6 +33,7 @@ def build_segmenter(
     """
     entry = catalog.find(options.name, "segmenter")
     check_licence(entry, options)
+    grounded_options.check_user_weights(entry, options)
     # segment-anything has only been run on the CPU and on CUDA: "mps" must be asked for by name.
     device = resolve_device(options.device, automatic=("cuda",))
     options = options.model_copy(update={"device": device})
@@ -92,13 +93,15 @@ def check_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) ->
     """
     entry = catalog.find(options.name, "segmenter")
     check_licence(entry, options)
-    if entry.module == catalog.GROUNDED:
+    grounded_options.check_user_weights(entry, options)
+    if entry.task == "texts":
         grounded_options.read_texts(options.name)
+    if entry.module == catalog.GROUNDED:
         grounded_options.check_detector(grounded_options.name_detector(options))
         entry = grounded_options.find_mask_model(options)
     if options.checkpoint is not None:
         path = Path(options.checkpoint).expanduser()
-        if entry.source == "hub":
+        if entry.source in ("hub", "user"):
             check_folder(path)
         elif not path.is_file():
             raise ModelError(f"the weights {path} cannot be read: there is no such file")

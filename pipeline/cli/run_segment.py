@@ -61,7 +61,7 @@ def run_segment(
                         writer.write(result)
     notes = models.segmenter().notes
     if isinstance(query, TextQuery) and (finder := models.text_finder()) is not None:
-        notes = (f"boxes for the texts are found by {finder.name}", *notes)
+        notes = (f"the texts are found by {finder.name}", *notes)
     for note in (*notes, *_describe_skipped(progress)):
         print_line(err(), f"note: {sanitize(note)}")
     report.print()

@@ -20,7 +20,7 @@ from schemas.errors import ModelError, UsageError
 from schemas.options import SegmenterOptions
 from workers.models import catalog, hub, open_clip_names
 from workers.models.download import Report
-from workers.models.grounded_options import list_fetched
+from workers.models.grounded_options import ask_for_weights, list_fetched
 from workers.models.model_entry import ModelEntry
 from workers.models.weights import cache_folder, fetch, sha256_of
 
@@ -42,6 +42,8 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         return openclip.fetch(name)
     if entry.source == "none":
         raise UsageError(f"{name} has no weights")
+    if entry.source == "user":
+        raise UsageError(ask_for_weights(entry))
     if entry.source == "hub":
         return _fetch_hub_model(entry, cache, console)
     if entry.source == "bundled":

@@ -169,6 +169,38 @@ def _grounding_dino() -> Any:
     return model
 
 
+def _sam3() -> Any:
+    from transformers.models.sam3.configuration_sam3 import Sam3Config
+    from transformers.models.sam3.modeling_sam3 import Sam3Model
+
+    small = {"hidden_size": 32, "num_attention_heads": 2}
+    layers = {**small, "intermediate_size": 16, "num_layers": 1}
+    backbone = {
+        **small, "model_type": "sam3_vit_model", "intermediate_size": 16, "num_hidden_layers": 2,
+        "image_size": 112, "patch_size": 14, "window_size": 4, "pretrain_image_size": 56,
+        "global_attn_indexes": [1],
+    }  # fmt: skip
+    text = {
+        **small, "vocab_size": 600, "intermediate_size": 16, "num_hidden_layers": 1,
+        "max_position_embeddings": 32, "projection_dim": 16, "bos_token_id": 512,
+        "eos_token_id": 513,
+    }  # fmt: skip
+    sides = [[32, 32], [16, 16], [8, 8]]
+    model = Sam3Model(
+        Sam3Config(
+            vision_config={
+                "backbone_config": backbone, "fpn_hidden_size": 32, "backbone_feature_sizes": sides,
+            },
+            text_config=text, geometry_encoder_config=layers, detr_encoder_config=layers,
+            detr_decoder_config={**layers, "num_queries": 10}, mask_decoder_config=small,
+        )
+    )  # fmt: skip
+    for weights in model.parameters():
+        if weights.ndim > 1:
+            weights.data.normal_(0, 1.4 * weights[0].numel() ** -0.5)
+    return model
+
+
 _SQUARE = {"size": {"height": SIDE, "width": SIDE}}
 _SHORTEST = {"size": {"shortest_edge": SIDE, "longest_edge": 2 * SIDE}, "size_divisor": 32}
 FAMILIES = (
@@ -191,6 +223,8 @@ FAMILIES = (
 WORDS = ("a", "red", "mug", "cat", "dog", "plate", "small", "##s", ",")
 DETECTOR = Family("mm_grounding_dino_tiny", _grounding_dino, _SHORTEST, WORDS)
 """Finds boxes for texts."""
+SAM3 = Family("sam3", _sam3, {"size": {"height": 112, "width": 112}})
+"""Its weights are never fetched; its tokenizer knows letters, see `write_letters`."""
 SAM2 = Family("sam2.1_t", _sam2, {"size": {"height": SIDE, "width": SIDE}})
 """It knows no classes."""
 
@@ -202,6 +236,23 @@ def write_vocabulary(words: tuple[str, ...], folder: Path) -> None:
         vocabulary[number] = token
     vocabulary[_FIRST_WORD : _FIRST_WORD + len(words)] = words
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+
+
+def write_letters(folder: Path) -> None:
+    """A tokenizer of CLIP to which a letter is a token."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    tokens = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[])
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def write_folder(family: Family, folder: Path) -> Path:

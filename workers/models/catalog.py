@@ -18,7 +18,7 @@ LOCAL_PREFIX = "local-dir:"
 DEMO_EMBEDDER = "clip_demo"
 
 GROUNDED = "grounded"
-"""The segmenter that is named with the texts to look for: `grounded:a red mug,a plate`."""
+"""Its boxes are a detector's and its masks another model's."""
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 
@@ -122,13 +122,14 @@ CATALOG: tuple[ModelEntry, ...] = (
 
 
 def find(name: str, kind: ModelKind | None = None) -> ModelEntry:
-    """The entry of this name, of which `grounded:` is followed by texts.
+    """The entry of this name; that of a segmenter of texts is followed by a colon and these.
 
     Raises UnknownModelError with the nearest names.
     """
     plain, colon, _ = name.partition(":")
     for entry in CATALOG:
-        named = plain if colon and entry.module == GROUNDED else name
+        is_of_texts = entry.kind == "segmenter" and entry.task == "texts"
+        named = plain if colon and is_of_texts else name
         if entry.name == named and kind in (None, entry.kind):
             return entry
     raise unknown_model(name, kind or "model", names(kind))

@@ -16,11 +16,11 @@ _SAM_MODULES = ("sam_demo", "sam", "sam2")
 
 def read_texts(name: str) -> tuple[str, ...]:
     """The texts in a name like `grounded:a red mug,a plate`. Raises UsageError without any."""
-    texts = tuple(text.strip() for text in name.partition(":")[2].split(","))
+    model, _, given = name.partition(":")
+    texts = tuple(text.strip() for text in given.split(","))
     if not all(texts):
         raise UsageError(
-            f"expected texts to look for, as in '{catalog.GROUNDED}:a red mug,a plate', "
-            f"got {name!r}"
+            f"expected texts to look for, as in '{model}:a red mug,a plate', got {name!r}"
         )
     return texts
 
@@ -59,6 +59,20 @@ def choose_detector(
         is_there = cached_weights(entry, cache_dir) is not None
         return options.model_copy(update={"detector": DEFAULT_DETECTOR}) if is_there else None
     return None if options.detector == NO_DETECTOR else options
+
+
+def check_user_weights(entry: ModelEntry, options: SegmenterOptions) -> None:
+    """Raise UsageError where only the user can have weights, and has not named them."""
+    if entry.source == "user" and options.checkpoint is None:
+        raise UsageError(ask_for_weights(entry))
+
+
+def ask_for_weights(entry: ModelEntry) -> str:
+    """What to do about weights that are given to their user alone, as a sentence."""
+    return (
+        f"the weights of {entry.name} are given on request, under the {entry.licence}: get the "
+        f"files of {entry.hub_repo} and name their folder as the setting segmenter.checkpoint"
+    )
 
 
 def check_detector(detector: str) -> None:

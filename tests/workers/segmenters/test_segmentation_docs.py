@@ -71,7 +71,7 @@ def test_its_settings_are_those_that_there_are() -> None:
     said = {
         "task": "what the model is for",
         "score_thresh": f"{SCORES['instance']}, panoptic {SCORES['panoptic']}, "
-        f"texts {SCORES['grounded']}",
+        f"texts {SCORES['text']}",
         "detector": f"`{DEFAULT_DETECTOR}`",
         "min_mask_region_area": str(LEAST_REGION_PX),
         "checkpoint": "",
