@@ -89,7 +89,14 @@ class SegmenterOptions(_Options):
     segments those stay that have at least `overlap_mask_area_threshold` of their own mask's pixels.
     `regions` is what a class of a semantic map becomes: its connected regions, each of
     `min_mask_region_area` pixels or more (None: 64), or one object. None is the segmenter's
-    default. `tiles_per_side` is of `grid`. Weights that are not free for every use are fetched
+    default. `tiles_per_side` is of `grid`.
+
+    `grounded:TEXT,TEXT` has boxes found by `detector`, a name or a folder of local files (None: the
+    smallest), and masks made of them by the SAM `mask_model`, whose local weights `checkpoint` then
+    is. `detector` also finds what single images are segmented for by a text: None where its weights
+    are on this machine, `none` never.
+
+    Weights that are not free for every use are fetched
     where `accept_licence` says that their licence is accepted, which is in no fingerprint.
     """
 
@@ -120,6 +127,8 @@ class SegmenterOptions(_Options):
     overlap_mask_area_threshold: float = Field(default=0.8, ge=0, le=1)
     regions: RegionsName = "connected"
     tiles_per_side: int = Field(default=4, ge=1, le=64)
+    detector: str | None = Field(default=None, min_length=1)
+    mask_model: str = "sam2.1_t"
     accept_licence: bool = False
     refine: tuple[RefinerName, ...] | None = None
     levels: LevelsName = "all"

@@ -65,6 +65,46 @@ class BoxSegmenter(Protocol):
         ...
 
 
+@runtime_checkable
+class BoxMasker(Protocol):
+    """A segmenter that gives boxes masks, and looks for nothing else."""
+
+    def mask_boxes(self, image: UInt8Image, boxes: Sequence[BoxXyxy]) -> list[ObjectMask | None]:
+        """The mask of each box of uint8 (height, width, 3) RGB, in their order; None: it is empty.
+
+        Boxes lie in the image.
+        """
+        ...
+
+
+class TextFinder(Protocol):
+    """Looks for texts in images. `name` is the model that finds them."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise UsageError for a text that cannot be looked for."""
+        ...
+
+    def find(
+        self, image: UInt8Image, texts: Sequence[str], least: float | None = None
+    ) -> list[ObjectMask]:
+        """Objects that show a text with a score of `least`, None: as set; surest first.
+
+        Each with the text as its label and the score. Raises UsageError as `check` does.
+        """
+        ...
+
+
+@runtime_checkable
+class TextSegmenter(Protocol):
+    """A segmenter that looks for texts, whichever are asked for."""
+
+    @property
+    def text_finder(self) -> TextFinder: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptedMask:
     """The answer to a prompt: its mask, None if it is empty, and the logits that it was made of.

@@ -7,11 +7,18 @@ from pathlib import Path
 
 from schemas.errors import ModelError, UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
-from workers.models import catalog, open_clip_names
+from workers.models import catalog, grounded_options, open_clip_names
 from workers.models.hub import check_folder
 from workers.models.model_entry import ModelEntry
 from workers.models.threads import limit_threads
-from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
+from workers.protocols import (
+    BoxMasker,
+    Embedder,
+    ImageEmbedder,
+    Segmenter,
+    TextEmbedder,
+    TextFinder,
+)
 from workers.refiners.chain import build_refiners
 from workers.segmenters.refined_segmenter import refine_segmenter
 from workers.segmenters.tuned_scorers import ScorerFile, read_scorer
@@ -28,6 +35,7 @@ def build_segmenter(
     """
     entry = catalog.find(options.name, "segmenter")
     check_licence(entry, options)
+    grounded_options.check_user_weights(entry, options)
     # segment-anything has only been run on the CPU and on CUDA: "mps" must be asked for by name.
     device = resolve_device(options.device, automatic=("cuda",))
     options = options.model_copy(update={"device": device})
@@ -87,13 +95,35 @@ def check_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) ->
     """
     entry = catalog.find(options.name, "segmenter")
     check_licence(entry, options)
+    grounded_options.check_user_weights(entry, options)
+    if entry.task == "texts":
+        grounded_options.read_texts(options.name)
+    if entry.module == catalog.GROUNDED:
+        grounded_options.check_detector(grounded_options.name_detector(options))
+        entry = grounded_options.find_mask_model(options)
     if options.checkpoint is not None:
         path = Path(options.checkpoint).expanduser()
-        if entry.source == "hub":
+        if entry.source in ("hub", "user"):
             check_folder(path)
         elif not path.is_file():
             raise ModelError(f"the weights {path} cannot be read: there is no such file")
     read_options_scorer(options, cache_dir)
+
+
+def build_text_finder(
+    options: SegmenterOptions, masks: BoxMasker, cache_dir: Path | None = None
+) -> TextFinder:
+    """What looks for texts by the detector of `options`, with masks by a segmenter that is loaded.
+
+    Raises UnknownModelError, UsageError for a device that is not there, ModelError, DownloadError.
+    """
+    from workers.segmenters.grounded import Grounding
+    from workers.segmenters.text_detector import load_detector
+
+    device = resolve_device(options.device, automatic=("cuda",))
+    options = options.model_copy(update={"device": device})
+    limit_threads()
+    return Grounding(load_detector(options, cache_dir), masks, options)
 
 
 def check_embedder(options: EmbedderOptions) -> None:

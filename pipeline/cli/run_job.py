@@ -44,11 +44,12 @@ def run_with_progress(
         raise
 
 
-def prepare_models(settings: Settings, *, segmenting: bool = True) -> None:
+def prepare_models(settings: Settings, *, segmenting: bool = True, for_texts: bool = False) -> None:
     """Check what is named before anything takes long, then fetch the segmenter's weights.
 
-    They are fetched with a bar, unless they are on this machine; the machines of a Ray cluster
-    fetch them for themselves, and have local files of their own. Raises UnknownModelError,
+    With `for_texts` also those of the detector that looks for texts in single images, if it is
+    named. They are fetched with a bar, unless they are on this machine; the machines of a Ray
+    cluster fetch them for themselves, and have local files of their own. Raises UnknownModelError,
     ModelError, DownloadError.
     """
     if settings.runner.ray_address is None:
@@ -57,8 +58,8 @@ def prepare_models(settings: Settings, *, segmenting: bool = True) -> None:
             check_segmenter(settings.segmenter, settings.cache_dir)
     if not segmenting:
         return
-    if settings.segmenter.checkpoint is None and settings.runner.ray_address is None:
-        fetch_segmenter(settings.segmenter.name, settings.cache_dir, err())
+    if settings.runner.ray_address is None:
+        fetch_segmenter(settings.segmenter, settings.cache_dir, err(), for_texts=for_texts)
 
 
 def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 0) -> None:

@@ -17,7 +17,7 @@ from pipeline.ingestion.listing import list_images
 from pipeline.messages import quantify, sanitize
 from pipeline.progress import Progress
 from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
-from pipeline.segmentation.queries import SegmentQuery
+from pipeline.segmentation.queries import SegmentQuery, TextQuery
 from pipeline.segmentation.results import Refused, SegmentedImage, describe_image
 from pipeline.segmentation.run import segment_sources
 from pipeline.settings import Settings
@@ -43,7 +43,7 @@ def run_segment(
         refs = _list(sources, settings, progress)
         first = list(islice(refs, 2))
         outputs.check(several=len(first) > 1)
-        prepare_models(settings)
+        prepare_models(settings, for_texts=isinstance(query, TextQuery))
         models = LoadedModels(ModelSource.of(settings))
         results = segment_sources(
             chain(first, refs),
@@ -59,7 +59,10 @@ def run_segment(
                 if isinstance(result, SegmentedImage):
                     for writer in writers:
                         writer.write(result)
-    for note in (*models.segmenter().notes, *_describe_skipped(progress)):
+    notes = models.segmenter().notes
+    if isinstance(query, TextQuery) and (finder := models.text_finder()) is not None:
+        notes = (f"the texts are found by {finder.name}", *notes)
+    for note in (*notes, *_describe_skipped(progress)):
         print_line(err(), f"note: {sanitize(note)}")
     report.print()
 

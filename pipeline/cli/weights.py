@@ -17,8 +17,10 @@ from rich.progress import (
 )
 
 from schemas.errors import ModelError, UsageError
+from schemas.options import SegmenterOptions
 from workers.models import catalog, hub, open_clip_names
 from workers.models.download import Report
+from workers.models.grounded_options import ask_for_weights, list_fetched
 from workers.models.model_entry import ModelEntry
 from workers.models.weights import cache_folder, fetch, sha256_of
 
@@ -40,6 +42,8 @@ def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
         return openclip.fetch(name)
     if entry.source == "none":
         raise UsageError(f"{name} has no weights")
+    if entry.source == "user":
+        raise UsageError(ask_for_weights(entry))
     if entry.source == "hub":
         return _fetch_hub_model(entry, cache, console)
     if entry.source == "bundled":
@@ -68,27 +72,29 @@ def check_model_licence(name: str, is_accepted: bool) -> None:
 
 
 def _fetch_hub_model(entry: ModelEntry, cache: Path | None, console: Console) -> Path:
-    folder = hub.hub_folder(entry, cache)
-    if (cached := hub.cached_weights(entry, cache)) is not None:
+    for path in hub.list_checked(entry, cache):
         try:
-            hub.verify_hub(hub.open_folder(folder), entry)
+            hub.verify_file(path, entry)
         except ModelError:
-            cached.unlink()
-        else:
-            return folder
+            path.unlink()
+    if hub.cached_weights(entry, cache) is not None:
+        return hub.hub_folder(entry, cache)
     with _show_download(entry.name, console) as report:
         return hub.fetch_from_hub(entry, cache, report)
 
 
-def fetch_segmenter(name: str, cache: Path | None, console: Console) -> None:
+def fetch_segmenter(
+    options: SegmenterOptions, cache: Path | None, console: Console, *, for_texts: bool = False
+) -> None:
     """Fetch the official weights of a segmenter, with progress, unless they are cached.
 
-    A worker would fetch them as well, but nobody would see how far it is. Raises
-    UnknownModelError, ModelError, DownloadError.
+    With `for_texts` also those of the detector that looks for texts in single images, if it is
+    named. A worker would fetch them as well, but nobody would see how far it is. Raises
+    UnknownModelError, UsageError, ModelError, DownloadError.
     """
-    entry = catalog.find(name, "segmenter")
-    if entry.source in ("official", "hub") and cached_file(entry, cache) is None:
-        fetch_model(name, cache, console)
+    for entry in list_fetched(options, for_texts=for_texts):
+        if cached_file(entry, cache) is None:
+            fetch_model(entry.name, cache, console)
 
 
 def cached_file(entry: ModelEntry, cache: Path | None) -> Path | None:

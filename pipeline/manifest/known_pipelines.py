@@ -18,6 +18,7 @@ from schemas.options import Precision
 from schemas.pipelines import Pipeline
 from workers.labelling.text_file import read_texts
 from workers.models.catalog import LOCAL_PREFIX
+from workers.models.detectors import is_folder
 from workers.segmenters.tuned_scorers import SCORERS
 
 _START = "pipeline-"
@@ -138,6 +139,9 @@ def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     if settings.segmenter.checkpoint is not None:
         checkpoint = Path(settings.segmenter.checkpoint).expanduser()
         yield from _stamp(sorted(checkpoint.iterdir()) if checkpoint.is_dir() else [checkpoint])
+    if settings.segmenter.detector is not None and is_folder(settings.segmenter.detector):
+        folder = Path(settings.segmenter.detector).expanduser()
+        yield from _stamp(sorted(folder.iterdir()) if folder.is_dir() else [folder])
     if settings.segmenter.scorer is not None:
         yield from _stamp([SCORERS.find(settings.segmenter.scorer, settings.cache_dir)])
 

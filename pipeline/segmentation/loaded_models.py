@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
+from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.labels import LabelEntry
 from schemas.masks import ObjectMask
@@ -20,8 +21,17 @@ from workers.labelling.calibration import Calibration
 from workers.labelling.labeller import Labeller, build_labeller, texts_of
 from workers.labelling.text_match import TextMatcher, match_texts, require_distractors
 from workers.labelling.tuned_calibrations import read_chosen
-from workers.protocols import Embedder, ImageEmbedder, Segmenter, TextEmbedder
-from workers.registry import build_embedder, build_segmenter
+from workers.models.grounded_options import choose_detector
+from workers.protocols import (
+    BoxMasker,
+    Embedder,
+    ImageEmbedder,
+    Segmenter,
+    TextEmbedder,
+    TextFinder,
+    TextSegmenter,
+)
+from workers.registry import build_embedder, build_segmenter, build_text_finder
 
 _NEAREST = LabelOptions(top_k=1, min_score=0.0)
 _MOST_LISTS = 8  # of labels and of texts, whose vectors are kept
@@ -93,6 +103,27 @@ class LoadedModels:
     def segmenter(self) -> Segmenter:
         """See `SegmentModels`."""
         return self._source.segmenter()
+
+    def text_finder(self) -> TextFinder | None:
+        """See `SegmentModels`."""
+        return self._text_finder
+
+    @cached_property
+    def _text_finder(self) -> TextFinder | None:
+        settings = self._source.settings
+        segmenter = self.segmenter()
+        if isinstance(segmenter, TextSegmenter):
+            return segmenter.text_finder
+        options = choose_detector(settings.segmenter, settings.cache_dir)
+        if options is None:
+            return None
+        if isinstance(segmenter, BoxMasker):
+            return build_text_finder(options, segmenter, settings.cache_dir)
+        if settings.segmenter.detector is None:
+            return None
+        raise UsageError(
+            f"expected a segmenter that takes the boxes of a detector, got {segmenter.name}"
+        )
 
     def embed_masks(self, image: UInt8Image, masks: Sequence[ObjectMask]) -> Float32Matrix:
         """See `SegmentModels`."""

@@ -38,7 +38,7 @@ class BoxesQuery:
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """What shows one of the texts with a probability of `least`, None: the embedder's own bound."""
+    """What shows one of the texts with a probability of `least`, None: as what finds it has it."""
 
     texts: tuple[str, ...]
     least: float | None = None

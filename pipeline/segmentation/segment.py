@@ -23,7 +23,7 @@ from schemas.records import Float32Matrix
 from workers.labelling.labeller import Labeller
 from workers.labelling.panoptic import label_segments
 from workers.labelling.text_match import TextMatcher
-from workers.protocols import BoxSegmenter, PromptableSegmenter, Segmenter
+from workers.protocols import BoxMasker, BoxSegmenter, PromptableSegmenter, Segmenter, TextFinder
 
 
 class SegmentModels(Protocol):
@@ -31,6 +31,13 @@ class SegmentModels(Protocol):
 
     def segmenter(self) -> Segmenter:
         """The segmenter."""
+        ...
+
+    def text_finder(self) -> TextFinder | None:
+        """What looks for texts itself; None: masks that the segmenter finds are compared with them.
+
+        Raises UsageError where a detector is asked for and the segmenter takes no boxes.
+        """
         ...
 
     def embed_masks(self, image: UInt8Image, masks: Sequence[ObjectMask]) -> Float32Matrix:
@@ -57,10 +64,13 @@ def check_query(query: SegmentQuery, models: SegmentModels) -> None:
         case PromptQuery():
             _require_promptable(segmenter)
         case BoxesQuery():
-            if not isinstance(segmenter, PromptableSegmenter | BoxSegmenter):
+            if not isinstance(segmenter, PromptableSegmenter | BoxMasker | BoxSegmenter):
                 raise UsageError(f"expected a segmenter that takes boxes, got {segmenter.name}")
         case TextQuery(texts=texts):
-            models.build_matcher(texts)
+            if (finder := models.text_finder()) is not None:
+                finder.check(texts)
+            else:
+                models.build_matcher(texts)
         case LabelsQuery(entries=entries):
             models.build_labeller(entries)
 
@@ -81,6 +91,8 @@ def segment(
         case BoxesQuery(boxes_xyxy=boxes):
             return [_fill_boxes(image, boxes, models.segmenter()) for image in images]
         case TextQuery(texts=texts, least=least):
+            if (finder := models.text_finder()) is not None:
+                return [finder.find(image, texts, least) for image in images]
             matcher = models.build_matcher(texts)
             return [
                 matcher.find(masks, models.embed_masks(image, masks), least)
@@ -134,5 +146,7 @@ def _fill_boxes(
         session = segmenter.open_image(image)
         answers = [session.predict(box_xyxy=box).mask for box in clipped]
         return [mask for mask in answers if mask is not None]
+    if isinstance(segmenter, BoxMasker):
+        return [mask for mask in segmenter.mask_boxes(image, clipped) if mask is not None]
     assert isinstance(segmenter, BoxSegmenter)  # as `check_query` makes sure
     return segmenter.segment_with_boxes([image], [clipped])[0]

@@ -76,6 +76,10 @@ class PromptableColours(ColourSegmenter):
     def open_image(self, image: UInt8Image) -> ColourSession:
         return ColourSession(image, self.asked)
 
+    def mask_boxes(self, image: UInt8Image, boxes: Sequence[BoxXyxy]) -> list[ObjectMask | None]:
+        session = self.open_image(image)
+        return [session.predict(box_xyxy=box).mask for box in boxes]
+
 
 def source_of(settings: Settings, segmenter: ColourSegmenter) -> ModelSource:
     embedder = KnownColours(NAME)

@@ -16,6 +16,10 @@ from safetensors.torch import save_file
 
 SIDE = 64
 COMMIT = "c" * 40
+_VOCABULARY, _FIRST_WORD = 1100, 1040
+_BERT_TOKENS = {
+    0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?",
+}  # fmt: skip
 NAMES = ("cat", "dog", "mug", "sky", "grass")
 LABELS = {
     "id2label": dict(enumerate(NAMES)),
@@ -39,6 +43,8 @@ class Family:
     name: str
     make: Callable[[], Any]
     preparation: dict[str, object]
+    words: tuple[str, ...] = ()
+    """Those that its tokenizer knows, if it has one."""
 
 
 def _without_scipy(modelling: Any) -> Any:
@@ -139,6 +145,62 @@ def _sam2() -> Any:
     return model
 
 
+def _grounding_dino() -> Any:
+    from transformers.models.mm_grounding_dino import modeling_mm_grounding_dino
+    from transformers.models.mm_grounding_dino.configuration_mm_grounding_dino import (
+        MMGroundingDinoConfig,
+    )
+
+    text = {
+        "model_type": "bert", "vocab_size": _VOCABULARY, "hidden_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 16,
+    }  # fmt: skip
+    config = MMGroundingDinoConfig(
+        backbone_config={**_SWIN, "out_features": ["stage2", "stage3", "stage4"]},
+        text_config=text, d_model=32, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=16,
+        decoder_ffn_dim=16, encoder_attention_heads=2, decoder_attention_heads=2, num_queries=12,
+        decoder_bbox_embed_share=False, decoder_cls_embed_share=False,
+    )  # fmt: skip
+    model = modeling_mm_grounding_dino.MMGroundingDinoForObjectDetection(config)
+    for embed in model.class_embed:
+        embed.bias.data.zero_()
+    for embed in model.bbox_embed:
+        embed.layers[-1].weight.data.normal_(0, 1.0)
+    return model
+
+
+def _sam3() -> Any:
+    from transformers.models.sam3.configuration_sam3 import Sam3Config
+    from transformers.models.sam3.modeling_sam3 import Sam3Model
+
+    small = {"hidden_size": 32, "num_attention_heads": 2}
+    layers = {**small, "intermediate_size": 16, "num_layers": 1}
+    backbone = {
+        **small, "model_type": "sam3_vit_model", "intermediate_size": 16, "num_hidden_layers": 2,
+        "image_size": 112, "patch_size": 14, "window_size": 4, "pretrain_image_size": 56,
+        "global_attn_indexes": [1],
+    }  # fmt: skip
+    text = {
+        **small, "vocab_size": 600, "intermediate_size": 16, "num_hidden_layers": 1,
+        "max_position_embeddings": 32, "projection_dim": 16, "bos_token_id": 512,
+        "eos_token_id": 513,
+    }  # fmt: skip
+    sides = [[32, 32], [16, 16], [8, 8]]
+    model = Sam3Model(
+        Sam3Config(
+            vision_config={
+                "backbone_config": backbone, "fpn_hidden_size": 32, "backbone_feature_sizes": sides,
+            },
+            text_config=text, geometry_encoder_config=layers, detr_encoder_config=layers,
+            detr_decoder_config={**layers, "num_queries": 10}, mask_decoder_config=small,
+        )
+    )  # fmt: skip
+    for weights in model.parameters():
+        if weights.ndim > 1:
+            weights.data.normal_(0, 1.4 * weights[0].numel() ** -0.5)
+    return model
+
+
 _SQUARE = {"size": {"height": SIDE, "width": SIDE}}
 _SHORTEST = {"size": {"shortest_edge": SIDE, "longest_edge": 2 * SIDE}, "size_divisor": 32}
 FAMILIES = (
@@ -158,8 +220,39 @@ FAMILIES = (
     Family("oneformer_swin_l_coco", _oneformer, _SHORTEST),
     Family("rf_detr_seg_nano", _rf_detr, _SQUARE),
 )
+WORDS = ("a", "red", "mug", "cat", "dog", "plate", "small", "##s", ",")
+DETECTOR = Family("mm_grounding_dino_tiny", _grounding_dino, _SHORTEST, WORDS)
+"""Finds boxes for texts."""
+SAM3 = Family("sam3", _sam3, {"size": {"height": 112, "width": 112}})
+"""Its weights are never fetched; its tokenizer knows letters, see `write_letters`."""
 SAM2 = Family("sam2.1_t", _sam2, {"size": {"height": SIDE, "width": SIDE}})
 """It knows no classes."""
+
+
+def write_vocabulary(words: tuple[str, ...], folder: Path) -> None:
+    """A tokenizer of BERT that knows these words; the tokens that its models rely on are there."""
+    vocabulary = [f"[unused{number}]" for number in range(_VOCABULARY)]
+    for number, token in _BERT_TOKENS.items():
+        vocabulary[number] = token
+    vocabulary[_FIRST_WORD : _FIRST_WORD + len(words)] = words
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+
+
+def write_letters(folder: Path) -> None:
+    """A tokenizer of CLIP to which a letter is a token."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    tokens = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[])
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def write_folder(family: Family, folder: Path) -> Path:
@@ -174,8 +267,12 @@ def write_folder(family: Family, folder: Path) -> Path:
     config = model.config.to_dict() | {"stuff_ids": STUFF}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").write_text(json.dumps(family.preparation))
-    tensors = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
+    # As the hub has them, parts that are shared are there once.
+    kept = {value.data_ptr(): key for key, value in reversed(model.state_dict().items())}
+    tensors = {key: model.state_dict()[key].contiguous().clone() for key in kept.values()}
     save_file(tensors, folder / "model.safetensors")
+    if family.words:
+        write_vocabulary(family.words, folder)
     return folder
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from schemas.errors import UnknownModelError
+from workers.models.detectors import DETECTORS
 from workers.models.model_entry import ModelEntry, ModelKind
 from workers.models.more_segmenters import MORE_SEGMENTERS
 
@@ -15,6 +16,9 @@ LOCAL_PREFIX = "local-dir:"
 """Before the folder of an open_clip model that is in no list."""
 
 DEMO_EMBEDDER = "clip_demo"
+
+GROUNDED = "grounded"
+"""Its boxes are a detector's and its masks another model's."""
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 
@@ -75,6 +79,7 @@ CATALOG: tuple[ModelEntry, ...] = (
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
     *MORE_SEGMENTERS,
+    *DETECTORS,
     ModelEntry(
         name="clip_demo",
         kind="embedder",
@@ -117,9 +122,15 @@ CATALOG: tuple[ModelEntry, ...] = (
 
 
 def find(name: str, kind: ModelKind | None = None) -> ModelEntry:
-    """The entry of this name. Raises UnknownModelError with the nearest names."""
+    """The entry of this name; that of a segmenter of texts is followed by a colon and these.
+
+    Raises UnknownModelError with the nearest names.
+    """
+    plain, colon, _ = name.partition(":")
     for entry in CATALOG:
-        if entry.name == name and kind in (None, entry.kind):
+        is_of_texts = entry.kind == "segmenter" and entry.task == "texts"
+        named = plain if colon and is_of_texts else name
+        if entry.name == named and kind in (None, entry.kind):
             return entry
     raise unknown_model(name, kind or "model", names(kind))
 

@@ -22,6 +22,9 @@ PREPARATION = "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """In this order: what a repository has of both, the first is taken."""
 
+TOKENIZERS = ("tokenizer.json", "vocab.txt")
+"""Of a detector's: what a repository has of both, the first is taken."""
+
 _SOURCE = "source.json"
 _SHA256_DIGITS = 64
 
@@ -45,7 +48,17 @@ def cached_weights(entry: ModelEntry, cache_dir: Path | None = None) -> Path | N
     """The weights of a hub's model, if they and what describes them are there."""
     folder = hub_folder(entry, cache_dir)
     there = _find_weights(folder)
-    return there if there is not None and (folder / CONFIG).is_file() else None
+    described = (folder / CONFIG).is_file() and (
+        entry.kind != "detector" or _find_first(folder, TOKENIZERS) is not None
+    )
+    return there if described else None
+
+
+def list_checked(entry: ModelEntry, cache_dir: Path | None = None) -> list[Path]:
+    """The files of a model, as far as they are there, that `verify_file` knows."""
+    folder = hub_folder(entry, cache_dir)
+    tokenizer = _find_first(folder, TOKENIZERS) if entry.kind == "detector" else None
+    return [path for path in (cached_weights(entry, cache_dir), tokenizer) if path is not None]
 
 
 def fetch_from_hub(
@@ -75,8 +88,9 @@ def fetch_from_hub(
     _fetch_file(entry, CONFIG, config, folder)
     if (preparation := _ask_hub(entry, PREPARATION, commit, folder)) is not None:
         _fetch_file(entry, PREPARATION, preparation, folder)
-    sha256 = _fetch_file(entry, name, known, folder, report)
-    _write_source(folder, {**source, "sha256": {name: sha256}})
+    hashes = _fetch_tokenizer(entry, commit, folder) if entry.kind == "detector" else {}
+    hashes[name] = _fetch_file(entry, name, known, folder, report)
+    _write_source(folder, {**source, "sha256": hashes})
     return folder
 
 
@@ -99,14 +113,26 @@ def open_folder(folder: Path) -> HubModel:
     )
 
 
+def find_tokenizer(folder: Path) -> Path:
+    """The file in a detector's folder that says how texts become tokens. Raises ModelError."""
+    there = _find_first(folder, TOKENIZERS)
+    if there is None:
+        raise ModelError(f"expected {' or '.join(TOKENIZERS)} in {folder}")
+    return there
+
+
 def verify_hub(model: HubModel, entry: ModelEntry) -> str:
     """SHA-256 of the weights. Raises ModelError unless it is what the hub gave for them."""
-    got = sha256_of(model.weights)
-    known = _read_source(model.weights.parent).get("sha256", {})
-    expected = known.get(model.weights.name)
+    return verify_file(model.weights, entry)
+
+
+def verify_file(path: Path, entry: ModelEntry) -> str:
+    """SHA-256 of a model's file. Raises ModelError unless it is that of the file once fetched."""
+    got = sha256_of(path)
+    expected = _read_source(path.parent).get("sha256", {}).get(path.name)
     if expected and got != expected:
         raise ModelError(
-            f"{model.weights} is not the published {entry.name}, expected sha256 {expected}, "
+            f"{path} is not the published {entry.name}, expected sha256 {expected}, "
             f"got {got}: `objseek models pull {entry.name}` replaces it"
         )
     return got
@@ -117,6 +143,17 @@ def check_folder(path: Path) -> None:
     if not path.exists():
         raise ModelError(f"the weights {path} cannot be read: there is no such file")
     open_folder(path)
+
+
+def _fetch_tokenizer(entry: ModelEntry, commit: str, folder: Path) -> dict[str, str]:
+    """SHA-256 of a detector's tokenizer by its name, downloaded. Raises ModelError if it has none.
+
+    Before its weights, without which a model counts as absent.
+    """
+    for name in TOKENIZERS:
+        if (known := _ask_hub(entry, name, commit, folder)) is not None:
+            return {name: _fetch_file(entry, name, known, folder)}
+    raise ModelError(f"{entry.hub_repo} has none of {' and '.join(TOKENIZERS)} at {commit}")
 
 
 def _fetch_file(
@@ -173,7 +210,8 @@ def _commit_of(known: HfFileMetadata, entry: ModelEntry) -> str:
 
 
 def _unavailable(entry: ModelEntry, folder: Path, why: object) -> DownloadError:
-    files = f"{CONFIG}, {PREPARATION} and {WEIGHTS[0]}"
+    tokenizer = f", {TOKENIZERS[0]}" if entry.kind == "detector" else ""
+    files = f"{CONFIG}, {PREPARATION}{tokenizer} and {WEIGHTS[0]}"
     return DownloadError(
         f"the weights of {entry.name} could not be downloaded, as {why}: try again, or get {files} "
         f"of {entry.hub_repo} elsewhere and put them into {folder}"
@@ -185,7 +223,11 @@ def _first_line(exc: Exception) -> str:
 
 
 def _find_weights(folder: Path) -> Path | None:
-    paths: Iterable[Path] = (folder / name for name in WEIGHTS)
+    return _find_first(folder, WEIGHTS)
+
+
+def _find_first(folder: Path, names: Iterable[str]) -> Path | None:
+    paths = (folder / name for name in names)
     return next((path for path in paths if path.is_file()), None)
 
 

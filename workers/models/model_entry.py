@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ModelKind = Literal["segmenter", "embedder"]
-ModelSource = Literal["bundled", "official", "open_clip", "hub", "none"]
-SegmenterTask = Literal["everything", "instance", "semantic", "panoptic", "boxes"]
+ModelKind = Literal["segmenter", "embedder", "detector"]
+ModelSource = Literal["bundled", "official", "open_clip", "hub", "user", "none"]
+SegmenterTask = Literal["everything", "instance", "semantic", "panoptic", "boxes", "texts"]
 
 _SHA256_DIGITS = 64
 
@@ -18,9 +18,10 @@ class ModelEntry:
 
     `source` says where its weights come from: bundled with objseek, fetched from the official
     `url`, fetched from `hub_repo` of the Hugging Face hub at `revision` (a commit, or a branch
-    whose commit is kept at the first fetch), fetched by open_clip itself from `hub_repo`, or there
-    are none. `sha256` is the published one, in hexadecimal, or as many of its first digits as are
-    published. `size_bytes` is exact where it is whole, else rounded.
+    whose commit is kept at the first fetch), fetched by open_clip itself from `hub_repo`, got from
+    there by the user who has been granted them, or there are none. `sha256` is the published one,
+    in hexadecimal, or as many of its first digits as are published. `size_bytes` is exact where it
+    is whole, else rounded.
 
     `module` is the file of a segmenter in `workers.segmenters`, `task` what it finds unless
     another is asked for. `restriction` says what weights may be used for that are not free for all

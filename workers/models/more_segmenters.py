@@ -168,6 +168,18 @@ def _without_model(name: str, task: SegmenterTask, about: str) -> ModelEntry:
     )
 
 
+_SAM3 = ModelEntry(
+    name="sam3",
+    kind="segmenter",
+    source="user",
+    licence="SAM License",
+    about="sam3:TEXT,TEXT by Segment Anything 3, weights on request",
+    size_bytes=3_440_000_000,
+    hub_repo="facebook/sam3",
+    module="sam3",
+    task="texts",
+)
+
 MORE_SEGMENTERS: tuple[ModelEntry, ...] = (
     _mask_rcnn(
         "maskrcnn_resnet50_fpn",
@@ -187,6 +199,8 @@ MORE_SEGMENTERS: tuple[ModelEntry, ...] = (
     *_eomt(),
     *_mask2former(),
     *_oneformer(),
+    _without_model("grounded", "texts", "grounded:TEXT,TEXT by a detector's boxes and a SAM"),
+    _SAM3,
     _without_model("grid", "everything", "no model: tiles, each an object"),
     _without_model("boxes", "boxes", "no model: each box of a file is its object's mask"),
 )

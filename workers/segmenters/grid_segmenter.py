@@ -196,11 +196,25 @@ class GridSegmenter:
         self, crop: Crop, view: View, boxes: Sequence[BoxXyxy], size_hw: tuple[int, int]
     ) -> list[ObjectMask]:
         """The masks of boxes in an image, but for empty ones; of equal ones one."""
+        found = self._trace_in_boxes(crop, view, boxes)
+        return drop_equal(object_masks(found, crop.image_hw, size_hw))
+
+    def mask_boxes(self, image: UInt8Image, boxes: Sequence[BoxXyxy]) -> list[ObjectMask | None]:
+        """See `BoxMasker`: the surest of the model's masks for each box."""
+        crop = self.crops_of(image)[0]
+        (view,) = self._views([crop])
+        with self._decoding():
+            found = self._trace_in_boxes(crop, view, boxes)
+        size_hw = image.shape[0], image.shape[1]
+        rows = (found.take(np.array([row])) for row in range(len(boxes)))
+        return [next(object_masks(row, crop.image_hw, size_hw), None) for row in rows]
+
+    def _trace_in_boxes(self, crop: Crop, view: View, boxes: Sequence[BoxXyxy]) -> Candidates:
+        """The mask of each box in an image, however unstable; empty ones too."""
         tracer = self._layout.make_tracer(crop)
         scores, points_xy = trace_boxes(view, boxes, self._points_at_once, tracer)
         parameters = {**self._parameters, "stability_score_thresh": 0.0}
-        found = filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
-        return drop_equal(object_masks(found, crop.image_hw, size_hw))
+        return filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
 
     def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
         """The surest of the model's masks for a point, pixels of uint8 (height, width, 3) RGB.

@@ -28,12 +28,16 @@ _patching = Lock()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """transformers' model, ready for use on its device, with what came beside its weights."""
+    """transformers' model, ready for use on its device, with what came beside its weights.
+
+    `folder` is where these lie.
+    """
 
     model: Any
     config: Mapping[str, Any]
     preparation: Mapping[str, Any]
     weights_sha256: str
+    folder: Path
 
     @property
     def classes(self) -> Classes:
@@ -85,7 +89,7 @@ def load_model(
             f"are missing, the first is {missing[0]!r}"
         )
     model = model.eval().requires_grad_(False).to(options.device)
-    return LoadedModel(model, found.config, found.preparation, sha256)
+    return LoadedModel(model, found.config, found.preparation, sha256, found.weights.parent)
 
 
 def _read_config(found: HubModel, config_class: type[Any], name: str) -> Any:

@@ -10,6 +10,7 @@ import torch
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
+from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
@@ -39,10 +40,18 @@ class PromptableGridSegmenter(GridSegmenter):
     Its prompter is a `SamPrompter`, whose `parts` answer. What the grid finds, and with it the
     fingerprint, does not depend on them. With `zoom`, what is small in the image is looked at again
     in a part of it, for models whose frame shows too little of it. `refiners` make answers finer.
+    `prompts_sha256` is that of the parts that answer, where they are of another file than the
+    encoder.
     """
 
     zoom: Zoom | None = None
     refiners: tuple[Refiner, ...] = ()
+    prompts_sha256: str = ""
+
+    def mask_boxes(self, image: UInt8Image, boxes: Sequence[BoxXyxy]) -> list[ObjectMask | None]:
+        """See `BoxMasker`: what prompts of one box each are answered with."""
+        session = self.open_image(image)
+        return [session.predict(box_xyxy=box).mask for box in boxes]
 
     def open_image(self, image: UInt8Image) -> SamPromptSession:
         """Encode uint8 (height, width, 3) RGB once for all of its prompts."""

@@ -64,10 +64,11 @@ def build(
     sha256 = sha256_of(path)
     model = build_sam_demo()
     fill(model, read_weights(path), options.name)
-    load_parts = None
+    load_parts, prompts_sha256 = None, ""
     if options.checkpoint is None:  # as the scorer, they are of the bundled encoder
         prompts_path = _bundled_file(PROMPTS_FILE)
         load_parts = partial(PromptParts.load_demo, prompts_path, options.device)
+        prompts_sha256 = sha256_of(prompts_path)
     dtype = resolve_precision(options.precision, options.device)
     prompter = SamPrompter(model, options.device, dtype, load_parts)
     loaded = None
@@ -84,7 +85,7 @@ def build(
         default_prompts="adaptive",
         scorer=loaded,
     )
-    segmenter.zoom = ZOOM
+    segmenter.zoom, segmenter.prompts_sha256 = ZOOM, prompts_sha256
     if options.refine is None:
         segmenter.refiners = build_refiners(REFINE)
     return segmenter

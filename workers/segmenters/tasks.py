@@ -8,8 +8,9 @@ from typing import Literal
 from schemas.errors import UsageError
 from schemas.options import SegmenterOptions, TaskName
 
-SCORES = {"instance": 0.5, "panoptic": 0.8}
-"""Where `score_thresh` is None; that of panoptic is Mask2Former's OBJECT_MASK_THRESHOLD."""
+SCORES = {"instance": 0.5, "panoptic": 0.8, "text": 0.3}
+"""Where `score_thresh` is None; that of panoptic is Mask2Former's OBJECT_MASK_THRESHOLD, that of
+texts the pred_score_thr of mmdetection's demo, and SAM 3's own."""
 
 
 def choose_task(options: SegmenterOptions, default: str, known: Sequence[TaskName]) -> TaskName:
@@ -27,6 +28,6 @@ def choose_task(options: SegmenterOptions, default: str, known: Sequence[TaskNam
     return task
 
 
-def choose_score(options: SegmenterOptions, task: Literal["instance", "panoptic"]) -> float:
+def choose_score(options: SegmenterOptions, task: Literal["instance", "panoptic", "text"]) -> float:
     """What is less likely is no object: `options.score_thresh`, or else the task's."""
     return SCORES[task] if options.score_thresh is None else options.score_thresh

@@ -37,6 +37,8 @@ Examples:
 
     objseek ingest ~/Pictures --segmenter sam_vit_b --boxes detections.json
 
+    objseek ingest ~/Pictures --segmenter "grounded:a red mug,a plate"
+
     objseek ingest s3://photos --endpoint-url http://minio:9000 --index http://qdrant:6333/photos
 """
 

@@ -110,8 +110,8 @@ def _find_weights(entry: ModelEntry) -> tuple[str, int | None]:
     if entry.source == "bundled":
         path = catalog.bundled_path(entry)
         return ("bundled", path.stat().st_size) if path.is_file() else ("missing", None)
-    if entry.source == "none":
-        return "none", None
+    if entry.source in ("none", "user"):
+        return ("none" if entry.source == "none" else "yours"), entry.size_bytes
     if entry.source == "open_clip":
         return ("cached" if _is_in_hub_cache(entry) else "-"), entry.size_bytes
     if cached_file(entry, _cache_dir()) is not None:

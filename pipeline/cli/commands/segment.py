@@ -25,7 +25,8 @@ _HELP = """Segment images: everything, at points and boxes, by a text, or every 
 
 No index is needed. Points, a box and a mask are one prompt together, as in segment-anything's
 predictor: points 1 are on the object, points 0 are not. A text is compared with each mask that the
-segmenter finds, and told from the labels of the list that the settings name. With --labels each
+segmenter finds, and told from the labels of the list that the settings name; with a detector, see
+docs/segmentation.md, it is looked for by that, and its boxes are filled. With --labels each
 pixel goes to its best segment, and each segment to its nearest label; what is left is void.
 
 Examples:
@@ -104,7 +105,7 @@ def segment_command(
             min=0,
             max=1,
             help="With --text: how likely a mask has to show it.",
-            show_default="the embedder's own",
+            show_default="the embedder's or detector's own",
             rich_help_panel=_PROMPTS,
         ),
     ] = None,

@@ -41,7 +41,7 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
             return source_of(settings, PromptableColours())
 
     monkeypatch.setattr(pipeline.cli.run_segment, "ModelSource", Source)
-    monkeypatch.setattr(pipeline.cli.run_segment, "prepare_models", lambda settings: None)
+    monkeypatch.setattr(pipeline.cli.run_segment, "prepare_models", lambda settings, **_: None)
 
 
 def run(*args: object, code: int = 0) -> Result:

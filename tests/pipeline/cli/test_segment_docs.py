@@ -32,7 +32,7 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             return source_of(settings, PromptableColours())
 
     monkeypatch.setattr(pipeline.cli.run_segment, "ModelSource", Source)
-    monkeypatch.setattr(pipeline.cli.run_segment, "prepare_models", lambda settings: None)
+    monkeypatch.setattr(pipeline.cli.run_segment, "prepare_models", lambda settings, **_: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     paint(tmp_path / "photos")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.paths import ROOT
-from support.tiny_segmenters import FAMILIES, NAMES, HubHandler, write_folder
+from support.tiny_segmenters import DETECTOR, FAMILIES, NAMES, SAM2, HubHandler, write_folder
 
 from schemas.options import IndexOptions
 from workers.indexes.open import open_index
@@ -28,7 +28,7 @@ LABELLED = ("rf_detr_seg_nano", "eomt_coco_panoptic_s", "segformer_b0_ade")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a hub that has tiny models under the names of real ones."""
     root = tmp_path_factory.mktemp("hub")
-    families = [family for family in FAMILIES if family.name in LABELLED]
+    families = [*(family for family in FAMILIES if family.name in LABELLED), DETECTOR, SAM2]
     repositories = {
         catalog.find(family.name).hub_repo: write_folder(family, root / family.name)
         for family in families
@@ -62,7 +62,9 @@ def run(folder: Path, hub: str, *args: str) -> subprocess.CompletedProcess[str]:
         "OBJSEEK_SEGMENTER__OVERLAP_MASK_AREA_THRESHOLD": "0",
     }  # fmt: skip
     ours = [sys.executable, "-c", "import objseek; objseek.run_command()"]
-    command = [*ours, *args, "--index", str(folder / "index")]
+    command = [*ours, *args]
+    if args[0] != "segment":
+        command += ["--index", str(folder / "index")]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
@@ -106,6 +108,37 @@ def test_what_a_segmenter_says_can_be_searched_for(
     again = run(tmp_path, hub, *args)
     assert again.returncode == 0, again.stderr
     assert "Nothing to do" in again.stdout
+
+
+@pytest.mark.long
+def test_texts_are_looked_for_by_a_detector(hub: str, images: Path, tmp_path: Path) -> None:
+    args = ["ingest", str(images), "--segmenter", "grounded:a mug,small dog"]
+    done = run(tmp_path, hub, *args)
+    assert done.returncode == 0, done.stderr
+    assert f"{DETECTOR.name}: " in done.stderr
+    assert f"{SAM2.name}: " in done.stderr
+    with open_index(IndexOptions(location=str(tmp_path / "index")), None) as index:
+        payloads = [point.parse_payload() for point in index.scroll()]
+    objects = [payload for payload in payloads if payload.kind == "object"]
+    assert objects
+    assert {payload.segmenter_label for payload in objects} <= {"a mug", "small dog"}
+    assert {payload.segmenter for payload in objects} == {"grounded:a mug,small dog"}
+    assert all(payload.predicted_iou is not None for payload in objects)
+    label = f"segmenter_label={objects[0].segmenter_label}"
+    found = run(tmp_path, hub, "search", "anything", "--filter", label, "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)
+    again = run(tmp_path, hub, *args)
+    assert "Nothing to do" in again.stdout
+    # Its weights are at hand now.
+    after = run(
+        tmp_path, hub, "segment", str(images / "0.png"), "--text", "a mug", "--json",
+        "--min-probability", "0",
+    )  # fmt: skip
+    assert after.returncode == 0, after.stderr
+    assert f"the texts are found by {DETECTOR.name}" in after.stderr
+    (picture,) = json.loads(after.stdout)["images"]
+    assert {mask["label"] for mask in picture["masks"]} == {"a mug"}
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -12,14 +13,24 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 from support.tiny_segmenters import COMMIT, FAMILIES, HubHandler, write_folder
 
+from pipeline.cli.weights import fetch_model
 from schemas.errors import DownloadError, ModelError
 from schemas.options import SegmenterOptions
 from workers.models import catalog
-from workers.models.hub import cached_weights, fetch_from_hub, open_folder, verify_hub
+from workers.models.hub import (
+    cached_weights,
+    fetch_from_hub,
+    find_tokenizer,
+    open_folder,
+    verify_file,
+    verify_hub,
+)
 from workers.models.model_entry import ModelEntry
+from workers.models.weights import sha256_of
 from workers.registry import build_segmenter
 
 ENTRY = catalog.find("eomt_coco_panoptic_s")
@@ -146,6 +157,32 @@ def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         f"get config.json, preprocessor_config.json and model.safetensors of {ENTRY.hub_repo} "
         f"elsewhere and put them into {tmp_path / ENTRY.name}"
     )
+
+
+def test_a_detector_is_fetched_with_its_tokenizer(hub: type[HubHandler], tmp_path: Path) -> None:
+    entry = catalog.find("llmdet_base", "detector")
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    for name in ("config.json", "vocab.txt", "model.safetensors"):
+        (remote / name).write_bytes(b"{}")
+    hub.repositories = {entry.hub_repo: remote}
+    folder = fetch_from_hub(entry, tmp_path)
+    assert listed(folder) == ["config.json", "model.safetensors", "source.json", "vocab.txt"]
+    hashes = json.loads((folder / "source.json").read_text())["sha256"]
+    assert hashes == dict.fromkeys(
+        ("vocab.txt", "model.safetensors"), sha256_of(remote / "vocab.txt")
+    )
+    (folder / "vocab.txt").write_bytes(b"another")
+    with pytest.raises(ModelError, match=r"vocab\.txt is not the published llmdet_base, expected"):
+        verify_file(find_tokenizer(folder), entry)
+    console = Console(file=io.StringIO())
+    assert fetch_model(entry.name, tmp_path, console) == folder
+    assert (folder / "vocab.txt").read_bytes() == b"{}"
+    (folder / "vocab.txt").unlink()
+    assert cached_weights(entry, tmp_path) is None
+    (remote / "vocab.txt").unlink()
+    with pytest.raises(ModelError, match=r"has none of tokenizer\.json and vocab\.txt at c"):
+        fetch_from_hub(entry, tmp_path)
 
 
 def test_entries_of_the_hub_are_complete() -> None:

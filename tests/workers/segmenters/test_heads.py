@@ -19,6 +19,8 @@ from workers.segmenters.heads.mask_classification import (
     MaskSemanticHead,
     PanopticHead,
     Queries,
+    RowBounds,
+    assign_pixels,
 )
 from workers.segmenters.heads.pasted_masks import PastedMasksHead, paste_mask
 from workers.segmenters.heads.regions import connect, encode_window
@@ -176,6 +178,28 @@ def test_panoptic_segments_are_fused_as_the_paper_does(
     )
     covered = sum(mask.rle.decode().astype(int) for mask in found)
     assert np.max(covered, initial=0) <= 1  # no pixel has two segments
+
+
+def test_masks_that_have_nothing_in_some_rows_are_left_out_of_them() -> None:
+    """Which changes nothing, as none of them wins a pixel there or has one of its own."""
+    rng = np.random.default_rng(5)
+    rows = np.abs(np.arange(24)[:, None] - rng.uniform(0, 24, 9)).T
+    logits = 6 - 3 * rows[:, :, None] + rng.standard_normal((9, 24, 10))
+    masks = PlacedLogits(torch.tensor(logits).float(), Placement((70, 33), (96, 40), (96, 40)))
+    scores = torch.tensor(rng.uniform(0.5, 1, 9)).float()
+    winners, areas = assign_pixels(masks, scores, 0.4)
+    bounds = RowBounds(masks.logits, scores, 0.4)
+    chosen = [bounds.choose(*masks.find_rows(row, row + 1)).tolist() for row in range(70)]
+    assert max(map(len, chosen)) < 9
+    strip = masks.enlarge(0, 70)
+    assert strip is not None
+    probabilities = strip.logits.sigmoid()
+    best = (probabilities * scores).argmax(dim=2)
+    inside = probabilities >= 0.4
+    sure = inside.gather(2, best[:, :, None])[:, :, 0]
+    np.testing.assert_array_equal(winners, torch.where(sure, best, -1))
+    np.testing.assert_array_equal(areas.whole, inside.sum(dim=(0, 1)))
+    np.testing.assert_array_equal(areas.won, torch.bincount(best.flatten(), minlength=9))
 
 
 def test_masks_are_weighted_for_the_winner_and_not_for_the_threshold() -> None:

@@ -9,6 +9,7 @@ from support.paths import ROOT
 
 from schemas.options import SegmenterOptions
 from workers.models import catalog
+from workers.models.detectors import DEFAULT_DETECTOR, DETECTORS
 from workers.segmenters.heads.class_map import LEAST_REGION_PX
 from workers.segmenters.tasks import SCORES
 
@@ -19,6 +20,7 @@ FINDS = {
     "things and stuff": "panoptic",
     "any of the three": "panoptic",
     "every pixel's class": "semantic",
+    "what texts name": "texts",
     "tiles": "everything",
     "what `--boxes FILE` says": "boxes",
 }
@@ -40,7 +42,7 @@ def test_its_models_are_those_of_the_catalogue() -> None:
     rows = read_table("names")
     entries = {name: catalog.find(name) for name in catalog.names("segmenter")}
     named = [
-        [name for group in re.findall(r"`([^`]+)`", row[0]) for name in spell_out(group)]
+        [name for group in re.findall(r"`([^`:]+)`", row[0]) for name in spell_out(group)]
         for row in rows
     ]
     assert sorted(itertools.chain.from_iterable(named)) == sorted(entries)
@@ -55,16 +57,26 @@ def test_its_models_are_those_of_the_catalogue() -> None:
                 assert entry.task == FINDS[finds]
 
 
+def test_its_detectors_are_those_of_the_catalogue() -> None:
+    rows = read_table("detector")
+    named = [name for row in rows for name in spell_out(row[0].strip("`"))]
+    assert sorted(named) == sorted(entry.name for entry in DETECTORS)
+    assert {entry.licence for entry in DETECTORS} == {"Apache-2.0"}
+    assert all(row[2] == "hub, Apache-2.0" for row in rows)
+
+
 def test_its_settings_are_those_that_there_are() -> None:
     rows = read_table("setting")
     fields = SegmenterOptions.model_fields
     said = {
         "task": "what the model is for",
-        "score_thresh": f"{SCORES['instance']}, panoptic {SCORES['panoptic']}",
+        "score_thresh": f"{SCORES['instance']}, panoptic {SCORES['panoptic']}, "
+        f"texts {SCORES['text']}",
+        "detector": f"`{DEFAULT_DETECTOR}`",
         "min_mask_region_area": str(LEAST_REGION_PX),
         "checkpoint": "",
     }
-    assert len(rows) == 9
+    assert len(rows) == 11
     for setting, default, *_ in rows:
         name = setting.strip("`")
         if name in said:

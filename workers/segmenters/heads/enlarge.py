@@ -38,14 +38,24 @@ class PlacedLogits:
         # Of a pixel they lie side by side, so that whole runs of memory are gathered.
         self._of_pixels = self.logits.permute(1, 2, 0).contiguous()
 
-    def enlarge(self, top: int, bottom: int) -> Strip | None:
-        """Rows `top` up to `bottom` of the image, as far as the frame covers any; None: none."""
+    def find_rows(self, top: int, bottom: int) -> tuple[int, int]:
+        """The first and the last row of the logits of which rows of the image, one or more, are."""
+        rows = self._rows
+        return int(rows.near[top - rows.begin]), int(rows.far[bottom - 1 - rows.begin])
+
+    def enlarge(self, top: int, bottom: int, chosen_maps: Tensor | None = None) -> Strip | None:
+        """Rows `top` up to `bottom` of the image, as far as the frame covers any; None: none.
+
+        With `chosen_maps`, int64 (m,), only these of the n.
+        """
         rows, columns = self._rows, self._columns
         first, last = max(top, rows.begin), min(bottom, rows.end)
         if first >= last:
             return None
         chosen = slice(first - rows.begin, last - rows.begin)
         down = _interpolate(self._of_pixels, rows, chosen, dim=0)
+        if chosen_maps is not None:
+            down = down.index_select(2, chosen_maps)
         across = _interpolate(down, columns, slice(None), dim=1)
         return Strip(first, last, columns.begin, columns.end, across)
 
