@@ -51,6 +51,25 @@ export function paintMask(inside, [x0, y0, x1, y1], [red, green, blue]) {
   return canvas;
 }
 
+/** Dim all but an object, and draw a line around it. Its mask is kept in it, once it is painted. `scale`: canvas pixels of one of the image's. */
+export function drawLit(context, object, scale, colour) {
+  object.inside ??= decode(object.payload.rle, object.box);
+  object.shape ??= paintMask(object.inside, object.box, colour);
+  const [x0, y0, x1, y1] = object.box.map((side) => side * scale);
+  const paint = (dx, dy) => context.drawImage(object.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
+  context.save();
+  context.imageSmoothingQuality = "high";
+  for (let angle = 0; angle < 16; angle++) {
+    paint(Math.cos((angle * Math.PI) / 8) * 4, Math.sin((angle * Math.PI) / 8) * 4);
+  }
+  context.globalCompositeOperation = "destination-over";
+  context.fillStyle = "rgb(0 0 0 / .5)";
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  context.globalCompositeOperation = "destination-out";
+  paint(0, 0);
+  context.restore();
+}
+
 /** The box that the service's crops show; keep in step with `crop_box` there. */
 export function cropBox({ bbox: [x0, y0, x1, y1], width, height }) {
   const longer = Math.max(x1 - x0, y1 - y0);

@@ -3,8 +3,10 @@
 import { get, picture, post } from "./api.js";
 import { boxBetween, cursorOf, dragHandle, drawBox, handleAt } from "./box.js";
 import { copyNote } from "./copies.js";
-import { byId, counted, fileName, make, nameOf } from "./dom.js";
-import { decode, paintMask } from "./masks.js";
+import { Details } from "./details.js";
+import { byId, counted, fileName, make } from "./dom.js";
+import { decode, drawLit } from "./masks.js";
+import { ObjectTree } from "./tree.js";
 
 const dialog = byId("viewer");
 const LIT = [255, 45, 85];
@@ -62,7 +64,7 @@ async function findObjects(viewer, uploadId) {
   const exact = found.copies.find((copy) => copy.exact);
   const indexed = exact ? (await get(`/v1/images/${exact.image_id}`)).objects : [];
   const payloads = new Map(indexed.map((object) => [object.object_id, object.payload]));
-  const objects = found.objects.map((object, index) => ({ index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
+  const objects = found.objects.map((object, index) => ({ id: object.object_id, index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
   if (!viewer.isOpen()) return;
   if (!viewer.box) viewer.say(objects.length ? "" : "No objects were found in it.");
   const note = copyNote(found.copies, openImage);
@@ -87,7 +89,8 @@ class Viewer {
     });
     this.frame = make("div", { class: "frame" }, this.image, this.canvas);
     this.stage = make("div", { class: "stage" }, this.frame);
-    this.list = make("ul", { class: "list", "aria-label": "Objects of this image" });
+    this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
+    this.details = new Details();
     this.about = make("header");
     this.said = make("p", { class: "said", role: "status" });
     this.tools = make("div", { class: "tools", role: "group", "aria-label": "Search with a part of this image" });
@@ -108,7 +111,7 @@ class Viewer {
   open(title, about) {
     this.setTitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
-    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.list), close);
+    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.tree.element, this.details.element), close);
     if (!dialog.open) dialog.showModal();
   }
 
@@ -123,8 +126,9 @@ class Viewer {
   }
 
   setObjects(objects) {
-    this.objects = objects.map((object) => ({ ...object, box: object.payload.bbox }));
-    this.list.replaceChildren(...this.objects.map((object) => this.item(object)));
+    this.objects = objects.map((object) => ({ id: object.object_id, ...object, box: object.payload.bbox }));
+    this.tree.show(this.objects);
+    this.details.begin(this.objects);
   }
 
   /** What to search with for an object of this image. */
@@ -138,7 +142,9 @@ class Viewer {
     this.fit();
     this.setObjects(objects);
     this.choose("look");
-    this.light(this.objects.find((object) => object.object_id === chosen) ?? null);
+    const shown = this.objects.find((object) => object.object_id === chosen) ?? null;
+    this.tree.reveal(shown);
+    this.light(shown);
     await picture(this.image, this.path);
     this.fit();
   }
@@ -155,18 +161,6 @@ class Viewer {
     this.canvas.width = Math.round(this.width * scale * this.sharp);
     this.canvas.height = Math.round(this.height * scale * this.sharp);
     this.draw();
-  }
-
-  item(object) {
-    const share = `${(object.payload.area_frac * 100).toFixed(1)}%`;
-    const button = make(
-      "button",
-      { class: "object", type: "button", title: "Search for objects like this", onclick: () => search(this.exampleOf(object)), onfocus: () => this.light(object), onmouseenter: () => this.light(object) },
-      make("span", {}, nameOf(object.payload)),
-      make("span", { class: "count" }, share),
-    );
-    object.element = make("li", {}, button);
-    return object.element;
   }
 
   choose(tool) {
@@ -287,10 +281,9 @@ class Viewer {
 
   light(object) {
     if (this.lit === object && object) return;
-    this.lit?.element?.classList.remove("lit");
     this.lit = object;
-    object?.element?.classList.add("lit");
-    object?.element?.scrollIntoView({ block: "nearest" });
+    this.details.show(object, object && this.tree.parentOf(object));
+    this.tree.mark(object);
     this.canvas.classList.toggle("over", Boolean(object));
     this.draw();
   }
@@ -301,26 +294,7 @@ class Viewer {
     context.clearRect(0, 0, width, height);
     const scale = width / this.width;
     const shown = this.region ?? this.lit;
-    if (shown) this.drawObject(context, shown, scale);
+    if (shown) drawLit(context, shown, scale, LIT);
     if (this.box) drawBox(context, this.box, scale, `rgb(${LIT})`, { dimmed: !shown, sharp: this.sharp });
-  }
-
-  /** Dim everything else, and draw a line around the object. */
-  drawObject(context, object, scale) {
-    object.inside ??= decode(object.payload.rle, object.box);
-    object.shape ??= paintMask(object.inside, object.box, LIT);
-    const [x0, y0, x1, y1] = object.box.map((side) => side * scale);
-    const paint = (dx, dy) => context.drawImage(object.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
-    context.save();
-    context.imageSmoothingQuality = "high";
-    for (let angle = 0; angle < 16; angle++) {
-      paint(Math.cos((angle * Math.PI) / 8) * 4, Math.sin((angle * Math.PI) / 8) * 4);
-    }
-    context.globalCompositeOperation = "destination-over";
-    context.fillStyle = "rgb(0 0 0 / .5)";
-    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    context.globalCompositeOperation = "destination-out";
-    paint(0, 0);
-    context.restore();
   }
 }
