@@ -9,6 +9,7 @@ export class Details {
   constructor() {
     this.element = make("dl", { id: "details", class: "details", hidden: true });
     this.lines = [];
+    this.isAside = false;
   }
 
   /** Begin with the objects of an image: lines are of what any of them has. */
@@ -19,8 +20,14 @@ export class Details {
       ["Segmenter", (payload) => segmenterWords(payload), payloads.some((payload) => payload.segmenter_label)],
       ["Level", levelWords, payloads.some((payload) => payload.level)],
     ].filter(([, , isKnown]) => isKnown);
-    this.element.hidden = !this.lines.length;
+    this.setAside(this.isAside);
     this.show(null, null);
+  }
+
+  /** Hide it while there is something else to show. */
+  setAside(isAside) {
+    this.isAside = isAside;
+    this.element.hidden = isAside || !this.lines.length;
   }
 
   /** Show an object that is a part of `parent`; null: none. */

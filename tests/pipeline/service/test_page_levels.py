@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-from support.demo_world import add_parts, build_demo
+from playwright.sync_api import Locator, Page, expect
 from support.page_world import (
-    DESK,
     PAGE_MARKS,
-    PHONE,
     hits,
     keep,
     look_for,
     narrow,
-    opened,
-    serving,
     show_unlikely,
 )
 
 pytestmark = PAGE_MARKS
 SCENES = 3
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    settings, _ = build_demo(tmp_path_factory.mktemp("levels"), SCENES, change=add_parts)
-    with serving(settings) as address:
-        yield address
-
-
-@pytest.fixture(params=["desk-light", "phone-dark"])
-def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator[Page]:
-    size, scheme = request.param.split("-")
-    view = PHONE if size == "phone" else DESK
-    with opened(browser, url, viewport=view, color_scheme=scheme) as shown:
-        shown.size = request.param  # type: ignore[attr-defined]
-        yield shown
 
 
 def open_subpart(page: Page) -> Locator:
@@ -68,7 +44,8 @@ def seen(page: Page) -> int:
     return count
 
 
-def test_parts_stand_under_their_wholes(page: Page) -> None:
+def test_parts_stand_under_their_wholes(parts_page: Page) -> None:
+    page = parts_page
     viewer = open_subpart(page)
     subpart = viewer.locator("li li li")
     expect(subpart).to_have_count(1)
@@ -92,7 +69,8 @@ def test_parts_stand_under_their_wholes(page: Page) -> None:
     expect(subpart).to_be_hidden()
 
 
-def test_details_are_of_the_lit_object(page: Page) -> None:
+def test_details_are_of_the_lit_object(parts_page: Page) -> None:
+    page = parts_page
     viewer = open_subpart(page)
     details = viewer.locator("#details")
     expect(details.locator("dd").nth(1)).to_have_text("\N{EN DASH}")
@@ -104,7 +82,8 @@ def test_details_are_of_the_lit_object(page: Page) -> None:
     expect(details.locator("dd").first).to_contain_text("%")
 
 
-def test_levels_and_labels_of_a_segmenter_narrow(page: Page) -> None:
+def test_levels_and_labels_of_a_segmenter_narrow(parts_page: Page) -> None:
+    page = parts_page
     look_for(page, "a thing")
     narrow(page)
     panel = page.locator("#filters")
