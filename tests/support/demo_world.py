@@ -5,7 +5,9 @@ Their masks are those of the truth: to find them all takes minutes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,13 @@ from workers.registry import build_embedder
 _LEAST_VISIBLE = 0.3
 
 
-def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, CocoTruth]:
-    """Scenes in `folder`/scenes and their index in `folder`/index."""
+def build_demo(
+    folder: Path,
+    scenes: int,
+    seed: int = 11,
+    change: Callable[[list[ObjectMask]], list[ObjectMask]] = list,
+) -> tuple[Settings, CocoTruth]:
+    """Scenes in `folder`/scenes and their index in `folder`/index; `change` the masks of each."""
     truth = write_bucket(folder, scenes, seed)
     options = EmbedderOptions()
     embedder = build_embedder(options)
@@ -39,7 +46,9 @@ def build_demo(folder: Path, scenes: int, seed: int = 11) -> tuple[Settings, Coc
                 for annotation in truth.annotations
                 if annotation.image_id == scene.id and annotation.visible_fraction > _LEAST_VISIBLE
             ]
-            (embedded,) = embed_segmented([image], [masks], embedder, options, "demo", "sam_demo")
+            (embedded,) = embed_segmented(
+                [image], [change(masks)], embedder, options, "demo", "sam_demo"
+            )
             index.replace_images([label_image(embedded, labeller)])
     return settings, truth
 
@@ -56,3 +65,18 @@ def mask_of(rle: CocoRle) -> ObjectMask:
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     return ObjectMask(rle, box, int(inside.sum()), 0.95, 0.97, middle)
+
+
+def add_parts(masks: list[ObjectMask]) -> list[ObjectMask]:
+    """With the left half of the largest as its part, and the upper half of that as a part of it.
+
+    A segmenter that knows classes is 90% sure that the largest is a "big thing".
+    """
+    whole = max(masks, key=lambda mask: mask.area_px)
+    inside = whole.rle.decode()
+    inside[:, sum(whole.bbox_xyxy[::2]) // 2 :] = False
+    part = mask_of(CocoRle.from_mask(inside))
+    inside[sum(part.bbox_xyxy[1::2]) // 2 :] = False
+    named = replace(whole, segmenter_label="big thing", segmenter_score=0.9)
+    others = [mask for mask in masks if mask is not whole]
+    return [*others, named, part, mask_of(CocoRle.from_mask(inside))]

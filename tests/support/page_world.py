@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.paths import ROOT
 from support.waiting import PATIENCE_S
@@ -91,7 +92,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page.goto(url)
     yield page
     context.close()
-    expected = re.compile(r"status of (401|409|410|422|503)|net::ERR_FAILED")
+    expected = re.compile(r"status of (401|403|409|410|422|503)|net::ERR_FAILED")
     assert [line for line in messages if not expected.search(line)] == []
 
 
@@ -136,3 +137,13 @@ def narrow(page: Page) -> None:
     button = page.get_by_role("button", name="Filters")
     if button.is_visible() and button.get_attribute("aria-expanded") == "false":
         button.click()
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds that keeps people out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
+        for violation in found
+        for node in violation["nodes"]
+    ]

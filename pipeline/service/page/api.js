@@ -35,13 +35,20 @@ async function call(path, options) {
   try {
     return await send(path, options);
   } catch (error) {
-    if (error.status !== 401) throw error;
-    const fresh = await askForKey(key ? error.message : "");
+    const isUnknown = error.status === 401;
+    // Of a key that may only read, or of none where reading needs none, more is wanted.
+    if (!isUnknown && error.status !== 403) throw error;
+    const fresh = await askForKey(isUnknown && !key ? "" : error.message);
+    if (fresh || isUnknown) keepKey(fresh);
     if (!fresh) throw error;
-    key = fresh;
-    sessionStorage.setItem(KEY, fresh);
     return call(path, options);
   }
+}
+
+function keepKey(fresh) {
+  key = fresh;
+  if (fresh) sessionStorage.setItem(KEY, fresh);
+  else sessionStorage.removeItem(KEY);
 }
 
 export async function get(path, signal) {

@@ -32,5 +32,11 @@ export function fileName(uri) {
 /** What an object may be called. */
 export function nameOf(payload) {
   if (payload.kind === "image") return "whole image";
-  return payload.labels?.[0] ?? "object";
+  return payload.labels?.[0] ?? payload.segmenter_label ?? "object";
+}
+
+/** What the segmenter calls an object, and how sure it is; "" for one that knows no classes. */
+export function segmenterWords({ segmenter_label: label, segmenter_score: score }) {
+  if (!label) return "";
+  return score == null ? label : `${label} ${Math.round(score * 100)}%`;
 }

@@ -1,4 +1,4 @@
-/* The panel of filters: labels, sizes, places and buckets with their counts, and the order of hits. */
+/* The panel of filters: labels, levels, sizes, places and buckets with their counts, and the order of hits. */
 
 import { get } from "./api.js";
 import { byId, make } from "./dom.js";
@@ -7,23 +7,43 @@ const panel = byId("filters");
 const PLACES = [0, 1 / 3, 2 / 3, 1];
 const ROWS = ["top", "middle", "bottom"], COLUMNS = ["left", "centre", "right"];
 const LABELS = 12, ALL_LABELS = 1000;
-let counts = null, requests = 0, sought = "", everyLabel = null;
+/** Labels by the field that filters by them: how they are counted, and what finding one is called. */
+const LABELLED = {
+  labels: { counted: "labels", find: "Find a label" },
+  segmenter_label: { counted: "segmenter_labels", find: "Find a segmenter’s label" },
+};
+/** How values are counted of which an object has one alone, by their field. */
+const SINGLE = { level: "levels", segmenter_label: "segmenter_labels" };
+const LEVELS = ["whole", "part", "subpart"];
+let counts = null, requests = 0, every = null;
+/** The letters that labels of each field are sought by. */
+const sought = { labels: "", segmenter_label: "" };
 
 /** Draw the panel for a query, and count anew; `change` is called with parts of a query. */
 export async function showFilters(query, change) {
   draw(query, change);
   const mine = ++requests;
   try {
-    const fresh = await getFacets(query, LABELS);
+    const fresh = await countAll(query);
     if (mine !== requests) return;
     counts = fresh;
-    everyLabel = null;
+    every = null;
     draw(query, change);
-    if (sought) seek(query, change, sought);
+    if (isSeeking()) seek(query, change);
   } catch {
     // The search itself shows what is wrong.
   }
 }
+
+/** What the objects have; of values in place of which another can be chosen, these others too. */
+async function countAll(query) {
+  const others = Object.entries(SINGLE).filter(([field]) => query.filters.some((filter) => filter.startsWith(`${field}=`)));
+  const [all, ...wider] = await Promise.all([query, ...others.map(([field]) => without(field, query))].map((narrowed) => getFacets(narrowed, LABELS)));
+  for (const [at, [, counted]] of others.entries()) all[counted] = wider[at][counted];
+  return all;
+}
+
+const without = (field, query) => ({ ...query, filters: query.filters.filter((filter) => !filter.startsWith(`${field}=`)) });
 
 function getFacets(query, limit) {
   const params = new URLSearchParams({ limit: String(limit), kind: query.kind === "image" ? "image" : "object" });
@@ -31,25 +51,29 @@ function getFacets(query, limit) {
   return get(`/v1/facets?${params}`);
 }
 
-/** List the labels with these letters in them, of all that are sure of any object. */
-async function seek(query, change, letters) {
-  sought = letters;
+const isSeeking = () => Object.values(sought).some(Boolean);
+
+/** List the labels with the letters sought in them, of all that are counted. */
+async function seek(query, change) {
   const mine = requests;
-  everyLabel ??= sought ? (await getFacets(query, ALL_LABELS)).labels : null;
+  if (isSeeking()) every ??= await getFacets(query, ALL_LABELS);
   if (mine === requests) draw(query, change);
 }
 
-function listedLabels() {
-  if (!sought || !everyLabel) return counts?.labels ?? [];
-  const wanted = sought.toLowerCase();
-  return everyLabel.filter((facet) => facet.value.toLowerCase().includes(wanted)).slice(0, LABELS);
+function listedLabels(field) {
+  const { counted } = LABELLED[field], wanted = sought[field].toLowerCase();
+  if (!wanted || !every) return counts?.[counted] ?? [];
+  return every[counted].filter((facet) => facet.value.toLowerCase().includes(wanted)).slice(0, LABELS);
 }
 
-function labelSearch(query, change, written) {
-  const all = counts?.labels ?? [];
-  if (all.length < LABELS && !sought) return [];
-  const oninput = (event) => seek(query, change, event.target.value.trim());
-  return [make("input", { id: "labels", class: "find", type: "search", "aria-label": "Find a label", placeholder: "Find a label", autocomplete: "off", "data-id": "labels", value: written, oninput })];
+function labelSearch(field, query, change, written) {
+  const { counted, find } = LABELLED[field];
+  if ((counts?.[counted] ?? []).length < LABELS && !sought[field]) return [];
+  const oninput = (event) => {
+    sought[field] = event.target.value.trim();
+    seek(query, change);
+  };
+  return [make("input", { class: "find", type: "search", "aria-label": find, placeholder: find, autocomplete: "off", "data-id": field, value: written, oninput })];
 }
 
 /** The most frequent labels, to begin with. */
@@ -59,13 +83,16 @@ export function suggestions() {
 
 function draw(query, change) {
   const focused = document.activeElement?.closest("#filters") ? document.activeElement.dataset.id : null;
-  const written = focused === "labels" ? document.activeElement.value : sought;
+  const written = focused in LABELLED ? document.activeElement.value : null;
   const toggle = (filter) => {
     const filters = query.filters.includes(filter) ? query.filters.filter((kept) => kept !== filter) : [...query.filters, filter];
     change({ filters });
   };
+  const labels = (field, pick) => [...labelSearch(field, query, change, field === focused ? written : sought[field]), ...[values(field, listedLabels(field), query, pick)].flat()];
   panel.replaceChildren(
-    section("Labels", [...labelSearch(query, change, written), ...[values("labels", listedLabels(), query, toggle)].flat()]),
+    section("Labels", labels("labels", toggle)),
+    ...(isHad("segmenter_label", query) ? [section("Segmenter’s labels", labels("segmenter_label", only("segmenter_label", query, change)))] : []),
+    ...(isHad("level", query) ? [section("Whole or part", values("level", levels(), query, only("level", query, change)))] : []),
     section("Size in the image", sizes(query, change)),
     section("Place in the image", places(query, change)),
     ...(buckets().length > 1 ? [section("Bucket", values("bucket", buckets(), query, toggle))] : []),
@@ -75,7 +102,26 @@ function draw(query, change) {
   );
   const again = focused && panel.querySelector(`[data-id="${CSS.escape(focused)}"]`);
   again?.focus();
-  if (focused === "labels") again?.setSelectionRange(written.length, written.length);
+  if (written !== null) again?.setSelectionRange(written.length, written.length);
+}
+
+/** Whether objects have a field that not every index has, or are narrowed by it. */
+function isHad(field, query) {
+  return counts?.[SINGLE[field]].length > 0 || query.filters.some((filter) => filter.startsWith(`${field}=`)) || Boolean(sought[field]);
+}
+
+/** Narrow by a value of a field of which objects have one alone, in place of another value. */
+function only(field, query, change) {
+  return (filter) => {
+    const others = without(field, query).filters;
+    change({ filters: query.filters.includes(filter) ? others : [...others, filter] });
+  };
+}
+
+/** All levels, from the whole on. */
+function levels() {
+  const found = new Map(counts?.levels.map((facet) => [facet.value, facet.count]));
+  return LEVELS.map((value) => ({ value, count: found.get(value) ?? 0 }));
 }
 
 function buckets() {

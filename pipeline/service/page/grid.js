@@ -1,7 +1,7 @@
 /* The grids of hits, in rows of equal height: the likely ones, and smaller those that are not. */
 
 import { picture } from "./api.js";
-import { byId, fileName, make, nameOf } from "./dom.js";
+import { byId, fileName, make, nameOf, segmenterWords } from "./dom.js";
 import { cropBox } from "./masks.js";
 
 const grid = byId("grid"), unlikelyGrid = byId("unlikely-grid");
@@ -116,13 +116,13 @@ function tile(hit, number, list) {
   const ratio = Math.min(Math.max((x1 - x0) / (y1 - y0), 0.62), 2.2);
   const share = hit.probability == null ? "" : ` ${Math.round(hit.probability * 100)}%`;
   const sure = hit.relevance ? `${hit.relevance}${share}` : hit.score.toFixed(2);
-  const name = nameOf(payload);
+  const name = nameOf(payload), classed = segmenterWords(payload);
   const image = make("img", { alt: "", draggable: "false" });
   const label = `${number + 1}: ${name}, ${sure}, in ${fileName(payload.uri)}`;
   const element = setSize(
     make(
       "li",
-      { class: "tile", title: `${name} · ${fileName(payload.uri)}\nsimilarity ${hit.score.toFixed(3)}` },
+      { class: "tile", title: `${name} · ${fileName(payload.uri)}\nsimilarity ${hit.score.toFixed(3)}${classed && `\nsegmenter: ${classed}`}` },
       make("button", { class: "open", type: "button", "aria-label": `Open ${label}`, onclick: () => actions.open(hit) }, image),
       make("span", { class: `sure ${hit.relevance ?? "unknown"}`, "aria-hidden": "true" }, sure),
       make(

@@ -1,5 +1,10 @@
 /* Decodes masks from COCO's compressed run lengths, and draws them. */
 
+/** The colour of the line round an object. */
+export const LIT = [255, 45, 85];
+/** Masks of such an IoU show the same object. */
+const SAME = 0.8;
+
 /** Run lengths, zeros first, column by column. */
 export function runs(counts) {
   const lengths = [];
@@ -37,6 +42,35 @@ export function decode(rle, [x0, y0, x1, y1]) {
   return inside;
 }
 
+/** The smallest object at a point; null if there is none. */
+export function findAt(objects, [x, y]) {
+  let best = null;
+  for (const object of objects) {
+    const [x0, y0, x1, y1] = object.box;
+    if (x < x0 || x >= x1 || y < y0 || y >= y1) continue;
+    object.inside ??= decode(object.payload.rle, object.box);
+    const hit = object.inside[(Math.floor(y) - y0) * (x1 - x0) + Math.floor(x) - x0];
+    if (hit && (!best || object.payload.area < best.payload.area)) best = object;
+  }
+  return best;
+}
+
+/** The object of which the mask is the same: an IoU of `SAME` or more, the highest. */
+export function findSame(mask, objects) {
+  const ious = objects.map((object) => measureIou(mask, object));
+  const best = ious.indexOf(Math.max(...ious));
+  return ious[best] >= SAME ? objects[best] : null;
+}
+
+function measureIou(one, other) {
+  const common = [0, 1, 2, 3].map((side) => (side < 2 ? Math.max : Math.min)(one.box[side], other.box[side]));
+  const smaller = Math.min(one.payload.area, other.payload.area), larger = Math.max(one.payload.area, other.payload.area);
+  if (common[0] >= common[2] || common[1] >= common[3] || smaller < SAME * larger) return 0;
+  const inside = decode(one.payload.rle, common);
+  const both = decode(other.payload.rle, common).reduce((count, bit, at) => count + (bit & inside[at]), 0);
+  return both / (one.payload.area + other.payload.area - both);
+}
+
 /** Paint a mask in a single colour on a canvas the size of its box. */
 export function paintMask(inside, [x0, y0, x1, y1], [red, green, blue]) {
   const canvas = document.createElement("canvas");
@@ -49,6 +83,25 @@ export function paintMask(inside, [x0, y0, x1, y1], [red, green, blue]) {
   }
   context.putImageData(image, 0, 0);
   return canvas;
+}
+
+/** Dim all but an object, and draw a line around it. Its mask is kept in it, once it is painted. `scale`: canvas pixels of one of the image's. */
+export function drawLit(context, object, scale) {
+  object.inside ??= decode(object.payload.rle, object.box);
+  object.shape ??= paintMask(object.inside, object.box, LIT);
+  const [x0, y0, x1, y1] = object.box.map((side) => side * scale);
+  const paint = (dx, dy) => context.drawImage(object.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
+  context.save();
+  context.imageSmoothingQuality = "high";
+  for (let angle = 0; angle < 16; angle++) {
+    paint(Math.cos((angle * Math.PI) / 8) * 4, Math.sin((angle * Math.PI) / 8) * 4);
+  }
+  context.globalCompositeOperation = "destination-over";
+  context.fillStyle = "rgb(0 0 0 / .5)";
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  context.globalCompositeOperation = "destination-out";
+  paint(0, 0);
+  context.restore();
 }
 
 /** The box that the service's crops show; keep in step with `crop_box` there. */

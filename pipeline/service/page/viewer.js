@@ -3,11 +3,13 @@
 import { get, picture, post } from "./api.js";
 import { boxBetween, cursorOf, dragHandle, drawBox, handleAt } from "./box.js";
 import { copyNote } from "./copies.js";
-import { byId, counted, fileName, make, nameOf } from "./dom.js";
-import { decode, paintMask } from "./masks.js";
+import { Details } from "./details.js";
+import { byId, counted, fileName, make } from "./dom.js";
+import { LIT, drawLit, findAt } from "./masks.js";
+import { SegmentTool } from "./segment_tool.js";
+import { ObjectTree } from "./tree.js";
 
 const dialog = byId("viewer");
-const LIT = [255, 45, 85];
 const REACH_PX = 14;
 let search = () => {}, current = null;
 
@@ -20,6 +22,7 @@ export function startViewer(searchWith) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
+  dialog.addEventListener("close", () => current?.segmenting.leave());
   addEventListener("resize", () => current?.fit());
 }
 
@@ -30,13 +33,17 @@ export async function openImage(imageId, chosen) {
   try {
     const image = await get(`/v1/images/${imageId}`);
     if (!viewer.isOpen()) return;
-    const payload = image.payload;
-    const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
-    viewer.setTitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(image.objects.length, "object")} · ${place}`);
-    await viewer.show(payload.width, payload.height, image.objects, chosen);
+    nameImage(viewer, image);
+    await viewer.show(image.payload.width, image.payload.height, image.objects, chosen);
   } catch (error) {
     viewer.fail(error.message);
   }
+}
+
+function nameImage(viewer, { payload, objects }) {
+  const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
+  viewer.uri = payload.uri;
+  viewer.setTitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(objects.length, "object")} · ${place}`);
 }
 
 /** Show an uploaded image, to choose a part of it to search with. */
@@ -62,9 +69,9 @@ async function findObjects(viewer, uploadId) {
   const exact = found.copies.find((copy) => copy.exact);
   const indexed = exact ? (await get(`/v1/images/${exact.image_id}`)).objects : [];
   const payloads = new Map(indexed.map((object) => [object.object_id, object.payload]));
-  const objects = found.objects.map((object, index) => ({ index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
+  const objects = found.objects.map((object, index) => ({ id: object.object_id, index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
   if (!viewer.isOpen()) return;
-  if (!viewer.box) viewer.say(objects.length ? "" : "No objects were found in it.");
+  if (!viewer.box && viewer.tool !== "segment") viewer.say(objects.length ? "" : "No objects were found in it.");
   const note = copyNote(found.copies, openImage);
   if (note) viewer.about.append(note);
   viewer.setObjects(objects);
@@ -83,14 +90,19 @@ class Viewer {
       tabindex: "0", role: "img",
       onpointermove: (event) => this.move(event), onpointerleave: () => this.light(null),
       onpointerdown: (event) => this.down(event), onpointerup: (event) => this.up(event),
-      onkeydown: (event) => event.key === "Enter" && this.box && this.searchBox(),
+      onpointercancel: () => this.tool === "segment" && this.segmenting.cancel(),
+      onkeydown: (event) => this.key(event),
     });
     this.frame = make("div", { class: "frame" }, this.image, this.canvas);
-    this.stage = make("div", { class: "stage" }, this.frame);
-    this.list = make("ul", { class: "list", "aria-label": "Objects of this image" });
+        this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
+    this.details = new Details();
     this.about = make("header");
     this.said = make("p", { class: "said", role: "status" });
     this.tools = make("div", { class: "tools", role: "group", "aria-label": "Search with a part of this image" });
+    this.moving = make("div", { class: "moving", hidden: true });
+    this.stage = make("div", { class: "stage" }, this.frame, this.moving);
+    this.segmenting = new SegmentTool(this, { search: (found) => search(found), saved: () => this.showSaved() });
+    current?.segmenting.leave();
     current = this;
   }
 
@@ -99,7 +111,17 @@ class Viewer {
     return dialog.open && current === this;
   }
 
+  get size() {
+    return [this.width, this.height];
+  }
+
+  /** How many pixels of the image one of the screen shows. */
+  get pixel() {
+    return this.width / this.canvas.clientWidth;
+  }
+
   setTitle(title, about) {
+    this.title = title;
     this.about.replaceChildren(make("h2", {}, title || "Loading…"), make("p", {}, about));
     this.canvas.setAttribute("aria-label", title);
     this.image.alt = title;
@@ -108,7 +130,7 @@ class Viewer {
   open(title, about) {
     this.setTitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
-    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.list), close);
+    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.segmenting.panel.element, this.tree.element, this.details.element), close);
     if (!dialog.open) dialog.showModal();
   }
 
@@ -118,13 +140,21 @@ class Viewer {
   }
 
   /** What is going on, below the buttons. */
-  say(words) {
+  say(words, isError = false) {
     this.said.textContent = words;
+    this.said.classList.toggle("error", isError);
+  }
+
+  /** Whether an answer is awaited. */
+  setBusy(isBusy) {
+    this.moving.hidden = !isBusy;
+    this.canvas.setAttribute("aria-busy", String(isBusy));
   }
 
   setObjects(objects) {
-    this.objects = objects.map((object) => ({ ...object, box: object.payload.bbox }));
-    this.list.replaceChildren(...this.objects.map((object) => this.item(object)));
+    this.objects = objects.map((object) => ({ id: object.object_id, ...object, box: object.payload.bbox }));
+    this.tree.show(this.objects);
+    this.details.begin(this.objects);
   }
 
   /** What to search with for an object of this image. */
@@ -138,7 +168,9 @@ class Viewer {
     this.fit();
     this.setObjects(objects);
     this.choose("look");
-    this.light(this.objects.find((object) => object.object_id === chosen) ?? null);
+    const shown = this.objects.find((object) => object.object_id === chosen) ?? null;
+    this.tree.reveal(shown);
+    this.light(shown);
     await picture(this.image, this.path);
     this.fit();
   }
@@ -157,22 +189,18 @@ class Viewer {
     this.draw();
   }
 
-  item(object) {
-    const share = `${(object.payload.area_frac * 100).toFixed(1)}%`;
-    const button = make(
-      "button",
-      { class: "object", type: "button", title: "Search for objects like this", onclick: () => search(this.exampleOf(object)), onfocus: () => this.light(object), onmouseenter: () => this.light(object) },
-      make("span", {}, nameOf(object.payload)),
-      make("span", { class: "count" }, share),
-    );
-    object.element = make("li", {}, button);
-    return object.element;
-  }
-
   choose(tool) {
+    if (this.tool === "segment") this.say("");
     this.tool = tool;
     this.canvas.className = tool;
+    const isSegmenting = tool === "segment";
+    this.canvas.setAttribute("role", isSegmenting ? "application" : "img");
+    this.canvas.setAttribute("aria-label", isSegmenting ? `${this.title}: arrow keys move a cross, Enter sets a point, B begins and ends a box, Backspace undoes` : this.title);
+    this.tree.element.hidden = isSegmenting;
+    this.details.setAside(isSegmenting);
     this.dropBox();
+    if (isSegmenting) this.segmenting.enter();
+    else this.segmenting.leave();
     this.showTools();
     this.light(null);
   }
@@ -185,8 +213,17 @@ class Viewer {
       button("all", "Whole image", null, () => search(this.example)),
       choice("box", "Draw a box"),
       choice("point", "Click a point"),
+      choice("segment", "Segment"),
       ...(this.box && !this.drag ? ofBox : []),
     );
+  }
+
+  /** Show the objects of the image once one more was saved. */
+  async showSaved() {
+    const image = await get(`/v1/images/${this.example.image_id}`);
+    if (!this.isOpen()) return;
+    nameImage(this, image);
+    this.setObjects(image.objects);
   }
 
   dropBox() {
@@ -226,8 +263,7 @@ class Viewer {
   }
 
   handleUnder(point) {
-    const reach = REACH_PX * (this.width / this.canvas.clientWidth);
-    return this.box && handleAt(this.box, point, reach);
+    return this.box && handleAt(this.box, point, REACH_PX * this.pixel);
   }
 
   move(event) {
@@ -236,16 +272,30 @@ class Viewer {
       this.box = this.drag(point);
       this.draw();
     } else if (this.tool === "look") {
-      this.light(this.under(...point));
+      this.light(findAt(this.objects, point));
+    } else if (this.tool === "segment") {
+      this.segmenting.move(point);
     } else if (this.tool === "box") {
       this.canvas.style.cursor = cursorOf(this.handleUnder(point));
     }
   }
 
+  key(event) {
+    if (this.tool !== "segment") {
+      if (event.key === "Enter" && this.box) this.searchBox();
+    } else if (this.segmenting.key(event)) {
+      event.preventDefault();
+    }
+  }
+
   down(event) {
-    if (this.tool !== "box") return;
+    if (this.tool !== "box" && this.tool !== "segment") return;
     this.canvas.setPointerCapture(event.pointerId);
-    const start = this.at(event), size = [this.width, this.height];
+    const start = this.at(event), size = this.size;
+    if (this.tool === "segment") {
+      this.segmenting.down(start);
+      return;
+    }
     const handle = this.handleUnder(start), box = this.box;
     this.dropBox();
     this.box = handle ? box : null;
@@ -255,8 +305,10 @@ class Viewer {
 
   up(event) {
     const [x, y] = this.at(event);
-    const object = this.tool === "look" ? this.under(x, y) : null;
-    if (this.drag) {
+    const object = this.tool === "look" ? findAt(this.objects, [x, y]) : null;
+    if (this.tool === "segment") {
+      this.segmenting.up([x, y], event.altKey);
+    } else if (this.drag) {
       this.box = this.drag([x, y]);
       this.drag = null;
       const isDrawn = this.box[2] - this.box[0] > 2 && this.box[3] - this.box[1] > 2;
@@ -272,25 +324,11 @@ class Viewer {
     }
   }
 
-  /** The smallest object at a point. */
-  under(x, y) {
-    let best = null;
-    for (const object of this.objects) {
-      const [x0, y0, x1, y1] = object.box;
-      if (x < x0 || x >= x1 || y < y0 || y >= y1) continue;
-      object.inside ??= decode(object.payload.rle, object.box);
-      const hit = object.inside[(Math.floor(y) - y0) * (x1 - x0) + Math.floor(x) - x0];
-      if (hit && (!best || object.payload.area < best.payload.area)) best = object;
-    }
-    return best;
-  }
-
   light(object) {
     if (this.lit === object && object) return;
-    this.lit?.element?.classList.remove("lit");
     this.lit = object;
-    object?.element?.classList.add("lit");
-    object?.element?.scrollIntoView({ block: "nearest" });
+    this.details.show(object, object && this.tree.parentOf(object));
+    this.tree.mark(object);
     this.canvas.classList.toggle("over", Boolean(object));
     this.draw();
   }
@@ -300,27 +338,12 @@ class Viewer {
     const { width, height } = this.canvas;
     context.clearRect(0, 0, width, height);
     const scale = width / this.width;
-    const shown = this.region ?? this.lit;
-    if (shown) this.drawObject(context, shown, scale);
-    if (this.box) drawBox(context, this.box, scale, `rgb(${LIT})`, { dimmed: !shown, sharp: this.sharp });
-  }
-
-  /** Dim everything else, and draw a line around the object. */
-  drawObject(context, object, scale) {
-    object.inside ??= decode(object.payload.rle, object.box);
-    object.shape ??= paintMask(object.inside, object.box, LIT);
-    const [x0, y0, x1, y1] = object.box.map((side) => side * scale);
-    const paint = (dx, dy) => context.drawImage(object.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
-    context.save();
-    context.imageSmoothingQuality = "high";
-    for (let angle = 0; angle < 16; angle++) {
-      paint(Math.cos((angle * Math.PI) / 8) * 4, Math.sin((angle * Math.PI) / 8) * 4);
+    if (this.tool === "segment") {
+      this.segmenting.draw(context, scale, this.sharp);
+      return;
     }
-    context.globalCompositeOperation = "destination-over";
-    context.fillStyle = "rgb(0 0 0 / .5)";
-    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    context.globalCompositeOperation = "destination-out";
-    paint(0, 0);
-    context.restore();
+    const shown = this.region ?? this.lit;
+    if (shown) drawLit(context, shown, scale);
+    if (this.box) drawBox(context, this.box, scale, `rgb(${LIT})`, { dimmed: !shown, sharp: this.sharp });
   }
 }

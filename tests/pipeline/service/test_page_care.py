@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 from support.demo_world import build_demo, mask_of
 from support.page_world import (
     DESK,
@@ -24,6 +23,7 @@ from support.page_world import (
     pictures_are_there,
     serving,
     show_unlikely,
+    violations,
 )
 
 from pipeline.search.source_images import query_image
@@ -143,15 +143,6 @@ def test_axe_finds_nothing(browser: Browser, url: str, scheme: str, size: dict[s
         expect(page.get_by_role("dialog").locator("li").first).to_be_visible()
         states.append(violations(page))
         assert states == [[]] * 5
-
-
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
-        for violation in found
-        for node in violation["nodes"]
-    ]
 
 
 def test_an_error_is_told_and_can_be_tried_again(browser: Browser, url: str) -> None:
