@@ -278,7 +278,8 @@ class IngestState(IngestCounts):
 
     `images_per_s` is that of the whole job so far. `seconds_left` is None as long as nobody can
     tell. `newest` are a few of the objects that were written last, as far as their labels are
-    sure. `generation` is the one that a re-embedding has brought into use.
+    sure. `generation` is the one that a re-embedding has brought into use. `dropped_added` objects
+    that were added by hand went with images that have changed, or are gone.
     """
 
     state: Literal["none", "running", "done", "failed", "cancelled"]
@@ -292,3 +293,4 @@ class IngestState(IngestCounts):
     error: str | None = None
     failures: tuple[str, ...] = ()
     generation: str | None = None
+    dropped_added: int = 0

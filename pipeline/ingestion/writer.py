@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Self
 
 from pipeline.manifest.manifest import Manifest
+from schemas.added import AddedObject
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
 from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, Stage
@@ -22,6 +23,7 @@ from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
 from schemas.records import Result
 from workers.protocols import VectorIndex
+from workers.stores.file_version import is_stamp
 
 _log = logging.getLogger(__name__)
 _MOST_IMAGES = 64
@@ -35,10 +37,11 @@ class Writer:
 
     A row reaches the manifest after the index has its image for good, so a crash in between is
     repaired by doing the image again. `on_written` gets what was written, to count it; images that
-    a later run has written come as failures. `run_started_at`: when this run began, UTC; what runs
-    that started later have written stays, and is recorded as failed. `new_index`: the index held
-    nothing before this run; `attempts`: how often images have failed before it, by image id and
-    version.
+    a later run has written come as failures. What was added by hand to other versions of images
+    than are written is dropped, and counted in `dropped`. `run_started_at`: when this run began,
+    UTC; what runs that started later have written stays, and is recorded as failed. `new_index`:
+    the index held nothing before this run; `attempts`: how often images have failed before it, by
+    image id and version.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Writer:
         self._written_at = time.monotonic()
         self._patience_s = 0.0
         self._writes = 0
+        self.dropped = 0
 
     def add(self, results: Sequence[Result]) -> None:
         """Take results; they are written once there are many, or some time has passed.
@@ -111,12 +115,28 @@ class Writer:
                 _superseded_failure(result) if image_id(result.ref) in superseded else result
                 for result in results
             ]
+        # Before the rows: after a crash in between the images are done again.
+        self._drop_added(results)
         self._manifest.append([self._row(result, superseded) for result in results])
         self._manifest.flush()
         self._on_written(results)
         self._writes += 1
         if self._writes % _WRITES_TO_COMPACT == 0:
             self._manifest.compact()
+
+    def _drop_added(self, results: Sequence[Result]) -> None:
+        """Drop the records of what was added to images that have changed, or are gone."""
+        added = self._manifest.added.by_image()
+        if not added:
+            return
+        outdated = [
+            record
+            for result in results
+            for record in added.get(str(image_id(result.ref)), ())
+            if _is_outdated(record, result)
+        ]
+        self._manifest.added.remove(outdated)
+        self.dropped += len(outdated)
 
     def _row(self, result: Result, superseded: Collection[uuid.UUID]) -> ManifestRow:
         ref, now = result.ref, datetime.now(UTC)
@@ -133,6 +153,14 @@ class Writer:
                 ref, result.revision, objects, now, checksum=checksum, attempts=attempts
             )
         return replace(row, boxes=self._boxes.get(row.image_id, ""))
+
+
+def _is_outdated(record: AddedObject, result: Result) -> bool:
+    if not isinstance(result, Failure):
+        return record.version != result.ref.version
+    if result.rejected and not is_stamp(result.ref.version):
+        return record.version != result.ref.version
+    return result.gone
 
 
 def _superseded_failure(result: Result) -> Failure:
