@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Self
 
+from pipeline.manifest.added_objects import AddedObjects
 from pipeline.manifest.manifest import Manifest
 from schemas.added import AddedObject
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
@@ -41,7 +42,8 @@ class Writer:
     than are written is dropped, and counted in `dropped`. `run_started_at`: when this run began,
     UTC; what runs that started later have written stays, and is recorded as failed. `new_index`:
     the index held nothing before this run; `attempts`: how often images have failed before it, by
-    image id and version.
+    image id and version; `added`: where it is recorded what was added to the images by hand, None:
+    in the manifest itself.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Writer:
         new_index: bool = False,
         attempts: Mapping[tuple[str, str], int] | None = None,
         boxes: Mapping[str, str] | None = None,
+        added: AddedObjects | None = None,
     ) -> None:
         self._index = index
         self._manifest = manifest
@@ -64,6 +67,7 @@ class Writer:
         self._new_index = new_index
         self._attempts = attempts or {}
         self._boxes = boxes or {}
+        self._added = added or manifest.added
         self._results: list[Result] = []
         self._written_at = time.monotonic()
         self._patience_s = 0.0
@@ -117,6 +121,7 @@ class Writer:
             ]
         # Before the rows: after a crash in between the images are done again.
         self._drop_added(results)
+        self._delete_removed(results)
         self._manifest.append([self._row(result, superseded) for result in results])
         self._manifest.flush()
         self._on_written(results)
@@ -137,6 +142,19 @@ class Writer:
         ]
         self._manifest.added.remove(outdated)
         self.dropped += len(outdated)
+
+    def _delete_removed(self, results: Sequence[Result]) -> None:
+        """Delete again what was added by hand, and removed since its image was taken on."""
+        written = [
+            str(record.object_id)
+            for result in results
+            if not isinstance(result, Failure)
+            for record in result.added
+        ]
+        there = self._added.all() if written else {}
+        removed = [name for name in written if name not in there]
+        if removed:
+            self._index.delete_points(removed)
 
     def _row(self, result: Result, superseded: Collection[uuid.UUID]) -> ManifestRow:
         ref, now = result.ref, datetime.now(UTC)

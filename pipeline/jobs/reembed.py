@@ -202,7 +202,7 @@ class _Reembed:
                     index, new.manifest, pipeline.fingerprint,
                     on_written=partial(self._note_written, new.manifest),
                     run_started_at=self._started_at, attempts=new.manifest.attempts(),
-                    boxes=self._old.manifest.boxes(),
+                    boxes=self._old.manifest.boxes(), added=self._old.manifest.added,
                 ) as writer,
             ):  # fmt: skip
                 self._progress.begin(runner.throughput)
@@ -300,6 +300,8 @@ class _Reembed:
                     f"`objseek verify --repair --index {new.index.location}` tells which"
                 )
             use_generation(self._settings, new.generation)
+            # What was added at the last moment: as missing objects, `verify` brings them.
+            self._old.manifest.added.copy_to(manifest.added)
         return True
 
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:

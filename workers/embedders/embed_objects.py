@@ -13,7 +13,7 @@ from schemas.added import AddedObject
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import DecodedImage, UInt8Image
 from schemas.masks import ObjectMask
-from schemas.nesting import find_levels, find_parent, find_parents, level_below
+from schemas.nesting import Level, find_levels, find_parent, find_parents, level_below
 from schemas.options import EmbedderOptions
 from schemas.records import (
     VECTOR_NAME,
@@ -78,7 +78,7 @@ def embed_added(
                 uuid.UUID(one.object_id),
                 mask,
                 {VECTOR_NAME: vector},
-                level=level_below(parent.level if parent else None),
+                level=level_below(parent.level or Level.WHOLE if parent else None),
                 parent_id=parent.object_id if parent else None,
             )
         )
