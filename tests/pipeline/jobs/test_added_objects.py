@@ -16,6 +16,7 @@ from support.qdrant_server import qdrant_server
 from support.transfer_world import at
 
 from pipeline.cli.run_job import print_summary
+from pipeline.cli.status_report import gather_report, print_fields
 from pipeline.index_home import IndexHome
 from pipeline.jobs import added_object
 from pipeline.jobs.added_object import (
@@ -454,6 +455,18 @@ def test_what_is_added_while_a_generation_is_made_is_in_it(
     assert set(added_points(folder)) == {late[0].id, added.id}
     assert set(recorded(folder)) == {late[0].id, added.id}
     assert verify(folder).findings == []
+
+
+def test_the_status_counts_it(
+    images: Path, folder: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(folder, images / "001.png")
+    with searcher_of(folder):
+        held = gather_report(folder, (), 1).fields
+    free = gather_report(folder, (), 1).fields
+    print_fields(free)
+    assert "objects:     9, 1 of them added by hand" in capsys.readouterr().out
+    assert (held["objects"], held["added"], free["objects"], free["added"]) == (9, 1, 9, 1)
 
 
 def test_it_comes_out_and_in_again(images: Path, folder: Settings, tmp_path: Path) -> None:
