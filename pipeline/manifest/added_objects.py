@@ -53,15 +53,20 @@ class AddedObjects:
 
     def add(self, records: Sequence[AddedObject]) -> None:
         """Record objects; durable on return."""
-        if records:
-            self._write(records)
-            self._compact()
+        if not records:
+            return
+        # Clocks differ between machines: what is said now is later than what was said before.
+        before = self._latest()
+        known = (before.get(each.object_id, each).at for each in records)
+        self._write(
+            replace(each, at=max(each.at, at)) for each, at in zip(records, known, strict=True)
+        )
+        self._compact()
 
     def remove(self, records: Sequence[AddedObject]) -> None:
         """Record that objects are no more; durable on return."""
         now = datetime.now(UTC)
-        # Clocks differ between machines: the removal of what was seen is later than that.
-        self.add([replace(each, removed=True, at=max(now, each.at)) for each in records])
+        self.add([replace(each, removed=True, at=now) for each in records])
 
     def remove_images(self, images: Collection[str]) -> int:
         """Remove all objects of these images, by image id; how many."""
@@ -73,8 +78,7 @@ class AddedObjects:
         """Record in another manifest what it lacks of what there is."""
         there = other.all()
         lacking = (record for name, record in self.all().items() if name not in there)
-        now = datetime.now(UTC)
-        other.add([replace(record, at=max(now, record.at)) for record in lacking])
+        other.add(list(lacking))
 
     def mirror_to(self, other: AddedObjects) -> None:
         """Record in another manifest just what there is here."""
