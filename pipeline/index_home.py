@@ -177,10 +177,10 @@ def drop_generation(settings: Settings, name: str) -> None:
     _check_known(generations, name)
     if name == generations.current():
         raise UsageError(f"expected a generation that is not in use, {name} is: use another first")
-    parts = IndexHome.at(settings, name).parts
+    manifest = IndexHome.at(settings, name).manifest
     generations.drop(name)
-    if parts.exists():
-        parts.remove(parts.sizes())
+    if manifest.exists():
+        manifest.drop()
 
 
 def _check_known(generations: Generations, name: str) -> None:

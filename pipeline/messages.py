@@ -34,6 +34,15 @@ def _known_secrets() -> list[str]:
     return [os.environ[name] for name in _SECRETS if name in os.environ]
 
 
+def describe_dropped(added: int) -> str:
+    """What is said of so many objects that went with their images."""
+    verb = "was" if added == 1 else "were"
+    return (
+        f"{quantify(added, 'object')} that {verb} added by hand {verb} dropped: "
+        "the images changed, or are gone"
+    )
+
+
 def quantify(number: int, noun: str) -> str:
     """`1 object`, `1,234 objects`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -32,13 +32,15 @@ class RunDetails:
 
     `skipped` are listed objects that are no images to be read, by reason; `empty_uris` those of the
     first images of zero bytes, which should have been images; `failures` the first few; `warnings`
-    what was asked for and is done otherwise, a sentence each.
+    what was asked for and is done otherwise, a sentence each. `dropped_added` objects that were
+    added by hand went with images that have changed, or are gone.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     empty_uris: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    dropped_added: int = 0
 
     def skip(self, reason: str, uri: str) -> None:
         """Count one skipped object; a `Skipped` for `ObjectStore.list_images`."""

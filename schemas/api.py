@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.counts import IngestCounts
+from schemas.labels import MAX_LABEL_CHARS
 from schemas.masks import ObjectMask
 from schemas.payload import PointPayload, RlePayload
 from schemas.search import (
@@ -132,6 +133,37 @@ class ObjectAnswer(_Answer):
 
     object_id: str
     payload: PointPayload
+
+
+class AddRequest(BaseModel):
+    """An object to be added to an indexed image by hand.
+
+    `uri` is the image as hits name it, `segmentation` a mask of its size, COCO's compressed RLE as
+    `POST /v1/segment` answers it, and `label` what the object is called, if that is known.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "uri": "s3://photos/2026/kitchen.jpg",
+                    "segmentation": {"size": [4, 4], "counts": "52203"},
+                    "label": "mug",
+                }
+            ]
+        },
+    )
+    uri: Annotated[str, Field(min_length=1, max_length=4096)]
+    segmentation: RlePayload
+    label: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)] | None = None
+
+
+class AddedAnswer(ObjectAnswer):
+    """An object that was added by hand; in its payload, `segmenter_label` is the user's label."""
+
+    added: Literal[True] = True
 
 
 class ImageAnswer(_Answer):
@@ -278,7 +310,8 @@ class IngestState(IngestCounts):
 
     `images_per_s` is that of the whole job so far. `seconds_left` is None as long as nobody can
     tell. `newest` are a few of the objects that were written last, as far as their labels are
-    sure. `generation` is the one that a re-embedding has brought into use.
+    sure. `generation` is the one that a re-embedding has brought into use. `dropped_added` objects
+    that were added by hand went with images that have changed, or are gone.
     """
 
     state: Literal["none", "running", "done", "failed", "cancelled"]
@@ -292,3 +325,4 @@ class IngestState(IngestCounts):
     error: str | None = None
     failures: tuple[str, ...] = ()
     generation: str | None = None
+    dropped_added: int = 0

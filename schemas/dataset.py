@@ -12,7 +12,13 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from schemas.ids import ImageRevision, image_id, object_id
+from schemas.ids import (
+    ADDED_ORDINAL,
+    ImageRevision,
+    added_object_id,
+    image_id,
+    object_id,
+)
 from schemas.images import ImageRef
 from schemas.payload import PointPayload
 from schemas.points import Point, Words
@@ -57,6 +63,7 @@ _LATER = (
     pa.field("segmenter_score", pa.float64()),
     pa.field("level", pa.string()),
     pa.field("parent_id", pa.string()),
+    pa.field("added", pa.bool_()),
     pa.field(THUMBNAIL, pa.binary()),
     pa.field("thumbnail_box", pa.list_(pa.int32(), 4)),
     pa.field("thumbnail_check", pa.string()),
@@ -220,6 +227,12 @@ def _check_identity(identity: str, payload: PointPayload) -> None:
     revision = ImageRevision(payload.version, payload.fingerprint)
     if payload.generation != revision.id:
         raise ValueError(f"expected generation {revision.id}, got {payload.generation}")
+    if (payload.ordinal == ADDED_ORDINAL) != bool(payload.added):
+        raise ValueError(f"expected the ordinal {ADDED_ORDINAL} of what was added by hand alone")
     wanted = object_id(of_image, revision, payload.ordinal)
+    if payload.added:
+        wanted = added_object_id(
+            of_image, payload.version, payload.rle.counts if payload.rle else ""
+        )
     if identity != str(wanted):
         raise ValueError(f"expected id {wanted} for ordinal {payload.ordinal}, got {identity}")

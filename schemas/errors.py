@@ -7,6 +7,8 @@ ObjseekError
 │   ├── UnknownModelError
 │   ├── TooManyGoneError  more images have gone than may be removed unless the user says so
 │   ├── EmbedderMismatchError
+│   ├── NotIndexedError   the index has no such image or object
+│   ├── NotAddedError     an ingest has found this object: it was not added by hand
 │   └── DatasetError      an export, a backup or a COCO file is damaged, or is none
 ├── BadImageError         this image can never be read: rejected, with a reason   (rejects_input)
 ├── StoreError            the object store
@@ -64,6 +66,14 @@ class TooManyGoneError(UsageError):
 
 class EmbedderMismatchError(UsageError):
     """The index was built with another embedder."""
+
+
+class NotIndexedError(UsageError):
+    """The index has no such image or object."""
+
+
+class NotAddedError(UsageError):
+    """An ingest has found this object: it was not added by hand."""
 
 
 class DatasetError(UsageError):

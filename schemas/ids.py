@@ -19,6 +19,8 @@ _NAMESPACE_BYTES = NAMESPACE.bytes
 _SHA1_BYTES = hashlib.sha1(usedforsecurity=False).digest_size
 IMAGE_ORDINAL = -1
 """Ordinal of the point that stands for the image as a whole."""
+ADDED_ORDINAL = -2
+"""Ordinal of all objects that were added by hand: what tells them apart is their mask."""
 
 
 def _name(*parts: str) -> bytes:
@@ -91,6 +93,11 @@ class ImageRevision:
 def object_id(image: uuid.UUID, revision: ImageRevision, ordinal: int) -> uuid.UUID:
     """Id of the `ordinal`-th object in a revision of an image (`IMAGE_ORDINAL`: the image)."""
     return _uuid5(image.hex, revision.id, str(ordinal))
+
+
+def added_object_id(image: uuid.UUID, version: str, rle_counts: str) -> uuid.UUID:
+    """Id of an object that was added by hand: of its mask, whatever pipelines its image has."""
+    return _uuid5(image.hex, "added", version, rle_counts)
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:

@@ -36,6 +36,23 @@ def find_parents(masks: Sequence[CocoRle]) -> list[int | None]:
     return parents
 
 
+def find_parent(mask: CocoRle, others: Sequence[CocoRle]) -> int | None:
+    """Of one mask what `find_parents` finds, among others of its image that it is none of."""
+    if not others:
+        return None
+    areas = np.array([measure_area(rle) for rle in others])
+    shares = mask_ios([mask], others)[0]
+    holding = np.flatnonzero((shares >= HELD_SHARE) & (areas > measure_area(mask)))
+    return int(holding[areas[holding].argmin()]) if len(holding) else None
+
+
+def level_below(parent: Level | None) -> Level:
+    """The level of a part of what has the level `parent`; None: of what is part of nothing."""
+    if parent is None:
+        return Level.WHOLE
+    return Level.PART if parent is Level.WHOLE else Level.SUBPART
+
+
 def find_levels(parents: Sequence[int | None]) -> list[Level]:
     """The levels that follow from `find_parents`."""
     levels = []

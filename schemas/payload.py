@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import VectorIndexError
-from schemas.ids import IMAGE_ORDINAL, image_id
+from schemas.ids import ADDED_ORDINAL, IMAGE_ORDINAL, image_id
 from schemas.images import StoreName
 from schemas.labels import Label
 from schemas.masks import BoolMask, CocoRle, measure_area
@@ -40,7 +40,9 @@ _NOT_DIGESTED = {
     THUMBNAIL,  # its check stands for it
 }  # fmt: skip
 # Points of older indexes have been digested without them.
-_DIGESTED_IF_THERE = ("thumbnail_box", "thumbnail_check", "segmenter_label", "segmenter_score")
+_DIGESTED_IF_THERE = (
+    "thumbnail_box", "thumbnail_check", "segmenter_label", "segmenter_score", "added",
+)  # fmt: skip
 MOST_LABELS = 20
 """Of a point: of an object by the settings, of an image those of its objects."""
 _DIGEST_BYTES = 16
@@ -69,9 +71,11 @@ class PointPayload(BaseModel):
     `parent_id`. `labels` are the likeliest first, with their probabilities; those of an image are
     its objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and `center_y_frac` are
     the centre of the box as fractions of width and height. Points of older indexes lack these, the
-    level and `run_started_at`. `generation` is `ImageRevision.id`. `thumbnail` is that of the part
-    `thumbnail_box` of the image, WebP in base64, and `thumbnail_check` is its `thumbnail_check`;
-    searches leave the bytes out. All three are absent where none is kept.
+    level and `run_started_at`. `added`, if it is there, is true: the object was added by hand, its
+    `ordinal` is `ADDED_ORDINAL`, and `segmenter_label` is what the user calls it. `generation` is
+    `ImageRevision.id`. `thumbnail` is that of the part `thumbnail_box` of the image, WebP in
+    base64, and `thumbnail_check` is its `thumbnail_check`; searches leave the bytes out. All three
+    are absent where none is kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +102,7 @@ class PointPayload(BaseModel):
     segmenter_score: float | None = None
     level: Level | None = None
     parent_id: str | None = None
+    added: Literal[True] | None = None
     rle: RlePayload | None = None
     labels: tuple[str, ...] | None = None
     label_scores: tuple[float, ...] | None = None
@@ -201,10 +206,14 @@ def payload_of(
     ingested_at: datetime,
     run_started_at: datetime | None = None,
 ) -> PointPayload:
-    """The payload of one record of an image; `ordinal` is `IMAGE_ORDINAL` for the image."""
+    """The payload of one record of an image; `ordinal` is `IMAGE_ORDINAL` for the image.
+
+    For objects that were added by hand it is `ADDED_ORDINAL`.
+    """
     ref, (height, width) = image.ref, image.size_hw
     common = {
         "ordinal": ordinal,
+        "added": True if ordinal == ADDED_ORDINAL else None,
         "store": ref.store,
         "bucket": ref.bucket,
         "key": ref.key.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
@@ -287,7 +296,9 @@ def labels_of(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> tuple
     """A record's labels, the likeliest first; those of the image are its objects'."""
     if isinstance(record, ObjectRecord):
         return record.naming.labels if record.naming else ()
-    return best_labels(label for each in image.objects for label in labels_of(image, each))
+    return best_labels(
+        label for each in (*image.objects, *image.added) for label in labels_of(image, each)
+    )
 
 
 def best_labels(labels: Iterable[Label]) -> tuple[Label, ...]:

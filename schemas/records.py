@@ -56,6 +56,7 @@ class ImageRecord:
 class EmbeddedImage:
     """Everything one image brings into the index.
 
+    `added` are the objects that were added by hand, whose ids do not depend on the pipeline.
     `embedder` is the embedder's name, `labelled_by` the fingerprint of the labeller; words of
     labels with a score of at least `word_score` are searched.
     """
@@ -69,6 +70,7 @@ class EmbeddedImage:
     objects: tuple[ObjectRecord, ...]
     labelled_by: str | None = None
     word_score: float = 0.0
+    added: tuple[ObjectRecord, ...] = ()
 
 
 Result = EmbeddedImage | Failure
@@ -77,7 +79,11 @@ Result = EmbeddedImage | Failure
 
 def check_vectors(image: EmbeddedImage, dim: int) -> None:
     """Raise InvalidVectorError unless every vector is float32 (dim,), finite and not zero."""
-    records: tuple[ImageRecord | ObjectRecord, ...] = (image.whole, *image.objects)
+    records: tuple[ImageRecord | ObjectRecord, ...] = (
+        image.whole,
+        *image.objects,
+        *image.added,
+    )
     for record in records:
         vector = record.vectors[VECTOR_NAME]
         where = f"{image.ref.uri}, object {record.object_id}"

@@ -245,6 +245,14 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
+        """Upsert the objects that were added to an image by hand, and no others; durable on return.
+
+        Over what a run that started later has written nothing is put. Raises InvalidVectorError
+        before anything is written.
+        """
+        ...
+
     def delete_images(
         self, images: Sequence[uuid.UUID], run_started_at: datetime | None = None
     ) -> set[uuid.UUID]:

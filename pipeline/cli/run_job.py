@@ -12,7 +12,7 @@ from pipeline.cli.progress_bars import show_progress
 from pipeline.cli.weights import fetch_segmenter
 from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import IngestSummary
-from pipeline.messages import printable, sanitize
+from pipeline.messages import describe_dropped, printable, sanitize
 from pipeline.progress import Progress, RunDetails
 from pipeline.settings import Settings
 from schemas.manifest import State
@@ -78,6 +78,8 @@ def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 
         _print_rejected_before(settings)
     for warning in summary.details.warnings:
         print_line(out(), f"note: {sanitize(warning)}")
+    if summary.details.dropped_added:
+        print_line(out(), f"note: {describe_dropped(summary.details.dropped_added)}")
     _print_empty(summary.details)
     _print_failures(summary, settings)
     if counts.failed:

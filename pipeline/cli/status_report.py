@@ -66,7 +66,8 @@ def gather_report(settings: Settings, sources: Sequence[str], depth: int) -> Sta
     with show_progress(err()) if sources else Progress() as progress:
         progress.note("listing images, to find those that are waiting")
         coverage = measure_coverage(home.manifest, listed, depth)
-    fields = _index_fields(settings.index.location, coverage, info, note)
+    added = len(home.manifest.added.all())
+    fields = _index_fields(settings.index.location, coverage, info, note, added)
     precision = home.pipelines.precision()
     fields["precision"] = precision.model_dump() if precision else None
     fields["kept"] = [asdict(generation) for generation in list_generations(settings)]
@@ -95,13 +96,14 @@ def _read_info(options: IndexOptions, manifest: Manifest) -> tuple[IndexInfo | N
 
 
 def _index_fields(
-    location: str, coverage: Coverage, info: IndexInfo | None, note: str
+    location: str, coverage: Coverage, info: IndexInfo | None, note: str, added: int
 ) -> dict[str, Any]:
     return {
         "index": location,
         "note": note,
         "images": coverage.images(),
-        "objects": info.objects if info else coverage.objects(),
+        "objects": info.objects if info else coverage.objects() + added,
+        "added": added,
         "generations": info.pipelines if info else len(coverage.pipelines()),
         "segmenters": list(info.segmenters) if info else None,
         "embedders": {used.embedder: used.points for used in info.embedders} if info else None,
@@ -122,7 +124,8 @@ def print_fields(fields: Mapping[str, Any]) -> None:
         "index": fields["index"],
         "note": fields["note"],
         "images": ", ".join(images) or "none",
-        "objects": f"{fields['objects']:,}",
+        "objects": f"{fields['objects']:,}"
+        + (f", {fields['added']:,} of them added by hand" if fields["added"] else ""),
         "pipelines": f"{fields['generations']:,}",
     }
     if fields["dim"] is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -20,11 +20,13 @@ from pipeline.ingestion.resume import leave_out_finished
 from pipeline.ingestion.same_contents import SameContents
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
+from pipeline.messages import describe_dropped
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import RecipeBuilder, build_recipe
 from pipeline.settings import Settings
+from schemas.added import AddedObject
 from schemas.boxes import ImageBoxes
 from schemas.errors import (
     EmbedderMismatchError,
@@ -58,6 +60,11 @@ class _Run:
     started_at: datetime
     again: bool
     boxes: Mapping[str, str]
+
+    @cached_property
+    def added(self) -> dict[str, tuple[AddedObject, ...]]:
+        """What was added to images by hand; what comes later supersedes this run's writes."""
+        return self.home.manifest.added.by_image()
 
     def find_finished(self, fingerprint: str) -> FinishedImages:
         if self.again:
@@ -157,7 +164,7 @@ class IngestSession:
         # of the same contents only when it is open. Ray first: nothing may be forked while it is.
         same = None if known is None else SameContents(run.home.manifest, known)
         may_read_early = new_index or (same is not None and not len(same))
-        items = self._add_masks(images)
+        items = self._add_masks(images, run)
         early = items if may_read_early else iter(())
         begun = None if new_index else run.home.pipelines.precision()
         runner, log, precision = self._open_runner(run, begun, early)
@@ -174,7 +181,7 @@ class IngestSession:
                 images = self._leave_out(images, run.find_finished(fingerprint), run)
                 same = SameContents(run.home.manifest, fingerprint)
             if same is not None and not may_read_early:
-                items = self._add_masks(images, partial(same.find_masks, index=index))
+                items = self._add_masks(images, run, partial(same.find_masks, index=index))
             run.home.pipelines.keep_precision(precision)
             _log.info("%s as %s", run.home.index.location, fingerprint)
             self._write_results(runner, items, index, run, new_index=new_index)
@@ -210,6 +217,9 @@ class IngestSession:
                 for result in results:
                     if isinstance(result, Failure):
                         _log.warning("%s: %s", result.stage, result.message)
+        if writer.dropped:
+            progress.details.dropped_added += writer.dropped
+            _log.warning("%s", describe_dropped(writer.dropped))
         _log.info("%s", progress.describe())
         manifest.compact()
 
@@ -237,12 +247,19 @@ class IngestSession:
         return self._runner, self._log, self._precision
 
     def _add_masks(
-        self, images: Iterator[list[ImageRef]], find: MaskFinder = lambda refs: {}
+        self, images: Iterator[list[ImageRef]], run: _Run, find: MaskFinder = lambda refs: {}
     ) -> Iterator[list[WorkItem]]:
-        """The masks or boxes that are given, else the masks that `find` knows of."""
+        """The masks or boxes that are given, else the masks that `find` knows of.
+
+        And with either what was added by hand.
+        """
         for refs in images:
             found = find(refs)
-            yield [WorkItem(ref, self._know(image_id(ref), found)) for ref in refs]
+            ids = [image_id(ref) for ref in refs]
+            yield [
+                WorkItem(ref, self._know(image, found), run.added.get(str(image), ()))
+                for ref, image in zip(refs, ids, strict=True)
+            ]
 
     def _know(self, image: UUID, found: StoredMasks) -> KnownObjects:
         if image in self._masks:
@@ -278,7 +295,7 @@ def _begin_manifest(home: IndexHome) -> None:
             f"there is no index at {home.index.location}, but images of one are recorded in "
             f"{home.parts.place}: choose another state, or remove that one"
         )
-    home.parts.set_aside()
+    home.manifest.set_aside()
 
 
 def _count_listed(listing: Listing, progress: Progress) -> Iterator[list[ImageRef]]:

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Self
 
+from pipeline.manifest.added_objects import AddedObjects
 from pipeline.manifest.manifest import Manifest
+from schemas.added import AddedObject
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
 from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, Stage
@@ -22,6 +24,7 @@ from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
 from schemas.records import Result
 from workers.protocols import VectorIndex
+from workers.stores.file_version import is_stamp
 
 _log = logging.getLogger(__name__)
 _MOST_IMAGES = 64
@@ -35,10 +38,12 @@ class Writer:
 
     A row reaches the manifest after the index has its image for good, so a crash in between is
     repaired by doing the image again. `on_written` gets what was written, to count it; images that
-    a later run has written come as failures. `run_started_at`: when this run began, UTC; what runs
-    that started later have written stays, and is recorded as failed. `new_index`: the index held
-    nothing before this run; `attempts`: how often images have failed before it, by image id and
-    version.
+    a later run has written come as failures. What was added by hand to other versions of images
+    than are written is dropped, and counted in `dropped`. `run_started_at`: when this run began,
+    UTC; what runs that started later have written stays, and is recorded as failed. `new_index`:
+    the index held nothing before this run; `attempts`: how often images have failed before it, by
+    image id and version; `added`: where it is recorded what was added to the images by hand, None:
+    in the manifest itself.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Writer:
         new_index: bool = False,
         attempts: Mapping[tuple[str, str], int] | None = None,
         boxes: Mapping[str, str] | None = None,
+        added: AddedObjects | None = None,
     ) -> None:
         self._index = index
         self._manifest = manifest
@@ -61,10 +67,12 @@ class Writer:
         self._new_index = new_index
         self._attempts = attempts or {}
         self._boxes = boxes or {}
+        self._added = added or manifest.added
         self._results: list[Result] = []
         self._written_at = time.monotonic()
         self._patience_s = 0.0
         self._writes = 0
+        self.dropped = 0
 
     def add(self, results: Sequence[Result]) -> None:
         """Take results; they are written once there are many, or some time has passed.
@@ -111,12 +119,42 @@ class Writer:
                 _superseded_failure(result) if image_id(result.ref) in superseded else result
                 for result in results
             ]
+        # Before the rows: after a crash in between the images are done again.
+        self._drop_added(results)
+        self._delete_removed(results)
         self._manifest.append([self._row(result, superseded) for result in results])
         self._manifest.flush()
         self._on_written(results)
         self._writes += 1
         if self._writes % _WRITES_TO_COMPACT == 0:
             self._manifest.compact()
+
+    def _drop_added(self, results: Sequence[Result]) -> None:
+        """Drop the records of what was added to images that have changed, or are gone."""
+        added = self._manifest.added.by_image()
+        if not added:
+            return
+        outdated = [
+            record
+            for result in results
+            for record in added.get(str(image_id(result.ref)), ())
+            if _is_outdated(record, result)
+        ]
+        self._manifest.added.remove(outdated)
+        self.dropped += len(outdated)
+
+    def _delete_removed(self, results: Sequence[Result]) -> None:
+        """Delete again what was added by hand, and removed since its image was taken on."""
+        written = [
+            str(record.object_id)
+            for result in results
+            if not isinstance(result, Failure)
+            for record in result.added
+        ]
+        there = self._added.all() if written else {}
+        removed = [name for name in written if name not in there]
+        if removed:
+            self._index.delete_points(removed)
 
     def _row(self, result: Result, superseded: Collection[uuid.UUID]) -> ManifestRow:
         ref, now = result.ref, datetime.now(UTC)
@@ -133,6 +171,14 @@ class Writer:
                 ref, result.revision, objects, now, checksum=checksum, attempts=attempts
             )
         return replace(row, boxes=self._boxes.get(row.image_id, ""))
+
+
+def _is_outdated(record: AddedObject, result: Result) -> bool:
+    if not isinstance(result, Failure):
+        return record.version != result.ref.version
+    if result.rejected and not is_stamp(result.ref.version):
+        return record.version != result.ref.version
+    return result.gone
 
 
 def _superseded_failure(result: Result) -> Failure:

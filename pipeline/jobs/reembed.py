@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -199,9 +200,9 @@ class _Reembed:
                 new.points(create_for=runner.info.dim) as index,
                 Writer(
                     index, new.manifest, pipeline.fingerprint,
-                    on_written=self._progress.add_results,
+                    on_written=partial(self._note_written, new.manifest),
                     run_started_at=self._started_at, attempts=new.manifest.attempts(),
-                    boxes=self._old.manifest.boxes(),
+                    boxes=self._old.manifest.boxes(), added=self._old.manifest.added,
                 ) as writer,
             ):  # fmt: skip
                 self._progress.begin(runner.throughput)
@@ -209,6 +210,24 @@ class _Reembed:
                 for results in runner.run(chunks):
                     self._take(results, writer)
             new.manifest.compact()
+
+    def _note_written(self, manifest: Manifest, results: Sequence[Result]) -> None:
+        """Count results, and record what was added by hand to the images that are done.
+
+        After their points: what ends before that is done again, as the records differ.
+        """
+        self._progress.add_results(results)
+        before, now = self._old.manifest.added.all(), manifest.added.by_image()
+        for result in results:
+            if isinstance(result, Failure):
+                continue
+            written = {str(record.object_id) for record in result.added}
+            there = now.get(str(image_id(result.ref)), ())
+            manifest.added.remove([each for each in there if each.object_id not in written])
+            recorded = {each.object_id for each in there}
+            manifest.added.add(
+                [before[name] for name in sorted(written - recorded) if name in before]
+            )
 
     def _take(self, results: Sequence[Result], writer: Writer) -> None:
         self._progress.add_finished(len(results))
@@ -225,11 +244,17 @@ class _Reembed:
         for rows in batched(left, self._settings.runner.batch_size):
             items, failures = read_stored_masks(rows, old)
             self._take(failures, writer)
+            added = self._old.manifest.added.by_image()
+            items = [replace(item, added=added.get(str(image_id(item.ref)), ())) for item in items]
             if items:
                 yield items
 
     def _iterate_left(self, fingerprint: str, manifest: Manifest) -> Iterator[ManifestRow]:
-        """Images of a pipeline that the new generation, of that manifest, does not have."""
+        """Images of a pipeline that the new generation, of that manifest, does not have.
+
+        Or has without what was added to them by hand, or with what was removed again.
+        """
+        old_added, new_added = _added_ids(self._old.manifest), _added_ids(manifest)
         finished = manifest.finished_images(self._pipelines[fingerprint].fingerprint)
         rows = (
             row
@@ -239,7 +264,10 @@ class _Reembed:
             and (row.image_id, row.version) not in self._failed
         )
         for batch in batched(rows, LISTED_AT_ONCE):
-            there = finished.has([row.ref for row in batch])
+            there = [
+                done and old_added.get(_key(row)) == new_added.get(_key(row))
+                for row, done in zip(batch, finished.has([row.ref for row in batch]), strict=True)
+            ]
             self._progress.add_unchanged(sum(there))
             yield from (row for row, done in zip(batch, there, strict=True) if not done)
 
@@ -265,17 +293,20 @@ class _Reembed:
             if any(next(self._iterate_left(old, manifest), None) for old in self._pipelines):
                 return False
             self._carry(manifest, index)
-            expected = sum(row.objects + 1 for row in manifest.latest() if row.state is State.DONE)
+            expected = _count_points(manifest)
             if index.count() != expected:
                 raise VectorIndexError(
                     f"expected {expected:,} points in the new generation, got {index.count():,}: "
                     f"`objseek verify --repair --index {new.index.location}` tells which"
                 )
             use_generation(self._settings, new.generation)
+            # What was added at the last moment: as missing objects, `verify` brings them.
+            self._old.manifest.added.copy_to(manifest.added)
         return True
 
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:
         """What is recorded of images that are not done holds in the new generation too."""
+        self._old.manifest.added.mirror_to(manifest.added)
         anyone = next(iter(self._pipelines.values()))
         for rows in batched(self._old.manifest.failures(), LISTED_AT_ONCE):
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
@@ -295,6 +326,25 @@ class _Reembed:
             return
         with self._old.points() as index:
             yield index
+
+
+def _key(row: ManifestRow) -> tuple[str, str]:
+    return row.image_id, row.version
+
+
+def _added_ids(manifest: Manifest) -> dict[tuple[str, str], set[str]]:
+    """The ids of what was added by hand, by image id and version."""
+    ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in manifest.added.all().values():
+        ids[record.image_id, record.version].add(record.object_id)
+    return dict(ids)
+
+
+def _count_points(manifest: Manifest) -> int:
+    """How many points the images that are done have."""
+    added = _added_ids(manifest)
+    done = (row for row in manifest.latest() if row.state is State.DONE)
+    return sum(1 + row.objects + len(added.get(_key(row), ())) for row in done)
 
 
 def _is_blocking(failure: Failure) -> bool:

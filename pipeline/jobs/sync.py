@@ -30,10 +30,26 @@ _ANY = ImageRef("file", "", "/", version="", size_bytes=0)
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """How many images were removed, and objects that were added to them by hand."""
+
+    images: int = 0
+    added: int = 0
+
+    def plus(self, other: Removal) -> Removal:
+        """Both together."""
+        return Removal(self.images + other.images, self.added + other.added)
+
+
+@dataclass(frozen=True, slots=True)
 class SyncSummary:
-    """What a run came to: images removed, and the ingest, None where the source is empty."""
+    """What a run came to: images removed, and the ingest, None where the source is empty.
+
+    `removed_added`: how many objects that were added by hand went with images.
+    """
 
     removed: int
+    removed_added: int
     ingest: IngestSummary | None
 
 
@@ -76,15 +92,15 @@ def sync(
     with progress:
         # That may have taken long enough for some to be back.
         left = [row for row in moved if find(row.ref, home.store) is None]
-        removed += _remove(left, home, started_at, progress)
-    return SyncSummary(removed, ingested)
+        removed = removed.plus(_remove(left, home, started_at, progress))
+    return SyncSummary(removed.images, removed.added, ingested)
 
 
 def _remove(
     rows: Sequence[ManifestRow], home: IndexHome, started_at: datetime, progress: Progress
-) -> int:
+) -> Removal:
     if not rows:
-        return 0
+        return Removal()
     progress.note(f"removing {len(rows):,} images")
     return remove_images(rows, home, started_at)
 
@@ -121,13 +137,15 @@ def remove_images(
     home: IndexHome,
     started_at: datetime,
     unrecorded: Sequence[UUID] = (),
-) -> int:
+) -> Removal:
     """Remove images from the index; how many are gone. What later runs have written stays.
+
+    What was added to them by hand goes with them.
 
     `unrecorded` are others that are not there: a run that was
     killed before it came to the manifest may have left points of them.
     """
-    removed = 0
+    removed = Removal()
     with home.points() as index:
         for batch in batched(rows, _ROWS_AT_ONCE):
             # A crash in between must not leave an image that is done and has no points: it may
@@ -137,10 +155,11 @@ def remove_images(
             )
             kept = index.delete_images([UUID(row.image_id) for row in batch], started_at)
             batch = [row for row in batch if UUID(row.image_id) not in kept]
+            added = home.manifest.added.remove_images({row.image_id for row in batch})
             # Later than that, whatever another job makes of the two parts that hold them.
             gone_at = started_at + timedelta(microseconds=1)
             _record(batch, State.GONE, "the listing has it no more", home.manifest, gone_at)
-            removed += len(batch)
+            removed = removed.plus(Removal(len(batch), added))
         if unrecorded:
             index.delete_images(unrecorded, started_at)
     return removed

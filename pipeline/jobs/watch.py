@@ -18,8 +18,9 @@ from pipeline.index_home import IndexHome
 from pipeline.ingestion.box_file import read_setting_boxes
 from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chunks
 from pipeline.ingestion.session import IngestSession
-from pipeline.jobs.sync import MAX_DELETE, find_gone, open_stores, remove_images
+from pipeline.jobs.sync import MAX_DELETE, Removal, find_gone, open_stores, remove_images
 from pipeline.manifest.image_keys import Keys, KeySet, keys_of_images
+from pipeline.messages import describe_dropped
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_always, build_recipe
 from pipeline.settings import Settings
@@ -206,7 +207,7 @@ class _Watch:
                 gone = find_gone(self._sources, home, self._max_delete, KeySet(present))
             except TooManyGoneError as exc:
                 too_many = exc
-            removed = remove_images(gone, home, started_at) if gone else 0
+            removed = remove_images(gone, home, started_at) if gone else Removal()
         self._report_round("listing", started_at, progress, removed)
         if too_many is not None:
             raise TooManyGoneError(f"{too_many}: they stay in the index")
@@ -300,7 +301,7 @@ class _Watch:
             if there:
                 listing = batched(there, LISTED_AT_ONCE)
                 self._session.run(listing, home, progress, started_at=started_at)
-            removed = self._remove(absent, home, started_at) if absent else 0
+            removed = self._remove(absent, home, started_at) if absent else Removal()
         self._report_round("events", started_at, progress, removed)
         return refused
 
@@ -314,10 +315,10 @@ class _Watch:
             self._reporter.trouble(f"{exc}; what names it is left in the queue")
             return exc
 
-    def _remove(self, absent: Sequence[ImageRef], home: IndexHome, started_at: datetime) -> int:
+    def _remove(self, absent: Sequence[ImageRef], home: IndexHome, started_at: datetime) -> Removal:
         """Remove images that are not there; how many of them were recorded."""
         if not home.exists():
-            return 0
+            return Removal()
         ids = {image_id(ref) for ref in absent}
         rows = home.manifest.rows_of(list(map(str, ids)))
         known = [row for row in rows if row.state is not State.GONE]
@@ -329,8 +330,13 @@ class _Watch:
         cause: Literal["listing", "events"],
         started_at: datetime,
         progress: Progress,
-        removed: int,
+        removed: Removal,
     ) -> None:
         counts = progress.counts
         seconds = (datetime.now(UTC) - started_at).total_seconds()
-        self._reporter.round(Round(cause, started_at, seconds, counts, removed + counts.gone))
+        self._reporter.round(
+            Round(cause, started_at, seconds, counts, removed.images + counts.gone)
+        )
+        dropped = removed.added + progress.details.dropped_added
+        if dropped:
+            self._reporter.trouble(describe_dropped(dropped))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pipeline.manifest.manifest import Manifest
 from pipeline.manifest.touched_files import is_recorded
 from pipeline.messages import quantify
+from schemas.added import AddedObject
 from schemas.errors import ObjseekError, VectorIndexError
 from schemas.ids import image_id
 from schemas.images import ImageRef
@@ -33,13 +34,14 @@ _LENGTH_TOLERANCE = 1e-3
 class Fault(StrEnum):
     """What can be wrong with an image.
 
-    missing: points that were written are not in the index. extra: points of an image that should
-    have none. stale: points of another revision than the one recorded. altered: the payloads are
-    not those that were written. broken: a box, area or mask that does not fit its image; nothing
-    else is compared with such a mask. no thumbnail, foreign thumbnail: one that was written is not
-    there, or is another's. not finite: a vector that is absent, not finite, or not of
-    unit length. changed: the source has another version. gone: it is no longer in the source. new:
-    it is in the source, and was never ingested.
+    missing: points that were written are not in the index, or objects that were added by hand.
+    extra: points of an image that should have none, and objects that are called added and were
+    never recorded, or were removed. stale: points of another revision than the one recorded.
+    altered: the payloads are not those that were written. broken: a box, area or mask that does not
+    fit its image; nothing else is compared with such a mask. no thumbnail, foreign thumbnail: one
+    that was written is not there, or is another's. not finite: a vector that is absent, not finite,
+    or not of unit length. changed: the source has another version. gone: it is no longer in the
+    source. new: it is in the source, and was never ingested.
     """
 
     MISSING = "missing"
@@ -110,10 +112,21 @@ class _Image:
     listed: bool = False
     changed: bool = False
     unsettled: bool = False
+    added: dict[str, AddedObject] = field(default_factory=dict)
+    """Those that were added by hand, and have not been seen."""
+    altered_added: int = 0
+
+    def take_added(self, point_id: str, payload: PointPayload) -> None:
+        """Look at the payload of a point that was added by hand, and recorded."""
+        self.altered_added += not _is_as_recorded(payload, self.added.pop(point_id))
+        self._check_payload(point_id, payload)
 
     def take_payload(self, point_id: str, payload: PointPayload) -> None:
         """Look at the payload of one of its points."""
         self.digests += digest(point_id, payload)
+        self._check_payload(point_id, payload)
+
+    def _check_payload(self, point_id: str, payload: PointPayload) -> None:
         if not payload.has_sound_shape():
             self.broken += (point_id,)
         if payload.thumbnail_check is None:
@@ -134,11 +147,15 @@ class _Image:
 
     def damage(self) -> Iterator[tuple[Fault, int]]:
         """What is wrong with its points, and how many of them."""
-        if self.seen != self.points:
-            fault = Fault.MISSING if self.seen < self.points else Fault.EXTRA
-            yield fault, abs(self.points - self.seen)
-        elif self.unreadable:
-            yield Fault.ALTERED, self.unreadable
+        missing = max(0, self.points - self.seen) + len(self.added)
+        if missing:
+            yield Fault.MISSING, missing
+        if self.seen > self.points:
+            yield Fault.EXTRA, self.seen - self.points
+        if missing or self.seen != self.points:
+            pass  # what is left cannot be held against the checksum
+        elif self.unreadable or self.altered_added:
+            yield Fault.ALTERED, self.unreadable + self.altered_added
         elif self.broken:
             yield Fault.BROKEN, len(self.broken)
         elif self.checksum and checksum([self.digests]) != self.checksum:
@@ -171,6 +188,7 @@ class Comparison:
         self._points = 0
         self._strays: list[_Stray] = []
         self._new: list[str] = []
+        added = manifest.added.by_image()
         self._images = {
             row.image_id: _Image(
                 row.state,
@@ -180,6 +198,11 @@ class Comparison:
                 row.checksum,
                 row.version,
                 row.stamp,
+                added={
+                    each.object_id: each
+                    for each in added.get(row.image_id, ())
+                    if each.version == row.version
+                },
             )
             for row in manifest.latest()
         }
@@ -201,15 +224,28 @@ class Comparison:
             self._strays.append(_Stray(Fault.EXTRA, point.id, identity, uri))
         elif point.payload.get("generation") != image.generation:
             self._strays.append(_Stray(Fault.STALE, point.id, identity, uri))
+        elif point.payload.get("added"):
+            self._take_added(image, point, uri)
         else:
             image.seen += 1
             image.not_finite += not _is_unit(point.vector)
-            try:
-                payload = PointPayload.model_validate(dict(point.payload))
-            except ValidationError:
+            payload = _parse(point)
+            if payload is None:
                 image.unreadable += 1
             else:
                 image.take_payload(point.id, payload)
+
+    def _take_added(self, image: _Image, point: Point, uri: str) -> None:
+        if point.id not in image.added:
+            self._strays.append(_Stray(Fault.EXTRA, point.id, str(point.payload["image_id"]), uri))
+            return
+        image.not_finite += not _is_unit(point.vector)
+        payload = _parse(point)
+        if payload is None:
+            image.unreadable += 1
+            del image.added[point.id]
+        else:
+            image.take_added(point.id, payload)
 
     def _is_recent(self, at: object) -> bool:
         if self._settled_before is None:
@@ -284,6 +320,19 @@ class Comparison:
     def _is_settled(self, identity: str) -> bool:
         image = self._images.get(identity)
         return image is None or not image.unsettled
+
+
+def _parse(point: Point) -> PointPayload | None:
+    """The payload, None if it is none of objseek's."""
+    try:
+        return PointPayload.model_validate(dict(point.payload))
+    except ValidationError:
+        return None
+
+
+def _is_as_recorded(payload: PointPayload, record: AddedObject) -> bool:
+    same_mask = payload.rle is not None and payload.rle.to_rle() == record.rle
+    return same_mask and payload.segmenter_label == record.label
 
 
 def _is_unit(vector: Float32Vector | None) -> bool:

@@ -22,6 +22,7 @@ class BucketParts:
 
     def __init__(self, location: str, options: StoreOptions) -> None:
         self._objects = S3Prefix(location, options)
+        self._options = options
         self._local = Path(tempfile.mkdtemp(prefix="objseek-manifest-"))
         weakref.finalize(self, shutil.rmtree, self._local, ignore_errors=True)
         self.place = self._objects.uri
@@ -65,6 +66,9 @@ class BucketParts:
     def set_aside(self) -> None:
         for name in self.sizes():
             self._objects.rename(name, ASIDE + name)
+
+    def below(self, name: str) -> BucketParts:
+        return BucketParts(self.place + name, self._options)
 
     def read_text(self, name: str) -> str | None:
         try:

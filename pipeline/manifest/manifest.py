@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.manifest.added_objects import AddedObjects
 from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
 from pipeline.manifest.part_storage import FolderParts, Parts
 from schemas.errors import ManifestError, one_line
@@ -29,6 +31,7 @@ from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 _BUFFERED_ROWS = 4096
 _BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
+_ADDED = "added"
 # The values of columns that older parts lack.
 _DEFAULTS: dict[str, object] = {
     "retryable": False,
@@ -51,6 +54,11 @@ class Manifest:
     def __init__(self, place: Path | Parts) -> None:
         self._parts: Parts = FolderParts(place) if isinstance(place, Path) else place
         self._buffer: list[ManifestRow] = []
+
+    @cached_property
+    def added(self) -> AddedObjects:
+        """The objects that were added by hand, which the rows do not count."""
+        return AddedObjects(self._parts.below(_ADDED))
 
     def exists(self) -> bool:
         """Whether anything was ingested under this manifest."""
@@ -173,6 +181,16 @@ class Manifest:
             absent += _to_rows(table.filter(pa.array(~known)))
         return count, absent
 
+    def set_aside(self) -> None:
+        """Keep all that is recorded under other names, so that it counts no longer."""
+        self._parts.set_aside()
+        self.added.set_aside()
+
+    def drop(self) -> None:
+        """Delete all that is recorded."""
+        self._parts.remove(self._parts.sizes())
+        self.added.drop()
+
     def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
         """The last attempts at these images; an image without any has no row."""
         return self.select_rows(pc.field("image_id").isin(image_ids))
@@ -192,7 +210,9 @@ class Manifest:
         return None
 
     def copy_to(self, other: Manifest) -> None:
-        """Add the last attempt at each image to another manifest, as one part."""
+        """Add the last attempt at each image to another manifest, and what was added by hand."""
+        # Records first: a row says that its image is whole.
+        self.added.copy_to(other.added)
         other._write(self.tables())
 
     def compact(self) -> None:

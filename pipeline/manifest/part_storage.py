@@ -50,6 +50,10 @@ class Parts(Protocol):
         """Keep all parts under other names, so that they are parts no longer."""
         ...
 
+    def below(self, name: str) -> Parts:
+        """A place for other parts, below this one."""
+        ...
+
     def read_text(self, name: str) -> str | None:
         """A small text, None if there is none of this name."""
         ...
@@ -105,6 +109,9 @@ class FolderParts:
         with self._raising_storage_errors():
             for name in self.sizes():
                 (self._folder / name).rename(self._folder / (ASIDE + name))
+
+    def below(self, name: str) -> FolderParts:
+        return FolderParts(self._folder / name)
 
     def read_text(self, name: str) -> str | None:
         with self._raising_storage_errors():

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from pipeline.jobs.added_object import ObjectToAdd, add_object, remove_object
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
@@ -21,13 +22,14 @@ from pipeline.python_api.segmentation import (
 )
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.kept_pictures import PictureSource, thumbnails_of
+from pipeline.search.query_examples import parse_object_id
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
 from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
 from pipeline.settings import Settings, load_settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
-from schemas.masks import BoolMask
+from schemas.masks import BoolMask, CocoRle
 from schemas.records import Float32Matrix, Float32Vector
 from schemas.search import (
     Box,
@@ -196,6 +198,38 @@ class Index:
             self._models = LoadedModels(ModelSource.of_searcher(searcher))
         return segment_picture(image, prompts, self._models, self.settings)
 
+    def add_object(
+        self,
+        image: str | IndexedObject,
+        mask: BoolMask | SegmentedObject,
+        *,
+        label: str | None = None,
+    ) -> IndexedObject:
+        """Add an object to an indexed image by hand; it is searched like all others.
+
+        `image` is its uri, or an object in it; `mask` bool (height, width) of the whole image, or
+        what `segment` found there; `label` what it is called. It stays until its image changes or
+        goes; the same mask once more is the same object. Raises ObjseekError.
+
+        >>> best = index.search("a red apple")[0]
+        >>> added = index.add_object(best, best.mask, label="my apple")
+        >>> [item.object_id for item in index.objects("added=true")] == [added.object_id]
+        True
+        >>> index.remove_object(added)
+        """
+        uri = image if isinstance(image, str) else image.uri
+        rle = _encode(mask) if isinstance(mask, np.ndarray) else mask.object_mask.rle
+        searcher = self._searcher()
+        point = add_object(ObjectToAdd(uri, rle, label), searcher)
+        searcher.refresh()
+        return IndexedObject(point.id, point.parse_payload(), self.settings)
+
+    def remove_object(self, item: str | IndexedObject) -> None:
+        """Remove an object that was added by hand, or the one of this id. Raises ObjseekError."""
+        searcher = self._searcher()
+        remove_object(parse_object_id(item if isinstance(item, str) else item.object_id), searcher)
+        searcher.refresh()
+
     def embed_text(self, text: str) -> Float32Vector:
         """The unit vector of a text: float32 (dim,).
 
@@ -229,6 +263,13 @@ class Index:
         if self._open_searcher is None:
             self._open_searcher = Searcher.open(self.settings)
         return self._open_searcher
+
+
+def _encode(mask: BoolMask) -> CocoRle:
+    try:
+        return CocoRle.from_mask(mask)
+    except ValueError as exc:
+        raise UsageError(f"the mask is not valid: {exc}") from exc
 
 
 def _parse_wanted(

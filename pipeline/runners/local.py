@@ -69,7 +69,9 @@ class LocalRunner:
         worker, started = self._idle.get(), time.monotonic()
         try:
             decoded = self._recipe.reader([item.ref for item in items])
-            results = worker.process(decoded, [item.known for item in items])
+            results = worker.process(
+                decoded, [item.known for item in items], [item.added for item in items]
+            )
         finally:
             self._idle.put(worker)
         seconds = time.monotonic() - started

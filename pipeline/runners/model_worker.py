@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.runners.recipe import Recipe
+from schemas.added import AddedObject
 from schemas.boxes import ImageBoxes
 from schemas.errors import (
     DatasetError,
@@ -28,7 +29,7 @@ from schemas.masks import KnownObjects, ObjectMask
 from schemas.pipelines import Pipeline
 from schemas.records import VECTOR_NAME, EmbeddedImage, Result, check_vectors
 from schemas.redaction import redact
-from workers.embedders.embed_objects import embed_segmented, keep_objects
+from workers.embedders.embed_objects import embed_added, embed_segmented, keep_objects
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
 from workers.protocols import BoxSegmenter
@@ -53,6 +54,7 @@ class WorkerInfo:
 class _Work:
     image: DecodedImage
     known: KnownObjects
+    added: tuple[AddedObject, ...]
 
 
 def set_threads(recipe: Recipe) -> None:
@@ -91,18 +93,23 @@ class ModelWorker:
         return fingerprint({"segmenter": own, "texts": self._matcher.fingerprint})
 
     def process(
-        self, chunk: Sequence[Decoded], known: Sequence[KnownObjects] | None = None
+        self,
+        chunk: Sequence[Decoded],
+        known: Sequence[KnownObjects] | None = None,
+        added: Sequence[tuple[AddedObject, ...]] | None = None,
     ) -> list[Result]:
         """One result per image, in their order; failures of an earlier stage pass through.
 
-        `known`: of the objects of each image; None if that is nothing of any. If a
-        step fails on the chunk, each of its images is tried alone, and those that fail alone become
-        failures. What it fails with must be one of `_INPUT_ERRORS`: anything else is a bug, and is
-        raised. Raises WorkerDiedError if the device is beyond use.
+        `known`: of the objects of each image; None if that is nothing of any. `added`: what was
+        added to each by hand; of other versions than the image has it is left out. If a step fails
+        on the chunk, each of its images is tried alone, and those that fail alone become failures.
+        What it fails with must be one of `_INPUT_ERRORS`: anything else is a bug, and is raised.
+        Raises WorkerDiedError if the device is beyond use.
         """
+        known, added = known or [None] * len(chunk), added or [()] * len(chunk)
         work = [
-            _Work(image, known_of_image)
-            for image, known_of_image in zip(chunk, known or [None] * len(chunk), strict=True)
+            _Work(image, known_of_image, _choose_version(added_to_image, image))
+            for image, known_of_image, added_to_image in zip(chunk, known, added, strict=True)
             if isinstance(image, DecodedImage)
         ]
         results = iter(_try_together_then_alone(self._run_steps, work))
@@ -115,7 +122,7 @@ class ModelWorker:
             segmented = self._segment(work)
         with _raise_step_errors(Stage.EMBED):
             embedded = [self._match(image) for image in self._embed(work, segmented)]
-            named = self._label(embedded)
+            named = self._label(self._add_by_hand(work, embedded))
             self._check(named)
             return self._add_thumbnails(work, named)
 
@@ -167,6 +174,23 @@ class ModelWorker:
         vectors = np.array([record.vectors[VECTOR_NAME] for record in image.objects], np.float32)
         masks = [record.mask for record in image.objects]
         return keep_objects(image, self._matcher.name(masks, vectors))
+
+    def _add_by_hand(
+        self, work: Sequence[_Work], embedded: Sequence[EmbeddedImage]
+    ) -> list[EmbeddedImage]:
+        """The images with the objects that were added to them, which no text has to match."""
+        return [
+            embed_added(
+                image,
+                item.image.pixels,
+                _check_added(item.added, item.image),
+                self._embedder,
+                self._recipe.embedding,
+            )
+            if item.added
+            else image
+            for item, image in zip(work, embedded, strict=True)
+        ]
 
     def _label(self, embedded: Sequence[EmbeddedImage]) -> list[EmbeddedImage]:
         return [label_image(image, self._labeller) for image in embedded]
@@ -245,6 +269,10 @@ def _name_image(ref: ImageRef) -> Iterator[None]:
         raise DatasetError(f"{exc} ({ref.uri})") from exc
 
 
+def _choose_version(added: Sequence[AddedObject], image: DecodedImage) -> tuple[AddedObject, ...]:
+    return tuple(each for each in added if each.version == image.ref.version)
+
+
 def _check_sizes(masks: Sequence[ObjectMask], image: DecodedImage) -> Sequence[ObjectMask]:
     """These masks. Raises VectorIndexError for those of an image of another size."""
     for mask in masks:
@@ -254,6 +282,17 @@ def _check_sizes(masks: Sequence[ObjectMask], image: DecodedImage) -> Sequence[O
                 f"({image.ref.uri})"
             )
     return masks
+
+
+def _check_added(added: Sequence[AddedObject], image: DecodedImage) -> Sequence[AddedObject]:
+    """These objects. Raises VectorIndexError for those of an image that was read otherwise."""
+    for each in added:
+        if each.rle.size_hw != image.size_hw:
+            raise VectorIndexError(
+                f"expected objects of {image.size_hw} pixels, {each.object_id}, which was added by "
+                f"hand, is of {each.rle.size_hw}: remove it, or decode as before ({image.ref.uri})"
+            )
+    return added
 
 
 def _raise_if_fatal(error: BaseException) -> None:

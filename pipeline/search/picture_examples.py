@@ -91,6 +91,10 @@ class PictureExamples:
         # Read ahead of the query that names them, by path.
         self._files: dict[str, UInt8Image] = {}
 
+    def forget(self) -> None:
+        """Look anew for what pictures show: the index may hold other objects of them now."""
+        self._found.clear()
+
     def read_files(self, query: SearchQuery) -> None:
         """Read the files that a query names, for when it is resolved.
 

@@ -120,6 +120,7 @@ class Searcher:
     def _look_again(self) -> None:
         self.sums = TextSums(self.index, self.calibration, self.info)
         self._counts: dict[tuple[Condition, ...], int] = {}
+        self._examples.pictures.forget()
 
     def take_uploads(self, uploads: Uploads) -> None:
         """From now on look `UploadExample`s up in `uploads`."""

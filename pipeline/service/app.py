@@ -26,6 +26,7 @@ from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
 from pipeline.service.model_loading import load_pictures, load_texts
 from pipeline.service.object_finder import ObjectFinder
+from pipeline.service.routes import added_objects as routes_added_objects
 from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
@@ -64,6 +65,7 @@ def build_app(
         routes_uploads,
         routes_segment,
         routes_objects,
+        routes_added_objects,
         routes_ingest,
         routes_ops,
     ):

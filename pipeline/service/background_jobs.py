@@ -60,6 +60,7 @@ class _Job:
                 "newest": self.progress.newest,
                 "error": error,
                 "generation": generation,
+                "dropped_added": self.progress.details.dropped_added,
                 "failures": tuple(
                     sanitize(failure.message) for failure in self.progress.details.failures
                 ),

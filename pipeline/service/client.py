@@ -16,6 +16,8 @@ import httpx
 from pydantic import BaseModel
 
 from schemas.api import (
+    AddedAnswer,
+    AddRequest,
     BatchAnswer,
     BatchError,
     BatchRequest,
@@ -101,6 +103,14 @@ class Client:
     def object(self, object_id: str) -> ObjectAnswer:
         """An indexed object."""
         return self._call(ObjectAnswer, "GET", f"/v1/objects/{object_id}")
+
+    def add_object(self, request: AddRequest) -> AddedAnswer:
+        """Add an object to an indexed image by hand; needs a key of the scope ingest."""
+        return self._call(AddedAnswer, "POST", "/v1/objects", request)
+
+    def remove_object(self, object_id: str) -> None:
+        """Remove an object that was added by hand; needs a key of the scope ingest."""
+        self._send("DELETE", f"/v1/objects/{object_id}")
 
     def crop(self, object_id: str, size: int = 512, *, outline: bool = True) -> bytes:
         """The object with a margin, as a JPEG."""

@@ -133,6 +133,7 @@ def _follow(service: Client, progress: Progress) -> IngestState:
     for state in service.ingest_events():
         counts = state.model_dump(include=set(IngestCounts.model_fields))
         progress.take(IngestCounts.model_validate(counts), state.newest, state.seconds_left)
+        progress.details.dropped_added = state.dropped_added
         if not state.note and not progress.working:
             progress.begin()
         if state.note:

@@ -18,6 +18,8 @@ from schemas.errors import (
     IndexBusyError,
     ManifestError,
     ModelError,
+    NotAddedError,
+    NotIndexedError,
     ObjectChangedError,
     ObjectGoneError,
     ObjseekError,
@@ -34,6 +36,8 @@ _MAX_ERRORS = 5
 
 _STATUS: Mapping[type[ObjseekError], HTTPStatus] = {
     BadImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotIndexedError: HTTPStatus.NOT_FOUND,
+    NotAddedError: HTTPStatus.CONFLICT,
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ObjectGoneError: HTTPStatus.GONE,
     ObjectChangedError: HTTPStatus.CONFLICT,

@@ -9,10 +9,11 @@ from itertools import islice
 
 import numpy as np
 
+from schemas.added import AddedObject
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import DecodedImage, UInt8Image
 from schemas.masks import ObjectMask
-from schemas.nesting import find_levels, find_parents
+from schemas.nesting import Level, find_levels, find_parent, find_parents, level_below
 from schemas.options import EmbedderOptions
 from schemas.records import (
     VECTOR_NAME,
@@ -51,6 +52,37 @@ def embed_segmented(
         )
         at = end
     return embedded
+
+
+def embed_added(
+    image: EmbeddedImage,
+    pixels: UInt8Image,
+    added: Sequence[AddedObject],
+    embedder: ImageEmbedder,
+    options: EmbedderOptions,
+) -> EmbeddedImage:
+    """The image, of uint8 (height, width, 3) pixels, with objects that were added to it by hand.
+
+    They may be parts of its objects, which do not change. Raises ValueError for masks that are
+    empty, or no RLE.
+    """
+    masks = [one.to_mask() for one in added]
+    vectors = embed_masks(pixels, masks, embedder, options)
+    found = [record.mask.rle for record in image.objects]
+    records = []
+    for one, mask, vector in zip(added, masks, vectors, strict=True):
+        place = find_parent(mask.rle, found)
+        parent = None if place is None else image.objects[place]
+        records.append(
+            ObjectRecord(
+                uuid.UUID(one.object_id),
+                mask,
+                {VECTOR_NAME: vector},
+                level=level_below(parent.level or Level.WHOLE if parent else None),
+                parent_id=parent.object_id if parent else None,
+            )
+        )
+    return replace(image, added=tuple(records))
 
 
 def embed_masks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
-from schemas.records import EmbeddedImage
+from schemas.records import EmbeddedImage, ObjectRecord
 from schemas.thumbnails import Thumbnail
 from workers.images.surroundings import Box, square_crop_box
 
@@ -24,12 +25,21 @@ _REDUCING_GAP = 1.0
 def add_thumbnails(image: EmbeddedImage, pixels: UInt8Image, side_px: int) -> EmbeddedImage:
     """The same with a thumbnail of every object, and of the image, at most `side_px` long."""
     height, width = image.size_hw
-    of_objects = (
-        replace(record, thumbnail=_cut_around(pixels, record.mask, side_px))
-        for record in image.objects
-    )
     whole = make_thumbnail(pixels, (0, 0, width, height), side_px)
-    return replace(image, whole=replace(image.whole, thumbnail=whole), objects=tuple(of_objects))
+    return replace(
+        image,
+        whole=replace(image.whole, thumbnail=whole),
+        objects=_cut_objects(image.objects, pixels, side_px),
+        added=_cut_objects(image.added, pixels, side_px),
+    )
+
+
+def _cut_objects(
+    records: Sequence[ObjectRecord], pixels: UInt8Image, side_px: int
+) -> tuple[ObjectRecord, ...]:
+    return tuple(
+        replace(record, thumbnail=_cut_around(pixels, record.mask, side_px)) for record in records
+    )
 
 
 def _cut_around(pixels: UInt8Image, mask: ObjectMask, side_px: int) -> Thumbnail:

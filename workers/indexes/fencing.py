@@ -35,9 +35,7 @@ def replace_points(
     `points`. A crash is repaired by doing it again.
     """
     later = _of_later_runs(run_started_at)
-    for batch in batch_points(points, upsert_batch):
-        index.upsert(batch, PointFilter(must_not=(later,)))
-    index.flush()
+    upsert_points(index, points, run_started_at, upsert_batch)
     written = Ids(tuple(point.id for point in points))
     own = OneOf("image_id", tuple(images))
     _delete_existing(index, PointFilter(must=(own,), must_not=(written, later)))
@@ -46,6 +44,16 @@ def replace_points(
         left = OneOf("image_id", tuple(superseded))
         _delete_existing(index, PointFilter(must=(left, written), must_not=(later,)))
     return superseded
+
+
+def upsert_points(
+    index: QdrantOperations, points: Sequence[Point], run_started_at: datetime, upsert_batch: int
+) -> None:
+    """Write points, but over none of a later run; durable on return."""
+    over = PointFilter(must_not=(_of_later_runs(run_started_at),))
+    for batch in batch_points(points, upsert_batch):
+        index.upsert(batch, over)
+    index.flush()
 
 
 def find_superseded(

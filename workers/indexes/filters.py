@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from schemas.errors import UsageError
+from schemas.ids import ADDED_ORDINAL
 from schemas.payload import (
     DATETIME_FIELDS,
     FLOAT_FIELDS,
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     import qdrant_edge as edge
     from qdrant_client import models
 
-FIELDS = (*KEYWORD_FIELDS, *INTEGER_FIELDS, *FLOAT_FIELDS, *DATETIME_FIELDS)
+ADDED = "added"
+"""Filters by whether an object was added by hand, which its ordinal says."""
+FIELDS = (*KEYWORD_FIELDS, *INTEGER_FIELDS, *FLOAT_FIELDS, *DATETIME_FIELDS, ADDED)
 Bound = Literal["lt", "lte", "gt", "gte"]
 _BOUNDS: dict[str, tuple[Bound, ...]] = {
     "=": ("gte", "lte"),
@@ -34,6 +37,7 @@ _BOUNDS: dict[str, tuple[Bound, ...]] = {
 }
 _TEXT_OPERATORS = ("=", "!=", "^=")
 _NUMBER_OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
+_TRUTH_OPERATORS = ("=", "!=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,9 @@ def check_operator(field: str, op: str) -> None:
     """Raise UsageError unless points can be filtered by `field`, and with this operator."""
     if field not in FIELDS:
         raise UsageError(f"unknown filter field {field!r}, expected one of {', '.join(FIELDS)}")
-    allowed = _TEXT_OPERATORS if field in KEYWORD_FIELDS else _NUMBER_OPERATORS
+    allowed: tuple[str, ...] = _TEXT_OPERATORS if field in KEYWORD_FIELDS else _NUMBER_OPERATORS
+    if field == ADDED:
+        allowed = _TRUTH_OPERATORS
     if op not in allowed:
         raise UsageError(f"the filter field {field!r} takes {' '.join(allowed)}, got {op!r}")
 
@@ -148,6 +154,8 @@ def _to_test(condition: Condition, op: str, *, objects: bool) -> Test:
     check_operator(name, condition.op)
     if condition.least_score is not None and name != "labels":
         raise UsageError(f"only the filter field 'labels' takes a least score, got one of {name!r}")
+    if name == ADDED:
+        return _check_added(value)
     if name in KEYWORD_FIELDS:
         text = _check_text(name, value)
         test = Prefix(name, text) if op == "^=" else OneOf(name, (text,))
@@ -156,6 +164,12 @@ def _to_test(condition: Condition, op: str, *, objects: bool) -> Test:
     if name in DATETIME_FIELDS:
         return Times(name, parse_time(name, value).astimezone(UTC), _BOUNDS[op])
     return Numbers(name, _check_number(name, value), _BOUNDS[op])
+
+
+def _check_added(value: object) -> Numbers:
+    if value not in ("true", "false"):
+        raise UsageError(f"the filter field {ADDED!r} takes true or false, got {value!r}")
+    return Numbers("ordinal", ADDED_ORDINAL, ("lte",) if value == "true" else ("gt",))
 
 
 def label_positions(least_score: float, *, objects: bool) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import InvalidVectorError, VectorIndexError
-from schemas.ids import IMAGE_ORDINAL, image_id
+from schemas.ids import ADDED_ORDINAL, IMAGE_ORDINAL, image_id
 from schemas.masks import CocoRle
 from schemas.payload import labels_of, payload_of, read_mask
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
@@ -43,22 +43,42 @@ _NUMBER_BYTES = 22
 def image_points(
     image: EmbeddedImage, ingested_at: datetime, run_started_at: datetime | None = None
 ) -> list[Point]:
-    """The points of an image: the image as a whole, then its objects in their order."""
+    """The points of an image: the image as a whole, its objects in their order, those added."""
     records: list[tuple[int, ObjectRecord | ImageRecord]] = [
         (IMAGE_ORDINAL, image.whole),
         *enumerate(image.objects),
     ]
-    return [
-        Point(
-            id=str(record.object_id),
-            payload=payload_of(image, record, ordinal, ingested_at, run_started_at).model_dump(
-                mode="json", exclude_none=True
-            ),
-            vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
-            words=words_of(labels_of(image, record), image.ref.uri, image.word_score),
-        )
+    points = [
+        _make_point(image, record, ordinal, ingested_at, run_started_at)
         for ordinal, record in records
     ]
+    return points + added_points(image, ingested_at, run_started_at)
+
+
+def added_points(
+    image: EmbeddedImage, ingested_at: datetime, run_started_at: datetime | None = None
+) -> list[Point]:
+    """The points of those objects alone that were added to an image by hand."""
+    return [
+        _make_point(image, record, ADDED_ORDINAL, ingested_at, run_started_at)
+        for record in image.added
+    ]
+
+
+def _make_point(
+    image: EmbeddedImage,
+    record: ObjectRecord | ImageRecord,
+    ordinal: int,
+    ingested_at: datetime,
+    run_started_at: datetime | None,
+) -> Point:
+    payload = payload_of(image, record, ordinal, ingested_at, run_started_at)
+    return Point(
+        id=str(record.object_id),
+        payload=payload.model_dump(mode="json", exclude_none=True),
+        vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
+        words=words_of(labels_of(image, record), image.ref.uri, image.word_score),
+    )
 
 
 def require_vector(point: Point) -> Float32Vector:

@@ -27,6 +27,7 @@ from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, point_
 from workers.indexes.label_counts import count_sure_labels, most_frequent
 from workers.indexes.operations import Offset, QdrantOperations
 from workers.indexes.points import (
+    added_points,
     batch_points,
     check_images,
     image_points,
@@ -62,6 +63,11 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         if points:
             superseded |= fencing.replace_points(self, current, points, started, self._upsert_batch)
         return set(map(uuid.UUID, superseded))
+
+    def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
+        check_images([image], self.dim)
+        points = added_points(image, datetime.now(UTC), run_started_at)
+        fencing.upsert_points(self, points, run_started_at, self._upsert_batch)
 
     def delete_images(
         self, images: Sequence[uuid.UUID], run_started_at: datetime | None = None

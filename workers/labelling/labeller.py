@@ -14,7 +14,7 @@ from schemas.errors import UsageError
 from schemas.ids import fingerprint
 from schemas.labels import Label, LabelEntry, Naming, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
-from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Matrix
+from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Matrix, ObjectRecord
 from workers.durable_files import replace_file
 from workers.embedders.numpy_text_encoder import weights_state
 from workers.labelling.calibration import Calibration, calibration_of
@@ -93,17 +93,22 @@ def label_image(image: EmbeddedImage, labeller: Labeller | None) -> EmbeddedImag
     """`image` with the labels of its objects; as it is without a labeller."""
     if labeller is None:
         return image
-    vectors = np.array([record.vectors[VECTOR_NAME] for record in image.objects], np.float32)
-    namings = labeller.name(vectors) if image.objects else []
-    objects = (
-        replace(record, naming=naming)
-        for record, naming in zip(image.objects, namings, strict=True)
-    )
     return replace(
         image,
-        objects=tuple(objects),
+        objects=_name_objects(image.objects, labeller),
+        added=_name_objects(image.added, labeller),
         labelled_by=labeller.fingerprint,
         word_score=labeller.word_score,
+    )
+
+
+def _name_objects(records: Sequence[ObjectRecord], labeller: Labeller) -> tuple[ObjectRecord, ...]:
+    if not records:
+        return ()
+    vectors = np.array([record.vectors[VECTOR_NAME] for record in records], np.float32)
+    namings = labeller.name(vectors)
+    return tuple(
+        replace(record, naming=naming) for record, naming in zip(records, namings, strict=True)
     )
 
 

@@ -15,7 +15,7 @@ from pipeline.cli.options import (
     TextPrompts,
 )
 from pipeline.cli.shared_options import Load, add_options
-from pipeline.messages import quantify
+from pipeline.messages import describe_dropped, quantify
 
 with lazy_imports():
     from pipeline.cli import run_job
@@ -56,6 +56,8 @@ def sync_command(
     )
     verb = "is" if summary.removed == 1 else "are"
     typer.echo(f"removed {quantify(summary.removed, 'image')} that {verb} no longer there")
+    if summary.removed_added:
+        typer.echo(f"note: {describe_dropped(summary.removed_added)}")
     if summary.ingest is None:
         typer.echo("The source is empty: there is nothing to ingest.")
         return

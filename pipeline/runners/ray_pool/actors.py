@@ -54,7 +54,7 @@ class Slot:
         if not self.chunks:
             self.since = time.monotonic()
         self.chunks.append(chunk)
-        chunk.work = self.actor.process.remote(chunk.data, chunk.known)
+        chunk.work = self.actor.process.remote(chunk.data, chunk.known, chunk.added)
         return chunk.work
 
     def finish(self, chunk: Chunk) -> float:

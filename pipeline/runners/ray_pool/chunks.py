@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Any
 
+from schemas.added import AddedObject
 from schemas.images import ImageRef
 from schemas.masks import KnownObjects, WorkItem
 
@@ -37,6 +38,10 @@ class Chunk:
     @property
     def known(self) -> list[KnownObjects]:
         return [item.known for item in self.items]
+
+    @property
+    def added(self) -> list[tuple[AddedObject, ...]]:
+        return [item.added for item in self.items]
 
     def halve(self) -> list[Chunk]:
         """Two chunks that keep nothing but the images and the suspicion."""

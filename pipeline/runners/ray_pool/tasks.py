@@ -10,6 +10,7 @@ from ray.exceptions import RayTaskError
 
 from pipeline.runners.model_worker import ModelWorker, WorkerInfo
 from pipeline.runners.recipe import Recipe
+from schemas.added import AddedObject
 from schemas.errors import ObjseekError
 from schemas.images import Decoded, DecodedImage, ImageRef
 from schemas.masks import KnownObjects
@@ -45,9 +46,14 @@ class ModelActor:
         """What the models are. Raises what kept them from being loaded."""
         return self._get_worker().info
 
-    def process(self, chunk: Sequence[Decoded], known: Sequence[KnownObjects]) -> list[Result]:
+    def process(
+        self,
+        chunk: Sequence[Decoded],
+        known: Sequence[KnownObjects],
+        added: Sequence[tuple[AddedObject, ...]],
+    ) -> list[Result]:
         """See `ModelWorker.process`."""
-        return self._get_worker().process([_copy_pixels(image) for image in chunk], known)
+        return self._get_worker().process([_copy_pixels(image) for image in chunk], known, added)
 
     def _get_worker(self) -> ModelWorker:
         if isinstance(self._worker, Exception):

@@ -18,6 +18,7 @@ from pipeline.service.pictures import JPEG, PNG, WEBP, send_picture
 from pipeline.service.problems import ProblemError
 from schemas.api import ImageAnswer, ObjectAnswer
 from schemas.errors import UsageError, VectorIndexError
+from schemas.ids import fingerprint
 from schemas.points import Point
 from schemas.search import Condition
 from workers.protocols import VectorIndex
@@ -108,7 +109,9 @@ async def get_preview(
         shown = service.images.picture(image.payload, kept, size)
         return Drawn.of(shown, preview_jpeg(shown, size, payloads))
 
-    tag = f"{image.payload.generation}-{size}-{masks}"
+    # What is added by hand does not change the generation.
+    shown = fingerprint({"objects": [hit.object_id for hit in objects]})
+    tag = f"{image.payload.generation}-{size}-{masks}-{shown}"
     return await send_picture(request, service.queue, draw, tag, "image/jpeg")
 
 

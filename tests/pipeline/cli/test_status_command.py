@@ -48,6 +48,7 @@ def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
         "note": "",
         "images": {"done": 3, "rejected": 1, "failed": 0, "gone": 1},
         "objects": 4,
+        "added": 0,
         "generations": 1,
         "segmenters": ["squares"],
         "embedders": {"clip_demo": 7},

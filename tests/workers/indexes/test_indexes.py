@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,28 @@ def test_opening_again(opener: Opener) -> None:
 def test_creating_needs_a_dimension(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs the dimension"):
         open_index(options_for(str(tmp_path / "index")), None, create=True)
+
+
+def test_added_objects_are_put_beside_the_others(index: QdrantIndex) -> None:
+    vectors = unit(5, 4)
+    image = embedded("added.jpg", vectors[:3])
+    record = replace(image.objects[0], object_id=uuid.uuid4(), vectors={VECTOR_NAME: vectors[3]})
+    added = replace(image, added=(record,))
+    index.replace_images([image])
+    index.add_objects(added, datetime.now(UTC))
+    assert held(index) == ids_of(image) | {str(record.object_id)}
+    wanted = [point.id for point in index.scroll([where("added", "=", "true")])]
+    assert wanted == [str(record.object_id)]
+    assert index.count([where("added", "=", "false")]) == len(ids_of(image))
+    # A run that began before it leaves the image alone; a later one replaces all of it.
+    early = datetime.now(UTC) - timedelta(hours=1)
+    assert index.replace_images([image], early) == {image_id(image.ref)}
+    assert held(index) == ids_of(image) | {str(record.object_id)}
+    index.replace_images([added])
+    assert held(index) == ids_of(image) | {str(record.object_id)}
+    index.replace_images([image])
+    assert held(index) == ids_of(image)
+    with pytest.raises(UsageError, match="'added' takes true or false, got 'yes'"):
+        index.count([where("added", "=", "yes")])
+    with pytest.raises(UsageError, match="'added' takes = !=, got '<'"):
+        index.count([where("added", "<", "true")])
