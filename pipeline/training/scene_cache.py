@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.demo.groups import find_groups
 from pipeline.demo.scenes import MAX_OBJECTS, SCENE_HW, compose
 from pipeline.demo.sprites import STYLES, Concept, Sprite, trim
 
@@ -68,31 +69,52 @@ def compress_jpeg(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(buffer))
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Scenes, and of each instance, by its number from 1, what is seen of it, and its group.
+
+    images uint8 (_BLOCK, height, width, 3); instances uint8 (_BLOCK, height, width); visible
+    float32 and groups uint8 (_BLOCK, MAX_OBJECTS + 1), groups from 1, 0: there is no such instance.
+    """
+
+    images: np.ndarray
+    instances: np.ndarray
+    visible: np.ndarray
+    groups: np.ndarray
+
+
 def _compose_block(
-    sprites: Sequence[Sprite], seed: int, block: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    sprites: Sequence[Sprite], group_of: Mapping[str, int], seed: int, block: int
+) -> _Block:
     rng = np.random.default_rng([seed, block])
     images = np.zeros((_BLOCK, *SCENE_HW, 3), np.uint8)
     instances = np.zeros((_BLOCK, *SCENE_HW), np.uint8)
     visible = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.float32)
+    groups = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.uint8)
     for row in range(_BLOCK):
         scene = compose(rng, sprites)
         images[row] = compress_jpeg(rng, scene.image)
         for number, item in enumerate(scene.objects, start=1):
             instances[row][item.mask] = number
             visible[row, number] = item.visible_fraction
-    return images, instances, visible
+            groups[row, number] = 1 + group_of[item.concept.name]
+    return _Block(images, instances, visible, groups)
 
 
 _sprites: list[Sprite] = []
+_group_of: dict[str, int] = {}
 
 
 def _load(path: Path, styles: Sequence[str]) -> None:
+    art = load_art(path)
+    names = [concept.name for concept in art.concepts[: art.chosen]]
+    groups = find_groups([concept.label for concept in art.concepts[: art.chosen]])
+    _group_of.update(zip(names, groups, strict=True))
     _sprites.extend(load_training_sprites(path, styles))
 
 
-def _block(seed: int, block: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return _compose_block(_sprites, seed, block)
+def _block(seed: int, block: int) -> _Block:
+    return _compose_block(_sprites, _group_of, seed, block)
 
 
 def main() -> None:
@@ -112,14 +134,17 @@ def main() -> None:
     images = create(args.out / "images.npy", dtype=np.uint8, shape=(count, *SCENE_HW, 3))
     instances = create(args.out / "instances.npy", dtype=np.uint8, shape=(count, *SCENE_HW))
     visible = np.zeros((count, MAX_OBJECTS + 1), np.float32)
+    groups = np.zeros((count, MAX_OBJECTS + 1), np.uint8)
     load = partial(_load, args.sprites, args.styles)
     with ProcessPoolExecutor(args.workers, initializer=load) as pool:
         results = pool.map(partial(_block, args.seed), range(blocks))
-        for block, (image, instance, share) in enumerate(results):
+        for block, made in enumerate(results):
             rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
-            images[rows], instances[rows], visible[rows] = image, instance, share
+            images[rows], instances[rows] = made.images, made.instances
+            visible[rows], groups[rows] = made.visible, made.groups
             print(f"{(block + 1) * _BLOCK}/{count} scenes", flush=True)
     np.save(args.out / "visible.npy", visible)
+    np.save(args.out / "groups.npy", groups)
 
 
 if __name__ == "__main__":

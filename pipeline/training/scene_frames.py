@@ -89,7 +89,7 @@ def find_whole(ids: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
 
 
 def make_frame(
-    rng: np.random.Generator, image: np.ndarray, ids: np.ndarray
+    rng: np.random.Generator, image: np.ndarray, ids: np.ndarray, recolour: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale to the model's frame, flip, permute colours: uint8 (s, s, 3) and uint8 (s, s).
 
@@ -102,7 +102,7 @@ def make_frame(
     pixels, labels = np.asarray(small), np.asarray(small_ids)
     if rng.random() < 0.5:
         pixels, labels = pixels[:, ::-1], labels[:, ::-1]
-    if rng.random() < _RECOLOUR_SHARE:
+    if recolour and rng.random() < _RECOLOUR_SHARE:
         pixels = pixels[..., rng.permutation(3)]
     full = np.full((IMG_SIZE, IMG_SIZE, 3), _PADDING, np.uint8)
     full_ids = np.full((IMG_SIZE, IMG_SIZE), OUTSIDE, np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
-from schemas.errors import UnknownModelError
+from schemas.errors import ModelError, UnknownModelError
 from workers.models.detectors import DETECTORS
 from workers.models.model_entry import ModelEntry, ModelKind
 from workers.models.more_segmenters import MORE_SEGMENTERS
@@ -77,6 +77,16 @@ CATALOG: tuple[ModelEntry, ...] = (
         "sam_vit_h_4b8939.pth",
         2_564_550_879,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    ),
+    ModelEntry(
+        name="maskrcnn_demo",
+        kind="segmenter",
+        source="bundled",
+        licence="CC-BY-SA-4.0",
+        about="small demo Mask R-CNN, five groups of things in emoji scenes only",
+        file_name="maskrcnn_demo.safetensors",
+        module="mask_rcnn_demo",
+        task="instance",
     ),
     *MORE_SEGMENTERS,
     *DETECTORS,
@@ -153,6 +163,14 @@ def unknown_model(name: str, kind: str, known: Iterable[str]) -> UnknownModelErr
 def bundled_path(entry: ModelEntry) -> Path:
     """Where the weights of a bundled model lie in the installed package (they may be absent)."""
     return bundled_file(entry.file_name)
+
+
+def require_bundled(name: str) -> Path:
+    """Where a bundled file lies. Raises ModelError if it does not."""
+    path = bundled_file(name)
+    if not path.is_file():
+        raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
+    return path
 
 
 def bundled_file(name: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from schemas.errors import ModelError
 from schemas.options import RefinerName, SegmenterOptions
 from workers.models import catalog
 from workers.models.model_entry import ModelEntry
@@ -57,8 +56,8 @@ def build(
     weights are absent or of another architecture, or the scorer is of other weights.
     """
     if options.checkpoint is None:
-        path = _bundled_file((entry or catalog.find("sam_demo")).file_name)
-        scorer_path = _bundled_file(SCORER_FILE)
+        path = catalog.require_bundled((entry or catalog.find("sam_demo")).file_name)
+        scorer_path = catalog.require_bundled(SCORER_FILE)
     else:  # other weights have another embedding, of which the bundled scorer knows nothing
         path, scorer_path = Path(options.checkpoint).expanduser(), None
     sha256 = sha256_of(path)
@@ -66,7 +65,7 @@ def build(
     fill(model, read_weights(path), options.name)
     load_parts, prompts_sha256 = None, ""
     if options.checkpoint is None:  # as the scorer, they are of the bundled encoder
-        prompts_path = _bundled_file(PROMPTS_FILE)
+        prompts_path = catalog.require_bundled(PROMPTS_FILE)
         load_parts = partial(PromptParts.load_demo, prompts_path, options.device)
         prompts_sha256 = sha256_of(prompts_path)
     dtype = resolve_precision(options.precision, options.device)
@@ -89,10 +88,3 @@ def build(
     if options.refine is None:
         segmenter.refiners = build_refiners(REFINE)
     return segmenter
-
-
-def _bundled_file(name: str) -> Path:
-    path = catalog.bundled_file(name)
-    if not path.is_file():
-        raise ModelError(f"this installation of objseek is incomplete: {path} is missing")
-    return path

@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 
 with lazy_imports():
     import pipeline.settings
-    from pipeline.cli import eval_masks, eval_prompts, eval_segmentation, progress_bars
+    from pipeline.cli import (
+        eval_masks,
+        eval_prompts,
+        eval_segmentation,
+        eval_segmenters,
+        progress_bars,
+    )
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
     from pipeline.evaluation import copies as copy_scoring
@@ -49,6 +55,10 @@ _HELP = """Score an index against ground truth: are the objects found, and does 
 `eval demo` composes two validation sets of drawings that no training has seen and ingests them
 first: in styles of which the models know other drawings (seen), and in styles of which they know
 none, nor was anything fitted on them (held out).
+With --segmenters, `eval demo` segments the first of these sets with each of several segmenters and
+prints what they find: COCO's average precision (AP), the share of objects with a mask of an IoU of
+at least 0.5, the mean IoU of these, how many are given the right one of five groups, and how long
+an image takes. `boxes` fills the true boxes.
 `eval prompts` composes the first of these sets and measures the segmenter's answers to clicks and
 boxes: the share of objects that are found, and in brackets where 95% of such shares lie.
 `eval segmentation` does it for masks that a text finds, and for a label of every pixel.
@@ -61,6 +71,8 @@ Annotations that are wrong are left out and listed; with --strict the file is re
 Examples:
 
     objseek eval demo --scenes 200 --json scores.json
+
+    objseek eval demo --segmenters all
 
     objseek eval prompts --scenes 200
 
@@ -123,12 +135,20 @@ def eval_command(
     workers: DemoWorkers = 2,
     runner: DemoRunner = "local",
     strict: Strict = False,
+    segmenters: Annotated[
+        str | None,
+        typer.Option(
+            help="With demo: names with commas between them, or all of which the weights are here."
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
 ) -> None:
     """The command; its help stands above."""
     _check_form(what, truth, pred)
+    if segmenters is not None and what != "demo":
+        raise UsageError("--segmenters goes with `eval demo`")
     if json_file is not None:
         check_output_file(json_file, "the figures")
     if what == "masks" and truth is not None and pred is not None:
@@ -137,6 +157,8 @@ def eval_command(
         return eval_prompts.measure(scenes, seed, load(), json_file)
     if what == "segmentation":
         return eval_segmentation.measure(scenes, seed, load(), json_file)
+    if segmenters is not None:
+        return eval_segmenters.measure(segmenters, scenes, seed, load(), json_file)
     started = time.monotonic()
     held_out = None
     if truth is not None:

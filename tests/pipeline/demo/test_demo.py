@@ -81,7 +81,7 @@ def test_eval_demo_makes_its_own_set(tmp_path: Path) -> None:
 def test_eval_wants_one_thing(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["eval", *arguments])
     assert result.exit_code == 2
-    assert "expected one of `eval demo`, `eval prompts`, `eval segmentation` and" in result.stderr
+    assert "expected one of `eval demo`, `eval prompts`, `eval segmentation`" in result.stderr
 
 
 def test_eval_without_truth_file_is_one_sentence(tmp_path: Path) -> None:
