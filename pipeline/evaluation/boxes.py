@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.evaluation.matching import Matching, must_be_found
-from pipeline.search.box_prompt import choose_mask
 from pipeline.search.found_objects import FoundObject, find_image, list_indexed
 from pipeline.search.same_object import has_length, unit
+from schemas.box_choice import choose_mask
 from schemas.coco import CocoAnnotation, CocoId, CocoTruth
 from schemas.points import IndexQuery, Point
 from schemas.search import MAX_OVERLAP, Box, Condition

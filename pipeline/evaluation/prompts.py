@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.evaluation.boxes import GROWN, grow_box
 from pipeline.evaluation.clicks import Click, correct, find_innermost
 from pipeline.evaluation.matching import must_be_found
-from pipeline.search.box_prompt import choose_mask
+from schemas.box_choice import choose_mask
 from schemas.coco import CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
-from pipeline.search.box_prompt import box_mask, check_box, choose_mask
+from pipeline.search.box_prompt import box_mask, check_box
 from pipeline.search.found_objects import (
     FoundObject,
     FoundObjects,
@@ -23,6 +23,7 @@ from pipeline.search.resolved_example import ResolvedExample
 from pipeline.search.same_object import has_length, unit
 from pipeline.search.source_images import query_image, read_source_image
 from pipeline.settings import Settings
+from schemas.box_choice import choose_mask
 from schemas.errors import ObjseekError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask

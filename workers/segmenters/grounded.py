@@ -58,6 +58,8 @@ def _describe(
     if isinstance(masks, PromptableGridSegmenter):
         filled["prompts_sha256"] = masks.prompts_sha256
         filled["refine"] = [refiner.fingerprint for refiner in masks.refiners]
+        if masks.sure_of_boxes:
+            filled["unsure"] = [masks.sure_of_boxes, masks.fingerprint]
     return {
         "detector": detector.describe(),
         "score_thresh": choose_score(options, "text"),

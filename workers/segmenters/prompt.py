@@ -23,6 +23,11 @@ class Prompt:
         """Whether it is one click on an object and nothing else."""
         return self.labels == (1,) and self.box_xyxy is None and self.mask_input is None
 
+    @property
+    def only_box(self) -> BoxXyxy | None:
+        """The box, where there is nothing else."""
+        return None if self.points_xy or self.mask_input is not None else self.box_xyxy
+
     def place(self) -> tuple[float, float] | None:
         """Where the object lies: at the last click on it, or in the middle of the box."""
         pairs = zip(self.points_xy, self.labels, strict=True)

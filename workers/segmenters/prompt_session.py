@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
+from schemas.box_choice import choose_mask
 from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
@@ -39,12 +42,14 @@ class PromptableGridSegmenter(GridSegmenter):
 
     Its prompter is a `SamPrompter`, whose `parts` answer. What the grid finds, and with it the
     fingerprint, does not depend on them. With `zoom`, what is small in the image is looked at again
-    in a part of it, for models whose frame shows too little of it. `refiners` make answers finer.
-    `prompts_sha256` is that of the parts that answer, where they are of another file than the
-    encoder.
+    in a part of it, for models whose frame shows too little of it. Boxes whose answers have a
+    predicted IoU below `sure_of_boxes` are answered by the best of all masks in the image, if that
+    is surer. `refiners` make answers finer. `prompts_sha256` is that of the parts that answer,
+    where they are of another file than the encoder.
     """
 
     zoom: Zoom | None = None
+    sure_of_boxes: float = 0.0
     refiners: tuple[Refiner, ...] = ()
     prompts_sha256: str = ""
 
@@ -105,6 +110,9 @@ class SamPromptSession:
         """
         prompt = Prompt(tuple(points_xy), tuple(labels), box_xyxy, mask_input)
         prompt.check(self.size_hw, self.prompter.low_side)
+        return self._look_elsewhere(prompt, self._answer(prompt))
+
+    def _answer(self, prompt: Prompt) -> PromptedMask:
         logits, predicted_iou = self._ask(self.whole, prompt)
         closer = self._look_closer(prompt, logits)
         if closer is not None:
@@ -113,6 +121,25 @@ class SamPromptSession:
                 return answer
         mask = self._trace(self.whole, prompt, logits, predicted_iou)
         return PromptedMask(mask, logits.cpu().numpy())
+
+    def _look_elsewhere(self, prompt: Prompt, answer: PromptedMask) -> PromptedMask:
+        """The best of all the image's masks for a box of whose answer the model is not sure."""
+        box = prompt.only_box
+        sureness = 0.0 if answer.mask is None else answer.mask.sureness
+        if box is None or sureness >= self.segmenter.sure_of_boxes:
+            return answer
+        left, top = math.floor(box[0]), math.floor(box[1])
+        right, bottom = math.ceil(box[2]), math.ceil(box[3])
+        best = choose_mask(self._everything, (left, top, right, bottom))
+        if best is None or self._everything[best].sureness <= sureness:
+            return answer
+        mask = refine_mask(self.image, self._everything[best], self.segmenter.refiners)
+        return PromptedMask(mask, self.frame_mask(mask.rle.decode()))
+
+    @cached_property
+    def _everything(self) -> list[ObjectMask]:
+        """All masks of the image, found when a box first wants them."""
+        return self.segmenter.segment([self.image])[0]
 
     def frame_mask(self, mask: BoolMask) -> Float32Logits:
         """See `PromptSession`, and `frame_logits`."""

@@ -22,10 +22,10 @@ from support.colour_world import (
     rectangle,
 )
 
-from pipeline.search.box_prompt import choose_mask, score_mask
 from pipeline.search.image_copies import look_alike
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
+from schemas.box_choice import choose_mask, score_mask
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask

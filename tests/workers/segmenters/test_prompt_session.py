@@ -17,7 +17,7 @@ from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import bundled_sprites
 from pipeline.evaluation.clicks import correct, find_innermost
 from schemas.errors import ModelError, UsageError
-from schemas.masks import BoolMask, CocoRle
+from schemas.masks import BoolMask, CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from schemas.overlaps import mask_iou
 from workers.models import catalog
@@ -256,3 +256,34 @@ def test_a_mask_that_is_fed_back_with_its_own_click_stays(demo: Segmenter, scene
         after.append(iou(again, item.mask))
     assert np.median(alike) > 0.95
     assert np.mean(after) >= np.mean(before) > 0.9
+
+
+def make_rectangle(box: tuple[int, int, int, int], predicted_iou: float) -> ObjectMask:
+    mask = np.zeros((37, 91), np.bool_)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    measured = ObjectMask.measure(CocoRle.from_mask(mask), predicted_iou=predicted_iou)
+    assert measured is not None
+    return measured
+
+
+@pytest.mark.parametrize("surer", [0.1, -0.1])
+def test_an_unsure_answer_to_a_box_gives_way_to_a_surer_mask_of_the_image(surer: float) -> None:
+    image, box = make_noise(37, 91), (20.0, 5.0, 80.0, 30.0)
+    own = tiny_segmenter().open_image(image).predict(box_xyxy=box).mask
+    assert own is not None
+    within = make_rectangle((25, 6, 78, 29), own.sureness + surer)
+    elsewhere = make_rectangle((0, 0, 12, 37), 1.0)
+    segmenter = tiny_segmenter()
+    segmenter.segment = lambda images: [[elsewhere, within]]  # type: ignore[method-assign]
+    segmenter.sure_of_boxes = own.sureness + 0.01
+    session = segmenter.open_image(image)
+    answer = session.predict(box_xyxy=box)
+    if surer > 0:
+        assert answer.mask == within
+        np.testing.assert_array_equal(answer.logits, session.frame_mask(within.rle.decode()))
+    else:
+        assert answer.mask == own
+    clicked = session.predict([(40, 20)], [1], box)
+    assert clicked.mask == tiny_segmenter().open_image(image).predict([(40, 20)], [1], box).mask
+    segmenter.sure_of_boxes = own.sureness
+    assert segmenter.open_image(image).predict(box_xyxy=box).mask == own
