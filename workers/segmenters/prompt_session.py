@@ -22,6 +22,7 @@ from workers.refiners.chain import refine_mask
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.mask_logits import frame_logits
+from workers.segmenters.obeyed_clicks import obey_clicks
 from workers.segmenters.prompt import Prompt
 from workers.segmenters.prompt_zoom import (
     OUTSIDE,
@@ -219,6 +220,7 @@ class SamPromptSession:
         if not masks:
             return None
         mask = refine_mask(self.image, masks[0], self.segmenter.refiners)
+        mask = obey_clicks(mask, masks[0], prompt)
         if point is not None:
             return mask
         left, top, right, bottom = mask.bbox_xyxy

@@ -15,10 +15,10 @@ from support.tiny_sam import make_noise, make_tiny_sam
 
 from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import bundled_sprites
-from pipeline.evaluation.clicks import correct, find_innermost
+from pipeline.evaluation.clicks import Click, correct, find_innermost
 from schemas.errors import ModelError, UsageError
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from schemas.options import SegmenterOptions
+from schemas.options import RefinerName, SegmenterOptions
 from schemas.overlaps import mask_iou
 from workers.models import catalog
 from workers.models.sam_demo_architecture import build_sam_demo
@@ -216,9 +216,14 @@ def iou(answer: PromptedMask, truth: BoolMask) -> float:
 
 
 @pytest.mark.long
-def test_corrections_make_masks_better(demo: Segmenter, scene: Scene) -> None:
-    assert isinstance(demo, PromptableSegmenter)
-    session = demo.open_image(scene.image)
+@pytest.mark.parametrize("refine", [(), None])
+def test_corrections_make_masks_better(
+    refine: tuple[RefinerName, ...] | None, scene: Scene
+) -> None:
+    segmenter = build_segmenter(DEMO.model_copy(update={"refine": refine}))
+    assert isinstance(segmenter, PromptableGridSegmenter)
+    session = segmenter.open_image(scene.image)
+    refiners = segmenter.refiners
     obeyed: dict[bool, list[bool]] = {True: [], False: []}
     ious: list[list[float]] = []
     for item in scene.objects:
@@ -230,16 +235,25 @@ def test_corrections_make_masks_better(demo: Segmenter, scene: Scene) -> None:
             if click := correct(pixels_of(answer, truth), truth):
                 points.append(click.point_xy)
                 labels.append(int(click.on_object))
+                segmenter.refiners = ()
+                plain = session.predict(points, labels, mask_input=answer.logits)
+                segmenter.refiners = refiners
                 answer = session.predict(points, labels, mask_input=answer.logits)
-                x, y = (int(side) for side in click.point_xy)
-                is_inside = bool(pixels_of(answer, truth)[y, x])
-                obeyed[click.on_object].append(is_inside == click.on_object)
+                obeyed[click.on_object].append(obeys(plain, click, truth))
+                # Finer borders undo no click that the model has obeyed.
+                assert obeys(answer, click, truth) or not obeyed[click.on_object][-1]
             ious[-1].append(iou(answer, truth))
-    assert min(map(len, obeyed.values())) >= 5
-    assert np.mean(obeyed[True]) >= 0.8
-    assert np.mean(obeyed[False]) >= 0.25  # errors are mostly thin rims
+    if not refiners:  # what is wrong with finer masks is thin, and seldom hit to the pixel
+        assert min(map(len, obeyed.values())) >= 5
+        assert np.mean(obeyed[True]) >= 0.8
+        assert np.mean(obeyed[False]) >= 0.25  # errors are mostly thin rims
     before, after, at_last = np.mean(ious, axis=0)
     assert before < after < at_last
+
+
+def obeys(answer: PromptedMask, click: Click, like: BoolMask) -> bool:
+    x, y = (int(side) for side in click.point_xy)
+    return bool(pixels_of(answer, like)[y, x]) == click.on_object
 
 
 @pytest.mark.long
