@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.evaluation.masks.detections import Int64s
+from pipeline.evaluation.masks.detections import Floats, Int64s
 from pipeline.evaluation.masks.disjoint import SharedPixels, share_pixels
 from schemas.masks import CocoRle
 
@@ -45,7 +45,11 @@ class Quality:
 class PanopticQuality:
     """Counts segments of image after image (A. Kirillov et al., "Panoptic segmentation", 2019)."""
 
-    _images: list[Mapping[Hashable, _Tally]] = field(default_factory=list)
+    _kinds: dict[Hashable, int] = field(default_factory=dict)
+    _rows: list[tuple[float, ...]] = field(default_factory=list)
+    """Of each image and class: the image, the class, IoU, matched, unmatched."""
+    _counted: Floats | None = None
+    _images: int = 0
 
     def add(
         self, found: Sequence[Segment], true: Sequence[Segment], void: CocoRle | None = None
@@ -88,7 +92,11 @@ class PanopticQuality:
             crowded = _count_crowded(found[row].kind, true, shared.common_px[row])
             if shared.void_px[row] + crowded <= _EXCUSED_SHARE * shared.found_px[row]:
                 tallies[found[row].kind].unmatched += 1
-        self._images.append(dict(tallies))
+        for kind, tally in tallies.items():
+            place = self._kinds.setdefault(kind, len(self._kinds))
+            self._rows.append((self._images, place, tally.iou, tally.matched, tally.unmatched))
+        self._images += 1
+        self._counted = None
 
     @property
     def pooled(self) -> Quality:
@@ -102,18 +110,12 @@ class PanopticQuality:
 
     def measure(self, weights: Int64s | None = None) -> tuple[Quality, Quality]:
         """Of all segments, and the mean over classes; `weights`: how often each image counts."""
-        kinds = list({kind: None for tallies in self._images for kind in tallies})
-        place_of = {kind: place for place, kind in enumerate(kinds)}
-        rows = [
-            (image, place_of[kind], tally.iou, tally.matched, tally.unmatched)
-            for image, tallies in enumerate(self._images)
-            for kind, tally in tallies.items()
-        ]
-        counted = np.array(rows, np.float64).reshape(-1, 5)
-        images, places = counted[:, 0].astype(np.int64), counted[:, 1].astype(np.int64)
+        if self._counted is None:
+            self._counted = np.array(self._rows, np.float64).reshape(-1, 5)
+        images, places = self._counted[:, :2].astype(np.int64).T
         times = 1 if weights is None else weights[images][:, None]
-        sums = np.zeros((len(kinds), 3))
-        np.add.at(sums, places, counted[:, 2:] * times)
+        sums = np.zeros((len(self._kinds), 3))
+        np.add.at(sums, places, self._counted[:, 2:] * times)
         there = sums[sums[:, 1:].any(axis=1)]
         each = [_measure(*row) for row in there.tolist()]
         if not each:

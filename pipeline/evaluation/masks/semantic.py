@@ -48,7 +48,11 @@ class PixelScores:
 class PixelCounts:
     """Counts the pixels of image after image by true and found class."""
 
-    _images: list[Mapping[tuple[int, int], int]] = field(default_factory=list)
+    _pairs: dict[tuple[int, int], int] = field(default_factory=dict)
+    _rows: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of each image and pair of classes: the image, the pair, how many pixels."""
+    _counted: Int64s | None = None
+    _images: int = 0
 
     def count(
         self,
@@ -70,15 +74,21 @@ class PixelCounts:
         for found_class, left in zip(found_classes, found_left.tolist(), strict=True):
             _count(pixels, NO_CLASS, found_class, left)
         _count(pixels, NO_CLASS, NO_CLASS, counted_px - sum(pixels.values()))
-        self._images.append(pixels)
+        for pair, count in pixels.items():
+            place = self._pairs.setdefault(pair, len(self._pairs))
+            self._rows.append((self._images, place, count))
+        self._images += 1
+        self._counted = None
 
     def measure(self, weights: Int64s | None = None) -> PixelScores:
         """The figures; `weights`: how often each image counts, for resampling."""
-        totals: dict[tuple[int, int], int] = {}
-        for number, pixels in enumerate(self._images):
-            times = 1 if weights is None else int(weights[number])
-            for pair, count in pixels.items():
-                totals[pair] = totals.get(pair, 0) + times * count
+        if self._counted is None:
+            self._counted = np.array(self._rows, np.int64).reshape(-1, 3)
+        images, places, counts = self._counted.T
+        times = 1 if weights is None else weights[images]
+        sums = np.zeros(len(self._pairs), np.int64)
+        np.add.at(sums, places, counts * times)
+        totals = dict(zip(self._pairs, sums.tolist(), strict=True))
         numbers = sorted({number for pair in totals for number in pair} - {NO_CLASS})
         classes = tuple(_measure_class(number, totals) for number in numbers)
         there = [one for one in classes if one.true_px]
