@@ -219,8 +219,12 @@ class SamPromptSession:
         masks = self.segmenter.trace_prompted(look.crop, logits[None], scores, inner, self.size_hw)
         if not masks:
             return None
-        mask = refine_mask(self.image, masks[0], self.segmenter.refiners)
-        mask = obey_clicks(mask, masks[0], prompt)
+        mask = masks[0]
+        if self.segmenter.refiners:
+            # Before, that a click grows to the colours round it, and after, that it is not undone.
+            obeying = obey_clicks(mask, prompt)
+            mask = refine_mask(self.image, obeying, self.segmenter.refiners)
+            mask = obey_clicks(mask, prompt, obeying)
         if point is not None:
             return mask
         left, top, right, bottom = mask.bbox_xyxy

@@ -1,11 +1,11 @@
-"""Refined masks obey the clicks that the mask before obeyed."""
+"""Masks obey the clicks that they answer."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from workers.segmenters.obeyed_clicks import REACH_PX, obey_clicks
+from workers.segmenters.obeyed_clicks import RADIUS_PX, obey_clicks
 from workers.segmenters.prompt import Prompt
 
 
@@ -21,26 +21,36 @@ def make_band(left: int, right: int) -> BoolMask:
     return pixels
 
 
-def test_a_click_that_was_obeyed_is_obeyed() -> None:
-    before, refined = make_band(20, 60), make_band(25, 65)
-    on, beside = (22.0, 30.5), (62.0, 3.0)
-    prompt = Prompt((on, beside, (40.0, 30.0)), (1, 0, 1), None, None)
-    answer = obey_clicks(measure(refined), measure(before), prompt)
-    pixels = answer.rle.decode()
-    assert pixels[30, 22]
-    assert not pixels[3, 62]
-    assert answer.bbox_xyxy == (20, 0, 65, 60)
-    assert answer.area_px == pixels.sum()
+def click(*points: tuple[float, float, int]) -> Prompt:
+    return Prompt(tuple((x, y) for x, y, _ in points), tuple(n for *_, n in points), None, None)
+
+
+def test_a_click_that_is_not_obeyed_has_a_disk() -> None:
+    pixels = make_band(20, 60)
+    on, beside, corner = (10.0, 30.5), (40.9, 3.0), (79.0, 59.0)
+    prompt = click((*on, 1), (*beside, 0), (*corner, 1), (50.0, 50.0, 1))
+    answer = obey_clicks(measure(pixels), prompt)
     rows, columns = np.mgrid[:60, :80]
-    changed = pixels != refined
-    near = np.zeros_like(refined)
-    for x, y in (on, beside):
-        near |= np.hypot(rows - int(y), columns - int(x)) <= REACH_PX
-    np.testing.assert_array_equal(changed, near & (before != refined))
+    for (x, y), inside in ((on, True), (beside, False), (corner, True)):
+        pixels[np.hypot(rows - int(y), columns - int(x)) <= RADIUS_PX] = inside
+    np.testing.assert_array_equal(answer.rle.decode(), pixels)
+    assert answer.bbox_xyxy == (8, 0, 80, 60)
+    assert answer.area_px == pixels.sum()
+    assert answer.predicted_iou == 0.9
 
 
-def test_other_clicks_change_nothing() -> None:
-    before, refined = measure(make_band(20, 60)), measure(make_band(25, 65))
-    for point, label in (((10.0, 5.0), 1), ((79.0, 59.0), 0), ((40.0, 0.0), 1), ((62.0, 9.0), 1)):
-        assert obey_clicks(refined, before, Prompt((point,), (label,), None, None)) is refined
-    assert obey_clicks(refined, before, Prompt((), (), (0, 0, 9, 9), None)) is refined
+def test_what_obeys_or_would_be_nothing_stays() -> None:
+    mask = measure(make_band(20, 60))
+    assert obey_clicks(mask, click((30, 5, 1), (10, 5, 0))) is mask
+    assert obey_clicks(mask, Prompt((), (), (0, 0, 9, 9), None)) is mask
+    small = np.zeros((60, 80), np.bool_)
+    small[30:32, 30:32] = True
+    assert obey_clicks(measure(small), click((30, 30, 0))) == measure(small)
+
+
+def test_what_obeyed_before_is_as_it_was_there() -> None:
+    before, refined = make_band(20, 60), make_band(25, 60)
+    answer = obey_clicks(measure(refined), click((22.0, 30.0, 1)), measure(before)).rle.decode()
+    rows, columns = np.mgrid[:60, :80]
+    near = np.hypot(rows - 30, columns - 22) <= RADIUS_PX
+    np.testing.assert_array_equal(answer, np.where(near, before, refined))
