@@ -114,7 +114,7 @@ def open_folder(folder: Path) -> HubModel:
 
 
 def find_tokenizer(folder: Path) -> Path:
-    """The file in a detector's folder that says how texts become tokens. Raises ModelError."""
+    """The file in a folder that says how texts become tokens. Raises ModelError for none."""
     there = _find_first(folder, TOKENIZERS)
     if there is None:
         raise ModelError(f"expected {' or '.join(TOKENIZERS)} in {folder}")
@@ -138,11 +138,16 @@ def verify_file(path: Path, entry: ModelEntry) -> str:
     return got
 
 
-def check_folder(path: Path) -> None:
-    """Raise ModelError unless `path` is a folder or file of what `open_folder` opens."""
+def check_folder(path: Path, *, has_tokenizer: bool = False) -> None:
+    """Raise ModelError unless `path` is a folder or file of what `open_folder` opens.
+
+    With `has_tokenizer` it has to lie there too.
+    """
     if not path.exists():
         raise ModelError(f"the weights {path} cannot be read: there is no such file")
-    open_folder(path)
+    found = open_folder(path)
+    if has_tokenizer:
+        find_tokenizer(found.weights.parent)
 
 
 def _fetch_tokenizer(entry: ModelEntry, commit: str, folder: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from schemas.masks import ObjectMask
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.grounded_options import read_texts
+from workers.models.hub import find_tokenizer
 from workers.models.model_entry import ModelEntry
 from workers.models.weights import sha256_of
 from workers.segmenters.compute import computing
@@ -27,7 +28,6 @@ from workers.segmenters.hub_loading import LoadedModel, load_model
 from workers.segmenters.preparation import Preparation, read_preparation
 from workers.segmenters.tasks import choose_score
 
-TOKENIZER = "tokenizer.json"
 _HALF = (0.5, 0.5, 0.5)
 _USUAL = Preparation("stretch", 1008, 1008, mean=_HALF, std=_HALF)
 
@@ -56,7 +56,7 @@ class Sam3Finder:
         self._model: Any = loaded.model
         self._options = options
         self._preparation = read_preparation(loaded.preparation, _USUAL)
-        path = loaded.folder / TOKENIZER
+        path = find_tokenizer(loaded.folder)
         self._hashes = {"weights": loaded.weights_sha256, "tokenizer": sha256_of(path)}
         self._longest: int = loaded.model.config.text_config.max_position_embeddings
         try:

@@ -289,6 +289,7 @@ def test_what_cannot_be_is_told_at_once(folder: Path, sam: Path, tmp_path: Path)
         check_segmenter(options_of(folder, sam, **changes))
 
     check()
+    check(detector=str(folder / "model.safetensors"))
     for name in ("grounded", "grounded:", "grounded:a, ,b"):
         with pytest.raises(UsageError, match="expected texts to look for, as in 'grounded:a red"):
             check(name=name)
