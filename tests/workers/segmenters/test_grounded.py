@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transformers.models.mm_grounding_dino.modeling_mm_grounding_dino import (
     MMGroundingDinoObjectDetectionOutput,
 )
 
+from schemas.boxes import BoxXyxy
 from schemas.errors import ModelError, UnknownModelError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
@@ -245,6 +247,19 @@ def test_boxes_of_a_sam_are_filled_and_nothing_else(sam: Path) -> None:
     (found,) = segmenter.segment_with_boxes([image], [boxes])
     assert {mask.rle for mask in there} <= {mask.rle for mask in found}
     assert segmenter.mask_boxes(image, []) == []
+
+
+def test_without_boxes_the_sam_sees_no_image(folder: Path, sam: Path) -> None:
+    class Blind:
+        def mask_boxes(
+            self, image: UInt8Image, boxes: Sequence[BoxXyxy]
+        ) -> list[ObjectMask | None]:
+            raise AssertionError("asked for nothing")
+
+    options = options_of(folder, sam)
+    assert (
+        Grounding(load_detector(options), Blind(), options).find(noise(60, 80), ["dog"], 1.0) == []
+    )
 
 
 def test_the_demo_fills_boxes_as_a_prompt_does() -> None:
