@@ -81,19 +81,19 @@ class Sam3Finder:
         with computing(self._options):
             frame = self._preparation.make_frames(image, [place], self._model.device)
             seen = self._model.get_vision_features(frame)
-            answers = [self._ask(seen, text) for text in texts]
+            answers = [self._ask(seen, text, bound) for text in texts]
         found = []
         with torch.inference_mode():
             for text, (scores, logits) in zip(texts, answers, strict=True):
-                kept = keep_sure(scores, bound)
-                rles = trace_logits(logits[kept], place, to_logit(self._options.mask_thresh))
-                found += label_masks(rles, [text] * len(rles), scores[kept])
+                rles = trace_logits(logits, place, to_logit(self._options.mask_thresh))
+                found += label_masks(rles, [text] * len(rles), scores)
         return select_surest(found, self._options)
 
-    def _ask(self, seen: Any, text: str) -> tuple[Tensor, Tensor]:
-        """Scores (queries,) and logits (queries, height, width) of a text.
+    def _ask(self, seen: Any, text: str, least: float) -> tuple[Tensor, Tensor]:
+        """Scores (n,) and logits (n, height, width) of the queries that are sure of a text.
 
-        A score is the probability of the query, times that of the text being in the image at all.
+        The others' logits, 66 MB a text, are not kept. A score is the probability of the query,
+        times that of the text being in the image at all.
         """
         tokens = {
             name: torch.tensor([numbers], device=self._model.device)
@@ -102,7 +102,8 @@ class Sam3Finder:
         outputs = self._model(vision_embeds=seen, **tokens)
         present = outputs.presence_logits.float().sigmoid()
         scores = (outputs.pred_logits.float().sigmoid() * present)[0]
-        return scores, outputs.pred_masks[0].float()
+        kept = keep_sure(scores, least)
+        return scores[kept], outputs.pred_masks[0, kept].float()
 
     def _tokenize(self, text: str) -> dict[str, list[int]]:
         encoded = self._tokenizer(text, padding="max_length", max_length=self._longest)
