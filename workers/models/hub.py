@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import HfFileMetadata, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError
 
-from schemas.errors import DownloadError, ModelError
+from schemas.errors import DownloadError, ModelError, first_line
 from workers.durable_files import replace_file
 from workers.models.download import Report, download
 from workers.models.model_entry import ModelEntry
@@ -203,7 +203,7 @@ def _ask_hub(entry: ModelEntry, name: str, revision: str, folder: Path) -> HfFil
         return None
     # What its client raises where there is no network has no base of the hub's own.
     except Exception as exc:
-        raise _unavailable(entry, folder, f"{url} gave: {_first_line(exc)}") from exc
+        raise _unavailable(entry, folder, f"{url} gave: {first_line(exc)}") from exc
 
 
 def _url(entry: ModelEntry, name: str, revision: str) -> str:
@@ -221,10 +221,6 @@ def _unavailable(entry: ModelEntry, folder: Path, why: object) -> DownloadError:
         f"the weights of {entry.name} could not be downloaded, as {why}: try again, or get {files} "
         f"of {entry.hub_repo} elsewhere and put them into {folder}"
     )
-
-
-def _first_line(exc: Exception) -> str:
-    return next(iter(str(exc).splitlines()), "") or type(exc).__name__
 
 
 def _find_weights(folder: Path) -> Path | None:

@@ -12,7 +12,7 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 from transformers.models.sam3 import modeling_sam3
 from transformers.models.sam3.configuration_sam3 import Sam3Config
 
-from schemas.errors import ModelError, UsageError
+from schemas.errors import ModelError, UsageError, first_line
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import SegmenterOptions
@@ -63,8 +63,7 @@ class Sam3Finder:
             tokenizer: Any = CLIPTokenizer.from_pretrained(str(path.parent), local_files_only=True)
         # tokenizers raises plain exceptions.
         except Exception as exc:
-            first = next(iter(str(exc).splitlines()), "")
-            raise ModelError(f"expected a tokenizer of CLIP in {path}: {first}") from exc
+            raise ModelError(f"expected a tokenizer of CLIP in {path}: {first_line(exc)}") from exc
         self._tokenizer = tokenizer
 
     def check(self, texts: Sequence[str]) -> None:
