@@ -195,3 +195,9 @@ class IndexUnavailableError(VectorIndexError):
 def one_line(error: BaseException | str) -> str:
     """A message in one line; for an error that has none, the name of its class."""
     return " ".join(str(error).split()) or ("" if isinstance(error, str) else type(error).__name__)
+
+
+def first_line(exc: BaseException) -> str:
+    """What another package's error says first, or else its type."""
+    lines = (line.strip() for line in str(exc).splitlines())
+    return next(filter(None, lines), type(exc).__name__)

@@ -104,7 +104,7 @@ def check_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) ->
     if options.checkpoint is not None:
         path = Path(options.checkpoint).expanduser()
         if entry.source in ("hub", "user"):
-            check_folder(path)
+            check_folder(path, has_tokenizer=entry.task == "texts")
         elif not path.is_file():
             raise ModelError(f"the weights {path} cannot be read: there is no such file")
     read_options_scorer(options, cache_dir)

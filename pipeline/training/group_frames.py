@@ -20,8 +20,6 @@ from workers.models.sam_demo_architecture import EMBED_DIM, IMG_SIZE, STRIDE, bu
 
 _AT_ONCE = 4
 _MIN_VISIBLE, _MIN_AREA_PX = 0.25, 16
-IGNORED = 255
-"""The group of padding, and of instances that hardly show."""
 
 
 def find_frame_groups(ids: np.ndarray, groups: np.ndarray, visible: np.ndarray) -> np.ndarray:

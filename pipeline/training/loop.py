@@ -1,10 +1,15 @@
-"""Shares what both training loops need: optimizer, schedule, running average, checkpoints."""
+"""Shares what trainings need: arguments, optimizer, schedule, steps, averages, checkpoints."""
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
-from collections.abc import Iterable, Sequence
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,6 +23,18 @@ BF16_HELP = "multiply in bfloat16: for a CPU with AVX512-BF16 or AMX"
 _WARMUP_STEPS = 150
 _DECAY_SHARE = 0.8
 _MOMENTUM = 0.95
+_SAVE_EVERY = 100
+
+
+def make_parser(doc: str | None, *, steps: int, peak: float) -> argparse.ArgumentParser:
+    """The arguments that trainings share, with these defaults; `doc` is the training's module's."""
+    parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--peak", type=float, default=peak, help="highest learning rate")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
+    return parser
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -161,3 +178,54 @@ def resume(path: Path, model: nn.Module, optimizer: MuonAdamW, ema: Ema[Model]) 
     step: int = state["step"]
     print(f"resumed at step {step}", flush=True)
     return step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training(Generic[Model]):
+    """What a training changes, and the file that keeps it. Gradients longer than `clip` are cut."""
+
+    model: Model
+    optimizer: MuonAdamW
+    ema: Ema[Model]
+    checkpoint: Path
+    peak: float
+    clip: float
+
+
+def run_steps(
+    training: Training[Model],
+    steps: range,
+    report_every: int,
+    compute: Callable[[], tuple[Tensor, Mapping[str, Tensor]]],
+) -> None:
+    """Take these steps, of a run that is as long as their end, and keep what they made.
+
+    `compute` draws a batch and gives its loss, and figures: their means since the last line are
+    printed by their names.
+    """
+    model, optimizer, ema = training.model, training.optimizer, training.ema
+    told: defaultdict[str, list[float]] = defaultdict(list)
+    began = time.perf_counter()
+    for step in steps:
+        loss, figures = compute()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+        optimizer.step(learning_rate(step, steps.stop, training.peak))
+        ema.update(model)
+        for name, figure in figures.items():
+            told[name].append(figure.item())
+        told["s/step"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        if (step + 1) % report_every == 0:
+            _print_means(step + 1, told)
+            told.clear()
+        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == steps.stop:
+            save_checkpoint(training.checkpoint, model, optimizer, ema, step + 1)
+
+
+def _print_means(step: int, told: Mapping[str, Sequence[float]]) -> None:
+    means = {name: statistics.fmean(values) for name, values in told.items()}
+    seconds = means.pop("s/step")
+    figures = " ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+    print(f"{step} {figures} {seconds:.2f} s/step", flush=True)

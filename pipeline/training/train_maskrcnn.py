@@ -6,7 +6,6 @@ python -m pipeline.training.train_maskrcnn frames --checkpoint maskrcnn.pt --ste
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +18,7 @@ from torchvision.ops import masks_to_boxes
 
 from pipeline.demo.groups import GROUPS
 from pipeline.training.kind_head import fit_kinds, look_at_boxes
-from pipeline.training.loop import (
-    BF16_HELP,
-    Ema,
-    MuonAdamW,
-    learning_rate,
-    resume,
-    save_checkpoint,
-)
+from pipeline.training.loop import Ema, MuonAdamW, Training, make_parser, resume, run_steps
 from workers.models import catalog
 from workers.models.clip_demo_architecture import ARCHITECTURE
 from workers.models.maskrcnn_demo_architecture import MEAN, STD, TRUNK, build_maskrcnn_demo
@@ -34,7 +26,8 @@ from workers.models.sam_demo_architecture import IMG_SIZE
 from workers.models.weights import read_weights
 
 _EMA_DECAY = 0.998
-_REPORT_EVERY, _SAVE_EVERY = 20, 100
+_REPORT_EVERY = 20
+_MAX_GRADIENT = 5.0
 
 
 class Frames:
@@ -111,15 +104,10 @@ def build_model() -> GeneralizedRCNN:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = make_parser(__doc__, steps=2000, peak=1e-3)
     parser.add_argument("frames", type=Path)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--images", type=int, default=4)
-    parser.add_argument("--peak", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fit-kinds", action="store_true", help="first tell groups by true boxes")
-    parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
     return parser.parse_args()
 
 
@@ -139,29 +127,15 @@ def main() -> None:
             boxes = look_at_boxes(model, frames.list_boxes())
         print(f"knows {fit_kinds(model, *boxes):.3f} of the boxes", flush=True)
         ema = Ema(model, _EMA_DECAY)
-    sums: dict[str, float] = {}
-    began = time.perf_counter()
-    for step in range(first, args.steps):
-        drawn = frames.draw(args.images)
+
+    def compute() -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            losses = compute_losses(model, *drawn)
-        optimizer.zero_grad()
-        total = torch.stack(list(losses.values())).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step(learning_rate(step, args.steps, args.peak))
-        ema.update(model)
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, 0.0) + loss.item() / _REPORT_EVERY
-        if (step + 1) % _REPORT_EVERY == 0:
-            spent = (time.perf_counter() - began) / _REPORT_EVERY
-            told = " ".join(
-                f"{name.removeprefix('loss_')} {mean:.3f}" for name, mean in sums.items()
-            )
-            print(f"{step + 1} {told} {spent:.2f} s/step", flush=True)
-            sums, began = {}, time.perf_counter()
-        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == args.steps:
-            save_checkpoint(args.checkpoint, model, optimizer, ema, step + 1)
+            losses = compute_losses(model, *frames.draw(args.images))
+        figures = {name.removeprefix("loss_"): loss for name, loss in losses.items()}
+        return torch.stack(list(losses.values())).sum(), figures
+
+    training = Training(model, optimizer, ema, args.checkpoint, args.peak, _MAX_GRADIENT)
+    run_steps(training, range(first, args.steps), _REPORT_EVERY, compute)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from pipeline.training.loop import (
-    BF16_HELP,
     Ema,
     MuonAdamW,
     learning_rate,
+    make_parser,
     resume,
     save_checkpoint,
 )
@@ -184,17 +184,12 @@ def load_samples(args: argparse.Namespace, start: int) -> Iterator[dict[str, Ten
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = make_parser(__doc__, steps=2000, peak=5e-4)
     parser.add_argument("scenes", type=Path, nargs="+", help="folders of cached scenes")
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--images", type=int, default=3, help="images of a step")
     parser.add_argument("--prompts", type=int, default=5, help="prompts of an image")
     parser.add_argument("--rounds", type=int, default=3, help="the first prompt, then corrections")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--peak", type=float, default=5e-4, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
     return parser.parse_args()
 
 

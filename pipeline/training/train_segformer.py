@@ -9,30 +9,23 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import SegformerForSemanticSegmentation
 
-from pipeline.training.loop import (
-    BF16_HELP,
-    Ema,
-    MuonAdamW,
-    learning_rate,
-    resume,
-    save_checkpoint,
-)
+from pipeline.training.loop import Ema, MuonAdamW, Training, make_parser, resume, run_steps
 from pipeline.training.segformer_shape import MEAN, STD, make_config
 
 CROP_HW = (256, 320)
 _SCALES = (0.6, 1.1)  # of the scene's pixels
 _EMA_DECAY = 0.997
-_REPORT_EVERY, _SAVE_EVERY = 25, 100
+_REPORT_EVERY = 25
+_MAX_GRADIENT = 1.0
 
 
 class Crops:
@@ -86,14 +79,9 @@ def compute_loss(logits: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = make_parser(__doc__, steps=4000, peak=1e-3)
     parser.add_argument("scenes", type=Path)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--peak", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--bf16", action="store_true", help=BF16_HELP)
     return parser.parse_args()
 
 
@@ -109,26 +97,16 @@ def main() -> None:
     first = resume(args.checkpoint, model, optimizer, ema)
     crops = Crops(args.scenes, seed=first)
     model.train()
-    began, sums = time.monotonic(), torch.zeros(2)
-    for step in range(first, args.steps):
+
+    def compute() -> tuple[Tensor, dict[str, Tensor]]:
         pixels, groups = crops.draw(args.images)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             logits = model(pixel_values=pixels).logits
         loss, right = compute_loss(logits, groups)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step(learning_rate(step, args.steps, args.peak))
-        ema.update(model)
-        sums += torch.stack([loss.detach(), right])
-        if (step + 1) % _REPORT_EVERY == 0:
-            spent = (time.monotonic() - began) / _REPORT_EVERY
-            of_loss, of_pixels = (sums / _REPORT_EVERY).tolist()
-            told = f"loss {of_loss:.3f} pixels right {of_pixels:.3f}"
-            print(f"{step + 1} {told} {spent:.2f} s/step", flush=True)
-            began, sums = time.monotonic(), torch.zeros(2)
-        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == args.steps:
-            save_checkpoint(args.checkpoint, model, optimizer, ema, step + 1)
+        return loss, {"loss": loss, "pixels right": right}
+
+    training = Training(model, optimizer, ema, args.checkpoint, args.peak, _MAX_GRADIENT)
+    run_steps(training, range(first, args.steps), _REPORT_EVERY, compute)
 
 
 if __name__ == "__main__":

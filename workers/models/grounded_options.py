@@ -8,7 +8,7 @@ from schemas.errors import UsageError
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.detectors import DEFAULT_DETECTOR, NO_DETECTOR, is_folder
-from workers.models.hub import cached_weights, check_folder, find_tokenizer
+from workers.models.hub import cached_weights, check_folder
 from workers.models.model_entry import ModelEntry
 
 _SAM_MODULES = ("sam_demo", "sam", "sam2")
@@ -81,9 +81,7 @@ def check_detector(detector: str) -> None:
     Raises UnknownModelError, and ModelError for local files that are not there.
     """
     if is_folder(detector):
-        folder = Path(detector).expanduser()
-        check_folder(folder)
-        find_tokenizer(folder)
+        check_folder(Path(detector).expanduser(), has_tokenizer=True)
     else:
         catalog.find(detector, "detector")
 

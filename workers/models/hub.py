@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import HfFileMetadata, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError
 
-from schemas.errors import DownloadError, ModelError
+from schemas.errors import DownloadError, ModelError, first_line
 from workers.durable_files import replace_file
 from workers.models.download import Report, download
 from workers.models.model_entry import ModelEntry
@@ -114,7 +114,7 @@ def open_folder(folder: Path) -> HubModel:
 
 
 def find_tokenizer(folder: Path) -> Path:
-    """The file in a detector's folder that says how texts become tokens. Raises ModelError."""
+    """The file in a folder that says how texts become tokens. Raises ModelError for none."""
     there = _find_first(folder, TOKENIZERS)
     if there is None:
         raise ModelError(f"expected {' or '.join(TOKENIZERS)} in {folder}")
@@ -138,11 +138,16 @@ def verify_file(path: Path, entry: ModelEntry) -> str:
     return got
 
 
-def check_folder(path: Path) -> None:
-    """Raise ModelError unless `path` is a folder or file of what `open_folder` opens."""
+def check_folder(path: Path, *, has_tokenizer: bool = False) -> None:
+    """Raise ModelError unless `path` is a folder or file of what `open_folder` opens.
+
+    With `has_tokenizer` it has to lie there too.
+    """
     if not path.exists():
         raise ModelError(f"the weights {path} cannot be read: there is no such file")
-    open_folder(path)
+    found = open_folder(path)
+    if has_tokenizer:
+        find_tokenizer(found.weights.parent)
 
 
 def _fetch_tokenizer(entry: ModelEntry, commit: str, folder: Path) -> dict[str, str]:
@@ -198,7 +203,7 @@ def _ask_hub(entry: ModelEntry, name: str, revision: str, folder: Path) -> HfFil
         return None
     # What its client raises where there is no network has no base of the hub's own.
     except Exception as exc:
-        raise _unavailable(entry, folder, f"{url} gave: {_first_line(exc)}") from exc
+        raise _unavailable(entry, folder, f"{url} gave: {first_line(exc)}") from exc
 
 
 def _url(entry: ModelEntry, name: str, revision: str) -> str:
@@ -216,10 +221,6 @@ def _unavailable(entry: ModelEntry, folder: Path, why: object) -> DownloadError:
         f"the weights of {entry.name} could not be downloaded, as {why}: try again, or get {files} "
         f"of {entry.hub_repo} elsewhere and put them into {folder}"
     )
-
-
-def _first_line(exc: Exception) -> str:
-    return next(iter(str(exc).splitlines()), "") or type(exc).__name__
 
 
 def _find_weights(folder: Path) -> Path | None:

@@ -41,6 +41,7 @@ from workers.segmenters.point_plans import (
     Answers,
     GridPlan,
     Plan,
+    trace_sure,
 )
 from workers.segmenters.point_scorer import LoadedScorer
 from workers.segmenters.sam_prompter import Prompter, View
@@ -350,7 +351,7 @@ class GridSegmenter:
         while start < len(batch_xy):
             part = batch_xy[start : start + self._points_at_once]
             try:
-                answers = _trace_sure(view, part, self._levels, self._parameters, tracer)
+                answers = trace_sure(view, part, self._levels, self._parameters, tracer)
             except torch.OutOfMemoryError:
                 if len(part) == 1:
                     raise
@@ -383,24 +384,3 @@ class GridSegmenter:
     def grid_of(self, crop: Crop) -> Float64s:
         """The points that a crop may be asked at: float64 (n, 2), its pixels."""
         return self._layout.grid_of(crop)
-
-
-def _trace_sure(
-    view: View,
-    points_xy: Float64s,
-    levels: Levels | None,
-    parameters: Mapping[str, float],
-    tracer: Tracer,
-) -> Answers | None:
-    """Have the masks of points that are sure enough traced; None if none is.
-
-    Where this raises, none has been added.
-    """
-    guesses = view.guess(points_xy)
-    least_iou = parameters["pred_iou_thresh"]
-    chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
-    if not chosen.any():
-        return None
-    logits = guesses.logits(chosen, levels)
-    tracer.add(logits)
-    return Answers(logits, guesses.predicted_iou[chosen], np.nonzero(chosen)[0])

@@ -86,6 +86,8 @@ class Grounding:
         found = self.detector.find(image, texts, bound)
         most = self.options.max_objects
         boxes: list[BoxXyxy] = [(*box,) for box in found.boxes[:most].tolist()]
+        if not boxes:  # the SAM would encode the image for nothing
+            return []
         named = zip(
             self.masks.mask_boxes(image, boxes),
             (texts[number] for number in found.texts[:most].tolist()),

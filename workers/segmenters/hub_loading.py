@@ -15,7 +15,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers.utils import logging
 
-from schemas.errors import ModelError
+from schemas.errors import ModelError, first_line
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.hub import HubModel, fetch_from_hub, open_folder, verify_hub
@@ -96,9 +96,8 @@ def _read_config(found: HubModel, config_class: type[Any], name: str) -> Any:
     try:
         return config_class.from_dict(dict(found.config))
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as exc:
-        first = next(iter(str(exc).splitlines()), "")
         raise ModelError(
-            f"the config.json beside {found.weights} is not {name}'s: {first}"
+            f"the config.json beside {found.weights} is not {name}'s: {first_line(exc)}"
         ) from exc
 
 
@@ -115,8 +114,9 @@ def _fill(
             output_loading_info=True,
         )
     except (RuntimeError, ValueError, TypeError, KeyError) as exc:
-        first = next((line for line in str(exc).splitlines() if line.strip()), "")
-        raise ModelError(f"these weights are of another architecture than {name}: {first}") from exc
+        raise ModelError(
+            f"these weights are of another architecture than {name}: {first_line(exc)}"
+        ) from exc
     return model, notes
 
 

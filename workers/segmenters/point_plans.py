@@ -14,7 +14,9 @@ from torch import Tensor
 from schemas.errors import UsageError
 from workers.segmenters.candidates import Crop
 from workers.segmenters.crop_chooser import VERSION as CROPS_VERSION
+from workers.segmenters.decoder.contour import Levels
 from workers.segmenters.low_res import LowResMasks, LowResMeter
+from workers.segmenters.masks.tracer import Tracer
 from workers.segmenters.point_choice import (
     Bools,
     Float32s,
@@ -69,6 +71,27 @@ class Answers:
         """Those of bool (m,)."""
         on_device = torch.from_numpy(kept).to(self.logits.device)
         return Answers(self.logits[on_device], self.predicted_iou[kept], self.of_points[kept])
+
+
+def trace_sure(
+    view: View,
+    points_xy: Float64s,
+    levels: Levels | None,
+    parameters: Mapping[str, float],
+    tracer: Tracer,
+) -> Answers | None:
+    """Have the masks of points that are sure enough traced; None if none is.
+
+    Where this raises, none has been added.
+    """
+    guesses = view.guess(points_xy)
+    least_iou = parameters["pred_iou_thresh"]
+    chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
+    if not chosen.any():
+        return None
+    logits = guesses.logits(chosen, levels)
+    tracer.add(logits)
+    return Answers(logits, guesses.predicted_iou[chosen], np.nonzero(chosen)[0])
 
 
 class Plan(Protocol):

@@ -10,6 +10,7 @@ from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
 from workers.protocols import (
+    BoxMasker,
     BoxSegmenter,
     Float32Logits,
     PromptableSegmenter,
@@ -17,6 +18,8 @@ from workers.protocols import (
     PromptSession,
     Refiner,
     Segmenter,
+    TextFinder,
+    TextSegmenter,
 )
 from workers.refiners.chain import refine_mask
 
@@ -27,8 +30,12 @@ def refine_segmenter(segmenter: Segmenter, refiners: Sequence[Refiner]) -> Segme
         return segmenter
     if isinstance(segmenter, PromptableSegmenter):
         return _RefinedPromptableSegmenter(segmenter, refiners)
+    if isinstance(segmenter, BoxMasker):
+        return _RefinedBoxMasker(segmenter, refiners)
     if isinstance(segmenter, BoxSegmenter):
         return _RefinedBoxSegmenter(segmenter, refiners)
+    if isinstance(segmenter, TextSegmenter):
+        return _RefinedTextSegmenter(segmenter, refiners)
     return _RefinedSegmenter(segmenter, refiners)
 
 
@@ -71,7 +78,46 @@ class _RefinedBoxSegmenter(_RefinedSegmenter):
         return self._refine(images, self._segmenter.segment_with_boxes(images, boxes))
 
 
-class _RefinedPromptableSegmenter(_RefinedBoxSegmenter):
+class _RefinedBoxMasker(_RefinedBoxSegmenter):
+    """See `BoxMasker`."""
+
+    def mask_boxes(self, image: UInt8Image, boxes: Sequence[BoxXyxy]) -> list[ObjectMask | None]:
+        assert isinstance(self._segmenter, BoxMasker)
+        masks = self._segmenter.mask_boxes(image, boxes)
+        return [mask and refine_mask(image, mask, self._refiners) for mask in masks]
+
+
+class _RefinedTextSegmenter(_RefinedSegmenter):
+    """See `TextSegmenter`."""
+
+    @property
+    def text_finder(self) -> TextFinder:
+        assert isinstance(self._segmenter, TextSegmenter)
+        return _RefinedFinder(self._segmenter.text_finder, self._refiners)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RefinedFinder:
+    """See `TextFinder`."""
+
+    finder: TextFinder
+    refiners: tuple[Refiner, ...]
+
+    @property
+    def name(self) -> str:
+        return self.finder.name
+
+    def check(self, texts: Sequence[str]) -> None:
+        self.finder.check(texts)
+
+    def find(
+        self, image: UInt8Image, texts: Sequence[str], least: float | None = None
+    ) -> list[ObjectMask]:
+        found = self.finder.find(image, texts, least)
+        return [refine_mask(image, mask, self.refiners) for mask in found]
+
+
+class _RefinedPromptableSegmenter(_RefinedBoxMasker):
     """See `PromptableSegmenter`."""
 
     def open_image(self, image: UInt8Image) -> PromptSession:

@@ -12,12 +12,13 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 from transformers.models.sam3 import modeling_sam3
 from transformers.models.sam3.configuration_sam3 import Sam3Config
 
-from schemas.errors import ModelError, UsageError
+from schemas.errors import ModelError, UsageError, first_line
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.grounded_options import read_texts
+from workers.models.hub import find_tokenizer
 from workers.models.model_entry import ModelEntry
 from workers.models.weights import sha256_of
 from workers.segmenters.compute import computing
@@ -27,7 +28,6 @@ from workers.segmenters.hub_loading import LoadedModel, load_model
 from workers.segmenters.preparation import Preparation, read_preparation
 from workers.segmenters.tasks import choose_score
 
-TOKENIZER = "tokenizer.json"
 _HALF = (0.5, 0.5, 0.5)
 _USUAL = Preparation("stretch", 1008, 1008, mean=_HALF, std=_HALF)
 
@@ -56,15 +56,14 @@ class Sam3Finder:
         self._model: Any = loaded.model
         self._options = options
         self._preparation = read_preparation(loaded.preparation, _USUAL)
-        path = loaded.folder / TOKENIZER
+        path = find_tokenizer(loaded.folder)
         self._hashes = {"weights": loaded.weights_sha256, "tokenizer": sha256_of(path)}
         self._longest: int = loaded.model.config.text_config.max_position_embeddings
         try:
             tokenizer: Any = CLIPTokenizer.from_pretrained(str(path.parent), local_files_only=True)
         # tokenizers raises plain exceptions.
         except Exception as exc:
-            first = next(iter(str(exc).splitlines()), "")
-            raise ModelError(f"expected a tokenizer of CLIP in {path}: {first}") from exc
+            raise ModelError(f"expected a tokenizer of CLIP in {path}: {first_line(exc)}") from exc
         self._tokenizer = tokenizer
 
     def check(self, texts: Sequence[str]) -> None:
@@ -81,19 +80,19 @@ class Sam3Finder:
         with computing(self._options):
             frame = self._preparation.make_frames(image, [place], self._model.device)
             seen = self._model.get_vision_features(frame)
-            answers = [self._ask(seen, text) for text in texts]
+            answers = [self._ask(seen, text, bound) for text in texts]
         found = []
         with torch.inference_mode():
             for text, (scores, logits) in zip(texts, answers, strict=True):
-                kept = keep_sure(scores, bound)
-                rles = trace_logits(logits[kept], place, to_logit(self._options.mask_thresh))
-                found += label_masks(rles, [text] * len(rles), scores[kept])
+                rles = trace_logits(logits, place, to_logit(self._options.mask_thresh))
+                found += label_masks(rles, [text] * len(rles), scores)
         return select_surest(found, self._options)
 
-    def _ask(self, seen: Any, text: str) -> tuple[Tensor, Tensor]:
-        """Scores (queries,) and logits (queries, height, width) of a text.
+    def _ask(self, seen: Any, text: str, least: float) -> tuple[Tensor, Tensor]:
+        """Scores (n,) and logits (n, height, width) of the queries that are sure of a text.
 
-        A score is the probability of the query, times that of the text being in the image at all.
+        The others' logits, 66 MB a text, are not kept. A score is the probability of the query,
+        times that of the text being in the image at all.
         """
         tokens = {
             name: torch.tensor([numbers], device=self._model.device)
@@ -102,7 +101,8 @@ class Sam3Finder:
         outputs = self._model(vision_embeds=seen, **tokens)
         present = outputs.presence_logits.float().sigmoid()
         scores = (outputs.pred_logits.float().sigmoid() * present)[0]
-        return scores, outputs.pred_masks[0].float()
+        kept = keep_sure(scores, least)
+        return scores[kept], outputs.pred_masks[0, kept].float()
 
     def _tokenize(self, text: str) -> dict[str, list[int]]:
         encoded = self._tokenizer(text, padding="max_length", max_length=self._longest)

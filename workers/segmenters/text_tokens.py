@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers.models.bert.tokenization_bert import BertTokenizer
 
-from schemas.errors import ModelError, UsageError
+from schemas.errors import ModelError, UsageError, first_line
 
 # Full stops and question marks end a text, and brackets might spell a special token.
 _SEPARATING = re.compile(r"[.?\[\]]+")
@@ -40,8 +40,9 @@ class TextTokens:
             tokenizer: Any = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
         # tokenizers raises plain exceptions.
         except Exception as exc:
-            first = next(iter(str(exc).splitlines()), "")
-            raise ModelError(f"expected a tokenizer of BERT in {folder}: {first}") from exc
+            raise ModelError(
+                f"expected a tokenizer of BERT in {folder}: {first_line(exc)}"
+            ) from exc
         self._tokenizer, self._longest = tokenizer, longest
         self._stop: int = tokenizer.convert_tokens_to_ids(".")
 

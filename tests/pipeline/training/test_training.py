@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +23,11 @@ from pipeline.training.loop import (
     Ema,
     Muon,
     MuonAdamW,
+    Training,
     learning_rate,
     orthogonalize,
     resume,
+    run_steps,
     save_checkpoint,
 )
 from pipeline.training.prompt_samples import PromptSamples
@@ -197,6 +199,44 @@ def test_the_learning_rate_warms_up_holds_and_falls() -> None:
     assert rates[150] == rates[399] == 2.0
     assert rates[-1] < 0.1
     assert rates == sorted(rates[:200]) + sorted(rates[200:], reverse=True)
+
+
+def test_steps_are_taken_told_of_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(path: Path, *ends: int) -> nn.Linear:
+        """In as many runs, each of which goes on where the last one ended."""
+        for end in ends:
+            torch.manual_seed(0)
+            model = nn.Linear(2, 1)
+            optimizer, ema = MuonAdamW(model, (model,), 1e-2, 0.01), Ema(model, 0.9)
+            first = resume(path, model, optimizer, ema)
+            drawn = iter(range(first, end))
+
+            def compute(
+                model: nn.Linear = model, drawn: Iterator[int] = drawn
+            ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+                number = torch.tensor(float(next(drawn)))
+                return model(torch.ones(2)).square().sum() * 1e9, {"number": number}
+
+            training = Training(model, optimizer, ema, path, peak=1e-2, clip=1.0)
+            run_steps(training, range(first, end), 2, compute)
+            assert next(drawn, None) is None
+            norms = [weight.grad.norm() for weight in model.parameters() if weight.grad is not None]
+            assert torch.stack(norms).norm() <= 1.001
+        return model
+
+    whole = train(tmp_path / "whole.pt", 5)
+    lines = [line.split(" ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[:3] for line in lines] == [["2", "number", "0.500"], ["4", "number", "2.500"]]
+    assert all(line[4:] == ["s/step"] for line in lines)
+    kept = torch.load(tmp_path / "whole.pt", weights_only=True)
+    assert kept["step"] == 5
+    assert torch.equal(kept["model"]["weight"], whole.weight)
+    assert not torch.equal(kept["ema"]["weight"], whole.weight)
+    train(tmp_path / "parts.pt", 3, 5)
+    told = [line for line in capsys.readouterr().out.splitlines() if " number " in line]
+    assert [line.rsplit(" ", 2)[0] for line in told] == ["2 number 0.500", "4 number 3.000"]
 
 
 def write_caches(folder: Path, colours: Sequence[int]) -> list[Path]:

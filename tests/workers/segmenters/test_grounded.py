@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transformers.models.mm_grounding_dino.modeling_mm_grounding_dino import (
     MMGroundingDinoObjectDetectionOutput,
 )
 
+from schemas.boxes import BoxXyxy
 from schemas.errors import ModelError, UnknownModelError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
@@ -247,6 +249,19 @@ def test_boxes_of_a_sam_are_filled_and_nothing_else(sam: Path) -> None:
     assert segmenter.mask_boxes(image, []) == []
 
 
+def test_without_boxes_the_sam_sees_no_image(folder: Path, sam: Path) -> None:
+    class Blind:
+        def mask_boxes(
+            self, image: UInt8Image, boxes: Sequence[BoxXyxy]
+        ) -> list[ObjectMask | None]:
+            raise AssertionError("asked for nothing")
+
+    options = options_of(folder, sam)
+    assert (
+        Grounding(load_detector(options), Blind(), options).find(noise(60, 80), ["dog"], 1.0) == []
+    )
+
+
 def test_the_demo_fills_boxes_as_a_prompt_does() -> None:
     image, box = noise(60, 80), (5.0, 5.0, 40.0, 50.0)
     segmenter = build_segmenter(SegmenterOptions(device="cpu"))
@@ -289,6 +304,7 @@ def test_what_cannot_be_is_told_at_once(folder: Path, sam: Path, tmp_path: Path)
         check_segmenter(options_of(folder, sam, **changes))
 
     check()
+    check(detector=str(folder / "model.safetensors"))
     for name in ("grounded", "grounded:", "grounded:a, ,b"):
         with pytest.raises(UsageError, match="expected texts to look for, as in 'grounded:a red"):
             check(name=name)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.tiny_sam import make_noise, make_tiny_sam
 
 from pipeline.demo.scenes import compose
 from pipeline.demo.sprites import bundled_sprites
+from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
-from workers.protocols import BoxSegmenter, PromptableSegmenter
+from workers.protocols import BoxMasker, BoxSegmenter, PromptableSegmenter, TextSegmenter
 from workers.refiners.chain import refine_mask
 from workers.refiners.edges import refine_edges
 from workers.registry import build_segmenter
+from workers.segmenters.fixed_texts import FixedTextSegmenter
+from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_session import PromptableGridSegmenter
 from workers.segmenters.refined_segmenter import refine_segmenter
 from workers.segmenters.sam_prompter import SamPrompter
@@ -68,6 +74,48 @@ def test_every_mask_is_refined_whatever_it_was_found_by() -> None:
     assert answer.mask is not None
     assert finer.mask == clear(answer.mask, image)
     np.testing.assert_array_equal(finer.logits, answer.logits)
+
+
+@pytest.mark.parametrize("kind", [GridSegmenter, PromptableGridSegmenter])
+def test_the_masks_of_boxes_are_refined(kind: type[GridSegmenter]) -> None:
+    prompter = SamPrompter(make_tiny_sam(), "cpu")
+    plain = kind(prompter, weights_sha256="0" * 64, options=OPTIONS)
+    refined = refine_segmenter(plain, [Clearing()])
+    assert isinstance(refined, BoxMasker)
+    assert isinstance(refined, PromptableSegmenter) == isinstance(plain, PromptableSegmenter)
+    image, boxes = make_noise(37, 91), [(30.0, 5.0, 80.0, 30.0), (50.0, 2.0, 90.0, 36.0)]
+    masks = plain.mask_boxes(image, boxes)
+    assert len(masks) == 2
+    assert refined.mask_boxes(image, boxes) == [mask and clear(mask, image) for mask in masks]
+
+
+class WholeImage:
+    """Finds the whole image for each text, but for one."""
+
+    name = "whole"
+
+    def check(self, texts: Sequence[str]) -> None:
+        if "?" in texts:
+            raise UsageError("expected a text")
+
+    def find(
+        self, image: UInt8Image, texts: Sequence[str], least: float | None = None
+    ) -> list[ObjectMask]:
+        mask = ObjectMask.measure(CocoRle.from_mask(np.ones(image.shape[:2], np.bool_)))
+        assert mask is not None
+        return [replace(mask, segmenter_label=text, segmenter_score=least) for text in texts]
+
+
+def test_what_is_found_for_texts_is_refined() -> None:
+    finder, image = WholeImage(), make_noise(20, 30)
+    refined = refine_segmenter(FixedTextSegmenter(finder, ["mug"], OPTIONS, {}), [Clearing()])
+    assert isinstance(refined, TextSegmenter)
+    assert refined.text_finder.name == "whole"
+    assert refined.text_finder.find(image, ["a", "b"], 0.5) == [
+        clear(mask, image) for mask in finder.find(image, ["a", "b"], 0.5)
+    ]
+    with pytest.raises(UsageError):
+        refined.text_finder.check(["?"])
 
 
 def test_a_mask_of_which_nothing_would_be_left_stays() -> None:

@@ -120,9 +120,12 @@ def test_files_of_the_video_model_are_read(
     prefixed = {f"detector_model.{name}": value for name, value in tensors.items()}
     prefixed["tracker_model.weight"] = torch.zeros(3)
     save_file(prefixed, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read: No such file"):
-        build(tmp_path)
+    options = SegmenterOptions(name="sam3:mug", checkpoint=str(tmp_path), device="cpu")
+    for attempt in (lambda: check_segmenter(options), lambda: build_segmenter(options)):
+        with pytest.raises(ModelError, match=r"expected tokenizer\.json or vocab\.txt in"):
+            attempt()
     write_letters(tmp_path)
+    check_segmenter(options)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(SAM3.preparation))
     image = noise(40, 50)
     assert build(tmp_path).segment([image]) == segmenter.segment([image])
