@@ -121,6 +121,7 @@ def test_what_cannot_be_added_is_a_sentence(images: Path, folder: Settings) -> N
         refuse(UsageError, "COCO's compressed RLE", uri, CocoRle(size_hw, "~"), "x")
         refuse(UsageError, "1 to 120 characters, got 0", uri, square(), " ")
         refuse(UsageError, "1 to 120 characters, got 121", uri, square(), "x" * 121)
+        refuse(UsageError, r"Unicode characters, got 'a\\ud800'", uri, square(), "a\ud800")
         with pytest.raises(NotIndexedError, match="holds no object"):
             remove_object(uuid.uuid4(), searcher)
         found = next(searcher.index.scroll([Condition(field="ordinal", op="=", value=0)]))

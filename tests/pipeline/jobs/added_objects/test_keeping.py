@@ -40,9 +40,7 @@ from pipeline.transfer.backup import backup, restore
 from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
-from schemas.errors import (
-    DatasetError,
-)
+from schemas.errors import DatasetError, NotIndexedError
 from schemas.ids import fingerprint
 from schemas.manifest import State
 from schemas.payload import digest
@@ -144,6 +142,19 @@ def test_an_ingest_that_is_at_it_does_not_bring_a_removed_object_back(
         ingest([str(images)], other, recipe=fakes.recipe(other), index=searcher.index)
     assert added_points(folder) == {}
     assert verify(folder, [str(images)]).findings == []
+
+
+def test_nothing_is_added_to_an_image_that_is_removed_meanwhile(
+    images: Path, settings: Settings
+) -> None:
+    with searcher_of(settings) as searcher:
+        wanted = ObjectToAdd((images / "001.png").as_uri(), square())
+        addition = prepare_addition(wanted, searcher)
+        searcher.index.delete_images([uuid.UUID(addition.record.image_id)])
+        assert write_addition(addition, searcher) is None
+        with pytest.raises(NotIndexedError, match="holds no image"):
+            add_object(wanted, searcher)
+    assert (recorded(settings), added_points(settings)) == ({}, {})
 
 
 def test_an_image_that_is_written_meanwhile_is_prepared_again(
