@@ -94,7 +94,7 @@ class Viewer {
       onkeydown: (event) => this.key(event),
     });
     this.frame = make("div", { class: "frame" }, this.image, this.canvas);
-        this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
+    this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
     this.details = new Details();
     this.about = make("header");
     this.said = make("p", { class: "said", role: "status" });
