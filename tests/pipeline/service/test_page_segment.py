@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,8 @@ def test_a_mask_is_saved(parts_page: Page, parts_url: str, tmp_path: Path) -> No
     told = json.loads(Path(coco.value.path()).read_text())
     assert told["annotations"][0]["segmentation"] == item["payload"]["rle"]
     assert told["categories"] == [{"id": 1, "name": "my  mug"}]
+    # The keys are still told of.
+    expect(viewer.get_by_role("application")).to_have_accessible_name(re.compile("arrow keys"))
 
 
 def test_a_key_is_wanted_to_save(parts_page: Page, parts_url: str) -> None:
