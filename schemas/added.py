@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,7 +60,3 @@ class AddedObject:
         if mask is None:
             raise ValueError("expected a mask with pixels, got an empty one")
         return mask
-
-
-AddedByImage = Mapping[str, Sequence[AddedObject]]
-"""Added objects by image id."""

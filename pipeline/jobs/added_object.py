@@ -37,7 +37,8 @@ from workers.indexes.points import sound_mask_of
 from workers.labelling.labeller import build_labeller, label_image
 from workers.protocols import Embedder, VectorIndex
 
-_ATTEMPTS = 3
+ATTEMPTS = 3
+"""How often an addition is prepared while its image is being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def add_object(wanted: ObjectToAdd, searcher: Searcher) -> Point:
     mask or label that is none, EmbedderMismatchError, and what reading the image and index and
     manifest raise.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         point = write_addition(prepare_addition(wanted, searcher), searcher)
         if point is not None:
             return point
@@ -102,9 +103,10 @@ def prepare_addition(wanted: ObjectToAdd, searcher: Searcher) -> Addition:
 def write_addition(addition: Addition, searcher: Searcher) -> Point | None:
     """Record an object, then put it in the index; its point.
 
-    None where the image was written meanwhile: it has to be prepared again. A crash in between
-    leaves an object that is recorded and missing, which the same call, or a repair of `verify` and
-    the ingest after it, brings. Raises GenerationChangedError, and what index and manifest raise.
+    None where the image was written or removed meanwhile: it has to be prepared again. A crash in
+    between leaves an object that is recorded and missing, which the same call, or a repair of
+    `verify` and the ingest after it, brings. Raises GenerationChangedError, and what index and
+    manifest raise.
     """
     if addition.generation != searcher.generation:
         return None
@@ -114,10 +116,8 @@ def write_addition(addition: Addition, searcher: Searcher) -> Point | None:
     home.manifest.added.add([addition.record])
     # After the record: what begins later knows of it, and what began before is superseded.
     searcher.index.add_objects(addition.image, datetime.now(UTC))
-    identity = uuid.UUID(addition.record.object_id)
-    image = _find_image(searcher.index, addition.record.uri)
-    point = searcher.index.stored([identity]).get(identity)
-    if image.payload.get("generation") != addition.image.revision.id or point is None:
+    point = _find_written(addition, searcher.index)
+    if point is None:
         home.manifest.added.remove([addition.record])
         searcher.index.delete_points([addition.record.object_id])
         return None
@@ -165,6 +165,18 @@ def _check_generation(home: IndexHome, settings: Settings) -> None:
         )
 
 
+def _find_written(addition: Addition, index: VectorIndex) -> Point | None:
+    """The object's point, None unless its image is the one that it was prepared for."""
+    try:
+        image = find_image(index, addition.record.image_id)
+    except UsageError:  # it was removed
+        return None
+    if image.payload.get("generation") != addition.image.revision.id:
+        return None
+    identity = uuid.UUID(addition.record.object_id)
+    return index.stored([identity]).get(identity)
+
+
 def _find_image(index: VectorIndex, uri: str) -> Point:
     """The point of an image. Raises NotIndexedError."""
     try:
@@ -194,6 +206,8 @@ def _check_label(label: str | None) -> str | None:
     if label is None:
         return None
     name = " ".join(label.split())
+    if any("\ud800" <= each <= "\udfff" for each in name):  # which JSON and Python can hold
+        raise UsageError(f"expected a label of Unicode characters, got {name!r}")
     if not 0 < len(name) <= MAX_LABEL_CHARS:
         raise UsageError(
             f"expected a label of 1 to {MAX_LABEL_CHARS} characters, got {len(name)} of them"

@@ -8,7 +8,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +22,7 @@ from schemas.masks import CocoRle
 
 _MOST_PARTS = 16
 _READ_ATTEMPTS = 5
+_TICK = timedelta(microseconds=1)
 
 
 class AddedObjects:
@@ -57,10 +58,7 @@ class AddedObjects:
             return
         # Clocks differ between machines: what is said now is later than what was said before.
         before = self._latest()
-        known = (before.get(each.object_id, each).at for each in records)
-        self._write(
-            replace(each, at=max(each.at, at)) for each, at in zip(records, known, strict=True)
-        )
+        self._write(_say_after(before.get(each.object_id), each) for each in records)
         self._compact()
 
     def remove(self, records: Sequence[AddedObject]) -> None:
@@ -97,7 +95,6 @@ class AddedObjects:
 
     def _latest(self) -> dict[str, AddedObject]:
         records = [record for part in self._read_parts().values() for record in part]
-        # Stable: of one time the later part counts.
         return {each.object_id: each for each in sorted(records, key=attrgetter("at"))}
 
     def _read_parts(self) -> Mapping[str, list[AddedObject]]:
@@ -138,6 +135,11 @@ class AddedObjects:
         name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
         with self._parts.create(name) as file:
             pq.write_table(_to_table(records), file, compression="zstd")
+
+
+def _say_after(before: AddedObject | None, record: AddedObject) -> AddedObject:
+    # Not at one time: what merges older parts may name its own later than that of `record`.
+    return record if before is None else replace(record, at=max(record.at, before.at + _TICK))
 
 
 def _to_table(records: Iterable[AddedObject]) -> pa.Table:

@@ -148,24 +148,28 @@ class _Image:
     def damage(self) -> Iterator[tuple[Fault, int]]:
         """What is wrong with its points, and how many of them."""
         missing = max(0, self.points - self.seen) + len(self.added)
+        extra = max(0, self.seen - self.points)
         if missing:
             yield Fault.MISSING, missing
-        if self.seen > self.points:
-            yield Fault.EXTRA, self.seen - self.points
-        if missing or self.seen != self.points:
-            pass  # what is left cannot be held against the checksum
-        elif self.unreadable or self.altered_added:
-            yield Fault.ALTERED, self.unreadable + self.altered_added
-        elif self.broken:
-            yield Fault.BROKEN, len(self.broken)
-        elif self.checksum and checksum([self.digests]) != self.checksum:
-            yield Fault.ALTERED, 0
+        if extra:
+            yield Fault.EXTRA, extra
+        if not missing and not extra:  # or else nothing can be held against the checksum
+            yield from self._alterations()
         for fault in (Fault.NO_THUMBNAIL, Fault.FOREIGN_THUMBNAIL):
             concerned = self.point_ids(fault)
             if concerned and self.seen == self.points:
                 yield fault, len(concerned)
         if self.not_finite:
             yield Fault.NOT_FINITE, self.not_finite
+
+    def _alterations(self) -> Iterator[tuple[Fault, int]]:
+        """The first thing that is wrong with payloads of points that are all there."""
+        if self.unreadable or self.altered_added:
+            yield Fault.ALTERED, self.unreadable + self.altered_added
+        elif self.broken:
+            yield Fault.BROKEN, len(self.broken)
+        elif self.checksum and checksum([self.digests]) != self.checksum:
+            yield Fault.ALTERED, 0
 
 
 @dataclass(frozen=True, slots=True)

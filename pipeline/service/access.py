@@ -20,6 +20,10 @@ from pipeline.service.problems import ProblemError
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_CALLERS = 10_000
 _RELOAD_KEYS_EVERY_S = 2.0
+_NO_INGESTER = (
+    "this needs a key of the scope ingest: `objseek keys create NAME --scope ingest` makes one, "
+    "for a service that is started with --keys"
+)
 _FOREIGN_PAGE = "requests from pages of other origins are not allowed"
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 _PAGE, _PAGE_PREFIXES = "/", ("/static/", "/docs", "/openapi.json")
@@ -161,7 +165,7 @@ class Access:
 def check_scope(caller: Caller, wanted: Scope) -> None:
     """Raise ProblemError unless the caller's key has the scope `wanted`."""
     if wanted is Scope.INGEST and caller.scope is not Scope.INGEST:
-        raise ProblemError(HTTPStatus.FORBIDDEN, "this needs a key of the scope ingest")
+        raise ProblemError(HTTPStatus.FORBIDDEN, _NO_INGESTER)
 
 
 def _is_page(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the tests of added objects share: masks, and a searcher that adds them."""
+"""What the tests of added objects share: masks, an index, and a searcher that adds them to it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from support import fakes
 
 from pipeline.index_home import IndexHome
 from pipeline.jobs.added_object import ObjectToAdd, add_object
+from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.manifest.audit import Fault, Report
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.added import AddedObject
@@ -19,6 +21,8 @@ from schemas.points import Point
 from workers.indexes.open import open_index
 
 SIZE_HW = (16, 24)
+IMAGES = 4
+POINTS = 3 * IMAGES
 
 
 def square(x: int = 2, y: int = 8, side: int = 4, size_hw: tuple[int, int] = SIZE_HW) -> CocoRle:
@@ -52,3 +56,13 @@ def added_points(settings: Settings) -> dict[str, Point]:
     """Every point that is called added, by its id."""
     with open_index(IndexHome.current(settings).index, None) as index:
         return {point.id: point for point in index.scan() if point.payload.get("added")}
+
+
+def run(images: Path, settings: Settings) -> IngestSummary:
+    """Ingest a folder of images with the fakes for models."""
+    return ingest([str(images)], settings, recipe=fakes.recipe(settings))
+
+
+def faults(report: Report) -> list[tuple[Fault, int]]:
+    """What is wrong with images, and how many of their points."""
+    return [(finding.fault, finding.points) for finding in report.findings]

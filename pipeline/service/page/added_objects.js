@@ -2,13 +2,12 @@
 
 import { get, post } from "./api.js";
 
-const ROUTE = "/v1/objects";
 let offered = null;
 
-/** Whether the service takes objects; it is asked once. */
+/** Whether the service takes objects, which one of a snapshot does not; it is asked once. */
 export function canAdd() {
-  offered ??= Promise.all([get("/openapi.json"), get("/v1/stats")])
-    .then(([api, stats]) => Boolean(api.paths[ROUTE]?.post) && !stats.read_only)
+  offered ??= get("/v1/stats")
+    .then((stats) => !stats.read_only)
     .catch(() => {
       offered = null;
       return false;
@@ -16,7 +15,7 @@ export function canAdd() {
   return offered;
 }
 
-/** Save a mask of the image at a uri; the object that it is now. */
+/** Save a mask of the image at a uri; the object that it is now, which keeps its label if it was saved before. */
 export function addObject(uri, mask, label) {
-  return post(ROUTE, { uri, segmentation: mask.payload.rle, label: label || null });
+  return post("/v1/objects", { uri, segmentation: mask.payload.rle, label: label || null });
 }

@@ -66,8 +66,9 @@ export class SegmentTool {
     const { viewer } = this, mask = this.segmentation.mask;
     viewer.say("Saving…");
     try {
-      await addObject(viewer.uri, mask, label);
-      viewer.say(`Saved to the index${label ? ` as “${label}”` : ""}.`);
+      const { payload } = await addObject(viewer.uri, mask, label);
+      const isNew = (payload.segmenter_label ?? "") === label.replace(/\s+/g, " ");
+      viewer.say(`${isNew ? "Saved to the index" : "The index has it already"}${nameWords(payload)}.`);
       await this.saved();
     } catch (error) {
       viewer.say(error.message, true);
@@ -161,4 +162,5 @@ export class SegmentTool {
   }
 }
 
+const nameWords = ({ segmenter_label: label }) => (label ? ` as “${label}”` : " without a label");
 const clamp = (at, side) => Math.min(Math.max(at, 0), side - 0.01);

@@ -94,7 +94,7 @@ class Viewer {
       onkeydown: (event) => this.key(event),
     });
     this.frame = make("div", { class: "frame" }, this.image, this.canvas);
-        this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
+    this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
     this.details = new Details();
     this.about = make("header");
     this.said = make("p", { class: "said", role: "status" });
@@ -123,8 +123,14 @@ class Viewer {
   setTitle(title, about) {
     this.title = title;
     this.about.replaceChildren(make("h2", {}, title || "Loading…"), make("p", {}, about));
-    this.canvas.setAttribute("aria-label", title);
+    this.nameCanvas();
     this.image.alt = title;
+  }
+
+  nameCanvas() {
+    const isSegmenting = this.tool === "segment";
+    this.canvas.setAttribute("role", isSegmenting ? "application" : "img");
+    this.canvas.setAttribute("aria-label", isSegmenting ? `${this.title}: arrow keys move a cross, Enter sets a point, B begins and ends a box, Backspace undoes` : this.title);
   }
 
   open(title, about) {
@@ -194,8 +200,7 @@ class Viewer {
     this.tool = tool;
     this.canvas.className = tool;
     const isSegmenting = tool === "segment";
-    this.canvas.setAttribute("role", isSegmenting ? "application" : "img");
-    this.canvas.setAttribute("aria-label", isSegmenting ? `${this.title}: arrow keys move a cross, Enter sets a point, B begins and ends a box, Backspace undoes` : this.title);
+    this.nameCanvas();
     this.tree.element.hidden = isSegmenting;
     this.details.setAside(isSegmenting);
     this.dropBox();

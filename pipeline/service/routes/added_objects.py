@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 
 from pipeline.jobs.added_object import (
+    ATTEMPTS,
     Addition,
     ObjectToAdd,
     find_size,
@@ -26,7 +27,6 @@ from schemas.errors import UsageError
 from schemas.points import Point
 
 router = APIRouter(prefix="/v1", tags=["objects"], responses=ERRORS)
-_ATTEMPTS = 3
 _TIMEOUTS = 4  # of a search: the models may have to be loaded
 _EXISTING: dict[int | str, dict[str, Any]] = {
     200: {"model": AddedAnswer, "description": "The object was added before, and is as it was."}
@@ -45,7 +45,7 @@ async def add_object(
     _require_writable(service)
     rle = request.segmentation.to_rle()
     wanted = ObjectToAdd(request.uri, rle, request.label)
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         searcher = service.queue.searcher
         await service.queue.run(lambda now: _check_size(service, now, wanted.uri))
         prepare = partial(prepare_addition, wanted, searcher)

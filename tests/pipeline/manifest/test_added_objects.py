@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -80,6 +82,18 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
     assert added.all() == {}
     added.add([record(1)])
     assert list(added.all()) == [ahead.object_id]
+
+
+def test_a_late_merge_brings_nothing_back(tmp_path: Path) -> None:
+    """Whoever merges parts may have read them before the last one, and writes after it."""
+    folder = tmp_path / "manifest"
+    added = AddedObjects(FolderParts(folder))
+    ahead = replace(record(1), at=datetime(2999, 1, 1, tzinfo=UTC))
+    added.add([ahead])
+    (first,) = folder.iterdir()
+    added.remove([ahead])
+    shutil.copy(first, folder / f"part-{'9' * 20}-00000000.parquet")
+    assert AddedObjects(FolderParts(folder)).all() == {}
 
 
 def test_a_damaged_part_is_a_sentence(tmp_path: Path) -> None:

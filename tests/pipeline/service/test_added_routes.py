@@ -130,7 +130,9 @@ def test_what_an_ingest_has_found_stays(client: TestClient) -> None:
 
 
 def test_only_who_may_ingest_may_add(client: TestClient, tmp_path: Path) -> None:
-    assert client.post("/v1/objects", json=body(tmp_path)).status_code == 403
+    refused = client.post("/v1/objects", json=body(tmp_path))
+    assert refused.status_code == 403
+    assert "`objseek keys create NAME --scope ingest` makes one" in refused.json()["detail"]
     told = post(client, body(tmp_path))
     assert client.delete(f"/v1/objects/{told['object_id']}").status_code == 403
     assert found(client) == {told["object_id"]}

@@ -40,13 +40,6 @@ def objects_of(page: Page, url: str) -> list[dict[str, Any]]:
     return found
 
 
-def offer_objects(page: Page, url: str) -> None:
-    """Have the service's description say that it takes objects."""
-    described = page.request.get(f"{url}/openapi.json").json()
-    described["paths"]["/v1/objects"] = {"post": {}}
-    page.route("**/openapi.json", lambda route: route.fulfill(json=described))
-
-
 def masks_of(objects: list[dict[str, Any]], **known: object) -> dict[str, object]:
     """An answer of the segment route with the masks of these objects."""
     names = ("bbox", "rle", "area", "area_frac", "predicted_iou")
@@ -221,23 +214,28 @@ def test_a_mask_is_searched_with(parts_page: Page, parts_url: str) -> None:
 
 def test_a_mask_is_saved(parts_page: Page, parts_url: str, tmp_path: Path) -> None:
     page = parts_page
-    offer_objects(page, parts_url)
     viewer = open_tool(page)
     (item, *_) = objects_of(page, parts_url)
     page.route(SEGMENT, lambda route: route.fulfill(json=masks_of([item])))
-    page.route(OBJECTS, lambda route: route.fulfill(status=201, json={"added": True}))
+    told_object = {"payload": {"segmenter_label": "my mug"}}
+    page.route(OBJECTS, lambda route: route.fulfill(status=201, json=told_object))
     viewer.locator("canvas").click(position={"x": 30, "y": 30})
-    viewer.get_by_label("Label of the object").fill("mug")
+    viewer.get_by_label("Label of the object").fill("my  mug")
     with page.expect_request(OBJECTS) as saved:
         viewer.get_by_role("button", name="Save to the index").click()
     assert json.loads(saved.value.post_data or "") == {
         "uri": item["payload"]["uri"],
         "segmentation": item["payload"]["rle"],
-        "label": "mug",
+        "label": "my  mug",
     }
-    expect(viewer.locator(".said")).to_have_text(re.compile("Saved to the index as .mug.\\."))
+    expect(viewer.locator(".said")).to_have_text("Saved to the index as “my mug”.")
     assert violations(page) == []
     keep(page, "segment-save")
+    # The same mask keeps its label.
+    viewer.get_by_label("Label of the object").fill("cup")
+    viewer.get_by_role("button", name="Save to the index").click()
+    expect(viewer.locator(".said")).to_have_text("The index has it already as “my mug”.")
+    viewer.get_by_label("Label of the object").fill("my  mug")
     page.unroute(OBJECTS)
     sentence = "its image has changed since it was indexed"
     page.route(OBJECTS, lambda route: route.fulfill(status=409, json={"detail": sentence}))
@@ -254,12 +252,13 @@ def test_a_mask_is_saved(parts_page: Page, parts_url: str, tmp_path: Path) -> No
         viewer.get_by_role("button", name="Download the mask as COCO").click()
     told = json.loads(Path(coco.value.path()).read_text())
     assert told["annotations"][0]["segmentation"] == item["payload"]["rle"]
-    assert told["categories"] == [{"id": 1, "name": "mug"}]
+    assert told["categories"] == [{"id": 1, "name": "my  mug"}]
+    # The keys are still told of.
+    expect(viewer.get_by_role("application")).to_have_accessible_name(re.compile("arrow keys"))
 
 
 def test_a_key_is_wanted_to_save(parts_page: Page, parts_url: str) -> None:
     page = parts_page
-    offer_objects(page, parts_url)
     viewer = open_tool(page)
     item = objects_of(page, parts_url)[0]
     page.route(SEGMENT, lambda route: route.fulfill(json=masks_of([item])))
@@ -268,7 +267,7 @@ def test_a_key_is_wanted_to_save(parts_page: Page, parts_url: str) -> None:
 
     def guard(route: Route) -> None:
         if route.request.headers.get("authorization") == f"Bearer {TOKEN}":
-            route.fulfill(status=200, json={"added": True})
+            route.fulfill(status=200, json={"payload": {}})
         else:
             route.fulfill(status=403, json={"detail": sentence})
 
@@ -282,7 +281,7 @@ def test_a_key_is_wanted_to_save(parts_page: Page, parts_url: str) -> None:
     save.click()
     dialog.get_by_label("Key").fill(TOKEN)
     dialog.get_by_role("button", name="Use it").click()
-    expect(page.locator(".said")).to_have_text("Saved to the index.")
+    expect(page.locator(".said")).to_have_text("Saved to the index without a label.")
 
 
 def test_an_upload_is_segmented_but_not_saved(
@@ -290,7 +289,6 @@ def test_an_upload_is_segmented_but_not_saved(
 ) -> None:
     Image.new("RGB", (64, 48), "white").save(tmp_path / "own.png")
     with opened(browser, parts_url) as page:
-        offer_objects(page, parts_url)
         nothing = {"state": "found", "copies": [], "objects": []}
         page.route("**/objects", lambda route: route.fulfill(json=nothing))
         inside = np.zeros((48, 64), bool)
