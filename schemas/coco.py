@@ -78,15 +78,22 @@ class CocoShape(_Coco):
     segmentation: Any
 
     def to_rle(self, size_hw: tuple[int, int]) -> CocoRle:
-        """The mask, from any of COCO's three forms. Raises ValueError if it is wrong."""
+        """The mask, from any of COCO's three forms.
+
+        Raises ValueError if it is wrong, or without a pixel.
+        """
+        rle = self._encode(size_hw)
+        if not rle.area_px:
+            raise ValueError("expected a mask, got one without a pixel")
+        return rle
+
+    def _encode(self, size_hw: tuple[int, int]) -> CocoRle:
         match self.segmentation:
             case {"size": size, "counts": _} if size not in (size_hw, list(size_hw)):
                 shown = repr(size)[:SHOWN_CHARACTERS]
                 raise ValueError(f"expected a mask of {list(size_hw)}, got one of {shown}")
             case {"size": _, "counts": str() as counts}:
-                rle = CocoRle(size_hw, counts)
-                rle.runs()
-                return rle
+                return CocoRle(size_hw, counts)
             case {"size": _, "counts": list() as counts}:
                 return CocoRle.from_runs(size_hw, counts)
             case [list(), *_] as polygons:

@@ -129,8 +129,6 @@ class _MaskReading(_Reading[_Mask]):
     def _check(self, annotation: _Mask, size_hw: tuple[int, int]) -> _Mask:
         """With its mask compressed."""
         rle = annotation.to_rle(size_hw)
-        if not rle.area_px:
-            raise ValueError("expected a mask, got one without a pixel")
         compressed = {"size": list(rle.size_hw), "counts": rle.counts}
         return annotation.model_copy(update={"segmentation": compressed})
 

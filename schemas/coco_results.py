@@ -99,6 +99,4 @@ def _read(entry: Any, sizes: Mapping[CocoId, tuple[int, int]]) -> CocoResult:
     if result.image_id not in sizes:
         raise ValueError(f"expected the id of an image, got {show(result.image_id)}")
     rle = result.to_rle(sizes[result.image_id])
-    if not rle.area_px:
-        raise ValueError("expected a mask, got one without a pixel")
     return CocoResult(result.image_id, result.category_id, rle, float(result.score))

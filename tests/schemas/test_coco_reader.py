@@ -405,6 +405,10 @@ def test_any_runs_become_a_mask_or_are_refused(runs: list[int], mending: bool) -
         with pytest.raises(ValueError, match="RLE"):
             read(segmentation)
         return
+    if not sum(runs[1::2]):
+        with pytest.raises(ValueError, match="without a pixel"):
+            read(segmentation)
+        return
     made = read(segmentation)
     assert made.area_px == coco.area({"size": [HEIGHT, WIDTH], "counts": made.counts.encode()})
 
