@@ -98,6 +98,16 @@ class PanopticQuality:
         self._images += 1
         self._counted = None
 
+    def extend(self, other: PanopticQuality) -> None:
+        """Count the images of another after these."""
+        places = [self._kinds.setdefault(kind, len(self._kinds)) for kind in other._kinds]
+        self._rows += [
+            (self._images + image, places[int(place)], *tally)
+            for image, place, *tally in other._rows
+        ]
+        self._images += other._images
+        self._counted = None
+
     @property
     def pooled(self) -> Quality:
         """Of all segments together, of whatever class; 0 without any."""

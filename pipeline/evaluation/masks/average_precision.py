@@ -62,11 +62,12 @@ class AveragePrecision:
     """Counts the masks of image after image.
 
     `most` masks of an image and a class count, the surest. With `by_class` false all masks are of
-    one class.
+    one class. `areas`: the ranges of `AREAS_PX` that are measured, "all" first.
     """
 
     most: tuple[int, ...] = (1, 10, 100)
     by_class: bool = True
+    areas: tuple[str, ...] = tuple(AREAS_PX)
     _parts: list[_Part] = field(default_factory=list)
     _joined: _Joined | None = None
 
@@ -81,11 +82,11 @@ class AveragePrecision:
         kept = ranks < self.most[-1]
         iou, classes, scores, ranks = iou[kept], classes[kept], scores[kept], ranks[kept]
         sizes = np.array([count_pixels(mask.rle) for mask in image.found], np.float64)[kept]
-        ignored = np.stack([crowd | _is_outside(areas, name) for name in AREAS_PX])
-        matched = np.empty((len(AREAS_PX), len(classes)), np.uint16)
+        ignored = np.stack([crowd | _is_outside(areas, name) for name in self.areas])
+        matched = np.empty((len(self.areas), len(classes)), np.uint16)
         passed_over = np.empty_like(matched)
         everything = np.uint16((1 << len(IOU_LEVELS)) - 1)
-        for row, name in enumerate(AREAS_PX):
+        for row, name in enumerate(self.areas):
             matched[row], passed_over[row] = match_found(
                 iou, classes, true_classes, crowd, ignored[row], IOU_LEVELS
             )
@@ -105,18 +106,23 @@ class AveragePrecision:
         counts = np.ones(len(self._parts), np.int64) if weights is None else weights
         curves = {
             (name, most): joined.measure(row, most, counts)
-            for row, name in enumerate(AREAS_PX)
+            for row, name in enumerate(self.areas)
             for most in (self.most if name == "all" else self.most[-1:])
         }
         last = self.most[-1]
         precision, _ = curves["all", last]
         return Precisions(
-            {name: _mean(curves[name, last][0]) for name in AREAS_PX},
+            {name: _mean(curves[name, last][0]) for name in self.areas},
             _mean(precision[:, 0]),
             _mean(precision[:, 5]),
             {most: _mean(curves["all", most][1]) for most in self.most},
-            {name: _mean(curves[name, last][1]) for name in AREAS_PX if name != "all"},
+            {name: _mean(curves[name, last][1]) for name in self.areas if name != "all"},
         )
+
+    def extend(self, other: AveragePrecision) -> None:
+        """Count the images of another, which counts in the same way, after these."""
+        self._parts += other._parts
+        self._joined = None
 
     def trace_precision(self) -> Floats:
         """Precision at each of `RECALLS`, (levels, recalls), the mean over classes.

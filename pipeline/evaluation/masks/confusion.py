@@ -47,6 +47,11 @@ class Confusion:
                 self.pairs[INVENTED, found.category] += 1
         return pairs
 
+    def extend(self, other: Confusion) -> None:
+        """Count the images of another after these."""
+        self.pairs.update(other.pairs)
+        self.ious += other.ious
+
     @property
     def class_accuracy(self) -> float | None:
         """Of pairs of masks, those of one class; None without pairs."""

@@ -25,6 +25,7 @@ from pipeline.evaluation.panoptic_quality import PanopticQuality, Segment
 
 SAMPLES = 200
 """How often images are drawn anew for the intervals."""
+MOST_OF_A_CLASS = (100,)
 MOST_OF_ANY_CLASS = (10, 100, 1000)
 _INTERVAL = (2.5, 97.5)  # per cent: 95 lie within
 _SEED = 0
@@ -82,6 +83,10 @@ class _Pairs:
         self.fits.append(fits)
         self.images.append((len(pairs), *fits.sum(axis=0).tolist()))
 
+    def extend(self, other: _Pairs) -> None:
+        self.images += other.images
+        self.fits += other.fits
+
     def measure(self, weights: Int64s) -> list[float | None]:
         """The means of IoU, Boundary IoU and F."""
         sums = np.array(self.images, np.float64).reshape(-1, 4).T @ weights
@@ -96,13 +101,17 @@ class MaskEvaluation:
     true: int = 0
     found: int = 0
     _knows_classes: bool = False
-    _by_class: AveragePrecision = field(default_factory=AveragePrecision)
-    _boundary: AveragePrecision = field(default_factory=AveragePrecision)
+    _by_class: AveragePrecision = field(default_factory=lambda: AveragePrecision(MOST_OF_A_CLASS))
+    _boundary: AveragePrecision = field(
+        default_factory=lambda: AveragePrecision(MOST_OF_A_CLASS, areas=("all",))
+    )
     _any_class: AveragePrecision = field(
         default_factory=lambda: AveragePrecision(MOST_OF_ANY_CLASS, by_class=False)
     )
     _any_boundary: AveragePrecision = field(
-        default_factory=lambda: AveragePrecision(MOST_OF_ANY_CLASS, by_class=False)
+        default_factory=lambda: AveragePrecision(
+            MOST_OF_ANY_CLASS[-1:], by_class=False, areas=("all",)
+        )
     )
     _pairs: _Pairs = field(default_factory=_Pairs)
     _confusion: Confusion = field(default_factory=Confusion)
@@ -149,6 +158,23 @@ class MaskEvaluation:
             [mask.category for mask in true],
             image.size_hw[0] * image.size_hw[1],
         )
+
+    def extend(self, other: MaskEvaluation) -> None:
+        """Count the images of another after these."""
+        self._by_class.extend(other._by_class)
+        self._boundary.extend(other._boundary)
+        self._any_class.extend(other._any_class)
+        self._any_boundary.extend(other._any_boundary)
+        self._pairs.extend(other._pairs)
+        self._confusion.extend(other._confusion)
+        self._panoptic.extend(other._panoptic)
+        self._any_panoptic.extend(other._any_panoptic)
+        self._pixels.extend(other._pixels)
+        self._objects.extend(other._objects)
+        self.images += other.images
+        self.true += other.true
+        self.found += other.found
+        self._knows_classes |= other._knows_classes
 
     def measure(self, samples: int = SAMPLES) -> MaskScores:
         """All figures; without samples no interval."""
@@ -214,7 +240,7 @@ class MaskEvaluation:
             **_name_areas("ap", by_class.ap),
             "ap_50": by_class.ap_50,
             "ap_75": by_class.ap_75,
-            "ar_100_by_class": by_class.ar[100],
+            "ar_100_by_class": by_class.ar[MOST_OF_A_CLASS[-1]],
             "boundary_ap": boundary.ap["all"],
             "pq": segments.pq,
             "sq": segments.sq,

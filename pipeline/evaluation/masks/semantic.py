@@ -80,6 +80,15 @@ class PixelCounts:
         self._images += 1
         self._counted = None
 
+    def extend(self, other: PixelCounts) -> None:
+        """Count the images of another after these."""
+        places = [self._pairs.setdefault(pair, len(self._pairs)) for pair in other._pairs]
+        self._rows += [
+            (self._images + image, places[place], count) for image, place, count in other._rows
+        ]
+        self._images += other._images
+        self._counted = None
+
     def measure(self, weights: Int64s | None = None) -> PixelScores:
         """The figures; `weights`: how often each image counts, for resampling."""
         if self._counted is None:

@@ -46,6 +46,11 @@ class TrueObjects:
         self._areas.append(np.array([mask.area for mask in image.true], np.float64)[own])
         self._ious.append(iou.max(axis=0, initial=0.0)[own])
 
+    def extend(self, other: TrueObjects) -> None:
+        """Those of another after these."""
+        self._areas += other._areas
+        self._ious += other._ious
+
     def join(self) -> tuple[Floats, Floats]:
         """Areas in pixels, and IoUs, (objects,) each."""
         nothing = np.zeros(0)
