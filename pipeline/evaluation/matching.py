@@ -72,7 +72,8 @@ def group_by_image(points: Iterable[Point], truth: CocoTruth) -> dict[CocoId, li
     return found
 
 
-def _check_size(image: CocoImage, points: Sequence[Point]) -> None:
+def check_sizes(image: CocoImage, points: Sequence[Point]) -> None:
+    """Raise UsageError unless the index has an image in the size that the truth has it in."""
     for point in points:
         width, height, uri = (point.payload.get(field) for field in ("width", "height", "uri"))
         if (width, height) != (image.width, image.height):
@@ -91,7 +92,7 @@ def match(truth: CocoTruth, found: dict[CocoId, list[Point]], note_broken: NoteB
     objects: dict[str, MatchedObject] = {}
     for image in truth.images:
         annotations, points = annotations_of[image.id], found[image.id]
-        _check_size(image, points)
+        check_sizes(image, points)
         true = [annotation.to_rle(image.size_hw) for annotation in annotations]
         masks = {point.id: sound_mask_of(point, note_broken) for point in points}
         rle_of = {point_id: rle for point_id, rle in masks.items() if rle is not None}
