@@ -25,8 +25,8 @@ from pipeline.drawing.report.pictures import MOST_PICTURES
 from pipeline.drawing.report.report_file import write_report
 from pipeline.evaluation.masks.changes import ObjectChange
 from pipeline.evaluation.masks.comparison import MaskComparison, compare_masks
-from pipeline.evaluation.masks.evaluation import SAMPLES
 from pipeline.evaluation.paired import Comparison
+from pipeline.evaluation.resampling import SAMPLES
 from pipeline.messages import quantify
 from pipeline.settings import Settings
 

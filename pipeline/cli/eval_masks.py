@@ -14,7 +14,9 @@ from pipeline.cli.reports.mask_figures import ROWS
 from pipeline.cli.reports.mask_report import build_mask_report
 from pipeline.cli.tables import print_rows
 from pipeline.drawing.report.report_file import write_report
-from pipeline.evaluation.masks.evaluation import MaskEvaluation, MaskScores
+from pipeline.evaluation.masks.evaluation import MaskScores
+from pipeline.evaluation.masks.processes import count_images
+from pipeline.evaluation.resampling import SAMPLES
 from pipeline.messages import quantify
 from pipeline.settings import Settings
 
@@ -38,12 +40,10 @@ def measure(
     started = time.monotonic()
     truth = read_truth(truth_file, strict=strict)
     masks = read_masks(found, truth, settings, strict=strict)
-    evaluation = MaskEvaluation()
     with follow(len(truth.images), "measured {} of {} images") as note:
-        for number, image in enumerate(masks.pair(truth), start=1):
-            evaluation.add(image)
-            note(number)
-        scores = evaluation.measure()
+        evaluation = count_images(masks.pair(truth), note)
+    with follow(SAMPLES, "drew the images anew {} of {} times") as note:
+        scores = evaluation.measure(note=note)
     names = {category.id: category.name for category in truth.categories}
     _print_scores(scores, names, time.monotonic() - started)
     write_figures(_describe(scores, names), time.monotonic() - started, json_file)

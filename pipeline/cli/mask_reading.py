@@ -45,10 +45,13 @@ def read_masks(found: str, truth: CocoTruth, settings: Settings, *, strict: bool
 def follow(count: int, text: str) -> Iterator[Callable[[int], None]]:
     """What is to be called with how many of `count` are done; `text` has places for both."""
     with progress_bars.show_progress(err()) as progress:
+        noted = 0
 
         def note(number: int) -> None:
-            if number % max(1, count // _MOST_NOTES) and number != count:
+            nonlocal noted
+            if number - noted < max(1, count // _MOST_NOTES) and number != count:
                 return
+            noted = number
             progress.note(text.format(f"{number:,}", f"{count:,}"))
 
         yield note

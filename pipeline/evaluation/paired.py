@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.evaluation.masks.evaluation import SAMPLES, Figure, draw_weights, find_interval
+from pipeline.evaluation.resampling import (
+    SAMPLES,
+    Figure,
+    Weights,
+    describe_figure,
+    resample,
+)
 
-Measure = Callable[[npt.NDArray[np.int64]], Mapping[str, float | None]]
-"""Gives figures with each unit (an image, a query) counting so many times, int64 (units,)."""
-_SEED = 0
+Measure = Callable[[Weights], Mapping[str, float | None]]
+"""Gives the figures of a resample."""
 _LEAST_UNITS = 2  # of one, every resample is the same
 
 
@@ -61,26 +65,23 @@ def compare_figures(
     not count as a difference. Units must be in the same order. A resample of which either figure
     is None tells nothing of their difference. `note` is called with the number of each resample.
     """
-    random, whole = np.random.default_rng(_SEED), np.ones(units, np.int64)
+    whole = np.ones(units, np.int64)
     values = first(whole), second(whole)
-    drawn = []
-    for number in range(1, (samples if units >= _LEAST_UNITS else 0) + 1):
-        weights = draw_weights(random, units)
-        drawn.append((first(weights), second(weights)))
-        note(number)
+    drawn = resample(
+        lambda weights: (first(weights), second(weights)),
+        units,
+        samples if units >= _LEAST_UNITS else 0,
+        note,
+    )
     return {
         name: Comparison(
-            _describe([pair[0].get(name) for pair in drawn], values[0].get(name)),
-            _describe([pair[1].get(name) for pair in drawn], values[1].get(name)),
-            _describe([_subtract(pair, name) for pair in drawn], _subtract(values, name)),
+            describe_figure(values[0].get(name), [pair[0].get(name) for pair in drawn]),
+            describe_figure(values[1].get(name), [pair[1].get(name) for pair in drawn]),
+            describe_figure(_subtract(values, name), [_subtract(pair, name) for pair in drawn]),
             name in lower_is_better,
         )
         for name in dict.fromkeys([*values[0], *values[1]])
     }
-
-
-def _describe(drawn: list[float | None], value: float | None) -> Figure:
-    return Figure(value, *find_interval(drawn))
 
 
 def _subtract(

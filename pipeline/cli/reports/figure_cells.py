@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.drawing.report.contents import Cell
-from pipeline.evaluation.masks.evaluation import Figure
 from pipeline.evaluation.paired import Comparison, Outcome
+from pipeline.evaluation.resampling import Figure
 
 OUTCOMES = {Outcome.BETTER: "▲ better", Outcome.WORSE: "▼ worse", Outcome.SAME: "≈ within noise"}
 NOTHING = "n/a"

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.evaluation.masks.changes import ObjectChanges
-from pipeline.evaluation.masks.evaluation import SAMPLES, MaskEvaluation, MaskScores
+from pipeline.evaluation.masks.evaluation import MaskEvaluation, MaskScores
 from pipeline.evaluation.masks.found_masks import FoundMasks
 from pipeline.evaluation.paired import Comparison, compare_figures
+from pipeline.evaluation.resampling import SAMPLES
 from schemas.coco import CocoTruth
 
 

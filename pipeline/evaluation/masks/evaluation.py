@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,26 +22,10 @@ from pipeline.evaluation.masks.overlaps import measure_overlaps
 from pipeline.evaluation.masks.semantic import PixelCounts, PixelScores
 from pipeline.evaluation.masks.spread import MaskSpread, TrueObjects
 from pipeline.evaluation.panoptic_quality import PanopticQuality, Segment
+from pipeline.evaluation.resampling import SAMPLES, Figure, describe_figure, resample
 
-SAMPLES = 200
-"""How often images are drawn anew for the intervals."""
 MOST_OF_A_CLASS = (100,)
 MOST_OF_ANY_CLASS = (10, 100, 1000)
-_INTERVAL = (2.5, 97.5)  # per cent: 95 lie within
-_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure, None where there is nothing to measure, and the interval of 95% of resamples.
-
-    Images are drawn with replacement (B. Efron's bootstrap), so that objects of one image stay
-    together.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +160,15 @@ class MaskEvaluation:
         self.found += other.found
         self._knows_classes |= other._knows_classes
 
-    def measure(self, samples: int = SAMPLES) -> MaskScores:
-        """All figures; without samples no interval."""
-        random = np.random.default_rng(_SEED)
-        whole = np.ones(self.images, np.int64)
-        values = self.list_figures(whole)
-        drawn = [
-            self.list_figures(draw_weights(random, self.images))
-            for _ in range(samples if values else 0)
-        ]
+    def measure(
+        self, samples: int = SAMPLES, note: Callable[[int], None] = lambda measured: None
+    ) -> MaskScores:
+        """All figures; without samples no interval. `note`: how many of these are measured."""
+        # First as it is: what threads then share has been joined.
+        values = self.list_figures(np.ones(self.images, np.int64))
+        drawn = resample(self.list_figures, self.images, samples if values else 0, note)
         figures = {
-            name: Figure(value, *find_interval([each[name] for each in drawn]))
+            name: describe_figure(value, [each[name] for each in drawn])
             for name, value in values.items()
         }
         pixels = self._pixels.measure()
@@ -271,17 +253,3 @@ def _name_areas(name: str, values: Mapping[str, float | None]) -> dict[str, floa
         for area in AREAS_PX
         if area in values
     }
-
-
-def draw_weights(random: np.random.Generator, images: int) -> Int64s:
-    """How often each image is drawn, of as many as there are."""
-    return np.bincount(random.integers(0, images, images), minlength=images)
-
-
-def find_interval(values: list[float | None]) -> tuple[float | None, float | None]:
-    """Between which ends 95% of what resamples gave lies."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None, None
-    low, high = np.percentile(known, _INTERVAL)
-    return float(low), float(high)

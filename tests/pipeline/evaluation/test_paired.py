@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.evaluation.masks.evaluation import Figure
 from pipeline.evaluation.paired import Comparison, Measure, Outcome, compare_figures
+from pipeline.evaluation.resampling import Figure
 
 
 def mean_of(*values: float) -> Measure:
