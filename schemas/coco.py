@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -154,10 +154,14 @@ class CocoMasks(_Coco):
 
 
 class CocoTruth(CocoMasks):
-    """Images with all objects in them and what each is."""
+    """Images with all objects in them and what each is.
+
+    `void`: pixels of an image that no class was given to, where a file tells.
+    """
 
     annotations: Sequence[CocoAnnotation]
     categories: Sequence[CocoCategory]
+    void: Mapping[CocoId, CocoRle] = Field(default={}, exclude=True)
 
 
 _Document = TypeVar("_Document", bound=CocoMasks)

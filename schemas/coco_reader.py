@@ -64,7 +64,12 @@ def load_boxes(path: Path) -> CocoBoxes:
 
 def load_truth(path: Path, *, strict: bool = False) -> CocoTruth:
     """Read a COCO instances file with categories and boxes, as `load_masks` does."""
-    document = _read_document(path)
+    return parse_truth(read_json(path), path, strict=strict)
+
+
+def parse_truth(content: Any, path: Path, *, strict: bool = False) -> CocoTruth:
+    """What `load_truth` makes of what a file holds."""
+    document = _check_document(content, path)
     images = read_entries(document, "images", CocoImage, path)
     categories = read_entries(document, "categories", CocoCategory, path)
     reading = _TruthReading(images, {category.id for category in categories})
@@ -156,9 +161,12 @@ def refuse_bad(bad: Sequence[BadAnnotation], path: Path) -> NoReturn:
 
 
 def _read_document(path: Path) -> Mapping[str, Any]:
-    document = read_json(path)
-    if isinstance(document, dict):
-        return document
+    return _check_document(read_json(path), path)
+
+
+def _check_document(content: Any, path: Path) -> Mapping[str, Any]:
+    if isinstance(content, dict):
+        return content
     raise DatasetError(f"expected a COCO file, {path} holds no object")
 
 

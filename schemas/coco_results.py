@@ -65,7 +65,13 @@ def load_results(path: Path, images: Sequence[CocoImage], *, strict: bool = Fals
     Entries that are wrong are left out, and listed. Raises DatasetError for a file that is neither,
     and for a wrong entry if there is no good one, or if `strict`.
     """
-    document = read_json(path)
+    return parse_results(read_json(path), path, images, strict=strict)
+
+
+def parse_results(
+    document: Any, path: Path, images: Sequence[CocoImage], *, strict: bool = False
+) -> CocoResults:
+    """What `load_results` makes of what a file holds."""
     own: Sequence[CocoImage] | None = None
     categories = None
     if isinstance(document, dict):

@@ -9,18 +9,17 @@ from pathlib import Path
 from pipeline.cli import progress_bars
 from pipeline.cli.console import err
 from pipeline.cli.transfer_output import print_left_out
-from pipeline.evaluation.masks.found_masks import FoundMasks, read_found, read_indexed
+from pipeline.evaluation.masks.found_masks import FoundMasks, read_found, read_indexed, read_true
 from pipeline.index_home import IndexHome
 from pipeline.settings import Settings
 from schemas.coco import CocoTruth, join_images
-from schemas.coco_reader import load_truth
 
 _MOST_NOTES = 20  # each is a line where there is no terminal
 
 
 def read_truth(path: Path, *, strict: bool) -> CocoTruth:
     """The true masks of a COCO file, every image once; what is wrong is told. DatasetError."""
-    truth = join_images(load_truth(path, strict=strict), lambda image: image.file_name)
+    truth = join_images(read_true(path, strict=strict), lambda image: image.file_name)
     print_left_out(truth.left_out)
     return truth
 

@@ -58,16 +58,24 @@ class FoundMask:
 
 @dataclass(frozen=True, slots=True)
 class ImageMasks:
-    """An image's masks, all of its size; found ones surest first."""
+    """An image's masks, all of its size; found ones surest first.
+
+    `void`, pixels that no class was given to, overlaps no true mask.
+    """
 
     size_hw: tuple[int, int]
     true: tuple[TrueMask, ...]
     found: tuple[FoundMask, ...] = field(default=())
+    void: CocoRle | None = None
 
     @classmethod
     def of(
-        cls, size_hw: tuple[int, int], true: Sequence[TrueMask], found: Sequence[FoundMask]
+        cls,
+        size_hw: tuple[int, int],
+        true: Sequence[TrueMask],
+        found: Sequence[FoundMask],
+        void: CocoRle | None = None,
     ) -> ImageMasks:
         """Sorts what was found; of the same score in the order given."""
         surest_first = sorted(found, key=lambda mask: -mask.score)
-        return cls(size_hw, tuple(true), tuple(surest_first))
+        return cls(size_hw, tuple(true), tuple(surest_first), void)

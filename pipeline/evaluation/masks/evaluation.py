@@ -16,7 +16,13 @@ from pipeline.evaluation.masks.boundary import (
     measure_contour_f,
 )
 from pipeline.evaluation.masks.confusion import Confusion
-from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, Floats, ImageMasks, Int64s
+from pipeline.evaluation.masks.detections import (
+    UNKNOWN_CLASS,
+    Floats,
+    ImageMasks,
+    Int64s,
+    count_pixels,
+)
 from pipeline.evaluation.masks.disjoint import share_pixels
 from pipeline.evaluation.masks.overlaps import measure_overlaps
 from pipeline.evaluation.masks.semantic import PixelCounts, PixelScores
@@ -128,7 +134,10 @@ class MaskEvaluation:
         """Each pixel to the surest found mask, and to the smallest true one, crowds last."""
         true = sorted(image.true, key=lambda mask: (mask.is_crowd, mask.area))
         shared = share_pixels(
-            image.size_hw, [mask.rle for mask in image.found], [mask.rle for mask in true]
+            image.size_hw,
+            [mask.rle for mask in image.found],
+            [mask.rle for mask in true],
+            image.void,
         )
         for quality, is_one in ((self._panoptic, False), (self._any_panoptic, True)):
             quality.count(
@@ -140,7 +149,8 @@ class MaskEvaluation:
             shared,
             [mask.category for mask in image.found],
             [mask.category for mask in true],
-            image.size_hw[0] * image.size_hw[1],
+            image.size_hw[0] * image.size_hw[1]
+            - (0 if image.void is None else count_pixels(image.void)),
         )
 
     def extend(self, other: MaskEvaluation) -> None:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, FoundMask, ImageMasks, TrueMask
+from pipeline.evaluation.masks.panoptic_files import is_panoptic, read_panoptic
 from pipeline.evaluation.matching import check_sizes, group_by_image, name_in_uri
 from pipeline.search.source_images import image_ref
 from schemas.coco import BadAnnotation, CocoAnnotation, CocoId, CocoImage, CocoTruth
-from schemas.coco_results import load_results
+from schemas.coco_reader import parse_truth, read_json
+from schemas.coco_results import parse_results
 from schemas.errors import UsageError, VectorIndexError
 from schemas.images import ImageRef
 from schemas.points import Point
@@ -37,15 +39,32 @@ class FoundMasks:
             annotations[annotation.image_id].append(annotation)
         for image in truth.images:
             true = [_read_true(each, image) for each in annotations[image.id]]
-            yield ImageMasks.of(image.size_hw, true, self.of_image.get(image.id, ()))
+            found = self.of_image.get(image.id, ())
+            yield ImageMasks.of(image.size_hw, true, found, truth.void.get(image.id))
+
+
+def read_true(path: Path, *, strict: bool = False) -> CocoTruth:
+    """The true masks of a COCO file of instances or panoptic. Raises DatasetError for a wrong one.
+
+    Annotations that are wrong are left out, and listed, unless `strict`.
+    """
+    content = read_json(path)
+    if not is_panoptic(content):
+        return parse_truth(content, path, strict=strict)
+    panoptic = read_panoptic(content, path)
+    truth = parse_truth(panoptic.document, path, strict=strict)
+    return truth.model_copy(update={"void": panoptic.void})
 
 
 def read_found(path: Path, truth: CocoTruth, *, strict: bool = False) -> FoundMasks:
-    """Masks of a list of results, by the truth's ids, or of an instances file, by names.
+    """Masks of a list of results, by the truth's ids, or of instances or panoptic, by names.
 
     Raises DatasetError for a wrong file, and UsageError for one of other images.
     """
-    results = load_results(path, truth.images, strict=strict)
+    content = read_json(path)
+    if is_panoptic(content):
+        content = read_panoptic(content, path).document
+    results = parse_results(content, path, truth.images, strict=strict)
     ids = {image.id: image.id for image in truth.images}
     if results.images is not None:
         ids = _match_names(results.images, truth)
