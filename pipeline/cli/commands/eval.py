@@ -65,8 +65,9 @@ an image takes. `boxes` fills the true boxes.
 boxes: the share of objects that are found, and in brackets where 95% of such shares lie.
 `eval segmentation` does it for masks that a text finds, and for a label of every pixel.
 `eval masks` measures masks against true ones: AP and AR as COCO defines them, boundary AP, Boundary
-IoU, contours, panoptic quality, IoU of classes; --pred is a COCO file, of results or instances, or
-an index. In brackets is where 95% of the figures lie when images are drawn anew.
+IoU, contours, panoptic quality, IoU of classes; --truth is a COCO file of instances or panoptic,
+--pred as well, or a list of results, or an index. In brackets is where 95% of the figures lie when
+images are drawn anew.
 `eval compare` does it for two runs A and B, each a COCO file or an index, draws the same images for
 both, and says whether B is better, worse, or within noise. --report writes a page with plots and
 pictures of the largest gains and losses, for which --images says where images are.
