@@ -38,8 +38,10 @@ with lazy_imports():
     from pipeline.cli import (
         eval_masks,
         eval_prompts,
+        eval_search,
         eval_segmentation,
         eval_segmenters,
+        eval_suggest,
         progress_bars,
     )
     from pipeline.demo import bucket, sprites
@@ -65,6 +67,9 @@ boxes: the share of objects that are found, and in brackets where 95% of such sh
 `eval masks` measures masks against true ones: AP and AR as COCO defines them, boundary AP, Boundary
 IoU, contours, panoptic quality, IoU of classes; --pred is a COCO file, of results or instances, or
 an index. In brackets is where 95% of the figures lie when images are drawn anew.
+`eval search` asks the index the queries of a file, each with what is right for it, a JSON object a
+line: recall, MRR, nDCG, calibration error, how often an answer is weak. --suggest writes a first
+such file from labelled images. See docs/evaluation.md.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
 Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
@@ -79,6 +84,10 @@ Examples:
     objseek eval segmentation --scenes 200
 
     objseek eval masks --truth annotations.json --pred found.json
+
+    objseek eval search --suggest queries.jsonl --truth annotations.json --index objseek-index
+
+    objseek eval search --queries queries.jsonl --truth annotations.json --index objseek-index
 
     objseek eval --truth annotations.json --index objseek-index
 """
@@ -119,10 +128,11 @@ def register(app: typer.Typer) -> None:
 def eval_command(
     load: Load,
     what: Annotated[
-        Literal["demo", "prompts", "segmentation", "masks"] | None,
+        Literal["demo", "prompts", "segmentation", "masks", "search"] | None,
         typer.Argument(
             help="demo: a fresh validation set; prompts: clicks and boxes on it; segmentation: "
-            "texts, and labels for every pixel; masks: masks of a file or an index."
+            "texts, and labels for every pixel; masks: masks of a file or an index; search: the "
+            "queries of a file."
         ),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Ground truth in COCO format.")] = None,
@@ -130,6 +140,27 @@ def eval_command(
         str | None,
         typer.Option(metavar="FILE|INDEX", help="The masks to measure: a COCO file, or an index."),
     ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="With search: a file of queries with what is right for each."),
+    ] = None,
+    suggest: Annotated[
+        Path | None,
+        typer.Option(help="With search: write a first file of queries from labelled images."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="With --suggest: at most this many queries.")
+    ] = 200,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --suggest: write over a file that is there.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="With search: at most this many hits a query.")
+    ] = 10,
+    iou: Annotated[
+        float,
+        typer.Option(min=0.05, max=1, help="With search: the IoU at which a hit shows an object."),
+    ] = 0.5,
     scenes: Scenes = 200,
     seed: Seed = 2024,
     workers: DemoWorkers = 2,
@@ -147,12 +178,18 @@ def eval_command(
 ) -> None:
     """The command; its help stands above."""
     _check_form(what, truth, pred)
+    _check_search(what, queries, suggest)
     if segmenters is not None and what != "demo":
         raise UsageError("--segmenters goes with `eval demo`")
     if json_file is not None:
         check_output_file(json_file, "the figures")
     if what == "masks" and truth is not None and pred is not None:
         return eval_masks.measure(truth, pred, load(), json_file, strict=strict)
+    if suggest is not None:
+        return eval_suggest.suggest(suggest, truth, load(), count, seed, force=force)
+    if queries is not None:
+        source = eval_search.QuerySource(queries, truth, limit, iou, strict)
+        return eval_search.measure(source, load(), json_file)
     if what == "prompts":
         return eval_prompts.measure(scenes, seed, load(), json_file)
     if what == "segmentation":
@@ -180,10 +217,21 @@ def _check_form(what: str | None, truth: Path | None, pred: str | None) -> None:
                 "expected `eval masks --truth FILE --pred FILE|INDEX`, "
                 f"got no {'--truth' if truth is None else '--pred'}"
             )
-    elif (what is None) == (truth is None) or pred is not None:
+    elif pred is not None or (what != "search" and (what is None) == (truth is None)):
         raise UsageError(
             "expected one of `eval demo`, `eval prompts`, `eval segmentation`, "
-            "`eval masks --truth FILE --pred FILE|INDEX` and `eval --truth FILE --index INDEX`"
+            "`eval masks --truth FILE --pred FILE|INDEX`, `eval search --queries FILE` and "
+            "`eval --truth FILE --index INDEX`"
+        )
+
+
+def _check_search(what: str | None, queries: Path | None, suggest: Path | None) -> None:
+    if what != "search" and (queries is not None or suggest is not None):
+        raise UsageError("--queries and --suggest go with `eval search`")
+    if what == "search" and (queries is None) == (suggest is None):
+        raise UsageError(
+            "expected `eval search --queries FILE` to measure, or `eval search --suggest FILE` to "
+            f"write a first file, got {'neither' if queries is None else 'both'}"
         )
 
 

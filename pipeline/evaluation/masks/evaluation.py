@@ -143,10 +143,11 @@ class MaskEvaluation:
         whole = np.ones(self._images, np.int64)
         values = self._list_figures(whole)
         drawn = [
-            self._list_figures(_draw(random, self._images)) for _ in range(samples if values else 0)
+            self._list_figures(draw_weights(random, self._images))
+            for _ in range(samples if values else 0)
         ]
         figures = {
-            name: Figure(value, *_find_interval([each[name] for each in drawn]))
+            name: Figure(value, *find_interval([each[name] for each in drawn]))
             for name, value in values.items()
         }
         pixels = self._pixels.measure()
@@ -210,12 +211,13 @@ def _name_areas(name: str, values: Mapping[str, float | None]) -> dict[str, floa
     }
 
 
-def _draw(random: np.random.Generator, images: int) -> Int64s:
+def draw_weights(random: np.random.Generator, images: int) -> Int64s:
     """How often each image is drawn, of as many as there are."""
     return np.bincount(random.integers(0, images, images), minlength=images)
 
 
-def _find_interval(values: list[float | None]) -> tuple[float | None, float | None]:
+def find_interval(values: list[float | None]) -> tuple[float | None, float | None]:
+    """Between which ends 95% of what resamples gave lies."""
     known = [value for value in values if value is not None]
     if not known:
         return None, None
