@@ -76,13 +76,10 @@ def suggest_from_index(index: VectorIndex, count: int, seed: int) -> Suggestion:
     """
     labelled: dict[str, list[_Labelled]] = defaultdict(list)
     for point in index.scroll([_OBJECTS]):
-        payload = point.payload
-        label = payload.get("segmenter_label")
-        if isinstance(label, str) and label.strip():
-            x0, y0, x1, y1 = payload["bbox"]
-            labelled[label].append(
-                _Labelled(payload["image_id"], payload["uri"], (x0, y0, x1, y1), point.id)
-            )
+        if point.payload.get("segmenter_label"):
+            payload = point.parse_payload()
+            item = _Labelled(payload.image_id, payload.uri, payload.bbox, point.id)
+            labelled[str(payload.segmenter_label)].append(item)
     if not labelled:
         raise UsageError(
             "expected --truth FILE, objects of the images in COCO's instances format: the labels "

@@ -131,4 +131,4 @@ def _find_images(truth: CocoTruth, index: VectorIndex) -> list[tuple[Point, Coco
 def list_images_under(index: VectorIndex, conditions: Iterable[Condition]) -> set[str]:
     """The ids of indexed images that meet all conditions."""
     points = index.scroll([_WHOLE_IMAGES, *conditions])
-    return {str(point.payload["image_id"]) for point in points}
+    return {str(point.payload.get("image_id")) for point in points}
