@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import colorsys
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from pipeline.drawing.fonts import choose_font, shorten, wrap
+from pipeline.drawing.outlines import ACCENT, outline_mask
 from pipeline.drawing.previews import square_crop_box
 from pipeline.search.hit_order import count_likely, describe_relevance
 from pipeline.search.kept_pictures import KeptPicture, Picture
@@ -23,16 +22,13 @@ from schemas.search import SearchHit
 
 MAX_COLUMNS = 5
 TILE_PX, LABEL_PX, GAP_PX, MARGIN_PX, HEADER_PX, DIVIDER_PX = 280, 58, 24, 40, 116, 48
-DIMMED = 0.5  # share of the background's colour that remains
 _SUBJECT_WH = (150, 80)  # at most, of the picture that was searched with
 _SCALE = 2  # drawn this much larger, then reduced: smooth outlines and corners
-_WHITE_PX, _LINE_PX, _CORNER_PX = 2, 4.5, 10
-_GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
-_TINT = 0.35
+_CORNER_PX = 10
 _PALE = 0.6  # share of an unlikely hit's own colours
 
-PAPER, PANEL, VEIL = (250, 250, 248), (233, 233, 230), (246, 246, 244)
-INK, GREY, ACCENT = (28, 28, 30), (118, 118, 122), (255, 45, 85)
+PAPER, PANEL = (250, 250, 248), (233, 233, 230)
+INK, GREY = (28, 28, 30), (118, 118, 122)
 
 
 def contact_sheet(
@@ -157,61 +153,10 @@ def _frame(picture: Image.Image, mask: BoolMask | None, side: int) -> Image.Imag
     size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
     resized = picture.resize(size, Image.Resampling.LANCZOS)
     if mask is not None:
-        resized = outline_mask(resized, mask)
+        resized = outline_mask(resized, mask, _SCALE)
     tile = Image.new("RGB", (side, side), PANEL)
     tile.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
     return tile
-
-
-def outline_mask(picture: Image.Image, mask: BoolMask, scale: float = _SCALE) -> Image.Image:
-    """Dim what is outside the mask, and draw a line around it, `scale` times as wide."""
-    inside = _smooth_mask(mask, picture.size)
-    veiled = Image.blend(Image.new("RGB", picture.size, VEIL), picture, DIMMED)
-    result = Image.composite(picture, veiled, inside)
-    # White between the object and the line: the line is visible on an object of any colour.
-    for colour, width_px in ((ACCENT, _LINE_PX), ((255, 255, 255), _WHITE_PX)):
-        ring = _dilate(inside, width_px * scale)
-        line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
-        result.paste(colour, mask=line)
-    return result
-
-
-def tint_masks(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
-    """Draw every mask in a colour of its own, largest first, so that smaller ones stay visible."""
-    result = picture.copy()
-    for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True)):
-        inside = _smooth_mask(mask, picture.size)
-        hue = number * _GOLDEN % 1
-        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 1.0))
-        tint = Image.new("RGB", picture.size, (red, green, blue))
-        result = Image.composite(Image.blend(result, tint, _TINT), result, inside)
-        ring = _dilate(inside, _WHITE_PX)
-        line = Image.fromarray(np.minimum(np.asarray(ring), 255 - np.asarray(inside)))
-        result.paste((red, green, blue), mask=line)
-    return result
-
-
-def _smooth_mask(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
-    """The mask at another size, without steps: 8 bits."""
-    shape = Image.fromarray(mask.astype(np.uint8) * 255)
-    # Enlarged steps of a mask are smoothed by about a pixel of the original.
-    blur = max(size[0] / shape.width / 2, 1.0)
-    grown = shape.resize(size, Image.Resampling.BICUBIC)
-    return _sharpen(grown.filter(ImageFilter.GaussianBlur(blur)), 128)
-
-
-def _sharpen(mask: Image.Image, level: int, slope: float = 5.0) -> Image.Image:
-    """A soft edge made sharp, but not jagged, where it crosses `level` (of 255)."""
-    steps = [round((value - level) * slope + 128) for value in range(256)]
-    return mask.point([min(max(step, 0), 255) for step in steps])
-
-
-def _dilate(mask: Image.Image, width_px: float) -> Image.Image:
-    """`mask` grown by `width_px`, with round corners."""
-    # A straight edge under a Gaussian of sigma falls to 0.159 of its height at one sigma, and
-    # more gently the larger sigma is.
-    blurred = mask.filter(ImageFilter.GaussianBlur(width_px))
-    return _sharpen(blurred, round(0.159 * 255), slope=2 * width_px)
 
 
 def _explain(failure: Failure) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from pipeline.drawing.contact_sheet import INK, PAPER, tint_masks
+from pipeline.drawing.contact_sheet import INK, PAPER
 from pipeline.drawing.fonts import choose_font, shorten
+from pipeline.drawing.outlines import tint_masks
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 

@@ -15,7 +15,8 @@ import numpy as np
 from cachetools import LRUCache
 from PIL import Image
 
-from pipeline.drawing.contact_sheet import draw_mark, outline_mask, tint_masks
+from pipeline.drawing.contact_sheet import draw_mark
+from pipeline.drawing.outlines import outline_mask, tint_masks
 from pipeline.drawing.previews import crop_box
 from pipeline.search.kept_pictures import KeptPicture, mark_of
 from pipeline.search.source_images import read_source_image

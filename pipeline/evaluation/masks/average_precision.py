@@ -22,7 +22,8 @@ AREAS_PX: Mapping[str, tuple[float, float]] = {
     "large": (96**2, 1e10),
 }
 """COCO's ranges of areas, in pixels, both ends included."""
-_RECALLS = np.linspace(0, 1, 101)
+RECALLS = np.linspace(0, 1, 101)
+"""At which precision is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,10 @@ class AveragePrecision:
 
     def measure(self, weights: Int64s | None = None) -> Precisions:
         """The figures; `weights`: how often each image counts, for resampling."""
-        if self._joined is None:
-            self._joined = _join(self._parts)
+        joined = self._join()
         counts = np.ones(len(self._parts), np.int64) if weights is None else weights
         curves = {
-            (name, most): self._joined.measure(row, most, counts)
+            (name, most): joined.measure(row, most, counts)
             for row, name in enumerate(AREAS_PX)
             for most in (self.most if name == "all" else self.most[-1:])
         }
@@ -117,6 +117,42 @@ class AveragePrecision:
             {most: _mean(curves["all", most][1]) for most in self.most},
             {name: _mean(curves[name, last][1]) for name in AREAS_PX if name != "all"},
         )
+
+    def trace_precision(self) -> Floats:
+        """Precision at each of `RECALLS`, (levels, recalls), the mean over classes.
+
+        The mean of each level is its average precision. Zeros where there is nothing to be found.
+        """
+        joined, last = self._join(), self.most[-1]
+        curves = [joined.trace(place, last) for place in joined.list_wanted()]
+        return np.mean(curves, axis=0) if curves else np.zeros((len(IOU_LEVELS), len(RECALLS)))
+
+    def measure_classes(self) -> dict[int, tuple[float, float]]:
+        """Average precision and recall of each class of which something is to be found."""
+        joined = self._join()
+        counts = np.ones(len(self._parts), np.int64)
+        precision, recall = joined.measure(0, self.most[-1], counts)
+        classes = joined.classes[joined.list_wanted()].tolist()
+        means = zip(precision.mean(axis=1).tolist(), recall.mean(axis=1).tolist(), strict=True)
+        return dict(zip(classes, means, strict=True))
+
+    def list_judged(self) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """The scores of found masks, and whether they are right at an IoU of 0.5: (found,) each.
+
+        Without those that are neither right nor wrong.
+        """
+        scores = [part.scores for part in self._parts]
+        counted = [part.passed_over[0] & 1 == 0 for part in self._parts]
+        right = [part.matched[0] & 1 == 1 for part in self._parts]
+        if not scores:
+            return np.zeros(0), np.zeros(0, np.bool_)
+        kept = np.concatenate(counted)
+        return np.concatenate(scores)[kept], np.concatenate(right)[kept]
+
+    def _join(self) -> _Joined:
+        if self._joined is None:
+            self._joined = _join(self._parts)
+        return self._joined
 
 
 def _mean(values: Floats) -> float | None:
@@ -143,9 +179,11 @@ def _is_outside(areas: Floats, name: str) -> npt.NDArray[np.bool_]:
 class _Joined:
     """The masks of all images, class after class, found ones surest first.
 
-    `ends`: where each class ends among the found ones, from 0 on.
+    `classes`: those of which there are true masks; `ends`: where each ends among the found ones,
+    from 0 on.
     """
 
+    classes: Int64s
     ends: Int64s
     images: Int64s
     ranks: Int64s
@@ -167,9 +205,28 @@ class _Joined:
         recall = np.zeros_like(precision)
         _fill_levels(
             self.matched[row], self.passed_over[row], self.ranks, most, counts[self.images],
-            self.ends, wanted, _RECALLS, precision, recall,
+            self.ends, wanted, RECALLS, precision, recall,
         )  # fmt: skip
         return precision[wanted > 0], recall[wanted > 0]
+
+    def list_wanted(self) -> list[int]:
+        """The places of the classes of which something of any size is to be found."""
+        return [int(place) for place in np.unique(self.true_places[self.wanted[0]])]
+
+    def trace(self, place: int, most: int) -> Floats:
+        """Precision of a class, of all sizes, at each of `RECALLS`: (levels, recalls)."""
+        own = slice(self.ends[place], self.ends[place + 1])
+        wanted = np.count_nonzero(self.wanted[0] & (self.true_places == place))
+        precision = np.zeros((len(IOU_LEVELS), len(RECALLS)))
+        for level in range(len(IOU_LEVELS)):
+            bit = np.uint16(1 << level)
+            counted = (self.ranks[own] < most) & (self.passed_over[0, own] & bit == 0)
+            right = (self.matched[0, own][counted] & bit > 0).cumsum()
+            so_far = right / np.arange(1, len(right) + 1)
+            # At a recall stands the highest precision at that recall or more; the last is none.
+            highest = np.append(np.maximum.accumulate(so_far[::-1])[::-1], 0.0)
+            precision[level] = highest[np.searchsorted(right / wanted, RECALLS)]
+        return precision
 
 
 def _join(parts: list[_Part]) -> _Joined:
@@ -179,7 +236,7 @@ def _join(parts: list[_Part]) -> _Joined:
         bits = np.zeros((len(AREAS_PX), 0), np.uint16)
         wanted = np.zeros((len(AREAS_PX), 0), np.bool_)
         ends = np.zeros(1, np.int64)
-        return _Joined(ends, nothing, nothing, bits, bits, nothing, nothing, wanted)
+        return _Joined(nothing, ends, nothing, nothing, bits, bits, nothing, nothing, wanted)
     true_classes = np.concatenate([part.true_classes for part in parts])
     known, true_places = np.unique(true_classes, return_inverse=True)
     classes = np.concatenate([part.classes for part in parts])
@@ -188,6 +245,7 @@ def _join(parts: list[_Part]) -> _Joined:
     order = order[np.isin(classes[order], known)]
     ends = np.searchsorted(classes[order], known, side="right")
     return _Joined(
+        known,
         np.concatenate([[0], ends]),
         np.repeat(np.arange(len(parts)), [len(part.classes) for part in parts])[order],
         np.concatenate([part.ranks for part in parts])[order],

@@ -20,6 +20,7 @@ from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, Floats, ImageMas
 from pipeline.evaluation.masks.disjoint import share_pixels
 from pipeline.evaluation.masks.overlaps import measure_overlaps
 from pipeline.evaluation.masks.semantic import PixelCounts, PixelScores
+from pipeline.evaluation.masks.spread import MaskSpread, TrueObjects
 from pipeline.evaluation.panoptic_quality import PanopticQuality, Segment
 
 SAMPLES = 200
@@ -52,13 +53,18 @@ class MaskScores:
     figures: Mapping[str, Figure]
     pixels: PixelScores
     confusion: Confusion
+    spread: MaskSpread
 
 
 @dataclass(slots=True)
 class _Pairs:
-    """Of each image: how many masks found their partner, and sums of how well these fit."""
+    """Of each image: how many masks found their partner, and sums of how well these fit.
+
+    `fits`: IoU, Boundary IoU and F of the pairs of each image, (pairs, 3).
+    """
 
     images: list[tuple[int, float, float, float]] = field(default_factory=list)
+    fits: list[Floats] = field(default_factory=list)
 
     def add(self, image: ImageMasks, pairs: list[tuple[int, int]], iou: Floats) -> None:
         width_px, tolerance = (
@@ -73,6 +79,7 @@ class _Pairs:
                 measure_boundary_iou(found, true, width_px),
                 measure_contour_f(found, true, tolerance),
             )
+        self.fits.append(fits)
         self.images.append((len(pairs), *fits.sum(axis=0).tolist()))
 
     def measure(self, weights: Int64s) -> list[float | None]:
@@ -83,11 +90,11 @@ class _Pairs:
 
 @dataclass(slots=True)
 class MaskEvaluation:
-    """Counts image after image; `true` and `found` say how many masks there were."""
+    """Counts image after image; `true` and `found` say how many masks these had."""
 
+    images: int = 0
     true: int = 0
     found: int = 0
-    _images: int = 0
     _knows_classes: bool = False
     _by_class: AveragePrecision = field(default_factory=AveragePrecision)
     _boundary: AveragePrecision = field(default_factory=AveragePrecision)
@@ -102,9 +109,13 @@ class MaskEvaluation:
     _panoptic: PanopticQuality = field(default_factory=PanopticQuality)
     _any_panoptic: PanopticQuality = field(default_factory=PanopticQuality)
     _pixels: PixelCounts = field(default_factory=PixelCounts)
+    _objects: TrueObjects = field(default_factory=TrueObjects)
 
-    def add(self, image: ImageMasks) -> None:
-        """Count an image. Raises ValueError for an invalid RLE."""
+    def add(self, image: ImageMasks) -> Floats:
+        """Count an image, and return the IoU of its masks, (found, true), IoS with crowds.
+
+        Raises ValueError for an invalid RLE.
+        """
         iou = measure_overlaps(image)
         boundary = measure_boundary_overlaps(image, iou, find_boundary_width(image.size_hw))
         self._by_class.add(image, iou)
@@ -112,11 +123,13 @@ class MaskEvaluation:
         self._boundary.add(image, boundary)
         self._any_boundary.add(image, boundary)
         self._pairs.add(image, self._confusion.add(image, iou), iou)
+        self._objects.add(image, iou)
         self._add_segments(image)
-        self._images += 1
+        self.images += 1
         self.true += len(image.true)
         self.found += len(image.found)
         self._knows_classes |= any(mask.category != UNKNOWN_CLASS for mask in image.found)
+        return iou
 
     def _add_segments(self, image: ImageMasks) -> None:
         """Each pixel to the surest found mask, and to the smallest true one, crowds last."""
@@ -140,10 +153,10 @@ class MaskEvaluation:
     def measure(self, samples: int = SAMPLES) -> MaskScores:
         """All figures; without samples no interval."""
         random = np.random.default_rng(_SEED)
-        whole = np.ones(self._images, np.int64)
-        values = self._list_figures(whole)
+        whole = np.ones(self.images, np.int64)
+        values = self.list_figures(whole)
         drawn = [
-            self._list_figures(draw_weights(random, self._images))
+            self.list_figures(draw_weights(random, self.images))
             for _ in range(samples if values else 0)
         ]
         figures = {
@@ -151,9 +164,25 @@ class MaskEvaluation:
             for name, value in values.items()
         }
         pixels = self._pixels.measure()
-        return MaskScores(self._images, self.true, self.found, figures, pixels, self._confusion)
+        return MaskScores(
+            self.images, self.true, self.found, figures, pixels, self._confusion, self._spread()
+        )
 
-    def _list_figures(self, weights: Int64s) -> dict[str, float | None]:
+    def _spread(self) -> MaskSpread:
+        by_class = self._by_class if self._knows_classes else None
+        fits = np.concatenate([np.zeros((0, 3)), *self._pairs.fits])
+        return MaskSpread(
+            self._any_class.trace_precision(),
+            None if by_class is None else by_class.trace_precision(),
+            {} if by_class is None else by_class.measure_classes(),
+            fits[:, 0],
+            fits[:, 1],
+            *self._objects.join(),
+            *(by_class or self._any_class).list_judged(),
+        )
+
+    def list_figures(self, weights: Int64s) -> dict[str, float | None]:
+        """All figures with each image counting `weights` times, int64 (images,)."""
         any_class, any_boundary = (
             self._any_class.measure(weights),
             self._any_boundary.measure(weights),

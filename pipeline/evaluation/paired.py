@@ -1,0 +1,90 @@
+"""Compares two runs figure by figure: both are measured on the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.evaluation.masks.evaluation import SAMPLES, Figure, draw_weights, find_interval
+
+Measure = Callable[[npt.NDArray[np.int64]], Mapping[str, float | None]]
+"""Gives figures with each unit (an image, a query) counting so many times, int64 (units,)."""
+_SEED = 0
+_LEAST_UNITS = 2  # of one, every resample is the same
+
+
+class Outcome(StrEnum):
+    """How the second run does beside the first; `same`: by no more than noise."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A figure of two runs, and by how much that of the second is higher, with its interval."""
+
+    first: Figure
+    second: Figure
+    difference: Figure
+    lower_is_better: bool = False
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """More than noise if the interval of the difference leaves out 0; None if it is unknown."""
+        low, high = self.difference.low, self.difference.high
+        if low is None or high is None:
+            return None
+        if low <= 0 <= high:
+            return Outcome.SAME
+        return Outcome.BETTER if (low > 0) != self.lower_is_better else Outcome.WORSE
+
+
+def compare_figures(
+    first: Measure,
+    second: Measure,
+    units: int,
+    *,
+    lower_is_better: frozenset[str] = frozenset(),
+    samples: int = SAMPLES,
+    note: Callable[[int], None] = lambda drawn: None,
+) -> dict[str, Comparison]:
+    """Every figure of either run, with intervals of 95% of resamples.
+
+    The paired bootstrap (B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993): the
+    same units are drawn with replacement for both runs, so that what is hard for both of them does
+    not count as a difference. Units must be in the same order. A resample of which either figure
+    is None tells nothing of their difference. `note` is called with the number of each resample.
+    """
+    random, whole = np.random.default_rng(_SEED), np.ones(units, np.int64)
+    values = first(whole), second(whole)
+    drawn = []
+    for number in range(1, (samples if units >= _LEAST_UNITS else 0) + 1):
+        weights = draw_weights(random, units)
+        drawn.append((first(weights), second(weights)))
+        note(number)
+    return {
+        name: Comparison(
+            _describe([pair[0].get(name) for pair in drawn], values[0].get(name)),
+            _describe([pair[1].get(name) for pair in drawn], values[1].get(name)),
+            _describe([_subtract(pair, name) for pair in drawn], _subtract(values, name)),
+            name in lower_is_better,
+        )
+        for name in dict.fromkeys([*values[0], *values[1]])
+    }
+
+
+def _describe(drawn: list[float | None], value: float | None) -> Figure:
+    return Figure(value, *find_interval(drawn))
+
+
+def _subtract(
+    figures: tuple[Mapping[str, float | None], Mapping[str, float | None]], name: str
+) -> float | None:
+    first, second = (side.get(name) for side in figures)
+    return None if first is None or second is None else second - first
