@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 with lazy_imports():
     import pipeline.settings
     from pipeline.cli import (
+        eval_compare,
         eval_masks,
         eval_prompts,
         eval_search,
@@ -43,9 +44,11 @@ with lazy_imports():
         eval_segmenters,
         eval_suggest,
         progress_bars,
+        search_run,
     )
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
+    from pipeline.drawing.report import report_file
     from pipeline.evaluation import copies as copy_scoring
     from pipeline.evaluation import scores as scoring
     from pipeline.jobs import ingest
@@ -67,6 +70,9 @@ boxes: the share of objects that are found, and in brackets where 95% of such sh
 `eval masks` measures masks against true ones: AP and AR as COCO defines them, boundary AP, Boundary
 IoU, contours, panoptic quality, IoU of classes; --pred is a COCO file, of results or instances, or
 an index. In brackets is where 95% of the figures lie when images are drawn anew.
+`eval compare` does it for two runs A and B, each a COCO file or an index, draws the same images for
+both, and says whether B is better, worse, or within noise. --report writes a page with plots and
+pictures of the largest gains and losses, for which --images says where images are.
 `eval search` asks the index the queries of a file, each with what is right for it, a JSON object a
 line: recall, MRR, nDCG, calibration error, how often an answer is weak. --suggest writes a first
 such file from labelled images. See docs/evaluation.md.
@@ -83,14 +89,18 @@ Examples:
 
     objseek eval segmentation --scenes 200
 
-    objseek eval masks --truth annotations.json --pred found.json
+    objseek eval masks --truth annotations.json --pred found.json --report report.html
+
+    objseek eval compare before.json after.json --truth annotations.json --images photos \
+        --report report.html
 
     objseek eval search --suggest queries.jsonl --truth annotations.json --index objseek-index
 
-    objseek eval search --queries queries.jsonl --truth annotations.json --index objseek-index
+    objseek eval search --queries queries.jsonl --truth annotations.json --report report.html
 
     objseek eval --truth annotations.json --index objseek-index
 """
+_REPORTED = ("masks", "compare", "search")
 _ROWS = {
     "object_recall_50": "objects found at IoU >= 0.5",
     "object_recall_75": "objects found at IoU >= 0.75",
@@ -128,12 +138,20 @@ def register(app: typer.Typer) -> None:
 def eval_command(
     load: Load,
     what: Annotated[
-        Literal["demo", "prompts", "segmentation", "masks", "search"] | None,
+        Literal["demo", "prompts", "segmentation", "masks", "compare", "search"] | None,
         typer.Argument(
             help="demo: a fresh validation set; prompts: clicks and boxes on it; segmentation: "
-            "texts, and labels for every pixel; masks: masks of a file or an index; search: the "
-            "queries of a file."
+            "texts, and labels for every pixel; masks: masks of a file or an index; compare: masks "
+            "of two; search: the queries of a file."
         ),
+    ] = None,
+    first: Annotated[
+        str | None,
+        typer.Argument(metavar="A", help="With compare: a COCO file, or an index."),
+    ] = None,
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="B", help="With compare: what to compare it with."),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Ground truth in COCO format.")] = None,
     pred: Annotated[
@@ -175,21 +193,39 @@ def eval_command(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="With masks, compare and search: write figures, plots and pictures to this file, "
+            "as HTML."
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|S3-URI", help="With compare --report: where the truth's images are."
+        ),
+    ] = None,
 ) -> None:
     """The command; its help stands above."""
-    _check_form(what, truth, pred)
+    compared = [place for place in (first, second) if place is not None]
+    _check_form(what, truth, pred, compared)
     _check_search(what, queries, suggest)
+    _check_report(what, report, images)
     if segmenters is not None and what != "demo":
         raise UsageError("--segmenters goes with `eval demo`")
     if json_file is not None:
         check_output_file(json_file, "the figures")
+    if what == "compare" and truth is not None:
+        runs = eval_compare.ComparedRuns(compared[0], compared[1], truth, images)
+        return eval_compare.measure(runs, load(), json_file, report, strict=strict)
     if what == "masks" and truth is not None and pred is not None:
-        return eval_masks.measure(truth, pred, load(), json_file, strict=strict)
+        return eval_masks.measure(truth, pred, load(), json_file, report, strict=strict)
     if suggest is not None:
         return eval_suggest.suggest(suggest, truth, load(), count, seed, force=force)
     if queries is not None:
-        source = eval_search.QuerySource(queries, truth, limit, iou, strict)
-        return eval_search.measure(source, load(), json_file)
+        source = search_run.QuerySource(queries, truth, limit, iou, strict)
+        return eval_search.measure(source, load(), json_file, report)
     if what == "prompts":
         return eval_prompts.measure(scenes, seed, load(), json_file)
     if what == "segmentation":
@@ -210,18 +246,31 @@ def eval_command(
     write_figures(_describe_scores(scored, held_out), seconds, json_file)
 
 
-def _check_form(what: str | None, truth: Path | None, pred: str | None) -> None:
+def _check_form(
+    what: str | None, truth: Path | None, pred: str | None, compared: Sequence[str]
+) -> None:
+    if what == "compare":
+        if len(compared) < 2 or truth is None:
+            lacking = "no --truth" if len(compared) == 2 else f"{len(compared)} of A and B"
+            raise UsageError(
+                "expected `eval compare A B --truth FILE`: without what is true, two runs differ "
+                f"but none is better; got {lacking}"
+            )
+    elif compared:
+        raise UsageError(f"A and B go with `eval compare`, got {compared[0]!r}")
     if what == "masks":
         if truth is None or pred is None:
             raise UsageError(
                 "expected `eval masks --truth FILE --pred FILE|INDEX`, "
                 f"got no {'--truth' if truth is None else '--pred'}"
             )
-    elif pred is not None or (what != "search" and (what is None) == (truth is None)):
+    elif pred is not None or (
+        what not in ("compare", "search") and (what is None) == (truth is None)
+    ):
         raise UsageError(
             "expected one of `eval demo`, `eval prompts`, `eval segmentation`, "
-            "`eval masks --truth FILE --pred FILE|INDEX`, `eval search --queries FILE` and "
-            "`eval --truth FILE --index INDEX`"
+            "`eval masks --truth FILE --pred FILE|INDEX`, `eval compare A B --truth FILE`, "
+            "`eval search --queries FILE` and `eval --truth FILE --index INDEX`"
         )
 
 
@@ -233,6 +282,16 @@ def _check_search(what: str | None, queries: Path | None, suggest: Path | None) 
             "expected `eval search --queries FILE` to measure, or `eval search --suggest FILE` to "
             f"write a first file, got {'neither' if queries is None else 'both'}"
         )
+
+
+def _check_report(what: str | None, report: Path | None, images: str | None) -> None:
+    if images is not None and (what != "compare" or report is None):
+        raise UsageError("--images goes with `eval compare --report FILE`")
+    if report is None:
+        return
+    if what not in _REPORTED:
+        raise UsageError("--report goes with `eval masks`, `eval compare` and `eval search`")
+    report_file.check_report_file(report)
 
 
 class _Scored(NamedTuple):

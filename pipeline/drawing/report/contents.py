@@ -47,14 +47,15 @@ class Axis:
 class Series:
     """Values of a plot: `x` and `y` of a line or of points; of bars the edges and their heights.
 
-    `lows` and `highs` are the ends of an interval around each point. Bars have one edge more than
-    heights. What several series of a plot are called is told below it.
+    `lows` and `highs` are the ends of an interval around each point. Dots are points too many to
+    be told apart. Bars have one edge more than heights. What several series of a plot are called is
+    told below it.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    kind: Literal["line", "points", "bars"] = "line"
+    kind: Literal["line", "points", "dots", "bars"] = "line"
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
 

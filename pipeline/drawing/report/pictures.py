@@ -11,14 +11,14 @@ from pipeline.drawing.report.contents import Cell, Picture
 
 MOST_PICTURES = 24
 """What a report of at most 3 MB has room for."""
-_MOST_SIDE_PX = 480
+_MOST_SIDE_PX = 648
 _QUALITY = 80
 
 
 def encode_picture(
     image: Image.Image, title: str, alt: str, lines: Sequence[str | Cell] = ()
 ) -> Picture:
-    """An RGB image as a WebP file, its longer side at most 480 pixels."""
+    """An RGB image as a WebP file, its longer side at most 648 pixels."""
     small = image.copy()
     small.thumbnail((_MOST_SIDE_PX, _MOST_SIDE_PX), Image.Resampling.LANCZOS)
     file = BytesIO()

@@ -42,7 +42,7 @@ def draw_key(plot: Plot, number: int) -> str:
         SubElement(svg, "path", {"class": "diagonal", **line})
     else:
         group = SubElement(svg, "g", {"class": f"series s{number}"})
-        if plot.series[number - 1].kind == "points":
+        if plot.series[number - 1].kind in ("points", "dots"):
             _draw_mark(group, number, KEY_WIDTH_PX / 2, middle, "")
         else:
             SubElement(group, "path", {"class": "line", **line})
@@ -117,7 +117,14 @@ def _draw_points(group: Element, series: Series, x: Scale, y: Scale, number: int
         _draw_mark(group, number, x.place(at) + shift, y.place(value), says)
 
 
-_DRAW = {"line": _draw_lines, "bars": _draw_bars, "points": _draw_points}
+def _draw_dots(group: Element, series: Series, x: Scale, y: Scale, number: int) -> None:
+    """One path of all: a line of no length, with round ends, is a dot."""
+    places = ((x.place(a), y.place(b)) for a, b in zip(series.x, series.y, strict=True))
+    path = "".join(f"M{_number(a)} {_number(b)}h0" for a, b in places)
+    SubElement(group, "path", {"class": "dots", "d": path})
+
+
+_DRAW = {"line": _draw_lines, "bars": _draw_bars, "points": _draw_points, "dots": _draw_dots}
 
 
 def _draw_mark(group: Element, number: int, x: float, y: float, says: str) -> None:

@@ -124,15 +124,19 @@ class AveragePrecision:
         The mean of each level is its average precision. Zeros where there is nothing to be found.
         """
         joined, last = self._join(), self.most[-1]
-        curves = [joined.trace(place, last) for place in joined.list_wanted()]
+        whole = np.ones(len(self._parts), np.int64)
+        curves = [joined.trace(place, last) for place in joined.list_wanted(whole)]
         return np.mean(curves, axis=0) if curves else np.zeros((len(IOU_LEVELS), len(RECALLS)))
 
-    def measure_classes(self) -> dict[int, tuple[float, float]]:
-        """Average precision and recall of each class of which something is to be found."""
+    def measure_classes(self, weights: Int64s | None = None) -> dict[int, tuple[float, float]]:
+        """Average precision and recall of each class of which something is to be found.
+
+        `weights`: how often each image counts, for resampling.
+        """
         joined = self._join()
-        counts = np.ones(len(self._parts), np.int64)
+        counts = np.ones(len(self._parts), np.int64) if weights is None else weights
         precision, recall = joined.measure(0, self.most[-1], counts)
-        classes = joined.classes[joined.list_wanted()].tolist()
+        classes = joined.classes[joined.list_wanted(counts)].tolist()
         means = zip(precision.mean(axis=1).tolist(), recall.mean(axis=1).tolist(), strict=True)
         return dict(zip(classes, means, strict=True))
 
@@ -209,9 +213,10 @@ class _Joined:
         )  # fmt: skip
         return precision[wanted > 0], recall[wanted > 0]
 
-    def list_wanted(self) -> list[int]:
+    def list_wanted(self, counts: Int64s) -> list[int]:
         """The places of the classes of which something of any size is to be found."""
-        return [int(place) for place in np.unique(self.true_places[self.wanted[0]])]
+        wanted = self.wanted[0] & (counts[self.true_images] > 0)
+        return [int(place) for place in np.unique(self.true_places[wanted])]
 
     def trace(self, place: int, most: int) -> Floats:
         """Precision of a class, of all sizes, at each of `RECALLS`: (levels, recalls)."""

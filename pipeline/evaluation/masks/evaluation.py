@@ -207,6 +207,13 @@ class MaskEvaluation:
             figures |= self._list_figures_of_classes(weights)
         return figures
 
+    def list_class_ap(self, weights: Int64s) -> dict[str, float | None]:
+        """The average precision of each class, by its number, weighted as in `list_figures`."""
+        if not self._knows_classes:
+            return {}
+        classes = self._by_class.measure_classes(weights)
+        return {str(number): ap for number, (ap, _) in classes.items()}
+
     def _list_figures_of_classes(self, weights: Int64s) -> dict[str, float | None]:
         by_class, boundary = self._by_class.measure(weights), self._boundary.measure(weights)
         segments, pixels = self._panoptic.measure(weights)[1], self._pixels.measure(weights)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, FoundMask, ImageMasks, TrueMask
-from pipeline.evaluation.matching import group_by_image, name_in_uri
+from pipeline.evaluation.matching import check_sizes, group_by_image, name_in_uri
+from pipeline.search.source_images import image_ref
 from schemas.coco import BadAnnotation, CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.coco_results import load_results
-from schemas.errors import UsageError
+from schemas.errors import UsageError, VectorIndexError
+from schemas.images import ImageRef
 from schemas.points import Point
 from workers.indexes.points import NoteBroken, sound_mask_of
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMasks:
-    """Found masks by the id of their image in the truth, and what was left out of a file."""
+    """Found masks by the id of their image in the truth, and what was left out of a file.
+
+    `refs`: where images are, of those of which that is told.
+    """
 
     of_image: Mapping[CocoId, Sequence[FoundMask]]
+    refs: Mapping[CocoId, ImageRef] = field(default_factory=dict)
     left_out: tuple[BadAnnotation, ...] = ()
 
     def pair(self, truth: CocoTruth) -> Iterator[ImageMasks]:
@@ -56,25 +63,46 @@ def read_found(path: Path, truth: CocoTruth, *, strict: bool = False) -> FoundMa
         if result.image_id in ids:
             category = classes.get(result.category_id, UNKNOWN_CLASS)
             found[ids[result.image_id]].append(FoundMask(result.rle, category, result.score))
-    return FoundMasks(found, results.left_out)
+    refs = {
+        ids[image.id]: ref
+        for image in results.images or ()
+        if image.id in ids and (ref := locate(image)) is not None
+    }
+    return FoundMasks(found, refs, results.left_out)
 
 
 def read_indexed(points: Iterable[Point], truth: CocoTruth, note_broken: NoteBroken) -> FoundMasks:
     """The objects of an index in images whose path or key ends with a file name of the truth.
 
     Their class is what the segmenter calls them, else their likeliest label. Raises UsageError
-    where no image of the truth is in the index.
+    where no image of the truth is in the index, or one is there in another size.
     """
     number_of = {category.name: category.id for category in truth.categories}
     found: dict[CocoId, list[FoundMask]] = {}
-    for image_id, objects in group_by_image(points, truth).items():
-        masks = ((point, sound_mask_of(point, note_broken)) for point in objects)
-        found[image_id] = [
+    refs: dict[CocoId, ImageRef] = {}
+    grouped = group_by_image(points, truth)
+    for image in truth.images:
+        check_sizes(image, grouped[image.id])
+        masks = [(point, sound_mask_of(point, note_broken)) for point in grouped[image.id]]
+        sound = [(point, rle) for point, rle in masks if rle is not None]
+        found[image.id] = [
             FoundMask(rle, number_of.get(_name(point), UNKNOWN_CLASS), _score(point))
-            for point, rle in masks
-            if rle is not None
+            for point, rle in sound
         ]
-    return FoundMasks(found)
+        if sound:
+            with suppress(VectorIndexError):  # of a point that is not of objseek
+                refs[image.id] = image_ref(sound[0][0].parse_payload())
+    return FoundMasks(found, refs)
+
+
+def locate(image: CocoImage) -> ImageRef | None:
+    """Where an image is, None if its file does not say; what is no uri says nothing."""
+    if image.uri is None:
+        return None
+    try:
+        return ImageRef.from_uri(image.uri, image.version or "", 0)
+    except ValueError:
+        return None
 
 
 def _read_true(annotation: CocoAnnotation, image: CocoImage) -> TrueMask:

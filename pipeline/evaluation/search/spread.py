@@ -7,19 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.evaluation.presence import BINS, find_bins
+from pipeline.evaluation.prompts import wilson_interval
 from pipeline.evaluation.search.figures import list_probabilities
 from pipeline.evaluation.search.query_result import QueryResult
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityBin:
-    """Hits called about equally likely: the mean of it, and the share that is right."""
+    """Hits called about equally likely: the mean of it, and the share that is right.
+
+    95% of such shares lie from `low` to `high`, if hits are independent of each other.
+    """
 
     hits: int
     probability: float
     right: float
+    low: float
+    high: float
 
 
 def bin_probabilities(results: Sequence[QueryResult]) -> list[ProbabilityBin]:
@@ -28,15 +35,14 @@ def bin_probabilities(results: Sequence[QueryResult]) -> list[ProbabilityBin]:
     shares = np.concatenate([np.zeros(0), *(share for share, _ in pairs)])
     right = np.concatenate([np.zeros(0, np.bool_), *(each for _, each in pairs)])
     bins = find_bins(shares)
-    return [
-        ProbabilityBin(
-            int((bins == number).sum()),
-            float(shares[bins == number].mean()),
-            float(right[bins == number].mean()),
-        )
-        for number in range(BINS)
-        if (bins == number).any()
-    ]
+    parts = (bins == number for number in range(BINS))
+    return [_describe_bin(shares[part], right[part]) for part in parts if part.any()]
+
+
+def _describe_bin(shares: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> ProbabilityBin:
+    hits = int(np.count_nonzero(right))
+    interval = wilson_interval(hits, len(right))
+    return ProbabilityBin(len(right), float(shares.mean()), hits / len(right), *interval)
 
 
 def trace_recall(results: Sequence[QueryResult], limit: int) -> list[float]:
@@ -51,8 +57,9 @@ def trace_recall(results: Sequence[QueryResult], limit: int) -> list[float]:
 
 
 def count_ranks(results: Sequence[QueryResult]) -> dict[int | None, int]:
-    """How many queries for what is there have their first right hit at which rank; None: none."""
-    return dict(Counter(result.first_rank for result in results if result.wanted))
+    """How many queries for what is there have their first right hit at each rank; None: none."""
+    counts = Counter(result.first_rank for result in results if result.wanted)
+    return dict(sorted(counts.items(), key=lambda pair: (pair[0] is None, pair[0])))
 
 
 def list_worst(results: Sequence[QueryResult], most: int) -> list[QueryResult]:

@@ -15,7 +15,7 @@ from support.drawn_detections import SIZE_HW, draw_image, draw_mask
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import eval as eval_commands
-from pipeline.cli.eval_masks import ROWS
+from pipeline.cli.reports.mask_figures import ROWS
 from pipeline.evaluation.masks.evaluation import MaskEvaluation
 from pipeline.evaluation.masks.found_masks import read_found
 from schemas.coco_reader import load_truth

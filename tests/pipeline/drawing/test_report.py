@@ -89,10 +89,10 @@ def test_it_fetches_nothing() -> None:
 
 def test_pictures_are_small_and_whole() -> None:
     page = render_report(make_report())
-    found = re.search(r'src="data:image/webp;base64,([^"]+)" width="480" height="200"', page)
+    found = re.search(r'src="data:image/webp;base64,([^"]+)" width="648" height="270"', page)
     assert found is not None
     picture = Image.open(BytesIO(base64.b64decode(found[1])))
-    assert (picture.size, picture.format) == ((480, 200), "WEBP")
+    assert (picture.size, picture.format) == ((648, 270), "WEBP")
     assert 'alt="a cat, red"' in page
     assert 'loading="lazy"' in page
 

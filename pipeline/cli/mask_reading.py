@@ -1,0 +1,54 @@
+"""Reads true masks and found ones to be measured, and tells how far measuring is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.cli import progress_bars
+from pipeline.cli.console import err
+from pipeline.cli.transfer_output import print_left_out
+from pipeline.evaluation.masks.found_masks import FoundMasks, read_found, read_indexed
+from pipeline.index_home import IndexHome
+from pipeline.settings import Settings
+from schemas.coco import CocoTruth, join_images
+from schemas.coco_reader import load_truth
+
+_MOST_NOTES = 20  # each is a line where there is no terminal
+
+
+def read_truth(path: Path, *, strict: bool) -> CocoTruth:
+    """The true masks of a COCO file, every image once; what is wrong is told. DatasetError."""
+    truth = join_images(load_truth(path, strict=strict), lambda image: image.file_name)
+    print_left_out(truth.left_out)
+    return truth
+
+
+def read_masks(found: str, truth: CocoTruth, settings: Settings, *, strict: bool) -> FoundMasks:
+    """The masks of a COCO file, or of the index that lies there; what is wrong is told.
+
+    Raises DatasetError, UsageError, and what opening an index does.
+    """
+    path = Path(found)
+    if path.is_file():
+        masks = read_found(path, truth, strict=strict)
+        print_left_out(masks.left_out)
+        return masks
+    index = settings.index.model_copy(update={"location": found})
+    home = IndexHome.current(settings.model_copy(update={"index": index}))
+    with home.points() as points:
+        return read_indexed(points.scroll(), truth, points.note_broken)
+
+
+@contextmanager
+def follow(count: int, text: str) -> Iterator[Callable[[int], None]]:
+    """What is to be called with how many of `count` are done; `text` has places for both."""
+    with progress_bars.show_progress(err()) as progress:
+
+        def note(number: int) -> None:
+            if number % max(1, count // _MOST_NOTES) and number != count:
+                return
+            progress.note(text.format(f"{number:,}", f"{count:,}"))
+
+        yield note

@@ -1,0 +1,57 @@
+"""Tells how a share depends on a number: in bins of as many as each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.evaluation.prompts import wilson_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of `count` whose numbers lie around `centre`, their mean: the share, and its 95% interval.
+
+    E. B. Wilson's, which takes them to be independent of each other.
+    """
+
+    centre: float
+    count: int
+    share: float
+    low: float
+    high: float
+
+
+def bin_shares(
+    numbers: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_], most: int, least: int
+) -> list[Share]:
+    """The share of hits in at most `most` bins by number, (n,) both, of `least` or more each.
+
+    Equal numbers share a bin. One bin if there are fewer; none of nothing.
+    """
+    if not len(numbers):
+        return []
+    order = np.argsort(numbers, kind="stable")
+    numbers, hits = numbers[order], hits[order]
+    bins = max(1, min(most, len(numbers) // least))
+    starts = np.arange(bins) * len(numbers) // bins
+    # Each begins where the first of equal numbers is.
+    edges = np.unique(np.searchsorted(numbers, numbers[starts])).tolist()
+    shares = []
+    for first, end in zip(edges, [*edges[1:], len(numbers)], strict=True):
+        right = int(np.count_nonzero(hits[first:end]))
+        low, high = wilson_interval(right, end - first)
+        centre = float(numbers[first:end].mean())
+        shares.append(Share(centre, end - first, right / (end - first), low, high))
+    return shares
+
+
+def measure_gap(shares: list[Share]) -> float:
+    """The expected calibration error: how far shares are from centres, on average over all.
+
+    M. P. Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning", 2015.
+    """
+    count = sum(each.count for each in shares)
+    return sum(each.count * abs(each.share - each.centre) for each in shares) / count
