@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import typer
 from click.testing import Result
 from PIL import Image
 from support.page_world import DESK, PAGE_MARKS, PHONE, chromium, violations
+from support.paths import ROOT
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import eval as eval_commands
 from pipeline.cli.reports.comparison_report import count_changes, say_changes, say_outcomes
+from pipeline.drawing.report.pictures import MOST_PICTURES
+from pipeline.evaluation.masks.changes import LEAST_CHANGE
 from pipeline.evaluation.masks.found_masks import read_indexed
 from pipeline.evaluation.paired import compare_figures
 from schemas.coco_reader import load_truth
@@ -27,7 +31,7 @@ from schemas.points import Point
 
 app = typer.Typer()
 eval_commands.register(app)
-IMAGES, SIZE_HW = 8, (80, 120)
+IMAGES, SIZE_HW = 6, (80, 120)
 HOSTILE = "cat <script>alert(1)</script>"
 
 
@@ -95,25 +99,25 @@ def compared(folder: Path) -> tuple[Result, dict[str, Any], str]:
 def test_it_tells_differences_from_noise(compared: tuple[Result, dict[str, Any], str]) -> None:
     result, figures, _ = compared
     iou = figures["masks"]["mean_iou"]
-    assert iou["second"]["value"] == pytest.approx((8 * 1 + 4 * 39 / 40) / 12)
+    assert iou["second"]["value"] == pytest.approx((6 * 1 + 3 * 39 / 40) / 9)
     assert iou["outcome"] == "better"
     assert iou["difference"]["low"] > 0
     recall = figures["masks"]["ar_1000"]
-    assert recall["second"]["value"] == pytest.approx((8 + 4) / 16)  # of exact cats, half the dogs
+    assert recall["second"]["value"] == pytest.approx((6 + 3) / 12)  # of exact cats, half the dogs
     difference = recall["second"]["value"] - recall["first"]["value"]
     assert recall["difference"]["value"] == pytest.approx(difference)
     assert figures["class_ap"][HOSTILE]["outcome"] == "better"
     assert figures["class_ap"]["dog"]["second"]["value"] < 0.6
-    assert figures["objects"] == {"better": 12, "worse": 4, "only_first": 4, "only_second": 0}
-    assert [len(figures["gains"]), len(figures["losses"])] == [12, 4]
+    assert figures["objects"] == {"better": 9, "worse": 3, "only_first": 3, "only_second": 0}
+    assert [len(figures["gains"]), len(figures["losses"])] == [9, 3]
     assert figures["gains"][0] == {
         "image": "pets/0.png", "class": HOSTILE, "bbox_xyxy": [10, 20, 50, 60], "iou": [0.5, 1],
     }  # fmt: skip
     assert figures["losses"][0]["iou"] == [0.9, 0]
     assert "▲ better" in result.output
     assert "mean IoU of pairs" in result.output
-    assert "0 are found (IoU 0.5) in B alone, 4 in A alone" in result.output
-    assert "16 masks in A, 12 in B, 16 true, in 8 images" in result.output
+    assert "0 are found (IoU 0.5) in B alone, 3 in A alone" in result.output
+    assert "12 masks in A, 9 in B, 12 true, in 6 images" in result.output
     assert "drew the images anew 400 of 400 times" in result.output.lower()
 
 
@@ -122,7 +126,7 @@ def test_its_report_says_and_shows_it(compared: tuple[Result, dict[str, Any], st
     assert "<script>" not in page
     assert "cat &lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert not re.search(r"https?:|@import|url\(", page)
-    assert page.count('<img loading="lazy" src="data:image/webp;base64,') == 16
+    assert page.count('<img loading="lazy" src="data:image/webp;base64,') == 12
     titles = re.findall(r"<figcaption>([^<]+)</figcaption>", page)
     for title in (
         "IoU of each object&#39;s best mask",
@@ -154,7 +158,7 @@ def test_without_images_outlines_are_drawn(folder: Path, tmp_path: Path) -> None
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     page = (tmp_path / "report.html").read_text()
-    assert page.count('<img loading="lazy"') == 16
+    assert page.count('<img loading="lazy"') == 12
     assert "Drawn without its image" not in page
     assert "name where images are with --images" in page
 
@@ -223,7 +227,7 @@ def test_masks_have_a_report_of_their_own(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     page = (tmp_path / "report.html").read_text()
-    assert "16 masks of" in page
+    assert "12 masks of" in page
     assert "100.0% of the true objects have a mask with an IoU of 0.5 or more" in page
     for title in (
         "Precision and recall, mean over classes", "IoU and Boundary IoU of pairs",
@@ -272,6 +276,22 @@ def test_an_index_says_where_its_images_are(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"the index has file:///photos/pets/3\.png as 121 x 80"):
         read_indexed([wrong], truth, lambda identity, reason: broken.append(reason))
     assert broken == []
+
+
+def test_what_the_docs_say_is_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    (command,) = re.findall(r"^objseek eval (compare .*)$", page, re.MULTILINE)
+    for source, name in (("first", "before"), ("second", "after"), ("truth", "coco")):
+        (tmp_path / f"{name}.json").write_bytes((folder / f"{source}.json").read_bytes())
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "report.html").is_file()
+    assert f"up to {MOST_PICTURES} pictures" in page
+    assert f"gained or lost {LEAST_CHANGE:g} or more" in page
 
 
 class TestInABrowser:
