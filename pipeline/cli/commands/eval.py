@@ -173,7 +173,7 @@ def eval_command(
         bool, typer.Option("--force", help="With --suggest: write over a file that is there.")
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, max=1000, help="With search: at most this many hits a query.")
+        int, typer.Option(min=1, max=100, help="With search: at most this many hits a query.")
     ] = 10,
     iou: Annotated[
         float,

@@ -38,7 +38,8 @@ def _plot_ranks(results: Sequence[QueryResult], limit: int) -> Iterator[Plot]:
     counts = count_ranks(results)
     if not counts:
         return
-    edges = [rank + 0.5 for rank in range(limit + 2)]
+    # What was never found stands apart from the ranks.
+    edges = [*(rank + 0.5 for rank in range(limit + 1)), limit + 2.5, limit + 3.5]
     heights = [float(counts.get(rank, 0)) for rank in range(1, limit + 1)]
     never = counts.get(None, 0)
     yield Plot(
@@ -46,8 +47,8 @@ def _plot_ranks(results: Sequence[QueryResult], limit: int) -> Iterator[Plot]:
         f"{counts.get(1, 0):,} of {sum(counts.values()):,} queries have it first, {never:,} never",
         Axis("rank"),
         Axis("queries"),
-        [Series("queries", edges, [*heights, float(never)], "bars")],
-        text=f"The last bar: no right one among the first {limit}.",
+        [Series("queries", edges, [*heights, 0.0, float(never)], "bars")],
+        text=f"The bar apart: no right one among the first {limit}.",
     )
 
 

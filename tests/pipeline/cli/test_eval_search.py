@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from click.testing import Result
+from support.paths import ROOT
 from support.word_world import CATEGORIES, TRUTH, WordEmbedder, give_labels, index_of, paint_truth
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import eval as eval_commands
 from pipeline.evaluation.search.figures import list_depths
+from pipeline.evaluation.search.query_file import read_queries
+from pipeline.evaluation.search.query_result import QueryKind
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.labels import LabelEntry
@@ -148,3 +154,36 @@ def test_its_limit_is_measured(world: Path, tmp_path: Path) -> None:
     assert list_depths(told["limit"]) == [1]
     assert "recall_5" not in told["search"]
     assert len(told["results"][0]["hits"]) == 1
+
+
+def test_what_the_docs_say_is_so(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    (block,) = re.findall(r"^```jsonl\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "docs.jsonl").write_text(block)
+    queries = [line.query for line in read_queries(tmp_path / "docs.jsonl")]
+    assert {query.kind for query in queries} == set(QueryKind)
+    assert any(query.filter for query in queries)
+    assert any(not query.right.labels and not query.right.objects for query in queries)
+    suggest, measure = re.findall(r"^objseek eval search (.*)$", page, re.MULTILINE)
+    (tmp_path / "coco.json").write_bytes((world / "truth.json").read_bytes())
+    (tmp_path / "index").symlink_to(world / "index")
+    monkeypatch.chdir(tmp_path)
+    for command in (suggest, measure):
+        result = run(*shlex.split(command))
+        assert result.exit_code == 0, result.output
+    report = (tmp_path / "search.html").read_text()
+    assert "How well search finds" in report
+    assert "How likely, and how right" in report
+    signature = inspect.signature(eval_commands.eval_command).parameters
+    assert f"at most {signature['count'].default} queries (`--count`)" in page
+    assert f"with `--limit` hits, {signature['limit'].default}." in page
+    assert f"an IoU of {signature['iou'].default} or more (`--iou`)" in page
+
+
+def test_help_has_examples() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    said = " ".join(result.output.split())
+    assert "objseek eval search --suggest queries.jsonl --truth annotations.json" in said
+    assert "objseek eval search --queries queries.jsonl --truth annotations.json" in said
