@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.cli.console import out, print_line
+from pipeline.cli.transfer_output import print_left_out
 from pipeline.evaluation.search.query_file import write_queries
 from pipeline.evaluation.search.suggestion import (
     Suggestion,
@@ -31,11 +32,14 @@ def suggest(
     if path.exists() and not force:
         raise UsageError(f"expected a new file, {path} is there: --force writes over it")
     loaded = None if truth is None else load_truth(truth)
+    print_left_out([] if loaded is None else loaded.left_out)
     with IndexHome.current(settings).points() as index:
         if loaded is None:
             suggestion = suggest_from_index(index, count, seed)
         else:
             suggestion = suggest_from_truth(TrueObjects(loaded, index), count, seed)
+    if not suggestion.queries:
+        raise UsageError("expected labels of the ground truth to suggest queries from, got none")
     write_queries(path, suggestion.queries)
     _print_suggestion(suggestion, path, truth, settings.index.location)
 

@@ -99,8 +99,7 @@ def suggest_from_index(index: VectorIndex, count: int, seed: int) -> Suggestion:
 
 
 def _of_truth(item: TrueObject, truth: TrueObjects) -> _Labelled:
-    box = item.annotation.to_rle(item.size_hw).bbox_xyxy
-    return _Labelled(item.image_id, truth.uri_of(item.image_id), box)
+    return _Labelled(item.image_id, truth.uri_of(item.image_id), item.rle.bbox_xyxy)
 
 
 def _list_absent(

@@ -43,13 +43,12 @@ class TrueObject:
     """An object of the truth in an indexed image; see `must_be_found`."""
 
     image_id: str
-    size_hw: tuple[int, int]
     label: str
-    annotation: CocoAnnotation
+    rle: CocoRle
     must: bool
 
     def to_target(self) -> Target:
-        return Target(self.image_id, self.annotation.to_rle(self.size_hw), must=self.must)
+        return Target(self.image_id, self.rle, must=self.must)
 
 
 class TrueObjects:
@@ -76,9 +75,8 @@ class TrueObjects:
             self._of_image[image_id] = [
                 TrueObject(
                     image_id,
-                    image.size_hw,
                     label_of[each.category_id],
-                    each,
+                    each.to_rle(image.size_hw),
                     must_be_found(each, image),
                 )
                 for each in annotations[image.id]
@@ -110,7 +108,7 @@ class TrueObjects:
     def name_object(self, image_id: str, rle: CocoRle, least_iou: float) -> str | None:
         """The label of the object that a mask in an image fits best, None if it fits none."""
         shown = self._of_image[image_id]
-        iou = mask_iou([rle], [each.annotation.to_rle(each.size_hw) for each in shown])
+        iou = mask_iou([rle], [each.rle for each in shown])
         if not iou.size or iou.max() < least_iou:
             return None
         return shown[int(iou.argmax())].label

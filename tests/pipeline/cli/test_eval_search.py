@@ -137,6 +137,16 @@ def test_mistakes_are_one_sentence(
     assert not (tmp_path / "new.jsonl").exists()
 
 
+def test_a_truth_without_labels_suggests_nothing(world: Path, tmp_path: Path) -> None:
+    nothing = TRUTH.model_copy(update={"categories": [], "annotations": []})
+    (tmp_path / "truth.json").write_text(nothing.model_dump_json())
+    place = ("--truth", tmp_path / "truth.json", "--index", world / "index")
+    result = run("--suggest", tmp_path / "q.jsonl", *place)
+    assert result.exit_code == 2
+    assert "expected labels of the ground truth to suggest queries from" in result.stderr
+    assert not (tmp_path / "q.jsonl").exists()
+
+
 def test_queries_go_with_search_alone(world: Path) -> None:
     result = CliRunner().invoke(app, ["demo", "--queries", str(world / "q.jsonl")])
     assert result.exit_code == 2
