@@ -21,7 +21,6 @@ from pipeline.cli.options import (
     DemoRunner,
     DemoWorkers,
     Scenes,
-    Seed,
     Strict,
 )
 from pipeline.cli.shared_options import Load, add_options
@@ -180,7 +179,9 @@ def eval_command(
         typer.Option(min=0.05, max=1, help="With search: the IoU at which a hit shows an object."),
     ] = 0.5,
     scenes: Scenes = 200,
-    seed: Seed = 2024,
+    seed: Annotated[
+        int, typer.Option(help="Another seed composes other scenes, and suggests other queries.")
+    ] = 2024,
     workers: DemoWorkers = 2,
     runner: DemoRunner = "local",
     strict: Strict = False,
