@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.masks.evaluation import SAMPLES, Figure, draw_weights, find_interval
 from pipeline.evaluation.presence import BINS, find_bins
+from pipeline.evaluation.resampling import SAMPLES, Figure, describe_figure, resample
 from pipeline.evaluation.search.query_result import (
     SHOWS_IT,
     QueryKind,
@@ -19,7 +19,6 @@ from pipeline.evaluation.search.query_result import (
 
 DEPTHS = (1, 5, 10)
 """The first so many hits, as far as a search has them, are measured, and all of them."""
-_SEED = 0
 
 _Floats = npt.NDArray[np.float64]
 _Int64s = npt.NDArray[np.int64]
@@ -160,13 +159,11 @@ def measure_results(
     results: Sequence[QueryResult], limit: int, samples: int = SAMPLES
 ) -> SearchScores:
     """All figures; without samples no interval."""
-    table, random = SearchTable(results, limit), np.random.default_rng(_SEED)
+    table = SearchTable(results, limit)
     values = table.measure(np.ones(len(results), np.int64))
-    drawn = [
-        table.measure(draw_weights(random, len(results))) for _ in range(samples if results else 0)
-    ]
+    drawn = resample(table.measure, len(results), samples if results else 0)
     figures = {
-        name: Figure(value, *find_interval([each[name] for each in drawn]))
+        name: describe_figure(value, [each[name] for each in drawn])
         for name, value in values.items()
     }
     present = sum(bool(result.wanted) for result in results)
