@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.cli.reports.change_pictures import LEGEND
 from pipeline.cli.reports.figure_cells import make_cell, make_difference_cell
 from pipeline.cli.reports.mask_figures import GROUPS
 from pipeline.cli.reports.mask_plots import plot_masks
@@ -76,10 +77,9 @@ def say_changes(ious: Floats) -> str:
     """How many objects gained and lost."""
     counts = count_changes(ious)
     return (
-        f"Of {quantify(len(ious), 'true object')} {counts.better:,} have a mask in B whose IoU is "
-        f"higher by {LEAST_CHANGE:g} or more, {counts.worse:,} one that is lower; "
-        f"{counts.only_second:,} are found (IoU {MATCH_IOU:g}) in B alone, "
-        f"{counts.only_first:,} in A alone."
+        f"Of {quantify(len(ious), 'true object')}, by the IoU of their best masks: better in B by "
+        f"{LEAST_CHANGE:g} or more {counts.better:,}, worse {counts.worse:,}; found (IoU "
+        f"{MATCH_IOU:g}) in B alone {counts.only_second:,}, in A alone {counts.only_first:,}."
     )
 
 
@@ -94,9 +94,10 @@ def build_comparison_report(
     ious = compared.changes.join()
     spreads = {"A": first.spread, "B": second.spread}
     plots: list[Part] = [*_plot_changes(ious), *plot_masks(spreads)]
+    text = say_changes(ious) + (f" {LEGEND}" if galleries else "")
     sections = [
         Section("Figures", _list_tables(compared.figures), _INTERVALS),
-        Section("Objects", list(galleries), say_changes(ious)),
+        Section("Objects", list(galleries), text),
         Section("Plots", plots),
     ]
     classes = _list_classes(compared, names)
