@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from schemas.coco import CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.errors import UsageError
@@ -49,27 +50,43 @@ def name_in_uri(image: CocoImage) -> str:
     return image.file_name.removeprefix("./").lstrip("/")
 
 
+class ImageNames:
+    """The images of a truth, by the ends of paths and keys that their file names are."""
+
+    def __init__(self, truth: CocoTruth) -> None:
+        self._image_of = {name_in_uri(image): image for image in truth.images}
+        self._depth = max((name.count("/") for name in self._image_of), default=0)
+
+    def find(self, point: Point) -> CocoImage | None:
+        """The image of a point, None if it has none; where several names fit, the longest does."""
+        parts = f"{point.payload.get('bucket')}/{point.payload.get('key')}".split("/")
+        tails = ("/".join(parts[-n:]) for n in range(self._depth + 1, 0, -1))
+        return next((self._image_of[tail] for tail in tails if tail in self._image_of), None)
+
+
 def group_by_image(points: Iterable[Point], truth: CocoTruth) -> dict[CocoId, list[Point]]:
     """Indexed objects of each image of the truth, whose file name is the end of their path or key.
 
-    Where several names fit, the longest does. Points that are none of objseek's are left out.
+    Points that are none of objseek's are left out. Raises UsageError where no image is indexed.
     """
-    image_of = {name_in_uri(image): image.id for image in truth.images}
-    depth = max((name.count("/") for name in image_of), default=0)
+    names = ImageNames(truth)
     found: dict[CocoId, list[Point]] = {image.id: [] for image in truth.images}
-    indexed: set[CocoId] = set()
+    indexed = False
     for point in points:
-        parts = f"{point.payload.get('bucket')}/{point.payload.get('key')}".split("/")
-        tails = ("/".join(parts[-n:]) for n in range(depth + 1, 0, -1))
-        number = next((image_of[tail] for tail in tails if tail in image_of), None)
-        if number is None:
+        image = names.find(point)
+        if image is None:
             continue
-        indexed.add(number)
+        indexed = True
         if point.payload.get("kind") == "object":
-            found[number].append(point)
+            found[image.id].append(point)
     if not indexed:
-        raise UsageError("no image of the ground truth is in the index: do the file names agree?")
+        refuse_names()
     return found
+
+
+def refuse_names() -> NoReturn:
+    """Raise UsageError: no image is in both."""
+    raise UsageError("no image of the ground truth is in the index: do the file names agree?")
 
 
 def check_sizes(image: CocoImage, points: Sequence[Point]) -> None:

@@ -15,7 +15,7 @@ from schemas.coco import CocoTruth
 from schemas.search import Condition, Relevance, SearchHit, SearchQuery
 
 _FIRST = 10
-_BINS = 10
+BINS = 10
 _OBJECTS = Condition(field="kind", op="=", value="object")
 
 
@@ -129,9 +129,14 @@ def _measure_error(queries: Sequence[LabelQuery], first: int) -> float | None:
 
 def calibration_error(shares: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
     """Expected calibration error over ten bins, of probabilities (n,) and what was right (n,)."""
-    bins = np.minimum((shares * _BINS).astype(int), _BINS - 1)
+    bins = find_bins(shares)
     gaps = [
         (bins == number).mean() * abs(shares[bins == number].mean() - right[bins == number].mean())
         for number in np.unique(bins)
     ]
     return float(np.sum(gaps))
+
+
+def find_bins(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The bin of each probability, int64 (n,): ten of equal width, 1 in the last."""
+    return np.minimum((shares * BINS).astype(np.int64), BINS - 1)

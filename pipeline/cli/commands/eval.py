@@ -21,7 +21,6 @@ from pipeline.cli.options import (
     DemoRunner,
     DemoWorkers,
     Scenes,
-    Seed,
     Strict,
 )
 from pipeline.cli.shared_options import Load, add_options
@@ -39,9 +38,12 @@ with lazy_imports():
         eval_compare,
         eval_masks,
         eval_prompts,
+        eval_search,
         eval_segmentation,
         eval_segmenters,
+        eval_suggest,
         progress_bars,
+        search_run,
     )
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
@@ -70,6 +72,9 @@ an index. In brackets is where 95% of the figures lie when images are drawn anew
 `eval compare` does it for two runs A and B, each a COCO file or an index, draws the same images for
 both, and says whether B is better, worse, or within noise. --report writes a page with plots and
 pictures of the largest gains and losses, for which --images says where images are.
+`eval search` asks the index the queries of a file, each with what is right for it, a JSON object a
+line: recall, MRR, nDCG, calibration error, how often an answer is weak. --suggest writes a first
+such file from labelled images. See docs/evaluation.md.
 With --truth, any index of labelled images is scored; the file is in COCO's instances format.
 Annotations that are wrong are left out and listed; with --strict the file is refused instead.
 
@@ -88,9 +93,13 @@ Examples:
     objseek eval compare before.json after.json --truth annotations.json --images photos \
         --report report.html
 
+    objseek eval search --suggest queries.jsonl --truth annotations.json --index objseek-index
+
+    objseek eval search --queries queries.jsonl --truth annotations.json --report report.html
+
     objseek eval --truth annotations.json --index objseek-index
 """
-_REPORTED = ("masks", "compare")
+_REPORTED = ("masks", "compare", "search")
 _ROWS = {
     "object_recall_50": "objects found at IoU >= 0.5",
     "object_recall_75": "objects found at IoU >= 0.75",
@@ -128,11 +137,11 @@ def register(app: typer.Typer) -> None:
 def eval_command(
     load: Load,
     what: Annotated[
-        Literal["demo", "prompts", "segmentation", "masks", "compare"] | None,
+        Literal["demo", "prompts", "segmentation", "masks", "compare", "search"] | None,
         typer.Argument(
             help="demo: a fresh validation set; prompts: clicks and boxes on it; segmentation: "
             "texts, and labels for every pixel; masks: masks of a file or an index; compare: masks "
-            "of two."
+            "of two; search: the queries of a file."
         ),
     ] = None,
     first: Annotated[
@@ -148,8 +157,31 @@ def eval_command(
         str | None,
         typer.Option(metavar="FILE|INDEX", help="The masks to measure: a COCO file, or an index."),
     ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="With search: a file of queries with what is right for each."),
+    ] = None,
+    suggest: Annotated[
+        Path | None,
+        typer.Option(help="With search: write a first file of queries from labelled images."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="With --suggest: at most this many queries.")
+    ] = 200,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --suggest: write over a file that is there.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100, help="With search: at most this many hits a query.")
+    ] = 10,
+    iou: Annotated[
+        float,
+        typer.Option(min=0.05, max=1, help="With search: the IoU at which a hit shows an object."),
+    ] = 0.5,
     scenes: Scenes = 200,
-    seed: Seed = 2024,
+    seed: Annotated[
+        int, typer.Option(help="Another seed composes other scenes, and suggests other queries.")
+    ] = 2024,
     workers: DemoWorkers = 2,
     runner: DemoRunner = "local",
     strict: Strict = False,
@@ -165,7 +197,8 @@ def eval_command(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="With masks and compare: write figures, plots and pictures to this file, as HTML."
+            help="With masks, compare and search: write figures, plots and pictures to this file, "
+            "as HTML."
         ),
     ] = None,
     images: Annotated[
@@ -178,6 +211,7 @@ def eval_command(
     """The command; its help stands above."""
     compared = [place for place in (first, second) if place is not None]
     _check_form(what, truth, pred, compared)
+    _check_search(what, queries, suggest)
     _check_report(what, report, images)
     if segmenters is not None and what != "demo":
         raise UsageError("--segmenters goes with `eval demo`")
@@ -188,6 +222,11 @@ def eval_command(
         return eval_compare.measure(runs, load(), json_file, report, strict=strict)
     if what == "masks" and truth is not None and pred is not None:
         return eval_masks.measure(truth, pred, load(), json_file, report, strict=strict)
+    if suggest is not None:
+        return eval_suggest.suggest(suggest, truth, load(), count, seed, force=force)
+    if queries is not None:
+        source = search_run.QuerySource(queries, truth, limit, iou, strict)
+        return eval_search.measure(source, load(), json_file, report)
     if what == "prompts":
         return eval_prompts.measure(scenes, seed, load(), json_file)
     if what == "segmentation":
@@ -226,11 +265,23 @@ def _check_form(
                 "expected `eval masks --truth FILE --pred FILE|INDEX`, "
                 f"got no {'--truth' if truth is None else '--pred'}"
             )
-    elif pred is not None or (what != "compare" and (what is None) == (truth is None)):
+    elif pred is not None or (
+        what not in ("compare", "search") and (what is None) == (truth is None)
+    ):
         raise UsageError(
             "expected one of `eval demo`, `eval prompts`, `eval segmentation`, "
-            "`eval masks --truth FILE --pred FILE|INDEX`, `eval compare A B --truth FILE` and "
-            "`eval --truth FILE --index INDEX`"
+            "`eval masks --truth FILE --pred FILE|INDEX`, `eval compare A B --truth FILE`, "
+            "`eval search --queries FILE` and `eval --truth FILE --index INDEX`"
+        )
+
+
+def _check_search(what: str | None, queries: Path | None, suggest: Path | None) -> None:
+    if what != "search" and (queries is not None or suggest is not None):
+        raise UsageError("--queries and --suggest go with `eval search`")
+    if what == "search" and (queries is None) == (suggest is None):
+        raise UsageError(
+            "expected `eval search --queries FILE` to measure, or `eval search --suggest FILE` to "
+            f"write a first file, got {'neither' if queries is None else 'both'}"
         )
 
 
@@ -240,7 +291,7 @@ def _check_report(what: str | None, report: Path | None, images: str | None) -> 
     if report is None:
         return
     if what not in _REPORTED:
-        raise UsageError("--report goes with `eval masks` and `eval compare`")
+        raise UsageError("--report goes with `eval masks`, `eval compare` and `eval search`")
     report_file.check_report_file(report)
 
 

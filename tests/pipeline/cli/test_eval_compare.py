@@ -211,7 +211,7 @@ def test_what_is_wrong_is_said_in_a_sentence(
 def test_a_report_belongs_to_what_is_measured(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["prompts", "--report", str(tmp_path / "report.html")])
     assert result.exit_code == 2
-    assert "--report goes with `eval masks` and `eval compare`" in result.output
+    assert "--report goes with `eval masks`, `eval compare` and `eval search`" in result.output
     result = CliRunner().invoke(app, ["masks", "A", "--truth", "t.json", "--pred", "p.json"])
     assert result.exit_code == 2
     assert "A and B go with `eval compare`, got 'A'" in result.output

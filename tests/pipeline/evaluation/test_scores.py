@@ -3,123 +3,42 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.word_world import (
+    HW,
+    IMAGES,
+    TRUTH,
+    WordEmbedder,
+    annotation,
+    box_mask,
+    embedded,
+    give_labels,
+    index_of,
+    one_hot,
+)
 
 from pipeline.evaluation.matching import must_be_found
 from pipeline.evaluation.presence import LabelQuery, calibration_error, measure_presence
 from pipeline.evaluation.scores import Scores, score
 from pipeline.search.searcher import Searcher
-from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.coco import CocoImage, CocoTruth
 from schemas.coco_reader import load_truth
 from schemas.errors import DatasetError, UsageError
-from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
-from schemas.labels import Label, LabelEntry, Naming
-from schemas.masks import CocoRle, ObjectMask
-from schemas.options import IndexOptions
+from schemas.labels import LabelEntry
+from schemas.masks import CocoRle
 from schemas.points import Point
-from schemas.records import EmbeddedImage, Float32Matrix, ImageRecord, ObjectRecord
 from schemas.search import Relevance, SearchQuery
-from workers.indexes.open import open_index
-from workers.protocols import UInt8Crops, VectorIndex
-
-DIM = 8
-HW = (64, 64)
-WORDS = {"apple": 0, "car": 1, "dog": 2, "fruit": 0, "pet": 2}
-CATEGORIES = [
-    CocoCategory(id=1, name="apple", keywords=["fruit"]),
-    CocoCategory(id=2, name="car"),
-    CocoCategory(id=3, name="dog", keywords=["pet"]),
-]
-
-
-def one_hot(position: int) -> np.ndarray:
-    vector = np.zeros(DIM, np.float32)
-    vector[position] = 1
-    return vector
-
-
-class WordEmbedder:
-    """Knows a few words; images it has never seen."""
-
-    name, dim, fingerprint = "fake", DIM, "f"
-
-    def embed_texts(self, texts: Sequence[str]) -> Float32Matrix:
-        return np.stack([one_hot(WORDS[text]) for text in texts])
-
-    def knows_text(self, text: str) -> bool:
-        return text in WORDS
-
-    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
-        raise NotImplementedError
-
-    def forget_texts(self) -> None:
-        raise NotImplementedError
+from workers.protocols import VectorIndex
 
 
 def score_index(truth: CocoTruth, index: VectorIndex) -> Scores:
     return score(truth, Searcher(index, WordEmbedder()))
-
-
-def box_mask(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-    mask = np.zeros(HW, bool)
-    mask[y0:y1, x0:x1] = True
-    return mask
-
-
-def annotation(number: int, image: int, category: int, box: tuple[int, ...], style: str = "a"):
-    rle = CocoRle.from_mask(box_mask(*box))
-    x0, y0, x1, y1 = box
-    return CocoAnnotation(
-        id=number,
-        image_id=image,
-        category_id=category,
-        bbox=(x0, y0, x1 - x0, y1 - y0),
-        area=rle.area_px,
-        segmentation={"size": list(HW), "counts": rle.counts},
-        style=style,
-    )
-
-
-def embedded(image: int, objects: list[tuple[int, tuple[int, ...]]]) -> EmbeddedImage:
-    ref = ImageRef("s3", "b", f"photos/{image}.jpg", "v", 1)
-    revision = ImageRevision("v", "f")
-
-    def new_id(ordinal: int) -> uuid.UUID:
-        return object_id(image_id(ref), revision, ordinal)
-
-    records = []
-    for ordinal, (position, box) in enumerate(objects):
-        rle = CocoRle.from_mask(box_mask(*box))
-        mask = ObjectMask(rle, box, rle.area_px, 0.9, 0.9, (box[0] + 0.5, box[1] + 0.5))
-        records.append(ObjectRecord(new_id(ordinal), mask, {"clip": one_hot(position)}))
-    whole = ImageRecord(new_id(IMAGE_ORDINAL), {"clip": one_hot(7)})
-    return EmbeddedImage(ref, HW, revision, "fake", "fake", whole, tuple(records))
-
-
-def index_of(tmp_path: Path, images: list[EmbeddedImage]) -> VectorIndex:
-    index = open_index(IndexOptions(location=str(tmp_path / "index")), DIM, create=True)
-    index.replace_images(images)
-    return index
-
-
-IMAGES = [CocoImage(id=n, file_name=f"photos/{n}.jpg", width=64, height=64) for n in (1, 2)]
-TRUTH = CocoTruth(
-    images=IMAGES,
-    categories=CATEGORIES,
-    annotations=[
-        annotation(1, 1, 1, (0, 0, 20, 20), "a"),
-        annotation(2, 1, 2, (30, 30, 60, 60), "a"),
-        annotation(3, 2, 1, (10, 10, 40, 40), "b"),
-        annotation(4, 2, 3, (45, 45, 60, 60), "a"),
-    ],
-)
 
 
 def test_a_perfect_index_scores_one(tmp_path: Path) -> None:
@@ -144,15 +63,7 @@ def test_searches_are_scored_as_they_are_shown(tmp_path: Path) -> None:
     plum, other = LabelEntry("plum", ("fruit",)), (LabelEntry("thing"), 0.9, 99.0)
     guesses = (other, (plum, 1.0, 9.0)), (other, other)
     labelled = [
-        replace(
-            image,
-            objects=tuple(
-                replace(record, naming=Naming((Label(entry, score),), total))
-                for record, (entry, score, total) in zip(image.objects, of_image, strict=True)
-            ),
-            labelled_by="list",
-        )
-        for image, of_image in zip(images, guesses, strict=True)
+        give_labels(image, of_image) for image, of_image in zip(images, guesses, strict=True)
     ]
     scores = score_index(TRUTH, index_of(tmp_path, labelled))
     assert (scores.label_r1, scores.keyword_r1) == (1, 1)
