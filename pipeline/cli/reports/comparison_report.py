@@ -29,6 +29,7 @@ from pipeline.evaluation.masks.detections import Floats
 from pipeline.evaluation.paired import Comparison, Outcome
 from pipeline.messages import quantify
 
+COLUMNS = ("A", "B", "B less A")
 _MOST_CLASSES = 100
 _MOST_DOTS = 1000
 _FEW_IMAGES = 20
@@ -117,12 +118,12 @@ def _list_tables(figures: Mapping[str, Comparison]) -> list[Table]:
     tables = []
     for caption, group in GROUPS.items():
         rows = [
-            _make_row(text, figures[name])
+            make_row(text, figures[name])
             for name, text in group.items()
             if name in figures and _is_known(figures[name])
         ]
         if rows:
-            tables.append(Table(caption, ("figure", "A", "B", "B less A"), rows))
+            tables.append(Table(caption, ("figure", *COLUMNS), rows))
     return tables
 
 
@@ -130,7 +131,8 @@ def _is_known(comparison: Comparison) -> bool:
     return comparison.first.value is not None or comparison.second.value is not None
 
 
-def _make_row(name: str, comparison: Comparison) -> tuple[str | Cell, ...]:
+def make_row(name: str, comparison: Comparison) -> tuple[str | Cell, ...]:
+    """A figure of A and B, and their difference."""
     return (
         name,
         make_cell(comparison.first),
@@ -144,11 +146,11 @@ def _list_classes(compared: MaskComparison, names: Mapping[int, str]) -> Table:
     pixels = {one.category: one.true_px for one in compared.scores[0].pixels.classes}
     numbers = sorted(compared.classes, key=lambda number: -pixels.get(number, 0))
     rows = [
-        _make_row(names[number], compared.classes[number])
+        make_row(names[number], compared.classes[number])
         for number in numbers[:_MOST_CLASSES]
         if number in names
     ]
-    return Table("AP by class", ("class", "A", "B", "B less A"), rows)
+    return Table("AP by class", ("class", *COLUMNS), rows)
 
 
 def _plot_changes(ious: Floats) -> list[Plot]:

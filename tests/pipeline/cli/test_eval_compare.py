@@ -183,11 +183,11 @@ def test_the_same_run_differs_in_nothing(folder: Path, tmp_path: Path) -> None:
     [
         ((), r"expected `eval compare A B --truth FILE`.* got 0 of A and B"),
         (("{first}",), r"got 1 of A and B"),
-        (("{first}", "{second}"), r"without what is true, two runs differ but none is better"),
+        (("{first}", "{second}"), r"without what is right, two runs differ but none is better"),
         (("{first}", "{second}", "--truth", "{truth}", "--report", "{folder}"),
          r"the report cannot be written to .*: no folder to write in"),
         (("{first}", "{second}", "--truth", "{truth}", "--images", "{folder}"),
-         r"--images goes with `eval compare --report FILE`"),
+         r"--images goes with `eval compare A B --truth FILE --report FILE`"),
         (("{first}", "{second}", "--truth", "{truth}", "--report", "{folder}/r.html", "--images",
           "{first}"), r"--images: expected a folder or s3://bucket/prefix, got"),
         (("{first}", "{second}", "--truth", "{truth}", "--report", "{folder}/r.html", "--images",
@@ -285,7 +285,7 @@ def test_what_the_docs_say_is_so(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs" / "evaluation.md").read_text()
-    (command,) = re.findall(r"^objseek eval (compare .*)$", page, re.MULTILINE)
+    command, _ = re.findall(r"^objseek eval (compare .*)$", page, re.MULTILINE)
     for source, name in (("first", "before"), ("second", "after"), ("truth", "coco")):
         (tmp_path / f"{name}.json").write_bytes((folder / f"{source}.json").read_bytes())
     (tmp_path / "photos").mkdir()
