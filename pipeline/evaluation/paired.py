@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ Measure = Callable[[npt.NDArray[np.int64]], Mapping[str, float | None]]
 """Gives figures with each unit (an image, a query) counting so many times, int64 (units,)."""
 _SEED = 0
 _LEAST_UNITS = 2  # of one, every resample is the same
+_MOST_SILENT = 0.01
 
 
 class Outcome(StrEnum):
@@ -58,8 +59,9 @@ def compare_figures(
 
     The paired bootstrap (B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993): the
     same units are drawn with replacement for both runs, so that what is hard for both of them does
-    not count as a difference. Units must be in the same order. A resample of which either figure
-    is None tells nothing of their difference. `note` is called with the number of each resample.
+    not count as a difference. Units must be in the same order. Of a figure that is None in more
+    than 1% of resamples, in either run, the difference has no interval: it hangs on some four units
+    or fewer, all of which a resample may leave out. `note` is called with the number of each one.
     """
     random, whole = np.random.default_rng(_SEED), np.ones(units, np.int64)
     values = first(whole), second(whole)
@@ -72,11 +74,19 @@ def compare_figures(
         name: Comparison(
             _describe([pair[0].get(name) for pair in drawn], values[0].get(name)),
             _describe([pair[1].get(name) for pair in drawn], values[1].get(name)),
-            _describe([_subtract(pair, name) for pair in drawn], _subtract(values, name)),
+            _describe(_subtract_drawn(drawn, name), _subtract(values, name)),
             name in lower_is_better,
         )
         for name in dict.fromkeys([*values[0], *values[1]])
     }
+
+
+def _subtract_drawn(
+    drawn: Sequence[tuple[Mapping[str, float | None], Mapping[str, float | None]]], name: str
+) -> list[float | None]:
+    """The difference in each resample; of none, where too many tell nothing."""
+    differences = [_subtract(pair, name) for pair in drawn]
+    return [] if differences.count(None) > _MOST_SILENT * len(drawn) else differences
 
 
 def _describe(drawn: list[float | None], value: float | None) -> Figure:

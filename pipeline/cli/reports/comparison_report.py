@@ -32,7 +32,7 @@ from pipeline.messages import quantify
 COLUMNS = ("A", "B", "B less A")
 _MOST_CLASSES = 100
 _MOST_DOTS = 1000
-_FEW_IMAGES = 20
+_FEW_UNITS = 20
 _INTERVALS = (
     "Below each figure is where 95% of the figures lie when images are drawn anew with "
     "replacement, the same ones for A and B. B is called better or worse where the interval of the "
@@ -84,6 +84,11 @@ def say_changes(ious: Floats) -> str:
     )
 
 
+def say_narrow(units: int, what: str) -> str:
+    """A sentence more, where there are few of what was drawn anew."""
+    return f" Intervals of so few {what} are too narrow." if 1 < units < _FEW_UNITS else ""
+
+
 def build_comparison_report(
     compared: MaskComparison,
     places: tuple[str, str, str],
@@ -109,8 +114,7 @@ def build_comparison_report(
         f"{second.found:,}; both against {first.true:,} true ones of {places[2]}, in "
         f"{quantify(first.images, 'image')}. {say_outcomes(compared.figures)}"
     )
-    if 1 < first.images < _FEW_IMAGES:
-        lead += " Intervals of so few images are too narrow."
+    lead += say_narrow(first.images, "images")
     return Report("Two runs compared", lead, sections)
 
 

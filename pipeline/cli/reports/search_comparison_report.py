@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.cli.reports.comparison_report import COLUMNS, make_row, say_outcomes
+from pipeline.cli.reports.comparison_report import COLUMNS, make_row, say_narrow, say_outcomes
 from pipeline.cli.reports.search_figures import describe_rank, name_figures
 from pipeline.cli.reports.search_plots import plot_searches
 from pipeline.cli.search_run import SearchRun
@@ -44,6 +44,7 @@ def build_search_comparison_report(
         f"A is {places[0]}, B is {places[1]}; {len(runs[0].results):,} queries of "
         f"{source.queries}, {source.limit:,} hits each. "
         f"{say_outcomes(select_figures(figures, source.limit))}"
+        f"{say_narrow(len(runs[0].results), 'queries')}"
     )
     return Report("Search in two indexes compared", lead, sections)
 
