@@ -86,7 +86,7 @@ def measure(
 
 def _print_comparison(compared: MaskComparison, names: Mapping[int, str], seconds: float) -> None:
     rows = [
-        (text, *_show_row(compared.figures[name]))
+        (text, *show_row(compared.figures[name]))
         for name, text in ROWS.items()
         if name in compared.figures
     ]
@@ -108,7 +108,8 @@ def _print_comparison(compared: MaskComparison, names: Mapping[int, str], second
     )
 
 
-def _show_row(comparison: Comparison) -> tuple[str, str, str, str]:
+def show_row(comparison: Comparison) -> tuple[str, str, str, str]:
+    """Whether B is better, the difference, and A and B."""
     outcome = comparison.outcome
     return (
         "" if outcome is None else OUTCOMES[outcome],
@@ -133,9 +134,9 @@ def _describe(
         "images": first.images,
         "true": first.true,
         "found": [first.found, second.found],
-        "masks": {name: _describe_figure(each) for name, each in compared.figures.items()},
+        "masks": {name: describe_figure(each) for name, each in compared.figures.items()},
         "class_ap": {
-            names[number]: _describe_figure(each) for number, each in compared.classes.items()
+            names[number]: describe_figure(each) for number, each in compared.classes.items()
         },
         "objects": asdict(count_changes(compared.changes.join())),
         "gains": _describe_changes(compared.changes.gains, names),
@@ -143,7 +144,8 @@ def _describe(
     }
 
 
-def _describe_figure(comparison: Comparison) -> dict[str, object]:
+def describe_figure(comparison: Comparison) -> dict[str, object]:
+    """A figure of both, as JSON."""
     return {
         "first": asdict(comparison.first),
         "second": asdict(comparison.second),

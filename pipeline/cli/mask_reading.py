@@ -14,7 +14,7 @@ from pipeline.index_home import IndexHome
 from pipeline.settings import Settings
 from schemas.coco import CocoTruth, join_images
 
-_MOST_NOTES = 20  # each is a line where there is no terminal
+_MOST_NOTES = 10  # each is a line where there is no terminal
 
 
 def read_truth(path: Path, *, strict: bool) -> CocoTruth:

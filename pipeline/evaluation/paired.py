@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from pipeline.evaluation.resampling import (
 Measure = Callable[[Weights], Mapping[str, float | None]]
 """Gives the figures of a resample."""
 _LEAST_UNITS = 2  # of one, every resample is the same
+_MOST_SILENT = 0.01
 
 
 class Outcome(StrEnum):
@@ -62,8 +63,9 @@ def compare_figures(
 
     The paired bootstrap (B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993): the
     same units are drawn with replacement for both runs, so that what is hard for both of them does
-    not count as a difference. Units must be in the same order. A resample of which either figure
-    is None tells nothing of their difference. `note` is called with the number of each resample.
+    not count as a difference. Units must be in the same order. Of a figure that is None in more
+    than 1% of resamples, in either run, the difference has no interval: it hangs on some four units
+    or fewer, all of which a resample may leave out. `note` is called with the number of each one.
     """
     whole = np.ones(units, np.int64)
     values = first(whole), second(whole)
@@ -77,11 +79,19 @@ def compare_figures(
         name: Comparison(
             describe_figure(values[0].get(name), [pair[0].get(name) for pair in drawn]),
             describe_figure(values[1].get(name), [pair[1].get(name) for pair in drawn]),
-            describe_figure(_subtract(values, name), [_subtract(pair, name) for pair in drawn]),
+            describe_figure(_subtract(values, name), _subtract_drawn(drawn, name)),
             name in lower_is_better,
         )
         for name in dict.fromkeys([*values[0], *values[1]])
     }
+
+
+def _subtract_drawn(
+    drawn: Sequence[tuple[Mapping[str, float | None], Mapping[str, float | None]]], name: str
+) -> list[float | None]:
+    """The difference in each resample; of none, where too many tell nothing."""
+    differences = [_subtract(pair, name) for pair in drawn]
+    return [] if differences.count(None) > _MOST_SILENT * len(drawn) else differences
 
 
 def _subtract(

@@ -36,6 +36,7 @@ with lazy_imports():
     import pipeline.settings
     from pipeline.cli import (
         eval_compare,
+        eval_compare_search,
         eval_masks,
         eval_prompts,
         eval_search,
@@ -72,7 +73,8 @@ IoU, contours, panoptic quality, IoU of classes; --truth is a COCO file of insta
 images are drawn anew.
 `eval compare` does it for two runs A and B, each a COCO file or an index, draws the same images for
 both, and says whether B is better, worse, or within noise. --report writes a page with plots and
-pictures of the largest gains and losses, for which --images says where images are.
+pictures of the largest gains and losses, for which --images says where images are. With --queries
+two indexes are compared by their answers to the queries of `eval search`.
 `eval search` asks the index the queries of a file, each with what is right for it, a JSON object a
 line: recall, MRR, nDCG, calibration error, how often an answer is weak. --suggest writes a first
 such file from labelled images. See docs/evaluation.md.
@@ -93,6 +95,8 @@ Examples:
 
     objseek eval compare before.json after.json --truth annotations.json --images photos \
         --report report.html
+
+    objseek eval compare index-a index-b --queries queries.jsonl --truth annotations.json
 
     objseek eval search --suggest queries.jsonl --truth annotations.json --index objseek-index
 
@@ -160,7 +164,9 @@ def eval_command(
     ] = None,
     queries: Annotated[
         Path | None,
-        typer.Option(help="With search: a file of queries with what is right for each."),
+        typer.Option(
+            help="With search and compare: a file of queries with what is right for each."
+        ),
     ] = None,
     suggest: Annotated[
         Path | None,
@@ -173,11 +179,13 @@ def eval_command(
         bool, typer.Option("--force", help="With --suggest: write over a file that is there.")
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, max=100, help="With search: at most this many hits a query.")
+        int, typer.Option(min=1, max=100, help="With --queries: at most this many hits a query.")
     ] = 10,
     iou: Annotated[
         float,
-        typer.Option(min=0.05, max=1, help="With search: the IoU at which a hit shows an object."),
+        typer.Option(
+            min=0.05, max=1, help="With --queries: the IoU at which a hit shows an object."
+        ),
     ] = 0.5,
     scenes: Scenes = 200,
     seed: Annotated[
@@ -211,13 +219,22 @@ def eval_command(
 ) -> None:
     """The command; its help stands above."""
     compared = [place for place in (first, second) if place is not None]
-    _check_form(what, truth, pred, compared)
+    _check_form(what, truth, pred)
     _check_search(what, queries, suggest)
-    _check_report(what, report, images)
+    _check_compared(what, compared, truth, queries)
+    _check_report(what, report)
+    if images is not None and (what != "compare" or report is None or queries is not None):
+        raise UsageError("--images goes with `eval compare A B --truth FILE --report FILE`")
     if segmenters is not None and what != "demo":
         raise UsageError("--segmenters goes with `eval demo`")
     if json_file is not None:
         check_output_file(json_file, "the figures")
+    source = None
+    if queries is not None:
+        source = search_run.QuerySource(queries, truth, limit, iou, strict)
+    if what == "compare" and source is not None:
+        places = (compared[0], compared[1])
+        return eval_compare_search.measure(places, source, load(), json_file, report)
     if what == "compare" and truth is not None:
         runs = eval_compare.ComparedRuns(compared[0], compared[1], truth, images)
         return eval_compare.measure(runs, load(), json_file, report, strict=strict)
@@ -225,8 +242,7 @@ def eval_command(
         return eval_masks.measure(truth, pred, load(), json_file, report, strict=strict)
     if suggest is not None:
         return eval_suggest.suggest(suggest, truth, load(), count, seed, force=force)
-    if queries is not None:
-        source = search_run.QuerySource(queries, truth, limit, iou, strict)
+    if source is not None:
         return eval_search.measure(source, load(), json_file, report)
     if what == "prompts":
         return eval_prompts.measure(scenes, seed, load(), json_file)
@@ -248,18 +264,20 @@ def eval_command(
     write_figures(_describe_scores(scored, held_out), seconds, json_file)
 
 
-def _check_form(
-    what: str | None, truth: Path | None, pred: str | None, compared: Sequence[str]
+def _check_compared(
+    what: str | None, compared: Sequence[str], truth: Path | None, queries: Path | None
 ) -> None:
-    if what == "compare":
-        if len(compared) < 2 or truth is None:
-            lacking = "no --truth" if len(compared) == 2 else f"{len(compared)} of A and B"
-            raise UsageError(
-                "expected `eval compare A B --truth FILE`: without what is true, two runs differ "
-                f"but none is better; got {lacking}"
-            )
-    elif compared:
+    if what != "compare" and compared:
         raise UsageError(f"A and B go with `eval compare`, got {compared[0]!r}")
+    if what == "compare" and (len(compared) < 2 or (truth is None and queries is None)):
+        lacking = "no --truth" if len(compared) == 2 else f"{len(compared)} of A and B"
+        raise UsageError(
+            "expected `eval compare A B --truth FILE`, or with --queries: without what is right, "
+            f"two runs differ but none is better; got {lacking}"
+        )
+
+
+def _check_form(what: str | None, truth: Path | None, pred: str | None) -> None:
     if what == "masks":
         if truth is None or pred is None:
             raise UsageError(
@@ -277,8 +295,10 @@ def _check_form(
 
 
 def _check_search(what: str | None, queries: Path | None, suggest: Path | None) -> None:
-    if what != "search" and (queries is not None or suggest is not None):
-        raise UsageError("--queries and --suggest go with `eval search`")
+    if suggest is not None and what != "search":
+        raise UsageError("--suggest goes with `eval search`")
+    if queries is not None and what not in ("search", "compare"):
+        raise UsageError("--queries goes with `eval search` and `eval compare`")
     if what == "search" and (queries is None) == (suggest is None):
         raise UsageError(
             "expected `eval search --queries FILE` to measure, or `eval search --suggest FILE` to "
@@ -286,9 +306,7 @@ def _check_search(what: str | None, queries: Path | None, suggest: Path | None) 
         )
 
 
-def _check_report(what: str | None, report: Path | None, images: str | None) -> None:
-    if images is not None and (what != "compare" or report is None):
-        raise UsageError("--images goes with `eval compare --report FILE`")
+def _check_report(what: str | None, report: Path | None) -> None:
     if report is None:
         return
     if what not in _REPORTED:

@@ -9,15 +9,15 @@ import numpy as np
 from pipeline.cli.reports.source_pictures import UNTOLD, SourcePictures
 from pipeline.drawing.contact_sheet import file_name
 from pipeline.drawing.mask_pair import draw_pair
-from pipeline.drawing.report.contents import Cell, Gallery, Picture, Tone
+from pipeline.drawing.report.contents import Gallery, Picture
 from pipeline.drawing.report.pictures import encode_picture
 from pipeline.evaluation.masks.changes import ObjectChange
 from schemas.coco import CocoId
 from schemas.images import UInt8Image
 
-_LEGEND = (
-    "Left A, right B. The line and what is not dimmed are the mask that fits best, the dashes of "
-    "black and white are the true one."
+LEGEND = (
+    "In the pictures A is left and B is right. The line and what is not dimmed are the mask that "
+    "fits best, the dashes of black and white are the true one."
 )
 _UNTOLD_HINT = "Some are drawn on a plain ground: name where images are with --images."
 
@@ -37,16 +37,16 @@ def draw_changes(
     for change in (each for own in changes.values() for each in own):
         of_image.setdefault(change.image.id, []).append(change)
     drawn: dict[int, Picture] = {}
-    legend = _LEGEND
+    hint = ""
     for own in of_image.values():
         read = pictures.read(own[0].image)
         if isinstance(read, str) and read == UNTOLD:
-            legend = f"{_LEGEND} {_UNTOLD_HINT}"
+            hint = _UNTOLD_HINT
         for change in own:
             drawn[id(change)] = _draw(change, names, pictures, read)
             note(len(drawn))
     return [
-        Gallery(title, [drawn[id(change)] for change in own], legend)
+        Gallery(title, [drawn[id(change)] for change in own], hint)
         for title, own in changes.items()
         if own
     ]
@@ -68,11 +68,7 @@ def _draw(
     ref = pictures.locate(change.image)
     uri = change.image.file_name if ref is None else ref.uri
     alt = f"{name} in {file_name(uri)}, truth dashed. {first}; {second}"
-    tone: Tone = "better" if change.gain > 0 else "worse"
-    lines: list[str | Cell] = [
-        Cell(f"IoU {change.ious[0]:.3f} to {change.ious[1]:.3f}", tone=tone),
-        uri,
-    ]
+    lines = [f"IoU {change.ious[0]:.3f} to {change.ious[1]:.3f}", uri]
     if reason is not None and reason != UNTOLD:
         lines.append(f"Drawn without its image: {reason}")
     return encode_picture(image, name, alt, lines)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.cli.reports.change_pictures import LEGEND
 from pipeline.cli.reports.figure_cells import make_cell, make_difference_cell
 from pipeline.cli.reports.mask_figures import GROUPS
 from pipeline.cli.reports.mask_plots import plot_masks
@@ -28,9 +29,10 @@ from pipeline.evaluation.masks.detections import Floats
 from pipeline.evaluation.paired import Comparison, Outcome
 from pipeline.messages import quantify
 
+COLUMNS = ("A", "B", "B less A")
 _MOST_CLASSES = 100
 _MOST_DOTS = 1000
-_FEW_IMAGES = 20
+_FEW_UNITS = 20
 _INTERVALS = (
     "Below each figure is where 95% of the figures lie when images are drawn anew with "
     "replacement, the same ones for A and B. B is called better or worse where the interval of the "
@@ -76,11 +78,15 @@ def say_changes(ious: Floats) -> str:
     """How many objects gained and lost."""
     counts = count_changes(ious)
     return (
-        f"Of {quantify(len(ious), 'true object')} {counts.better:,} have a mask in B whose IoU is "
-        f"higher by {LEAST_CHANGE:g} or more, {counts.worse:,} one that is lower; "
-        f"{counts.only_second:,} are found (IoU {MATCH_IOU:g}) in B alone, "
-        f"{counts.only_first:,} in A alone."
+        f"Of {quantify(len(ious), 'true object')}, by the IoU of their best masks: better in B by "
+        f"{LEAST_CHANGE:g} or more {counts.better:,}, worse {counts.worse:,}; found (IoU "
+        f"{MATCH_IOU:g}) in B alone {counts.only_second:,}, in A alone {counts.only_first:,}."
     )
+
+
+def say_narrow(units: int, what: str) -> str:
+    """A sentence more, where there are few of what was drawn anew."""
+    return f" Intervals of so few {what} are too narrow." if 1 < units < _FEW_UNITS else ""
 
 
 def build_comparison_report(
@@ -94,9 +100,10 @@ def build_comparison_report(
     ious = compared.changes.join()
     spreads = {"A": first.spread, "B": second.spread}
     plots: list[Part] = [*_plot_changes(ious), *plot_masks(spreads)]
+    text = say_changes(ious) + (f" {LEGEND}" if galleries else "")
     sections = [
         Section("Figures", _list_tables(compared.figures), _INTERVALS),
-        Section("Objects", list(galleries), say_changes(ious)),
+        Section("Objects", list(galleries), text),
         Section("Plots", plots),
     ]
     classes = _list_classes(compared, names)
@@ -107,8 +114,7 @@ def build_comparison_report(
         f"{second.found:,}; both against {first.true:,} true ones of {places[2]}, in "
         f"{quantify(first.images, 'image')}. {say_outcomes(compared.figures)}"
     )
-    if 1 < first.images < _FEW_IMAGES:
-        lead += " Intervals of so few images are too narrow."
+    lead += say_narrow(first.images, "images")
     return Report("Two runs compared", lead, sections)
 
 
@@ -116,12 +122,12 @@ def _list_tables(figures: Mapping[str, Comparison]) -> list[Table]:
     tables = []
     for caption, group in GROUPS.items():
         rows = [
-            _make_row(text, figures[name])
+            make_row(text, figures[name])
             for name, text in group.items()
             if name in figures and _is_known(figures[name])
         ]
         if rows:
-            tables.append(Table(caption, ("figure", "A", "B", "B less A"), rows))
+            tables.append(Table(caption, ("figure", *COLUMNS), rows))
     return tables
 
 
@@ -129,7 +135,8 @@ def _is_known(comparison: Comparison) -> bool:
     return comparison.first.value is not None or comparison.second.value is not None
 
 
-def _make_row(name: str, comparison: Comparison) -> tuple[str | Cell, ...]:
+def make_row(name: str, comparison: Comparison) -> tuple[str | Cell, ...]:
+    """A figure of A and B, and their difference."""
     return (
         name,
         make_cell(comparison.first),
@@ -143,11 +150,11 @@ def _list_classes(compared: MaskComparison, names: Mapping[int, str]) -> Table:
     pixels = {one.category: one.true_px for one in compared.scores[0].pixels.classes}
     numbers = sorted(compared.classes, key=lambda number: -pixels.get(number, 0))
     rows = [
-        _make_row(names[number], compared.classes[number])
+        make_row(names[number], compared.classes[number])
         for number in numbers[:_MOST_CLASSES]
         if number in names
     ]
-    return Table("AP by class", ("class", "A", "B", "B less A"), rows)
+    return Table("AP by class", ("class", *COLUMNS), rows)
 
 
 def _plot_changes(ious: Floats) -> list[Plot]:

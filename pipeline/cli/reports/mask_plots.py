@@ -20,9 +20,9 @@ _EDGES = np.linspace(0, 1, 21)
 _MOST_SIZES, _LEAST_OBJECTS = 8, 10
 _MOST_SCORES, _LEAST_MASKS = 10, 20
 _LEVELS = {
-    "IoU 0.5": [0],
-    "IoU 0.75": [5],
-    "the mean of IoU 0.5 to 0.95": [*range(len(IOU_LEVELS))],
+    "at IoU 0.5": [0],
+    "at IoU 0.75": [5],
+    "mean of IoU 0.5 to 0.95": [*range(len(IOU_LEVELS))],
 }
 _INTERVAL = "Lines are where 95% of such shares lie."
 
@@ -56,7 +56,7 @@ def _plot_precision(runs: Runs) -> Iterator[Plot]:
             continue
         for level in _LEVELS if curves else ():
             lines = {name: _read_level(curve, level) for name, curve in curves.items()}
-            yield _make_precision_plot(f"Precision and recall at {level}, {whose}", lines)
+            yield _make_precision_plot(f"Precision and recall, {level}, {whose}", lines)
 
 
 def _read_level(curve: Floats, level: str) -> Floats:
@@ -127,7 +127,10 @@ def _plot_scores(runs: Runs) -> Iterator[Plot]:
         return
     # Scores of other tools need not be shares.
     are_shares = all(0 <= each.centre <= 1 for own in shares.values() for each in own)
-    gaps = ", ".join(f"{name} {measure_gap(own):.3f}" for name, own in shares.items())
+    gaps = ", ".join(
+        f"{measure_gap(own):.3f}" + (f" in {name}" if len(runs) > 1 else "")
+        for name, own in shares.items()
+    )
     yield Plot(
         "Score and share right",
         _read_ends(shares, "the least sure masks", "the surest"),

@@ -14,13 +14,14 @@ from schemas.masks import CocoRle
 MATCH_IOU = 0.5
 LEAST_CHANGE = 0.05
 """A change of IoU that is counted, and worth a picture."""
+_LEAST_FIT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectChange:
     """A true object, the number of its class, and its best mask in each run, with its IoU.
 
-    None where no mask has a pixel of it.
+    None where the best one is of something else: its IoU is less than 0.1.
     """
 
     image: CocoImage
@@ -93,7 +94,7 @@ def _describe(
     ious = []
     for run, iou in zip(runs, overlaps, strict=True):
         best = float(iou[:, column].max(initial=0.0))
-        masks.append(run.found[int(iou[:, column].argmax())].rle if best else None)
+        masks.append(run.found[int(iou[:, column].argmax())].rle if best >= _LEAST_FIT else None)
         ious.append(best)
     true = runs[0].true[column]
     return ObjectChange(image, true.category, true.rle, (masks[0], masks[1]), (ious[0], ious[1]))

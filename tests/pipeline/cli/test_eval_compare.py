@@ -116,7 +116,7 @@ def test_it_tells_differences_from_noise(compared: tuple[Result, dict[str, Any],
     assert figures["losses"][0]["iou"] == [0.9, 0]
     assert "▲ better" in result.output
     assert "mean IoU of pairs" in result.output
-    assert "0 are found (IoU 0.5) in B alone, 3 in A alone" in result.output
+    assert "found (IoU 0.5) in B alone 0, in A alone 3." in result.output
     assert "12 masks in A, 9 in B, 12 true, in 6 images" in result.output
     assert "drew the images anew 400 of 400 times" in result.output.lower()
 
@@ -130,9 +130,9 @@ def test_its_report_says_and_shows_it(compared: tuple[Result, dict[str, Any], st
     titles = re.findall(r"<figcaption>([^<]+)</figcaption>", page)
     for title in (
         "IoU of each object&#39;s best mask",
-        "Precision and recall at IoU 0.5, mean over classes",
-        "Precision and recall at IoU 0.75, any class",
-        "Precision and recall at the mean of IoU 0.5 to 0.95, any class",
+        "Precision and recall, at IoU 0.5, mean over classes",
+        "Precision and recall, at IoU 0.75, any class",
+        "Precision and recall, mean of IoU 0.5 to 0.95, any class",
         "Boundary IoU of pairs",
         "Size and recall at IoU 0.75",
     ):
@@ -183,11 +183,11 @@ def test_the_same_run_differs_in_nothing(folder: Path, tmp_path: Path) -> None:
     [
         ((), r"expected `eval compare A B --truth FILE`.* got 0 of A and B"),
         (("{first}",), r"got 1 of A and B"),
-        (("{first}", "{second}"), r"without what is true, two runs differ but none is better"),
+        (("{first}", "{second}"), r"without what is right, two runs differ but none is better"),
         (("{first}", "{second}", "--truth", "{truth}", "--report", "{folder}"),
          r"the report cannot be written to .*: no folder to write in"),
         (("{first}", "{second}", "--truth", "{truth}", "--images", "{folder}"),
-         r"--images goes with `eval compare --report FILE`"),
+         r"--images goes with `eval compare A B --truth FILE --report FILE`"),
         (("{first}", "{second}", "--truth", "{truth}", "--report", "{folder}/r.html", "--images",
           "{first}"), r"--images: expected a folder or s3://bucket/prefix, got"),
         (("{first}", "{second}", "--truth", "{truth}", "--report", "{folder}/r.html", "--images",
@@ -247,7 +247,10 @@ def test_words_count_what_they_say() -> None:
     ious = np.array([[0.2, 0.8], [0.8, 0.2], [0.5, 0.56], [0.9, 0.91]])
     counts = count_changes(ious)
     assert (counts.better, counts.worse, counts.only_first, counts.only_second) == (2, 1, 1, 1)
-    assert say_changes(ious).startswith("Of 4 true objects 2 have a mask in B whose IoU is higher")
+    assert say_changes(ious) == (
+        "Of 4 true objects, by the IoU of their best masks: better in B by 0.05 or more 2, worse "
+        "1; found (IoU 0.5) in B alone 1, in A alone 1."
+    )
     assert say_outcomes({}) == "There are too few images to tell a difference from noise."
 
     def measure(value: float) -> Mapping[str, float | None]:
@@ -282,7 +285,7 @@ def test_what_the_docs_say_is_so(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs" / "evaluation.md").read_text()
-    (command,) = re.findall(r"^objseek eval (compare .*)$", page, re.MULTILINE)
+    command, _ = re.findall(r"^objseek eval (compare .*)$", page, re.MULTILINE)
     for source, name in (("first", "before"), ("second", "after"), ("truth", "coco")):
         (tmp_path / f"{name}.json").write_bytes((folder / f"{source}.json").read_bytes())
     (tmp_path / "photos").mkdir()

@@ -150,7 +150,7 @@ def test_a_truth_without_labels_suggests_nothing(world: Path, tmp_path: Path) ->
 def test_queries_go_with_search_alone(world: Path) -> None:
     result = CliRunner().invoke(app, ["demo", "--queries", str(world / "q.jsonl")])
     assert result.exit_code == 2
-    assert "--queries and --suggest go with `eval search`" in result.stderr
+    assert "--queries goes with `eval search` and `eval compare`" in result.stderr
 
 
 def test_its_limit_is_measured(world: Path, tmp_path: Path) -> None:

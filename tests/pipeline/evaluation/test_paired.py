@@ -75,6 +75,18 @@ def test_one_image_is_no_evidence() -> None:
     assert compare_figures(lambda weights: {}, lambda weights: {}, 0) == {}
 
 
+@pytest.mark.parametrize(("known", "outcome"), [(2, None), (10, Outcome.BETTER)])
+def test_a_figure_of_very_few_images_is_no_evidence(known: int, outcome: Outcome | None) -> None:
+    """Whatever they say, of two images of thirty a resample in eight has neither."""
+
+    def measure(value: float) -> Measure:
+        return lambda weights: {"rare": value if weights[:known].any() else None}
+
+    found = compare_figures(measure(0.2), measure(0.3), 30)["rare"]
+    assert found.difference.value == pytest.approx(0.1)
+    assert found.outcome is outcome
+
+
 @pytest.mark.parametrize(
     ("low", "high", "lower_is_better", "outcome"),
     [
