@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.cli.console import out, print_line
 from pipeline.cli.eval_compare import describe_figure, show_row
 from pipeline.cli.figures_file import write_figures
+from pipeline.cli.judged_search import QuerySource, SearchRun, run_queries
 from pipeline.cli.mask_reading import follow
 from pipeline.cli.reports.comparison_report import say_outcomes
 from pipeline.cli.reports.search_comparison_report import (
@@ -16,7 +17,6 @@ from pipeline.cli.reports.search_comparison_report import (
     select_figures,
 )
 from pipeline.cli.reports.search_figures import describe_rank
-from pipeline.cli.search_run import QuerySource, SearchRun, run_queries
 from pipeline.cli.tables import print_rows
 from pipeline.drawing.report.report_file import write_report
 from pipeline.evaluation.paired import Comparison

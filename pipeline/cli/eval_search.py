@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.cli.console import out, print_line
 from pipeline.cli.figures_file import write_figures
+from pipeline.cli.judged_search import QuerySource, SearchRun, run_queries
 from pipeline.cli.reports.figure_cells import NOTHING, show_figure
 from pipeline.cli.reports.hit_pictures import draw_worst
 from pipeline.cli.reports.search_figures import (
@@ -17,7 +18,6 @@ from pipeline.cli.reports.search_figures import (
     name_figures,
 )
 from pipeline.cli.reports.search_report import build_search_report
-from pipeline.cli.search_run import QuerySource, SearchRun, run_queries
 from pipeline.cli.tables import print_rows
 from pipeline.drawing.report.report_file import write_report
 from pipeline.evaluation.search.figures import SearchScores, measure_results

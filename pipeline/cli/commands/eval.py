@@ -43,8 +43,8 @@ with lazy_imports():
         eval_segmentation,
         eval_segmenters,
         eval_suggest,
+        judged_search,
         progress_bars,
-        search_run,
     )
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
@@ -231,7 +231,7 @@ def eval_command(
         check_output_file(json_file, "the figures")
     source = None
     if queries is not None:
-        source = search_run.QuerySource(queries, truth, limit, iou, strict)
+        source = judged_search.QuerySource(queries, truth, limit, iou, strict)
     if what == "compare" and source is not None:
         places = (compared[0], compared[1])
         return eval_compare_search.measure(places, source, load(), json_file, report)

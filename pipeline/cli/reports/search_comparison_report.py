@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.cli.judged_search import SearchRun
 from pipeline.cli.reports.comparison_report import COLUMNS, make_row, say_narrow, say_outcomes
 from pipeline.cli.reports.search_figures import describe_rank, name_figures
 from pipeline.cli.reports.search_plots import plot_searches
-from pipeline.cli.search_run import SearchRun
 from pipeline.drawing.report.contents import Part, Report, Section, Table
 from pipeline.evaluation.paired import Comparison
 from pipeline.evaluation.search.comparison import QueryChange

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.cli.judged_search import SearchRun
 from pipeline.cli.reports.figure_cells import NOTHING, make_cell
 from pipeline.cli.reports.search_figures import (
     describe_found,
@@ -12,7 +13,6 @@ from pipeline.cli.reports.search_figures import (
     name_figures,
 )
 from pipeline.cli.reports.search_plots import plot_search
-from pipeline.cli.search_run import SearchRun
 from pipeline.drawing.report.contents import Cell, Gallery, Part, Report, Section, Table
 from pipeline.evaluation.search.figures import SearchScores
 from pipeline.evaluation.search.query_result import QueryKind

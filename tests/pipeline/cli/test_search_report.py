@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from support.colour_world import OPTIONS, ColourEmbedder, build_index
 
+from pipeline.cli.judged_search import QuerySource, SearchRun
 from pipeline.cli.reports.hit_pictures import draw_worst
 from pipeline.cli.reports.search_plots import plot_search
 from pipeline.cli.reports.search_report import build_search_report
-from pipeline.cli.search_run import QuerySource, SearchRun
 from pipeline.drawing.report.report_file import render_report
 from pipeline.evaluation.search.figures import measure_results
 from pipeline.evaluation.search.query_file import JudgedQuery, QueryLine
