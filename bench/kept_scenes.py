@@ -23,19 +23,19 @@ from workers.registry import build_segmenter
 
 @dataclass(frozen=True, slots=True)
 class KeptScenes:
-    """Scenes in a folder, with their truth."""
+    """Scenes in a folder, with their truth; what is made of them is kept beside them."""
 
     truth: CocoTruth
-    _folder: Path
+    folder: Path
 
     def read(self, image: CocoImage) -> UInt8Image:
         """uint8 (height, width, 3) RGB."""
-        return np.asarray(Image.open(self._folder / image.file_name).convert("RGB"))
+        return np.asarray(Image.open(self.folder / image.file_name).convert("RGB"))
 
     def find_masks(self, name: str) -> Iterator[list[ObjectMask]]:
         """What a segmenter finds in each image of the truth; what is kept already is read."""
         segmenter = build_segmenter(SegmenterOptions(name=name, device="cpu"))
-        kept = self._folder / f"masks-{name}-{segmenter.fingerprint}"
+        kept = self.folder / f"masks-{name}-{segmenter.fingerprint}"
         kept.mkdir(exist_ok=True)
         for image in self.truth.images:
             yield self._find(segmenter, image, kept / f"{image.id}.json")

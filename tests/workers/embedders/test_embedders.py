@@ -196,8 +196,11 @@ def test_the_fingerprint_is_of_what_makes_the_vectors(kind):
         kind.build(views="context"),
         kind.build(context_margin=0.2),
         kind.build(cutout_fill=(0, 0, 0)),
+        kind.build(views="cutout", cutout_background="blur"),
+        kind.build(views="both", cutout_weight=0.75),
+        kind.build(to_square="pad"),
     ]
-    assert len({same.fingerprint, *(other.fingerprint for other in others)}) == 4
+    assert len({same.fingerprint, *(other.fingerprint for other in others)}) == 7
 
 
 def test_the_fingerprint_covers_weights_and_preprocessing(tmp_path):
