@@ -21,6 +21,8 @@ _BLUR = 0.1
 _BLURRED_PX = 128
 
 Colour = tuple[int, int, int]
+Outside = Colour | UInt8Image
+"""What there is where a window leaves its image: a colour, or an image whose edge is repeated."""
 
 
 class Window(NamedTuple):
@@ -48,23 +50,30 @@ def crop_window(
 
 
 def _place(
-    region: UInt8Image, before_yx: tuple[int, int], size_hw: tuple[int, int], fill: Colour | None
+    region: UInt8Image, before_yx: tuple[int, int], size_hw: tuple[int, int], outside: Outside
 ) -> UInt8Image:
-    """An image of `size_hw` with the region at `before_yx`; `fill` None repeats its edge."""
+    """An image of `size_hw` with the region at `before_yx`."""
     factor = max(max(size_hw) // _ENOUGH_PX, 1)
-    if factor > 1:
-        region = np.asarray(Image.fromarray(region).reduce(factor))
-        size_hw = -(-size_hw[0] // factor), -(-size_hw[1] // factor)
-    height, width = region.shape[:2]
+    size_hw = -(-size_hw[0] // factor), -(-size_hw[1] // factor)
     top, left = before_yx[0] // factor, before_yx[1] // factor
-    if fill is None:
+    reduced = _reduce(region, factor)
+    height, width = reduced.shape[:2]
+    if isinstance(outside, tuple):
+        if (height, width) == size_hw:
+            return reduced
+        placed = _solid_colour(*size_hw, outside)
+    else:
+        edge = reduced if outside is region else _reduce(outside, factor)
         below, after = size_hw[0] - top - height, size_hw[1] - left - width
-        return np.pad(region, ((top, below), (left, after), (0, 0)), mode="edge")
-    if (height, width) == size_hw:
-        return region
-    placed = _solid_colour(*size_hw, fill)
-    placed[top : top + height, left : left + width] = region
+        placed = np.pad(edge, ((top, below), (left, after), (0, 0)), mode="edge")
+        if outside is region:
+            return placed
+    placed[top : top + height, left : left + width] = reduced
     return placed
+
+
+def _reduce(image: UInt8Image, factor: int) -> UInt8Image:
+    return image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
 
 
 def _solid_colour(height: int, width: int, fill: Colour) -> UInt8Image:
@@ -128,22 +137,24 @@ def object_views(image: UInt8Image, mask: ObjectMask, options: CropOptions) -> l
     size_hw = window.height, window.width
     views = []
     if options.views != "cutout":
-        context = _place(region, before_yx, size_hw, None)
+        context = _place(region, before_yx, size_hw, region)
         views.append(_make_square(context, options.cutout_fill, options))
     if options.views != "context":
         inside = mask.rle.decode_columns(columns.start, columns.stop)[rows]
-        cut, fill = _cut(region, inside, max(size_hw), options)
-        cutout = _place(cut, before_yx, size_hw, fill)
-        views.append(_make_square(cutout, fill or options.cutout_fill, options))
+        cut, outside = _cut(region, inside, max(size_hw), options)
+        cutout = _place(cut, before_yx, size_hw, outside)
+        bars = outside if isinstance(outside, tuple) else options.cutout_fill
+        views.append(_make_square(cutout, bars, options))
     return views
 
 
 def _cut(
     region: UInt8Image, inside: BoolMask, side_px: int, options: CropOptions
-) -> tuple[UInt8Image, Colour | None]:
-    """The region with another background, and that one's colour, None where it has several."""
+) -> tuple[UInt8Image, Outside]:
+    """The region with another background, and what is to be outside of the region."""
     if options.cutout_background == "blur":
-        return _lay_over(_blur(region, side_px), region, inside), None
+        blurred = _blur(region, side_px)
+        return _lay_over(blurred.copy(), region, inside), blurred
     fill = options.cutout_fill
     if options.cutout_background == "mean":
         fill = _mean_around(region, inside, fill)

@@ -189,6 +189,18 @@ def test_a_cutout_stands_on_its_blurred_image():
     assert behind[flat].mean() == pytest.approx(before[flat].mean(), abs=6)
 
 
+def test_an_object_at_the_edge_is_not_repeated_on_its_blurred_image():
+    image = np.full((40, 40, 3), 100, np.uint8)
+    mask = np.zeros((40, 40), bool)
+    mask[18:22] = mask[:, 36:] = True
+    image[mask] = 250
+    options = crops(context_margin=0.5, cutout_background="blur")
+    context, cutout = object_views(image, object_mask(mask), options)
+    assert (context[20:60, 60:] == 250).all()
+    assert (cutout[20:60, 60:] < 200).all()
+    assert (cutout[20:60, 56:60] == 250).all()
+
+
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
