@@ -49,31 +49,45 @@ def crop_window(
     return Window((x0 + x1 - width) // 2, (y0 + y1 - height) // 2, width, height)
 
 
+def _choose_factor(side_px: int) -> int:
+    return max(side_px // _ENOUGH_PX, 1)
+
+
+def _choose_factors(size_hw: tuple[int, int], to_square: SquareName) -> tuple[int, int]:
+    """By what a crop's height and width are divided: the same, unless it is distorted anyway."""
+    height, width = map(_choose_factor, size_hw)
+    return (height, width) if to_square == "squash" else (max(height, width),) * 2
+
+
 def _place(
-    region: UInt8Image, before_yx: tuple[int, int], size_hw: tuple[int, int], outside: Outside
+    region: UInt8Image,
+    before_yx: tuple[int, int],
+    size_hw: tuple[int, int],
+    outside: Outside,
+    to_square: SquareName = "extend",
 ) -> UInt8Image:
     """An image of `size_hw` with the region at `before_yx`."""
-    factor = max(max(size_hw) // _ENOUGH_PX, 1)
-    size_hw = -(-size_hw[0] // factor), -(-size_hw[1] // factor)
-    top, left = before_yx[0] // factor, before_yx[1] // factor
-    reduced = _reduce(region, factor)
+    factors = _choose_factors(size_hw, to_square)
+    rows, columns = (-(-side // factor) for side, factor in zip(size_hw, factors, strict=True))
+    top, left = (before // factor for before, factor in zip(before_yx, factors, strict=True))
+    reduced = _reduce(region, factors)
     height, width = reduced.shape[:2]
     if isinstance(outside, tuple):
-        if (height, width) == size_hw:
+        if (height, width) == (rows, columns):
             return reduced
-        placed = _solid_colour(*size_hw, outside)
+        placed = _solid_colour(rows, columns, outside)
     else:
-        edge = reduced if outside is region else _reduce(outside, factor)
-        below, after = size_hw[0] - top - height, size_hw[1] - left - width
-        placed = np.pad(edge, ((top, below), (left, after), (0, 0)), mode="edge")
-        if outside is region:
-            return placed
+        edge = reduced if outside is region else _reduce(outside, factors)
+        beside = (top, rows - top - height), (left, columns - left - width), (0, 0)
+        placed = np.pad(edge, beside, mode="edge")
     placed[top : top + height, left : left + width] = reduced
     return placed
 
 
-def _reduce(image: UInt8Image, factor: int) -> UInt8Image:
-    return image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
+def _reduce(image: UInt8Image, factors_yx: tuple[int, int]) -> UInt8Image:
+    if factors_yx == (1, 1):
+        return image
+    return np.asarray(Image.fromarray(image).reduce(factors_yx[::-1]))
 
 
 def _solid_colour(height: int, width: int, fill: Colour) -> UInt8Image:
@@ -110,12 +124,11 @@ def _blur(region: UInt8Image, side_px: int) -> UInt8Image:
     return np.array(small.resize(image.size, Image.Resampling.BILINEAR))
 
 
-def _stretch(crop: UInt8Image) -> UInt8Image:
-    """The crop as a square of its longer side."""
-    height, width = crop.shape[:2]
-    if height == width:
+def _stretch(crop: UInt8Image, side_px: int) -> UInt8Image:
+    """The crop of a window of that longer side as a square, as large as if it were extended."""
+    side = -(-side_px // _choose_factor(side_px))
+    if crop.shape[:2] == (side, side):
         return crop
-    side = max(height, width)
     return np.asarray(Image.fromarray(crop).resize((side, side), Image.Resampling.BICUBIC))
 
 
@@ -134,17 +147,17 @@ def object_views(image: UInt8Image, mask: ObjectMask, options: CropOptions) -> l
     columns = slice(max(window.left, 0), min(window.left + window.width, width))
     before_yx = rows.start - window.top, columns.start - window.left
     region = np.ascontiguousarray(image[rows, columns])
-    size_hw = window.height, window.width
+    size_hw, side_px = (window.height, window.width), max(window.height, window.width)
     views = []
     if options.views != "cutout":
-        context = _place(region, before_yx, size_hw, region)
-        views.append(_make_square(context, options.cutout_fill, options))
+        context = _place(region, before_yx, size_hw, region, options.to_square)
+        views.append(_make_square(context, options.cutout_fill, side_px, options))
     if options.views != "context":
         inside = mask.rle.decode_columns(columns.start, columns.stop)[rows]
-        cut, outside = _cut(region, inside, max(size_hw), options)
-        cutout = _place(cut, before_yx, size_hw, outside)
+        cut, outside = _cut(region, inside, side_px, options)
+        cutout = _place(cut, before_yx, size_hw, outside, options.to_square)
         bars = outside if isinstance(outside, tuple) else options.cutout_fill
-        views.append(_make_square(cutout, bars, options))
+        views.append(_make_square(cutout, bars, side_px, options))
     return views
 
 
@@ -162,9 +175,11 @@ def _cut(
     return _lay_over(_solid_colour(height, width, fill), region, inside), fill
 
 
-def _make_square(crop: UInt8Image, bars: Colour, options: CropOptions) -> UInt8Image:
+def _make_square(crop: UInt8Image, bars: Colour, side_px: int, options: CropOptions) -> UInt8Image:
     """The crop, which is one already where boxes are extended, as a square."""
-    return _stretch(crop) if options.to_square == "squash" else square_image(crop, bars)
+    if options.to_square == "squash":
+        return _stretch(crop, side_px)
+    return square_image(crop, bars)
 
 
 def square_image(image: UInt8Image, fill: Colour) -> UInt8Image:

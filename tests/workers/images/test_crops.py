@@ -242,6 +242,16 @@ def test_a_cutout_on_one_colour_is_the_same_padded_and_extended():
     np.testing.assert_array_equal(extended, padded)
 
 
+def test_a_long_box_that_is_squashed_keeps_the_detail_of_its_shorter_side():
+    image = np.zeros((60, 4000, 3), np.uint8)
+    image[::2] = 255
+    options = crops(views="context", context_margin=0, to_square="squash")
+    [view] = object_views(image, object_mask(np.ones((60, 4000), bool)), options)
+    assert view.shape == (1334, 1334, 3)  # of 4,000 by a factor of 3, and of all 60
+    stripes = view[:, 600, 0] > 127
+    assert np.count_nonzero(stripes[1:] != stripes[:-1]) == 59
+
+
 @pytest.mark.parametrize("background", ["mean", "blur"])
 @pytest.mark.parametrize("to_square", ["extend", "pad", "squash"])
 def test_large_crops_are_reduced_whatever_they_are_cut_from(background, to_square):
