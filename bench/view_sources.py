@@ -93,22 +93,11 @@ def _measure(rle: CocoRle) -> ObjectMask:
     return mask
 
 
-def list_sources(scenes: KeptScenes) -> dict[str, Source]:
-    """Masks and boxes, by what their row is called; what the first table is of comes first."""
-    found, detected = (
-        Source(name, scenes, list(scenes.find_masks(name)))
-        for name in ("sam_demo", "maskrcnn_demo")
-    )
+def list_sources(scenes: KeptScenes) -> list[Source]:
+    """What segmenters find in scenes, and what is there."""
     size_of = {image.id: image.size_hw for image in scenes.truth.images}
     masks_of: dict[object, list[ObjectMask]] = {number: [] for number in size_of}
     for item in scenes.truth.annotations:
         masks_of[item.image_id].append(_measure(item.to_rle(size_of[item.image_id])))
-    true = Source("true", scenes, list(masks_of.values()))
-    return {
-        "masks of sam_demo": found,
-        "boxes of these masks": found.fill_boxes(),
-        "masks of maskrcnn_demo": detected,
-        "boxes of maskrcnn_demo": detected.fill_boxes(),
-        "true masks": true,
-        "true boxes": true.fill_boxes(),
-    }
+    found = [Source(name, scenes, list(scenes.find_masks(name))) for name in SEGMENTERS]
+    return [*found, Source("true", scenes, list(masks_of.values()))]

@@ -6,16 +6,17 @@ The demo's scenes of a seed are segmented once by `sam_demo` and `maskrcnn_demo`
 kept in `--cache`, as are vectors, so that a run goes on where another ended. Every way to cut
 crops that the settings know is then measured with `clip_demo`: labels and keywords of what is there
 by the rank of the first right object, objects by the first of the same concept in another style in
-another scene (`objseek eval demo` does likewise, in an index). A second table has the default crops
-of masks, and of boxes instead of masks. Nearness alone ranks: labels and words of an index, and
-calibrations, were fitted to the default crops. In brackets are differences to these, with where 95%
-of them lie when texts, or scenes of the objects asked for, are drawn anew.
+another scene (`objseek eval demo` does likewise, in an index). A second table has masks of
+segmenters and of the truth, and their boxes instead. Nearness alone ranks: labels and words of an
+index, and calibrations, were fitted to the default crops. In brackets are differences, to the
+default or to the masks, with where 95% of them lie when texts, or scenes of the objects asked for,
+are drawn anew.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +26,9 @@ import torch
 from bench.kept_scenes import keep_scenes
 from bench.view_scores import (
     Bootstrap,
-    Floats,
     Gallery,
     Queries,
+    Ranks,
     ViewRanks,
     rank_queries,
     reciprocal,
@@ -70,14 +71,15 @@ def list_variants() -> dict[str, EmbedderOptions]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """What one way to cut crops comes to."""
+    """What one way to cut crops comes to; `against` is what it is compared with."""
 
     ranks: ViewRanks
     ms_an_object: float
+    against: Row | None
 
 
 class Table:
-    """Ranks the same queries for every row; rows are compared with the first."""
+    """Ranks the same queries for every row."""
 
     def __init__(self, embedder: ClipEmbedder, queries: Queries) -> None:
         self._embedder, self._queries = embedder, queries
@@ -87,47 +89,62 @@ class Table:
             Bootstrap(queries.groups),
         )
 
-    def measure(self, source: Source, gallery: Gallery, options: EmbedderOptions) -> Row:
+    def measure(
+        self, source: Source, gallery: Gallery, options: EmbedderOptions, against: Row | None
+    ) -> Row:
         """Rank all queries among the objects of a source."""
         embedded = source.embed(self._embedder, options)
         ranks = rank_queries(gallery, embedded.vectors, self._texts, self._queries)
-        return Row(ranks, 1000 * embedded.cpu_s / max(len(embedded.vectors), 1))
+        return Row(ranks, 1000 * embedded.cpu_s / max(len(embedded.vectors), 1), against)
 
     def print_rows(self, title: str, rows: Mapping[str, Row]) -> None:
         """As a table of Markdown."""
         print(f"\n| {title} | {' | '.join(_COLUMNS)} |\n|{' --- |' * (len(_COLUMNS) + 1)}")
-        first = next(iter(rows.values()))
         for name, row in rows.items():
-            print(f"| {name} | {' | '.join(self._show(row, first))} |")
+            print(f"| {name} | {' | '.join(self._show(row))} |")
 
-    def _show(self, row: Row, first: Row) -> Iterator[str]:
+    def _show(self, row: Row) -> Iterator[str]:
         texts, objects = row.ranks.texts, row.ranks.objects
+        others = None if row.against is None else row.against.ranks
         by_text, by_object = self._draws
         yield f"{np.mean(texts < 1):.3f}"
         yield f"{np.mean(texts < FIRST):.3f}"
-        yield _compare(by_text, reciprocal(texts), reciprocal(first.ranks.texts))
+        yield _compare(by_text, texts, None if others is None else others.texts)
         yield f"{np.mean(objects < FIRST):.3f}"
-        yield _compare(by_object, reciprocal(objects), reciprocal(first.ranks.objects))
+        yield _compare(by_object, objects, None if others is None else others.objects)
         yield f"{row.ms_an_object:.1f}"
 
 
-def _compare(draws: Bootstrap, values: Floats, others: Floats) -> str:
-    if values is others or (values == others).all():
+def _compare(draws: Bootstrap, ranks: Ranks, others: Ranks | None) -> str:
+    values = reciprocal(ranks)
+    if others is None:
         mean = draws.mean(values)
         return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
-    gain = draws.mean(values - others)
+    gain = draws.mean(values - reciprocal(others))
     return f"{values.mean():.3f} ({gain.value:+.3f}: {gain.low:+.3f} to {gain.high:+.3f})"
 
 
-def measure_objects(table: Table, sources: Mapping[str, Source]) -> dict[str, Row]:
-    """Masks and boxes cut as by default; boxes as suits them, too."""
+def measure_crops(table: Table, found: Source, gallery: Gallery) -> dict[str, Row]:
+    """Every way to cut, against the default."""
+    rows: dict[str, Row] = {}
+    for name, options in list_variants().items():
+        default = next(iter(rows.values()), None)
+        rows[name] = table.measure(found, gallery, options, default)
+    return rows
+
+
+def measure_objects(table: Table, sources: Sequence[Source]) -> dict[str, Row]:
+    """Masks as by default; against each the boxes of the same, cut likewise and as suits them."""
     rows = {}
-    for name, source in sources.items():
-        gallery = source.build_gallery()
-        rows[name] = table.measure(source, gallery, DEFAULT)
-        if source.boxes:
-            suited = vary(**_CROPS_OF_BOXES)
-            rows[f"{name}, context of margin 0"] = table.measure(source, gallery, suited)
+    for source in sources:
+        masks = table.measure(source, source.build_gallery(), DEFAULT, None)
+        boxes = source.fill_boxes()
+        gallery, suited = boxes.build_gallery(), vary(**_CROPS_OF_BOXES)
+        rows[f"{source.name}, masks"] = masks
+        rows[f"{source.name}, boxes"] = table.measure(boxes, gallery, DEFAULT, masks)
+        rows[f"{source.name}, boxes as context of margin 0"] = table.measure(
+            boxes, gallery, suited, masks
+        )
     return rows
 
 
@@ -143,11 +160,8 @@ def main() -> None:
     queries = Queries.of(scenes.truth)
     table = Table(clip_demo.build(DEFAULT), queries)
     sources = list_sources(scenes)
-    found = next(iter(sources.values()))
-    gallery = found.build_gallery()
-    variants = list_variants().items()
-    views = {name: table.measure(found, gallery, options) for name, options in variants}
-    table.print_rows("crops", views)
+    gallery = sources[0].build_gallery()
+    table.print_rows("crops", measure_crops(table, sources[0], gallery))
     table.print_rows("objects", measure_objects(table, sources))
     print(
         f"\n{args.scenes} scenes of seed {args.seed}; {len(queries.texts)} texts, "
