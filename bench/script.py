@@ -20,7 +20,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from schemas.masks import CocoRle
-from workers.images.crops import square_around
+from workers.images.crops import crop_window
 
 _FILL, _MARGIN = (122, 116, 104), 0.15
 Found = dict[str, dict[CocoRle, np.ndarray]]
@@ -70,7 +70,7 @@ class Script:
         cut = np.where(inside[..., None], image, np.array(_FILL, np.uint8))
         ys, xs = np.nonzero(inside)
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-        x0, y0, side = square_around(box, _MARGIN)
+        x0, y0, side, _ = crop_window(box, _MARGIN)
         picture = Image.new("RGB", (side, side), _FILL)
         picture.paste(Image.fromarray(cut), (-x0, -y0))
         with torch.no_grad():

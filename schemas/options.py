@@ -16,8 +16,12 @@ LevelsName = Literal["all", "wholes"]
 TaskName = Literal["instance", "semantic", "panoptic"]
 RegionsName = Literal["connected", "whole"]
 RefinerName = Literal["edges"]
+ViewsName = Literal["both", "context", "cutout"]
+BackgroundName = Literal["fill", "mean", "blur"]
+SquareName = Literal["extend", "pad", "squash"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
+_EQUAL_WEIGHT = 0.5
 
 
 class _Options(BaseModel):
@@ -146,14 +150,73 @@ class SegmenterOptions(_Options):
         return self
 
 
-class EmbedderOptions(_Options):
+class CropOptions(_Options):
+    """What an embedder is fed of an object; docs/views.md shows it, and what it does to search.
+
+    `views`: which views of an object make its vector. `context` is its box as it stands in the
+    image, grown at either end by `context_margin` of its longer side; `cutout` is the same with
+    another background: of the colour `cutout_fill`, RGB, by default the mean of CLIP's training
+    images; of the mean colour of what is around the object in its box with the margin (`mean`); or
+    of the blurred image (`blur`). Of `both`, the vector is the mean, in which the cutout weighs
+    `cutout_weight` and the context the rest.
+
+    `to_square`: a box that is not square is extended by what the image has beside it (`extend`),
+    padded by `cutout_fill` or the cutout's one colour (`pad`), or distorted (`squash`).
+    """
+
+    views: ViewsName = "both"
+    context_margin: float = Field(default=0.15, ge=0, le=2)
+    cutout_fill: Rgb = (122, 116, 104)
+    cutout_background: BackgroundName = "fill"
+    cutout_weight: float = Field(default=_EQUAL_WEIGHT, gt=0, lt=1)
+    to_square: SquareName = "extend"
+
+    @model_validator(mode="after")
+    def _has_what_is_set(self) -> Self:
+        if self.cutout_background != "fill" and self.views == "context":
+            raise ValueError(
+                f"expected views with a cutout for cutout_background {self.cutout_background!r}, "
+                f"got {self.views!r}"
+            )
+        if self.cutout_weight != _EQUAL_WEIGHT and self.views != "both":
+            raise ValueError(
+                f"expected views 'both' for cutout_weight {self.cutout_weight:g}, "
+                f"got {self.views!r}"
+            )
+        return self
+
+    @property
+    def view_weights(self) -> tuple[float, ...]:
+        """How much each view of an object counts, in their order; 1 together."""
+        if self.views == "both":
+            return 1 - self.cutout_weight, self.cutout_weight
+        return (1.0,)
+
+    @property
+    def crop_recipe(self) -> dict[str, object]:
+        """What fingerprints cover of it.
+
+        What came later is left out where it is as it was before: vectors of then stay valid.
+        """
+        later = {
+            name: value
+            for name in ("cutout_background", "cutout_weight", "to_square")
+            if (value := getattr(self, name)) != CropOptions.model_fields[name].default
+        }
+        return {
+            "views": self.views,
+            "context_margin": self.context_margin,
+            "cutout_fill": self.cutout_fill,
+            **later,
+        }
+
+
+class EmbedderOptions(CropOptions):
     """`name`: `clip_demo`, `architecture/pretrained` of open_clip, or `local-dir:FOLDER`.
 
-    `views`: which views of an object make its vector; both by default, of `clip_demo` the cutout,
-    by which it tells objects better. `precision` as of the segmenter; it is that of images only.
-    `batch_size` crops are embedded at once, None: as many as the device does best.
-    `cutout_fill` RGB replaces the background of the cutout; its default is the mean colour of
-    CLIP's training images.
+    `views` are both by default, of `clip_demo` the cutout, by which it tells objects better.
+    `precision` as of the segmenter; it is that of images only. `batch_size` crops are embedded at
+    once, None: as many as the device does best.
 
     `calibration` is one that `objseek tune --truth` has fitted to the embedder, by name or path:
     what makes probabilities of its similarities, and the weights by which objects rank for a text.
@@ -163,9 +226,6 @@ class EmbedderOptions(_Options):
     name: str = "clip_demo"
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
-    views: Literal["both", "context", "cutout"] = "both"
-    context_margin: float = Field(default=0.15, ge=0, le=2)
-    cutout_fill: Rgb = (122, 116, 104)
     batch_size: int | None = Field(default=None, ge=1)
     calibration: str | None = Field(default=None, min_length=1)
 

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict
-
 from schemas.ids import fingerprint
-from schemas.options import DecodeOptions, EmbedderOptions, Rgb
+from schemas.options import CropOptions, DecodeOptions
 
 
-class Pipeline(BaseModel):
+class Pipeline(CropOptions):
     """Both models with their parameters, and how images become crops.
 
     The names are for people; what counts are the fingerprints.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     segmenter: str
     segmenter_fingerprint: str
     embedder: str
     embedder_fingerprint: str
-    views: str
-    context_margin: float
-    cutout_fill: Rgb
     decode: DecodeOptions
 
     @classmethod
@@ -32,7 +26,7 @@ class Pipeline(BaseModel):
         segmenter: tuple[str, str],
         embedder: tuple[str, str],
         decode: DecodeOptions,
-        options: EmbedderOptions,
+        crops: CropOptions,
     ) -> Pipeline:
         """Of a segmenter and an embedder, each by name and fingerprint."""
         return cls(
@@ -40,10 +34,8 @@ class Pipeline(BaseModel):
             segmenter_fingerprint=segmenter[1],
             embedder=embedder[0],
             embedder_fingerprint=embedder[1],
-            views=options.views,
-            context_margin=options.context_margin,
-            cutout_fill=options.cutout_fill,
             decode=decode,
+            **{name: getattr(crops, name) for name in CropOptions.model_fields},
         )
 
     @cached_property
@@ -62,9 +54,4 @@ class Pipeline(BaseModel):
 
     @property
     def _embedding(self) -> dict[str, object]:
-        return {
-            "embedder": self.embedder_fingerprint,
-            "views": self.views,
-            "context_margin": self.context_margin,
-            "cutout_fill": self.cutout_fill,
-        }
+        return {"embedder": self.embedder_fingerprint, **self.crop_recipe}

@@ -26,7 +26,7 @@ from schemas.images import DecodedImage, ImageRef
 from schemas.labels import MAX_LABEL_CHARS
 from schemas.masks import CocoRle, ObjectMask
 from schemas.nesting import Level
-from schemas.options import EmbedderOptions
+from schemas.options import CropOptions, EmbedderOptions
 from schemas.payload import PointPayload
 from schemas.points import Point
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
@@ -277,7 +277,7 @@ def _settle_options(
             f"expected the weights that the image was embedded with, those of {embedder.name!r} "
             f"are others now ({payload.uri})"
         )
-    cut = {name: getattr(pipeline, name) for name in ("views", "context_margin", "cutout_fill")}
+    cut = {name: getattr(pipeline, name) for name in CropOptions.model_fields}
     return options.model_copy(update=cut), settings.model_copy(update={"decode": pipeline.decode})
 
 

@@ -256,7 +256,7 @@ class Index:
         """
         if not isinstance(image, np.ndarray):
             image = query_image(os.fspath(image), self.settings).pixels
-        vector: Float32Vector = self._searcher().models.embed_views([image])
+        vector: Float32Vector = self._searcher().models.embed_image(image)
         return vector
 
     def _searcher(self) -> Searcher:

@@ -39,7 +39,7 @@ from schemas.search import (
     SearchQuery,
     UploadExample,
 )
-from workers.images.crops import object_views, square_image
+from workers.images.crops import square_image
 from workers.protocols import VectorIndex
 
 _MAX_SEGMENTED = 32  # pictures whose objects are remembered
@@ -50,8 +50,12 @@ _Pixels = Callable[[], UInt8Image]
 class PictureModels(Protocol):
     """The models that pictures are resolved with."""
 
-    def embed_views(self, views: list[UInt8Image]) -> Float32Vector:
-        """The unit mean of the views' vectors."""
+    def embed_image(self, image: UInt8Image) -> Float32Vector:
+        """The unit vector of a picture as it is."""
+        ...
+
+    def embed_object(self, image: UInt8Image, mask: ObjectMask) -> Float32Vector:
+        """The unit vector of an object."""
         ...
 
     def mask_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask:
@@ -192,7 +196,9 @@ class PictureExamples:
             pixels = read()
             mask = box_mask(example.box_xyxy, (pixels.shape[0], pixels.shape[1]))
             region = Region(mask, RegionChoice.FALLBACK)
-            return ResolvedExample(self._embed_mask(pixels, mask), example.weight, region=region)
+            return ResolvedExample(
+                self._models.embed_object(pixels, mask), example.weight, region=region
+            )
         return self._resolve_found(objects[best], read, example.weight)
 
     def _resolve_found(self, found: FoundObject, read: _Pixels, weight: float) -> ResolvedExample:
@@ -201,7 +207,7 @@ class PictureExamples:
         if vector is not None:
             region = Region(found.mask, RegionChoice.INDEXED, found.object_id)
         else:
-            vector = self._embed_mask(read(), found.mask)
+            vector = self._models.embed_object(read(), found.mask)
             region = Region(found.mask, RegionChoice.FOUND)
         return ResolvedExample(vector, weight, region=region)
 
@@ -214,7 +220,9 @@ class PictureExamples:
             assert example.point_xy is not None
             mask = self._models.mask_at(pixels, example.point_xy)
             region = Region(mask, RegionChoice.POINT)
-        return ResolvedExample(self._embed_mask(pixels, mask), example.weight, region=region)
+        return ResolvedExample(
+            self._models.embed_object(pixels, mask), example.weight, region=region
+        )
 
     def _read_vector(self, found: FoundObject) -> Float32Vector | None:
         """The vector that the index holds of an object; None if it has none of this embedder's."""
@@ -226,12 +234,9 @@ class PictureExamples:
             return None
         return unit(point.vector) if has_length(point.vector) else None
 
-    def _embed_mask(self, pixels: UInt8Image, mask: ObjectMask) -> Float32Vector:
-        return self._models.embed_views(object_views(pixels, mask, self._settings.embedder))
-
     def _embed_whole(self, pixels: UInt8Image) -> Float32Vector:
         fill = self._settings.embedder.cutout_fill
-        return self._models.embed_views([square_image(pixels, fill)])
+        return self._models.embed_image(square_image(pixels, fill))
 
     def _find_copies(self, pixels: UInt8Image, vector: Float32Vector) -> tuple[ImageCopy, ...]:
         own = Condition(field="embedder", op="=", value=self._embedder_name)

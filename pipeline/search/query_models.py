@@ -21,6 +21,7 @@ from schemas.search import (
     TextExample,
     UploadExample,
 )
+from workers.embedders.embed_objects import embed_masks
 from workers.protocols import Embedder, Segmenter, TextEmbedder
 from workers.registry import build_embedder, build_segmenter, build_text_embedder
 
@@ -53,9 +54,13 @@ class QueryModels:
         """Whether the embedder has learnt what `text` says. Raises as `embed_texts` does."""
         return self.texts().knows_text(text)
 
-    def embed_views(self, views: Sequence[UInt8Image]) -> Float32Vector:
-        """The unit mean of the views' vectors. Raises as `embed_texts` does."""
-        return unit(self.images().embed_images(views).mean(axis=0))
+    def embed_image(self, image: UInt8Image) -> Float32Vector:
+        """The unit vector of a picture as it is. Raises as `embed_texts` does."""
+        return unit(self.images().embed_images([image])[0])
+
+    def embed_object(self, image: UInt8Image, mask: ObjectMask) -> Float32Vector:
+        """The unit vector of an object, of the views that an ingest takes. Raises likewise."""
+        return unit(embed_masks(image, [mask], self.images(), self._settings.embedder)[0])
 
     def mask_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask:
         """The mask at a point. Raises UsageError if there is none, or the point is outside."""

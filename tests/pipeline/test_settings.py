@@ -110,6 +110,17 @@ def test_wrong_value_is_told_with_its_name_and_place(
     ("text", "message"),
     [
         ("[embedder]\ncutout_fill = [300, 0, 0]", r"setting embedder.cutout_fill.0: .*got 300"),
+        (
+            "[embedder]\nviews = 'context'\ncutout_background = 'blur'",
+            "setting embedder: expected views with a cutout for cutout_background 'blur', "
+            "got 'context'",
+        ),
+        (
+            "[embedder]\ncutout_weight = 0.7",
+            "setting embedder: expected views 'both' for cutout_weight 0.7, got 'cutout'",
+        ),
+        ("[embedder]\nviews = 'both'\ncutout_weight = 1", "embedder.cutout_weight: .*less than 1"),
+        ("[embedder]\nto_square = 'crop'", "setting embedder.to_square: .*'squash', got 'crop'"),
         ("[decode]\nalpha_background = [0, -1, 0]", r"decode.alpha_background.1: .*got -1"),
         (
             "[segmenter]\nmin_area_frac = 0.5\nmax_area_frac = 0.1",

@@ -72,9 +72,7 @@ class ClipEmbedder:
                 "architecture": architecture,
                 "weights_sha256": weights_sha256(model),
                 "preprocess": preprocess,
-                "views": options.views,
-                "context_margin": options.context_margin,
-                "cutout_fill": options.cutout_fill,
+                **options.crop_recipe,
             }
         )
         self._fill = options.cutout_fill

@@ -42,11 +42,12 @@ def embed_segmented(
     """
     at_once = options.batch_size or CROPS_AT_ONCE
     vectors = _embed_in_slices(_crops(images, masks, options), embedder, at_once)
-    views = 2 if options.views == "both" else 1
+    weights = options.view_weights
     embedded, at = [], 0
     for image, found in zip(images, masks, strict=True):
-        end = at + 1 + views * len(found)
-        objects = unit_mean(vectors[at + 1 : end].reshape(len(found), views, embedder.dim))
+        end = at + 1 + len(weights) * len(found)
+        views = vectors[at + 1 : end].reshape(len(found), len(weights), embedder.dim)
+        objects = unit_mean(views, weights)
         embedded.append(
             _record(image, found, vectors[at], objects, fingerprint, segmenter_name, embedder.name)
         )
@@ -94,8 +95,8 @@ def embed_masks(
     """The unit vectors of an image's objects alone: float32 (len(masks), dim)."""
     views = (view for mask in masks for view in object_views(image, mask, options))
     vectors = _embed_in_slices(views, embedder, options.batch_size or CROPS_AT_ONCE)
-    count = 2 if options.views == "both" else 1
-    return unit_mean(vectors.reshape(len(masks), count, embedder.dim))
+    weights = options.view_weights
+    return unit_mean(vectors.reshape(len(masks), len(weights), embedder.dim), weights)
 
 
 def _crops(
@@ -118,12 +119,13 @@ def _embed_in_slices(
     return np.concatenate(parts)
 
 
-def unit_mean(views: Float32Matrix) -> Float32Matrix:
+def unit_mean(views: Float32Matrix, weights: Sequence[float]) -> Float32Matrix:
     """Mean of each object's unit vectors, made a unit: float32 (n, views, dim) to (n, dim).
 
-    Views that cancel out give zeros, which the index refuses.
+    `weights` of the views are 1 together. Views that cancel out give zeros, which the index
+    refuses.
     """
-    mean = views.mean(axis=1, dtype=np.float32)
+    mean = np.einsum("nvd,v->nd", views, np.array(weights, np.float32))
     length = np.linalg.norm(mean, axis=1, keepdims=True)
     unit: Float32Matrix = mean / np.maximum(length, np.finfo(np.float32).tiny)
     return unit

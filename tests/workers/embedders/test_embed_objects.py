@@ -12,7 +12,7 @@ from schemas.images import DecodedImage, ImageRef
 from schemas.options import EmbedderOptions
 from schemas.payload import payload_of
 from schemas.records import VECTOR_NAME, check_vectors
-from workers.embedders.embed_objects import embed_segmented, unit_mean
+from workers.embedders.embed_objects import embed_masks, embed_segmented, unit_mean
 from workers.images.crops import object_views, square_image
 from workers.protocols import Embedder
 
@@ -93,6 +93,33 @@ def test_the_vector_is_the_unit_mean_of_the_views_asked_for(views):
     np.testing.assert_allclose(record.whole.vectors[VECTOR_NAME], whole, atol=1e-6)
 
 
+def test_the_cutout_weighs_what_is_set():
+    image, masks = make_case(3, 2)
+    [record], embedder = embed([(image, masks)], cutout_weight=0.8)
+    options = EmbedderOptions(views="both")
+    alone = embed_masks(
+        image.pixels, masks, embedder, EmbedderOptions(views="both", cutout_weight=0.8)
+    )
+    for found, mask, vector in zip(record.objects, masks, alone, strict=True):
+        context, cutout = embedder.embed_images(object_views(image.pixels, mask, options))
+        mean = 0.2 * context + 0.8 * cutout
+        expected = mean / np.linalg.norm(mean)
+        np.testing.assert_allclose(found.vectors[VECTOR_NAME], expected, atol=1e-6)
+        np.testing.assert_allclose(vector, expected, atol=1e-6)
+
+
+def test_the_mean_of_equal_weights_is_the_mean_to_the_bit():
+    views = np.random.default_rng(0).normal(size=(500, 2, 33)).astype(np.float32)
+    mean = views.mean(axis=1, dtype=np.float32)
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    weights = EmbedderOptions(views="both").view_weights
+    np.testing.assert_array_equal(unit_mean(views, weights), expected)
+    np.testing.assert_array_equal(
+        unit_mean(views[:, :1], EmbedderOptions().view_weights),
+        views[:, 0] / np.linalg.norm(views[:, 0], axis=1, keepdims=True),
+    )
+
+
 def test_crops_share_batches_across_images_and_no_more_are_held_at_once():
     cases = [make_case(seed, 3) for seed in range(5)]
     _, embedder = embed(cases, batch_size=8)
@@ -128,7 +155,7 @@ def test_images_without_their_masks_are_a_bug():
 
 def test_opposite_views_give_a_zero_that_the_index_refuses():
     views = np.array([[[1, 0], [-1, 0]], [[1, 0], [0, 1]]], np.float32)
-    mean = unit_mean(views)
+    mean = unit_mean(views, (0.5, 0.5))
     np.testing.assert_allclose(mean, [[0, 0], [0.5**0.5, 0.5**0.5]], atol=1e-7)
 
     class Opposite(ColourEmbedder):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from support.object_masks import object_mask
 from support.tiny_clip import HALVES, TINY, exactly, local, tiny_model, write_folder
 
 from pipeline.demo.scenes import compose
@@ -20,6 +21,7 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.errors import DownloadError, ModelError, UnknownModelError, UsageError
 from workers.embedders import clip_demo, openclip
 from workers.embedders.clip_embedder import silence_loading
+from workers.embedders.embed_objects import embed_masks
 from workers.images.crops import square_image
 from workers.models.catalog import bundled_path, find
 from workers.models.clip_demo_architecture import create_clip_demo
@@ -131,6 +133,29 @@ def test_a_crop_that_is_not_square_is_shown_whole(kind):
     )
 
 
+@pytest.mark.parametrize(
+    "crops",
+    [
+        {"views": "both"},
+        {"views": "both", "context_margin": 0.0, "to_square": "squash", "cutout_weight": 0.9},
+        {"views": "cutout", "cutout_background": "blur", "context_margin": 0.3},
+        {"views": "both", "cutout_background": "mean", "to_square": "pad"},
+    ],
+)
+def test_whatever_the_crops_a_model_of_open_clip_is_fed_squares_of_its_size(tmp_path, crops):
+    options = exactly(**crops)
+    embedder = local(write_folder(tmp_path / "model"), **crops)
+    fed, encode = [], embedder._model.encode_image
+    embedder._model.encode_image = lambda batch: fed.append(tuple(batch.shape)) or encode(batch)
+    image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+    rows, columns = np.ogrid[:90, :160]
+    masks = [object_mask(abs(rows - y) + 3 * abs(columns - x) < 30) for x, y in ((8, 80), (80, 40))]
+    vectors = embed_masks(image, masks, embedder, options)
+    assert fed == [(2 * len(options.view_weights), 3, 32, 32)]
+    assert vectors.shape == (2, 24)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
 def _natural_crops(count):
     """Squares of scenes, most of them small."""
     rng = np.random.default_rng(0)
@@ -196,8 +221,11 @@ def test_the_fingerprint_is_of_what_makes_the_vectors(kind):
         kind.build(views="context"),
         kind.build(context_margin=0.2),
         kind.build(cutout_fill=(0, 0, 0)),
+        kind.build(views="cutout", cutout_background="blur"),
+        kind.build(views="both", cutout_weight=0.75),
+        kind.build(to_square="pad"),
     ]
-    assert len({same.fingerprint, *(other.fingerprint for other in others)}) == 4
+    assert len({same.fingerprint, *(other.fingerprint for other in others)}) == 7
 
 
 def test_the_fingerprint_covers_weights_and_preprocessing(tmp_path):
