@@ -92,8 +92,7 @@ Examples:
 
     objseek eval masks --truth annotations.json --pred found.json --report report.html
 
-    objseek eval compare before.json after.json --truth annotations.json --images photos \
-        --report report.html
+    objseek eval compare a.json b.json --truth coco.json --images photos --report report.html
 
     objseek eval compare index-a index-b --queries queries.jsonl --truth annotations.json
 
