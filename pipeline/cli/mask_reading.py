@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.cli import progress_bars
-from pipeline.cli.console import err
+from pipeline.cli.console import err, out, print_line
 from pipeline.cli.transfer_output import print_left_out
 from pipeline.evaluation.masks.found_masks import FoundMasks, read_found, read_indexed, read_true
 from pipeline.index_home import IndexHome
@@ -33,11 +33,23 @@ def read_masks(found: str, truth: CocoTruth, settings: Settings, *, strict: bool
     if path.is_file():
         masks = read_found(path, truth, strict=strict)
         print_left_out(masks.left_out)
+        _print_missing(masks, found)
         return masks
     index = settings.index.model_copy(update={"location": found})
     home = IndexHome.current(settings.model_copy(update={"index": index}))
     with home.points() as points:
-        return read_indexed(points.scroll(), truth, points.note_broken)
+        masks = read_indexed(points.scroll(), truth, points.note_broken)
+    _print_missing(masks, found)
+    return masks
+
+
+def _print_missing(masks: FoundMasks, found: str) -> None:
+    if masks.missing:
+        print_line(
+            out(),
+            f"note: images of the ground truth that are not in {found}, where all is missed: "
+            f"{masks.missing:,}",
+        )
 
 
 @contextmanager

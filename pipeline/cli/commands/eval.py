@@ -37,6 +37,7 @@ with lazy_imports():
     from pipeline.cli import (
         eval_compare,
         eval_compare_search,
+        eval_forms,
         eval_masks,
         eval_prompts,
         eval_search,
@@ -48,7 +49,6 @@ with lazy_imports():
     )
     from pipeline.demo import bucket, sprites
     from pipeline.demo import run as demo_run
-    from pipeline.drawing.report import report_file
     from pipeline.evaluation import copies as copy_scoring
     from pipeline.evaluation import scores as scoring
     from pipeline.jobs import ingest
@@ -93,8 +93,7 @@ Examples:
 
     objseek eval masks --truth annotations.json --pred found.json --report report.html
 
-    objseek eval compare before.json after.json --truth annotations.json --images photos \
-        --report report.html
+    objseek eval compare a.json b.json --truth coco.json --images photos --report report.html
 
     objseek eval compare index-a index-b --queries queries.jsonl --truth annotations.json
 
@@ -104,7 +103,6 @@ Examples:
 
     objseek eval --truth annotations.json --index objseek-index
 """
-_REPORTED = ("masks", "compare", "search")
 _ROWS = {
     "object_recall_50": "objects found at IoU >= 0.5",
     "object_recall_75": "objects found at IoU >= 0.75",
@@ -219,10 +217,10 @@ def eval_command(
 ) -> None:
     """The command; its help stands above."""
     compared = [place for place in (first, second) if place is not None]
-    _check_form(what, truth, pred)
-    _check_search(what, queries, suggest)
-    _check_compared(what, compared, truth, queries)
-    _check_report(what, report)
+    eval_forms.check_form(what, truth, pred)
+    eval_forms.check_search(what, queries, suggest)
+    eval_forms.check_compared(what, compared, truth, queries)
+    eval_forms.check_report(what, report)
     if images is not None and (what != "compare" or report is None or queries is not None):
         raise UsageError("--images goes with `eval compare A B --truth FILE --report FILE`")
     if segmenters is not None and what != "demo":
@@ -262,56 +260,6 @@ def eval_command(
     seconds = time.monotonic() - started
     _print_scores(scored, held_out, seconds)
     write_figures(_describe_scores(scored, held_out), seconds, json_file)
-
-
-def _check_compared(
-    what: str | None, compared: Sequence[str], truth: Path | None, queries: Path | None
-) -> None:
-    if what != "compare" and compared:
-        raise UsageError(f"A and B go with `eval compare`, got {compared[0]!r}")
-    if what == "compare" and (len(compared) < 2 or (truth is None and queries is None)):
-        lacking = "no --truth" if len(compared) == 2 else f"{len(compared)} of A and B"
-        raise UsageError(
-            "expected `eval compare A B --truth FILE`, or with --queries: without what is right, "
-            f"two runs differ but none is better; got {lacking}"
-        )
-
-
-def _check_form(what: str | None, truth: Path | None, pred: str | None) -> None:
-    if what == "masks":
-        if truth is None or pred is None:
-            raise UsageError(
-                "expected `eval masks --truth FILE --pred FILE|INDEX`, "
-                f"got no {'--truth' if truth is None else '--pred'}"
-            )
-    elif pred is not None or (
-        what not in ("compare", "search") and (what is None) == (truth is None)
-    ):
-        raise UsageError(
-            "expected one of `eval demo`, `eval prompts`, `eval segmentation`, "
-            "`eval masks --truth FILE --pred FILE|INDEX`, `eval compare A B --truth FILE`, "
-            "`eval search --queries FILE` and `eval --truth FILE --index INDEX`"
-        )
-
-
-def _check_search(what: str | None, queries: Path | None, suggest: Path | None) -> None:
-    if suggest is not None and what != "search":
-        raise UsageError("--suggest goes with `eval search`")
-    if queries is not None and what not in ("search", "compare"):
-        raise UsageError("--queries goes with `eval search` and `eval compare`")
-    if what == "search" and (queries is None) == (suggest is None):
-        raise UsageError(
-            "expected `eval search --queries FILE` to measure, or `eval search --suggest FILE` to "
-            f"write a first file, got {'neither' if queries is None else 'both'}"
-        )
-
-
-def _check_report(what: str | None, report: Path | None) -> None:
-    if report is None:
-        return
-    if what not in _REPORTED:
-        raise UsageError("--report goes with `eval masks`, `eval compare` and `eval search`")
-    report_file.check_report_file(report)
 
 
 class _Scored(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.evaluation.masks.detections import UNKNOWN_CLASS, FoundMask, ImageMasks, TrueMask
 from pipeline.evaluation.masks.panoptic_files import is_panoptic, read_panoptic
-from pipeline.evaluation.matching import check_sizes, group_by_image, name_in_uri
+from pipeline.evaluation.matching import ImageNames, check_sizes, group_by_image, name_in_uri
 from pipeline.search.source_images import image_ref
 from schemas.coco import BadAnnotation, CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.coco_reader import parse_truth, read_json
@@ -25,12 +25,14 @@ from workers.indexes.points import NoteBroken, sound_mask_of
 class FoundMasks:
     """Found masks by the id of their image in the truth, and what was left out of a file.
 
-    `refs`: where images are, of those of which that is told.
+    `refs`: where images are, of those of which that is told; `missing`: how many of the truth it
+    does not have, as far as it says which it has.
     """
 
     of_image: Mapping[CocoId, Sequence[FoundMask]]
     refs: Mapping[CocoId, ImageRef] = field(default_factory=dict)
     left_out: tuple[BadAnnotation, ...] = ()
+    missing: int = 0
 
     def pair(self, truth: CocoTruth) -> Iterator[ImageMasks]:
         """Each image of the truth with its masks."""
@@ -87,7 +89,8 @@ def read_found(path: Path, truth: CocoTruth, *, strict: bool = False) -> FoundMa
         for image in results.images or ()
         if image.id in ids and (ref := locate(image)) is not None
     }
-    return FoundMasks(found, refs, results.left_out)
+    missing = len(truth.images) - len(set(ids.values()))
+    return FoundMasks(found, refs, results.left_out, missing)
 
 
 def read_indexed(points: Iterable[Point], truth: CocoTruth, note_broken: NoteBroken) -> FoundMasks:
@@ -99,7 +102,15 @@ def read_indexed(points: Iterable[Point], truth: CocoTruth, note_broken: NoteBro
     number_of = {category.name: category.id for category in truth.categories}
     found: dict[CocoId, list[FoundMask]] = {}
     refs: dict[CocoId, ImageRef] = {}
-    grouped = group_by_image(points, truth)
+    names, indexed = ImageNames(truth), set()
+
+    def note_images() -> Iterator[Point]:
+        for point in points:
+            if (image := names.find(point)) is not None:
+                indexed.add(image.id)
+            yield point
+
+    grouped = group_by_image(note_images(), truth)
     for image in truth.images:
         check_sizes(image, grouped[image.id])
         masks = [(point, sound_mask_of(point, note_broken)) for point in grouped[image.id]]
@@ -111,7 +122,7 @@ def read_indexed(points: Iterable[Point], truth: CocoTruth, note_broken: NoteBro
         if sound:
             with suppress(VectorIndexError):  # of a point that is not of objseek
                 refs[image.id] = image_ref(sound[0][0].parse_payload())
-    return FoundMasks(found, refs)
+    return FoundMasks(found, refs, missing=len(truth.images) - len(indexed))
 
 
 def locate(image: CocoImage) -> ImageRef | None:

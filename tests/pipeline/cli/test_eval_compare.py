@@ -262,6 +262,19 @@ def test_words_count_what_they_say() -> None:
     )
 
 
+def test_images_that_a_run_does_not_have_are_told(folder: Path, tmp_path: Path) -> None:
+    document = json.loads((folder / "truth.json").read_text())
+    document["images"] = document["images"][1:]
+    document["annotations"] = [each for each in document["annotations"] if each["image_id"]]
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps(document))
+    result = run(folder / "truth.json", fewer, "--truth", folder / "truth.json")
+    assert result.exit_code == 0, result.output
+    output = " ".join(result.output.replace("\n", " ").split())
+    assert f"not in {fewer}, where all is missed: 1" in output
+    assert output.count("where all is missed") == 1
+
+
 def test_an_index_says_where_its_images_are(folder: Path) -> None:
     truth = load_truth(folder / "truth.json")
     payload = {
@@ -273,6 +286,7 @@ def test_an_index_says_where_its_images_are(folder: Path) -> None:
     broken: list[str] = []
     point = Point("p", payload)
     found = read_indexed([point], truth, lambda identity, reason: broken.append(reason))
+    assert found.missing == IMAGES - 1
     (mask,) = found.of_image[3]
     assert (mask.category, mask.score) == (2, 0.75)
     wrong = Point("p", {**payload, "width": 121})
