@@ -24,9 +24,10 @@ IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608
 # Much of a test is waiting: three processes share the files, on two cores too. In their own order,
 # as those of few and long tests would else come last, one after the other. Threads that spin while
 # they wait for the others of their sum take the cores from other processes: what computes took
-# twice as long.
+# twice as long. The slowest are listed, as there are limits.
 PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=passive \
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
+	--durations 25 --durations-min 5
 
 # About five minutes on two idle cores; it has six.
 test: setup
