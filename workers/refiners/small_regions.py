@@ -9,7 +9,7 @@ import numpy as np
 
 from schemas.masks import CocoRle
 from workers.numba_jit import jit_exact
-from workers.segmenters.masks.rle_numba import Int64s, encode_changes
+from workers.rle_numba import Int64s, encode_changes
 
 
 def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
