@@ -59,6 +59,26 @@ class DecodeOptions(_Options):
     alpha_background: Rgb = (255, 255, 255)
 
 
+class TidyOptions(_Options):
+    """What `tidy` takes for dirt.
+
+    Holes and islands of less than these shares of the mask's area go; with `largest_only` all but
+    the largest island. `smooth_px`: a pixel of the border goes to the side that has most of the
+    pixels within so many of it; 0: none does.
+    """
+
+    max_hole_frac: float = Field(default=0.01, ge=0, le=1)
+    max_island_frac: float = Field(default=0.01, ge=0, le=1)
+    largest_only: bool = False
+    smooth_px: int = Field(default=0, ge=0, le=64)
+
+
+class RefinerOptions(_Options):
+    """Options of what refines masks, each of the name of its refiner."""
+
+    tidy: TidyOptions = TidyOptions()
+
+
 class SegmenterOptions(_Options):
     """segment-anything's own parameters, and some of ours.
 
@@ -131,6 +151,7 @@ class SegmenterOptions(_Options):
     mask_model: str = "sam2.1_t"
     accept_licence: bool = False
     refine: tuple[RefinerName, ...] | None = None
+    refiners: RefinerOptions = RefinerOptions()
     levels: LevelsName = "all"
     max_objects: int = Field(default=256, ge=1)
     min_area_frac: float = Field(default=0.0, ge=0, le=1)

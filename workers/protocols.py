@@ -151,14 +151,22 @@ class PromptableSegmenter(Protocol):
         ...
 
 
+class ImageRefiner(Protocol):
+    """Makes masks of one image finer."""
+
+    def refine(self, masks: Sequence[CocoRle]) -> list[CocoRle]:
+        """Each of the masks, none of which is empty, made finer, in their order."""
+        ...
+
+
 class Refiner(Protocol):
-    """Makes a mask finer. `fingerprint` covers all that decides how."""
+    """Makes masks finer. `fingerprint` covers all that decides how."""
 
     name: str
     fingerprint: str
 
-    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
-        """A mask of uint8 (height, width, 3) RGB, which is not empty, made finer."""
+    def open_image(self, image: UInt8Image) -> ImageRefiner:
+        """For the masks of uint8 (height, width, 3) RGB; what they share is done once."""
         ...
 
 

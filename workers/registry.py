@@ -45,7 +45,7 @@ def build_segmenter(
     # Only what is asked at points has a scorer, which was tuned to it by name.
     extra = {} if scorer is None else {"scorer": scorer}
     segmenter: Segmenter = module.build(options, cache_dir=cache_dir, entry=entry, **extra)
-    return refine_segmenter(segmenter, build_refiners(options.refine or ()))
+    return refine_segmenter(segmenter, build_refiners(options.refine or (), options.refiners))
 
 
 def check_licence(entry: ModelEntry, options: SegmenterOptions) -> None:

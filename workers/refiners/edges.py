@@ -2,61 +2,75 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
-from workers.refiners.band_field import FIELD, Field, Int64s, decide_border
+from schemas.options import RefinerOptions
+from workers.refiners.band_field import FIELD, Field, decide_border
+from workers.refiners.pyramid import carry_changes, halve_image, halve_mask
+from workers.refiners.strips import STRIP_PX, decide_anew
 
-STRIP_PX = 1024
-"""So many columns of a mask are decided at a time, so that memory does not grow with its width."""
+LONGEST_PX = 1024
+"""Masks of larger images are as coarse as of these, so their borders are looked for from afar."""
 
 
 class EdgeRefiner:
-    """Decides the pixels within six of a mask's border anew, by a random field (`Field`)."""
+    """Decides the pixels within six of a mask's border anew, by a random field (`Field`).
+
+    In large images first those of a half of the image, and so on, until it has a longer side of
+    at most `LONGEST_PX`: six pixels there are as much of an object as elsewhere.
+    """
 
     name = "edges"
     fingerprint = "edges 1"
 
-    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
+    def open_image(self, image: UInt8Image) -> _EdgeImage:
         """See `Refiner`."""
-        return refine_edges(image, rle)
+        return _EdgeImage(image)
 
 
-def build() -> EdgeRefiner:
+def build(options: RefinerOptions) -> EdgeRefiner:
     """It has no options and no weights."""
     return EdgeRefiner()
+
+
+@dataclass(frozen=True, eq=False)
+class _EdgeImage:
+    """See `ImageRefiner`."""
+
+    image: UInt8Image
+
+    @cached_property
+    def _levels(self) -> list[UInt8Image]:
+        """The image, its half, and so on."""
+        levels = [self.image]
+        while max(levels[-1].shape) > LONGEST_PX:
+            levels.append(halve_image(levels[-1]))
+        return levels
+
+    def refine(self, masks: Sequence[CocoRle]) -> list[CocoRle]:
+        return [_refine_by_levels(self._levels, rle) for rle in masks]
+
+
+def _refine_by_levels(levels: Sequence[UInt8Image], rle: CocoRle) -> CocoRle:
+    """A mask of the first of the levels; those of lower levels first."""
+    if len(levels) > 1:
+        half = halve_mask(rle)
+        finer = _refine_by_levels(levels[1:], half) if half.area_px else half
+        if finer.area_px:
+            rle = carry_changes(rle, half, finer)
+    return refine_edges(levels[0], rle)
 
 
 def refine_edges(
     image: UInt8Image, rle: CocoRle, field: Field = FIELD, strip_px: int = STRIP_PX
 ) -> CocoRle:
-    """A mask of uint8 (height, width, 3) RGB with its border decided anew.
+    """A mask of uint8 (height, width, 3) RGB with its border decided anew, at one size."""
 
-    Whatever `strip_px`, the same: each strip is decided with all around it that has a say.
-    """
-    height, width = rle.size_hw
-    left, top, right, bottom = rle.bbox_xyxy
-    left, right = max(left - field.band, 0), min(right + field.band, width)
-    rows = slice(max(top - field.halo, 0), min(bottom + field.halo, height))
-    changes: list[Int64s] = []
-    last = False
-    for begin in range(left, right, strip_px):
-        end = min(begin + strip_px, right)
-        first, stop = max(begin - field.halo, 0), min(end + field.halo, width)
-        mask = np.ascontiguousarray(rle.decode_columns(first, stop)[rows])
-        decided = decide_border(image[rows, first:stop], mask, field)
-        strip = np.zeros((height, end - begin), np.bool_)
-        strip[rows] = decided[:, begin - first : end - first]
-        changes.append(_find_changes(strip, last) + begin * height)
-        last = bool(strip[-1, -1])
-    if right < width and last:
-        changes.append(np.array([right * height]))
-    ends = np.concatenate([[0], *changes, [height * width]]).astype(np.int64)
-    return CocoRle.from_runs(rle.size_hw, np.diff(ends))
+    def decide(rows: slice, columns: slice, mask: BoolMask) -> BoolMask:
+        return decide_border(image[rows, columns], mask, field)
 
-
-def _find_changes(mask: BoolMask, before: bool) -> Int64s:
-    """Where a mask changes, column-major, after a pixel `before` its first."""
-    pixels = np.concatenate([np.array([before]), mask.ravel(order="F")])
-    return np.flatnonzero(pixels[1:] != pixels[:-1])
+    return decide_anew(rle, field.band, field.halo, decide, strip_px)

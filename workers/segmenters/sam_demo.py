@@ -90,5 +90,5 @@ def build(
     segmenter.zoom, segmenter.prompts_sha256 = ZOOM, prompts_sha256
     segmenter.sure_of_boxes = SURE_OF_BOXES if load_parts else 0.0
     if options.refine is None:
-        segmenter.refiners = build_refiners(REFINE)
+        segmenter.refiners = build_refiners(REFINE, options.refiners)
     return segmenter

@@ -11,7 +11,7 @@ from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.overlaps import mask_iou
 from workers.refiners.band_field import FIELD, Field, decide_border, measure_distance
-from workers.refiners.edges import build, refine_edges
+from workers.refiners.edges import refine_edges
 
 HEIGHT, WIDTH = 90, 120
 SMALL = Field(band=3, reach=4, step=2, rounds=2)
@@ -97,7 +97,7 @@ def test_a_wrong_border_moves_to_the_colours(wrong: str) -> None:
     true = make_disc(25)
     masks = {"larger": make_disc(29), "smaller": make_disc(21), "moved": make_disc(25, (63, 47))}
     given = CocoRle.from_mask(masks[wrong])
-    refined = build().refine(paint(true), given)
+    refined = refine_edges(paint(true), given)
     wanted = CocoRle.from_mask(true)
     assert measure_iou(given, wanted) < 0.88
     assert measure_iou(refined, wanted) > 0.97

@@ -15,8 +15,14 @@ from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
-from workers.protocols import BoxMasker, BoxSegmenter, PromptableSegmenter, TextSegmenter
-from workers.refiners.chain import refine_mask
+from workers.protocols import (
+    BoxMasker,
+    BoxSegmenter,
+    ImageRefiner,
+    PromptableSegmenter,
+    TextSegmenter,
+)
+from workers.refiners.chain import RefiningChain
 from workers.refiners.edges import refine_edges
 from workers.registry import build_segmenter
 from workers.segmenters.fixed_texts import FixedTextSegmenter
@@ -36,9 +42,15 @@ class Clearing:
     name = "clearing"
     fingerprint = "clearing 1"
 
-    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
+    def open_image(self, image: UInt8Image) -> ImageRefiner:
+        return self
+
+    def refine(self, masks: Sequence[CocoRle]) -> list[CocoRle]:
+        return [self._clear(rle) for rle in masks]
+
+    def _clear(self, rle: CocoRle) -> CocoRle:
         pixels = rle.decode()
-        pixels[:, : image.shape[1] // 2] = False
+        pixels[:, : pixels.shape[1] // 2] = False
         return CocoRle.from_mask(pixels)
 
 
@@ -48,7 +60,7 @@ def tiny_segmenter() -> PromptableGridSegmenter:
 
 
 def clear(mask: ObjectMask, image: UInt8Image) -> ObjectMask:
-    return refine_mask(image, mask, [Clearing()])
+    return RefiningChain.open_image(image, [Clearing()]).refine([mask])[0]
 
 
 def test_every_mask_is_refined_whatever_it_was_found_by() -> None:
