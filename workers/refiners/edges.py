@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions
 from workers.refiners.band_field import FIELD, Field, decide_border
 from workers.refiners.pyramid import carry_changes, halve_image, halve_mask
-from workers.refiners.strips import STRIP_PX, decide_anew
+from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
 
 LONGEST_PX = 1024
 """Masks of larger images are as coarse as of these, so their borders are looked for from afar."""
@@ -25,7 +27,7 @@ class EdgeRefiner:
     """
 
     name = "edges"
-    fingerprint = "edges 1"
+    fingerprint = "edges 2"
 
     def open_image(self, image: UInt8Image) -> _EdgeImage:
         """See `Refiner`."""
@@ -68,9 +70,18 @@ def _refine_by_levels(levels: Sequence[UInt8Image], rle: CocoRle) -> CocoRle:
 def refine_edges(
     image: UInt8Image, rle: CocoRle, field: Field = FIELD, strip_px: int = STRIP_PX
 ) -> CocoRle:
-    """A mask of uint8 (height, width, 3) RGB with its border decided anew, at one size."""
+    """A mask of uint8 (height, width, 3) RGB with its border decided anew, at one size.
 
-    def decide(rows: slice, columns: slice, mask: BoolMask) -> BoolMask:
-        return decide_border(image[rows, columns], mask, field)
+    It stays as it is where colours do not say enough of what would change.
+    """
+    changed = support = 0
 
-    return decide_anew(rle, field.band, field.halo, decide, strip_px)
+    def decide(place: Rectangle, mask: BoolMask, wanted: Rectangle) -> BoolMask:
+        nonlocal changed, support
+        decision = decide_border(image[place], mask, field)
+        changed += np.count_nonzero((decision.mask != mask)[wanted])
+        support += int(decision.support[wanted].sum(dtype=np.int64))
+        return decision.mask[wanted]
+
+    refined = decide_anew(rle, field.band, field.halo, decide, strip_px)
+    return refined if support >= 1000 * field.least_support * changed else rle

@@ -13,8 +13,10 @@ from workers.rle_numba import Int64s, encode_changes
 STRIP_PX = 1024
 """So many columns, or rows, of a mask are worked on at a time."""
 
-Decide = Callable[[slice, slice, BoolMask], BoolMask]
-"""Rows and columns of an image, and a mask there, bool (rows, columns): the mask to be."""
+Rectangle = tuple[slice, slice]
+"""Rows and columns."""
+Decide = Callable[[Rectangle, BoolMask, Rectangle], BoolMask]
+"""Part of an image, a mask there, and the part of that which is wanted: that part's mask to be."""
 
 
 @dataclass(slots=True)
@@ -76,8 +78,10 @@ def decide_anew(
             rows = slice(max(upper - halo, 0), min(lower + halo, height))
             part = np.ascontiguousarray(mask[rows])
             if part.any() and not part.all():
-                decided = decide(rows, slice(first, stop), part)
-                inner = decided[upper - rows.start : lower - rows.start, begin - first :]
-                strip[upper:lower] = inner[:, : end - begin]
+                wanted = (
+                    slice(upper - rows.start, lower - rows.start),
+                    slice(begin - first, end - first),
+                )
+                strip[upper:lower] = decide((rows, slice(first, stop)), part, wanted)
         writer.write(begin, strip)
     return writer.finish()

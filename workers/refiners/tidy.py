@@ -14,7 +14,7 @@ from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions, TidyOptions
 from workers.numba_jit import jit_exact
 from workers.refiners.small_regions import remove_by_share
-from workers.refiners.strips import STRIP_PX, decide_anew
+from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
 
 Int32s = npt.NDArray[np.int32]
 
@@ -59,8 +59,8 @@ def tidy_mask(rle: CocoRle, options: TidyOptions, strip_px: int = STRIP_PX) -> C
 def _smooth(rle: CocoRle, radius: int, strip_px: int) -> CocoRle:
     """A pixel is what most of those are that lie within a radius of it, in the image."""
 
-    def decide(rows: slice, columns: slice, mask: BoolMask) -> BoolMask:
-        return _take_majority(mask, radius)
+    def decide(place: Rectangle, mask: BoolMask, wanted: Rectangle) -> BoolMask:
+        return _take_majority(mask, radius)[wanted]
 
     return decide_anew(rle, radius, radius, decide, strip_px)
 
@@ -100,4 +100,4 @@ def _take_majority(mask: BoolMask, radius: int) -> BoolMask:
 @jit_exact
 def _count(sums: Int32s, top: int, bottom: int, left: int, right: int) -> int:
     """The pixels inside in a rectangle."""
-    return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return int(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
