@@ -15,7 +15,7 @@ PromptsName = Literal["grid", "adaptive"]
 LevelsName = Literal["all", "wholes"]
 TaskName = Literal["instance", "semantic", "panoptic"]
 RegionsName = Literal["connected", "whole"]
-RefinerName = Literal["edges"]
+RefinerName = Literal["edges", "sam", "tidy"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 
@@ -73,9 +73,23 @@ class TidyOptions(_Options):
     smooth_px: int = Field(default=0, ge=0, le=64)
 
 
+class SamOptions(_Options):
+    """Which SAM is asked for masks anew, and how far it is believed.
+
+    `model` is its name, None: the segmenter itself where it is a SAM, `sam_demo` for what comes
+    with objseek. `checkpoint`: local weights of `model`. What it answers is kept where its IoU with
+    the mask that it was asked with is at least `min_iou`.
+    """
+
+    model: str | None = Field(default=None, min_length=1)
+    checkpoint: str | None = None
+    min_iou: float = Field(default=0.8, ge=0, le=1)
+
+
 class RefinerOptions(_Options):
     """Options of what refines masks, each of the name of its refiner."""
 
+    sam: SamOptions = SamOptions()
     tidy: TidyOptions = TidyOptions()
 
 
@@ -101,7 +115,9 @@ class SegmenterOptions(_Options):
     With `levels` `wholes` only masks stay that are part of no other (see `schemas.nesting`).
 
     `refine` names what makes masks finer, in this order: `edges` moves their borders to where
-    colours change. None refines the answers of `sam_demo` to prompts by `edges`, and nothing else.
+    colours change, `sam` asks a SAM with each mask for a better one, `tidy` fills holes and drops
+    islands; `refiners` has their options. None refines the answers of `sam_demo` to prompts by
+    `edges`, and nothing else.
 
     Segmenters that know classes have parameters of their own (see docs/segmentation.md): `task` is
     what they look for, where they can do several. What is less likely than `score_thresh` is no

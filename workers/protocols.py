@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -149,6 +149,18 @@ class PromptableSegmenter(Protocol):
     def open_image(self, image: UInt8Image) -> PromptSession:
         """Encode uint8 (height, width, 3) RGB once for all of its prompts."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptedSam:
+    """A SAM that refiners may ask. `made_of` is what its answers depend on, for fingerprints."""
+
+    segmenter: PromptableSegmenter | BoxMasker
+    made_of: Mapping[str, object]
+
+
+FindSam = Callable[[], PromptedSam]
+"""Loads the SAM that the options name. Raises what building a segmenter does."""
 
 
 class ImageRefiner(Protocol):

@@ -9,13 +9,18 @@ from dataclasses import dataclass, replace
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import RefinerName, RefinerOptions
-from workers.protocols import ImageRefiner, Refiner
+from workers.protocols import FindSam, ImageRefiner, Refiner
 
 
-def build_refiners(names: Sequence[RefinerName], options: RefinerOptions) -> tuple[Refiner, ...]:
-    """Those of `workers.refiners`, in the order in which they are to be used."""
+def build_refiners(
+    names: Sequence[RefinerName], options: RefinerOptions, find_sam: FindSam
+) -> tuple[Refiner, ...]:
+    """Those of `workers.refiners`, in the order in which they are to be used.
+
+    Raises what `find_sam` does, which is called by those that need one.
+    """
     modules = (importlib.import_module(f"workers.refiners.{name}") for name in names)
-    return tuple(module.build(options) for module in modules)
+    return tuple(module.build(options, find_sam) for module in modules)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions
+from workers.protocols import FindSam
 from workers.refiners.band_field import FIELD, Field, decide_border
 from workers.refiners.pyramid import carry_changes, halve_image, halve_mask
 from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
@@ -34,7 +35,7 @@ class EdgeRefiner:
         return _EdgeImage(image)
 
 
-def build(options: RefinerOptions) -> EdgeRefiner:
+def build(options: RefinerOptions, find_sam: FindSam) -> EdgeRefiner:
     """It has no options and no weights."""
     return EdgeRefiner()
 
@@ -79,7 +80,7 @@ def refine_edges(
     def decide(place: Rectangle, mask: BoolMask, wanted: Rectangle) -> BoolMask:
         nonlocal changed, support
         decision = decide_border(image[place], mask, field)
-        changed += np.count_nonzero((decision.mask != mask)[wanted])
+        changed += int(np.count_nonzero((decision.mask != mask)[wanted]))
         support += int(decision.support[wanted].sum(dtype=np.int64))
         return decision.mask[wanted]
 

@@ -13,6 +13,7 @@ from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions, TidyOptions
 from workers.numba_jit import jit_exact
+from workers.protocols import FindSam
 from workers.refiners.small_regions import remove_by_share
 from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
 
@@ -39,7 +40,7 @@ class TidyRefiner:
         return [tidy_mask(rle, self.options) for rle in masks]
 
 
-def build(options: RefinerOptions) -> TidyRefiner:
+def build(options: RefinerOptions, find_sam: FindSam) -> TidyRefiner:
     """It has no weights."""
     return TidyRefiner(options.tidy)
 

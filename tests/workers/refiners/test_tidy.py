@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from schemas.masks import BoolMask, CocoRle
-from schemas.options import RefinerOptions, TidyOptions
-from workers.refiners.tidy import build, tidy_mask
+from schemas.options import TidyOptions
+from workers.refiners.tidy import TidyRefiner, tidy_mask
 
 PLAIN = TidyOptions()
 
@@ -66,7 +66,7 @@ def test_a_tidy_mask_stays_to_the_byte() -> None:
         CocoRle.from_runs((3, 4), [0, 12, 0]),
     ):
         assert tidy_mask(rle, PLAIN) == rle
-    assert build(RefinerOptions()).refine([rle, rle]) == [rle, rle]
+    assert TidyRefiner(PLAIN).refine([rle, rle]) == [rle, rle]
 
 
 def take_majority_slowly(mask: BoolMask, radius: int) -> BoolMask:
@@ -100,7 +100,7 @@ def test_what_is_thinner_than_the_radius_stays() -> None:
 
 def test_options_are_in_the_fingerprint() -> None:
     prints = {
-        build(RefinerOptions(tidy=TidyOptions.model_validate(options))).fingerprint
+        TidyRefiner(TidyOptions.model_validate(options)).fingerprint
         for options in ({}, {"smooth_px": 2}, {"largest_only": True}, {"max_hole_frac": 0.1})
     }
     assert len(prints) == 4
