@@ -2,8 +2,9 @@
 
     python -m bench.refine --scenes 60 --chains "edges;sam;sam,edges" --panels panels.webp
 
-Of every object that `objseek eval demo` counts, and that the segmenter finds, its best mask is
-refined by each chain. Scenes are those of `objseek eval demo`, or, with `--scale`, the same ones
+Of every object that `objseek eval demo` counts its best mask is refined by each chain; what is
+"found" counts all of these, everything else those with an IoU of 0.5 or more at first. Scenes are
+those of `objseek eval demo`, or, with `--scale`, the same ones
 composed so many times as large; no training has seen their drawings.
 """
 
@@ -81,11 +82,11 @@ def _counts(item: SceneObject) -> bool:
 
 
 def pair_best(masks: Sequence[ObjectMask], true: Sequence[CocoRle]) -> Iterator[tuple[int, int]]:
-    """The best mask of each object that is found, and the object, by their numbers."""
+    """The best mask of each object, as far as any touches it, and the object, by their numbers."""
     iou = mask_iou([mask.rle for mask in masks], true)
     for column in range(len(true)):
         row = int(iou[:, column].argmax()) if masks else -1
-        if masks and iou[row, column] >= _FOUND_IOU:
+        if masks and iou[row, column] > 0:
             yield row, column
 
 
@@ -141,8 +142,10 @@ class Contest:
         return figures
 
     def _sum_up(self, name: str) -> dict[str, float]:
-        rows = np.array([astuple(each) for each in self.scores[name]])
-        gain = rows[:, 0] - np.array([each.iou for each in self.scores[_BEFORE]])
+        every = np.array([astuple(each) for each in self.scores[name]])
+        before = np.array([each.iou for each in self.scores[_BEFORE]])
+        rows = every[before >= _FOUND_IOU]
+        gain = rows[:, 0] - before[before >= _FOUND_IOU]
         figures = {
             "IoU": rows[:, 0].mean(),
             "BIoU 2%": rows[:, 1].mean(),
@@ -150,8 +153,8 @@ class Contest:
             "contours px": np.median(rows[:, 3]),
             "better": (gain > _NO_CHANGE).mean(),
             "worse": (gain < -_NO_CHANGE).mean(),
-            "found 0.5": (rows[:, 0] >= _FOUND_IOU).sum() / self.objects,
-            "found 0.75": (rows[:, 0] >= 0.75).sum() / self.objects,
+            "found 0.5": (every[:, 0] >= _FOUND_IOU).sum() / self.objects,
+            "found 0.75": (every[:, 0] >= 0.75).sum() / self.objects,
             "ms a mask": rows[:, 4].mean(),
             "ms, median": np.median(rows[:, 4]),
             "ms an image": np.median(self.image_ms[name] or [0.0]),
@@ -171,9 +174,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--scale", type=int, default=1)
     parser.add_argument("--segmenter", default="sam_demo")
-    parser.add_argument(
-        "--chains", default="edges", help="refiners,in,order;another"
-    )
+    parser.add_argument("--chains", default="edges", help="refiners,in,order;another")
     parser.add_argument("--min-iou", type=float, help="of sam; else its default")
     parser.add_argument("--panels", type=Path, help="draw what the last chain does to some masks")
     parser.add_argument("--results", type=Path)

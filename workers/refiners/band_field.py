@@ -28,7 +28,7 @@ _MOST_KEPT = 200_000  # pixels of a border, each with its neighbours: 134 MB
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Its constants, in pixels but for the last five.
+    """Its constants, in pixels but for the last six.
 
     `band` to either side of the border is decided anew, by what lies within `reach` in rows and
     columns, of which every `step`-th pixel is looked at. `border_width`: the odds of a pixel grow
@@ -37,6 +37,10 @@ class Field:
     the deviation. What they say counts `weight` times as much as a distance of `border_width`;
     `unasked` of what they would say whatever their colours is taken off, as by nearness alone what
     is round shrinks.
+
+    How far colours speak for the pixels that would change is from -1 to 1: 1 where all that are
+    alike are of the new side. A mask stays as it is where that is less than `least_said` in the
+    mean, and not by `least_beyond` more than what nearness alone says.
     """
 
     band: int = 6
@@ -47,7 +51,8 @@ class Field:
     weight: float = 4.0
     unasked: float = 0.5
     rounds: int = 5
-    least_support: float = 0.53
+    least_said: float = 0.75
+    least_beyond: float = 0.53
 
     @property
     def halo(self) -> int:
@@ -60,13 +65,14 @@ FIELD = Field()
 
 
 class Decision(NamedTuple):
-    """A mask decided anew, bool (height, width), and how far colours say so where it has changed.
+    """A mask decided anew, bool (height, width), and what speaks for it where it has changed.
 
-    support int32 (height, width), in thousandths (see `Field`), 0 where nothing has changed.
+    `said` and `beyond` (see `Field`) int32 (height, width), thousandths, 0 where nothing has.
     """
 
     mask: BoolMask
-    support: Int32s
+    said: Int32s
+    beyond: Int32s
 
 
 def decide_border(pixels: UInt8Image, mask: BoolMask, field: Field = FIELD) -> Decision:
@@ -76,14 +82,16 @@ def decide_border(pixels: UInt8Image, mask: BoolMask, field: Field = FIELD) -> D
     """
     distance = measure_distance(mask, field.band)
     rows, columns = np.nonzero(np.abs(distance) <= field.band)
-    decision = Decision(mask.copy(), np.zeros(mask.shape, np.int32))
+    decision = Decision(mask.copy(), *np.zeros((2, *mask.shape), np.int32))
     if len(rows):
         likeness, nearness, offsets = _make_tables(field)
         unary = (distance[rows, columns] / np.float32(field.border_width)).astype(np.float32)
-        decision.mask[rows, columns], decision.support[rows, columns] = _solve(
+        found = _solve(
             pixels, mask, rows, columns, unary, likeness, nearness, offsets,
             np.float32(field.weight), np.float32(field.unasked), field.rounds, _MOST_KEPT,
         )  # fmt: skip
+        for part, values in zip(decision, found, strict=True):
+            part[rows, columns] = values
     return decision
 
 
@@ -139,8 +147,8 @@ def _solve(
     pixels: UInt8Image, mask: BoolMask, rows: Int64s, columns: Int64s, unary: Float32s,
     likeness: Float32s, nearness: Float32s, offsets: Int64s, weight: np.float32,
     unasked: np.float32, rounds: int, most_kept: int,
-) -> tuple[BoolMask, Int32s]:  # fmt: skip
-    """Which of the pixels at `rows` and `columns` are inside, and their support: of (n,).
+) -> tuple[BoolMask, Int32s, Int32s]:  # fmt: skip
+    """Which of the pixels at `rows` and `columns` are inside, and what speaks for it: of (n,).
 
     What is alike is compared once for up to `most_kept` pixels, else in every round.
     """
@@ -176,13 +184,15 @@ def _solve(
     inside = fresh > 0
     for k in range(count):
         share[places[k]] = np.float32(1 if inside[k] else -1)
-    support, weights = np.zeros(count, np.int32), alike[0]
+    said, beyond, weights = np.zeros(count, np.int32), np.zeros(count, np.int32), alike[0]
     for k in range(count):
         if inside[k] != mask[rows[k], columns[k]]:
+            side = 1000 if inside[k] else -1000
+            _compare(colours, places[k], moves, likeness, nearness, np.float32(0), weights)
+            said[k] = round(side * _add_up(weights, share, places[k], moves))
             _compare(colours, places[k], moves, likeness, nearness, np.float32(1), weights)
-            said = _add_up(weights, share, places[k], moves)
-            support[k] = round(1000 * (said if inside[k] else -said))
-    return inside, support
+            beyond[k] = round(side * _add_up(weights, share, places[k], moves))
+    return inside, said, beyond
 
 
 @jit_exact
