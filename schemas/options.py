@@ -83,7 +83,7 @@ class SamOptions(_Options):
 
     model: str | None = Field(default=None, min_length=1)
     checkpoint: str | None = None
-    min_iou: float = Field(default=0.8, ge=0, le=1)
+    min_iou: float = Field(default=0.5, ge=0, le=1)
 
 
 class RefinerOptions(_Options):
