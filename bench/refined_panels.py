@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 
-_ROWS, _SIDE_PX, _GAP_PX = 8, 480, 6
+_COLUMNS, _SIDE_PX, _GAP_PX = 6, 400, 6
 _MARGIN = 0.08  # of the longer side of a mask's box
 _LINE = (255, 45, 85)
 
@@ -29,7 +29,7 @@ class Change:
 def compose_panels(changes: Sequence[Change]) -> Image.Image:
     """Two rows of masks, before above after, from the largest gain to the largest loss."""
     ordered = sorted(changes, key=lambda change: -change.gain)
-    places = np.linspace(0, len(ordered) - 1, min(_ROWS, len(ordered))).round().astype(int)
+    places = np.linspace(0, len(ordered) - 1, min(_COLUMNS, len(ordered))).round().astype(int)
     step = _SIDE_PX + _GAP_PX
     sheet = Image.new("RGB", (step * len(places) - _GAP_PX, 2 * step - _GAP_PX), "white")
     for column, place in enumerate(places):
@@ -58,7 +58,8 @@ def _draw(change: Change, mask: CocoRle) -> Image.Image:
 
 
 def _find_line(mask: BoolMask) -> BoolMask:
+    """Three pixels wide."""
     line = np.zeros_like(mask)
     line[1:] |= mask[1:] != mask[:-1]
     line[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    return line
+    return np.asarray(Image.fromarray(line).convert("L").filter(ImageFilter.MaxFilter(3))) > 0
