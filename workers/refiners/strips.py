@@ -24,9 +24,9 @@ class StripWriter:
     """Encodes a mask whose strips come from left to right. Columns that do not come are outside."""
 
     size_hw: tuple[int, int]
-    _changes: list[Int64s] = field(default_factory=list)
-    _end: int = 0
-    _last: bool = False
+    _changes: list[Int64s] = field(default_factory=list, init=False)
+    _end: int = field(default=0, init=False)
+    _last: bool = field(default=False, init=False)
 
     def write(self, first: int, strip: BoolMask) -> None:
         """Columns from `first` on: bool (height, columns), of the mask's whole height."""

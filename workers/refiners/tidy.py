@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +19,14 @@ from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
 Int32s = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
 class TidyRefiner:
     """Looks at the masks alone. See `TidyOptions`."""
 
-    options: TidyOptions
     name = "tidy"
 
-    @property
-    def fingerprint(self) -> str:
-        return "tidy 1 " + fingerprint(self.options.model_dump(mode="json"))
+    def __init__(self, options: TidyOptions) -> None:
+        self.options = options
+        self.fingerprint = "tidy 1 " + fingerprint(options.model_dump(mode="json"))
 
     def open_image(self, image: UInt8Image) -> TidyRefiner:
         """See `Refiner`."""

@@ -14,7 +14,7 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
-from schemas.options import SegmenterOptions
+from schemas.options import RefinerOptions, SegmenterOptions, TidyOptions
 from workers.protocols import (
     BoxMasker,
     BoxSegmenter,
@@ -155,6 +155,20 @@ def test_a_segmenter_is_built_with_its_refiners(name: str) -> None:
     assert default.fingerprint == plain.fingerprint != refined.fingerprint
     assert isinstance(refined, PromptableSegmenter) == isinstance(plain, PromptableSegmenter)
     assert refined.name == plain.name
+
+
+def test_options_of_refiners_are_in_the_fingerprint_where_they_are_used() -> None:
+    smooth = RefinerOptions(tidy=TidyOptions(smooth_px=2))
+    prints = {
+        (refine, number): build_segmenter(
+            SegmenterOptions(name="grid", device="cpu", refine=refine, refiners=options)
+        ).fingerprint
+        for refine in (None, ("edges",), ("tidy",))
+        for number, options in enumerate((RefinerOptions(), smooth))
+    }
+    assert prints[None, 0] == prints[None, 1]
+    assert prints[("edges",), 0] == prints[("edges",), 1]
+    assert len(set(prints.values())) == 4
 
 
 def test_the_demos_answers_to_prompts_are_refined_unless_the_options_say() -> None:
