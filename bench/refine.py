@@ -65,9 +65,10 @@ class DrawnScene:
     true: tuple[CocoRle, ...]
 
 
-def list_scenes(seed: int, count: int, scale: int) -> Iterator[DrawnScene]:
+def list_scenes(seed: int, first: int, count: int, scale: int) -> Iterator[DrawnScene]:
+    """So many scenes of a seed, from the number `first` on."""
     sprites = bundled_sprites()
-    for number in range(1, count + 1):
+    for number in range(first, first + count):
         scene, content = draw_scene(seed, number, sprites, scale)
         image = np.asarray(Image.open(io.BytesIO(content)))
         true = (CocoRle.from_mask(item.mask) for item in scene.objects if _counts(item))
@@ -171,6 +172,7 @@ def _time(chain: RefiningChain, mask: ObjectMask) -> tuple[ObjectMask, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--first", type=int, default=1, help="number of the first scene")
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--scale", type=int, default=1)
     parser.add_argument("--segmenter", default="sam_demo")
@@ -193,10 +195,10 @@ def main() -> None:
         )
         for spec in args.chains.split(";")
     }
-    for scene in list_scenes(args.seed + 1, 1, 1):  # compiling is none of what is measured
+    for scene in list_scenes(args.seed + 1, 1, 1, 1):  # compiling is none of what is measured
         Contest(chains).play(scene, segmenter.segment([scene.image])[0])
     contest = Contest(chains)
-    for scene in list_scenes(args.seed, args.scenes, args.scale):
+    for scene in list_scenes(args.seed, args.first, args.scenes, args.scale):
         contest.play(scene, segmenter.segment([scene.image])[0])
     console = Console(width=200)
     figures = contest.report(console)
@@ -206,7 +208,9 @@ def main() -> None:
     if args.panels:
         compose_panels(contest.changes).save(args.panels, quality=80, method=6)
     if args.results:
-        made_of = {name: vars(args)[name] for name in ("scenes", "seed", "scale", "segmenter")}
+        made_of = {
+            name: vars(args)[name] for name in ("first", "scenes", "seed", "scale", "segmenter")
+        }
         args.results.write_text(json.dumps({**made_of, "chains": figures}, indent=1) + "\n")
 
 

@@ -18,11 +18,9 @@ from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
 
 LONGEST_PX = 1024
 """Masks of larger images are as coarse as of these, so their borders are looked for from afar."""
-LOOKS = 3
-"""So often it is done at the smallest size, each time from where the border has come to."""
 FINE = replace(FIELD, band=4, colour_sigma=25.0, least_said=-1.0)
-"""For a border that was found at half the size: it is near, and was believed there. Both chosen on
-scenes of another seed than those scored, of 2,560 pixels; others nearby are as good to 0.003."""
+"""For a border that was found at half the size: it is near, and was believed there. Chosen on
+scenes of other seeds than those scored, of 2,560 pixels; others nearby are as good to 0.003."""
 
 
 class EdgeRefiner:
@@ -60,17 +58,13 @@ class _EdgeImage:
         return levels
 
     def refine(self, masks: Sequence[CocoRle]) -> list[CocoRle]:
-        if len(self._levels) == 1:
-            return [refine_edges(self.image, rle) for rle in masks]
         return [_refine_from_afar(self._levels, rle) for rle in masks]
 
 
 def _refine_from_afar(levels: Sequence[UInt8Image], rle: CocoRle) -> CocoRle:
     """A mask of the first of the levels, from the last on. What that leaves alone stays."""
     if len(levels) == 1:
-        for _ in range(LOOKS):
-            rle = refine_edges(levels[0], rle)
-        return rle
+        return refine_edges(levels[0], rle)
     half = halve_mask(rle)
     finer = _refine_from_afar(levels[1:], half) if half.area_px else half
     if finer == half or not finer.area_px:
