@@ -15,7 +15,7 @@ PromptsName = Literal["grid", "adaptive"]
 LevelsName = Literal["all", "wholes"]
 TaskName = Literal["instance", "semantic", "panoptic"]
 RegionsName = Literal["connected", "whole"]
-RefinerName = Literal["edges"]
+RefinerName = Literal["edges", "sam", "tidy"]
 ViewsName = Literal["both", "context", "cutout"]
 BackgroundName = Literal["fill", "mean", "blur"]
 SquareName = Literal["extend", "pad", "squash"]
@@ -63,6 +63,40 @@ class DecodeOptions(_Options):
     alpha_background: Rgb = (255, 255, 255)
 
 
+class TidyOptions(_Options):
+    """What `tidy` takes for dirt.
+
+    Holes and islands of less than these shares of the mask's area go; with `largest_only` all but
+    the largest island. `smooth_px`: a pixel of the border goes to the side that has most of the
+    pixels within so many of it; 0: none does.
+    """
+
+    max_hole_frac: float = Field(default=0.01, ge=0, le=1)
+    max_island_frac: float = Field(default=0.01, ge=0, le=1)
+    largest_only: bool = False
+    smooth_px: int = Field(default=0, ge=0, le=64)
+
+
+class SamOptions(_Options):
+    """Which SAM is asked for masks anew, and how far it is believed.
+
+    `model` is its name, None: the segmenter itself where it is a SAM, `sam_demo` for what comes
+    with objseek. `checkpoint`: local weights of `model`. What it answers is kept where its IoU with
+    the mask that it was asked with is at least `min_iou`.
+    """
+
+    model: str | None = Field(default=None, min_length=1)
+    checkpoint: str | None = None
+    min_iou: float = Field(default=0.5, ge=0, le=1)
+
+
+class RefinerOptions(_Options):
+    """Options of what refines masks, each of the name of its refiner."""
+
+    sam: SamOptions = SamOptions()
+    tidy: TidyOptions = TidyOptions()
+
+
 class SegmenterOptions(_Options):
     """segment-anything's own parameters, and some of ours.
 
@@ -85,7 +119,9 @@ class SegmenterOptions(_Options):
     With `levels` `wholes` only masks stay that are part of no other (see `schemas.nesting`).
 
     `refine` names what makes masks finer, in this order: `edges` moves their borders to where
-    colours change. None refines the answers of `sam_demo` to prompts by `edges`, and nothing else.
+    colours change, `sam` asks a SAM with each mask for a better one, `tidy` fills holes and drops
+    islands; `refiners` has their options. None refines the answers of `sam_demo` to prompts by
+    `edges`, and nothing else.
 
     Segmenters that know classes have parameters of their own (see docs/segmentation.md): `task` is
     what they look for, where they can do several. What is less likely than `score_thresh` is no
@@ -135,6 +171,7 @@ class SegmenterOptions(_Options):
     mask_model: str = "sam2.1_t"
     accept_licence: bool = False
     refine: tuple[RefinerName, ...] | None = None
+    refiners: RefinerOptions = RefinerOptions()
     levels: LevelsName = "all"
     max_objects: int = Field(default=256, ge=1)
     min_area_frac: float = Field(default=0.0, ge=0, le=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -151,14 +151,34 @@ class PromptableSegmenter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptedSam:
+    """A SAM that refiners may ask. `made_of` is what its answers depend on, for fingerprints."""
+
+    segmenter: PromptableSegmenter | BoxMasker
+    made_of: Mapping[str, object]
+
+
+FindSam = Callable[[], PromptedSam]
+"""Loads the SAM that the options name. Raises what building a segmenter does."""
+
+
+class ImageRefiner(Protocol):
+    """Makes masks of one image finer."""
+
+    def refine(self, masks: Sequence[CocoRle]) -> list[CocoRle]:
+        """Each of the masks, none of which is empty, made finer, in their order."""
+        ...
+
+
 class Refiner(Protocol):
-    """Makes a mask finer. `fingerprint` covers all that decides how."""
+    """Makes masks finer. `fingerprint` covers all that decides how."""
 
     name: str
     fingerprint: str
 
-    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
-        """A mask of uint8 (height, width, 3) RGB, which is not empty, made finer."""
+    def open_image(self, image: UInt8Image) -> ImageRefiner:
+        """For the masks of uint8 (height, width, 3) RGB; what they share is done once."""
         ...
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 
-from schemas.errors import ModelError, UsageError
+from schemas.errors import UsageError
 from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
 from workers.models import catalog, grounded_options, open_clip_names
-from workers.models.hub import check_folder
+from workers.models.hub import check_weights
 from workers.models.model_entry import ModelEntry
+from workers.models.refiner_options import check_sam
 from workers.models.threads import limit_threads
 from workers.protocols import (
     BoxMasker,
     Embedder,
     ImageEmbedder,
+    PromptedSam,
     Segmenter,
     TextEmbedder,
     TextFinder,
@@ -45,7 +48,17 @@ def build_segmenter(
     # Only what is asked at points has a scorer, which was tuned to it by name.
     extra = {} if scorer is None else {"scorer": scorer}
     segmenter: Segmenter = module.build(options, cache_dir=cache_dir, entry=entry, **extra)
-    return refine_segmenter(segmenter, build_refiners(options.refine or ()))
+    find_sam = partial(_find_sam, options, segmenter, cache_dir)
+    refiners = build_refiners(options.refine or (), options.refiners, find_sam)
+    return refine_segmenter(segmenter, refiners)
+
+
+def _find_sam(
+    options: SegmenterOptions, segmenter: Segmenter, cache_dir: Path | None
+) -> PromptedSam:
+    from workers.segmenters.refining_sam import load_sam
+
+    return load_sam(options, segmenter, cache_dir)
 
 
 def check_licence(entry: ModelEntry, options: SegmenterOptions) -> None:
@@ -102,11 +115,8 @@ def check_segmenter(options: SegmenterOptions, cache_dir: Path | None = None) ->
         grounded_options.check_detector(grounded_options.name_detector(options))
         entry = grounded_options.find_mask_model(options)
     if options.checkpoint is not None:
-        path = Path(options.checkpoint).expanduser()
-        if entry.source in ("hub", "user"):
-            check_folder(path, has_tokenizer=entry.task == "texts")
-        elif not path.is_file():
-            raise ModelError(f"the weights {path} cannot be read: there is no such file")
+        check_weights(entry, options.checkpoint)
+    check_sam(options)
     read_options_scorer(options, cache_dir)
 
 

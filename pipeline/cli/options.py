@@ -208,9 +208,11 @@ REFINE = SharedOption(
     Annotated[
         list[str] | None,
         typer.Option(
-            metavar="edges",
+            metavar="edges|sam|tidy",
             help="Make masks finer: edges moves their borders to where colours change, some "
-            "15 ms a mask. An index made without is another pipeline's, and done again.",
+            "20 ms a mask; sam asks a SAM with each, for masks of other segmenters; tidy fills "
+            "holes and drops islands. May be given several times, in their order. An index made "
+            "without is another pipeline's, and done again.",
             show_default="edges for clicks and boxes of sam_demo, else none",
             rich_help_panel=_MODELS,
         ),

@@ -22,6 +22,7 @@ from workers.models import catalog, hub, open_clip_names
 from workers.models.download import Report
 from workers.models.grounded_options import ask_for_weights, list_fetched
 from workers.models.model_entry import ModelEntry
+from workers.models.refiner_options import list_fetched_sams
 from workers.models.weights import cache_folder, fetch, sha256_of
 
 
@@ -88,11 +89,12 @@ def fetch_segmenter(
 ) -> None:
     """Fetch the official weights of a segmenter, with progress, unless they are cached.
 
-    With `for_texts` also those of the detector that looks for texts in single images, if it is
-    named. A worker would fetch them as well, but nobody would see how far it is. Raises
+    Also those of the SAM that refines masks, and with `for_texts` those of the detector that looks
+    for texts in single images, if they are named. A worker would fetch them as well, but nobody
+    would see how far it is. Raises
     UnknownModelError, UsageError, ModelError, DownloadError.
     """
-    for entry in list_fetched(options, for_texts=for_texts):
+    for entry in [*list_fetched(options, for_texts=for_texts), *list_fetched_sams(options)]:
         if cached_file(entry, cache) is None:
             fetch_model(entry.name, cache, console)
 

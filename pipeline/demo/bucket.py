@@ -54,6 +54,16 @@ def _list_categories(sprites: Sequence[Sprite]) -> list[CocoCategory]:
     ]
 
 
+def draw_scene(
+    seed: int, number: int, sprites: Sequence[Sprite], scale: int = 1
+) -> tuple[Scene, bytes]:
+    """One scene of a seed, and its JPEG; landscapes of `SCENE_HW` times `scale`, some upright."""
+    rng = np.random.default_rng([seed, number])
+    hw = SCENE_HW if rng.random() < 0.8 else SCENE_HW[::-1]
+    scene = compose(rng, sprites, (hw[0] * scale, hw[1] * scale))
+    return scene, _encode_jpeg(scene.image, int(rng.integers(*_JPEG_QUALITY)))
+
+
 def write_bucket(
     folder: Path, scenes: int, seed: int, sprites: Sequence[Sprite] | None = None
 ) -> CocoTruth:
@@ -72,13 +82,11 @@ def write_bucket(
     annotations: list[CocoAnnotation] = []
 
     def make(number: int) -> tuple[CocoImage, list[CocoAnnotation]]:
-        rng = np.random.default_rng([seed, number])
-        hw = SCENE_HW if rng.random() < 0.8 else SCENE_HW[::-1]
-        scene = compose(rng, sprites, hw)
+        scene, content = draw_scene(seed, number, sprites)
         name = f"scenes/{number:04d}.jpg"
-        quality = int(rng.integers(*_JPEG_QUALITY))
-        _write_if_other(folder / name, _encode_jpeg(scene.image, quality))
-        image = CocoImage(id=number, file_name=name, width=hw[1], height=hw[0])
+        _write_if_other(folder / name, content)
+        height, width = scene.image.shape[:2]
+        image = CocoImage(id=number, file_name=name, width=width, height=height)
         return image, _annotate(scene, number, category_of)
 
     with ThreadPoolExecutor(count_usable_cpus()) as pool:

@@ -62,7 +62,7 @@ def _use_models(*, never_done: bool) -> None:
 
 def compile_mask_loops() -> None:
     """Trace and clean a mask, so that the loops which do it are compiled and kept."""
-    from workers.segmenters.masks.small_regions import remove_small_regions
+    from workers.refiners.small_regions import remove_small_regions
     from workers.segmenters.masks.trace_cpu import trace
     from workers.segmenters.masks.tracer import Frame, make_axis
 

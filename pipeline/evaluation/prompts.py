@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.boxes import GROWN, grow_box
-from pipeline.evaluation.clicks import Click, correct, find_innermost
+from pipeline.evaluation.clicks import Click, correct
 from pipeline.evaluation.matching import must_be_found
 from schemas.box_choice import choose_mask
 from schemas.coco import CocoAnnotation, CocoId, CocoImage, CocoTruth
@@ -18,6 +18,7 @@ from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
 from schemas.search import Box
 from workers.protocols import PromptableSegmenter, PromptSession, Segmenter
+from workers.refiners.innermost import find_innermost
 
 CORRECTIONS = 2
 """How many clicks follow the first."""

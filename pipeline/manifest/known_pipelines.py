@@ -136,8 +136,10 @@ def _embedder_key(settings: Settings) -> str:
 def _weight_files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """Path, size and time of the local files that the settings name, and of the bundled ones."""
     yield from _embedder_files(settings)
-    if settings.segmenter.checkpoint is not None:
-        checkpoint = Path(settings.segmenter.checkpoint).expanduser()
+    for named in (settings.segmenter.checkpoint, settings.segmenter.refiners.sam.checkpoint):
+        if named is None:
+            continue
+        checkpoint = Path(named).expanduser()
         yield from _stamp(sorted(checkpoint.iterdir()) if checkpoint.is_dir() else [checkpoint])
     if settings.segmenter.detector is not None and is_folder(settings.segmenter.detector):
         folder = Path(settings.segmenter.detector).expanduser()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.evaluation.clicks import find_innermost
 from pipeline.segmentation.queries import (
     BoxesQuery,
     EverythingQuery,
@@ -24,6 +23,7 @@ from workers.labelling.labeller import Labeller
 from workers.labelling.panoptic import label_segments
 from workers.labelling.text_match import TextMatcher
 from workers.protocols import BoxMasker, BoxSegmenter, PromptableSegmenter, Segmenter, TextFinder
+from workers.refiners.innermost import find_innermost
 
 
 class SegmentModels(Protocol):

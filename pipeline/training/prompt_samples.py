@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from pipeline.evaluation.clicks import find_innermost, find_largest_error
+from pipeline.evaluation.clicks import find_largest_error
 from pipeline.training.scene_frames import OUTSIDE, draw_frames, start_worker
+from workers.refiners.innermost import find_innermost
 
 PADDING, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = range(5)
 """What a coordinate of a prompt is: segment-anything's labels -1 to 3, counted from 0."""

@@ -37,14 +37,24 @@ def name_detector(options: SegmenterOptions) -> str:
 
 def find_mask_model(options: SegmenterOptions) -> ModelEntry:
     """The SAM that fills boxes for `grounded`. Raises UsageError for another model."""
-    sams = [entry for entry in catalog.CATALOG if entry.module in _SAM_MODULES]
-    found = next((entry for entry in sams if entry.name == options.mask_model), None)
+    return find_sam(options.mask_model, "segmenter.mask_model")
+
+
+def find_sam(name: str, setting: str) -> ModelEntry:
+    """The SAM that a setting names. Raises UsageError for another model."""
+    sams = [entry for entry in catalog.CATALOG if is_sam(entry)]
+    found = next((entry for entry in sams if entry.name == name), None)
     if found is None:
         raise UsageError(
-            "setting segmenter.mask_model: expected one of "
-            f"{', '.join(entry.name for entry in sams)}, got {options.mask_model}"
+            f"setting {setting}: expected one of {', '.join(entry.name for entry in sams)}, "
+            f"got {name}"
         )
     return found
+
+
+def is_sam(entry: ModelEntry) -> bool:
+    """Whether it is a SAM, which takes prompts."""
+    return entry.module in _SAM_MODULES
 
 
 def choose_detector(

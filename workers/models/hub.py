@@ -150,6 +150,15 @@ def check_folder(path: Path, *, has_tokenizer: bool = False) -> None:
         find_tokenizer(found.weights.parent)
 
 
+def check_weights(entry: ModelEntry, checkpoint: str) -> None:
+    """Raise ModelError where local weights of a model, a file or a folder, are not there."""
+    path = Path(checkpoint).expanduser()
+    if entry.source in ("hub", "user"):
+        check_folder(path, has_tokenizer=entry.task == "texts")
+    elif not path.is_file():
+        raise ModelError(f"the weights {path} cannot be read: there is no such file")
+
+
 def _fetch_tokenizer(entry: ModelEntry, commit: str, folder: Path) -> dict[str, str]:
     """SHA-256 of a detector's tokenizer by its name, downloaded. Raises ModelError if it has none.
 

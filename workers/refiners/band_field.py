@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,12 @@ Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 _UNLIKE = 12.0  # e to the minus this is nothing
 _NO_COLOUR = -1  # beyond the image
+_MOST_KEPT = 200_000  # pixels of a border, each with its neighbours: 134 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Its constants, in pixels but for the last four.
+    """Its constants, in pixels but for the last six.
 
     `band` to either side of the border is decided anew, by what lies within `reach` in rows and
     columns, of which every `step`-th pixel is looked at. `border_width`: the odds of a pixel grow
@@ -35,6 +37,10 @@ class Field:
     the deviation. What they say counts `weight` times as much as a distance of `border_width`;
     `unasked` of what they would say whatever their colours is taken off, as by nearness alone what
     is round shrinks.
+
+    How far colours speak for the pixels that would change is from -1 to 1: 1 where all that are
+    alike are of the new side. A mask stays as it is where that is less than `least_said` in the
+    mean, and not by `least_beyond` more than what nearness alone says.
     """
 
     band: int = 6
@@ -45,6 +51,8 @@ class Field:
     weight: float = 4.0
     unasked: float = 0.5
     rounds: int = 5
+    least_said: float = 0.75
+    least_beyond: float = 0.53
 
     @property
     def halo(self) -> int:
@@ -56,22 +64,35 @@ FIELD = Field()
 """Chosen on drawn scenes of another seed than those scored; others nearby are as good to 0.01."""
 
 
-def decide_border(pixels: UInt8Image, mask: BoolMask, field: Field = FIELD) -> BoolMask:
-    """The mask, bool (height, width), with its border decided anew by uint8 (height, width, 3).
+class Decision(NamedTuple):
+    """A mask decided anew, bool (height, width), and what speaks for it where it has changed.
+
+    `said` and `beyond` (see `Field`) int32 (height, width), thousandths, 0 where nothing has.
+    """
+
+    mask: BoolMask
+    said: Int32s
+    beyond: Int32s
+
+
+def decide_border(pixels: UInt8Image, mask: BoolMask, field: Field = FIELD) -> Decision:
+    """A mask, bool (height, width), with its border decided anew by uint8 (height, width, 3).
 
     The image's own edge is no border.
     """
     distance = measure_distance(mask, field.band)
     rows, columns = np.nonzero(np.abs(distance) <= field.band)
-    decided = mask.copy()
+    decision = Decision(mask.copy(), *np.zeros((2, *mask.shape), np.int32))
     if len(rows):
         likeness, nearness, offsets = _make_tables(field)
         unary = (distance[rows, columns] / np.float32(field.border_width)).astype(np.float32)
-        decided[rows, columns] = _solve(
+        found = _solve(
             pixels, mask, rows, columns, unary, likeness, nearness, offsets,
-            np.float32(field.weight), np.float32(field.unasked), field.rounds,
+            np.float32(field.weight), np.float32(field.unasked), field.rounds, _MOST_KEPT,
         )  # fmt: skip
-    return decided
+        for part, values in zip(decision, found, strict=True):
+            part[rows, columns] = values
+    return decision
 
 
 @lru_cache(maxsize=8)
@@ -125,9 +146,12 @@ def measure_distance(mask: BoolMask, most: int) -> Float32s:
 def _solve(
     pixels: UInt8Image, mask: BoolMask, rows: Int64s, columns: Int64s, unary: Float32s,
     likeness: Float32s, nearness: Float32s, offsets: Int64s, weight: np.float32,
-    unasked: np.float32, rounds: int,
-) -> BoolMask:  # fmt: skip
-    """Which of the pixels at `rows` and `columns` are inside: bool (n,)."""
+    unasked: np.float32, rounds: int, most_kept: int,
+) -> tuple[BoolMask, Int32s, Int32s]:  # fmt: skip
+    """Which of the pixels at `rows` and `columns` are inside, and what speaks for it: of (n,).
+
+    What is alike is compared once for up to `most_kept` pixels, else in every round.
+    """
     height, width = mask.shape
     reach = int(offsets.max())
     row = width + 2 * reach
@@ -145,18 +169,30 @@ def _solve(
     count = len(rows)
     for k in range(count):
         share[places[k]] = _squash(unary[k])
-    # What is alike does not change from round to round.
-    alike = np.empty((count, len(moves)), np.float32)
-    for k in range(count):
-        _compare(colours, places[k], moves, likeness, nearness, unasked, alike[k])
-        alike[k] *= weight
+    is_kept = count <= most_kept
+    alike = np.empty((count if is_kept else 1, len(moves)), np.float32)
     fresh = np.empty(count, np.float32)
-    for _ in range(rounds):
+    for number in range(rounds):
         for k in range(count):
-            fresh[k] = _squash(unary[k] + _add_up(alike[k], share, places[k], moves))
+            weights = alike[k] if is_kept else alike[0]
+            if number == 0 or not is_kept:
+                _compare(colours, places[k], moves, likeness, nearness, unasked, weights)
+                weights *= weight
+            fresh[k] = _squash(unary[k] + _add_up(weights, share, places[k], moves))
         for k in range(count):
             share[places[k]] = fresh[k]
-    return fresh > 0
+    inside = fresh > 0
+    for k in range(count):
+        share[places[k]] = np.float32(1 if inside[k] else -1)
+    said, beyond, weights = np.zeros(count, np.int32), np.zeros(count, np.int32), alike[0]
+    for k in range(count):
+        if inside[k] != mask[rows[k], columns[k]]:
+            side = 1000 if inside[k] else -1000
+            _compare(colours, places[k], moves, likeness, nearness, np.float32(0), weights)
+            said[k] = round(side * _add_up(weights, share, places[k], moves))
+            _compare(colours, places[k], moves, likeness, nearness, np.float32(1), weights)
+            beyond[k] = round(side * _add_up(weights, share, places[k], moves))
+    return inside, said, beyond
 
 
 @jit_exact

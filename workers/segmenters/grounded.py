@@ -17,6 +17,7 @@ from workers.protocols import BoxMasker
 from workers.segmenters.fixed_texts import FixedTextSegmenter, select_surest
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_session import PromptableGridSegmenter
+from workers.segmenters.refining_sam import describe_sam
 from workers.segmenters.tasks import choose_score
 from workers.segmenters.text_detector import TextDetector, load_detector
 
@@ -50,16 +51,9 @@ def _describe(
     detector: TextDetector, masks: GridSegmenter, options: SegmenterOptions
 ) -> dict[str, object]:
     """What changes the result, for a fingerprint."""
-    filled: dict[str, object] = {
-        "boxes": 1,
-        "segmenter": masks.name,
-        "weights_sha256": masks.weights_sha256,
-    }
-    if isinstance(masks, PromptableGridSegmenter):
-        filled["prompts_sha256"] = masks.prompts_sha256
-        filled["refine"] = [refiner.fingerprint for refiner in masks.refiners]
-        if masks.sure_of_boxes:
-            filled["unsure"] = [masks.sure_of_boxes, masks.fingerprint]
+    filled = describe_sam(masks)
+    if isinstance(masks, PromptableGridSegmenter) and masks.sure_of_boxes:
+        filled["unsure"] = [masks.sure_of_boxes, masks.fingerprint]
     return {
         "detector": detector.describe(),
         "score_thresh": choose_score(options, "text"),

@@ -18,7 +18,7 @@ from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
 from workers.protocols import Float32Logits, PromptedMask, Refiner
-from workers.refiners.chain import refine_mask
+from workers.refiners.chain import RefiningChain
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.mask_logits import frame_logits
@@ -134,8 +134,12 @@ class SamPromptSession:
         best = choose_mask(self._everything, (left, top, right, bottom))
         if best is None or self._everything[best].sureness <= sureness:
             return answer
-        mask = refine_mask(self.image, self._everything[best], self.segmenter.refiners)
+        (mask,) = self._chain.refine([self._everything[best]])
         return PromptedMask(mask, self.frame_mask(mask.rle.decode()))
+
+    @cached_property
+    def _chain(self) -> RefiningChain:
+        return RefiningChain.open_image(self.image, self.segmenter.refiners)
 
     @cached_property
     def _everything(self) -> list[ObjectMask]:
@@ -223,7 +227,7 @@ class SamPromptSession:
         if self.segmenter.refiners:
             # Before, that a click grows to the colours round it, and after, that it is not undone.
             obeying = obey_clicks(mask, prompt)
-            mask = refine_mask(self.image, obeying, self.segmenter.refiners)
+            (mask,) = self._chain.refine([obeying])
             mask = obey_clicks(mask, prompt, obeying)
         if point is not None:
             return mask

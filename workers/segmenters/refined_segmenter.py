@@ -21,7 +21,7 @@ from workers.protocols import (
     TextFinder,
     TextSegmenter,
 )
-from workers.refiners.chain import refine_mask
+from workers.refiners.chain import RefiningChain
 
 
 def refine_segmenter(segmenter: Segmenter, refiners: Sequence[Refiner]) -> Segmenter:
@@ -55,15 +55,17 @@ class _RefinedSegmenter:
 
     def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
         mask = self._segmenter.segment_at(image, point_xy)
-        return None if mask is None else refine_mask(image, mask, self._refiners)
+        return None if mask is None else self._open(image).refine([mask])[0]
+
+    def _open(self, image: UInt8Image) -> RefiningChain:
+        return RefiningChain.open_image(image, self._refiners)
 
     def _refine(
         self, images: Sequence[UInt8Image], masks: Sequence[Sequence[ObjectMask]]
     ) -> list[list[ObjectMask]]:
         """Largest area first, as before; of the same area in the same order."""
         refined = [
-            [refine_mask(image, mask, self._refiners) for mask in found]
-            for image, found in zip(images, masks, strict=True)
+            self._open(image).refine(found) for image, found in zip(images, masks, strict=True)
         ]
         return [sorted(found, key=lambda mask: -mask.area_px) for found in refined]
 
@@ -84,7 +86,8 @@ class _RefinedBoxMasker(_RefinedBoxSegmenter):
     def mask_boxes(self, image: UInt8Image, boxes: Sequence[BoxXyxy]) -> list[ObjectMask | None]:
         assert isinstance(self._segmenter, BoxMasker)
         masks = self._segmenter.mask_boxes(image, boxes)
-        return [mask and refine_mask(image, mask, self._refiners) for mask in masks]
+        refined = iter(self._open(image).refine([mask for mask in masks if mask is not None]))
+        return [mask and next(refined) for mask in masks]
 
 
 class _RefinedTextSegmenter(_RefinedSegmenter):
@@ -114,7 +117,7 @@ class _RefinedFinder:
         self, image: UInt8Image, texts: Sequence[str], least: float | None = None
     ) -> list[ObjectMask]:
         found = self.finder.find(image, texts, least)
-        return [refine_mask(image, mask, self.refiners) for mask in found]
+        return RefiningChain.open_image(image, self.refiners).refine(found)
 
 
 class _RefinedPromptableSegmenter(_RefinedBoxMasker):
@@ -122,7 +125,7 @@ class _RefinedPromptableSegmenter(_RefinedBoxMasker):
 
     def open_image(self, image: UInt8Image) -> PromptSession:
         assert isinstance(self._segmenter, PromptableSegmenter)
-        return _RefinedSession(self._segmenter.open_image(image), image, self._refiners)
+        return _RefinedSession(self._segmenter.open_image(image), self._open(image))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +133,7 @@ class _RefinedSession:
     """See `PromptSession`."""
 
     session: PromptSession
-    image: UInt8Image
-    refiners: tuple[Refiner, ...]
+    chain: RefiningChain
 
     def predict(
         self,
@@ -143,7 +145,7 @@ class _RefinedSession:
         answer = self.session.predict(points_xy, labels, box_xyxy, mask_input)
         if answer.mask is None:
             return answer
-        return replace(answer, mask=refine_mask(self.image, answer.mask, self.refiners))
+        return replace(answer, mask=self.chain.refine([answer.mask])[0])
 
     def frame_mask(self, mask: BoolMask) -> Float32Logits:
         return self.session.frame_mask(mask)

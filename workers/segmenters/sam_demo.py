@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from schemas.options import RefinerName, SegmenterOptions
+from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.model_entry import ModelEntry
 from workers.models.precision import resolve_precision
 from workers.models.sam_demo_architecture import EMBED_DIM, build_sam_demo
 from workers.models.weights import fill, read_weights, sha256_of
-from workers.refiners.chain import build_refiners
+from workers.refiners.edges import EdgeRefiner
 from workers.segmenters.parameters import batch_sizes
 from workers.segmenters.point_scorer import load_scorer, load_tuned
 from workers.segmenters.prompt_parts import PromptParts
@@ -27,8 +27,6 @@ ZOOM = Zoom(of_box=2.0, of_mask=2.2, least=0.4, most=0.8)
 SURE_OF_BOXES = 0.85
 """Below this predicted IoU half of its answers to tight boxes miss an IoU of 0.8, above it one of
 sixteen; on scenes of other seeds than those that are scored."""
-REFINE: tuple[RefinerName, ...] = ("edges",)
-"""What makes its answers to prompts finer, unless the options say."""
 # Tuned on scenes of held-out drawings. Crops find small objects that the whole image hides; of what
 # both show, the surer mask stays, not the crop's. Masks are told apart by their own overlap, as
 # boxes would take two objects in an embrace for one. The model's borders are soft: a stability of
@@ -89,6 +87,6 @@ def build(
     )
     segmenter.zoom, segmenter.prompts_sha256 = ZOOM, prompts_sha256
     segmenter.sure_of_boxes = SURE_OF_BOXES if load_parts else 0.0
-    if options.refine is None:
-        segmenter.refiners = build_refiners(REFINE)
+    if options.refine is None:  # else they refine what is asked for as well
+        segmenter.refiners = (EdgeRefiner(),)
     return segmenter

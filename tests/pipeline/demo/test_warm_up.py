@@ -14,8 +14,9 @@ from pipeline.demo import warm_up
 from pipeline.demo.scenes import compose
 from pipeline.demo.sprites import bundled_sprites
 from schemas.options import SegmenterOptions
+from workers.refiners import small_regions
 from workers.registry import build_segmenter
-from workers.segmenters.masks import small_regions, trace_cpu
+from workers.segmenters.masks import trace_cpu
 
 
 @pytest.mark.long

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pipeline.evaluation.clicks import Click, correct, find_innermost, find_largest_error
+from pipeline.evaluation.clicks import Click, correct, find_largest_error
 from pipeline.evaluation.prompts import PromptScore, score_prompts, wilson_interval
 from schemas.boxes import BoxXyxy
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle, ObjectMask
 from workers.protocols import Float32Logits, PromptedMask
+from workers.refiners.innermost import find_innermost
 
 HW = (60, 80)
 

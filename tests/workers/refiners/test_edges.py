@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.overlaps import mask_iou
+from workers.refiners import band_field
 from workers.refiners.band_field import FIELD, Field, decide_border, measure_distance
-from workers.refiners.edges import build, refine_edges
+from workers.refiners.edges import refine_edges
 
 HEIGHT, WIDTH = 90, 120
 SMALL = Field(band=3, reach=4, step=2, rounds=2)
@@ -72,6 +74,25 @@ def decide_slowly(pixels: UInt8Image, mask: BoolMask, field: Field) -> BoolMask:
     return share > 0
 
 
+def speak_slowly(
+    pixels: UInt8Image, old: BoolMask, new: BoolMask, field: Field
+) -> tuple[list[float], list[float]]:
+    """What colours say for each pixel that has changed, and how much more than nearness."""
+    said, beyond = [], []
+    sides = range(-field.reach, field.reach + 1, field.step)
+    for y, x in np.argwhere(old != new):
+        alike, near, same = [], [], []
+        for v, u in ((y + dy, x + dx) for dy in sides for dx in sides if dy or dx):
+            if 0 <= v < old.shape[0] and 0 <= u < old.shape[1]:
+                colour = ((pixels[v, u].astype(int) - pixels[y, x]) ** 2).sum()
+                near.append(math.exp(-((v - y) ** 2 + (u - x) ** 2) / (field.reach / 2) ** 2 / 2))
+                alike.append(near[-1] * math.exp(-colour / 2 / field.colour_sigma**2))
+                same.append(1 if new[v, u] == new[y, x] else -1)
+        said.append(np.dot(alike, same) / sum(alike))
+        beyond.append(said[-1] - np.dot(near, same) / sum(near))
+    return said, beyond
+
+
 def test_distances_are_those_to_the_nearest_pixel_of_the_other_kind() -> None:
     mask = np.random.default_rng(3).random((9, 12)) < 0.15
     mask[2:7, 3:11] = True
@@ -89,7 +110,32 @@ def test_a_border_is_decided_as_the_formulas_say() -> None:
     mask = np.roll(true, 1, axis=1)
     expected = decide_slowly(pixels, mask, SMALL)
     assert (expected != mask).any()
-    np.testing.assert_array_equal(decide_border(pixels, mask, SMALL), expected)
+    decision = decide_border(pixels, mask, SMALL)
+    np.testing.assert_array_equal(decision.mask, expected)
+    changed = mask != expected
+    for found, slow in zip(decision[1:], speak_slowly(pixels, mask, expected, SMALL), strict=True):
+        np.testing.assert_allclose(found[changed] / 1000, slow, atol=0.001)
+        assert not found[~changed].any()
+
+
+def test_what_is_alike_may_be_compared_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = make_disc(12)
+    pixels, mask = paint(true, noise=40), np.roll(true, 2, axis=1)
+    kept = decide_border(pixels, mask)
+    assert (kept.mask != mask).any()
+    monkeypatch.setattr(band_field, "_MOST_KEPT", 1)
+    for found, wanted in zip(decide_border(pixels, mask), kept, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_mask_stays_where_colours_say_little_of_what_would_change() -> None:
+    true = make_disc(25)
+    image, given = paint(true, noise=70), CocoRle.from_mask(make_disc(28))
+    trusting = replace(FIELD, least_said=-1.0)
+    assert refine_edges(image, given, trusting) != given
+    assert refine_edges(image, given, replace(FIELD, least_said=1.0, least_beyond=2.0)) == given
+    for field in (replace(FIELD, least_said=0.0), replace(FIELD, least_beyond=-1.0)):
+        assert refine_edges(image, given, field) == refine_edges(image, given, trusting)
 
 
 @pytest.mark.parametrize("wrong", ["larger", "smaller", "moved"])
@@ -97,7 +143,7 @@ def test_a_wrong_border_moves_to_the_colours(wrong: str) -> None:
     true = make_disc(25)
     masks = {"larger": make_disc(29), "smaller": make_disc(21), "moved": make_disc(25, (63, 47))}
     given = CocoRle.from_mask(masks[wrong])
-    refined = build().refine(paint(true), given)
+    refined = refine_edges(paint(true), given)
     wanted = CocoRle.from_mask(true)
     assert measure_iou(given, wanted) < 0.88
     assert measure_iou(refined, wanted) > 0.97

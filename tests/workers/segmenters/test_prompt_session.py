@@ -15,7 +15,7 @@ from support.tiny_sam import make_noise, make_tiny_sam
 
 from pipeline.demo.scenes import Scene, compose
 from pipeline.demo.sprites import bundled_sprites
-from pipeline.evaluation.clicks import Click, correct, find_innermost
+from pipeline.evaluation.clicks import Click, correct
 from schemas.errors import ModelError, UsageError
 from schemas.masks import BoolMask, CocoRle, ObjectMask
 from schemas.options import RefinerName, SegmenterOptions
@@ -24,6 +24,7 @@ from workers.models import catalog
 from workers.models.sam_demo_architecture import build_sam_demo
 from workers.models.weights import fill, read_weights
 from workers.protocols import PromptableSegmenter, PromptedMask, Segmenter
+from workers.refiners.innermost import find_innermost
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_parts import MASK_CHANNELS, PromptParts

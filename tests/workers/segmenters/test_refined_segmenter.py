@@ -14,9 +14,15 @@ from pipeline.demo.sprites import bundled_sprites
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
-from schemas.options import SegmenterOptions
-from workers.protocols import BoxMasker, BoxSegmenter, PromptableSegmenter, TextSegmenter
-from workers.refiners.chain import refine_mask
+from schemas.options import RefinerOptions, SegmenterOptions, TidyOptions
+from workers.protocols import (
+    BoxMasker,
+    BoxSegmenter,
+    ImageRefiner,
+    PromptableSegmenter,
+    TextSegmenter,
+)
+from workers.refiners.chain import RefiningChain
 from workers.refiners.edges import refine_edges
 from workers.registry import build_segmenter
 from workers.segmenters.fixed_texts import FixedTextSegmenter
@@ -41,9 +47,15 @@ class Clearing:
     name = "clearing"
     fingerprint = "clearing 1"
 
-    def refine(self, image: UInt8Image, rle: CocoRle) -> CocoRle:
+    def open_image(self, image: UInt8Image) -> ImageRefiner:
+        return self
+
+    def refine(self, masks: Sequence[CocoRle]) -> list[CocoRle]:
+        return [self._clear(rle) for rle in masks]
+
+    def _clear(self, rle: CocoRle) -> CocoRle:
         pixels = rle.decode()
-        pixels[:, : image.shape[1] // 2] = False
+        pixels[:, : pixels.shape[1] // 2] = False
         return CocoRle.from_mask(pixels)
 
 
@@ -53,7 +65,7 @@ def tiny_segmenter() -> PromptableGridSegmenter:
 
 
 def clear(mask: ObjectMask, image: UInt8Image) -> ObjectMask:
-    return refine_mask(image, mask, [Clearing()])
+    return RefiningChain.open_image(image, [Clearing()]).refine([mask])[0]
 
 
 def test_every_mask_is_refined_whatever_it_was_found_by() -> None:
@@ -148,6 +160,20 @@ def test_a_segmenter_is_built_with_its_refiners(name: str) -> None:
     assert default.fingerprint == plain.fingerprint != refined.fingerprint
     assert isinstance(refined, PromptableSegmenter) == isinstance(plain, PromptableSegmenter)
     assert refined.name == plain.name
+
+
+def test_options_of_refiners_are_in_the_fingerprint_where_they_are_used() -> None:
+    smooth = RefinerOptions(tidy=TidyOptions(smooth_px=2))
+    prints = {
+        (refine, number): build_segmenter(
+            SegmenterOptions(name="grid", device="cpu", refine=refine, refiners=options)
+        ).fingerprint
+        for refine in (None, ("edges",), ("tidy",))
+        for number, options in enumerate((RefinerOptions(), smooth))
+    }
+    assert prints[None, 0] == prints[None, 1]
+    assert prints[("edges",), 0] == prints[("edges",), 1]
+    assert len(set(prints.values())) == 4
 
 
 def test_the_demos_answers_to_prompts_are_refined_unless_the_options_say() -> None:

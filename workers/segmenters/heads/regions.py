@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from schemas.masks import BoolMask, CocoRle
 from workers.numba_jit import jit_exact
-from workers.segmenters.masks.rle_numba import encode_changes
+from workers.rle_numba import encode_changes
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ from schemas.masks import ObjectMask
 from schemas.nesting import find_parents
 from schemas.options import SegmenterOptions
 from schemas.overlaps import mask_ios, mask_iou
-from workers.segmenters.masks.small_regions import remove_small_regions
+from workers.refiners.small_regions import remove_small_regions
 
 _AGREEMENT_IOU = 0.5
 

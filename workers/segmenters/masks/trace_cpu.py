@@ -16,7 +16,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from workers.numba_jit import jit_exact, jit_inline
-from workers.segmenters.masks.rle_numba import encode_changes
+from workers.rle_numba import encode_changes
 from workers.segmenters.masks.tracer import (
     Axis,
     Float32s,

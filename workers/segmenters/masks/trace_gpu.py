@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from workers.segmenters.masks.rle_numba import encode_changes
+from workers.rle_numba import encode_changes
 from workers.segmenters.masks.tracer import Axis, Frame, TracedMasks
 
 _AT_ONCE_PX = 1 << 25  # of whole masks: 128 MiB as float32, unless one alone is larger

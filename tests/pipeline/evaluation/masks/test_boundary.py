@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,6 +9,7 @@ import faster_coco_eval
 import numpy as np
 import pytest
 from support.drawn_detections import describe_images, draw_image, draw_mask
+from support.drawn_errors import ERRORS, draw_error, draw_true
 
 from pipeline.evaluation.masks.average_precision import AREAS_PX, AveragePrecision
 from pipeline.evaluation.masks.boundary import (
@@ -143,26 +143,12 @@ def test_odd_masks_by_hand() -> None:
     assert measure_contour_f(rles[""], rles["."], 2) == 0
 
 
-@pytest.mark.parametrize("error", ["eroded", "dilated", "shifted", "jagged", "holes"])
+@pytest.mark.parametrize("error", ERRORS)
 def test_each_error_lowers_every_measure_the_more_the_larger_it_is(error: str) -> None:
-    rows, columns = np.mgrid[:120, :160]
-    true = np.hypot(rows - 60, columns - 80) < 40
-    rng = np.random.default_rng(0)
+    wanted = CocoRle.from_mask(draw_true())
     scores = []
     for much in (0, 1, 3, 6):
-        radius = 40 + {"eroded": -much, "dilated": much}.get(error, 0)
-        mask = np.hypot(rows - 60, columns - 80) < radius
-        if error == "shifted":
-            mask = np.roll(mask, much, axis=1)
-        if error == "jagged" and much:
-            angle = np.arctan2(rows - 60, columns - 80)
-            mask = np.hypot(rows - 60, columns - 80) < 40 + much * np.sin(12 * angle)
-        if error == "holes":
-            for _ in range(3 * much):
-                turn, away = rng.uniform(0, 2 * math.pi), rng.uniform(20, 36)
-                y, x = 60 + away * math.sin(turn), 80 + away * math.cos(turn)
-                mask &= np.hypot(rows - y, columns - x) > 3
-        given, wanted = CocoRle.from_mask(mask), CocoRle.from_mask(true)
+        given = CocoRle.from_mask(draw_error(error, much))
         scores.append((measure_boundary_iou(given, wanted, 4), measure_contour_f(given, wanted, 1)))
     assert scores[0] == (1, 1)
     for better, worse in pairwise(scores):

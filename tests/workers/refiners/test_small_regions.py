@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from schemas.masks import BoolMask, CocoRle
-from workers.segmenters.masks.small_regions import remove_small_regions
+from workers.refiners.small_regions import remove_small_regions
 
 
 def regions(mask: BoolMask) -> list[list[tuple[int, int]]]:

@@ -1,15 +1,17 @@
-"""Removes small holes and islands from masks as segment-anything does, without OpenCV.
+"""Removes small holes and islands from masks, as segment-anything does and by their share.
 
 Masks stay run-length encoded: regions are connected runs of neighbouring columns.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from schemas.masks import CocoRle
 from workers.numba_jit import jit_exact
-from workers.segmenters.masks.rle_numba import Int64s, encode_changes
+from workers.rle_numba import Int64s, encode_changes
 
 
 def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
@@ -18,14 +20,44 @@ def remove_small_regions(rle: CocoRle, min_area_px: int) -> CocoRle:
     Regions are connected by sides and corners. The largest island stays, whatever its size. Raises
     ValueError for an invalid RLE.
     """
+    return _remove(rle, min_area_px, min_area_px, False)
+
+
+def remove_by_share(
+    rle: CocoRle, hole_frac: float, island_frac: float, largest_only: bool
+) -> CocoRle:
+    """A mask with holes, then islands, of less than these shares of its area removed.
+
+    With `largest_only` all islands but the largest. The largest region outside is no hole. A mask
+    without any stays as it is, to the byte. Raises ValueError for an invalid RLE.
+    """
+    area_px = rle.area_px
+    least_island = rle.size_hw[0] * rle.size_hw[1] + 1
+    if not largest_only:
+        least_island = math.ceil(island_frac * area_px)
+    cleaned = _remove(rle, math.ceil(hole_frac * area_px), least_island, True)
+    return rle if _find_changes(cleaned) == _find_changes(rle) else cleaned
+
+
+def _find_changes(rle: CocoRle) -> list[int]:
+    """Where a mask changes. Runs of no pixels, which some encoders write, are no change."""
+    ends = rle.runs().cumsum()
+    places, times = np.unique(ends[:-1], return_counts=True)
+    changes: list[int] = places[(times % 2 == 1) & (places < ends[-1])].tolist()
+    return changes
+
+
+def _remove(rle: CocoRle, hole_px: int, island_px: int, keep_outside: bool) -> CocoRle:
     height, width = rle.size_hw
-    changes = _clean(rle.runs().cumsum(), height, width, min_area_px)
+    changes = _clean(rle.runs().cumsum(), height, width, hole_px, island_px, keep_outside)
     (counts,) = encode_changes(changes, np.array([0, len(changes)]), height * width)
     return CocoRle(rle.size_hw, counts)
 
 
 @jit_exact
-def _clean(run_ends: Int64s, height: int, width: int, min_area_px: int) -> Int64s:
+def _clean(
+    run_ends: Int64s, height: int, width: int, hole_px: int, island_px: int, keep_outside: bool
+) -> Int64s:
     """Where a mask without its small regions changes, column-major; it starts outside."""
     pixels = height * width
     most = len(run_ends) // 2 + 1 + width
@@ -36,7 +68,7 @@ def _clean(run_ends: Int64s, height: int, width: int, min_area_px: int) -> Int64
         if number % 2 == 0:
             count = _append_by_columns(begin, end, height, starts, ends, count)
         begin = end
-    count = _keep_large(starts, ends, count, height, min_area_px, False)
+    count = _keep_large(starts, ends, count, height, hole_px, keep_outside)
     # Holes are filled now; what lies between the outside runs that stay is inside.
     most = count + 1 + width
     inner_starts, inner_ends = np.empty(most, np.int64), np.empty(most, np.int64)
@@ -46,7 +78,7 @@ def _clean(run_ends: Int64s, height: int, width: int, min_area_px: int) -> Int64
         inner = _append_by_columns(begin, end, height, inner_starts, inner_ends, inner)
         if number < count:
             begin = ends[number]
-    inner = _keep_large(inner_starts, inner_ends, inner, height, min_area_px, True)
+    inner = _keep_large(inner_starts, inner_ends, inner, height, island_px, True)
     changes = np.empty(2 * inner, np.int64)
     count = 0
     for number in range(inner):
