@@ -79,7 +79,7 @@ def compare_figures(
         name: Comparison(
             describe_figure(values[0].get(name), [pair[0].get(name) for pair in drawn]),
             describe_figure(values[1].get(name), [pair[1].get(name) for pair in drawn]),
-            describe_figure(_subtract(values, name), _subtract_drawn(drawn, name)),
+            describe_figure(_subtract(values, name), _subtract_drawn(drawn, name), least=-1.0),
             name in lower_is_better,
         )
         for name in dict.fromkeys([*values[0], *values[1]])

@@ -39,7 +39,7 @@ def test_resamples_are_those_of_images() -> None:
     """Of two images that gain 0 and 0.2, half of the resamples have each once: 0, 0.1 and 0.2."""
     found = compare_figures(mean_of(0.4, 0.4), mean_of(0.4, 0.6), 2, samples=400)["mean"]
     assert found.difference.value == pytest.approx(0.1)
-    assert (found.difference.low, found.difference.high) == pytest.approx((0, 0.2))
+    assert (found.difference.low, found.difference.high) == pytest.approx((0, 0.2), abs=0.01)
     assert found.outcome is Outcome.SAME
     drawn = []
 
@@ -54,8 +54,9 @@ def test_resamples_are_those_of_images() -> None:
     compare_figures(
         watch(mean_of(0, 0, 0)), watch(mean_of(0, 0, 1)), 3, samples=5, note=numbers.append
     )
-    assert drawn[::2] == drawn[1::2]
-    assert drawn[0] == [1, 1, 1]
+    assert drawn[0] == drawn[1] == [1, 1, 1]
+    # Whichever thread is first.
+    assert sorted(drawn)[::2] == sorted(drawn)[1::2]
     assert [sum(weights) for weights in drawn] == [3] * 12
     assert numbers == [1, 2, 3, 4, 5]
 
