@@ -35,7 +35,7 @@ test: setup
 
 # All but `make faults`: after what `make test` runs, what it leaves out for its length.
 test-all: test
-	$(PYTEST) -m 'long and not faults'
+	$(PYTEST) -m '(long or trials) and not faults'
 
 # Odd inputs of real files, stores and tools; `make test-all` runs them too.
 trials: setup

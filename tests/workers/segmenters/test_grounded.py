@@ -262,6 +262,7 @@ def test_without_boxes_the_sam_sees_no_image(folder: Path, sam: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_demo_fills_boxes_as_a_prompt_does() -> None:
     image, box = noise(60, 80), (5.0, 5.0, 40.0, 50.0)
     segmenter = build_segmenter(SegmenterOptions(device="cpu"))
