@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
+import ftfy
 import huggingface_hub
 import numpy as np
 import open_clip
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from support.tiny_clip import TINY, local, tiny_model, write_folder
@@ -35,9 +37,11 @@ def test_tokens_are_open_clips(text: str) -> None:
     np.testing.assert_array_equal(OURS([text]), THEIRS([text]).numpy())
 
 
-# Newer letters than Python knows are letters to one library and not yet to the other.
+# Newer letters than Python knows are letters to one library and not yet to the other; ftfy may make
+# one of two that Python does know.
 @given(st.text(st.characters(exclude_categories=("Cn", "Cs"))))
 def test_tokens_of_any_text_are_open_clips(text: str) -> None:
+    assume(all(unicodedata.category(letter) != "Cn" for letter in ftfy.fix_text(text)))
     np.testing.assert_array_equal(OURS([text]), THEIRS([text]).numpy())
 
 
