@@ -31,7 +31,7 @@ from pipeline.demo.bucket import draw_scene
 from pipeline.demo.scenes import SceneObject
 from pipeline.demo.sprites import bundled_sprites
 from pipeline.evaluation.masks.boundary import find_boundary_width, measure_boundary_iou
-from pipeline.evaluation.matching import MIN_SIDE_PX, MIN_VISIBLE_FRACTION, REFERENCE_SIDE_PX
+from pipeline.evaluation.matching import is_seen
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
@@ -76,10 +76,9 @@ def list_scenes(seed: int, first: int, count: int, scale: int) -> Iterator[Drawn
 
 
 def _counts(item: SceneObject) -> bool:
-    """As `pipeline.evaluation.matching` has it."""
     x0, y0, x1, y1 = CocoRle.from_mask(item.mask).bbox_xyxy
-    longer = max(x1 - x0, y1 - y0) * REFERENCE_SIDE_PX / max(item.mask.shape)
-    return item.visible_fraction >= MIN_VISIBLE_FRACTION and longer >= MIN_SIDE_PX
+    height, width = item.mask.shape
+    return is_seen(item.visible_fraction, max(x1 - x0, y1 - y0), (height, width))
 
 
 def pair_best(masks: Sequence[ObjectMask], true: Sequence[CocoRle]) -> Iterator[tuple[int, int]]:

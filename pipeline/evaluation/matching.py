@@ -14,7 +14,7 @@ from schemas.points import Point
 from workers.indexes.points import NoteBroken, sound_mask_of
 
 MIN_VISIBLE_FRACTION = 0.5
-MIN_SIDE_PX, REFERENCE_SIDE_PX = 32, 640
+_MIN_SIDE_PX, _REFERENCE_SIDE_PX = 32, 640
 MATCH_IOU = 0.5
 
 
@@ -37,12 +37,14 @@ class Matching:
 
 def must_be_found(annotation: CocoAnnotation, image: CocoImage) -> bool:
     """Whether an object must be found: visible enough, large enough, not a crowd."""
-    longer = max(annotation.bbox[2:]) * REFERENCE_SIDE_PX / max(image.width, image.height)
-    return (
-        annotation.visible_fraction >= MIN_VISIBLE_FRACTION
-        and longer >= MIN_SIDE_PX
-        and not annotation.iscrowd
-    )
+    seen = is_seen(annotation.visible_fraction, max(annotation.bbox[2:]), image.size_hw)
+    return seen and not annotation.iscrowd
+
+
+def is_seen(visible_fraction: float, longer_px: float, size_hw: tuple[int, int]) -> bool:
+    """Whether so much of an object is visible, and it is so long for its image, that it counts."""
+    longer = longer_px * _REFERENCE_SIDE_PX / max(size_hw)
+    return visible_fraction >= MIN_VISIBLE_FRACTION and longer >= _MIN_SIDE_PX
 
 
 def name_in_uri(image: CocoImage) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from pipeline.evaluation.boxes import GROWN, grow_box
 from pipeline.evaluation.clicks import Click, correct
 from pipeline.evaluation.matching import must_be_found
+from pipeline.evaluation.shares import wilson_interval
 from schemas.box_choice import choose_mask
 from schemas.coco import CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.images import UInt8Image
@@ -25,7 +25,6 @@ CORRECTIONS = 2
 GENERATED = "_generated"
 """Ends the name of a box whose mask is chosen among all that were found in the image."""
 _LEVELS = (0.5, 0.8)
-_DEVIATIONS = 1.96  # of a normal distribution: 95% lie within
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,6 @@ class PromptScore:
         low, high = (wilson_interval(count, len(ious)) for count in hits)
         shares = [count / len(ious) for count in hits]
         return cls(len(ious), shares[0], shares[1], low, high, float(np.mean(ious)))
-
-
-def wilson_interval(hits: int, count: int) -> tuple[float, float]:
-    """The 95% interval of a share, `hits` of `count`, which is not 0."""
-    share, square = hits / count, _DEVIATIONS**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    spread = share * (1 - share) / count + square / (4 * count**2)
-    reach = _DEVIATIONS * math.sqrt(spread) / (1 + square / count)
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 def score_prompts(

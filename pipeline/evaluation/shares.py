@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.prompts import wilson_interval
+_DEVIATIONS = 1.96  # of a normal distribution: 95% lie within
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,13 @@ class Share:
     share: float
     low: float
     high: float
+
+
+def describe_share(numbers: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_]) -> Share:
+    """The share of hits among numbers that are alike, (n,) both, one or more."""
+    right = int(np.count_nonzero(hits))
+    low, high = wilson_interval(right, len(hits))
+    return Share(float(numbers.mean()), len(hits), right / len(hits), low, high)
 
 
 def bin_shares(
@@ -39,13 +47,10 @@ def bin_shares(
     starts = np.arange(bins) * len(numbers) // bins
     # Each begins where the first of equal numbers is.
     edges = np.unique(np.searchsorted(numbers, numbers[starts])).tolist()
-    shares = []
-    for first, end in zip(edges, [*edges[1:], len(numbers)], strict=True):
-        right = int(np.count_nonzero(hits[first:end]))
-        low, high = wilson_interval(right, end - first)
-        centre = float(numbers[first:end].mean())
-        shares.append(Share(centre, end - first, right / (end - first), low, high))
-    return shares
+    return [
+        describe_share(numbers[first:end], hits[first:end])
+        for first, end in zip(edges, [*edges[1:], len(numbers)], strict=True)
+    ]
 
 
 def measure_gap(shares: list[Share]) -> float:
@@ -55,3 +60,12 @@ def measure_gap(shares: list[Share]) -> float:
     """
     count = sum(each.count for each in shares)
     return sum(each.count * abs(each.share - each.centre) for each in shares) / count
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
+    """The 95% interval of a share, `hits` of `count`, which is not 0."""
+    share, square = hits / count, _DEVIATIONS**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    spread = share * (1 - share) / count + square / (4 * count**2)
+    reach = _DEVIATIONS * math.sqrt(spread) / (1 + square / count)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)

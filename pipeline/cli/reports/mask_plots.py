@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from pipeline.cli.reports.share_points import INTERVALS, make_points
 from pipeline.drawing.report.contents import Axis, Plot, Series
 from pipeline.evaluation.masks.average_precision import RECALLS
 from pipeline.evaluation.masks.detections import Floats
@@ -24,7 +25,6 @@ _LEVELS = {
     "at IoU 0.75": [5],
     "mean of IoU 0.5 to 0.95": [*range(len(IOU_LEVELS))],
 }
-_INTERVAL = "Lines are where 95% of such shares lie."
 
 
 def plot_masks(runs: Runs) -> list[Plot]:
@@ -112,8 +112,8 @@ def _plot_sizes(runs: Runs) -> Iterator[Plot]:
             _read_ends(shares, "the smallest objects", "the largest"),
             Axis("area of objects, pixels", is_logarithmic=True),
             Axis("share with such a mask", 0, 1),
-            [_make_points(name, own) for name, own in shares.items()],
-            text=f"Groups of as many true objects each, by size. {_INTERVAL}",
+            [make_points(name, own) for name, own in shares.items()],
+            text=f"Groups of as many true objects each, by size. {INTERVALS}",
         )
 
 
@@ -136,21 +136,10 @@ def _plot_scores(runs: Runs) -> Iterator[Plot]:
         _read_ends(shares, "the least sure masks", "the surest"),
         Axis("score", 0, 1) if are_shares else Axis("score"),
         Axis("share right at IoU 0.5", 0, 1),
-        [_make_points(name, own) for name, own in shares.items()],
+        [make_points(name, own) for name, own in shares.items()],
         "a score that is the share right" if are_shares else "",
-        f"Groups of as many found masks each, by score. {_INTERVAL}"
+        f"Groups of as many found masks each, by score. {INTERVALS}"
         + (f" Mean gap between score and share: {gaps}." if are_shares else ""),
-    )
-
-
-def _make_points(name: str, shares: list[Share]) -> Series:
-    return Series(
-        name,
-        [each.centre for each in shares],
-        [each.share for each in shares],
-        "points",
-        [each.low for each in shares],
-        [each.high for each in shares],
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipeline.cli.reports.share_points import INTERVALS, make_points
 from pipeline.drawing.report.contents import Axis, Plot, Series
 from pipeline.evaluation.search.query_result import QueryKind, QueryResult
 from pipeline.evaluation.search.spread import (
-    ProbabilityBin,
     bin_probabilities,
     count_ranks,
     trace_recall,
@@ -79,29 +79,18 @@ def _plot_bins(runs: Mapping[str, Sequence[QueryResult]]) -> Iterator[Plot]:
     known = {name: own for name, own in bins.items() if own}
     if not known:
         return
-    judged = sum(each.hits for own in known.values() for each in own)
+    judged = sum(each.count for own in known.values() for each in own)
     yield Plot(
         "How likely, and how right",
         "; ".join(
-            f"{own[0].right:.0%} of the least likely {name} are right, {own[-1].right:.0%} of the "
+            f"{own[0].share:.0%} of the least likely {name} are right, {own[-1].share:.0%} of the "
             "likeliest"
             for name, own in known.items()
         ),
         Axis("how likely hits are called", 0, 1),
         Axis("share that is right", 0, 1),
-        [_make_points(name, own) for name, own in known.items()],
+        [make_points(name, own) for name, own in known.items()],
         "called as likely as they are",
-        f"All {judged:,} hits that were judged, in ten groups by how likely they are called. Lines "
-        "are where 95% of such shares lie.",
-    )
-
-
-def _make_points(name: str, bins: Sequence[ProbabilityBin]) -> Series:
-    return Series(
-        name,
-        [each.probability for each in bins],
-        [each.right for each in bins],
-        "points",
-        [each.low for each in bins],
-        [each.high for each in bins],
+        f"All {judged:,} hits that were judged, in ten groups by how likely they are called. "
+        f"{INTERVALS}",
     )

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.evaluation.presence import BINS, find_bins
-from pipeline.evaluation.prompts import wilson_interval
 from pipeline.evaluation.search.figures import list_probabilities
 from pipeline.evaluation.search.query_result import QueryResult
+from pipeline.evaluation.shares import Share, describe_share
 
 
-@dataclass(frozen=True, slots=True)
-class ProbabilityBin:
-    """Hits called about equally likely: the mean of it, and the share that is right.
-
-    95% of such shares lie from `low` to `high`, if hits are independent of each other.
-    """
-
-    hits: int
-    probability: float
-    right: float
-    low: float
-    high: float
-
-
-def bin_probabilities(results: Sequence[QueryResult]) -> list[ProbabilityBin]:
-    """The hits of all queries by how likely they are called, without bins that are empty."""
+def bin_probabilities(results: Sequence[QueryResult]) -> list[Share]:
+    """The right hits of all queries by how likely they are called, without bins that are empty."""
     pairs = [list_probabilities(result, len(result.hits)) for result in results]
-    shares = np.concatenate([np.zeros(0), *(share for share, _ in pairs)])
+    probabilities = np.concatenate([np.zeros(0), *(each for each, _ in pairs)])
     right = np.concatenate([np.zeros(0, np.bool_), *(each for _, each in pairs)])
-    bins = find_bins(shares)
+    bins = find_bins(probabilities)
     parts = (bins == number for number in range(BINS))
-    return [_describe_bin(shares[part], right[part]) for part in parts if part.any()]
-
-
-def _describe_bin(shares: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> ProbabilityBin:
-    hits = int(np.count_nonzero(right))
-    interval = wilson_interval(hits, len(right))
-    return ProbabilityBin(len(right), float(shares.mean()), hits / len(right), *interval)
+    return [describe_share(probabilities[part], right[part]) for part in parts if part.any()]
 
 
 def trace_recall(results: Sequence[QueryResult], limit: int) -> list[float]:

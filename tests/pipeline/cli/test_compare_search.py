@@ -12,13 +12,11 @@ import pytest
 import typer
 from click.testing import Result
 from support.paths import ROOT
-from support.word_world import TRUTH, WordEmbedder, embedded, index_of, paint_truth
+from support.word_world import TRUTH, embedded, index_of, open_with_words, paint_truth
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import eval as eval_commands
 from pipeline.search.searcher import Searcher
-from pipeline.settings import Settings
-from workers.indexes.open import open_index
 
 app = typer.Typer()
 eval_commands.register(app)
@@ -46,11 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def know_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Indexes are opened with the embedder that knows words."""
-
-    def open_searcher(settings: Settings) -> Searcher:
-        return Searcher(open_index(settings.index, None), WordEmbedder(), settings)
-
-    monkeypatch.setattr(Searcher, "open", open_searcher)
+    monkeypatch.setattr(Searcher, "open", open_with_words)
 
 
 def run(world: Path, first: str, second: str, *args: object) -> Result:

@@ -13,7 +13,14 @@ import pytest
 import typer
 from click.testing import Result
 from support.paths import ROOT
-from support.word_world import CATEGORIES, TRUTH, WordEmbedder, give_labels, index_of, paint_truth
+from support.word_world import (
+    CATEGORIES,
+    TRUTH,
+    give_labels,
+    index_of,
+    open_with_words,
+    paint_truth,
+)
 from typer.testing import CliRunner
 
 from pipeline.cli.commands import eval as eval_commands
@@ -21,9 +28,7 @@ from pipeline.evaluation.search.figures import list_depths
 from pipeline.evaluation.search.query_file import read_queries
 from pipeline.evaluation.search.query_result import QueryKind
 from pipeline.search.searcher import Searcher
-from pipeline.settings import Settings
 from schemas.labels import LabelEntry
-from workers.indexes.open import open_index
 
 app = typer.Typer()
 eval_commands.register(app)
@@ -49,11 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def know_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Indexes are opened with the embedder that knows words."""
-
-    def open_searcher(settings: Settings) -> Searcher:
-        return Searcher(open_index(settings.index, None), WordEmbedder(), settings)
-
-    monkeypatch.setattr(Searcher, "open", open_searcher)
+    monkeypatch.setattr(Searcher, "open", open_with_words)
 
 
 def write(folder: Path, *queries: dict[str, Any]) -> Path:

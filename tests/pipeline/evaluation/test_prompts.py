@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.clicks import Click, correct, find_largest_error
-from pipeline.evaluation.prompts import PromptScore, score_prompts, wilson_interval
+from pipeline.evaluation.prompts import PromptScore, score_prompts
+from pipeline.evaluation.shares import wilson_interval
 from schemas.boxes import BoxXyxy
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.images import UInt8Image

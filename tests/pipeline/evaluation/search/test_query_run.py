@@ -260,8 +260,8 @@ def test_what_lies_behind_the_figures(searcher: Searcher) -> None:
     assert recall[3] == 1
     assert trace_recall([], 4) == []
     bins = bin_probabilities(results)
-    assert sum(each.hits for each in bins) == 12
-    assert all(0 <= each.right <= 1 for each in bins)
+    assert sum(each.count for each in bins) == 12
+    assert all(0 <= each.share <= 1 for each in bins)
 
 
 def test_queries_are_suggested_from_a_truth(searcher: Searcher) -> None:
