@@ -52,7 +52,7 @@ def statuses_of(operation: Any, requests: int) -> set[int]:
     return statuses
 
 
-@pytest.mark.parametrize("requests", [12, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("requests", [12, pytest.param(60, marks=pytest.mark.long)])
 def test_no_request_makes_it_fail(api: Any, requests: int) -> None:
     operations = [found.ok() for found in api.get_all_operations()]
     answered = {operation.label: statuses_of(operation, requests) for operation in operations}

@@ -180,7 +180,7 @@ def test_the_demos_answers_to_prompts_are_refined_unless_the_options_say() -> No
     scene = compose(np.random.default_rng(4), bundled_sprites())
     x0, y0, x1, y1 = CocoRle.from_mask(scene.objects[0].mask).bbox_xyxy
     answers = {}
-    for refine in (None, ()):
+    for refine in (None, (), ("edges",)):
         options = SegmenterOptions(
             device="cpu", precision="fp32", points_per_side=4, crop_n_layers=0, refine=refine
         )
@@ -190,3 +190,4 @@ def test_the_demos_answers_to_prompts_are_refined_unless_the_options_say() -> No
         assert answer.mask is not None
         answers[refine] = answer.mask
     assert answers[None].rle == refine_edges(scene.image, answers[()].rle) != answers[()].rle
+    assert answers[("edges",)].rle == answers[None].rle
