@@ -47,5 +47,7 @@ def sync(path: Path) -> None:
 
 def check_output_file(path: Path, what: str) -> None:
     """Raise UsageError unless `what` can be written to `path`: before, not after, the work."""
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    if path.is_dir():
+        raise UsageError(f"expected a file for {what}, got the folder {path}")
+    if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{what} cannot be written to {path}: no folder to write in")

@@ -113,7 +113,7 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_report(path, make_report())
     assert path.read_text().startswith("<!doctype html>")
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(UsageError, match="the report cannot be written to"):
+    with pytest.raises(UsageError, match="expected a file for the report, got the folder"):
         check_report_file(tmp_path)
     with pytest.raises(UsageError, match="the report cannot be written to"):
         write_report(tmp_path / "nowhere" / "report.html", make_report())
