@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -247,14 +247,6 @@ class MaskEvaluation:
             "miou": pixels.miou,
             "frequency_weighted_iou": pixels.frequency_weighted_iou,
         }
-
-
-def evaluate(images: Iterable[ImageMasks], samples: int = SAMPLES) -> MaskScores:
-    """The figures of images with their masks."""
-    evaluation = MaskEvaluation()
-    for image in images:
-        evaluation.add(image)
-    return evaluation.measure(samples)
 
 
 def _name_areas(name: str, values: Mapping[str, float | None]) -> dict[str, float | None]:

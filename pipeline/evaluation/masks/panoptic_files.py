@@ -57,31 +57,33 @@ def read_panoptic(document: dict[str, Any], path: Path) -> PanopticDocument:
     of a pixel (A. Kirillov et al., "Panoptic segmentation", 2019, and panopticapi). An image
     without an annotation is all void. Raises DatasetError for an entry or PNG that is wrong.
     """
+    # Those that no annotation has been read of.
     images = {image.id: image for image in read_entries(document, "images", CocoImage, path)}
-    void = {
-        number: CocoRle.from_mask(np.ones(image.size_hw, np.bool_))
-        for number, image in images.items()
-    }
+    void: dict[CocoId, CocoRle] = {}
     annotations: list[dict[str, Any]] = []
     for number, entry in enumerate(list_entries(document, "annotations", path), start=1):
         try:
             annotation = _Annotation.model_validate(entry)
         except ValidationError as exc:
             raise DatasetError(f"{path}, annotation {number}: {describe_entry(exc)}") from exc
-        image = images.get(annotation.image_id)
+        image = images.pop(annotation.image_id, None)
         if image is None:
             raise DatasetError(
-                f"{path}, annotation {number}: expected the id of an image, "
+                f"{path}, annotation {number}: expected the id of an image, each once, "
                 f"got {annotation.image_id!r}"
             )
         picture = path.with_suffix("") / annotation.file_name
         ids = _read_ids(picture, image.size_hw)
         annotations += _describe_segments(annotation, ids, picture, len(annotations))
         nothing = ids == VOID
-        void.pop(image.id, None)
         if nothing.any():
             void[image.id] = CocoRle.from_mask(nothing)
+    void |= {number: _fill(image.size_hw) for number, image in images.items()}
     return PanopticDocument({**document, "annotations": annotations}, void)
+
+
+def _fill(size_hw: tuple[int, int]) -> CocoRle:
+    return CocoRle.from_runs(size_hw, [0, size_hw[0] * size_hw[1]])
 
 
 def _describe_segments(

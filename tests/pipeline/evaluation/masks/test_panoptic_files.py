@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from support.drawn_segments import KINDS, SIZE_HW, Ids, disturb, draw_ids, measure_slowly
 
-from pipeline.evaluation.masks.evaluation import evaluate
 from pipeline.evaluation.masks.found_masks import read_found, read_true
+from pipeline.evaluation.masks.processes import count_images
 from pipeline.segmentation.coco_files import encode_ids
 from schemas.errors import DatasetError
 
@@ -61,7 +61,7 @@ def test_quality_is_that_of_the_pixels(seed: int, tmp_path: Path) -> None:
     write(tmp_path / "found.json", [(*image[3:], set()) for image in images])
     truth = read_true(tmp_path / "true.json", strict=True)
     found = read_found(tmp_path / "found.json", truth, strict=True)
-    figures = evaluate(found.pair(truth), samples=0).figures
+    figures = count_images(found.pair(truth)).measure(samples=0).figures
     _, mean = measure_slowly(images)
     assert figures["pq"].value == pytest.approx(mean, abs=1e-12)
     ious = []
@@ -83,8 +83,20 @@ def test_the_truth_against_itself_is_1(tmp_path: Path) -> None:
     write(tmp_path / "true.json", [(ids, kinds, set())])
     truth = read_true(tmp_path / "true.json")
     found = read_found(tmp_path / "true.json", truth)
-    figures = evaluate(found.pair(truth), samples=0).figures
+    figures = count_images(found.pair(truth)).measure(samples=0).figures
     assert (figures["pq"].value, figures["sq"].value, figures["miou"].value) == (1, 1, 1)
+
+
+def test_an_image_without_an_annotation_is_void(tmp_path: Path) -> None:
+    ids, kinds, _ = draw_ids(np.random.default_rng(3), 9)
+    path = tmp_path / "true.json"
+    document = write(path, [(ids, kinds, set()), (ids, kinds, set())])
+    found = read_found(path, read_true(path))
+    path.write_text(json.dumps({**document, "annotations": document["annotations"][:1]}))
+    truth = read_true(path)
+    assert truth.void[1].area_px == ids.size
+    figures = count_images(found.pair(truth)).measure(samples=0).figures
+    assert (figures["pq"].value, figures["miou"].value) == (1, 1)
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
@@ -99,8 +111,11 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=match):
             read_true(path)
 
-    expect("annotation 1: expected the id of an image, got 7", image_id=7)
+    expect("annotation 1: expected the id of an image, each once, got 7", image_id=7)
     expect(r"annotation 1: .*segments_info", segments_info=[{"id": 1}])
+    path.write_text(json.dumps({**document, "annotations": [entry, entry]}))
+    with pytest.raises(DatasetError, match="annotation 2: expected the id of an image, each once"):
+        read_true(path)
     expect("to hold the segments listed of it, 7000. is none", segments_info=[])
     expect("expected a PNG of segments at .*none.png: No such file", file_name="none.png")
     picture.write_bytes(b"no picture")
