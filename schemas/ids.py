@@ -21,6 +21,13 @@ IMAGE_ORDINAL = -1
 """Ordinal of the point that stands for the image as a whole."""
 ADDED_ORDINAL = -2
 """Ordinal of all objects that were added by hand: what tells them apart is their mask."""
+_LATER_SHOTS = 1_000_000_000
+"""Above the ordinals of all objects that a video can have."""
+
+
+def shot_ordinal(shot: int) -> int:
+    """The ordinal of a shot of a video, from 0; the first one stands for the video as a whole."""
+    return IMAGE_ORDINAL if shot == 0 else _LATER_SHOTS + shot
 
 
 def _name(*parts: str) -> bytes:

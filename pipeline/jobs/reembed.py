@@ -32,10 +32,11 @@ from schemas.errors import (
 from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure
 from schemas.manifest import ManifestRow, State
-from schemas.masks import WorkItem
 from schemas.options import Precision
 from schemas.pipelines import Pipeline
 from schemas.records import Result
+from schemas.videos import TrackedPiece
+from schemas.work import WorkItem
 from workers.batching import batched
 from workers.protocols import VectorIndex
 
@@ -199,7 +200,8 @@ class _Reembed:
             with (
                 new.points(create_for=runner.info.dim) as index,
                 Writer(
-                    index, new.manifest, pipeline.fingerprint,
+                    index, new.manifest,
+                    lambda ref: ImageRevision(ref.version, pipeline.fingerprint),
                     on_written=partial(self._note_written, new.manifest),
                     run_started_at=self._started_at, attempts=new.manifest.attempts(),
                     boxes=self._old.manifest.boxes(), added=self._old.manifest.added,
@@ -207,7 +209,8 @@ class _Reembed:
             ):  # fmt: skip
                 self._progress.begin(runner.throughput)
                 chunks = self._chunks(before.fingerprint, new.manifest, old, writer)
-                for results in runner.run(chunks):
+                for worked in runner.run(chunks):
+                    results = [each for each in worked if not isinstance(each, TrackedPiece)]
                     self._take(results, writer)
             new.manifest.compact()
 
