@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-
 from pipeline.evaluation.matching import is_seen
 from schemas.masks import CocoRle
 from schemas.overlaps import Overlaps, mask_iou
