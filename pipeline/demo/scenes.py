@@ -92,25 +92,36 @@ def make_background(rng: np.random.Generator, hw: tuple[int, int]) -> np.ndarray
     return image
 
 
-def _draw(rng: np.random.Generator, sprite: Sprite, hw: tuple[int, int]) -> np.ndarray:
-    """Scale, flip, rotate and light a sprite: float32 (h, w, 4), RGB 0..255, alpha 0..1."""
-    low, high = (math.log(share * max(hw)) for share in (MIN_SIDE_SHARE, MAX_SIDE_SHARE))
-    side = math.exp(rng.uniform(low, high))
+def draw_sprite(
+    sprite: Sprite, side_px: float, *, is_flipped: bool, angle_deg: float, gain: float
+) -> np.ndarray:
+    """A sprite, its longer side scaled to `side_px`, then flipped, turned and lit.
+
+    float32 (height, width, 4), RGB 0..255, alpha 0..1.
+    """
     height, width = sprite.rgba.shape[:2]
-    scale = side / max(height, width)
+    scale = side_px / max(height, width)
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
     image = Image.fromarray(sprite.rgba).resize(size, Image.Resampling.BICUBIC)
-    if rng.random() < 0.5:
+    if is_flipped:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    angle = rng.normal(0, 18)
-    image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    image = image.rotate(angle_deg, Image.Resampling.BICUBIC, expand=True)
     patch = np.asarray(image).astype(np.float32)
-    patch[..., :3] *= rng.uniform(0.85, 1.1)
+    patch[..., :3] *= gain
     patch[..., 3] /= 255
     return patch
 
 
-def _paste(canvas: np.ndarray, patch: np.ndarray, alpha: np.ndarray, x: int, y: int) -> None:
+def _draw(rng: np.random.Generator, sprite: Sprite, hw: tuple[int, int]) -> np.ndarray:
+    low, high = (math.log(share * max(hw)) for share in (MIN_SIDE_SHARE, MAX_SIDE_SHARE))
+    side = math.exp(rng.uniform(low, high))
+    is_flipped = bool(rng.random() < 0.5)
+    angle = rng.normal(0, 18)
+    gain = rng.uniform(0.85, 1.1)
+    return draw_sprite(sprite, side, is_flipped=is_flipped, angle_deg=angle, gain=gain)
+
+
+def paste_patch(canvas: np.ndarray, patch: np.ndarray, alpha: np.ndarray, x: int, y: int) -> None:
     """Blend `patch` (h, w, 3 or a colour) over `canvas` at (x, y), clipped, in place."""
     top, left = max(-y, 0), max(-x, 0)
     bottom = min(alpha.shape[0], canvas.shape[0] - y)
@@ -123,7 +134,7 @@ def _paste(canvas: np.ndarray, patch: np.ndarray, alpha: np.ndarray, x: int, y: 
     target += (source - target) * part
 
 
-def _cast_shadow(
+def cast_shadow(
     rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, x: int, y: int
 ) -> None:
     """Paint a soft shadow below the sprite that is about to be pasted."""
@@ -134,7 +145,7 @@ def _cast_shadow(
     reach = 0.06 * max(alpha.shape)
     dx, dy = round(rng.uniform(-reach, reach)), round(rng.uniform(0, reach))
     strength = rng.uniform(0.15, 0.5)
-    _paste(canvas, np.zeros(3, np.float32), soft * strength, x - pad + dx, y - pad + dy)
+    paste_patch(canvas, np.zeros(3, np.float32), soft * strength, x - pad + dx, y - pad + dy)
 
 
 def _find_place(
@@ -189,8 +200,8 @@ def compose(
             continue
         x, y, full = spot
         if shadows:
-            _cast_shadow(rng, canvas, patch[..., 3], x, y)
-        _paste(canvas, patch[..., :3], patch[..., 3], x, y)
+            cast_shadow(rng, canvas, patch[..., 3], x, y)
+        paste_patch(canvas, patch[..., :3], patch[..., 3], x, y)
         for other in placed:
             other.mask &= ~full
         placed.append(_Placed(sprite, int(mask.sum()), full))

@@ -1,0 +1,86 @@
+"""Finds which objects of a frame go on with which tracks, by place and by likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from schemas.masks import ObjectMask
+from schemas.overlaps import Overlaps
+from schemas.records import Float32Matrix
+from workers.videos.mask_patches import MaskPatch, compare_patches
+from workers.videos.motion import Motion, find_centre
+
+_IOU_WEIGHT = 0.5
+_UNRELATED_COSINE = 0.3
+"""Vectors of different objects are mostly so much alike: it says nothing."""
+_OVERLAPS_FROM = 0.05
+_REACH = 1.0  # sides of the box, from where it was or may be
+
+
+def assign_pairs(scores: Overlaps, least: float) -> list[tuple[int, int]]:
+    """The rows and columns that belong together, each at most once, by the highest sum of scores.
+
+    Scores below `least` count for nothing.
+    """
+    rows, columns = linear_sum_assignment(-np.where(scores >= least, scores, 0))
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column) for row, column in pairs if scores[row, column] >= least]
+
+
+def score_by_place_and_likeness(
+    tracks: Sequence[Motion],
+    means: Float32Matrix,
+    time_s: float,
+    masks: Sequence[ObjectMask],
+    patches: Sequence[MaskPatch],
+    vectors: Float32Matrix,
+) -> Overlaps:
+    """How well each mask of a frame goes on with each track: float64 (tracks, masks), 0 to 1.
+
+    Half is the IoU with the track's last mask, moved as it moved before or left where it was,
+    whichever fits better; half the cosine of the vectors, `means` being the unit means of tracks.
+    What is out of reach of both places scores 0.
+    """
+    shifts = [motion.predict_shift(time_s) for motion in tracks]
+    moved = [
+        motion.patch.move((float(shift[0]), float(shift[1])))
+        for motion, shift in zip(tracks, shifts, strict=True)
+    ]
+    iou = np.maximum(
+        compare_patches(moved, patches),
+        compare_patches([motion.patch for motion in tracks], patches),
+    )
+    alike = ((means @ vectors.T - _UNRELATED_COSINE) / (1 - _UNRELATED_COSINE)).clip(0, 1)
+    scores: Overlaps = _IOU_WEIGHT * iou + (1 - _IOU_WEIGHT) * alike
+    centres = np.array([find_centre(mask) for mask in masks])
+    for row, (motion, shift) in enumerate(zip(tracks, shifts, strict=True)):
+        x0, y0, x1, y1 = motion.mask.bbox_xyxy
+        way = centres - find_centre(motion.mask)
+        off = np.minimum(np.linalg.norm(way, axis=1), np.linalg.norm(way - shift, axis=1))
+        is_out = (iou[row] < _OVERLAPS_FROM) & (off > _REACH * max(x1 - x0, y1 - y0))
+        scores[row, is_out] = 0
+    return scores
+
+
+def score_by_likeness(
+    tracks: Sequence[Motion],
+    means: Float32Matrix,
+    masks: Sequence[ObjectMask],
+    vectors: Float32Matrix,
+    most_growth: float,
+) -> Overlaps:
+    """The cosines of tracks and masks: float64 (tracks, masks).
+
+    0 where their areas differ by more than a factor of `most_growth`.
+    """
+    cosines = (means @ vectors.T).astype(np.float64)
+    areas, last = (
+        np.array([mask.area_px for mask in side], np.float64)
+        for side in (masks, [motion.mask for motion in tracks])
+    )
+    growth = areas / last[:, None]
+    cosines[np.maximum(growth, 1 / growth) > most_growth] = 0
+    return cosines
