@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-import numpy as np
-
 from schemas.ids import ImageRevision, image_id, object_id, shot_ordinal
 from schemas.images import ImageRef
 from schemas.masks import ObjectMask
@@ -17,13 +15,13 @@ from schemas.pipelines import Pipeline
 from schemas.records import (
     VECTOR_NAME,
     EmbeddedImage,
-    Float32Vector,
     ImageRecord,
     ObjectRecord,
     TimeSpan,
 )
 from schemas.videos import Shot, ShotPart, Track, VideoInfo
-from workers.videos.summarise_track import measure_track, track_vector
+from workers.videos.summarise_track import summarise_track
+from workers.videos.worth import find_track_vector, make_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,36 +83,31 @@ def _record_shot(identity: UUID, part: ShotPart, number: int) -> ImageRecord:
     times = part.times_s
     return ImageRecord(
         identity,
-        {VECTOR_NAME: _unit(part.vector_sum)},
+        {VECTOR_NAME: make_unit(part.vector_sum)},
         part.typical_thumbnail,
         TimeSpan(times[0], times[-1], part.typical_s, len(times), number),
     )
 
 
 def _record_track(identity: UUID, track: Track, shot: int) -> ObjectRecord:
-    figures = measure_track(track)
+    summary = summarise_track(track)
     span = TimeSpan(
         track.start_s,
         track.end_s,
         track.best.time_s,
         len(track.sightings),
         shot,
-        figures.mean_area_frac,
-        figures.motion,
+        summary.mean_area_frac,
+        summary.motion,
     )
     return ObjectRecord(
         identity,
         track.best.mask,
-        {VECTOR_NAME: track_vector(track)},
+        {VECTOR_NAME: find_track_vector(track)},
         thumbnail=track.thumbnail,
         level=Level.WHOLE,
         span=span,
     )
-
-
-def _unit(vector: Float32Vector) -> Float32Vector:
-    unit: Float32Vector = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
-    return unit
 
 
 def _last_time(info: VideoInfo, shots: Iterable[Shot]) -> float:
