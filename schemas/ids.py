@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -95,6 +95,11 @@ class ImageRevision:
         Both store them under their older name, `generation`, which is part of the id as well.
         """
         return _uuid5("generation", self.version, self.fingerprint).hex
+
+
+def revision_by(fingerprint: str) -> Callable[[ImageRef], ImageRevision]:
+    """What gives the revisions of images that are all done by one pipeline."""
+    return lambda ref: ImageRevision(ref.version, fingerprint)
 
 
 def object_id(image: uuid.UUID, revision: ImageRevision, ordinal: int) -> uuid.UUID:

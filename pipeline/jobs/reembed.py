@@ -29,7 +29,7 @@ from schemas.errors import (
     UsageError,
     VectorIndexError,
 )
-from schemas.ids import ImageRevision, image_id
+from schemas.ids import ImageRevision, image_id, revision_by
 from schemas.images import Failure
 from schemas.manifest import ManifestRow, State
 from schemas.options import Precision
@@ -201,7 +201,7 @@ class _Reembed:
                 new.points(create_for=runner.info.dim) as index,
                 Writer(
                     index, new.manifest,
-                    lambda ref: ImageRevision(ref.version, pipeline.fingerprint),
+                    revision_by(pipeline.fingerprint),
                     on_written=partial(self._note_written, new.manifest),
                     run_started_at=self._started_at, attempts=new.manifest.attempts(),
                     boxes=self._old.manifest.boxes(), added=self._old.manifest.added,

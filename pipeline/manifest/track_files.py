@@ -55,7 +55,9 @@ class TrackFiles:
 
     def remove(self, image_ids: Iterable[str]) -> None:
         """Forget these videos; it is no error if nothing is kept of some."""
-        self._parts.remove([_name_file(image_id) for image_id in image_ids])
+        names = [_name_file(image_id) for image_id in image_ids]
+        if names:
+            self._parts.remove(names)
 
 
 def _gather_rows(tracks: Sequence[Track]) -> Iterator[list[dict[str, object]]]:
