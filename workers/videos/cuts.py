@@ -7,34 +7,37 @@ is none. A cut that is not there costs more than one that is missed: it tears tr
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 SmallImages = npt.NDArray[np.uint8]
 """uint8 (frames, height, width, 3) RGB, of even sides."""
 _Times = npt.NDArray[np.float64]
+_Images = npt.NDArray[np.float32]
 
-CONTEXT_S = 3.0
+CONTEXT_S = 3.5
 """What a cut depends on: frames at most so much before and after it."""
 
 # Of 256 levels, this mean change (after gains are levelled) is a step of 1.
 _FULL_STEP = 64.0
-_HARD, _HARD_RATIO = 0.25, 3.0
+_HARD, _HARD_RATIO = 0.2, 3.0
 _AROUND_S = 0.5
 # What was there before is back after a flash, which lasts no longer than this.
 _FLASH_S = 0.35
-_STAYS = 0.5
+_STAYS = 0.65
 _APART_S = 0.2
 _GAIN = 2.0
 
 _GRID_S = 0.125
-_NEAR_S, _FAR_S = 0.25, 0.75
+_NEAR_S, _SIDE_S = 0.25, 0.5
+_FAR_S = _NEAR_S + _SIDE_S
 _SLOW, _SLOW_RATIO = 0.18, 3.0
-_USUAL_FROM_S, _USUAL_TO_S = 1.0, 1.5
+_USUAL_FROM_S, _USUAL_TO_S = 1.25, 2.0
 _NO_DISSOLVE_S = 1.0
 _SLACK_S = 1e-6
-_DARK, _GREY = 32, 32
-_BINS = 256
+_CONE = (5, 7, 7)
 _CHUNK = 256
 
 
@@ -48,10 +51,10 @@ def find_cuts(times_s: _Times, images: SmallImages) -> list[int]:
         return []
     tiny = _halve(images)
     hard = _find_hard_cuts(times_s, tiny)
-    return sorted({*hard, *_find_dissolves(times_s, images, hard)})
+    return sorted({*hard, *_find_dissolves(times_s, tiny, hard)})
 
 
-def measure_change(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> _Times:
+def measure_change(before: _Images, after: _Images) -> _Times:
     """0 (none) to 1 of pairs of images; float32 (..., height, width, 3), broadcast.
 
     A change of brightness by one factor for the whole image (up to 2) is levelled first.
@@ -64,7 +67,7 @@ def measure_change(before: npt.NDArray[np.float32], after: npt.NDArray[np.float3
     return share
 
 
-def _halve(images: SmallImages) -> npt.NDArray[np.float32]:
+def _halve(images: SmallImages) -> _Images:
     count, height, width, _ = images.shape
     cells = images.reshape(count, height // 2, 2, width // 2, 2, 3)
     return np.concatenate(
@@ -75,7 +78,7 @@ def _halve(images: SmallImages) -> npt.NDArray[np.float32]:
     )
 
 
-def _find_hard_cuts(times_s: _Times, tiny: npt.NDArray[np.float32]) -> list[int]:
+def _find_hard_cuts(times_s: _Times, tiny: _Images) -> list[int]:
     steps = np.zeros(len(times_s))
     for at in range(1, len(times_s), _CHUNK):
         end = min(at + _CHUNK, len(times_s))
@@ -103,53 +106,67 @@ def _stands_out(times_s: _Times, steps: _Times, row: int) -> bool:
     return not len(around) or steps[row] >= _HARD_RATIO * np.median(steps[around])
 
 
-def _stays(times_s: _Times, tiny: npt.NDArray[np.float32], row: int, step: float) -> bool:
+def _stays(times_s: _Times, tiny: _Images, row: int, step: float) -> bool:
     """Whether what comes after differs from what was before: else it was a flash."""
-    begin = np.searchsorted(times_s, times_s[row] - _FLASH_S - _SLACK_S)
+    # A frame before that is long gone says nothing of frames before it.
+    before_s = max(times_s[row - 1], times_s[row] - _AROUND_S)
+    begin = np.searchsorted(times_s, before_s - _FLASH_S - _SLACK_S)
     end = np.searchsorted(times_s, times_s[row] + _FLASH_S + _SLACK_S)
     onset = measure_change(tiny[row - 1], tiny[row:end])
     ending = measure_change(tiny[min(begin, row - 1) : row], tiny[row])
     return bool(min(onset.min(), ending.min()) >= _STAYS * step)
 
 
-def _find_dissolves(times_s: _Times, images: SmallImages, hard: list[int]) -> list[int]:
+def _find_dissolves(times_s: _Times, tiny: _Images, hard: list[int]) -> list[int]:
     """First frames that are more like what follows than like what was before."""
     slots = np.floor(times_s / _GRID_S + _SLACK_S)
     grid = np.flatnonzero(np.diff(slots, prepend=-np.inf) > 0)
-    at_s, histograms = times_s[grid], _histograms(images[grid])
+    at_s, histograms = times_s[grid], _histograms(tiny[grid])
     sides = [_find_sides(at_s, histograms, now) for now in at_s]
     changes = np.array([0.0 if side is None else _measure_lost(*side) for side in sides])
     cuts = []
-    for place in np.flatnonzero(changes >= _SLOW):
-        away, side = np.abs(at_s - at_s[place]), sides[place]
-        usual = changes[(away >= _USUAL_FROM_S - _SLACK_S) & (away <= _USUAL_TO_S + _SLACK_S)]
+    for place in np.flatnonzero(changes >= _SLOW).tolist():
+        side, now = sides[place], at_s[place]
         if (
             side is not None
-            and _is_largest(changes, away <= _FAR_S + _SLACK_S, int(place))
-            and (not len(usual) or changes[place] >= _SLOW_RATIO * np.median(usual))
-            and not (np.abs(times_s[hard] - at_s[place]) <= _NO_DISSOLVE_S).any()
+            and _is_unusual(at_s, changes, place)
+            and not (np.abs(times_s[hard] - now) <= _NO_DISSOLVE_S).any()
+            and _lasts(at_s, histograms, now, changes[place])
         ):
-            cuts.append(_find_turn(times_s, images, at_s[place], *side))
+            cuts.append(_find_turn(times_s, tiny, now, *side))
     return cuts
 
 
-def _is_largest(changes: _Times, near: npt.NDArray[np.bool_], place: int) -> bool:
-    rows = np.flatnonzero(near)
+def _is_unusual(at_s: _Times, changes: _Times, place: int) -> bool:
+    """Whether a change is the largest nearby, and far above what is usual around it."""
+    away = np.abs(at_s - at_s[place])
+    rows = np.flatnonzero(away <= _USUAL_FROM_S + _SLACK_S)
     earlier, later = changes[rows[rows < place]], changes[rows[rows > place]]
-    return not ((earlier >= changes[place]).any() or (later > changes[place]).any())
+    if (earlier >= changes[place]).any() or (later > changes[place]).any():
+        return False
+    usual = changes[(away >= _USUAL_FROM_S - _SLACK_S) & (away <= _USUAL_TO_S + _SLACK_S)]
+    return not len(usual) or bool(changes[place] >= _SLOW_RATIO * np.median(usual))
 
 
-def _find_sides(at_s: _Times, histograms: _Times, now: float) -> tuple[_Times, _Times] | None:
-    """The colours before and after a time; None if there are no frames on a side.
+def _lasts(at_s: _Times, histograms: _Times, now: float, change: float) -> bool:
+    """Whether the colours are as different a little further away: else something flashed."""
+    sides = _find_sides(at_s, histograms, now, near_s=_FAR_S)
+    return sides is not None and _measure_lost(*sides) >= _STAYS * change
 
-    Medians over half a second: what flashes within it does not count.
+
+def _find_sides(
+    at_s: _Times, values: npt.NDArray[np.floating], now: float, near_s: float = _NEAR_S
+) -> tuple[_Times, _Times] | None:
+    """Values of half a second before a time and of one after it, `near_s` from it; None: of none.
+
+    Medians: what flashes within it does not count.
     """
-    ahead = at_s - now
-    before = (ahead >= -_FAR_S - _SLACK_S) & (ahead <= -_NEAR_S + _SLACK_S)
-    after = (ahead >= _NEAR_S - _SLACK_S) & (ahead <= _FAR_S + _SLACK_S)
+    ahead, far_s = at_s - now, near_s + _SIDE_S
+    before = (ahead >= -far_s - _SLACK_S) & (ahead <= -near_s + _SLACK_S)
+    after = (ahead >= near_s - _SLACK_S) & (ahead <= far_s + _SLACK_S)
     if not before.any() or not after.any():
         return None
-    return np.median(histograms[before], 0), np.median(histograms[after], 0)
+    return np.median(values[before], 0), np.median(values[after], 0)
 
 
 def _measure_lost(before: _Times, after: _Times) -> float:
@@ -157,13 +174,11 @@ def _measure_lost(before: _Times, after: _Times) -> float:
     return 0.5 * float(np.abs(before - after).sum())
 
 
-def _find_turn(
-    times_s: _Times, images: SmallImages, now: float, before: _Times, after: _Times
-) -> int:
+def _find_turn(times_s: _Times, tiny: _Images, now: float, before: _Times, after: _Times) -> int:
     """The first frame near a time whose colours are nearer to those after than to those before."""
     first = int(np.searchsorted(times_s, now - _FAR_S - _SLACK_S))
     end = int(np.searchsorted(times_s, now + _FAR_S + _SLACK_S))
-    histograms = _histograms(images[first:end])
+    histograms = _histograms(tiny[first:end])
     nearer = np.abs(histograms - after).sum(1) < np.abs(histograms - before).sum(1)
     # It must stay so: from the last one on that is not.
     others = np.flatnonzero(~nearer)
@@ -171,31 +186,31 @@ def _find_turn(
     return max(first + min(turn, end - first - 1), 1)
 
 
-def _histograms(images: SmallImages) -> _Times:
-    """float64 (frames, 256): shares of 16 hues, 4 saturations and 4 values (HSV)."""
-    shares = np.zeros((len(images), _BINS))
-    for row, image in enumerate(images):
-        shares[row] = np.bincount(_bins(image).ravel(), minlength=_BINS)
-    return shares / max(images[0].shape[0] * images[0].shape[1] if len(images) else 1, 1)
+def _histograms(tiny: _Images) -> _Times:
+    """float64 (frames, 5 * 7 * 7): shares of the colours, in the cone of HSV.
+
+    By value, and by hue and saturation as a point of the plane across it (Hanbury, The taming of
+    the hue, saturation and brightness colour space, 2002): there is no place in it where a small
+    change makes a large one. For the same reason each pixel counts in the eight bins around it.
+    """
+    count = len(tiny)
+    places = _cone(tiny).reshape(count, -1, 3)
+    lower = np.minimum(places.astype(np.intp), np.array(_CONE) - 2)
+    upper_share = places - lower
+    rows = np.arange(count)[:, None] * math.prod(_CONE)
+    shares = np.zeros(count * math.prod(_CONE))
+    for corner in np.ndindex(2, 2, 2):
+        bins = rows + np.ravel_multi_index(np.moveaxis(lower + corner, -1, 0), _CONE)
+        weights = np.where(corner, upper_share, 1 - upper_share).prod(-1)
+        shares += np.bincount(bins.ravel(), weights.ravel(), len(shares))
+    return shares.reshape(count, -1) / max(places.shape[1], 1)
 
 
-def _bins(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """The bin of each pixel; what is dark has no hue and no saturation, what is grey no hue."""
-    red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
-    value = image.max(-1).astype(np.int32)
-    spread = value - image.min(-1)
-    saturation = 255 * spread // np.maximum(value, 1)
-    # Sixths of the circle, times 256 (Smith, Color gamut transform pairs, 1978).
-    scale = np.maximum(spread, 1)
-    hue = np.where(
-        value == red,
-        256 * (green - blue) // scale,
-        np.where(
-            value == green, 512 + 256 * (blue - red) // scale, 1024 + 256 * (red - green) // scale
-        ),
-    )
-    hue = (hue % 1536) // 96
-    saturation = np.where(value < _DARK, 0, saturation)
-    hue = np.where((saturation < _GREY) | (value < _DARK), 0, hue)
-    bins: npt.NDArray[np.intp] = hue * 16 + (saturation >> 6) * 4 + (value >> 6)
-    return bins
+def _cone(tiny: _Images) -> _Images:
+    """float32 (frames, height, width, 3): places among the bins, 0 to one less than `_CONE`."""
+    red, green, blue = np.moveaxis(tiny / 255, -1, 0)
+    along = red - (green + blue) / 2
+    across = (green - blue) * math.sqrt(0.75)
+    value = tiny.max(-1) / 255
+    unit = np.stack([value, (along + 1) / 2, (across + 1) / 2], -1)
+    return unit * (np.array(_CONE, np.float32) - 1)

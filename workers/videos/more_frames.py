@@ -10,7 +10,7 @@ import numpy as np
 from workers.videos.cuts import SmallImages, measure_change
 
 # A change by this much is clear: see `cuts.measure_change`.
-_CLEAR = 0.15
+_CLEAR = 0.2
 
 
 def choose_more_frames(
@@ -20,7 +20,7 @@ def choose_more_frames(
 
     Of a shot without any, its middle frame: always. Between two frames of steps in one shot, the
     frame that differs most from the one of both which it is more like, if it does so by at least
-    0.15, and by more than the two differ from each other: at most `room` with the middle ones,
+    0.2, and by more than the two differ from each other: at most `room` with the middle ones,
     earlier ones first. Shots begin at `rows[0]` and at `cuts`, the last one ends before `end`.
     """
     middles = list(_find_middles(rows, cuts, end))

@@ -10,6 +10,9 @@ from schemas.options import DecodeOptions, StoreOptions
 from workers.videos.open_video import OpenedVideo, open_video
 from workers.videos.stream_source import TimedFrame
 
+# Times may have been rounded where they were kept.
+_SLACK_S = 5e-4
+
 
 def read_frame(
     ref: ImageRef, time_s: float, store: StoreOptions, decode: DecodeOptions
@@ -35,11 +38,11 @@ def iterate_frames(
     uint8 (height, width, 3) sRGB, upright. One frame is held at a time. Raises as `read_frame`.
     """
     with open_video(ref, store, decode, animations=True) as video:
-        shape, slack_s = video.shape.fit(max_side_px), video.frame_s / 2
+        shape = video.shape.fit(max_side_px)
         for frame in video.frames_from(start_s):
-            if frame.time_s > end_s + slack_s:
+            if frame.time_s > end_s + _SLACK_S:
                 return
-            if frame.time_s >= start_s - slack_s:
+            if frame.time_s >= start_s - _SLACK_S:
                 yield frame.time_s, video.to_rgb(frame, shape)
 
 
