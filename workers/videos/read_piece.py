@@ -45,7 +45,7 @@ def read_piece(
     Raises BadImageError; and ObjectGoneError, ObjectChangedError, StoreAccessError,
     StoreUnavailableError.
     """
-    with open_video(piece.ref, store, decode, animations=video.animations) as opened:
+    with open_video(piece.ref, store, decode, animations=store.animations) as opened:
         steps = piece.steps or _choose_steps(opened.info, video.fps)
         piece = replace(piece, steps=steps)
         read = _read_steps(opened, piece.number * steps, steps, video.fps)
