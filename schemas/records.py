@@ -99,6 +99,11 @@ class EmbeddedImage:
     duration_s: float | None = None
 
     @property
+    def shots(self) -> int:
+        """How many shots it has: 0 for an image."""
+        return 0 if self.whole.span is None else 1 + len(self.later_shots)
+
+    @property
     def records(self) -> Iterator[tuple[int, ImageRecord | ObjectRecord]]:
         """The image as a whole, or each shot, and the objects that were found, by ordinal."""
         wholes = (self.whole, *self.later_shots)

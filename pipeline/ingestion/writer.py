@@ -171,6 +171,7 @@ class Writer:
             row = ManifestRow.done(
                 ref, result.revision, objects, now, checksum=checksum, attempts=attempts
             )
+            row = replace(row, shots=result.shots)
         return replace(row, boxes=self._boxes.get(row.image_id, ""))
 
 

@@ -39,6 +39,7 @@ _DEFAULTS: dict[str, object] = {
     "checksum": "",
     "stamp": "",
     "boxes": "",
+    "shots": 0,
 }
 
 

@@ -217,7 +217,7 @@ class ModelWorker:
         vectors = np.array([record.vectors[VECTOR_NAME] for record in image.objects], np.float32)
         masks = [record.mask for record in image.objects]
         named = self._matcher.name(masks, vectors)
-        if image.duration_s is None:
+        if not image.shots:
             return keep_objects(image, named)
         return keep_tracks(image, named)
 
