@@ -167,11 +167,72 @@ class AddedAnswer(ObjectAnswer):
 
 
 class ImageAnswer(_Answer):
-    """An indexed image with its objects, largest first."""
+    """An indexed image with its objects, largest first.
+
+    Of a video the payload is that of its first shot, the objects are those of all shots.
+    """
 
     image_id: str
     object_id: str
     payload: PointPayload
+    objects: tuple[ObjectAnswer, ...]
+
+
+class ShotAnswer(_Answer):
+    """A shot of a video: the first and the last time at which it was looked at, in seconds.
+
+    `object_id` is that of its point, by which pictures and clips of it can be had.
+    """
+
+    object_id: str
+    shot: int
+    t_start: float
+    t_end: float
+
+
+class TrackAnswer(_Answer):
+    """An object of a video through the time in which it is seen, in seconds.
+
+    `duration` is from `t_start` to `t_end`; `label` what it is called, as far as that is known;
+    `thumbnail` the address of its thumbnail, null where none is kept.
+    """
+
+    object_id: str
+    label: str | None
+    shot: int | None
+    t_start: float
+    t_end: float
+    t_key: float
+    duration: float
+    thumbnail: str | None
+
+
+class TimelineAnswer(_Answer):
+    """What a video shows when. `duration` is what the file says of its length, in seconds.
+
+    `tracks` are the largest by area and time, in that order; `left_out` were too many. Sizes are
+    in pixels.
+    """
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    duration: float | None
+    shots: tuple[ShotAnswer, ...]
+    tracks: tuple[TrackAnswer, ...]
+    left_out: int
+
+
+class MomentAnswer(_Answer):
+    """The objects that a video shows at the time `t`, largest first.
+
+    In their payloads box, mask, area and `t_key` are those of that time. Between two frames that
+    were looked at they are those of the nearer one, moved to where the object is on its way.
+    """
+
+    image_id: str
+    t: float
     objects: tuple[ObjectAnswer, ...]
 
 

@@ -13,6 +13,8 @@ from schemas.masks import BoolMask
 VEIL, ACCENT = (246, 246, 244), (255, 45, 85)
 DIMMED = 0.5  # share of the background's colour that remains
 _WHITE_PX, _LINE_PX = 2, 4.5
+LINE_SIDE_PX = 640
+"""Of a whole picture as long as this the line is as wide as that, of others in proportion."""
 _GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
 _TINT = 0.35
 _DASH_PX = 7  # along the picture's diagonals
@@ -20,20 +22,25 @@ _DASH_PX = 7  # along the picture's diagonals
 
 def outline_mask(picture: Image.Image, mask: BoolMask, scale: float) -> Image.Image:
     """Dim what is outside the mask, and draw a line around it, `scale` times as wide."""
-    inside = _smooth_mask(mask, picture.size)
+    inside = smooth_mask(mask, picture.size)
     veiled = Image.blend(Image.new("RGB", picture.size, VEIL), picture, DIMMED)
     result = Image.composite(picture, veiled, inside)
+    draw_line(result, inside, scale)
+    return result
+
+
+def draw_line(picture: Image.Image, inside: Image.Image, scale: float) -> None:
+    """Draw the line around a mask of 8 bits on its picture itself, `scale` times as wide."""
     # White between the object and the line: the line is visible on an object of any colour.
     for colour, width_px in ((ACCENT, _LINE_PX), ((255, 255, 255), _WHITE_PX)):
-        result.paste(colour, mask=_draw_ring(inside, width_px * scale))
-    return result
+        picture.paste(colour, mask=_draw_ring(inside, width_px * scale))
 
 
 def tint_masks(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
     """Draw every mask in a colour of its own, largest first, so that smaller ones stay visible."""
     result = picture.copy()
     for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True)):
-        inside = _smooth_mask(mask, picture.size)
+        inside = smooth_mask(mask, picture.size)
         hue = number * _GOLDEN % 1
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 1.0))
         tint = Image.new("RGB", picture.size, (red, green, blue))
@@ -44,7 +51,7 @@ def tint_masks(picture: Image.Image, masks: Sequence[BoolMask]) -> Image.Image:
 
 def dash_outline(picture: Image.Image, mask: BoolMask, width_px: float = 2) -> Image.Image:
     """Draw a line of black and white dashes around a mask: it shows on any picture."""
-    inside = _smooth_mask(mask, picture.size)
+    inside = smooth_mask(mask, picture.size)
     ring = _draw_ring(inside, width_px)
     y, x = np.indices((picture.height, picture.width))
     dashes = np.where((x + y) // _DASH_PX % 2, np.asarray(ring), np.uint8(0))
@@ -60,7 +67,7 @@ def _draw_ring(inside: Image.Image, width_px: float) -> Image.Image:
     return Image.fromarray(np.minimum(grown, 255 - np.asarray(inside)))
 
 
-def _smooth_mask(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
+def smooth_mask(mask: BoolMask, size: tuple[int, int]) -> Image.Image:
     """The mask at another size, without steps: 8 bits."""
     shape = Image.fromarray(mask.astype(np.uint8) * 255)
     # Enlarged steps of a mask are smoothed by about a pixel of the original.

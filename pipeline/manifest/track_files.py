@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -43,11 +43,19 @@ class TrackFiles:
 
         Raises NotIndexedError where none are kept of it, ManifestError for a damaged file.
         """
+        return self.read_all(image_id, revision_id, [ordinal])[ordinal]
+
+    def read_all(
+        self, image_id: str, revision_id: str, ordinals: Collection[int]
+    ) -> dict[int, list[Sighting]]:
+        """Likewise of several objects, by their ordinals; each part of the file is read once."""
         name = _name_file(image_id)
+        found: dict[int, list[Sighting]] = {ordinal: [] for ordinal in ordinals}
         try:
             with self._parts.open(name) as file:
-                rows = _read_rows(pq.ParquetFile(file), revision_id, ordinal)
-            return [Sighting(row["time_s"], mask_of(row), 0.0) for row in rows]
+                for row in _read_rows(pq.ParquetFile(file), revision_id, ordinals):
+                    found[row["ordinal"]].append(Sighting(row["time_s"], mask_of(row), 0.0))
+            return found
         except FileNotFoundError as exc:
             raise NotIndexedError(f"expected the masks of a video in {name}, got none") from exc
         except (OSError, ValueError, KeyError, pa.ArrowInvalid) as exc:
@@ -72,19 +80,19 @@ def _gather_rows(tracks: Sequence[Track]) -> Iterator[list[dict[str, object]]]:
         yield rows
 
 
-def _read_rows(file: pq.ParquetFile, revision_id: str, ordinal: int) -> list[dict[str, Any]]:
+def _read_rows(
+    file: pq.ParquetFile, revision_id: str, ordinals: Collection[int]
+) -> Iterator[dict[str, Any]]:
     metadata = file.schema_arrow.metadata or {}
     if metadata.get(_REVISION) != revision_id.encode():
         raise NotIndexedError(
             "expected the masks of the video as it is in the index, got those of another revision"
         )
-    rows: list[dict[str, Any]] = []
+    wanted = pc.field("ordinal").isin(list(ordinals))
     for group in range(file.num_row_groups):
         spread = file.metadata.row_group(group).column(0).statistics
-        if spread is None or spread.min <= ordinal <= spread.max:
-            table = file.read_row_group(group)
-            rows += table.filter(pc.field("ordinal") == ordinal).to_pylist()
-    return rows
+        if spread is None or any(spread.min <= ordinal <= spread.max for ordinal in ordinals):
+            yield from file.read_row_group(group).filter(wanted).to_pylist()
 
 
 def _name_file(image_id: str) -> str:

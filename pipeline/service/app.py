@@ -18,6 +18,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.service import problems
 from pipeline.service.access import Access
 from pipeline.service.background_jobs import BackgroundJobs
+from pipeline.service.clip_maker import ClipMaker
 from pipeline.service.dependencies import Service
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
@@ -33,6 +34,7 @@ from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
 from pipeline.service.routes import segment as routes_segment
 from pipeline.service.routes import uploads as routes_uploads
+from pipeline.service.routes import videos as routes_videos
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
 from pipeline.settings import Settings
@@ -65,6 +67,7 @@ def build_app(
         routes_uploads,
         routes_segment,
         routes_objects,
+        routes_videos,
         routes_added_objects,
         routes_ingest,
         routes_ops,
@@ -117,6 +120,7 @@ def _build_service(
         finder=ObjectFinder(queue, uploads),
         segmenting=ImageSegmenter(queue),
         images=ImageCache(settings),
+        clips=ClipMaker(settings),
         metrics=Metrics(),
         jobs=jobs,
         needs_key=needs_key,

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from pipeline.service.access import Caller, check_scope
 from pipeline.service.api_keys import Scope
 from pipeline.service.background_jobs import BackgroundJobs
+from pipeline.service.clip_maker import ClipMaker
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.image_segmenter import ImageSegmenter
@@ -34,6 +35,7 @@ class Service:
     finder: ObjectFinder
     segmenting: ImageSegmenter
     images: ImageCache
+    clips: ClipMaker
     metrics: Metrics
     jobs: BackgroundJobs | None
     needs_key: bool

@@ -16,13 +16,14 @@ from cachetools import LRUCache
 from PIL import Image
 
 from pipeline.drawing.contact_sheet import draw_mark
-from pipeline.drawing.outlines import outline_mask, tint_masks
+from pipeline.drawing.outlines import LINE_SIDE_PX, draw_line, outline_mask, smooth_mask, tint_masks
 from pipeline.drawing.previews import crop_box
 from pipeline.search.kept_pictures import KeptPicture, mark_of
 from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
 from schemas.errors import ObjectChangedError, StoreError, VectorIndexError
 from schemas.images import UInt8Image
+from schemas.masks import CocoRle
 from schemas.payload import PointPayload
 
 _QUALITY = 88
@@ -137,14 +138,28 @@ def preview_jpeg(
     `shown` is the image, or what was kept of it.
     """
     picture = Image.fromarray(shown.pixels if isinstance(shown, KeptPicture) else shown)
-    scale = min(1.0, max_side / max(picture.size))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    picture = _fit(picture, max_side)
     shapes = [rle.decode() for mask in masks if (rle := mask.sound_mask()) is not None]
     picture = tint_masks(picture, shapes) if shapes else picture
     if isinstance(shown, KeptPicture):
         picture = draw_mark(picture, shown.mark, 1.0)
     return _encode_jpeg(picture)
+
+
+def frame_jpeg(pixels: UInt8Image, max_side: int, rle: CocoRle | None) -> bytes:
+    """A frame as a JPEG at most `max_side` pixels long, with the line around a mask of it."""
+    picture = _fit(Image.fromarray(pixels), max_side)
+    if rle is not None:
+        draw_line(
+            picture, smooth_mask(rle.decode(), picture.size), max(picture.size) / LINE_SIDE_PX
+        )
+    return _encode_jpeg(picture)
+
+
+def _fit(picture: Image.Image, max_side: int) -> Image.Image:
+    scale = min(1.0, max_side / max(picture.size))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _encode_jpeg(picture: Image.Image) -> bytes:

@@ -9,10 +9,11 @@ from typing import Any
 from fastapi import Request, Response
 
 from pipeline.service.image_cache import Drawn
+from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
 from pipeline.service.search_queue import SearchQueue
 
-# An id means one version of an image under one pipeline, so its picture never changes.
-_CACHE_FOR_A_DAY = {"Cache-Control": "private, max-age=86400, immutable"}
+CACHE_FOR_A_DAY = {"Cache-Control": "private, max-age=86400, immutable"}
+"""An id means one version of an image under one pipeline, so its picture never changes."""
 
 
 def _describe(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -21,6 +22,14 @@ def _describe(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 JPEG, PNG, WEBP = map(_describe, ("image/jpeg", "image/png", "image/webp"))
+MP4: dict[int | str, dict[str, Any]] = {
+    **_describe("video/mp4"),
+    206: {**_describe("video/mp4")[200], "description": "The part of the file."},
+    416: {
+        "description": "The file has no such part.",
+        "content": {MEDIA_TYPE: {"schema": ProblemDetail.model_json_schema()}},
+    },
+}
 """The answers of routes that send pictures, for the OpenAPI document."""
 
 
@@ -31,7 +40,7 @@ async def send_picture(
 
     One that is not final is not to be kept.
     """
-    headers = {**_CACHE_FOR_A_DAY, "ETag": f'"{tag}"'}
+    headers = {**CACHE_FOR_A_DAY, "ETag": f'"{tag}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     drawn = await queue.draw(draw)

@@ -12,6 +12,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.service.problems import ProblemError
 
 _MAX_WAITING = 256
+_MAX_FILMS = 8
 _T = TypeVar("_T")
 
 
@@ -28,6 +29,8 @@ class SearchQueue:
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._drawing = ThreadPoolExecutor(drawers, thread_name_prefix="draw")
         self._finding = ThreadPoolExecutor(1, thread_name_prefix="find")
+        self._filming = ThreadPoolExecutor(1, thread_name_prefix="film")
+        self._films = 0
         self._limits: set[asyncio.Timeout] = set()
         self._ends_at_s: float | None = None
         self.waiting = 0
@@ -44,6 +47,20 @@ class SearchQueue:
     async def find(self, job: Callable[[], _T], timeout_s: float | None = None) -> _T:
         """Likewise for a job that takes seconds and more, one by one: no search waits for it."""
         return await self._submit(self._finding, job, timeout_s)
+
+    async def film(self, job: Callable[[], _T]) -> _T:
+        """Likewise for a clip, one by one: no picture waits for it, and few clips do."""
+        if self._films >= _MAX_FILMS:
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too many clips are waited for",
+                {"Retry-After": "2"},
+            )
+        self._films += 1
+        try:
+            return await self._submit(self._filming, job, None)
+        finally:
+            self._films -= 1
 
     async def wait_for(self, event: Awaitable[_T], timeout_s: float | None = None) -> _T:
         """What `event` comes to. Raises ProblemError if it takes too long, or the service ends."""
@@ -98,6 +115,7 @@ class SearchQueue:
         self._searching.shutdown(wait=True, cancel_futures=True)
         self._drawing.shutdown(wait=True, cancel_futures=True)
         self._finding.shutdown(wait=True, cancel_futures=True)
+        self._filming.shutdown(wait=True, cancel_futures=True)
         self.searcher.close()
 
     async def _submit(

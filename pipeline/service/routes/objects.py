@@ -7,31 +7,30 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from pipeline.search.found_objects import find_image
 from pipeline.search.kept_pictures import keep_picture
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
 from pipeline.service.image_cache import Drawn, crop_jpeg, mask_png, preview_jpeg
+from pipeline.service.indexed_points import Identity, answer_point, find_object
 from pipeline.service.pictures import JPEG, PNG, WEBP, send_picture
 from pipeline.service.problems import ProblemError
 from schemas.api import ImageAnswer, ObjectAnswer
 from schemas.errors import UsageError, VectorIndexError
 from schemas.ids import fingerprint
-from schemas.points import Point
 from schemas.search import Condition
 from workers.protocols import VectorIndex
 
 router = APIRouter(prefix="/v1", tags=["objects"], responses=ERRORS)
 _MAX_OBJECTS = 1000
-Identity = Annotated[uuid.UUID, Path()]
 
 
 @router.get("/objects/{object_id}")
 async def get_object(object_id: Identity, service: ServiceDep) -> ObjectAnswer:
     """An object: where it is, its mask, its labels."""
-    return await _find_object(service, object_id)
+    return await find_object(service, object_id)
 
 
 @router.get("/objects/{object_id}/crop.jpg", response_class=Response, responses=JPEG)
@@ -47,7 +46,7 @@ async def get_crop(
     Where its image has changed since, or cannot be read, the thumbnail is shown at any size, and
     what has become of the image is written on it.
     """
-    hit = await _find_object(service, object_id)
+    hit = await find_object(service, object_id)
     webp = await _find_thumbnail(service, hit)
 
     def draw() -> Drawn:
@@ -62,7 +61,7 @@ async def get_crop(
 @router.get("/objects/{object_id}/thumbnail.webp", response_class=Response, responses=WEBP)
 async def get_thumbnail(object_id: Identity, request: Request, service: ServiceDep) -> Response:
     """The thumbnail that is kept of the object: `thumbnail_box` of its image, without outline."""
-    hit = await _find_object(service, object_id)
+    hit = await find_object(service, object_id)
     webp = await _find_thumbnail(service, hit)
     if webp is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"no thumbnail is kept of {object_id}")
@@ -73,7 +72,7 @@ async def get_thumbnail(object_id: Identity, request: Request, service: ServiceD
 @router.get("/objects/{object_id}/mask.png", response_class=Response, responses=PNG)
 async def get_mask(object_id: Identity, request: Request, service: ServiceDep) -> Response:
     """The object's mask over its whole image: white where the object is."""
-    hit = await _find_object(service, object_id)
+    hit = await find_object(service, object_id)
     return await send_picture(
         request, service.queue, lambda: Drawn(mask_png(hit.payload)), str(object_id), "image/png"
     )
@@ -81,7 +80,12 @@ async def get_mask(object_id: Identity, request: Request, service: ServiceDep) -
 
 @router.get("/images/{image_id}")
 async def get_image(image_id: Identity, service: ServiceDep) -> ImageAnswer:
-    """An image with all of its objects."""
+    """An image with its objects, the 1000 largest.
+
+    A video is what its first shot is, with the objects of all shots: box and mask of each are those
+    at its own `t_key`, so no frame shows them all; `/v1/videos/{image_id}/objects` has what is seen
+    at a time.
+    """
     image, objects = await _find_image(service, image_id, objects=True)
     return ImageAnswer(
         image_id=image.payload.image_id,
@@ -99,9 +103,12 @@ async def get_preview(
     size: Annotated[int, Query(ge=16, le=4096, description="Of the longer side, pixels.")] = 1280,
     masks: Annotated[bool, Query(description="Draw the masks of all objects.")] = False,
 ) -> Response:
-    """The image, upright, at most `size` pixels long; its thumbnail where it cannot be read."""
+    """The image, upright, at most `size` pixels long; its thumbnail where it cannot be read.
+
+    Of a video it is the frame that is typical of its first shot, with the masks that are of it.
+    """
     image, objects = await _find_image(service, image_id, objects=masks)
-    payloads = [hit.payload for hit in objects]
+    payloads = [hit.payload for hit in objects if hit.payload.t_key == image.payload.t_key]
     webp = await _find_thumbnail(service, image)
 
     def draw() -> Drawn:
@@ -113,13 +120,6 @@ async def get_preview(
     shown = fingerprint({"objects": [hit.object_id for hit in objects]})
     tag = f"{image.payload.generation}-{size}-{masks}-{shown}"
     return await send_picture(request, service.queue, draw, tag, "image/jpeg")
-
-
-async def _find_object(service: Service, identity: uuid.UUID) -> ObjectAnswer:
-    point = await service.queue.run(lambda searcher: searcher.find(str(identity)))
-    if point is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"the index holds no object {identity}")
-    return _answer(point)
 
 
 async def _find_thumbnail(service: Service, point: ObjectAnswer) -> bytes | None:
@@ -134,7 +134,7 @@ async def _find_image(
     service: Service, identity: uuid.UUID, *, objects: bool
 ) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
     def find(searcher: Searcher) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
-        image = _answer(find_image(searcher.index, str(identity)))
+        image = answer_point(find_image(searcher.index, str(identity)))
         if not objects:
             return image, []
         conditions = (
@@ -157,10 +157,6 @@ def _answer_sound(index: VectorIndex, conditions: Sequence[Condition]) -> Iterat
     """The points that objseek wrote; others are noted."""
     for point in index.scroll(conditions):
         try:
-            yield _answer(point)
+            yield answer_point(point)
         except VectorIndexError as exc:
             index.note_broken(point.id, str(exc))
-
-
-def _answer(point: Point) -> ObjectAnswer:
-    return ObjectAnswer(object_id=point.id, payload=point.parse_payload())
