@@ -181,20 +181,23 @@ class ImageAnswer(_Answer):
 class ShotAnswer(_Answer):
     """A shot of a video: the first and the last time at which it was looked at, in seconds.
 
-    `object_id` is that of its point, by which pictures and clips of it can be had.
+    `object_id` is that of its point, by which pictures and clips of it can be had; `clip` is from
+    when to when its clip goes.
     """
 
     object_id: str
     shot: int
     t_start: float
     t_end: float
+    clip: tuple[float, float]
 
 
 class TrackAnswer(_Answer):
     """An object of a video through the time in which it is seen, in seconds.
 
     `duration` is from `t_start` to `t_end`; `label` what it is called, as far as that is known;
-    `thumbnail` the address of its thumbnail, null where none is kept.
+    `thumbnail` the address of its thumbnail, null where none is kept; `clip` is from when to when
+    its clip goes.
     """
 
     object_id: str
@@ -204,6 +207,7 @@ class TrackAnswer(_Answer):
     t_end: float
     t_key: float
     duration: float
+    clip: tuple[float, float]
     thumbnail: str | None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -9,10 +10,13 @@ import numpy as np
 from PIL import Image
 
 from pipeline.drawing.outlines import LINE_SIDE_PX, draw_line, smooth_mask
+from pipeline.drawing.previews import crop_ratio
 from pipeline.search.moving_mask import MovingMask, PlacedMask
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.payload import PointPayload
+from schemas.search import Box
+from workers.images import surroundings
 
 MOST_S = 10.0
 MOST_SIDE_PX = 480
@@ -48,14 +52,28 @@ def choose_span(payload: PointPayload, shot: PointPayload | None) -> tuple[float
     )
 
 
+def choose_region(payload: PointPayload, masks: MovingMask, span_s: tuple[float, float]) -> Box:
+    """Where the object moves, with its surroundings, in the proportions of its crop."""
+    size_hw = payload.height, payload.width
+    box = surroundings.crop_box(masks.find_box(*span_s) or payload.bbox, size_hw)
+    return surroundings.grow_box(box, crop_ratio(payload), size_hw)
+
+
+def choose_frame_side(region: Box, size_hw: tuple[int, int]) -> int:
+    """How long frames have to be, so that their region is `MOST_SIDE_PX` long, in pixels."""
+    x0, y0, x1, y1 = region
+    return math.ceil(MOST_SIDE_PX * max(size_hw) / max(x1 - x0, y1 - y0))
+
+
 def draw_clip(
-    frames: Iterable[Frame], masks: MovingMask, size_hw: tuple[int, int]
+    frames: Iterable[Frame], masks: MovingMask, region: Box, size_hw: tuple[int, int]
 ) -> Iterator[Frame]:
     """At most 15 frames a second, with the object outlined as long as it is seen.
 
-    `size_hw` is that of the frames that the masks are of.
+    `region` is the part that is shown of frames of `size_hw`, those that the masks are of. The
+    frames that are drawn on may be smaller ones.
     """
-    pen = _Pen(size_hw)
+    pen = _Pen(region, size_hw)
     for time_s, pixels in _thin(frames):
         yield time_s, pen.draw(pixels, masks.at(time_s, _HOLD_S))
 
@@ -70,18 +88,21 @@ def _thin(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 class _Pen:
-    """Draws masks of frames of `size_hw` on smaller ones; a mask is drawn anew when it changes."""
+    """Draws masks on a region of frames; a mask is made anew only where another comes."""
 
-    def __init__(self, size_hw: tuple[int, int]) -> None:
-        self._size_hw = size_hw
+    def __init__(self, region: Box, size_hw: tuple[int, int]) -> None:
+        self._region, self._size_hw = region, size_hw
         self._smooth = lru_cache(2)(self._reduce)
 
     def draw(self, pixels: UInt8Image, placed: PlacedMask | None) -> UInt8Image:
+        across, down = pixels.shape[1] / self._size_hw[1], pixels.shape[0] / self._size_hw[0]
+        x0, x1 = (round(side * across) for side in self._region[::2])
+        y0, y1 = (round(side * down) for side in self._region[1::2])
+        pixels = pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
         if placed is None:
             return pixels
         picture = Image.fromarray(pixels)
         inside = self._smooth(placed.mask, picture.size)
-        across, down = picture.width / self._size_hw[1], picture.height / self._size_hw[0]
         by = round(placed.moved_xy[0] * across), round(placed.moved_xy[1] * down)
         if by != (0, 0):
             moved = Image.new("L", picture.size)
@@ -90,6 +111,6 @@ class _Pen:
         draw_line(picture, inside, max(picture.size) / LINE_SIDE_PX)
         return np.asarray(picture)
 
-    @staticmethod
-    def _reduce(mask: ObjectMask, size: tuple[int, int]) -> Image.Image:
-        return smooth_mask(mask.rle.decode(), size)
+    def _reduce(self, mask: ObjectMask, size: tuple[int, int]) -> Image.Image:
+        x0, y0, x1, y1 = self._region
+        return smooth_mask(mask.rle.decode_columns(x0, x1)[y0:y1], size)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.masks import BoolMask, CocoRle, ObjectMask
+from schemas.search import Box
 from schemas.videos import Sighting
 
 # A step or two without the object are a frame in which it was not found; more, and it was hidden.
@@ -41,6 +42,18 @@ class MovingMask:
         self._sightings = sorted(sightings, key=lambda each: each.time_s)
         self._times_s = [each.time_s for each in self._sightings]
         self._step_s = step_s
+
+    def find_box(self, start_s: float, end_s: float) -> Box | None:
+        """What the object's boxes cover from one time to another; None where it is not seen."""
+        boxes = [
+            each.mask.bbox_xyxy
+            for each in self._sightings
+            if start_s - _SLACK_S <= each.time_s <= end_s + _SLACK_S
+        ]
+        if not boxes:
+            return None
+        x0, y0, x1, y1 = zip(*boxes, strict=True)
+        return min(x0), min(y0), max(x1), max(y1)
 
     def at(self, time_s: float, hold_s: float = 0.0) -> PlacedMask | None:
         """The mask that is nearest in time, moved on the straight way between both boxes' centres.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.drawing.clip import choose_span
 from schemas.api import ShotAnswer, TimelineAnswer, TrackAnswer
 from schemas.payload import PointPayload
 from schemas.points import Point
@@ -25,6 +26,7 @@ def build_timeline(
         return -area * (payload.frames or 1), point.id
 
     tracks = sorted(tracks, key=weight)
+    shot_of = {payload.shot: payload for _, payload in shots}
     in_order = sorted(shots, key=lambda entry: (entry[1].t_start or 0.0, entry[0].id))
     return TimelineAnswer(
         image_id=video.image_id,
@@ -33,7 +35,10 @@ def build_timeline(
         height=video.height,
         duration=video.video_duration,
         shots=tuple(_answer_shot(*entry) for entry in in_order[:_MAX_SHOTS]),
-        tracks=tuple(_answer_track(*entry) for entry in tracks[:limit]),
+        tracks=tuple(
+            _answer_track(point, payload, shot_of.get(payload.shot))
+            for point, payload in tracks[:limit]
+        ),
         left_out=max(len(tracks) - limit, 0),
     )
 
@@ -44,10 +49,11 @@ def _answer_shot(point: Point, payload: PointPayload) -> ShotAnswer:
         shot=payload.shot or 0,
         t_start=payload.t_start or 0.0,
         t_end=payload.t_end or 0.0,
+        clip=choose_span(payload, payload),
     )
 
 
-def _answer_track(point: Point, payload: PointPayload) -> TrackAnswer:
+def _answer_track(point: Point, payload: PointPayload, shot: PointPayload | None) -> TrackAnswer:
     start_s, end_s = payload.t_start or 0.0, payload.t_end or 0.0
     label = payload.labels[0] if payload.labels else payload.segmenter_label
     thumbnail = f"/v1/objects/{point.id}/thumbnail.webp"
@@ -59,5 +65,6 @@ def _answer_track(point: Point, payload: PointPayload) -> TrackAnswer:
         t_end=end_s,
         t_key=payload.t_key or start_s,
         duration=payload.duration or 0.0,
+        clip=choose_span(payload, shot),
         thumbnail=None if payload.thumbnail_check is None else thumbnail,
     )

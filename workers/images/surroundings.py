@@ -33,6 +33,15 @@ def square_crop_box(bbox_xyxy: Box, size_hw: tuple[int, int]) -> Box:
     return left, top, right, bottom
 
 
+def grow_box(box_xyxy: Box, ratio: float, size_hw: tuple[int, int]) -> Box:
+    """The box made wider or higher until width over height is `ratio`, as the image allows it."""
+    x0, y0, x1, y1 = box_xyxy
+    width, height = max(x1 - x0, round((y1 - y0) * ratio)), max(y1 - y0, round((x1 - x0) / ratio))
+    left, right = _place_span((x0 + x1) / 2, width, size_hw[1])
+    top, bottom = _place_span((y0 + y1) / 2, height, size_hw[0])
+    return left, top, right, bottom
+
+
 def _margin_px(bbox_xyxy: Box) -> float:
     x0, y0, x1, y1 = bbox_xyxy
     longer = max(x1 - x0, y1 - y0)

@@ -55,6 +55,11 @@ export async function get(path, signal) {
   return (await call(path, { signal })).json();
 }
 
+/** A file of the service. */
+export async function blob(path, signal) {
+  return (await call(path, { signal })).blob();
+}
+
 export async function post(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   return (await call(path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();

@@ -8,10 +8,10 @@ import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
 import { addExample, searchAgain, searchWith, startSearch, watchTheEnd } from "./search.js";
 import { startShortcuts } from "./shortcuts.js";
-import { openImage, startViewer } from "./viewer.js";
+import { openImage, openVideo, startViewer } from "./viewer.js";
 
 startGrid({
-  open: (hit) => openImage(hit.payload.image_id, hit.object_id),
+  open: ({ object_id: id, payload }) => (payload.t_key == null ? openImage(payload.image_id, id) : openVideo(payload.image_id, id, payload.t_key)),
   more: (hit) => addExample(hit, "more"),
   less: (hit) => addExample(hit, "less"),
   opened: watchTheEnd,

@@ -1,6 +1,7 @@
 /* What is known of an object: its labels, what its segmenter calls it, and what it is a part of. */
 
 import { make, nameOf, segmenterWords } from "./dom.js";
+import { spanWords } from "./times.js";
 
 const MOST_LABELS = 3;
 
@@ -18,6 +19,7 @@ export class Details {
     this.lines = [
       ["Labels", (payload) => labelWords(payload), payloads.some((payload) => payload.labels?.length)],
       ["Segmenter", (payload) => segmenterWords(payload), payloads.some((payload) => payload.segmenter_label)],
+      ["Seen", (payload) => spanWords(payload), payloads.some((payload) => payload.t_start != null)],
       ["Level", levelWords, payloads.some((payload) => payload.level)],
     ].filter(([, , isKnown]) => isKnown);
     this.setAside(this.isAside);

@@ -197,7 +197,7 @@ function order(query, change) {
   const slide = (id, label, name, max, step) =>
     make("div", { class: "row" }, make("label", { for: id }, label), make("input", { id, type: "range", "data-id": id, min: "0", max, step, value: query[name] || "0", onchange: (event) => change({ [name]: event.target.value === "0" ? "" : event.target.value }) }));
   return [
-    check("group", "One per image", "group"),
+    check("group", "One per file", "group"),
     check("whole", "Whole images", "kind", "image"),
     check("dense", "Ignore words", "dense"),
     slide("diverse", "Variety", "diverse", "0.9", "0.1"),

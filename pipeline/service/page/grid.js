@@ -1,8 +1,10 @@
 /* The grids of hits, in rows of equal height: the likely ones, and smaller those that are not. */
 
 import { picture } from "./api.js";
+import { playWhileOver, stopOver } from "./clips.js";
 import { byId, fileName, make, nameOf, segmenterWords } from "./dom.js";
 import { cropBox } from "./masks.js";
+import { spanWords } from "./times.js";
 
 const grid = byId("grid"), unlikelyGrid = byId("unlikely-grid");
 const NEAREST = 5;
@@ -19,6 +21,7 @@ export function startGrid(given) {
 }
 
 export function clearGrid() {
+  stopOver();
   grid.replaceChildren();
   grid.classList.remove("quiet");
   unlikelyGrid.replaceChildren();
@@ -118,12 +121,15 @@ function tile(hit, number, list) {
   const sure = hit.relevance ? `${hit.relevance}${share}` : hit.score.toFixed(2);
   const name = nameOf(payload), classed = segmenterWords(payload);
   const image = make("img", { alt: "", draggable: "false" });
-  const label = `${number + 1}: ${name}, ${sure}, in ${fileName(payload.uri)}`;
+  const seen = spanWords(payload);
+  const label = `${number + 1}: ${name}, ${sure}, in ${fileName(payload.uri)}${seen && `, ${spanWords(payload, " to ")}`}`;
+  const open = make("button", { class: "open", type: "button", "aria-label": `Open ${label}`, onclick: () => openHit(hit) }, image);
   const element = setSize(
     make(
       "li",
-      { class: "tile", title: `${name} · ${fileName(payload.uri)}\nsimilarity ${hit.score.toFixed(3)}${classed && `\nsegmenter: ${classed}`}` },
-      make("button", { class: "open", type: "button", "aria-label": `Open ${label}`, onclick: () => actions.open(hit) }, image),
+      { class: "tile", title: `${name} · ${fileName(payload.uri)}${seen && ` · ${seen}`}\nsimilarity ${hit.score.toFixed(3)}${classed && `\nsegmenter: ${classed}`}` },
+      open,
+      seen ? make("span", { class: "time", "aria-hidden": "true" }, seen) : null,
       make("span", { class: `sure ${hit.relevance ?? "unknown"}`, "aria-hidden": "true" }, sure),
       make(
         "span",
@@ -136,9 +142,15 @@ function tile(hit, number, list) {
     list,
   );
   element.hit = hit;
+  if (seen) playWhileOver(element, open, hit.object_id);
   const side = Math.ceil((rowHeight(list) * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;
   load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, MOST_PX)}`);
   return element;
+}
+
+function openHit(hit) {
+  stopOver();
+  actions.open(hit);
 }
 
 async function load(image, element, path) {

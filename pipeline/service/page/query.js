@@ -80,7 +80,7 @@ export function parseCondition(text) {
   const match = /^([a-z_]+)(\^=|<=|>=|!=|=|<|>)(.+)$/s.exec(text);
   if (!match) return null;
   const [, field, op, value] = match;
-  const number = op !== "^=" && /^(area|ordinal|width|height|area_frac|predicted_iou|stability_score|center_[xy]_frac)$/.test(field);
+  const number = op !== "^=" && /^(area|ordinal|width|height|area_frac|predicted_iou|stability_score|center_[xy]_frac|mean_area_frac|motion|duration|video_duration|t_start|t_end|t_key|frames|shot)$/.test(field);
   return { field, op, value: number ? Number(value) : value };
 }
 

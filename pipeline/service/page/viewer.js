@@ -8,6 +8,7 @@ import { byId, counted, fileName, make } from "./dom.js";
 import { LIT, drawLit, findAt } from "./masks.js";
 import { SegmentTool } from "./segment_tool.js";
 import { ObjectTree } from "./tree.js";
+import { showVideo } from "./video.js";
 
 const dialog = byId("viewer");
 const REACH_PX = 14;
@@ -22,7 +23,7 @@ export function startViewer(searchWith) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
-  dialog.addEventListener("close", () => current?.segmenting.leave());
+  dialog.addEventListener("close", () => current?.leave());
   addEventListener("resize", () => current?.fit());
 }
 
@@ -33,8 +34,23 @@ export async function openImage(imageId, chosen) {
   try {
     const image = await get(`/v1/images/${imageId}`);
     if (!viewer.isOpen()) return;
+    if (image.payload.t_key != null) {
+      await showVideo(viewer, imageId, chosen, image.payload.t_key, openUpload);
+      return;
+    }
     nameImage(viewer, image);
     await viewer.show(image.payload.width, image.payload.height, image.objects, chosen);
+  } catch (error) {
+    viewer.fail(error.message);
+  }
+}
+
+/** Show an indexed video at a time, with the object or shot `chosen` marked. */
+export async function openVideo(imageId, chosen, time) {
+  const viewer = new Viewer({ image_id: imageId }, "");
+  viewer.open("", "");
+  try {
+    await showVideo(viewer, imageId, chosen, time, openUpload);
   } catch (error) {
     viewer.fail(error.message);
   }
@@ -102,8 +118,15 @@ class Viewer {
     this.moving = make("div", { class: "moving", hidden: true });
     this.stage = make("div", { class: "stage" }, this.frame, this.moving);
     this.segmenting = new SegmentTool(this, { search: (found) => search(found), saved: () => this.showSaved() });
-    current?.segmenting.leave();
+    this.video = null;
+    current?.leave();
     current = this;
+  }
+
+  /** Stop what goes on in it. */
+  leave() {
+    this.segmenting.leave();
+    this.video?.stop();
   }
 
   /** Whether it is still the image on show: neither closed nor replaced. */
@@ -168,6 +191,17 @@ class Viewer {
     return object.object_id ? { object_id: object.object_id } : { ...this.example, object_index: object.index };
   }
 
+  /** Show a video: its timeline below the frame, and its own tools. */
+  setVideo(video) {
+    this.video = video;
+    this.width = video.video.width;
+    this.height = video.video.height;
+    this.tree.element.setAttribute("aria-label", "Objects at this time");
+    this.tools.setAttribute("aria-label", "Search with this frame");
+    this.stage.after(video.element);
+    this.choose("look");
+  }
+
   async show(width, height, objects, chosen) {
     this.width = width;
     this.height = height;
@@ -213,6 +247,10 @@ class Viewer {
   showTools() {
     const button = (name, words, pressed, onclick) => make("button", { class: "plain", type: "button", "data-tool": name, "aria-pressed": pressed, onclick }, words);
     const choice = (tool, words) => button(tool, words, String(this.tool === tool), () => this.choose(this.tool === tool ? "look" : tool));
+    if (this.video) {
+      this.tools.replaceChildren(...this.video.tools());
+      return;
+    }
     const ofBox = [button("search", "Search for this", null, () => this.searchBox()), button("exact", "The box as it is", null, () => this.searchBox({ exact_box: true }))];
     this.tools.replaceChildren(
       button("all", "Whole image", null, () => search(this.example)),

@@ -23,7 +23,7 @@ from pipeline.search.video_tracks import (
     require_video,
 )
 from pipeline.service.byte_ranges import answer_range
-from pipeline.service.clip_maker import ClipFormat
+from pipeline.service.clip_maker import ClipKey
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
 from pipeline.service.image_cache import Drawn, frame_jpeg
 from pipeline.service.indexed_points import Identity, answer_point, no_object
@@ -39,6 +39,9 @@ _ASK_S = 1.0
 Seconds = Annotated[
     float, Query(ge=0, le=10_000_000, allow_inf_nan=False, description="Seconds into the video.")
 ]
+Around = Annotated[
+    bool, Query(description="Show where the object moves alone, in its crop's proportions.")
+]
 
 
 @router.get("/objects/{object_id}/clip.mp4", response_class=Response, responses=MP4)
@@ -46,6 +49,7 @@ async def get_clip(
     object_id: Identity,
     request: Request,
     service: ServiceDep,
+    around: Around = False,
     range: Annotated[str | None, Header(description="A part of the file.")] = None,
 ) -> Response:
     """The seconds of a video in which the object is seen, at most ten, with its mask drawn.
@@ -53,13 +57,15 @@ async def get_clip(
     H.264 without sound, at most 480 pixels long. It is made when it is first asked for, and kept
     for a while. Of a shot it is the shot, without masks.
     """
-    return await _send_clip(object_id, request, service, "mp4")
+    return await _send_clip(ClipKey(str(object_id), "mp4", around), request, service)
 
 
 @router.get("/objects/{object_id}/clip.webp", response_class=Response, responses=WEBP)
-async def get_animation(object_id: Identity, request: Request, service: ServiceDep) -> Response:
+async def get_animation(
+    object_id: Identity, request: Request, service: ServiceDep, around: Around = False
+) -> Response:
     """The same as an animated picture, which runs without end."""
-    return await _send_clip(object_id, request, service, "webp")
+    return await _send_clip(ClipKey(str(object_id), "webp", around), request, service)
 
 
 @router.get("/objects/{object_id}/frame.jpg", response_class=Response, responses=JPEG)
@@ -72,7 +78,7 @@ async def get_frame(
     t: Seconds | None = None,
 ) -> Response:
     """The frame of a video that shows the object best, or that at a time; upright."""
-    _, payload, shot, home = await _find_in_video(service, object_id)
+    payload, shot, home = await _find_in_video(service, object_id)
     time_s = _within(payload, payload.t_key if t is None else t)
 
     def draw() -> Drawn:
@@ -139,15 +145,13 @@ async def get_moment(image_id: Identity, service: ServiceDep, t: Seconds) -> Mom
     return MomentAnswer(image_id=str(image_id), t=t, objects=tuple(objects[:_MAX_TRACKS]))
 
 
-async def _send_clip(
-    object_id: uuid.UUID, request: Request, service: Service, form: ClipFormat
-) -> Response:
-    _, payload, shot, home = await _find_in_video(service, object_id)
-    media_type = "video/mp4" if form == "mp4" else "image/webp"
-    headers = {**CACHE_FOR_A_DAY, "ETag": f'"{object_id}-clip-{form}"'}
+async def _send_clip(key: ClipKey, request: Request, service: Service) -> Response:
+    payload, shot, home = await _find_in_video(service, uuid.UUID(key.object_id))
+    media_type = "video/mp4" if key.form == "mp4" else "image/webp"
+    headers = {**CACHE_FOR_A_DAY, "ETag": f'"{key.object_id}-clip-{key.form}-{key.around}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    data = service.clips.find(str(object_id), form)
+    data = service.clips.find(key)
     if data is None:
         has_left = _leaving(request)
 
@@ -155,7 +159,7 @@ async def _send_clip(
             # Who points at one picture after another waits for the last one's clip alone.
             if has_left():
                 raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, "nobody waits for the clip any more")
-            return service.clips.make(str(object_id), payload, shot, home, form)
+            return service.clips.make(key, payload, shot, home)
 
         data = await service.queue.film(make)
     return answer_range(request, data, headers, media_type)
@@ -176,20 +180,20 @@ def _leaving(request: Request) -> Callable[[], bool]:
 
 async def _find_in_video(
     service: Service, identity: uuid.UUID
-) -> tuple[str, PointPayload, PointPayload | None, IndexHome]:
-    """A point of a video: its id and payload, its shot, and where its masks are kept.
+) -> tuple[PointPayload, PointPayload | None, IndexHome]:
+    """The payload of a point of a video, its shot, and where its masks are kept.
 
     Raises ProblemError and NotIndexedError.
     """
 
-    def find(searcher: Searcher) -> tuple[str, PointPayload, PointPayload | None, IndexHome]:
+    def find(searcher: Searcher) -> tuple[PointPayload, PointPayload | None, IndexHome]:
         point = searcher.find(str(identity))
         if point is None:
             raise no_object(identity)
         payload = point.parse_payload()
         require_video(payload)
         home = IndexHome.at(service.settings, searcher.generation)
-        return point.id, payload, find_shot(searcher.index, payload), home
+        return payload, find_shot(searcher.index, payload), home
 
     return await service.queue.run(find)
 

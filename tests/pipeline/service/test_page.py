@@ -133,7 +133,7 @@ def test_filters_count_and_narrow(page: Page) -> None:
     page.get_by_role("button", name="middle centre").click()
     expect(page.locator(".chip")).to_have_count(4)
     page.get_by_role("button", name="middle centre").click()
-    page.get_by_label("One per image").check()
+    page.get_by_label("One per file").check()
     expect(page.locator("#status")).to_contain_text("24 objects")
     assert "group=1" in page.url
     page.get_by_label("Whole images").check()
