@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from pipeline.drawing.outlines import LINE_SIDE_PX, draw_line, smooth_mask
+from pipeline.drawing.outlines import CROP_LINE_SIDE_PX, LINE_SIDE_PX, draw_line, smooth_mask
 from pipeline.drawing.previews import crop_ratio
 from pipeline.search.moving_mask import MovingMask, PlacedMask
 from schemas.images import UInt8Image
@@ -26,6 +26,8 @@ _FRAMES_A_SECOND = 15
 _SLACK = 0.02
 # Beyond the frames that were looked at, an object is for a while where it was.
 _HOLD_S = 0.25
+# How far from the mask a line of the usual width, and what it fades into, may come.
+_LINE_REACH_PX = 20
 
 Frame = tuple[float, UInt8Image]
 """A time in seconds, and uint8 (height, width, 3)."""
@@ -92,6 +94,7 @@ class _Pen:
 
     def __init__(self, region: Box, size_hw: tuple[int, int]) -> None:
         self._region, self._size_hw = region, size_hw
+        self._is_whole = region == (0, 0, size_hw[1], size_hw[0])
         self._smooth = lru_cache(2)(self._reduce)
 
     def draw(self, pixels: UInt8Image, placed: PlacedMask | None) -> UInt8Image:
@@ -108,8 +111,26 @@ class _Pen:
             moved = Image.new("L", picture.size)
             moved.paste(inside, by)
             inside = moved
-        draw_line(picture, inside, max(picture.size) / LINE_SIDE_PX)
+        self._draw_line(picture, inside)
         return np.asarray(picture)
+
+    def _draw_line(self, picture: Image.Image, inside: Image.Image) -> None:
+        """Draw it where it comes to lie: the rest need not be looked at."""
+        box = inside.getbbox()
+        if box is None:
+            return
+        scale = max(picture.size) / (LINE_SIDE_PX if self._is_whole else CROP_LINE_SIDE_PX)
+        margin = math.ceil(_LINE_REACH_PX * scale)
+        width, height = picture.size
+        box = (
+            max(box[0] - margin, 0),
+            max(box[1] - margin, 0),
+            min(box[2] + margin, width),
+            min(box[3] + margin, height),
+        )
+        part = picture.crop(box)
+        draw_line(part, inside.crop(box), scale)
+        picture.paste(part, box)
 
     def _reduce(self, mask: ObjectMask, size: tuple[int, int]) -> Image.Image:
         x0, y0, x1, y1 = self._region

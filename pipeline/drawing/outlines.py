@@ -13,8 +13,8 @@ from schemas.masks import BoolMask
 VEIL, ACCENT = (246, 246, 244), (255, 45, 85)
 DIMMED = 0.5  # share of the background's colour that remains
 _WHITE_PX, _LINE_PX = 2, 4.5
-LINE_SIDE_PX = 640
-"""Of a whole picture as long as this the line is as wide as that, of others in proportion."""
+LINE_SIDE_PX, CROP_LINE_SIDE_PX = 640, 360
+"""Of a whole picture, or of a crop, as long as this the line is as wide as that."""
 _GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
 _TINT = 0.35
 _DASH_PX = 7  # along the picture's diagonals

@@ -6,14 +6,15 @@ import { spanWords, timeWords } from "./times.js";
 // Of a long video a part is to be seen, and the rest is scrolled to.
 const PIXELS_A_SECOND = 12;
 const STEP_S = 0.5, STRIDE_S = 5;
-// Between the bars of one lane.
-const GAP_SHARE = 0.004;
+// Of a bar with its gap to the next, and of the narrowest timeline.
+const LEAST_PX = 27, NARROW_PX = 320;
 
-/** Tracks in as few lanes as there are at once, the larger ones above; each lane is a list in the order of time. */
-export function packLanes(tracks, gap) {
+/** Tracks in as few lanes as there are at once, the larger ones above; each lane is a list in the order of time. A bar is `least` seconds long, or more. */
+export function packLanes(tracks, least) {
   const lanes = [];
+  const ends = (track) => Math.max(track.t_end, track.t_start + least);
   for (const track of tracks) {
-    const isFree = (lane) => lane.every((other) => other.t_end + gap < track.t_start || track.t_end + gap < other.t_start);
+    const isFree = (lane) => lane.every((other) => ends(other) < track.t_start || ends(track) < other.t_start);
     const lane = lanes.find(isFree);
     if (lane) lane.push(track);
     else lanes.push([track]);
@@ -28,7 +29,7 @@ export class Timeline {
     this.duration = Math.max(video.duration ?? 0, ...video.shots.map((shot) => shot.t_end), ...video.tracks.map((track) => track.t_end), 0.1);
     this.time = 0;
     this.buttons = new Map();
-    this.lanes = packLanes(video.tracks, this.duration * GAP_SHARE);
+    this.lanes = packLanes(video.tracks, LEAST_PX / Math.max(PIXELS_A_SECOND, NARROW_PX / this.duration));
     this.head = make("div", {
       class: "head", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": "0", "aria-valuemax": this.duration.toFixed(1),
     });

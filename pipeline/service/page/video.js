@@ -6,9 +6,11 @@ import { counted, fileName, make } from "./dom.js";
 import { Timeline } from "./timeline.js";
 import { timeWords } from "./times.js";
 
+const PEEK_MS = 150;
+
 /** Show a video at a time, with the object or shot `chosen` marked. `openUpload` is called with a frame that was uploaded. */
 export async function showVideo(viewer, imageId, chosen, time, openUpload) {
-  const video = await get(`/v1/videos/${imageId}/timeline`);
+  const video = await getTimeline(imageId, time);
   if (!viewer.isOpen()) return;
   const shown = new VideoPanel(viewer, video, chosen, openUpload);
   viewer.setVideo(shown);
@@ -16,6 +18,16 @@ export async function showVideo(viewer, imageId, chosen, time, openUpload) {
   shown.timeline.reveal(shown.chosen);
   viewer.fit();
   await shown.seek(time, null);
+}
+
+/** The largest tracks of a video, and those at a time. */
+async function getTimeline(imageId, time) {
+  const video = await get(`/v1/videos/${imageId}/timeline`);
+  if (!video.left_out) return video;
+  const then = await get(`/v1/videos/${imageId}/timeline?t_from=${time}&t_to=${time}`);
+  const known = new Set(video.tracks.map((track) => track.object_id));
+  const more = then.tracks.filter((track) => !known.has(track.object_id));
+  return { ...video, tracks: [...video.tracks, ...more], left_out: video.left_out - more.length };
 }
 
 class VideoPanel {
@@ -33,7 +45,7 @@ class VideoPanel {
     const more = video.left_out ? make("span", { class: "rest" }, `${counted(video.left_out, "smaller track")} left out`) : null;
     this.element = make("section", { class: "timeline", "aria-label": "Timeline" }, make("div", { class: "transport" }, this.play, this.now, more), this.timeline.element);
     this.time = 0;
-    this.clip = null;
+    this.clip = this.lit = this.peek = null;
     this.isLoading = this.isOld = false;
     this.namePlay();
     const place = video.uri.startsWith("s3://") ? video.uri.split("/")[2] : video.uri.replace(/^file:\/\//, "");
@@ -46,19 +58,26 @@ class VideoPanel {
     return [make("button", { class: "plain", type: "button", "data-tool": "frame", title: "Draw a box in this frame, or click a point, to search with it", onclick: () => this.useFrame() }, "Search with this frame")];
   }
 
-  /** Go to a time; with a track that is the chosen one from now on. Of many wishes at once the last one counts. */
+  /** Go to a time, and stay there; with a track that is the chosen one from now on. Of many wishes at once the last one counts. */
   async seek(time, track) {
     this.stop();
     if (track) this.chosen = track.object_id;
     this.showTime(time);
     this.namePlay();
+    clearTimeout(this.peeking);
+    this.peek = null;
+    await this.refresh();
+  }
+
+  /** Load what is to be seen now. */
+  async refresh() {
     this.isOld = true;
     if (this.isLoading) return;
     this.isLoading = true;
     try {
       while (this.isOld && this.viewer.isOpen()) {
         this.isOld = false;
-        await this.load(this.time);
+        await this.load(this.peek ?? this.time);
       }
     } catch (error) {
       if (this.viewer.isOpen()) this.viewer.say(error.message, true);
@@ -72,7 +91,7 @@ class VideoPanel {
     if (this.isOld || !this.viewer.isOpen()) return;
     this.viewer.say("");
     this.viewer.setObjects(moment.objects);
-    this.light(this.lit);
+    this.mark();
   }
 
   framePath(time, size) {
@@ -85,11 +104,28 @@ class VideoPanel {
     this.now.textContent = `${timeWords(time, 1)} of ${timeWords(this.timeline.duration, 1)}`;
   }
 
-  /** Light the mask that a track has now; null: that of the chosen one. */
+  /** Light the mask of a track, where it is not to be seen now for a while at its best; null: that of the chosen one. */
   light(track) {
     this.lit = track;
-    const id = track?.object_id ?? this.chosen;
-    const object = this.viewer.objects.find((each) => each.object_id === id) ?? null;
+    clearTimeout(this.peeking);
+    if (this.clip) return;
+    const isSeen = this.find(track) || (!track && this.peek == null);
+    if (isSeen) this.mark();
+    else this.peeking = setTimeout(() => this.look(track?.t_key ?? null), PEEK_MS);
+  }
+
+  /** Show another time for a while; null: no more. */
+  look(time) {
+    this.peek = time;
+    this.refresh();
+  }
+
+  find(track) {
+    return this.viewer.objects.find((object) => object.object_id === track?.object_id) ?? null;
+  }
+
+  mark() {
+    const object = this.find(this.lit ?? this.tracks.get(this.chosen));
     this.viewer.tree.reveal(object);
     this.viewer.light(object);
   }

@@ -104,7 +104,7 @@ class Viewer {
     this.image = make("img", { alt: "" });
     this.canvas = make("canvas", {
       tabindex: "0", role: "img",
-      onpointermove: (event) => this.move(event), onpointerleave: () => this.light(null),
+      onpointermove: (event) => this.move(event), onpointerleave: () => this.rest(),
       onpointerdown: (event) => this.down(event), onpointerup: (event) => this.up(event),
       onpointercancel: () => this.tool === "segment" && this.segmenting.cancel(),
       onkeydown: (event) => this.key(event),
@@ -315,7 +315,7 @@ class Viewer {
       this.box = this.drag(point);
       this.draw();
     } else if (this.tool === "look") {
-      this.light(findAt(this.objects, point));
+      this.rest(findAt(this.objects, point));
     } else if (this.tool === "segment") {
       this.segmenting.move(point);
     } else if (this.tool === "box") {
@@ -365,6 +365,12 @@ class Viewer {
       // What the segmenter has not found, or not yet, it may find at a point.
       search({ ...this.example, point_xy: [Math.round(x * 10) / 10, Math.round(y * 10) / 10] });
     }
+  }
+
+  /** Light the object that is pointed at; without one what a video is about. */
+  rest(object = null) {
+    if (this.video && !object) this.video.mark();
+    else this.light(object);
   }
 
   light(object) {
