@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -52,6 +53,48 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
     if not _fits(ref.version, now) or len(data) != ref.size_bytes:
         raise ObjectChangedError(f"expected version {ref.version}, got {now}: {ref.uri}")
     return data
+
+
+@contextmanager
+def open_version(ref: ImageRef) -> Iterator[VersionedFile]:
+    """A file that is still what `ref` says, to be read in parts. No version by content is checked.
+
+    Raises ObjectGoneError, ObjectChangedError, StoreAccessError, StoreUnavailableError, as do the
+    methods of what it returns.
+    """
+    with _raising_store_errors(ref):
+        file = io.FileIO(ref.key)
+    with file:
+        opened = VersionedFile(ref, file)
+        opened.check()
+        yield opened
+
+
+class VersionedFile:
+    """An open file; see `open_version`."""
+
+    def __init__(self, ref: ImageRef, file: io.FileIO) -> None:
+        self._ref = ref
+        self._file = file
+
+    def check(self) -> int:
+        """Its size in bytes. Raises ObjectChangedError if it has changed since it was listed."""
+        with _raising_store_errors(self._ref):
+            status = os.fstat(self._file.fileno())
+        if not is_by_content(self._ref.version) and not _fits(self._ref.version, stamp_of(status)):
+            raise ObjectChangedError(
+                f"expected version {self._ref.version}, got {stamp_of(status)}: {self._ref.uri}"
+            )
+        return status.st_size
+
+    def read_range(self, start: int, length: int) -> bytes:
+        """Up to `length` bytes from `start` on, fewer at the end of the file only."""
+        parts, missing = [], length
+        with _raising_store_errors(self._ref):
+            while missing and (part := os.pread(self._file.fileno(), missing, start)):
+                parts.append(part)
+                start, missing = start + len(part), missing - len(part)
+        return b"".join(parts)
 
 
 def _fits(version: str, now: str) -> bool:

@@ -138,15 +138,15 @@ def _measure(ref: ImageRef, options: StoreOptions) -> int:
             Bucket=ref.bucket, Key=ref.key, **payer(options)
         )
         with response["Body"] as body:
-            return len(_read_body(body, ref, options))
+            return len(read_body(body, ref.size_bytes, ref.uri, options))
 
 
 def _get(ref: ImageRef, options: StoreOptions) -> bytes:
     with raising_answer_errors(ref.uri, options):
-        response, matched = _request_version(ref, options)
+        response, matched = request_version(ref, options)
         with response["Body"] as body:
-            _check_version(ref, response, matched=matched)
-            data = _read_body(body, ref, options)
+            check_version(ref, response, response.get("ContentLength"), matched=matched)
+            data = read_body(body, ref.size_bytes, ref.uri, options)
     # Some servers answer 200 with a document about an error. 0: the size is not known.
     length = ref.size_bytes or response.get("ContentLength")
     if length is not None and len(data) != length:
@@ -156,10 +156,15 @@ def _get(ref: ImageRef, options: StoreOptions) -> bytes:
     return data
 
 
-def _request_version(ref: ImageRef, options: StoreOptions) -> tuple[dict[str, Any], bool]:
-    """The answer to a GET, and whether the server itself has compared the version."""
+def request_version(
+    ref: ImageRef, options: StoreOptions, **more: str
+) -> tuple[dict[str, Any], bool]:
+    """The answer to a GET, and whether the server itself has compared the version.
+
+    `more` are other parameters of boto3's `get_object`. Raises boto3's errors.
+    """
     client = client_for(options, ref.bucket)
-    request = {"Bucket": ref.bucket, "Key": ref.key, **payer(options)}
+    request = {"Bucket": ref.bucket, "Key": ref.key, **payer(options), **more}
     if not is_by_time(ref.version):
         try:
             return client.get_object(IfMatch=f'"{ref.version}"', **request), True
@@ -172,10 +177,15 @@ def _request_version(ref: ImageRef, options: StoreOptions) -> tuple[dict[str, An
     return client.get_object(**request), False
 
 
-def _check_version(ref: ImageRef, response: dict[str, Any], *, matched: bool) -> None:
-    """Raise ObjectChangedError unless the answer is of the listed version."""
+def check_version(
+    ref: ImageRef, response: dict[str, Any], size_bytes: int | None, *, matched: bool
+) -> None:
+    """Raise ObjectChangedError unless the answer is of the listed version.
+
+    `size_bytes` is that of the object, as far as the answer tells it.
+    """
     if is_by_time(ref.version):
-        got = time_version(response.get("LastModified"), response.get("ContentLength"))
+        got = time_version(response.get("LastModified"), size_bytes)
         is_same = may_be_same(ref.version, got)
     else:
         got = etag_version(response.get("ETag"))
@@ -186,9 +196,12 @@ def _check_version(ref: ImageRef, response: dict[str, Any], *, matched: bool) ->
         )
 
 
-def _read_body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
-    """All of a response's body; `stream` is urllib3's. Raises StoreUnavailableError."""
-    longest_s = options.read_timeout_s + ref.size_bytes / _LEAST_BYTES_A_S
+def read_body(stream: Any, size_bytes: int, uri: str, options: StoreOptions) -> bytes:
+    """All of a response's body, of about `size_bytes`; `stream` is urllib3's.
+
+    Raises StoreUnavailableError.
+    """
+    longest_s = options.read_timeout_s + size_bytes / _LEAST_BYTES_A_S
     deadline = time.monotonic() + longest_s
     pieces = []
     try:
@@ -198,10 +211,10 @@ def _read_body(stream: Any, ref: ImageRef, options: StoreOptions) -> bytes:
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
                     f"expected an object within {longest_s:g} s, got only "
-                    f"{sum(map(len, pieces))} bytes of it ({ref.uri})"
+                    f"{sum(map(len, pieces))} bytes of it ({uri})"
                 )
     except HTTPError as exc:
         raise StoreUnavailableError(
-            f"expected all of an object, got: {one_line(exc).rstrip('.')} ({ref.uri})"
+            f"expected all of an object, got: {one_line(exc).rstrip('.')} ({uri})"
         ) from exc
     return b"".join(pieces)
