@@ -212,10 +212,11 @@ class StreamSource:
         except av.FFmpegError:
             self._raise_stored_error()
             return
-        frames = self._decode()
+        frames, lost = self._decode(), self.lost_packets
         # Before it come frames that build on what has not been decoded.
         for frame in frames:
             if frame.key_frame:
+                self.lost_packets = lost
                 if self._ticks(frame) is not None:
                     yield from self._with_times(frames, frame)
                 return

@@ -118,6 +118,7 @@ def test_pieces_are_the_whole(written: tuple[Drawn, ImageRef], steps: int) -> No
     frames = {frame.time_s: frame.pixels for piece in pieces for frame in piece.frames}
     assert sorted(frames) == [frame.time_s for frame in expected.frames]
     assert all(np.array_equal(frames[each.time_s], each.pixels) for each in expected.frames)
+    assert {piece.info.notes for piece in pieces} == {()}
     for piece, following in pairwise(pieces):
         assert piece.frames[-1].time_s == following.frames[0].time_s
 

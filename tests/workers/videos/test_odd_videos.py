@@ -268,6 +268,26 @@ def test_a_video_beside_a_cover_is_the_video(tmp_path: Path) -> None:
     assert len(piece.frames) == 20
 
 
+def test_an_edit_list_may_begin_in_the_middle(tmp_path: Path) -> None:
+    data = mp4(count=40)
+    at = data.index(b"elst") + 16
+    (begins,) = struct.unpack(">I", data[at : at + 4])
+    later = struct.pack(">I", begins + 5 * 1024)  # ticks of 1/10240 s
+    piece = read(tmp_path, data[:at] + later + data[at + 4 :])
+    for frame in piece.frames:
+        assert read_number(frame.pixels) == pytest.approx(5 + 10 * frame.time_s)
+    assert len(piece.frames) >= 30
+
+
+def test_a_recording_may_begin_in_the_middle(tmp_path: Path) -> None:
+    data = whole_file("ts")
+    piece = read(tmp_path, data[188 * (len(data) // 188 // 3) :])
+    first = read_number(piece.frames[0].pixels)
+    assert first > 0
+    for frame in piece.frames:
+        assert read_number(frame.pixels) == pytest.approx(first + 10 * frame.time_s)
+
+
 def test_frames_that_change_their_size_are_scaled(tmp_path: Path) -> None:
     small, large = (
         Drawn("mpegts", options=_GOP),
