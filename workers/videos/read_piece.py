@@ -44,8 +44,9 @@ def read_piece(
     it says it does, or that cannot be read to its end, is refused unless
     `video.accept_truncated`.
 
-    Raises BadImageError; and ObjectGoneError, ObjectChangedError, StoreAccessError,
-    StoreUnavailableError.
+    Raises BadImageError; ObjectGoneError, ObjectChangedError, StoreAccessError,
+    StoreUnavailableError; and MemoryError where there is not enough, which is also what FFmpeg says
+    of damaged headers that ask for too much.
     """
     with open_video(piece.ref, store, decode, animations=video.animations) as opened:
         steps = piece.steps or _choose_steps(opened.info, video.fps)

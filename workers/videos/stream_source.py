@@ -19,7 +19,7 @@ from schemas.options import DecodeOptions
 from workers.videos.containers import choose_stream, open_container
 from workers.videos.stored_file import StoredFile
 
-# Their frames build on each other, and none is marked as key.
+# Their frames have no times, or build on each other without any that is marked as key.
 _FROM_THE_START = ("gif", "apng", "h264", "hevc", "m4v", "mpegvideo", "obu", "mjpeg")
 _DEFAULT_RATE = Fraction(25)
 # How much earlier than wanted is looked for a key frame that is early enough.
@@ -47,12 +47,12 @@ class StreamSource:
     be read to its end, None: it could so far.
 
     Times are what the file says of when a frame is shown (after edit lists), less that of the first
-    frame. AVI says this of B-frames by when they are decoded only, raw streams not at all: there
-    frames follow each other at the file's rate.
+    frame. AVI says of B-frames only when they are decoded, which is taken for it. Raw streams say
+    nothing: there frames follow each other at the file's rate, and are decoded from the start.
     """
 
     def __init__(self, file: StoredFile, options: DecodeOptions) -> None:
-        """Raises BadImageError (without the uri), and PyAV's errors."""
+        """Raises BadImageError (without the uri), StoreErrors and PyAV's errors."""
         self._file = file
         self._options = options
         self.lost_packets = 0
