@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -43,19 +45,32 @@ class TrackFiles:
 
         Raises NotIndexedError where none are kept of it, ManifestError for a damaged file.
         """
-        return self.read_all(image_id, revision_id, [ordinal])[ordinal]
+        return self.read_many(image_id, revision_id, [ordinal])[ordinal]
 
-    def read_all(
+    def read_many(
         self, image_id: str, revision_id: str, ordinals: Collection[int]
     ) -> dict[int, list[Sighting]]:
         """Likewise of several objects, by their ordinals; each part of the file is read once."""
-        name = _name_file(image_id)
         found: dict[int, list[Sighting]] = {ordinal: [] for ordinal in ordinals}
+        for row in self._read(image_id, revision_id, ordinals):
+            found[row["ordinal"]].append(_sighting_of(row))
+        return found
+
+    def read_all(self, image_id: str, revision_id: str) -> list[list[Sighting]]:
+        """The masks of all objects of a revision of a video, by ordinal. Raises as `read`."""
+        rows = self._read(image_id, revision_id)
+        return [
+            [_sighting_of(row) for row in group]
+            for _, group in groupby(rows, key=itemgetter("ordinal"))
+        ]
+
+    def _read(
+        self, image_id: str, revision_id: str, ordinals: Collection[int] | None = None
+    ) -> list[dict[str, Any]]:
+        name = _name_file(image_id)
         try:
             with self._parts.open(name) as file:
-                for row in _read_rows(pq.ParquetFile(file), revision_id, ordinals):
-                    found[row["ordinal"]].append(Sighting(row["time_s"], mask_of(row), 0.0))
-            return found
+                return _read_rows(pq.ParquetFile(file), revision_id, ordinals)
         except FileNotFoundError as exc:
             raise NotIndexedError(f"expected the masks of a video in {name}, got none") from exc
         except (OSError, ValueError, KeyError, pa.ArrowInvalid) as exc:
@@ -80,19 +95,31 @@ def _gather_rows(tracks: Sequence[Track]) -> Iterator[list[dict[str, object]]]:
         yield rows
 
 
+def _sighting_of(row: dict[str, Any]) -> Sighting:
+    try:
+        return Sighting(row["time_s"], mask_of(row), 0.0)
+    except ValueError as exc:
+        raise ManifestError(f"expected the mask of an object in a video, got: {exc}") from exc
+
+
 def _read_rows(
-    file: pq.ParquetFile, revision_id: str, ordinals: Collection[int]
-) -> Iterator[dict[str, Any]]:
+    file: pq.ParquetFile, revision_id: str, ordinals: Collection[int] | None
+) -> list[dict[str, Any]]:
+    """The rows of some objects, None: of all."""
     metadata = file.schema_arrow.metadata or {}
     if metadata.get(_REVISION) != revision_id.encode():
         raise NotIndexedError(
             "expected the masks of the video as it is in the index, got those of another revision"
         )
-    wanted = pc.field("ordinal").isin(list(ordinals))
+    rows: list[dict[str, Any]] = []
     for group in range(file.num_row_groups):
         spread = file.metadata.row_group(group).column(0).statistics
-        if spread is None or any(spread.min <= ordinal <= spread.max for ordinal in ordinals):
-            yield from file.read_row_group(group).filter(wanted).to_pylist()
+        if ordinals is None:
+            rows += file.read_row_group(group).to_pylist()
+        elif spread is None or any(spread.min <= each <= spread.max for each in ordinals):
+            table = file.read_row_group(group)
+            rows += table.filter(pc.field("ordinal").isin(list(ordinals))).to_pylist()
+    return rows
 
 
 def _name_file(image_id: str) -> str:

@@ -84,7 +84,7 @@ def read_masks(
     first = payloads[0]
     ordinals = [payload.ordinal for payload in payloads]
     try:
-        kept = TrackFiles(home.parts).read_all(first.image_id, first.generation, ordinals)
+        kept = TrackFiles(home.parts).read_many(first.image_id, first.generation, ordinals)
     except NotIndexedError:
         kept = {}
     return {
