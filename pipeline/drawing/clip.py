@@ -120,7 +120,7 @@ class _Pen:
         if box is None:
             return
         scale = max(picture.size) / (LINE_SIDE_PX if self._is_whole else CROP_LINE_SIDE_PX)
-        margin = math.ceil(_LINE_REACH_PX * scale)
+        margin = math.ceil(_LINE_REACH_PX * max(scale, 1.0))
         width, height = picture.size
         box = (
             max(box[0] - margin, 0),

@@ -15,6 +15,7 @@ DIMMED = 0.5  # share of the background's colour that remains
 _WHITE_PX, _LINE_PX = 2, 4.5
 LINE_SIDE_PX, CROP_LINE_SIDE_PX = 640, 360
 """Of a whole picture, or of a crop, as long as this the line is as wide as that."""
+_LEAST_SCALE = 0.5
 _GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
 _TINT = 0.35
 _DASH_PX = 7  # along the picture's diagonals
@@ -30,7 +31,11 @@ def outline_mask(picture: Image.Image, mask: BoolMask, scale: float) -> Image.Im
 
 
 def draw_line(picture: Image.Image, inside: Image.Image, scale: float) -> None:
-    """Draw the line around a mask of 8 bits on its picture itself, `scale` times as wide."""
+    """Draw the line around a mask of 8 bits on its picture itself, `scale` times as wide.
+
+    On the smallest pictures it is wider, or nobody would see it.
+    """
+    scale = max(scale, _LEAST_SCALE)
     # White between the object and the line: the line is visible on an object of any colour.
     for colour, width_px in ((ACCENT, _LINE_PX), ((255, 255, 255), _WHITE_PX)):
         picture.paste(colour, mask=_draw_ring(inside, width_px * scale))

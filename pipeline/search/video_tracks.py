@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.index_home import IndexHome
 from pipeline.manifest.track_files import TrackFiles
+from pipeline.search.found_objects import find_image
 from pipeline.search.moving_mask import MovingMask, PlacedMask
-from schemas.errors import NotIndexedError, VectorIndexError
+from schemas.errors import NotIndexedError, UsageError, VectorIndexError
 from schemas.masks import ObjectMask
 from schemas.payload import Kind, PointPayload, RlePayload
 from schemas.points import Point
@@ -20,6 +21,16 @@ def require_video(payload: PointPayload) -> None:
     """Raise NotIndexedError for what is not in a video."""
     if payload.t_key is None:
         raise NotIndexedError(f"expected something in a video, got an image ({payload.uri})")
+
+
+def find_video(index: VectorIndex, identity: str) -> PointPayload:
+    """The first shot of the video of an id. Raises NotIndexedError if there is no such video."""
+    try:
+        payload = find_image(index, identity).parse_payload()
+    except UsageError as exc:
+        raise NotIndexedError(str(exc)) from exc
+    require_video(payload)
+    return payload
 
 
 def list_points(

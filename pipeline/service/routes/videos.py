@@ -12,11 +12,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from pipeline.index_home import IndexHome
-from pipeline.search.found_objects import find_image
 from pipeline.search.searcher import Searcher
 from pipeline.search.video_tracks import (
     find_shot,
     find_step,
+    find_video,
     list_points,
     place_at,
     read_masks,
@@ -104,8 +104,7 @@ async def get_timeline(
     """The shots of a video, and its objects with the time in which each is seen."""
 
     def find(searcher: Searcher) -> TimelineAnswer:
-        video = find_image(searcher.index, str(image_id)).parse_payload()
-        require_video(video)
+        video = find_video(searcher.index, str(image_id))
         shots = list_points(searcher.index, video, "image", t_from, t_to)
         tracks = list_points(searcher.index, video, "object", t_from, t_to)
         return build_timeline(video, shots, tracks, limit)
@@ -119,8 +118,7 @@ async def get_moment(image_id: Identity, service: ServiceDep, t: Seconds) -> Mom
     shots: list[PointPayload] = []
 
     def find(searcher: Searcher) -> tuple[list[ObjectAnswer], IndexHome]:
-        video = find_image(searcher.index, str(image_id)).parse_payload()
-        require_video(video)
+        video = find_video(searcher.index, str(image_id))
         seen = list_points(searcher.index, video, "object", t, t)
         shots.extend(shot for _, shot in list_points(searcher.index, video, "image", t, t))
         home = IndexHome.at(service.settings, searcher.generation)
