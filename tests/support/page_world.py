@@ -22,7 +22,8 @@ from support.waiting import PATIENCE_S
 from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
 from pipeline.settings import Settings
-from workers.protocols import Segmenter
+from workers.indexes.open import open_index
+from workers.protocols import Embedder, Segmenter
 
 CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
 ARTEFACTS = ROOT / "build" / "screenshots"
@@ -39,12 +40,17 @@ PAGE_MARKS = [
 
 
 @contextmanager
-def serving(settings: Settings, segmenter: Segmenter | None = None) -> Iterator[str]:
-    """The address of a service; with `segmenter` instead of the one that is set."""
+def serving(
+    settings: Settings, segmenter: Segmenter | None = None, embedder: Embedder | None = None
+) -> Iterator[str]:
+    """The address of a service; with these models instead of those that are set."""
     unhurried = {"request_timeout_s": PATIENCE_S, "body_timeout_s": PATIENCE_S}
     serve = settings.serve.model_copy(update=unhurried)
     settings = settings.model_copy(update={"serve": serve})
-    searcher = Searcher.open(settings)
+    if embedder is None:
+        searcher = Searcher.open(settings)
+    else:
+        searcher = Searcher(open_index(settings.index, None), embedder, settings)
     if segmenter is not None:
         searcher.models._segmenter = segmenter
     app = build_app(searcher, settings, TOKEN)
