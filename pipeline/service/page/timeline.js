@@ -75,7 +75,7 @@ export class Timeline {
   show(time, chosen) {
     this.time = time;
     this.head.style.left = `${(100 * time) / this.duration}%`;
-    this.head.setAttribute("aria-valuenow", time.toFixed(2));
+    this.head.setAttribute("aria-valuenow", time.toFixed(3));
     this.head.setAttribute("aria-valuetext", `${timeWords(time, 1)} of ${timeWords(this.duration, 1)}`);
     const first = this.buttons.keys().next().value;
     for (const [id, { button }] of this.buttons) {

@@ -160,7 +160,9 @@ def test_nothing_moves_for_who_wants_no_motion(browser: Browser, url: str) -> No
 def test_the_viewer_begins_with_the_best_frame(page: Page) -> None:
     viewer = open_video(page)
     expect(viewer.locator("h2")).to_have_text("two shots.mp4")
-    expect(viewer.locator("header p")).to_contain_text("64 \N{MULTIPLICATION SIGN} 48 px · 0:05 · 4 objects")
+    expect(viewer.locator("header p")).to_contain_text(
+        "64 \N{MULTIPLICATION SIGN} 48 px · 0:05 · 4 objects"
+    )
     expect(viewer.get_by_role("region", name="Timeline")).to_be_visible()
     expect(viewer.locator(".shot")).to_have_text(["Shot 1", "Shot 2"])
     tracks = viewer.locator(".track")
@@ -251,11 +253,11 @@ def test_pointing_at_a_lane_lights_its_mask(page: Page) -> None:
 def test_the_clip_plays_in_the_viewer(page: Page) -> None:
     viewer = open_video(page)
     button = viewer.locator(".play")
-    expect(button).to_have_accessible_name("Play the clip of object")
+    expect(button).to_have_accessible_name("Play the clip of this object")
     started = time_of(viewer)
     button.click()
     plays(viewer.locator(".frame video"))
-    expect(button).to_have_accessible_name("Pause the clip of object")
+    expect(button).to_have_accessible_name("Pause the clip of this object")
     until(lambda: time_of(viewer) != started)
     keep(page, "video-plays")
     assert violations(page) == []
@@ -284,9 +286,10 @@ def test_a_video_that_is_gone_is_said(browser: Browser, url: str, folder: Path) 
     away = video.rename(video.with_suffix(".away"))
     try:
         with opened(browser, url) as page:
-            # In no cache yet.
+            # A time that is in no cache yet.
             page.route(
-                "**/frame.jpg*", lambda route: route.continue_(url=f"{route.request.url}&size=999")
+                "**/frame.jpg*",
+                lambda route: route.continue_(url=re.sub("t=[^&]+", "t=0.07", route.request.url)),
             )
             tile = find_tile(page, 1)
             tile.locator(".open").press("Enter")
