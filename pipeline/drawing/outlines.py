@@ -15,7 +15,7 @@ DIMMED = 0.5  # share of the background's colour that remains
 _WHITE_PX, _LINE_PX = 2, 4.5
 LINE_SIDE_PX, CROP_LINE_SIDE_PX = 640, 360
 """Of a whole picture, or of a crop, as long as this the line is as wide as that."""
-_LEAST_SCALE = 0.5
+_LEAST_SCALE = 0.7
 _GOLDEN = 0.618034  # steps of hue that come nowhere near each other for long
 _TINT = 0.35
 _DASH_PX = 7  # along the picture's diagonals
@@ -92,4 +92,5 @@ def _dilate(mask: Image.Image, width_px: float) -> Image.Image:
     # A straight edge under a Gaussian of sigma falls to 0.159 of its height at one sigma, and
     # more gently the larger sigma is.
     blurred = mask.filter(ImageFilter.GaussianBlur(width_px))
-    return _sharpen(blurred, round(0.159 * 255), slope=2 * width_px)
+    # With a gentler slope something of a thin line would lie on all of the picture.
+    return _sharpen(blurred, round(0.159 * 255), slope=max(2 * width_px, 4.0))

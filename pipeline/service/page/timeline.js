@@ -89,7 +89,7 @@ export class Timeline {
   reveal(chosen) {
     const place = (this.buttons.get(chosen)?.button ?? this.head).getBoundingClientRect(), room = this.element.getBoundingClientRect();
     this.element.scrollLeft += this.head.getBoundingClientRect().left - room.left - room.width / 2;
-    this.element.scrollTop += place.top - room.top - room.height / 2;
+    if (place.bottom > room.bottom) this.element.scrollTop += place.top - room.top - room.height / 2;
   }
 
   timeAt(clientX) {

@@ -107,6 +107,11 @@ def test_the_line_goes_with_the_object() -> None:
         assert abs((columns.min() + columns.max()) / 2 - middle_x) <= 1
         assert abs((rows.min() + rows.max()) / 2 - 55) <= 1
         assert not line[50:60, middle_x - 10 : middle_x + 10].any()
+        # Neither within it nor beside it anything is changed.
+        others = dict(drawn)[time_s].copy()
+        others[30:80, middle_x - 25 : middle_x + 25] = GREY
+        assert (others == GREY).all()
+        assert (dict(drawn)[time_s][48:62, middle_x - 8 : middle_x + 8] == GREY).all()
     # It is held for a moment, and nothing is drawn where it was not seen.
     assert is_line(drawn[3][1]).any()
     assert is_line(drawn[17][1]).any()

@@ -114,7 +114,7 @@ def frames_of(data: bytes) -> list[tuple[float, np.ndarray]]:
 
 def line_box(pixels: np.ndarray) -> tuple[int, int, int, int]:
     """Around what has the line's colour: neither white nor one of the grounds."""
-    line = (pixels[..., 0] > 160) & (pixels[..., 1] < 130)
+    line = (pixels[..., 0] > 130) & (pixels[..., 0] - pixels[..., 1] > 50)
     rows, columns = np.nonzero(line)
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
