@@ -6,9 +6,10 @@ import { startDrop } from "./drop.js";
 import { startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
+import { openImage, openVideo } from "./open_viewer.js";
 import { addExample, searchAgain, searchWith, startSearch, watchTheEnd } from "./search.js";
 import { startShortcuts } from "./shortcuts.js";
-import { openImage, openVideo, startViewer } from "./viewer.js";
+import { startViewer } from "./viewer.js";
 
 startGrid({
   open: ({ object_id: id, payload }) => (payload.t_key == null ? openImage(payload.image_id, id) : openVideo(payload.image_id, id, payload.t_key)),

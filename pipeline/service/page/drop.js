@@ -2,7 +2,7 @@
 
 import { upload } from "./api.js";
 import { byId } from "./dom.js";
-import { openUpload } from "./viewer.js";
+import { openUpload } from "./open_viewer.js";
 
 /** Upload images that the user gives, and open them; `complain` is called with what goes wrong. */
 export function startDrop(complain) {

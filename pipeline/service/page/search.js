@@ -6,9 +6,9 @@ import { byId, counted, make } from "./dom.js";
 import { copyNote } from "./copies.js";
 import { showFilters, suggestions } from "./filters.js";
 import { addHits, clearGrid, isOpen, isUnlikely, showHits } from "./grid.js";
+import { openImage } from "./open_viewer.js";
 import { beginPending, endPending } from "./pending.js";
 import { emptyQuery, fromAddress, isBlank, nounOf, parseText, toAddress, toRequest } from "./query.js";
-import { openImage } from "./viewer.js";
 
 const TYPING_MS = 160;
 const text = byId("text");

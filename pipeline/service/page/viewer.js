@@ -2,13 +2,11 @@
 
 import { get, picture, post } from "./api.js";
 import { boxBetween, cursorOf, dragHandle, drawBox, handleAt } from "./box.js";
-import { copyNote } from "./copies.js";
 import { Details } from "./details.js";
 import { byId, counted, fileName, make } from "./dom.js";
 import { LIT, drawLit, findAt } from "./masks.js";
 import { SegmentTool } from "./segment_tool.js";
 import { ObjectTree } from "./tree.js";
-import { showVideo } from "./video.js";
 
 const dialog = byId("viewer");
 const REACH_PX = 14;
@@ -27,73 +25,7 @@ export function startViewer(searchWith) {
   addEventListener("resize", () => current?.fit());
 }
 
-/** Show an indexed image, with the object `chosen` lit. */
-export async function openImage(imageId, chosen) {
-  const viewer = new Viewer({ image_id: imageId }, `/v1/images/${imageId}/preview.jpg?size=1600`);
-  viewer.open("", "");
-  try {
-    const image = await get(`/v1/images/${imageId}`);
-    if (!viewer.isOpen()) return;
-    if (image.payload.t_key != null) {
-      await showVideo(viewer, imageId, chosen, image.payload.t_key, openUpload);
-      return;
-    }
-    nameImage(viewer, image);
-    await viewer.show(image.payload.width, image.payload.height, image.objects, chosen);
-  } catch (error) {
-    viewer.fail(error.message);
-  }
-}
-
-/** Show an indexed video at a time, with the object or shot `chosen` marked. */
-export async function openVideo(imageId, chosen, time) {
-  const viewer = new Viewer({ image_id: imageId }, "");
-  viewer.open("", "");
-  try {
-    await showVideo(viewer, imageId, chosen, time, openUpload);
-  } catch (error) {
-    viewer.fail(error.message);
-  }
-}
-
-function nameImage(viewer, { payload, objects }) {
-  const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
-  viewer.uri = payload.uri;
-  viewer.setTitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(objects.length, "object")} · ${place}`);
-}
-
-/** Show an uploaded image, to choose a part of it to search with. */
-export async function openUpload(upload, name) {
-  const viewer = new Viewer({ upload_id: upload.upload_id }, `/v1/uploads/${upload.upload_id}/preview.jpg?size=1600`);
-  viewer.open(name, "Search with all of it, draw a box, or click on an object.");
-  try {
-    await viewer.show(upload.width, upload.height, [], null);
-    await findObjects(viewer, upload.upload_id);
-  } catch (error) {
-    if (viewer.isOpen()) viewer.fail(error.message);
-  }
-}
-
-/** Show the objects of an upload once they are found, with their labels where the index holds the image itself. `index` is an object's place in the list. */
-async function findObjects(viewer, uploadId) {
-  viewer.say("Looking for its objects…");
-  let found;
-  do {
-    found = await get(`/v1/uploads/${uploadId}/objects`);
-    if (!viewer.isOpen()) return;
-  } while (found.state === "looking");
-  const exact = found.copies.find((copy) => copy.exact);
-  const indexed = exact ? (await get(`/v1/images/${exact.image_id}`)).objects : [];
-  const payloads = new Map(indexed.map((object) => [object.object_id, object.payload]));
-  const objects = found.objects.map((object, index) => ({ id: object.object_id, index, payload: payloads.get(object.object_id) ?? { kind: "object", ...object } }));
-  if (!viewer.isOpen()) return;
-  if (!viewer.box && viewer.tool !== "segment") viewer.say(objects.length ? "" : "No objects were found in it.");
-  const note = copyNote(found.copies, openImage);
-  if (note) viewer.about.append(note);
-  viewer.setObjects(objects);
-}
-
-class Viewer {
+export class Viewer {
   constructor(example, path) {
     this.example = example;
     this.path = path;
@@ -148,6 +80,13 @@ class Viewer {
     this.about.replaceChildren(make("h2", {}, title || "Loading…"), make("p", {}, about));
     this.nameCanvas();
     this.image.alt = title;
+  }
+
+  /** Name an indexed image, and say what it is like. */
+  nameImage({ payload, objects }) {
+    const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
+    this.uri = payload.uri;
+    this.setTitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(objects.length, "object")} · ${place}`);
   }
 
   nameCanvas() {
@@ -265,7 +204,7 @@ class Viewer {
   async showSaved() {
     const image = await get(`/v1/images/${this.example.image_id}`);
     if (!this.isOpen()) return;
-    nameImage(this, image);
+    this.nameImage(image);
     this.setObjects(image.objects);
   }
 
