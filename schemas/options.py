@@ -51,6 +51,10 @@ class StoreOptions(_Options):
     read_timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
 
+    def without_videos(self) -> Self:
+        """The same for whoever looks at images alone."""
+        return self.model_copy(update={"videos": False, "animations": False})
+
     @field_validator("endpoint_url")
     @classmethod
     def _endpoint_tells_no_secret(cls, given: str | None) -> str | None:
