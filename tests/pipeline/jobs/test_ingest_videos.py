@@ -19,6 +19,7 @@ from pipeline.jobs.reembed import reembed
 from pipeline.jobs.retry import retry
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
+from pipeline.manifest.audit import Fault
 from pipeline.manifest.track_files import TrackFiles
 from pipeline.runners.recipe import Recipe
 from pipeline.search.searcher import Searcher
@@ -257,6 +258,17 @@ def test_objects_are_not_added_to_a_video_by_hand(folder: Path, settings: Settin
         pytest.raises(UsageError, match="got a video"),
     ):
         add_object(ObjectToAdd(uri, CocoRle.from_mask(mask)), searcher)
+
+
+def test_lost_masks_are_found_and_made_again(folder: Path, settings: Settings) -> None:
+    run(folder, settings)
+    (kept,) = (Path(settings.index.location) / "manifest" / "videos").iterdir()
+    kept.unlink()
+    (finding,) = verify(settings, repairing=True).findings
+    assert finding.fault is Fault.NO_MASKS
+    assert run(folder, settings).counts.done == 1
+    assert kept.exists()
+    assert not verify(settings).findings
 
 
 def test_two_workers_make_the_same(folder: Path, settings: Settings, tmp_path: Path) -> None:
