@@ -138,7 +138,7 @@ def test_the_best_frames_are_large_sure_and_whole() -> None:
         > measure_worth(small)
         > measure_worth(draw_square(20, 20, 10, sure=0.5))
     )
-    assert measure_worth(large) == pytest.approx(0.9 * (400 / 4800) ** 0.5)
+    assert measure_worth(large) == pytest.approx(0.81 * (400 / 4800) ** 0.5)
     assert measure_worth(draw_square(0, 20, 20)) == pytest.approx(measure_worth(large) / 2)
     full = ObjectMask.measure(CocoRle.from_mask(np.ones((10, 10), np.bool_)))
     assert full is not None
