@@ -97,6 +97,13 @@ def test_what_a_track_takes_stays_though_another_mask_is_surer() -> None:
     assert [len(track.sightings) for track in tracks] == [2]
 
 
+def test_frames_may_be_far_apart() -> None:
+    frames = [(30.0 * k, [find_square(k, 0, CUP)]) for k in range(4)]
+    assert [len(track.sightings) for track in track_frames(frames)] == [4]
+    # What is not in a frame is gone by the next one.
+    assert len(track_frames([frames[0], (30.0, []), frames[2]])) == 2
+
+
 def test_nothing_gives_no_tracks() -> None:
     assert track_frames([]) == ()
     assert follow([], []) == ()
