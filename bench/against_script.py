@@ -36,7 +36,9 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.runners.model_worker import ModelWorker
 from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
+from schemas.ids import revision_by
 from schemas.options import IndexOptions
+from schemas.work import only_final
 from workers.indexes.open import open_index
 from workers.segmenters.parameters import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
@@ -174,14 +176,14 @@ def _plain_loop(worker: ModelWorker, settings: Settings, source: str) -> None:
         Writer(
             index,
             manifest,
-            worker.info.fingerprint,
+            revision_by(worker.info.fingerprint),
             on_written=lambda results: None,
             run_started_at=datetime.now(UTC),
             new_index=True,
         ) as writer,
     ):
         for refs in listed:
-            writer.add(worker.process(reader(refs)))
+            writer.add(only_final(worker.process(reader(refs))))
 
 
 def _indexed(options: IndexOptions) -> Found:

@@ -29,9 +29,10 @@ from bench.track_figures import (
 )
 from pipeline.demo.clips import ClipKind
 from pipeline.evaluation.tracking.cuts import CutCounts
+from pipeline.runners.recipe import frame_options
+from pipeline.settings import Settings
 from schemas.options import EmbedderOptions, SegmenterOptions, VideoOptions
 from workers.registry import build_embedder, build_segmenter
-from workers.videos.segmenter_options import choose_frame_options
 
 _TEST_SEED, _TWIN_SEED, _CUT_SEED = 7000, 7001, 7002
 _KINDS: tuple[ClipKind, ...] = ("plain", "cut")
@@ -98,7 +99,8 @@ def measure(given: argparse.Namespace, folder: Path) -> list[Row]:
     embedder = build_embedder(options)
     segmenter = None
     if not given.true_masks:
-        segmenter = build_segmenter(choose_frame_options(SegmenterOptions(device="cpu"), video))
+        settings = Settings(segmenter=SegmenterOptions(device="cpu"), video=video)
+        segmenter = build_segmenter(frame_options(settings))
     finder = FrameFinder(segmenter, embedder, options)
 
     def track(seed: int, kinds: Sequence[ClipKind], clock: Clock) -> list[Tracked]:

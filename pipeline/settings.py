@@ -30,6 +30,7 @@ from schemas.options import (
     SegmenterOptions,
     ServeOptions,
     StoreOptions,
+    VideoOptions,
 )
 
 _PREFIX = "OBJSEEK_"
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     )
     store: StoreOptions = StoreOptions()
     decode: DecodeOptions = DecodeOptions()
+    video: VideoOptions = VideoOptions()
     segmenter: SegmenterOptions = SegmenterOptions()
     embedder: EmbedderOptions = EmbedderOptions()
     labels: LabelOptions = LabelOptions()

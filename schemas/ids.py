@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +21,13 @@ IMAGE_ORDINAL = -1
 """Ordinal of the point that stands for the image as a whole."""
 ADDED_ORDINAL = -2
 """Ordinal of all objects that were added by hand: what tells them apart is their mask."""
+_LATER_SHOTS = 1_000_000_000
+"""Above the ordinals of all objects that a video can have."""
+
+
+def shot_ordinal(shot: int) -> int:
+    """The ordinal of a shot of a video, from 0; the first one stands for the video as a whole."""
+    return IMAGE_ORDINAL if shot == 0 else _LATER_SHOTS + shot
 
 
 def _name(*parts: str) -> bytes:
@@ -88,6 +95,11 @@ class ImageRevision:
         Both store them under their older name, `generation`, which is part of the id as well.
         """
         return _uuid5("generation", self.version, self.fingerprint).hex
+
+
+def revision_by(fingerprint: str) -> Callable[[ImageRef], ImageRevision]:
+    """What gives the revisions of images that are all done by one pipeline."""
+    return lambda ref: ImageRevision(ref.version, fingerprint)
 
 
 def object_id(image: uuid.UUID, revision: ImageRevision, ordinal: int) -> uuid.UUID:

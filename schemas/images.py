@@ -44,7 +44,8 @@ class ImageRef:
     be the ARN of an access point. `version` is the S3 ETag, or time and size for an object without
     one. That of a file is by content once it has been read; when it is listed, it is a stamp of
     size, time and inode, which then stays as `stamp`: as long as the file has it, it need not be
-    read again.
+    read again. That of a video stays the stamp, as all of it would have to be read. `time_s` is the
+    frame of a video that is meant, in seconds since its first one; None: the video, or an image.
     """
 
     store: StoreName
@@ -53,6 +54,7 @@ class ImageRef:
     version: str
     size_bytes: int
     stamp: str = ""
+    time_s: float | None = None
 
     @property
     def uri(self) -> str:

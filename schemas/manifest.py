@@ -40,6 +40,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("stamp", pa.string(), nullable=False),
         pa.field("boxes", pa.string(), nullable=False),
+        pa.field("shots", pa.int64(), nullable=False),
     ]
 )
 
@@ -53,7 +54,8 @@ class ManifestRow:
     wrong. `attempts` counts this attempt and the failed ones at the same version before it.
     `generation` is `ImageRevision.id`. `stamp` is the last one at which a file was seen to have
     the content that `version` names; empty for other images. `boxes` is the digest of those that
-    the image was segmented with, empty if there were none.
+    the image was segmented with, empty if there were none. `shots` is how many a video that is
+    done has, 0 for an image.
     """
 
     image_id: str
@@ -73,6 +75,12 @@ class ManifestRow:
     at: datetime
     stamp: str = ""
     boxes: str = ""
+    shots: int = 0
+
+    @property
+    def points(self) -> int:
+        """How many points it has in the index if it is done, but for what was added by hand."""
+        return self.objects + max(1, self.shots)
 
     @property
     def ref(self) -> ImageRef:
@@ -140,6 +148,7 @@ class ManifestRow:
             self,
             state=state,
             objects=0,
+            shots=0,
             stage=str(stage),
             error_class=error_class,
             message=message,

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
 from schemas.boxes import ImageBoxes
-from schemas.images import ImageRef
-
-if TYPE_CHECKING:
-    from schemas.added import AddedObject
 
 BoolMask = npt.NDArray[np.bool_]
 """bool (height, width)."""
@@ -224,15 +219,3 @@ class ObjectMask:
 
 KnownObjects = tuple[ObjectMask, ...] | ImageBoxes | None
 """What is known of an image's objects: their masks in a deterministic order, boxes, or nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkItem:
-    """A listed image to be worked on. One whose masks are known is not segmented.
-
-    `added` are objects that were added to it by hand, in this version or in others.
-    """
-
-    ref: ImageRef
-    known: KnownObjects = None
-    added: tuple[AddedObject, ...] = ()

@@ -31,6 +31,9 @@ class _Options(BaseModel):
 class StoreOptions(_Options):
     """How to reach and select. Patterns are `fnmatch` patterns against the whole key or path.
 
+    `videos` are listed too, where PyAV is installed; with `animations` GIF and WebP files are taken
+    as videos, those that do not move as videos of one frame.
+
     `retry_budget_s` is for how long a read or a page of a listing is asked for again, however often
     a request of it is sent (`max_attempts`).
     """
@@ -41,10 +44,16 @@ class StoreOptions(_Options):
     requester_pays: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    videos: bool = True
+    animations: bool = False
     max_attempts: int = Field(default=5, ge=1)
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
+
+    def without_videos(self) -> Self:
+        """The same for whoever looks at images alone."""
+        return self.model_copy(update={"videos": False, "animations": False})
 
     @field_validator("endpoint_url")
     @classmethod
@@ -275,18 +284,14 @@ class EmbedderOptions(CropOptions):
 
 
 class VideoOptions(_Options):
-    """Which videos are looked into, and how. All but `enabled` is in the fingerprint of a video.
+    """How videos are looked into; all of it is in their fingerprints.
 
-    `enabled`: videos are listed, where PyAV is installed; with `animations` also GIF and WebP files
-    are videos. Of each shot `fps` frames a second are segmented, and the one of largest change.
-    With `across_shots` a track may go on in a later shot. `points_per_side` is how many points a
-    segmenter that has a grid of them asks along a side of a frame, of which it then looks at no
-    crops, unless its own options name these; None: as of images. A video that ends before it says
-    it does is refused, unless `accept_truncated`.
+    Of each shot `fps` frames a second are segmented, and the one of largest change. With
+    `across_shots` a track may go on in a later shot. `points_per_side` is how many points a
+    segmenter that has a grid of them asks along a side of a frame, without crops; None: as of
+    images. A video that ends before it says it does is refused, unless `accept_truncated`.
     """
 
-    enabled: bool = True
-    animations: bool = False
     fps: float = Field(default=2.0, gt=0, le=60)
     across_shots: bool = False
     points_per_side: int | None = Field(default=12, ge=1)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import VectorIndexError
-from schemas.ids import ADDED_ORDINAL, IMAGE_ORDINAL, image_id
+from schemas.ids import ADDED_ORDINAL, image_id
 from schemas.images import StoreName
 from schemas.labels import Label
 from schemas.masks import BoolMask, CocoRle, measure_area
@@ -25,10 +25,12 @@ KEYWORD_FIELDS = (
     "kind", "store", "bucket", "key", "uri", "image_id", "version", "generation", "fingerprint",
     "segmenter", "embedder", "labels", "labelled_by", "segmenter_label", "level", "parent_id",
 )  # fmt: skip
-INTEGER_FIELDS = ("width", "height", "area", "ordinal")
+INTEGER_FIELDS = ("width", "height", "area", "ordinal", "frames", "shot")
+TIME_FIELDS = ("t_start", "t_end", "t_key", "duration", "video_duration")
+"""Seconds, of what is in a video."""
 FLOAT_FIELDS = (
     "area_frac", "predicted_iou", "stability_score", "segmenter_score", "center_x_frac",
-    "center_y_frac",
+    "center_y_frac", "mean_area_frac", "motion", *TIME_FIELDS,
 )  # fmt: skip
 DATETIME_FIELDS = ("ingested_at", "run_started_at")
 FIRST_LABEL, FIRST_LABEL_SCORE = "labels[0]", "label_scores[0]"
@@ -42,6 +44,7 @@ _NOT_DIGESTED = {
 # Points of older indexes have been digested without them.
 _DIGESTED_IF_THERE = (
     "thumbnail_box", "thumbnail_check", "segmenter_label", "segmenter_score", "added",
+    "frames", "shot", "mean_area_frac", "motion", *TIME_FIELDS,
 )  # fmt: skip
 MOST_LABELS = 20
 """Of a point: of an object by the settings, of an image those of its objects."""
@@ -76,6 +79,12 @@ class PointPayload(BaseModel):
     `ImageRevision.id`. `thumbnail` is that of the part `thumbnail_box` of the image, WebP in
     base64, and `thumbnail_check` is its `thumbnail_check`; searches leave the bytes out. All three
     are absent where none is kept.
+
+    What is in a video has times, in seconds since its first frame: `t_start` and `t_end` are the
+    first and the last of the `frames` that were looked at in which it is, `t_key` the one that box
+    and mask are of; `duration` is the time between, `video_duration` that of all. An object has
+    `mean_area_frac` and `motion` (see `TimeSpan`). For `kind` "image" it is a shot, of which `shot`
+    is the number, from 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,6 +119,15 @@ class PointPayload(BaseModel):
     labelled_by: str | None = None
     center_x_frac: float | None = None
     center_y_frac: float | None = None
+    t_start: float | None = None
+    t_end: float | None = None
+    t_key: float | None = None
+    duration: float | None = None
+    video_duration: float | None = None
+    frames: int | None = None
+    shot: int | None = None
+    mean_area_frac: float | None = None
+    motion: float | None = None
     ingested_at: datetime
     run_started_at: datetime | None = None
     thumbnail: str | None = None
@@ -206,7 +224,7 @@ def payload_of(
     ingested_at: datetime,
     run_started_at: datetime | None = None,
 ) -> PointPayload:
-    """The payload of one record of an image; `ordinal` is `IMAGE_ORDINAL` for the image.
+    """The payload of one record of an image; see `EmbeddedImage.records` for its `ordinal`.
 
     For objects that were added by hand it is `ADDED_ORDINAL`.
     """
@@ -234,6 +252,7 @@ def payload_of(
             **common,
             **_label_fields(image, record),
             **_shape_fields(image, record),
+            **_time_fields(image, record),
             **_thumbnail_fields(record),
         }
     )
@@ -292,12 +311,32 @@ def _shape_fields(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> d
     }
 
 
+def _time_fields(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> dict[str, object]:
+    span = record.span
+    if span is None:
+        return {}
+    return {
+        "t_start": round(span.start_s, _DECIMALS),
+        "t_end": round(span.end_s, _DECIMALS),
+        "t_key": round(span.key_s, _DECIMALS),
+        "duration": round(span.end_s - span.start_s, _DECIMALS),
+        "video_duration": image.duration_s,
+        "frames": span.frames,
+        "shot": span.shot,
+        "mean_area_frac": span.mean_area_frac,
+        "motion": span.motion,
+    }
+
+
 def labels_of(image: EmbeddedImage, record: ObjectRecord | ImageRecord) -> tuple[Label, ...]:
-    """A record's labels, the likeliest first; those of the image are its objects'."""
+    """A record's labels, the likeliest first; those of an image or a shot are its objects'."""
     if isinstance(record, ObjectRecord):
         return record.naming.labels if record.naming else ()
     return best_labels(
-        label for each in (*image.objects, *image.added) for label in labels_of(image, each)
+        label
+        for each in (*image.objects, *image.added)
+        if each.span is None or record.span is None or each.span.shot == record.span.shot
+        for label in labels_of(image, each)
     )
 
 
@@ -332,11 +371,7 @@ def checksum(digests: Iterable[int]) -> str:
 
 def checksum_of(image: EmbeddedImage) -> str:
     """The checksum of the points that an image brings into an index."""
-    records: list[tuple[int, ObjectRecord | ImageRecord]] = [
-        (IMAGE_ORDINAL, image.whole),
-        *enumerate(image.objects),
-    ]
     return checksum(
         digest(str(record.object_id), payload_of(image, record, ordinal, _NEVER))
-        for ordinal, record in records
+        for ordinal, record in image.records
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 
 from schemas.ids import fingerprint
-from schemas.options import CropOptions, DecodeOptions
+from schemas.options import CropOptions, DecodeOptions, VideoOptions
+from schemas.videos import TRACKER
 
 
 class Pipeline(CropOptions):
     """Both models with their parameters, and how images become crops.
 
-    The names are for people; what counts are the fingerprints.
+    The names are for people; what counts are the fingerprints. That of a video has its `video`
+    options as well.
     """
 
     segmenter: str
@@ -19,6 +21,7 @@ class Pipeline(CropOptions):
     embedder: str
     embedder_fingerprint: str
     decode: DecodeOptions
+    video: VideoOptions | None = None
 
     @classmethod
     def of(
@@ -41,11 +44,26 @@ class Pipeline(CropOptions):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over everything but the names."""
+        if self.video is not None:
+            return video_fingerprint(self.for_images().fingerprint, self.video)
         others = {
             "segmenter": self.segmenter_fingerprint,
             "decode": self.decode.model_dump(mode="json"),
         }
         return fingerprint({**others, **self._embedding})
+
+    def for_videos(self, options: VideoOptions) -> Pipeline:
+        """The same for videos that are looked into by these options."""
+        return self._with_video(options)
+
+    def for_images(self) -> Pipeline:
+        """The same for images, and so for the frames of videos."""
+        return self._with_video(None)
+
+    def _with_video(self, options: VideoOptions | None) -> Pipeline:
+        # A copy would have the fingerprint of this one, once that has been computed.
+        fields = {name: getattr(self, name) for name in Pipeline.model_fields}
+        return Pipeline(**{**fields, "video": options})
 
     @property
     def embedding(self) -> str:
@@ -55,3 +73,9 @@ class Pipeline(CropOptions):
     @property
     def _embedding(self) -> dict[str, object]:
         return {"embedder": self.embedder_fingerprint, **self.crop_recipe}
+
+
+def video_fingerprint(frames: str, options: VideoOptions) -> str:
+    """The fingerprint of videos, of that of the pipeline of their frames."""
+    parts = {"frames": frames, "video": options.model_dump(mode="json"), "tracker": TRACKER}
+    return fingerprint(parts)

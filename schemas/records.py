@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import InvalidVectorError
-from schemas.ids import ImageRevision
+from schemas.ids import ImageRevision, shot_ordinal
 from schemas.images import Failure, ImageRef
 from schemas.labels import Naming
 from schemas.masks import ObjectMask
@@ -28,10 +29,30 @@ WORDS_NAME = "words"
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """When something of a video is to be seen, in seconds since its first frame.
+
+    `start_s` and `end_s` are the first and the last of the `frames` that were looked at in which it
+    is, `key_s` the one that shows it best; `shot` counts from 0. Of objects `mean_area_frac` is the
+    mean share of the frame that their masks take, and `motion` how fast the centres of their boxes
+    move, in diagonals of the frame a second.
+    """
+
+    start_s: float
+    end_s: float
+    key_s: float
+    frames: int
+    shot: int
+    mean_area_frac: float | None = None
+    motion: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRecord:
     """An object with its vectors by name, and its labels if it was labelled.
 
-    `parent_id` is the object of the same image that it is a part of (see `schemas.nesting`).
+    `parent_id` is the object of the same image that it is a part of (see `schemas.nesting`). One of
+    a video has a `span`; its mask is that of the key frame.
     """
 
     object_id: uuid.UUID
@@ -41,15 +62,17 @@ class ObjectRecord:
     thumbnail: Thumbnail | None = None
     level: Level | None = None
     parent_id: uuid.UUID | None = None
+    span: TimeSpan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """The image as a whole, so that scene queries work too."""
+    """The image as a whole, so that scene queries work too; of a video one of its shots."""
 
     object_id: uuid.UUID
     vectors: Mapping[str, Float32Vector] = field(hash=False)
     thumbnail: Thumbnail | None = None
+    span: TimeSpan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +81,8 @@ class EmbeddedImage:
 
     `added` are the objects that were added by hand, whose ids do not depend on the pipeline.
     `embedder` is the embedder's name, `labelled_by` the fingerprint of the labeller; words of
-    labels with a score of at least `word_score` are searched.
+    labels with a score of at least `word_score` are searched. A video's `whole` is its first shot,
+    `later_shots` are the others; it lasts `duration_s`.
     """
 
     ref: ImageRef
@@ -71,6 +95,20 @@ class EmbeddedImage:
     labelled_by: str | None = None
     word_score: float = 0.0
     added: tuple[ObjectRecord, ...] = ()
+    later_shots: tuple[ImageRecord, ...] = ()
+    duration_s: float | None = None
+
+    @property
+    def shots(self) -> int:
+        """How many shots it has: 0 for an image."""
+        return 0 if self.whole.span is None else 1 + len(self.later_shots)
+
+    @property
+    def records(self) -> Iterator[tuple[int, ImageRecord | ObjectRecord]]:
+        """The image as a whole, or each shot, and the objects that were found, by ordinal."""
+        wholes = (self.whole, *self.later_shots)
+        yield from ((shot_ordinal(shot), record) for shot, record in enumerate(wholes))
+        yield from enumerate(self.objects)
 
 
 Result = EmbeddedImage | Failure
@@ -79,12 +117,8 @@ Result = EmbeddedImage | Failure
 
 def check_vectors(image: EmbeddedImage, dim: int) -> None:
     """Raise InvalidVectorError unless every vector is float32 (dim,), finite and not zero."""
-    records: tuple[ImageRecord | ObjectRecord, ...] = (
-        image.whole,
-        *image.objects,
-        *image.added,
-    )
-    for record in records:
+    found = (record for _, record in image.records)
+    for record in chain(found, image.added):
         vector = record.vectors[VECTOR_NAME]
         where = f"{image.ref.uri}, object {record.object_id}"
         if vector.shape != (dim,) or vector.dtype != np.float32:

@@ -16,6 +16,11 @@ from schemas.masks import ObjectMask
 from schemas.records import Float32Vector
 from schemas.thumbnails import Thumbnail
 
+TRACKER = "tracker 1"
+"""Of the fingerprints of videos: another where the same frames would give other tracks."""
+MOST_STEPS = 32
+"""Of a piece: a model is at it for as long as at so many images."""
+
 
 @dataclass(frozen=True, slots=True)
 class VideoPiece:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +18,11 @@ from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.resume import leave_out_finished
 from pipeline.ingestion.same_contents import SameContents
+from pipeline.ingestion.video_queue import VideoQueue
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
+from pipeline.manifest.kept_pieces import KeptPieces
+from pipeline.manifest.track_files import TrackFiles
 from pipeline.messages import describe_dropped
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
@@ -36,9 +39,13 @@ from schemas.errors import (
 )
 from schemas.ids import image_id
 from schemas.images import Failure, ImageRef
-from schemas.masks import KnownObjects, ObjectMask, WorkItem
-from schemas.options import Precision
+from schemas.masks import KnownObjects, ObjectMask
+from schemas.options import Precision, VideoOptions
+from schemas.pipelines import video_fingerprint
+from schemas.records import Result
+from schemas.work import WorkItem
 from workers.protocols import VectorIndex
+from workers.videos.build_video import VideoMaker
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +67,7 @@ class _Run:
     started_at: datetime
     again: bool
     boxes: Mapping[str, str]
+    video: VideoOptions
 
     @cached_property
     def added(self) -> dict[str, tuple[AddedObject, ...]]:
@@ -69,7 +77,8 @@ class _Run:
     def find_finished(self, fingerprint: str) -> FinishedImages:
         if self.again:
             return FinishedImages()
-        return self.home.manifest.finished_images(fingerprint, self.boxes)
+        of_videos = video_fingerprint(fingerprint, self.video)
+        return self.home.manifest.finished_images(fingerprint, of_videos, boxes=self.boxes)
 
 
 class IngestSession:
@@ -125,7 +134,8 @@ class IngestSession:
         there is; None: now. `progress.counts` is right at any time. Raises what `ingest` does; the
         models are let go then, as what was in flight would come out of the next run.
         """
-        run = _Run(home, progress, started_at or datetime.now(UTC), again, self._digests)
+        started_at = started_at or datetime.now(UTC)
+        run = _Run(home, progress, started_at, again, self._digests, self._settings.video)
         try:
             log = self._run(listing, run)
         except BaseException:
@@ -164,7 +174,9 @@ class IngestSession:
         # of the same contents only when it is open. Ray first: nothing may be forked while it is.
         same = None if known is None else SameContents(run.home.manifest, known)
         may_read_early = new_index or (same is not None and not len(same))
-        items = self._add_masks(images, run)
+        pieces, tracks = KeptPieces(run.home.parts), TrackFiles(run.home.parts)
+        videos = VideoQueue(self._settings.store, pieces, tracks)
+        items = videos.items(self._add_masks(images, run))
         early = items if may_read_early else iter(())
         begun = None if new_index else run.home.pipelines.precision()
         runner, log, precision = self._open_runner(run, begun, early)
@@ -180,17 +192,21 @@ class IngestSession:
             if same is None and not new_index:
                 images = self._leave_out(images, run.find_finished(fingerprint), run)
                 same = SameContents(run.home.manifest, fingerprint)
+            self._make_videos(videos, runner, run.home)
             if same is not None and not may_read_early:
-                items = self._add_masks(images, run, partial(same.find_masks, index=index))
+                items = videos.items(
+                    self._add_masks(images, run, partial(same.find_masks, index=index))
+                )
             run.home.pipelines.keep_precision(precision)
             _log.info("%s as %s", run.home.index.location, fingerprint)
-            self._write_results(runner, items, index, run, new_index=new_index)
+            self._write_results(runner, items, videos, index, run, new_index=new_index)
         return log
 
     def _write_results(
         self,
         runner: Runner,
         items: Iterator[list[WorkItem]],
+        videos: VideoQueue,
         index: VectorIndex,
         run: _Run,
         *,
@@ -201,8 +217,8 @@ class IngestSession:
         with Writer(
             index,
             manifest,
-            runner.info.fingerprint,
-            on_written=progress.add_results,
+            videos.revision_of,
+            on_written=lambda results: _note_written(results, progress, videos),
             run_started_at=run.started_at,
             new_index=new_index,
             attempts={} if new_index else manifest.attempts(),
@@ -210,7 +226,9 @@ class IngestSession:
         ) as writer:
             progress.begin(runner.throughput)
             progress.advance()
-            for results in runner.run(items):
+            for worked in runner.run(items):
+                results = videos.take(worked)
+                progress.note_videos(videos.frames)
                 progress.add_finished(len(results))
                 writer.add(results)
                 progress.advance()
@@ -222,6 +240,13 @@ class IngestSession:
             _log.warning("%s", describe_dropped(writer.dropped))
         _log.info("%s", progress.describe())
         manifest.compact()
+
+    def _make_videos(self, videos: VideoQueue, runner: Runner, home: IndexHome) -> None:
+        """Let videos be made with the models that are loaded."""
+        pipeline = runner.info.pipeline.for_videos(self._settings.video)
+        videos.maker = VideoMaker(pipeline)
+        if home.pipelines.look_up(pipeline.fingerprint) is None:
+            home.pipelines.describe(pipeline)
 
     def _open_runner(
         self, run: _Run, begun: Precision | None, early: Iterator[list[WorkItem]]
@@ -284,6 +309,11 @@ class IngestSession:
                 f"vectors of {dim}"
             )
         yield self._index
+
+
+def _note_written(results: Sequence[Result], progress: Progress, videos: VideoQueue) -> None:
+    progress.add_results(results)
+    videos.forget(results)
 
 
 def _begin_manifest(home: IndexHome) -> None:

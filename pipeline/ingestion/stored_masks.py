@@ -9,8 +9,9 @@ from schemas.errors import VectorIndexError
 from schemas.ids import ImageRevision, image_id, object_id
 from schemas.images import Failure, Stage
 from schemas.manifest import ManifestRow
-from schemas.masks import ObjectMask, WorkItem
+from schemas.masks import ObjectMask
 from schemas.points import Point
+from schemas.work import WorkItem
 from workers.protocols import VectorIndex
 
 

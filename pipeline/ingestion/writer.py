@@ -19,7 +19,7 @@ from pipeline.manifest.manifest import Manifest
 from schemas.added import AddedObject
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
 from schemas.ids import ImageRevision, image_id
-from schemas.images import Failure, Stage
+from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow
 from schemas.payload import checksum_of
 from schemas.records import Result
@@ -39,7 +39,8 @@ class Writer:
     A row reaches the manifest after the index has its image for good, so a crash in between is
     repaired by doing the image again. `on_written` gets what was written, to count it; images that
     a later run has written come as failures. What was added by hand to other versions of images
-    than are written is dropped, and counted in `dropped`. `run_started_at`: when this run began,
+    than are written is dropped, and counted in `dropped`. `revision_of` tells by what an image was
+    to be done that failed. `run_started_at`: when this run began,
     UTC; what runs that started later have written stays, and is recorded as failed. `new_index`:
     the index held nothing before this run; `attempts`: how often images have failed before it, by
     image id and version; `added`: where it is recorded what was added to the images by hand, None:
@@ -50,7 +51,7 @@ class Writer:
         self,
         index: VectorIndex,
         manifest: Manifest,
-        fingerprint: str,
+        revision_of: Callable[[ImageRef], ImageRevision],
         *,
         on_written: Callable[[Sequence[Result]], None],
         run_started_at: datetime,
@@ -61,7 +62,7 @@ class Writer:
     ) -> None:
         self._index = index
         self._manifest = manifest
-        self._fingerprint = fingerprint
+        self._revision_of = revision_of
         self._on_written = on_written
         self._run_started_at = run_started_at
         self._new_index = new_index
@@ -161,7 +162,7 @@ class Writer:
         identity = image_id(ref)
         attempts = self._attempts.get((str(identity), ref.version), 0) + 1
         if isinstance(result, Failure):
-            revision = ImageRevision(ref.version, self._fingerprint)
+            revision = self._revision_of(ref)
             # The later run's row has to be the last one, whichever is written first.
             at = self._run_started_at if identity in superseded else now
             row = ManifestRow.failure(result, revision, at, attempts=attempts)
@@ -170,6 +171,7 @@ class Writer:
             row = ManifestRow.done(
                 ref, result.revision, objects, now, checksum=checksum, attempts=attempts
             )
+            row = replace(row, shots=result.shots)
         return replace(row, boxes=self._boxes.get(row.image_id, ""))
 
 

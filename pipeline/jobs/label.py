@@ -104,10 +104,14 @@ class _Labelling:
         return PointLabels(point.id, naming, words)
 
     def _beside(self, image: Point) -> Iterator[Label]:
-        """The labels of an image's objects. Images of one version share their generation's id."""
+        """The labels of an image's objects, or a shot's.
+
+        Images of one version share their generation's id.
+        """
         same = (
             Condition(field=field, op="=", value=image.payload[field])
-            for field in ("image_id", "generation")
+            for field in ("image_id", "generation", "shot")
+            if field in image.payload
         )
         for point in self._index.scroll((*self._conditions("object"), *same)):
             yield from self._labels_of(point.parse_payload())

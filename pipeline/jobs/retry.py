@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
+from schemas.pipelines import video_fingerprint
 from workers.batching import batched
 from workers.stores.open import find
 
@@ -39,9 +40,8 @@ def retry(
             f"expected the settings and models of an ingest into {home.location!r}, got others: "
             "a retry would mix two kinds of objects"
         )
-    rows = [
-        row for row in home.manifest.latest() if row.state in states and row.fingerprint == pipeline
-    ]
+    own = (pipeline, video_fingerprint(pipeline, settings.video))
+    rows = [row for row in home.manifest.latest() if row.state in states and row.fingerprint in own]
     if not rows:
         return None
     progress = progress or Progress()

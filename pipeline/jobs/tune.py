@@ -20,8 +20,8 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from workers.batching import batched
-from workers.images.read import read_images
 from workers.models.kept_files import make_name
+from workers.read_images import read_images
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import PointScorer
@@ -106,7 +106,9 @@ class _Sample:
     """
 
     def __init__(self, source: str, settings: Settings, images: int) -> None:
-        listed = list(islice(list_images([source], settings.store, ignore_skipped), _LISTED))
+        listed = list(
+            islice(list_images([source], settings.store.without_videos(), ignore_skipped), _LISTED)
+        )
         if len(listed) < FEWEST_IMAGES:
             raise UsageError(
                 f"expected {FEWEST_IMAGES} images or more under {source}, to fit to some and to "

@@ -198,7 +198,7 @@ class Comparison:
                 row.state,
                 row.generation,
                 row.fingerprint,
-                row.objects + 1,
+                row.points,
                 row.checksum,
                 row.version,
                 row.stamp,

@@ -39,6 +39,7 @@ _DEFAULTS: dict[str, object] = {
     "checksum": "",
     "stamp": "",
     "boxes": "",
+    "shots": 0,
 }
 
 
@@ -119,15 +120,15 @@ class Manifest:
         return fingerprints
 
     def finished_images(
-        self, fingerprint: str, boxes: Mapping[str, str] | None = None
+        self, *fingerprints: str, boxes: Mapping[str, str] | None = None
     ) -> FinishedImages:
-        """The images whose last attempt is done or rejected under this pipeline fingerprint.
+        """The images whose last attempt is done or rejected under one of these fingerprints.
 
         `boxes`: the digests of those in force, by image id: what was done with others is not
         finished. None: whatever they are.
         """
         return self._select_images(
-            (pc.field("fingerprint") == fingerprint)
+            pc.field("fingerprint").isin(fingerprints)
             & pc.field("state").isin([State.DONE.value, State.REJECTED.value]),
             boxes,
         )

@@ -7,8 +7,7 @@ from typing import Protocol
 
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.throughput import Throughput
-from schemas.masks import WorkItem
-from schemas.records import Result
+from schemas.work import Worked, WorkItem
 
 Note = Callable[[str], None]
 """Tells the user what is being waited for."""
@@ -23,9 +22,10 @@ class Runner(Protocol):
     info: WorkerInfo
     throughput: Throughput
 
-    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
-        """The results of each chunk, one for each image; chunks come in any order.
+    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Worked]]:
+        """The results of each chunk, one for each item; chunks come in any order.
 
+        An empty chunk says that what comes next depends on results that are still to come.
         Raises the ObjseekError that stops all work, and whatever a bug in a worker raised.
         """
         ...

@@ -9,10 +9,10 @@ from queue import SimpleQueue
 from typing import Self
 
 from pipeline.runners.model_worker import ModelWorker, set_threads
+from pipeline.runners.read_sources import read_sources
 from pipeline.runners.recipe import Recipe
 from pipeline.throughput import Throughput, WorkedChunk
-from schemas.masks import WorkItem
-from schemas.records import Result
+from schemas.work import Worked, WorkItem
 
 
 class LocalRunner:
@@ -38,9 +38,9 @@ class LocalRunner:
     def __exit__(self, *exc_info: object) -> None:
         return
 
-    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
+    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Worked]]:
         if len(self._workers) == 1:
-            yield from map(self._process, chunks)
+            yield from (self._process(items) for items in chunks if items)
             return
         # A thread takes torch's number from whichever set it last, which may be one that decodes.
         pool = ThreadPoolExecutor(
@@ -53,28 +53,30 @@ class LocalRunner:
 
     def _spread(
         self, pool: ThreadPoolExecutor, chunks: Iterable[list[WorkItem]]
-    ) -> Iterator[list[Result]]:
-        running = set[Future[list[Result]]]()
+    ) -> Iterator[list[Worked]]:
+        running = set[Future[list[Worked]]]()
         for items in chunks:
-            running.add(pool.submit(self._process, items))
+            if items:
+                running.add(pool.submit(self._process, items))
             # One more than there are workers: whoever is free need not wait for the next.
-            if len(running) > len(self._workers):
+            if len(running) > len(self._workers) or not items:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
 
-    def _process(self, items: list[WorkItem]) -> list[Result]:
+    def _process(self, items: list[WorkItem]) -> list[Worked]:
         worker, started = self._idle.get(), time.monotonic()
         try:
-            decoded = self._recipe.reader([item.ref for item in items])
+            decoded = read_sources([item.source for item in items], self._recipe)
             results = worker.process(
                 decoded, [item.known for item in items], [item.added for item in items]
             )
         finally:
             self._idle.put(worker)
         seconds = time.monotonic() - started
-        self.throughput.record(WorkedChunk(len(items), seconds, worker not in self._warm))
+        frames = sum(item.frames for item in items)
+        self.throughput.record(WorkedChunk(frames, seconds, worker not in self._warm))
         self._warm.add(worker)
         return results

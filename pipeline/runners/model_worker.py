@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,15 +26,21 @@ from schemas.errors import (
     one_line,
 )
 from schemas.ids import fingerprint
-from schemas.images import Decoded, DecodedImage, Failure, ImageRef, Stage
+from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.masks import KnownObjects, ObjectMask
 from schemas.pipelines import Pipeline
 from schemas.records import VECTOR_NAME, EmbeddedImage, Result, check_vectors
 from schemas.redaction import redact
+from schemas.videos import DecodedPiece
+from schemas.work import Readable, Worked
 from workers.embedders.embed_objects import embed_added, embed_segmented, keep_objects
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
 from workers.protocols import BoxSegmenter
+from workers.videos.build_video import keep_tracks
+
+if TYPE_CHECKING:
+    from pipeline.runners.piece_tracker import PieceTracker
 
 _log = logging.getLogger(__name__)
 
@@ -94,11 +102,13 @@ class ModelWorker:
 
     def process(
         self,
-        chunk: Sequence[Decoded],
+        chunk: Sequence[Readable],
         known: Sequence[KnownObjects] | None = None,
         added: Sequence[tuple[AddedObject, ...]] | None = None,
-    ) -> list[Result]:
+    ) -> list[Worked]:
         """One result per image, in their order; failures of an earlier stage pass through.
+
+        So it is with pieces of videos, which are tracked, and with videos that are to be labelled.
 
         `known`: of the objects of each image; None if that is nothing of any. `added`: what was
         added to each by hand; of other versions than the image has it is left out. If a step fails
@@ -113,8 +123,41 @@ class ModelWorker:
             if isinstance(image, DecodedImage)
         ]
         results = iter(_try_together_then_alone(self._run_steps, work))
+        worked = [
+            next(results) if isinstance(read, DecodedImage) else self._work_on_video(read)
+            for read in chunk
+        ]
         _return_freed_memory()
-        return [image if isinstance(image, Failure) else next(results) for image in chunk]
+        return worked
+
+    def _work_on_video(self, read: DecodedPiece | EmbeddedImage | Failure) -> Worked:
+        try:
+            if isinstance(read, DecodedPiece):
+                with _raise_step_errors(Stage.SEGMENT):
+                    return self._tracker.track(read)
+            if isinstance(read, EmbeddedImage):
+                with _raise_step_errors(Stage.EMBED):
+                    return self._name_video(read)
+        except _StepError as exc:
+            ref = read.piece.ref if isinstance(read, DecodedPiece) else read.ref
+            return _fail(ref, exc)
+        return read
+
+    def _name_video(self, video: EmbeddedImage) -> EmbeddedImage:
+        """The video with its labels, and with the objects alone that show one of the texts."""
+        (named,) = self._label([self._match(video)])
+        self._check([named])
+        return named
+
+    @cached_property
+    def _tracker(self) -> PieceTracker:
+        # Here, as it needs libraries that only whoever reads videos has.
+        from pipeline.runners.piece_tracker import PieceTracker
+
+        build = self._recipe.frame_segmenter
+        segmenter = self._segmenter if build is None else build()
+        recipe = self._recipe
+        return PieceTracker(segmenter, self._embedder, recipe.embedding, recipe.thumbnail_px)
 
     def _run_steps(self, work: Sequence[_Work]) -> list[EmbeddedImage]:
         """The way of images through the worker. Raises _StepError."""
@@ -173,7 +216,10 @@ class ModelWorker:
             return image
         vectors = np.array([record.vectors[VECTOR_NAME] for record in image.objects], np.float32)
         masks = [record.mask for record in image.objects]
-        return keep_objects(image, self._matcher.name(masks, vectors))
+        named = self._matcher.name(masks, vectors)
+        if not image.shots:
+            return keep_objects(image, named)
+        return keep_tracks(image, named)
 
     def _add_by_hand(
         self, work: Sequence[_Work], embedded: Sequence[EmbeddedImage]
@@ -254,11 +300,14 @@ def _try_alone(run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], item
     try:
         (result,) = run_steps([item])
     except _StepError as exc:
-        ref = item.image.ref
-        _log.warning("%r failed in %s", ref.uri, exc.stage, exc_info=exc.cause)
-        _free_memory()
-        return _build_failure(ref, exc.stage, exc.cause)
+        return _fail(item.image.ref, exc)
     return result
+
+
+def _fail(ref: ImageRef, error: _StepError) -> Failure:
+    _log.warning("%r failed in %s", ref.uri, error.stage, exc_info=error.cause)
+    _free_memory()
+    return _build_failure(ref, error.stage, error.cause)
 
 
 @contextmanager

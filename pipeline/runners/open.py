@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline.runners.base import Note, Runner
 from pipeline.runners.recipe import Recipe
-from schemas.masks import WorkItem
 from schemas.options import RunnerOptions
+from schemas.work import WorkItem
 
 
 def open_runner(

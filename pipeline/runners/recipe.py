@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.settings import Settings
+from schemas.errors import UsageError
 from schemas.images import Decoded, ImageRef
-from schemas.options import DecodeOptions, EmbedderOptions
-from workers.images.read import read_images
+from schemas.options import (
+    DecodeOptions,
+    EmbedderOptions,
+    SegmenterOptions,
+    StoreOptions,
+    VideoOptions,
+)
+from schemas.videos import DecodedPiece, VideoPiece
 from workers.labelling.calibration import Calibration
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.labelling.text_file import read_texts
@@ -17,7 +24,10 @@ from workers.labelling.text_match import TextMatcher, build_matcher
 from workers.labelling.tuned_calibrations import TunedCalibration, read_chosen
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
+from workers.read_images import read_images
 from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
+
+_VIDEO = VideoOptions()
 
 
 def build_no_labeller() -> None:
@@ -26,6 +36,11 @@ def build_no_labeller() -> None:
 
 def build_no_matcher() -> None:
     """The matcher of a recipe that keeps all objects."""
+
+
+def refuse_videos(piece: VideoPiece) -> DecodedPiece:
+    """The reader of a recipe for images alone. Raises UsageError."""
+    raise UsageError(f"expected an image, got a video ({piece.ref.uri})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,9 @@ class Recipe:
     longer side of thumbnails, 0: none are made. `calibration` is what labels are judged with, where
     the settings name one: it has to be the embedder's. With a `matcher` only objects that show one
     of its texts are kept.
+
+    `piece_reader` reads a piece of a video; `frame_segmenter` segments its frames, None: as images
+    are. `video` are the options of both.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -50,6 +68,9 @@ class Recipe:
     thumbnail_px: int = 0
     calibration: TunedCalibration | None = None
     matcher: Callable[[], TextMatcher | None] = build_no_matcher
+    piece_reader: Callable[[VideoPiece], DecodedPiece] = refuse_videos
+    frame_segmenter: Callable[[], Segmenter] | None = None
+    video: VideoOptions = _VIDEO
 
 
 RecipeBuilder = Callable[[Settings], Recipe]
@@ -93,7 +114,36 @@ def build_recipe(settings: Settings) -> Recipe:
         calibration=tuned,
         thumbnail_px=settings.index.thumbnail_px,
         matcher=_choose_matcher(settings, calibration),
+        piece_reader=partial(
+            _read_piece, store=settings.store, decode=settings.decode, video=settings.video
+        ),
+        frame_segmenter=partial(
+            build_segmenter, frame_options(settings), settings.cache_dir, scorer
+        ),
+        video=settings.video,
     )
+
+
+def frame_options(settings: Settings) -> SegmenterOptions:
+    """How frames of videos are segmented: as images, but for a coarser grid of points.
+
+    They are many and alike: what one misses others show. Where settings say how many points images
+    are asked with, frames are too.
+    """
+    options, side = settings.segmenter, settings.video.points_per_side
+    said = options.model_fields_set & {"points_per_side", "crop_n_layers", "preset"}
+    if side is None or said:
+        return options
+    return options.model_copy(update={"preset": "fast", "points_per_side": side})
+
+
+def _read_piece(
+    piece: VideoPiece, store: StoreOptions, decode: DecodeOptions, video: VideoOptions
+) -> DecodedPiece:
+    # Its library is an extra that only whoever reads videos has.
+    from workers.videos.read_piece import read_piece
+
+    return read_piece(piece, store, decode, video)
 
 
 def _choose_matcher(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.errors import UsageError
+from schemas.ids import IMAGE_ORDINAL
 from schemas.masks import ObjectMask
 from schemas.points import Point
 from schemas.search import Condition, ImageCopy
@@ -72,7 +73,10 @@ def list_indexed(index: VectorIndex, image: Point) -> tuple[FoundObject, ...]:
 
 
 def find_image(index: VectorIndex, identity: str) -> Point:
-    """The latest point of a whole image, by the image's id. Raises UsageError if there is none."""
+    """The latest point of a whole image, by the image's id; of a video that of its first shot.
+
+    Raises UsageError if there is none.
+    """
     try:
         uuid.UUID(identity)
     except ValueError as exc:
@@ -80,6 +84,7 @@ def find_image(index: VectorIndex, identity: str) -> Point:
     conditions = (
         Condition(field="image_id", op="=", value=identity),
         Condition(field="kind", op="=", value="image"),
+        Condition(field="ordinal", op="=", value=IMAGE_ORDINAL),
     )
 
     def age(point: Point) -> tuple[datetime, str]:

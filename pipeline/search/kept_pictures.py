@@ -19,6 +19,7 @@ from workers.protocols import VectorIndex
 from workers.stores.open import find, read
 
 CHANGED_MARK = "the image has changed since"
+VIDEO_CHANGED_MARK = "the video has changed since"
 GONE_MARK = "the image is no longer there"
 _MOST_ENLARGED = 2.0
 _REMEMBERED = 4096
@@ -140,6 +141,8 @@ def find_mark(payload: PointPayload) -> str:
 @lru_cache(_REMEMBERED)
 def _find_mark(ref: ImageRef, stamp: str) -> str:
     # By its stamp, so that an image is read once, however many of its objects are shown.
+    if ref.time_s is not None:
+        return "" if stamp == ref.version else VIDEO_CHANGED_MARK
     try:
         read(ref, StoreOptions())
     except StoreError as exc:

@@ -19,20 +19,22 @@ _MAX_IN_MEMORY = 4  # images
 def image_ref(payload: PointPayload) -> ImageRef:
     """The image of a point, in the version that was indexed.
 
-    The size of an S3 object is unknown, so 0; that of a file is part of its version.
+    The size of an S3 object is unknown, so 0; that of a file is part of its version. What is in a
+    video has the frame that shows it best.
     """
+    version, time_s = payload.version, payload.t_key
     if payload.store == "s3":
-        return ImageRef("s3", payload.bucket, payload.key, payload.version, size_bytes=0)
+        return ImageRef("s3", payload.bucket, payload.key, version, size_bytes=0, time_s=time_s)
     # The payload's key has replacement characters where a name is not UTF-8; the uri has not.
     key = _path(payload.uri)
-    return ImageRef("file", "", key, payload.version, size_of(payload.version))
+    return ImageRef("file", "", key, version, size_of(version), time_s=time_s)
 
 
 def read_source_images(
     payloads: Sequence[PointPayload], settings: Settings
 ) -> Iterator[DecodedImage | Failure]:
     """The image of each point, in their order, read a few at a time, or why it cannot be read."""
-    from workers.images.read import read_images
+    from workers.read_images import read_images
 
     for batch in batched(payloads, _MAX_IN_MEMORY):
         refs = [image_ref(payload) for payload in batch]
@@ -44,11 +46,9 @@ def read_source_images(
 
 def read_source_image(payload: PointPayload, settings: Settings) -> DecodedImage:
     """The image of a point, in the version that was indexed. Raises StoreError, BadImageError."""
-    from workers.images.decode import decode
-    from workers.stores.open import read
+    from workers.read_images import read_image
 
-    ref = image_ref(payload)
-    return decode(read(ref, settings.store), ref, settings.decode)
+    return read_image(image_ref(payload), settings.store, settings.decode)
 
 
 def query_image(location: str, settings: Settings) -> DecodedImage:

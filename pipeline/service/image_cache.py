@@ -74,7 +74,7 @@ class ImageCache:
 
         Raises ObjectChangedError if its size has changed, StoreError, BadImageError.
         """
-        key = payload.generation + payload.image_id
+        key = f"{payload.generation} {payload.image_id} {payload.t_key}"
         with self._lock:
             cached = self._images.get(key)
         if cached is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import InvalidVectorError, VectorIndexError
-from schemas.ids import ADDED_ORDINAL, IMAGE_ORDINAL, image_id
+from schemas.ids import ADDED_ORDINAL, image_id
 from schemas.masks import CocoRle
 from schemas.payload import labels_of, payload_of, read_mask
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
@@ -43,14 +43,10 @@ _NUMBER_BYTES = 22
 def image_points(
     image: EmbeddedImage, ingested_at: datetime, run_started_at: datetime | None = None
 ) -> list[Point]:
-    """The points of an image: the image as a whole, its objects in their order, those added."""
-    records: list[tuple[int, ObjectRecord | ImageRecord]] = [
-        (IMAGE_ORDINAL, image.whole),
-        *enumerate(image.objects),
-    ]
+    """The points of an image or video: as a whole or by shots, its objects, those added."""
     points = [
         _make_point(image, record, ordinal, ingested_at, run_started_at)
-        for ordinal, record in records
+        for ordinal, record in image.records
     ]
     return points + added_points(image, ingested_at, run_started_at)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from schemas.errors import UsageError
-from schemas.ids import image_id
+from schemas.ids import IMAGE_ORDINAL, image_id
 from schemas.payload import KEYWORD_FIELDS
 from schemas.points import (
     EmbedderCount,
@@ -23,7 +23,7 @@ from schemas.search import Condition, SearchHit
 from workers.batching import batched
 from workers.indexes import fencing, ranking
 from workers.indexes.broken_points import BrokenPoints
-from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, point_filter
+from workers.indexes.filters import EVERY_POINT, Ids, Numbers, OneOf, PointFilter, point_filter
 from workers.indexes.label_counts import count_sure_labels, most_frequent
 from workers.indexes.operations import Offset, QdrantOperations
 from workers.indexes.points import (
@@ -169,7 +169,7 @@ class QdrantIndex(QdrantOperations, VectorIndex):
             dim=self.dim,
             points=self.count_points(EVERY_POINT),
             objects=self.count_points(_of_kind("object")),
-            images=self.count_points(_of_kind("image")),
+            images=self.count_points(_IMAGES),
             embedders=tuple(EmbedderCount(name, embedders[name]) for name in sorted(embedders)),
             segmenters=tuple(sorted(self.count_values("segmenter"))),
             pipelines=len(self.count_values("fingerprint")),
@@ -183,6 +183,10 @@ class QdrantIndex(QdrantOperations, VectorIndex):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+_IMAGES = PointFilter(must=(OneOf("kind", ("image",)), Numbers("ordinal", IMAGE_ORDINAL, ("lte",))))
+"""Videos have a point a shot, of which the first has an image's ordinal."""
 
 
 def _vector_names(with_words: bool) -> tuple[str, ...]:

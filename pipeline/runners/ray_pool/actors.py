@@ -19,7 +19,7 @@ from pipeline.runners.ray_pool.time_limits import Pace
 from pipeline.runners.recipe import Recipe
 from schemas.errors import ModelError, WorkerDiedError
 from schemas.options import RunnerOptions
-from schemas.records import Result
+from schemas.work import Worked
 
 _MOST_BAD_STARTS = 3
 _NODE_DIED = "its node has died"  # the only thing by which Ray tells it from a worker's own death
@@ -66,7 +66,7 @@ class Slot:
 
     def limit_s(self, pace: Pace) -> float:
         """For how long the actor may be at the chunk that it is at."""
-        return pace.limit_s(len(self.chunks[0].items))
+        return pace.limit_s(self.chunks[0].frames)
 
 
 class ActorPool:
@@ -152,7 +152,7 @@ class ActorPool:
         self.slots.append(slot)
         self._pending.add(actor.info.remote(), partial(self._finish_start, slot))
 
-    def _finish_start(self, slot: Slot, ref: Any) -> list[Result]:
+    def _finish_start(self, slot: Slot, ref: Any) -> list[Worked]:
         if slot not in self.slots:
             return []
         try:

@@ -9,7 +9,8 @@ from typing import Any
 
 from schemas.added import AddedObject
 from schemas.images import ImageRef
-from schemas.masks import KnownObjects, WorkItem
+from schemas.masks import KnownObjects
+from schemas.work import Source, WorkItem
 
 _MOST_BYTES = 256 << 20
 """Of the files of a chunk: a reader has them in memory, and their pixels."""
@@ -36,6 +37,15 @@ class Chunk:
         return [item.ref for item in self.items]
 
     @property
+    def sources(self) -> list[Source]:
+        return [item.source for item in self.items]
+
+    @property
+    def frames(self) -> int:
+        """How many images it is as much work as."""
+        return sum(item.frames for item in self.items)
+
+    @property
     def known(self) -> list[KnownObjects]:
         return [item.known for item in self.items]
 
@@ -50,7 +60,8 @@ class Chunk:
 
 
 def cut_first_chunk(items: Sequence[WorkItem], most_images: int) -> Chunk:
-    """The first of `items` that may travel together, at least one."""
-    sizes = accumulate(item.ref.size_bytes for item in items[:most_images])
+    """The first of `items` that may travel together, at least one; of videos each is alone."""
+    images = list(takewhile(lambda item: item.video is None, items[:most_images]))
+    sizes = accumulate(item.ref.size_bytes for item in images)
     count = sum(1 for _ in takewhile(lambda size: size <= _MOST_BYTES, sizes))
     return Chunk(list(items[: max(1, count)]))

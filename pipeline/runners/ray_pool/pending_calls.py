@@ -7,9 +7,9 @@ from typing import Any
 
 import ray
 
-from schemas.records import Result
+from schemas.work import Worked
 
-Handler = Callable[[Any], list[Result]]
+Handler = Callable[[Any], list[Worked]]
 """Takes the reference of a call that has ended; the results of images that came through by it."""
 
 
@@ -23,7 +23,7 @@ class PendingCalls:
         """Have `handler` called when the call of `ref` has ended, however it ended."""
         self._handlers[ref] = handler
 
-    def wait(self, timeout_s: float) -> Iterator[list[Result]]:
+    def wait(self, timeout_s: float) -> Iterator[list[Worked]]:
         """Wait for the next call to end; what its handler returns, nothing after `timeout_s`."""
         ended, _ = ray.wait(list(self._handlers), num_returns=1, timeout=timeout_s)
         for ref in ended:

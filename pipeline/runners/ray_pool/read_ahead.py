@@ -13,8 +13,8 @@ from pipeline.runners.ray_pool.chunks import Chunk, cut_first_chunk
 from pipeline.runners.ray_pool.tasks import raise_cause, read_chunk
 from pipeline.runners.ray_pool.time_limits import Pace
 from pipeline.runners.recipe import Recipe
-from schemas.masks import WorkItem
 from schemas.options import RunnerOptions
+from schemas.work import WorkItem
 from workers.images.read_limits import ReadLimits
 
 # Of the stall timeout: a reader that hangs is found before the run is ended for it.
@@ -90,6 +90,6 @@ class ReadAhead:
     def _start_chunk(self, chunk: Chunk) -> tuple[Chunk, Any]:
         chunk.reads += 1
         # The second return marks the end without fetching the pixels.
-        chunk.data, ended = self._read.remote(chunk.refs, self._recipe, self._limits)
+        chunk.data, ended = self._read.remote(chunk.sources, self._recipe, self._limits)
         self._reading.add(chunk)
         return chunk, ended

@@ -31,9 +31,8 @@ from pipeline.runners.recipe import Recipe
 from pipeline.throughput import Throughput, WorkedChunk
 from schemas.errors import StalledError, WorkerDiedError
 from schemas.images import Stage
-from schemas.masks import WorkItem
 from schemas.options import RunnerOptions
-from schemas.records import Result
+from schemas.work import Worked, WorkItem
 
 IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
@@ -87,7 +86,7 @@ class RayRunner:
             note(f"still waiting for a worker with {self._actors.needs} to load the models")
         self.info = info
 
-    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Result]]:
+    def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Worked]]:
         self._timer.restart()
         source = self._timer.restart_with_each(chunks)
         while True:
@@ -110,7 +109,7 @@ class RayRunner:
         for chunk, ended in self._reads.start(source, most):
             self._pending.add(ended, partial(self._finish_read, chunk))
 
-    def _finish_read(self, chunk: Chunk, ended: Any) -> list[Result]:
+    def _finish_read(self, chunk: Chunk, ended: Any) -> list[Worked]:
         error = self._reads.finish(chunk, ended)
         return [] if error is None else self._judge(chunk, Stage.READ, error)
 
@@ -130,10 +129,10 @@ class RayRunner:
             chunk = queue.popleft()
             self._pending.add(slot.begin(chunk), partial(self._finish_work, slot, chunk))
 
-    def _finish_work(self, slot: Slot, chunk: Chunk, ref: Any) -> list[Result]:
+    def _finish_work(self, slot: Slot, chunk: Chunk, ref: Any) -> list[Worked]:
         seconds = slot.finish(chunk)
         try:
-            results: list[Result] = ray.get(ref)
+            results: list[Worked] = ray.get(ref)
         except (RayActorError, OutOfMemoryError) as exc:
             return self._handle_death(slot, chunk, exc)
         except ObjectLostError as exc:
@@ -145,13 +144,13 @@ class RayRunner:
             if isinstance(exc.cause, WorkerDiedError | MemoryError):
                 return self._handle_death(slot, chunk, exc.cause)
             raise_cause(exc)
-        self._pace.record(len(chunk.items), seconds)
+        self._pace.record(chunk.frames, seconds)
         self.throughput.workers = self._actors.count_ready()
-        self.throughput.record(WorkedChunk(len(chunk.items), seconds, slot.finished == 1))
+        self.throughput.record(WorkedChunk(chunk.frames, seconds, slot.finished == 1))
         self._blame.clear(chunk)
         return results
 
-    def _handle_death(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Result]:
+    def _handle_death(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Worked]:
         """Replace an actor that died, which had this chunk."""
         slot.reserved = True
         self._actors.replace(slot)
@@ -165,7 +164,7 @@ class RayRunner:
         self._reads.suspects.append(chunk)
         return []
 
-    def _judge(self, chunk: Chunk, stage: Stage, error: Exception) -> list[Result]:
+    def _judge(self, chunk: Chunk, stage: Stage, error: Exception) -> list[Worked]:
         self._restart_timer_if_working()
         chunks, failure = self._blame.judge(chunk, stage, error)
         self._reads.read_again(chunks)

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
 from ray.exceptions import RayTaskError
 
 from pipeline.runners.model_worker import ModelWorker, WorkerInfo
+from pipeline.runners.read_sources import read_sources
 from pipeline.runners.recipe import Recipe
 from schemas.added import AddedObject
 from schemas.errors import ObjseekError
-from schemas.images import Decoded, DecodedImage, ImageRef
+from schemas.images import DecodedImage
 from schemas.masks import KnownObjects
-from schemas.records import Result
+from schemas.videos import DecodedPiece
+from schemas.work import Readable, Source, Worked
 from workers.images.read_limits import ReadLimits, limit_process
 
 
 def read_chunk(
-    refs: list[ImageRef], recipe: Recipe, limits: ReadLimits
-) -> tuple[list[Decoded], None]:
-    """The images of a chunk, and a second value that marks the end without their pixels.
+    sources: list[Source], recipe: Recipe, limits: ReadLimits
+) -> tuple[list[Readable], None]:
+    """What of a chunk is read, and a second value that marks the end without the pixels.
 
     A read that exceeds the times of `limits` ends the process; more memory raises MemoryError.
     """
     with limit_process(limits):
-        return recipe.reader(refs), None
+        return read_sources(sources, recipe), None
 
 
 class ModelActor:
@@ -48,10 +51,10 @@ class ModelActor:
 
     def process(
         self,
-        chunk: Sequence[Decoded],
+        chunk: Sequence[Readable],
         known: Sequence[KnownObjects],
         added: Sequence[tuple[AddedObject, ...]],
-    ) -> list[Result]:
+    ) -> list[Worked]:
         """See `ModelWorker.process`."""
         return self._get_worker().process([_copy_pixels(image) for image in chunk], known, added)
 
@@ -61,11 +64,14 @@ class ModelActor:
         return self._worker
 
 
-def _copy_pixels(image: Decoded) -> Decoded:
+def _copy_pixels(read: Readable) -> Readable:
     # Arrays in Ray's shared memory are read-only; a model sees the same as in the local runner.
-    if isinstance(image, DecodedImage):
-        return DecodedImage(image.ref, np.array(image.pixels))
-    return image
+    if isinstance(read, DecodedImage):
+        return DecodedImage(read.ref, np.array(read.pixels))
+    if isinstance(read, DecodedPiece):
+        frames = (replace(frame, pixels=np.array(frame.pixels)) for frame in read.frames)
+        return replace(read, frames=tuple(frames))
+    return read
 
 
 def raise_cause(error: RayTaskError) -> NoReturn:

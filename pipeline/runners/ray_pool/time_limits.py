@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Sized)
 _CHUNK_SHARE = 1 / 15
 _LEAST_SHARE = 1 / 5
 _FIRST_SHARE, _MOST_AT_FIRST = 1 / 8, 1 / 2
@@ -72,9 +72,10 @@ class StallTimer:
         self._moved_at = time.monotonic()
 
     def restart_with_each(self, items: Iterable[_T]) -> Iterator[_T]:
-        """The same items; restarts when each has come, and once more at their end."""
+        """The same items; restarts when each has come that is not empty, and at their end."""
         for item in items:
-            self.restart()
+            if item:
+                self.restart()
             yield item
         self.restart()
 

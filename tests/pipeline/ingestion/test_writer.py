@@ -11,6 +11,7 @@ import pytest
 from pipeline.ingestion import writer as writers
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.manifest import Manifest
+from schemas.ids import revision_by
 from schemas.images import Failure, ImageRef, Stage
 from schemas.options import IndexOptions
 from schemas.records import Result
@@ -40,8 +41,8 @@ def test_the_first_result_is_written_at_once_and_later_ones_ever_more_together(
     with (
         open_index(IndexOptions(location=str(tmp_path / "index")), 4, create=True) as index,
         Writer(
-            index, Manifest(tmp_path / "manifest"), "f1", on_written=note,
-            run_started_at=datetime.now(UTC),
+            index, Manifest(tmp_path / "manifest"), revision_by("f1"),
+            on_written=note, run_started_at=datetime.now(UTC),
         ) as writer,
     ):  # fmt: skip
         for number in range(90):

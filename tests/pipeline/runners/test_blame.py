@@ -11,7 +11,7 @@ from pipeline.runners.ray_pool.blame import Blame, build_failure
 from pipeline.runners.ray_pool.chunks import Chunk
 from schemas.errors import WorkerDiedError
 from schemas.images import ImageRef, Stage
-from schemas.masks import WorkItem
+from schemas.work import WorkItem
 
 DIED = RuntimeError("it died")
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.runners.ray_pool.chunks import Chunk, cut_first_chunk
 from schemas.images import ImageRef
-from schemas.masks import WorkItem
+from schemas.work import WorkItem
 
 MIB = 1 << 20
 

@@ -14,8 +14,8 @@ from support import fakes
 from pipeline.runners.local import LocalRunner
 from pipeline.runners.recipe import build_recipe
 from schemas.images import Decoded, ImageRef
-from schemas.masks import WorkItem
 from schemas.records import EmbeddedImage
+from schemas.work import WorkItem
 
 PATIENCE_S = 30
 

@@ -17,9 +17,9 @@ from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from schemas.ids import image_id, object_id
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.labels import LabelEntry
-from schemas.masks import WorkItem
 from schemas.options import LabelOptions
 from schemas.records import EmbeddedImage
+from schemas.work import WorkItem
 from workers.labelling.labeller import Labeller
 from workers.labelling.text_match import TextMatcher
 from workers.protocols import Segmenter

@@ -30,7 +30,7 @@ from pipeline.jobs.verify import verify
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from schemas.ids import image_id
+from schemas.ids import image_id, revision_by
 from schemas.images import Decoded, Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from schemas.options import IndexOptions
@@ -147,7 +147,7 @@ def written(
     with Writer(
         index,
         manifest,
-        "f1",
+        revision_by("f1"),
         on_written=progress.add_results,
         run_started_at=run_started_at,
         attempts=attempts,
