@@ -18,8 +18,6 @@ from workers.videos.mask_patches import MaskPatch, cut_patch
 from workers.videos.motion import Motion
 from workers.videos.worth import keep_best_vectors, make_unit, measure_worth
 
-TRACKER = "tracker 1"
-"""What fingerprints say of how tracks are made."""
 _LEAST_SCORE = 0.5  # of place and likeness together
 _FOLLOWED_S = 2.0  # for how long a lost object is looked for where it may have moved to
 _AWAY_S = 3.0  # for how long it may come back anywhere
