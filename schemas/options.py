@@ -288,13 +288,13 @@ class VideoOptions(_Options):
 
     Of each shot `fps` frames a second are segmented, and the one of largest change. With
     `across_shots` a track may go on in a later shot. `points_per_side` is how many points a
-    segmenter that has a grid of them asks along a side of a frame, None: as of images. A video that
-    ends before it says it does is refused, unless `accept_truncated`.
+    segmenter that has a grid of them asks along a side of a frame, without crops; None: as of
+    images. A video that ends before it says it does is refused, unless `accept_truncated`.
     """
 
     fps: float = Field(default=2.0, gt=0, le=60)
     across_shots: bool = False
-    points_per_side: int | None = Field(default=10, ge=1)
+    points_per_side: int | None = Field(default=12, ge=1)
     accept_truncated: bool = False
 
 
