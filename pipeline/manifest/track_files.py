@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest.part_storage import Parts
 from schemas.errors import ManifestError, NotIndexedError
+from schemas.manifest import ManifestRow
 from schemas.piece_table import MASK_FIELDS, mask_of, mask_row
 from schemas.records import EmbeddedImage
 from schemas.videos import Sighting, Track
@@ -76,6 +77,14 @@ class TrackFiles:
         except (OSError, ValueError, KeyError, pa.ArrowInvalid) as exc:
             raise ManifestError(f"expected the masks of a video in {name}, got: {exc}") from exc
 
+    def has(self, row: ManifestRow) -> bool:
+        """Whether the masks of a video's objects are kept, of the revision that is recorded."""
+        try:
+            with self._parts.open(_name_file(row.image_id)) as file:
+                return _revision_in(pq.ParquetFile(file)) == row.generation
+        except (OSError, ValueError, pa.ArrowInvalid):
+            return False
+
     def remove(self, image_ids: Iterable[str]) -> None:
         """Forget these videos; it is no error if nothing is kept of some."""
         names = [_name_file(image_id) for image_id in image_ids]
@@ -106,8 +115,7 @@ def _read_rows(
     file: pq.ParquetFile, revision_id: str, ordinals: Collection[int] | None
 ) -> list[dict[str, Any]]:
     """The rows of some objects, None: of all."""
-    metadata = file.schema_arrow.metadata or {}
-    if metadata.get(_REVISION) != revision_id.encode():
+    if _revision_in(file) != revision_id:
         raise NotIndexedError(
             "expected the masks of the video as it is in the index, got those of another revision"
         )
@@ -120,6 +128,11 @@ def _read_rows(
             table = file.read_row_group(group)
             rows += table.filter(pc.field("ordinal").isin(list(ordinals))).to_pylist()
     return rows
+
+
+def _revision_in(file: pq.ParquetFile) -> str:
+    metadata = file.schema_arrow.metadata or {}
+    return bytes(metadata.get(_REVISION, b"")).decode("ascii", "replace")
 
 
 def _name_file(image_id: str) -> str:
