@@ -38,7 +38,7 @@ from pipeline.runners.recipe import build_recipe
 from pipeline.settings import Settings
 from schemas.ids import revision_by
 from schemas.options import IndexOptions
-from schemas.videos import TrackedPiece
+from schemas.work import only_final
 from workers.indexes.open import open_index
 from workers.segmenters.parameters import POINTS_ON_A_CPU
 from workers.segmenters.sam_demo import DEFAULTS
@@ -183,8 +183,7 @@ def _plain_loop(worker: ModelWorker, settings: Settings, source: str) -> None:
         ) as writer,
     ):
         for refs in listed:
-            worked = worker.process(reader(refs))
-            writer.add([each for each in worked if not isinstance(each, TrackedPiece)])
+            writer.add(only_final(worker.process(reader(refs))))
 
 
 def _indexed(options: IndexOptions) -> Found:

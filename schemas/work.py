@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.added import AddedObject
@@ -16,6 +17,11 @@ Readable = Decoded | DecodedPiece | EmbeddedImage
 """What reading a source ends in."""
 Worked = Result | TrackedPiece
 """What work on it ends in."""
+
+
+def only_final(worked: Sequence[Worked]) -> list[Result]:
+    """The results of images and whole videos."""
+    return [each for each in worked if not isinstance(each, TrackedPiece)]
 
 
 @dataclass(frozen=True, slots=True)

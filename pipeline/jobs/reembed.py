@@ -17,9 +17,12 @@ from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
+from pipeline.jobs.reembedded_videos import ReembeddedVideos
 from pipeline.manifest.manifest import Manifest
+from pipeline.manifest.track_files import TrackFiles
 from pipeline.messages import quantify
 from pipeline.progress import Progress
+from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
 from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
@@ -35,8 +38,7 @@ from schemas.manifest import ManifestRow, State
 from schemas.options import Precision
 from schemas.pipelines import Pipeline
 from schemas.records import Result
-from schemas.videos import TrackedPiece
-from schemas.work import WorkItem
+from schemas.work import WorkItem, only_final
 from workers.batching import batched
 from workers.protocols import VectorIndex
 
@@ -190,6 +192,8 @@ class _Reembed:
             self._open_old() as old,
         ):
             pipeline = runner.info.pipeline
+            if before.video is not None:
+                pipeline = pipeline.for_videos(before.video)
             self._pipelines[before.fingerprint] = pipeline
             new = IndexHome.at(settings, self._name())
             if new == self._old or (alone and pipeline.fingerprint == before.fingerprint):
@@ -208,11 +212,29 @@ class _Reembed:
                 ) as writer,
             ):  # fmt: skip
                 self._progress.begin(runner.throughput)
-                chunks = self._chunks(before.fingerprint, new.manifest, old, writer)
-                for worked in runner.run(chunks):
-                    results = [each for each in worked if not isinstance(each, TrackedPiece)]
-                    self._take(results, writer)
+                if pipeline.video is not None:
+                    self._embed_videos(before.fingerprint, pipeline, runner, old, new, writer)
+                else:
+                    chunks = self._chunks(before.fingerprint, new.manifest, old, writer)
+                    for worked in runner.run(chunks):
+                        self._take(only_final(worked), writer)
             new.manifest.compact()
+
+    def _embed_videos(
+        self,
+        fingerprint: str,
+        pipeline: Pipeline,
+        runner: Runner,
+        old: VectorIndex,
+        new: IndexHome,
+        writer: Writer,
+    ) -> None:
+        kept, tracks = TrackFiles(self._old.parts), TrackFiles(new.parts)
+        videos = ReembeddedVideos(old, kept, tracks, pipeline)
+        left = self._iterate_left(fingerprint, new.manifest)
+        for worked in runner.run(videos.items(left, self._settings.runner.batch_size)):
+            self._take(videos.take(worked), writer)
+        self._take(videos.take([]), writer)
 
     def _note_written(self, manifest: Manifest, results: Sequence[Result]) -> None:
         """Count results, and record what was added by hand to the images that are done.
@@ -347,7 +369,7 @@ def _count_points(manifest: Manifest) -> int:
     """How many points the images that are done have."""
     added = _added_ids(manifest)
     done = (row for row in manifest.latest() if row.state is State.DONE)
-    return sum(1 + row.objects + len(added.get(_key(row), ())) for row in done)
+    return sum(row.points + len(added.get(_key(row), ())) for row in done)
 
 
 def _is_blocking(failure: Failure) -> bool:

@@ -20,8 +20,8 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import DecodedImage, ImageRef, UInt8Image
 from workers.batching import batched
-from workers.images.read import read_images
 from workers.models.kept_files import make_name
+from workers.read_images import read_images
 from workers.registry import build_segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.point_scorer import PointScorer

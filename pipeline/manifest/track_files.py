@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -43,11 +45,24 @@ class TrackFiles:
 
         Raises NotIndexedError where none are kept of it, ManifestError for a damaged file.
         """
+        rows = self._read(image_id, revision_id, ordinal)
+        return [_sighting_of(row) for row in rows]
+
+    def read_all(self, image_id: str, revision_id: str) -> list[list[Sighting]]:
+        """The masks of all objects of a revision of a video, by ordinal. Raises as `read`."""
+        rows = self._read(image_id, revision_id)
+        return [
+            [_sighting_of(row) for row in group]
+            for _, group in groupby(rows, key=itemgetter("ordinal"))
+        ]
+
+    def _read(
+        self, image_id: str, revision_id: str, ordinal: int | None = None
+    ) -> list[dict[str, Any]]:
         name = _name_file(image_id)
         try:
             with self._parts.open(name) as file:
-                rows = _read_rows(pq.ParquetFile(file), revision_id, ordinal)
-            return [Sighting(row["time_s"], mask_of(row), 0.0) for row in rows]
+                return _read_rows(pq.ParquetFile(file), revision_id, ordinal)
         except FileNotFoundError as exc:
             raise NotIndexedError(f"expected the masks of a video in {name}, got none") from exc
         except (OSError, ValueError, KeyError, pa.ArrowInvalid) as exc:
@@ -72,7 +87,15 @@ def _gather_rows(tracks: Sequence[Track]) -> Iterator[list[dict[str, object]]]:
         yield rows
 
 
-def _read_rows(file: pq.ParquetFile, revision_id: str, ordinal: int) -> list[dict[str, Any]]:
+def _sighting_of(row: dict[str, Any]) -> Sighting:
+    try:
+        return Sighting(row["time_s"], mask_of(row), 0.0)
+    except ValueError as exc:
+        raise ManifestError(f"expected the mask of an object in a video, got: {exc}") from exc
+
+
+def _read_rows(file: pq.ParquetFile, revision_id: str, ordinal: int | None) -> list[dict[str, Any]]:
+    """The rows of one object, None: of all."""
     metadata = file.schema_arrow.metadata or {}
     if metadata.get(_REVISION) != revision_id.encode():
         raise NotIndexedError(
@@ -81,7 +104,9 @@ def _read_rows(file: pq.ParquetFile, revision_id: str, ordinal: int) -> list[dic
     rows: list[dict[str, Any]] = []
     for group in range(file.num_row_groups):
         spread = file.metadata.row_group(group).column(0).statistics
-        if spread is None or spread.min <= ordinal <= spread.max:
+        if ordinal is None:
+            rows += file.read_row_group(group).to_pylist()
+        elif spread is None or spread.min <= ordinal <= spread.max:
             table = file.read_row_group(group)
             rows += table.filter(pc.field("ordinal") == ordinal).to_pylist()
     return rows

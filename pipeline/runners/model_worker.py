@@ -40,7 +40,7 @@ from workers.protocols import BoxSegmenter
 from workers.videos.build_video import keep_tracks
 
 if TYPE_CHECKING:
-    from workers.videos.track_piece import PieceTracker
+    from pipeline.runners.piece_tracker import PieceTracker
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class ModelWorker:
     @cached_property
     def _tracker(self) -> PieceTracker:
         # Here, as it needs libraries that only whoever reads videos has.
-        from workers.videos.track_piece import PieceTracker
+        from pipeline.runners.piece_tracker import PieceTracker
 
         build = self._recipe.frame_segmenter
         segmenter = self._segmenter if build is None else build()

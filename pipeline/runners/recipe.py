@@ -17,7 +17,6 @@ from schemas.options import (
     VideoOptions,
 )
 from schemas.videos import DecodedPiece, VideoPiece
-from workers.images.read import read_images
 from workers.labelling.calibration import Calibration
 from workers.labelling.labeller import Labeller, build_labeller
 from workers.labelling.text_file import read_texts
@@ -25,6 +24,7 @@ from workers.labelling.text_match import TextMatcher, build_matcher
 from workers.labelling.tuned_calibrations import TunedCalibration, read_chosen
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
+from workers.read_images import read_images
 from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
 
 _VIDEO = VideoOptions()

@@ -34,7 +34,7 @@ def read_source_images(
     payloads: Sequence[PointPayload], settings: Settings
 ) -> Iterator[DecodedImage | Failure]:
     """The image of each point, in their order, read a few at a time, or why it cannot be read."""
-    from workers.images.read import read_images
+    from workers.read_images import read_images
 
     for batch in batched(payloads, _MAX_IN_MEMORY):
         refs = [image_ref(payload) for payload in batch]
@@ -46,7 +46,7 @@ def read_source_images(
 
 def read_source_image(payload: PointPayload, settings: Settings) -> DecodedImage:
     """The image of a point, in the version that was indexed. Raises StoreError, BadImageError."""
-    from workers.images.read import read_image
+    from workers.read_images import read_image
 
     return read_image(image_ref(payload), settings.store, settings.decode)
 

@@ -15,7 +15,7 @@ from schemas.ids import image_id
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.redaction import redact
 from workers.batching import batched
-from workers.images.read import read_images
+from workers.read_images import read_images
 
 Boxes = Mapping[UUID, ImageBoxes]
 """The boxes of images by their ids."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from schemas.images import ImageRef, UInt8Image
 from schemas.options import StoreOptions
@@ -27,7 +28,10 @@ _QUIET = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """How a video is written. `ticks` are the times of its frames, in units of 1 / `base`."""
+    """How a video is written. `ticks` are the times of its frames, in units of 1 / `base`.
+
+    `sounds` are streams of silence, as long as the video or `sound_s`; `cover` is a JPEG.
+    """
 
     container: str = "mp4"
     codec: str = "libx264"
@@ -39,6 +43,9 @@ class Drawn:
     aspect: Fraction | None = None
     turn_degrees: int = 0
     sounds: int = 0
+    sound_s: float | None = None
+    has_film: bool = True
+    cover: bytes = b""
     options: Mapping[str, str] = field(default_factory=dict)
     container_options: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,17 +94,31 @@ def write_video(drawn: Drawn = Drawn(), frames: Iterable[UInt8Image] | None = No
 
 
 def _write_frames(output: Any, drawn: Drawn, frames: Iterable[UInt8Image] | None) -> None:
-    stream = _add_video(output, drawn)
+    covers = [_add_cover(output)] if drawn.cover else []
+    films = [_add_video(output, drawn)] if drawn.has_film else []
     sounds = [output.add_stream("aac", rate=8000, layout="mono") for _ in range(drawn.sounds)]
+    for cover in covers:
+        packet = av.Packet(drawn.cover)
+        packet.stream, packet.pts, packet.dts, packet.is_keyframe = cover, 0, 0, True
+        output.mux(packet)
     ticks = range(drawn.count) if drawn.ticks is None else drawn.ticks
     images = frames or (draw_number(k % 256, drawn.size_hw) for k in range(len(ticks)))
-    for tick, image in zip(ticks, images, strict=True):
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        frame.pts, frame.time_base = tick, Fraction(1, drawn.base)
-        output.mux(stream.encode(frame))
-    output.mux(stream.encode(None))
+    for film in films:
+        for tick, image in zip(ticks, images, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, drawn.base)
+            output.mux(film.encode(frame))
+        output.mux(film.encode(None))
     for sound in sounds:
-        _add_silence(output, sound, len(ticks) / drawn.base)
+        _add_silence(output, sound, drawn.sound_s or len(ticks) / drawn.base)
+
+
+def _add_cover(output: Any) -> Any:
+    stream = output.add_stream("mjpeg", rate=1)
+    stream.height, stream.width = SIZE_HW
+    stream.pix_fmt = "yuvj420p"
+    stream.disposition = Disposition.attached_pic
+    return stream
 
 
 def _add_video(output: Any, drawn: Drawn) -> Any:

@@ -13,10 +13,14 @@ from schemas.records import Float32Matrix
 from workers.videos.mask_patches import MaskPatch, compare_patches
 from workers.videos.motion import Motion, find_centre
 
-_IOU_WEIGHT = 0.5
+_IOU_WEIGHT = 0.4
 _UNRELATED_COSINE = 0.3
 """Vectors of different objects are mostly so much alike: it says nothing."""
 _OVERLAPS_FROM = 0.05
+FARTHER_COSTS = 0.2
+"""What a diagonal of the frame takes from the cosine of what is compared by likeness."""
+_LEAST_COSINE = 0.6  # to come back
+_MOST_GROWTH = 4.0  # of the area till then
 _REACH = 1.0  # sides of the box, from where it was or may be
 
 
@@ -40,9 +44,9 @@ def score_by_place_and_likeness(
 ) -> Overlaps:
     """How well each mask of a frame goes on with each track: float64 (tracks, masks), 0 to 1.
 
-    Half is the IoU with the track's last mask, moved as it moved before or left where it was,
-    whichever fits better; half the cosine of the vectors, `means` being the unit means of tracks.
-    What is out of reach of both places scores 0.
+    Two fifths are the IoU with the track's last mask, moved as it moved before or left where it
+    was, whichever fits better; the rest is the cosine of the vectors, `means` being the unit means
+    of tracks. What is out of reach of both places scores 0.
     """
     shifts = [motion.predict_shift(time_s) for motion in tracks]
     moved = [
@@ -70,11 +74,11 @@ def score_by_likeness(
     means: Float32Matrix,
     masks: Sequence[ObjectMask],
     vectors: Float32Matrix,
-    most_growth: float,
 ) -> Overlaps:
-    """The cosines of tracks and masks: float64 (tracks, masks).
+    """The cosines of lost tracks and masks that may be their objects': float64 (tracks, masks).
 
-    0 where their areas differ by more than a factor of `most_growth`.
+    They are a little less for what is farther off: of things that look the same, what was lost here
+    comes back here. 0 where the cosine is too low, or the areas differ too much.
     """
     cosines = (means @ vectors.T).astype(np.float64)
     areas, last = (
@@ -82,5 +86,11 @@ def score_by_likeness(
         for side in (masks, [motion.mask for motion in tracks])
     )
     growth = areas / last[:, None]
-    cosines[np.maximum(growth, 1 / growth) > most_growth] = 0
-    return cosines
+    is_other = (cosines < _LEAST_COSINE) | (np.maximum(growth, 1 / growth) > _MOST_GROWTH)
+    centres, ends = (
+        np.array([find_centre(mask) for mask in side])
+        for side in (masks, [motion.mask for motion in tracks])
+    )
+    way = np.linalg.norm(centres - ends[:, None], axis=2) / np.hypot(*masks[0].rle.size_hw)
+    scores: Overlaps = np.where(is_other, 0, cosines - FARTHER_COSTS * way)
+    return scores

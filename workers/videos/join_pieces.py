@@ -14,9 +14,10 @@ from schemas.videos import Shot, ShotPart, Track, TrackedPiece
 from workers.videos.association import assign_pairs
 from workers.videos.duplicates import SHARED
 from workers.videos.link_tracks import concatenate_tracks, link_tracks
-from workers.videos.worth import make_unit
+from workers.videos.worth import keep_best_vectors, make_unit
 
 _FEWEST_SIGHTINGS = 2
+_LEAST_MEAN_IOU = 0.55  # predicted, of a track's masks
 _COSINE_WEIGHT = 0.5
 _LEAST_SCORE = 1e-9  # those that share enough score more
 
@@ -26,8 +27,8 @@ def join_pieces(pieces: Iterable[TrackedPiece], options: VideoOptions) -> list[S
 
     A piece is let go of before the next is asked for. The frame that two pieces share counts once:
     tracks whose masks show one object there are one. In each shot (`options.across_shots`: in the
-    video) tracks that show one object at different times are linked; those of a single frame are
-    dropped, but in shots that have no other.
+    video) tracks that show one object at different times are linked. Then those of a single frame
+    are dropped, but in shots that have no other, and those whose masks are mostly thought wrong.
     """
     shots: list[Shot] = []
     for piece in pieces:
@@ -125,8 +126,7 @@ def _find_shared_vector(part: ShotPart, later: ShotPart) -> Float32Vector:
 
 
 def _finish(shot: Shot) -> Shot:
-    fewest = min(_FEWEST_SIGHTINGS, len(shot.part.times_s))
-    kept = [track for track in link_tracks(shot.tracks) if len(track.sightings) >= fewest]
+    kept = [_trim(track) for track in link_tracks(shot.tracks) if _is_sure(track, shot.part)]
     return Shot(shot.part, sorted(kept, key=_rank))
 
 
@@ -136,15 +136,28 @@ def _finish_across(shots: Sequence[Shot]) -> list[Shot]:
     linked = sorted(link_tracks(every), key=_rank)
     finished = []
     for shot in shots:
-        fewest = min(_FEWEST_SIGHTINGS, len(shot.part.times_s))
         first_s, last_s = shot.part.times_s[0], shot.part.times_s[-1]
         kept = [
-            track
+            _trim(track)
             for track in linked
-            if first_s <= track.start_s <= last_s and len(track.sightings) >= fewest
+            if first_s <= track.start_s <= last_s and _is_sure(track, shot.part)
         ]
         finished.append(Shot(shot.part, kept))
     return finished
+
+
+def _trim(track: Track) -> Track:
+    """The track without the vectors that only joining needs."""
+    return replace(track, sightings=keep_best_vectors(track.sightings))
+
+
+def _is_sure(track: Track, part: ShotPart) -> bool:
+    """Whether a track shows something: it is seen often enough, and its masks may be right."""
+    if len(track.sightings) < min(_FEWEST_SIGHTINGS, len(part.times_s)):
+        return False
+    told = [each.mask.predicted_iou for each in track.sightings]
+    known = [iou for iou in told if iou is not None]
+    return not known or sum(known) / len(known) >= _LEAST_MEAN_IOU
 
 
 def _rank(track: Track) -> tuple[float, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 
-import numpy as np
-
+from schemas.records import Float32Vector
 from schemas.videos import Track
+from workers.videos.association import FARTHER_COSTS
+from workers.videos.motion import find_centre
 from workers.videos.worth import keep_best_vectors, make_unit
 
 _LEAST_COSINE = 0.65  # of the means of both
@@ -17,30 +19,15 @@ _LONGEST_GAP_S = 10.0
 def link_tracks(tracks: Sequence[Track]) -> list[Track]:
     """The tracks, those linked that follow one another and are alike, the most alike first.
 
-    A track goes on in another that begins after its end, up to 10 s later.
+    A track goes on in another that begins after its end, up to 10 s later; where several would do,
+    rather in one that begins nearby.
     """
-    linked: dict[int, Track] = dict(enumerate(tracks))
-    means = {number: make_unit(track.vector_sum) for number, track in linked.items()}
-    candidates = list(_find_candidates(tracks))
-    heapq.heapify(candidates)
-    while candidates:
-        _, first, second = heapq.heappop(candidates)
-        if first not in linked or second not in linked:
-            continue
-        number = len(means)
-        linked[number] = track = concatenate_tracks(linked.pop(first), linked.pop(second))
-        means[number] = make_unit(track.vector_sum)
-        for other, another in linked.items():
-            if other == number:
-                continue
-            cosine = float(means[number] @ means[other])
-            if cosine < _LEAST_COSINE:
-                continue
-            if _may_follow(track, another):
-                heapq.heappush(candidates, (-cosine, number, other))
-            elif _may_follow(another, track):
-                heapq.heappush(candidates, (-cosine, other, number))
-    return list(linked.values())
+    links = _Links()
+    for track in tracks:
+        links.add(track)
+    while (pair := links.pop_best()) is not None:
+        links.add(concatenate_tracks(*pair))
+    return list(links.open.values())
 
 
 def concatenate_tracks(first: Track, second: Track) -> Track:
@@ -50,20 +37,44 @@ def concatenate_tracks(first: Track, second: Track) -> Track:
     return Track(sightings, first.vector_sum + second.vector_sum, thumbnail)
 
 
-def _find_candidates(tracks: Sequence[Track]) -> Iterator[tuple[float, int, int]]:
-    """What may be linked at first: the negative cosine, and the places of both tracks."""
-    if len(tracks) < 2:
-        return
-    means = np.stack([make_unit(track.vector_sum) for track in tracks])
-    starts = np.array([track.start_s for track in tracks])
-    for place, track in enumerate(tracks):
-        gaps = starts - track.end_s
-        near = np.flatnonzero((gaps > 0) & (gaps <= _LONGEST_GAP_S))
-        cosines = means[near] @ means[place]
-        for other, cosine in zip(near.tolist(), cosines.tolist(), strict=True):
-            if cosine >= _LEAST_COSINE:
-                yield -cosine, place, other
+class _Links:
+    """Tracks by numbers, and which of them may be linked; `open` are those that are not yet."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Track] = {}
+        self._means: list[Float32Vector] = []
+        self._pairs: list[tuple[float, int, int]] = []
+
+    def add(self, track: Track) -> None:
+        number = len(self._means)
+        self._means.append(make_unit(track.vector_sum))
+        for other, another in self.open.items():
+            if _may_follow(track, another):
+                self._note(number, track, other, another)
+            elif _may_follow(another, track):
+                self._note(other, another, number, track)
+        self.open[number] = track
+
+    def pop_best(self) -> tuple[Track, Track] | None:
+        """Take out the two that belong together most, the earlier first; None: no two do."""
+        while self._pairs:
+            _, first, second = heapq.heappop(self._pairs)
+            if first in self.open and second in self.open:
+                return self.open.pop(first), self.open.pop(second)
+        return None
+
+    def _note(self, number: int, track: Track, other: int, another: Track) -> None:
+        cosine = float(self._means[number] @ self._means[other])
+        if cosine >= _LEAST_COSINE:
+            cost = FARTHER_COSTS * _measure_way(track, another)
+            heapq.heappush(self._pairs, (cost - cosine, number, other))
 
 
 def _may_follow(track: Track, other: Track) -> bool:
     return 0 < other.start_s - track.end_s <= _LONGEST_GAP_S
+
+
+def _measure_way(track: Track, other: Track) -> float:
+    """From where one ends to where the other begins, in diagonals of the frame."""
+    last, first = track.sightings[-1].mask, other.sightings[0].mask
+    return math.dist(find_centre(last), find_centre(first)) / math.hypot(*last.rle.size_hw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Protocol
@@ -21,6 +22,7 @@ from workers.videos.webp_source import WebpSource
 
 _HEAD_BYTES = 512
 _ANIMATIONS = ("GIF", "WEBP")
+_GIF_SIZE = slice(6, 10)
 
 
 class FrameSource(Protocol):
@@ -74,7 +76,7 @@ def open_video(
     `animations`: a GIF or WebP is a video. Raises StoreErrors as `open_stored` does.
     """
     with open_stored(ref, store) as file, _raising_errors(file, ref.uri):
-        kind = _check_kind(file, animations)
+        kind = _check_kind(file, animations, decode)
         source = WebpSource(file, decode) if kind == "WEBP" else StreamSource(file, decode)
         with closing(source):
             yield OpenedVideo(source, file, decode)
@@ -95,12 +97,15 @@ def _raising_errors(file: StoredFile, uri: str) -> Iterator[None]:
         raise BadImageError(f"expected a whole video, got: {reason} ({uri})") from exc
 
 
-def _check_kind(file: StoredFile, animations: bool) -> str | None:
+def _check_kind(file: StoredFile, animations: bool, options: DecodeOptions) -> str | None:
     """Which image format the file is of, None: it may be a video."""
     head = file.read(_HEAD_BYTES)
     if not head:
         raise BadImageError("expected a video, got zero bytes")
     kind = find_format(head)
+    if kind == "GIF" and animations and len(head) >= _GIF_SIZE.stop:
+        # FFmpeg tells no size of one beyond the limits.
+        check_size(struct.unpack("<HH", head[_GIF_SIZE]), options)
     if kind is None or (animations and kind in _ANIMATIONS):
         return kind
     hint = ": `video.animations` takes it for one" if kind in _ANIMATIONS else ""

@@ -34,6 +34,8 @@ _BACK_S = (0.0, 1.0, 5.0, 30.0)
 _LONGEST_GAP_S = 3600.0
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _MICROSECONDS = 1_000_000
+# Some files have a few bytes behind it.
+_GIF_TRAILER, _TAIL_BYTES = b";", 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +107,37 @@ class StreamSource:
         self._file.seek(0)
         self.broken = None
         limits = {"max_pixels": str(self._options.max_pixels), "threads": "1"}
-        self._container: InputContainer = av.open(
-            self._file, "r",
-            options=limits,
-            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
-            metadata_errors="replace",
-        )  # fmt: skip
+        self._container = self._open_container(limits)
         self._stream = _choose_stream(self._container)
         context = self._context
-        check_size((context.width, context.height), self._options)
+        if context.width and context.height:
+            check_size((context.width, context.height), self._options)
         context.thread_type = "NONE"
         context.thread_count = 1
         context.options = limits
         for other in self._container.streams:
             if other.index != self._stream.index:
                 other.discard = Discard.all
+
+    def _open_container(self, limits: dict[str, str]) -> InputContainer:
+        try:
+            return av.open(
+                self._file, "r",
+                options=limits,
+                container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
+                metadata_errors="replace",
+            )  # fmt: skip
+        except av.FFmpegError as exc:
+            self._raise_stored_error()
+            if isinstance(exc, MemoryError):
+                raise
+            self._file.seek(0)
+            is_iso = self._file.read(8)[4:] == b"ftyp"
+            hint = "; if it has been cut off, the index at its end is missing" if is_iso else ""
+            raise BadImageError(
+                f"expected a video, got a file that FFmpeg cannot read as one: "
+                f"{one_line(exc.strerror or exc)}{hint}"
+            ) from exc
 
     @property
     def _context(self) -> VideoCodecContext:
@@ -153,8 +171,14 @@ class StreamSource:
                 raise BadImageError("expected a video that can be decoded, got an encrypted one")
             yield from self._decode_packet(packet)
         self._raise_stored_error()
+        if self.broken is None and self._container.format.name == "gif" and not self._has_trailer():
+            self.broken = "its end is missing"
         if self.broken:
             yield from self._decode_packet(None)
+
+    def _has_trailer(self) -> bool:
+        self._file.seek(max(self._file.size_bytes - _TAIL_BYTES, 0))
+        return _GIF_TRAILER in self._file.read()
 
     def _decode_packet(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
         try:
@@ -273,7 +297,5 @@ def _choose_stream(container: InputContainer) -> VideoStream:
         raise BadImageError(f"expected a video, got a file without one: its streams are {kinds}")
     known = [stream for stream in films if stream.codec_context is not None]
     if not known:
-        tag = films[0].codec_tag.strip("\0 ") or "unknown"
-        what = "an encrypted one" if tag in ("encv", "drmi") else f"the unknown codec {tag!r}"
-        raise BadImageError(f"expected a video that can be decoded, got {what}")
+        raise BadImageError("expected a video that can be decoded, got one of an unknown codec")
     return max(known, key=lambda stream: bool(stream.disposition & Disposition.default))

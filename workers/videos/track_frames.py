@@ -23,8 +23,7 @@ TRACKER = "tracker 1"
 _LEAST_SCORE = 0.5  # of place and likeness together
 _FOLLOWED_S = 2.0  # for how long a lost object is looked for where it may have moved to
 _AWAY_S = 3.0  # for how long it may come back anywhere
-_LEAST_COSINE = 0.6  # to come back
-_MOST_GROWTH = 4.0  # of its area till then
+_ANY_SCORE = 1e-9
 _ROUNDING_S = 1e-6
 
 
@@ -122,8 +121,7 @@ def _bring_back(frame: _Frame, tracks: Sequence[_OpenTrack]) -> None:
         np.stack([track.mean for track in lost]),
         [frame.objects[place].mask for place in frame.free],
         frame.stack_vectors(),
-        _MOST_GROWTH,
     )
     places = list(frame.free)
-    for row, column in assign_pairs(scores, _LEAST_COSINE):
+    for row, column in assign_pairs(scores, _ANY_SCORE):
         frame.give(places[column], lost[row])

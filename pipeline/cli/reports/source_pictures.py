@@ -12,7 +12,7 @@ from pipeline.settings import Settings
 from schemas.coco import CocoId, CocoImage
 from schemas.errors import ObjseekError, UsageError
 from schemas.images import Failure, ImageRef, UInt8Image
-from workers.images.read import read_images
+from workers.read_images import read_images
 from workers.stores.open import build_store, find
 
 UNTOLD = "nobody says where it is"

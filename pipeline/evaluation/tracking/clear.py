@@ -27,7 +27,7 @@ class ClearScores:
 
     @property
     def mota(self) -> float:
-        """1 at best, below 0 where more is wrong than there is; 0 without truth is no division."""
+        """1 at best, below 0 where more is wrong than there is to be found."""
         total = self.true_positives + self.false_negatives
         return (self.true_positives - self.false_positives - self.switches) / max(total, 1)
 
@@ -39,12 +39,12 @@ class ClearScores:
 def measure_clear(frames: Sequence[FrameComparison], least: float = MATCH_IOU) -> ClearScores:
     """K. Bernardin and R. Stiefelhagen, "Evaluating Multiple Object Tracking Performance", 2008.
 
-    In a frame, objects keep the tracks of the frame before where they may, of a similarity of
-    `least` or more; the others are matched by the highest sum of similarities.
+    In a frame, objects keep the tracks that they had in the last one that has both objects and
+    tracks, where these have a similarity of `least` or more; the others are matched by the highest
+    sum of similarities. Of this are TrackEval's figures.
     """
     numbered = number_frames(frames)
     last = np.full(len(numbered.true_frames), _NO_TRACK, np.int64)
-    # As TrackEval counts, frames without truth or without tracks do not end a partnership.
     partners = last.copy()
     right = switches = 0
     for frame in numbered.frames:

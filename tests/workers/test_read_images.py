@@ -16,7 +16,7 @@ from support.waiting import PATIENCE_S
 from pipeline.ingestion.listing import ignore_skipped, list_images
 from schemas.images import DecodedImage, Failure, ImageRef, Stage
 from schemas.options import DecodeOptions, StoreOptions
-from workers.images.read import read_images
+from workers.read_images import read_images
 
 
 def png(value: int) -> bytes:
