@@ -284,6 +284,8 @@ def recipe(
         decode=real.decode,
         embedding=real.embedding,
         thumbnail_px=real.thumbnail_px,
+        piece_reader=real.piece_reader,
+        video=real.video,
     )
 
 
