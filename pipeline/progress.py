@@ -140,6 +140,8 @@ class Progress:
         if self._told_seconds_left is not None:
             return self._told_seconds_left
         counts = self.counts
+        if counts.videos:  # nobody knows how long those are that are left
+            return None
         finished = max(self._finished, counts.handled)
         left = counts.listed - counts.unchanged - finished
         return self._throughput.estimate_seconds_left(left) if counts.all_listed else None
@@ -153,10 +155,14 @@ class Progress:
         """The counts in one line."""
         counts = self.counts
         left = counts.listed - counts.unchanged
-        total = quantify(left, "image") if counts.all_listed else f"{left:,} or more images"
-        parts = [f"{counts.handled:,} of {total}", quantify(counts.objects, "object")]
-        if rate := self._throughput.rate or self.rate:
-            parts.append(f"{rate:.2f} images/s")
+        total = f"{left:,}" if counts.all_listed else f"{left:,} or more"
+        noun = counts.noun if counts.videos or left != 1 or not counts.all_listed else "image"
+        parts = [f"{counts.handled:,} of {total} {noun}", quantify(counts.objects, "object")]
+        if rate := self._throughput.rate:
+            # Of a video each frame that is looked at takes as long as an image.
+            parts.append(f"{rate:.2f} {'images and frames' if counts.videos else 'images'}/s")
+        elif rate := self.rate:
+            parts.append(f"{rate:.2f} {counts.noun}/s")
         seconds_left = self.seconds_left
         if seconds_left is not None and counts.handled < left:
             parts.append(f"{format_clock(seconds_left)} left")
