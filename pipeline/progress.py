@@ -49,6 +49,15 @@ class RunDetails:
             self.empty_uris.append(uri)
 
 
+@dataclass(frozen=True, slots=True)
+class VideoFrames:
+    """Frames of videos that were looked at, and how many the `unfinished` videos are to have."""
+
+    done: int = 0
+    left: int = 0
+    unfinished: int = 0
+
+
 class Progress:
     """Holds the counts of a run and shows nothing. Subclasses do."""
 
@@ -59,6 +68,7 @@ class Progress:
         self._working: float | None = None
         self._throughput = Throughput()
         self._finished = 0
+        self._videos = VideoFrames()
         self._told_seconds_left: float | None = None
         self.newest: tuple[NewObject, ...] = ()
 
@@ -111,6 +121,10 @@ class Progress:
         """Count images that workers are done with, before they are written."""
         self._finished += images
 
+    def note_videos(self, videos: VideoFrames) -> None:
+        """Take how far the videos of this run are: for times each of their frames is an image."""
+        self._videos = videos
+
     @property
     def working(self) -> bool:
         """Whether work on images has begun."""
@@ -123,10 +137,11 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Images a second since the work on them began."""
+        """Images and frames of videos a second since the work on them began."""
         if self._working is None:
             return 0.0
-        return self.counts.handled / max(time.monotonic() - self._working, 1e-9)
+        done = self.counts.handled + self._videos.done
+        return done / max(time.monotonic() - self._working, 1e-9)
 
     def take(
         self, counts: IngestCounts, newest: tuple[NewObject, ...], seconds_left: float | None
@@ -143,7 +158,8 @@ class Progress:
         if counts.videos:  # nobody knows how long those are that are left
             return None
         finished = max(self._finished, counts.handled)
-        left = counts.listed - counts.unchanged - finished
+        left = counts.listed - counts.unchanged - finished - self._videos.unfinished
+        left += self._videos.left
         return self._throughput.estimate_seconds_left(left) if counts.all_listed else None
 
     def describe_newest(self) -> str:

@@ -54,11 +54,16 @@ class Pipeline(CropOptions):
 
     def for_videos(self, options: VideoOptions) -> Pipeline:
         """The same for videos that are looked into by these options."""
-        return self.model_copy(update={"video": options})
+        return self._with_video(options)
 
     def for_images(self) -> Pipeline:
         """The same for images, and so for the frames of videos."""
-        return self.model_copy(update={"video": None})
+        return self._with_video(None)
+
+    def _with_video(self, options: VideoOptions | None) -> Pipeline:
+        # A copy would have the fingerprint of this one, once that has been computed.
+        fields = {name: getattr(self, name) for name in Pipeline.model_fields}
+        return Pipeline(**{**fields, "video": options})
 
     @property
     def embedding(self) -> str:

@@ -228,6 +228,7 @@ class IngestSession:
             progress.advance()
             for worked in runner.run(items):
                 results = videos.take(worked)
+                progress.note_videos(videos.frames)
                 progress.add_finished(len(results))
                 writer.add(results)
                 progress.advance()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from pipeline.manifest.kept_pieces import KeptPieces
 from pipeline.manifest.track_files import TrackFiles
+from pipeline.progress import VideoFrames
 from schemas.errors import ManifestError
 from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
@@ -59,6 +60,7 @@ class VideoQueue:
         self._due: deque[WorkItem] = deque()
         self._open: dict[ImageRef, _OpenVideo] = {}
         self._listed: deque[ImageRef] = deque()
+        self._frames_done = 0
         self.maker: VideoMaker | None = None
 
     def items(self, listed: Iterator[list[WorkItem]]) -> Iterator[list[WorkItem]]:
@@ -108,6 +110,15 @@ class VideoQueue:
         vanished = (each.ref for each in videos if isinstance(each, Failure) and each.gone)
         self._tracks.remove(str(image_id(ref)) for ref in vanished)
 
+    @property
+    def frames(self) -> VideoFrames:
+        """How far the videos are. Those that are not begun are taken to be like those that are."""
+        known = [video for video in self._open.values() if video.steps is not None]
+        left = sum(self._count_left(video) for video in known)
+        unfinished = len(self._open) + len(self._listed)
+        usual = left // len(known) if known else 1
+        return VideoFrames(self._frames_done, left + usual * (unfinished - len(known)), unfinished)
+
     def revision_of(self, ref: ImageRef) -> ImageRevision:
         """By what an image or a video is done. The models must be known."""
         if self.maker is None:
@@ -146,6 +157,7 @@ class VideoQueue:
 
     def _take_piece(self, video: _OpenVideo, piece: TrackedPiece) -> None:
         self._record(video, piece)
+        self._frames_done += sum(len(shot.times_s) for shot in piece.shots)
         if piece.piece.number == 0 and piece.is_last:
             video.single = piece  # Most clips are one: it need not be kept to be gone on with.
         else:
@@ -167,6 +179,10 @@ class VideoQueue:
             self._ask(video, video.last + 1)
         else:
             self._ask(video, max(max(video.done) + 2, self._estimate_pieces(video)))
+
+    def _count_left(self, video: _OpenVideo) -> int:
+        pieces = self._estimate_pieces(video) if video.last is None else video.last + 1
+        return max(0, pieces - len(video.done)) * ((video.steps or 0) + 1)
 
     def _estimate_pieces(self, video: _OpenVideo) -> int:
         if self.maker is None or video.info is None or video.steps is None:

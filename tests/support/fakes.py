@@ -28,6 +28,7 @@ from schemas.manifest import ManifestRow
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, IndexOptions, RunnerOptions, SegmenterOptions
 from schemas.records import Float32Matrix
+from schemas.videos import DecodedPiece, VideoPiece
 from workers.images import read_limits
 from workers.indexes.open import open_index
 from workers.protocols import UInt8Crops
@@ -210,6 +211,19 @@ def misbehaving_reader(
     if any(ref.key.endswith(name) for ref in refs):
         misbehave()
     return reader(refs)
+
+
+def misbehaving_piece_reader(
+    piece: VideoPiece,
+    reader: Callable[[VideoPiece], DecodedPiece],
+    name: str,
+    number: int,
+    misbehave: Callable[[], None] = os.abort,
+) -> DecodedPiece:
+    """Reads as `reader` does, but misbehaves at one piece of files of this name."""
+    if piece.ref.key.endswith(name) and piece.number == number:
+        misbehave()
+    return reader(piece)
 
 
 READ_FAULTS: dict[str, Callable[[], None]] = {

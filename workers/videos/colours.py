@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,8 @@ _TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
 _LEVELS = 1 << 12
+_BAND_ROWS = 64
+_T = TypeVar("_T", bound=np.generic)
 
 
 def is_hdr(frame: VideoFrame) -> bool:
@@ -55,15 +59,17 @@ class FrameConverter:
         """uint8 (height, width, 3) sRGB, as it is stored: not turned."""
         if is_hdr(frame):
             levels = self._scale(frame, size_wh, "rgb48le").astype(np.uint16, copy=False)
-            return _hdr_to_srgb(levels, frame.color_trc)
+            return _convert_bands(levels, partial(_hdr_to_srgb, transfer=frame.color_trc))
         if not any(component.is_alpha for component in frame.format.components):
             return self._scale(frame, size_wh, "rgb24").astype(np.uint8, copy=False)
         rgba = self._scale(frame, size_wh, "rgba").astype(np.uint8, copy=False)
-        if rgba[..., 3].min() == 255:
-            return np.ascontiguousarray(rgba[..., :3])
+        return _convert_bands(rgba, self._blend)
+
+    def _blend(self, rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         opacity = rgba[..., 3:].astype(np.float32) / 255
         mixed = rgba[..., :3] * opacity + self._background * (1 - opacity)
-        return np.rint(mixed).astype(np.uint8)
+        blended: npt.NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+        return blended
 
     def _scale(
         self, frame: VideoFrame, size_wh: tuple[int, int], format_name: str
@@ -93,10 +99,18 @@ def _find_range(frame: VideoFrame) -> int:
     return ColorRange.JPEG if frame.format.name.startswith(_FULL_RANGE) else ColorRange.MPEG
 
 
+def _convert_bands(pixels: npt.NDArray[_T], convert: Callable[[Any], UInt8Image]) -> UInt8Image:
+    """The whole image, converted band by band: on the way floats take many times its memory."""
+    image: UInt8Image = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(pixels), _BAND_ROWS):
+        image[top : top + _BAND_ROWS] = convert(pixels[top : top + _BAND_ROWS])
+    return image
+
+
 def _hdr_to_srgb(signal: npt.NDArray[np.uint16], transfer: int) -> UInt8Image:
     """signal: (height, width, 3), BT.2020."""
     linear = np.clip(_linear_levels(transfer)[signal >> 4] @ _TO_BT709.T, 0, 1)
-    srgb: UInt8Image = _srgb_levels()[np.rint(linear * (_LEVELS - 1)).astype(np.intp)]
+    srgb: UInt8Image = _srgb_levels()[np.rint(linear * (_LEVELS - 1)).astype(np.uint16)]
     return srgb
 
 

@@ -8,25 +8,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from schemas.errors import BadImageError, one_line
 from schemas.options import DecodeOptions
-from workers.videos.geometry import check_size
+from workers.videos.containers import choose_stream, open_container
 from workers.videos.stored_file import StoredFile
 
-# Others open further files by names that stand in them, or begin like anything.
-_DEMUXERS = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,asf,gif,apng,h264,hevc,m4v,ivf,obu,"
-    "mxf,nut,rm,dv,mjpeg,mp3,flac,wav,aac,aiff"
-)
-_NO_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
-# Their frames build on each other, and none is marked as key.
+# Their frames have no times, or build on each other without any that is marked as key.
 _FROM_THE_START = ("gif", "apng", "h264", "hevc", "m4v", "mpegvideo", "obu", "mjpeg")
 _DEFAULT_RATE = Fraction(25)
 # How much earlier than wanted is looked for a key frame that is early enough.
@@ -54,12 +47,12 @@ class StreamSource:
     be read to its end, None: it could so far.
 
     Times are what the file says of when a frame is shown (after edit lists), less that of the first
-    frame. AVI says this of B-frames by when they are decoded only, raw streams not at all: there
-    frames follow each other at the file's rate.
+    frame. AVI says of B-frames only when they are decoded, which is taken for it. Raw streams say
+    nothing: there frames follow each other at the file's rate, and are decoded from the start.
     """
 
     def __init__(self, file: StoredFile, options: DecodeOptions) -> None:
-        """Raises BadImageError (without the uri), and PyAV's errors."""
+        """Raises BadImageError (without the uri), StoreErrors and PyAV's errors."""
         self._file = file
         self._options = options
         self.lost_packets = 0
@@ -104,40 +97,9 @@ class StreamSource:
             yield from self._with_times(rest, self.first.image)
 
     def _open(self) -> None:
-        self._file.seek(0)
         self.broken = None
-        limits = {"max_pixels": str(self._options.max_pixels), "threads": "1"}
-        self._container = self._open_container(limits)
-        self._stream = _choose_stream(self._container)
-        context = self._context
-        if context.width and context.height:
-            check_size((context.width, context.height), self._options)
-        context.thread_type = "NONE"
-        context.thread_count = 1
-        context.options = limits
-        for other in self._container.streams:
-            if other.index != self._stream.index:
-                other.discard = Discard.all
-
-    def _open_container(self, limits: dict[str, str]) -> InputContainer:
-        try:
-            return av.open(
-                self._file, "r",
-                options=limits,
-                container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
-                metadata_errors="replace",
-            )  # fmt: skip
-        except av.FFmpegError as exc:
-            self._raise_stored_error()
-            if isinstance(exc, MemoryError):
-                raise
-            self._file.seek(0)
-            is_iso = self._file.read(8)[4:] == b"ftyp"
-            hint = "; if it has been cut off, the index at its end is missing" if is_iso else ""
-            raise BadImageError(
-                f"expected a video, got a file that FFmpeg cannot read as one: "
-                f"{one_line(exc.strerror or exc)}{hint}"
-            ) from exc
+        self._container = open_container(self._file, self._options)
+        self._stream = choose_stream(self._container, self._options)
 
     @property
     def _context(self) -> VideoCodecContext:
@@ -212,10 +174,11 @@ class StreamSource:
         except av.FFmpegError:
             self._raise_stored_error()
             return
-        frames = self._decode()
+        frames, lost = self._decode(), self.lost_packets
         # Before it come frames that build on what has not been decoded.
         for frame in frames:
             if frame.key_frame:
+                self.lost_packets = lost
                 if self._ticks(frame) is not None:
                     yield from self._with_times(frames, frame)
                 return
@@ -287,15 +250,3 @@ class StreamSource:
         stream = self._stream
         is_told = bool(stream.duration) or "DURATION" in stream.metadata
         return is_told or len(self._container.streams) == 1
-
-
-def _choose_stream(container: InputContainer) -> VideoStream:
-    """The first stream that is a film and can be decoded, those marked as default before others."""
-    films = [s for s in container.streams.video if not s.disposition & _NO_FILMS]
-    if not films:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
-        raise BadImageError(f"expected a video, got a file without one: its streams are {kinds}")
-    known = [stream for stream in films if stream.codec_context is not None]
-    if not known:
-        raise BadImageError("expected a video that can be decoded, got one of an unknown codec")
-    return max(known, key=lambda stream: bool(stream.disposition & Disposition.default))

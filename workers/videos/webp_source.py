@@ -34,7 +34,10 @@ class WebpSource:
         file.seek(0)
         self._data = file.read()
         self._options = options
-        self.first = next(self.frames_from(0))
+        first = next(self.frames_from(0), None)
+        if first is None:
+            raise BadImageError("expected frames, got an animation without any")
+        self.first = first
 
     def close(self) -> None:
         self._data = b""

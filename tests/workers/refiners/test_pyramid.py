@@ -75,6 +75,16 @@ def test_a_narrow_band_alone_would_not_find_them() -> None:
     assert measure_distance_px(narrow, CocoRle.from_mask(draw_true(24))) > 2
 
 
+def test_grain_of_large_images_leaves_borders_clean() -> None:
+    true, given = draw_true(12), make_coarse(12)
+    grain = np.random.default_rng(0).integers(-60, 61, (*true.shape, 3), np.int16)
+    image = (grain + np.where(true[..., None], 143, 113)).astype(np.uint8)
+    (refined,) = EdgeRefiner().open_image(image).refine([given])
+    wanted = CocoRle.from_mask(true)
+    assert measure_distance_px(given, wanted) > 4
+    assert measure_distance_px(refined, wanted) < 1
+
+
 def test_what_is_left_alone_from_afar_is_left_alone() -> None:
     given = make_coarse(16)
     grey = np.full((*given.size_hw, 3), 128, np.uint8)

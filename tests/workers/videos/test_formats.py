@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,14 +112,24 @@ def test_each_step_is_the_first_frame_at_or_after_it(
     assert piece.info.size_hw == drawn.size_hw
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-def test_pieces_are_the_whole(written: tuple[Drawn, ImageRef], steps: int) -> None:
-    _, ref = written
-    expected = whole(ref)
-    pieces = in_pieces(ref, steps)
+@pytest.mark.parametrize("name", DRAWN)
+def test_pieces_are_the_whole(name: str, tmp_path: Path) -> None:
+    """Of a video so long that later pieces are not decoded from its start."""
+    drawn = DRAWN[name]
+    count, first = 8 * drawn.base, drawn.ticks[0] if drawn.ticks else 0
+    ticks: Sequence[int] = range(first, first + count)
+    if drawn.ticks and drawn.base == 1000:
+        ticks = [first + 5 * (tick - first) for tick in drawn.ticks]
+    longer = replace(drawn, ticks=ticks)
+    ref = stored(tmp_path, write_video(longer))
+    video = _EVERY.model_copy(update={"fps": 5.0})
+    expected = whole(ref, video)
+    pieces = in_pieces(ref, 8, video)
+    assert len(pieces) >= 5
     frames = {frame.time_s: frame.pixels for piece in pieces for frame in piece.frames}
     assert sorted(frames) == [frame.time_s for frame in expected.frames]
     assert all(np.array_equal(frames[each.time_s], each.pixels) for each in expected.frames)
+    assert {piece.info.notes for piece in pieces} == {()}
     for piece, following in pairwise(pieces):
         assert piece.frames[-1].time_s == following.frames[0].time_s
 

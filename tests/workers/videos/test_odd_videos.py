@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import struct
 from collections.abc import Callable
@@ -268,6 +269,26 @@ def test_a_video_beside_a_cover_is_the_video(tmp_path: Path) -> None:
     assert len(piece.frames) == 20
 
 
+def test_an_edit_list_may_begin_in_the_middle(tmp_path: Path) -> None:
+    data = mp4(count=40)
+    at = data.index(b"elst") + 16
+    (begins,) = struct.unpack(">I", data[at : at + 4])
+    later = struct.pack(">I", begins + 5 * 1024)  # ticks of 1/10240 s
+    piece = read(tmp_path, data[:at] + later + data[at + 4 :])
+    for frame in piece.frames:
+        assert read_number(frame.pixels) == pytest.approx(5 + 10 * frame.time_s)
+    assert len(piece.frames) >= 30
+
+
+def test_a_recording_may_begin_in_the_middle(tmp_path: Path) -> None:
+    data = whole_file("ts")
+    piece = read(tmp_path, data[188 * (len(data) // 188 // 3) :])
+    first = read_number(piece.frames[0].pixels)
+    assert first > 0
+    for frame in piece.frames:
+        assert read_number(frame.pixels) == pytest.approx(first + 10 * frame.time_s)
+
+
 def test_frames_that_change_their_size_are_scaled(tmp_path: Path) -> None:
     small, large = (
         Drawn("mpegts", options=_GOP),
@@ -279,3 +300,25 @@ def test_frames_that_change_their_size_are_scaled(tmp_path: Path) -> None:
     assert np.unique([read_number(frame.pixels) for frame in piece.frames]).tolist()[:5] == [
         0, 1, 2, 3, 4,
     ]  # fmt: skip
+
+
+@pytest.mark.trials
+def test_damaged_files_end_in_frames_or_a_reason(tmp_path: Path) -> None:
+    """Memory that a damaged header asks for is refused by FFmpeg as memory that is not there."""
+    rng = random.Random(0)
+    wholes = [whole_file(name) for name in CUT] + [as_image("WEBP", 5), mp4(sounds=1)]
+    for _ in range(1500):
+        data = bytearray(rng.choice(wholes))
+        for _ in range(rng.choice((1, 2, 8))):
+            at = rng.randrange(len(data))
+            at = at if rng.random() < 0.5 else min(at, rng.randrange(1500))
+            damage = rng.choice((rng.randbytes(1), b"\0\0\0\0", b"\xff\xff\xff\xff", b""))
+            data[at : at + len(damage) + rng.choice((0, 0, 7))] = damage
+        try:
+            piece = read(tmp_path, bytes(data), decode=DecodeOptions(max_pixels=1_000_000))
+        except BadImageError as exc:
+            assert_one_sentence(exc)
+        except MemoryError:
+            pass
+        else:
+            assert piece.frames

@@ -137,6 +137,17 @@ def test_the_steps_follow_the_rate(film: ImageRef) -> None:
         assert read(VideoPiece(film), fps).piece.steps == steps
 
 
+def test_of_fast_videos_not_all_frames_are_looked_at(tmp_path: Path) -> None:
+    frames = [scene(k // 300, k // 8) for k in range(900)]
+    ref = stored(tmp_path, write_video(Drawn(count=900, base=500, options={"g": "90"}), frames))
+    (expected,) = read_all(ref, None, fps=7.0)
+    assert expected.cuts_s == pytest.approx([0.6, 1.2], abs=1 / 125)
+    pieces = read_all(ref, 3, fps=7.0)
+    assert [cut for piece in pieces for cut in piece.cuts_s] == list(expected.cuts_s)
+    times = {frame.time_s for piece in pieces for frame in piece.frames}
+    assert sorted(times) == [frame.time_s for frame in expected.frames]
+
+
 def test_what_a_piece_says_of_the_video(tmp_path: Path) -> None:
     ref = stored(tmp_path, write_video(Drawn(count=20)))
     piece = read(VideoPiece(ref))

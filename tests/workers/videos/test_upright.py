@@ -158,6 +158,17 @@ def test_what_is_transparent_shows_the_background(tmp_path: Path) -> None:
     assert shown[40, 40].tolist() == [10, 200, 30]
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p"])
+@pytest.mark.parametrize("width", [64, 70])
+def test_pixels_are_ones_own(pixel_format: str, width: int, tmp_path: Path) -> None:
+    drawn = Drawn(count=3, pixel_format=pixel_format, size_hw=(48, width))
+    ref = stored(tmp_path, write_video(drawn))
+    piece = read_piece(VideoPiece(ref), STORE, DECODE, VideoOptions(fps=10))
+    assert all(frame.pixels.flags.c_contiguous for frame in piece.frames)
+    assert all(frame.pixels.flags.writeable for frame in piece.frames)
+    assert len({read_number(frame.pixels) for frame in piece.frames}) == 3
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     image: UInt8Image = draw_number(5, (47, 63))
     drawn = Drawn("matroska", "ffv1", "yuv444p", count=1, size_hw=(47, 63))
