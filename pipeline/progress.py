@@ -155,8 +155,6 @@ class Progress:
         if self._told_seconds_left is not None:
             return self._told_seconds_left
         counts = self.counts
-        if counts.videos:  # nobody knows how long those are that are left
-            return None
         finished = max(self._finished, counts.handled)
         left = counts.listed - counts.unchanged - finished - self._videos.unfinished
         left += self._videos.left
@@ -174,11 +172,9 @@ class Progress:
         total = f"{left:,}" if counts.all_listed else f"{left:,} or more"
         noun = counts.noun if counts.videos or left != 1 or not counts.all_listed else "image"
         parts = [f"{counts.handled:,} of {total} {noun}", quantify(counts.objects, "object")]
-        if rate := self._throughput.rate:
-            # Of a video each frame that is looked at takes as long as an image.
-            parts.append(f"{rate:.2f} {'images and frames' if counts.videos else 'images'}/s")
-        elif rate := self.rate:
-            parts.append(f"{rate:.2f} {counts.noun}/s")
+        if rate := self._throughput.rate or self.rate:
+            has_frames = counts.videos or self._videos.done
+            parts.append(f"{rate:.2f} {'images and frames' if has_frames else 'images'}/s")
         seconds_left = self.seconds_left
         if seconds_left is not None and counts.handled < left:
             parts.append(f"{format_clock(seconds_left)} left")

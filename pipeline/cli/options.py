@@ -98,8 +98,8 @@ INCLUDE = SharedOption(
     Annotated[
         list[str] | None,
         typer.Option(
-            help="Only images and videos whose whole key (of a file: its absolute path) matches this pattern, "
-            "such as '*/2026/*.jpg'. May be given several times.",
+            help="Only images and videos whose whole key (of a file: its absolute path) matches "
+            "this pattern, such as '*/2026/*.jpg'. May be given several times.",
             rich_help_panel=_STORE,
         ),
     ],
@@ -286,7 +286,12 @@ WORKERS = SharedOption(
 BATCH_SIZE = SharedOption(
     "batch_size",
     Annotated[
-        int | None, typer.Option(help="Images in a chunk; a piece of a video is one of its own.", show_default="8", rich_help_panel=_RUN)
+        int | None,
+        typer.Option(
+            help="Images in a chunk; a piece of a video is one of its own.",
+            show_default="8",
+            rich_help_panel=_RUN,
+        ),
     ],
     ("runner.batch_size",),
 )

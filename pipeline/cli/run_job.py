@@ -36,8 +36,9 @@ def run_with_progress(
     try:
         return work(progress)
     except KeyboardInterrupt:
+        counts = progress.counts
         typer.echo(
-            f"{progress.counts.done:,} {progress.counts.noun} are written to {settings.index.location}; "
+            f"{counts.done:,} {counts.noun} are written to {settings.index.location}; "
             "the same command continues from here.",
             err=True,
         )

@@ -51,7 +51,9 @@ def print_coverage(
     if by != "prefix":
         rows = latest(coverage.days(), _MOST_ROWS)
         days = rows["day"].to_pylist()
-        _print_groups(console, f"{noun} by day (UTC)", days, rows.drop_columns("day"), to_scale=True)
+        _print_groups(
+            console, f"{noun} by day (UTC)", days, rows.drop_columns("day"), to_scale=True
+        )
     pipelines = coverage.pipelines()
     if len(pipelines) > 1:
         table = _pipelines_table(pipelines, models or {}, noun)

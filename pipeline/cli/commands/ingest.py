@@ -25,9 +25,9 @@ _HELP = """Segment every image, embed every object, and write both to the index.
 
 Images are JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF, and HEIC where pillow-heif is installed.
 
-Videos are read where PyAV is installed (pip install 'objseek[video]'): MP4, MOV, MKV, WebM, AVI,
-MPEG and WMV, GIF and WebP with --animations. An object that is followed through frames of a video
-is one object with a time span; sound is not read.
+Videos are MP4, MOV, MKV, WebM, AVI, MPEG, WMV and others, read where PyAV is installed (the extra
+`video`), and with --animations GIF and WebP. What is followed through the frames of a video is one
+object, with a time span; sound is not read. See docs/video.md.
 
 What an earlier run has done is left alone, so an interrupted run continues where it stopped.
 
@@ -59,7 +59,9 @@ def register(app: typer.Typer) -> None:
 def ingest_command(
     load: Load,
     sources: Sources,
-    limit: Annotated[int | None, typer.Option(help="Stop after this many images and videos.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Stop after this many images and videos.")
+    ] = None,
     boxes: Boxes = None,
     text_prompts: TextPrompts = None,
 ) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.video_world import CUT, RATE, SIZE_HW, bright_box, draw_frame, video_index
+from support.moving_squares import RATE, SIZE_HW
+from support.video_world import FRAMES, SHOTS_S, video_index
 
 import schemas.coco
 from pipeline.index_home import IndexHome
@@ -21,8 +22,6 @@ from pipeline.python_api.index import Index
 from schemas.errors import NotIndexedError, UsageError
 from schemas.search import SearchHit, SearchPage, SearchQuery
 from workers.stores import selection
-
-STEP_S = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def is_bright(pixels: np.ndarray) -> np.ndarray:
 
 
 def test_an_object_has_a_time_and_an_image_none(index: Index, mover: IndexedObject) -> None:
-    assert (mover.t_start, mover.t_end) == (CUT / RATE, 3.5)
+    assert (mover.t_start, mover.t_end) == (SHOTS_S[0], 3.5)
     assert mover.t_key is not None
     assert np.array_equal(mover.mask, mover.mask_at(mover.t_key))
     assert np.array_equal(is_bright(mover.image()), mover.mask)
@@ -73,7 +72,7 @@ def test_frames_are_those_in_which_it_was_seen(mover: IndexedObject) -> None:
     assert [time_s for time_s, _ in frames] == [2.0, 2.5, 3.0, 3.5]
     for time_s, pixels in frames:
         assert (pixels.shape, pixels.dtype) == ((*SIZE_HW, 3), np.uint8)
-        drawn = draw_frame(round(time_s * RATE))
+        drawn = FRAMES[round(time_s * RATE)]
         assert np.abs(pixels.astype(int) - drawn).mean() < 4
         assert np.array_equal(mover.mask_at(time_s), is_bright(pixels))
     assert next(mover.frames())[0] == 2.0
@@ -87,9 +86,7 @@ def test_a_mask_is_that_of_the_nearest_frame(
 ) -> None:
     mask = mover.mask_at(time_s)
     assert (mask.shape, mask.dtype) == (SIZE_HW, np.bool_)
-    x0, y0, x1, y1 = bright_box(round(nearest_s * RATE))
-    wanted = np.zeros(SIZE_HW, np.bool_)
-    wanted[y0:y1, x0:x1] = True
+    wanted = is_bright(FRAMES[round(nearest_s * RATE)])
     assert (mask & wanted).sum() / (mask | wanted).sum() > 0.9
 
 
