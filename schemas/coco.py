@@ -127,6 +127,7 @@ class CocoMask(CocoShape, CocoEntry):
 class CocoAnnotation(CocoMask):
     """`bbox` is [x, y, width, height]; it follows from the mask where a file has none.
 
+    `instance_id` is COCO-VID's: the same for one object in all frames of its video.
     `visible_fraction`, `style`, `score` (of the category) and `object_id` are ours.
     """
 
@@ -138,6 +139,7 @@ class CocoAnnotation(CocoMask):
     style: str | None = None
     score: float | None = None
     object_id: str | None = None
+    instance_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

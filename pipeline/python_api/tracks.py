@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.index_home import IndexHome
-from pipeline.manifest.track_files import TrackFiles
 from pipeline.search.source_images import image_ref
 from pipeline.settings import Settings
 from schemas.errors import UsageError
@@ -26,7 +25,7 @@ def read_sightings(payload: PointPayload, settings: Settings) -> list[Sighting]:
     if payload.t_key is None or payload.kind != "object":
         whole = "a whole shot" if payload.t_key is not None else "what is in an image"
         raise UsageError(f"expected an object of a video, got {whole} ({payload.uri})")
-    tracks = TrackFiles(IndexHome.current(settings).parts)
+    tracks = IndexHome.current(settings).manifest.tracks
     return tracks.read(payload.image_id, payload.generation, payload.ordinal)
 
 

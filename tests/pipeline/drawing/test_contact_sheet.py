@@ -16,9 +16,9 @@ from pipeline.drawing.contact_sheet import (
     PAPER,
     TILE_PX,
     contact_sheet,
-    draw_tile,
     describe_picture,
     describe_place,
+    draw_tile,
     file_name,
     lay_out,
 )
