@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ def test_every_setting_is_told_with_its_default() -> None:
         name: words[value] if isinstance(value, bool) else f"{value:g}"
         for name, value in wanted.items()
     }
-    options = [dest for option in (VIDEOS, ANIMATIONS, VIDEO_FPS) for dest in option.settings]
+    options = [dest for option in (VIDEOS, ANIMATIONS, VIDEO_FPS) for dest in option.keys]
     assert set(options) <= told.keys()
 
 
