@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,8 +19,10 @@ from schemas.records import EmbeddedImage
 from workers.labelling.calibration import calibration_of
 from workers.stores.selection import EMPTY
 
+_log = logging.getLogger(__name__)
 # However many there are, for memory's sake.
 _MOST_FAILURES = 10
+_MOST_WARNED = 10
 _MOST_EMPTY = 20
 # Of the labels of objects: as many as can be read in passing, and only those that may be trusted.
 _MOST_NEWEST = 4
@@ -69,6 +72,7 @@ class Progress:
         self._throughput = Throughput()
         self._finished = 0
         self._videos = VideoFrames()
+        self._warned = 0
         self._told_seconds_left: float | None = None
         self.newest: tuple[NewObject, ...] = ()
 
@@ -105,6 +109,13 @@ class Progress:
         """Keep a sentence for the end of the run."""
         if sentence not in self.details.warnings:
             self.details.warnings.append(sentence)
+
+    def warn_of_image(self, sentence: str) -> None:
+        """As `warn`, of one of many images: the first few are kept, and all are logged."""
+        _log.warning("%s", sentence)
+        if self._warned < _MOST_WARNED:
+            self._warned += 1
+            self.warn(sentence)
 
     def advance(self) -> None:
         """The counts have changed."""

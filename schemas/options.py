@@ -51,6 +51,10 @@ class StoreOptions(_Options):
     read_timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
 
+    def without_videos(self) -> Self:
+        """The same for whoever looks at images alone."""
+        return self.model_copy(update={"videos": False, "animations": False})
+
     @field_validator("endpoint_url")
     @classmethod
     def _endpoint_tells_no_secret(cls, given: str | None) -> str | None:
@@ -284,13 +288,13 @@ class VideoOptions(_Options):
 
     Of each shot `fps` frames a second are segmented, and the one of largest change. With
     `across_shots` a track may go on in a later shot. `points_per_side` is how many points a
-    segmenter that has a grid of them asks along a side of a frame, None: as of images. A video that
-    ends before it says it does is refused, unless `accept_truncated`.
+    segmenter that has a grid of them asks along a side of a frame, without crops; None: as of
+    images. A video that ends before it says it does is refused, unless `accept_truncated`.
     """
 
     fps: float = Field(default=2.0, gt=0, le=60)
     across_shots: bool = False
-    points_per_side: int | None = Field(default=10, ge=1)
+    points_per_side: int | None = Field(default=12, ge=1)
     accept_truncated: bool = False
 
 

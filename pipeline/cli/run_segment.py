@@ -69,7 +69,7 @@ def run_segment(
 
 def _list(sources: Sequence[str], settings: Settings, progress: Progress) -> Iterator[ImageRef]:
     """The images of the sources. Raises UsageError if there are none."""
-    refs = list_images(sources, settings.store, progress.details.skip)
+    refs = list_images(sources, settings.store.without_videos(), progress.details.skip)
     first = next(refs, None)
     if first is None:
         skipped = progress.details.skipped

@@ -175,7 +175,7 @@ class IngestSession:
         same = None if known is None else SameContents(run.home.manifest, known)
         may_read_early = new_index or (same is not None and not len(same))
         pieces, tracks = KeptPieces(run.home.parts), TrackFiles(run.home.parts)
-        videos = VideoQueue(self._settings.store, pieces, tracks)
+        videos = VideoQueue(self._settings.store, pieces, tracks, run.progress.warn_of_image)
         items = videos.items(self._add_masks(images, run))
         early = items if may_read_early else iter(())
         begun = None if new_index else run.home.pipelines.precision()

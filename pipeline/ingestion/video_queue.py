@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.manifest.kept_pieces import KeptPieces
@@ -41,6 +41,7 @@ class _OpenVideo:
     done: set[int] = field(default_factory=set)
     last: int | None = None
     single: TrackedPiece | None = None
+    notes: set[str] = field(default_factory=set)
     shots: Sequence[Shot] = ()
 
     @property
@@ -51,11 +52,19 @@ class _OpenVideo:
 class VideoQueue:
     """Hands out the pieces of videos among images, and puts videos together.
 
+    `warn` gets what the user should know of a video that is read otherwise than one would think.
     `maker` is known when the models are; until then no piece of an earlier run can be gone on with.
     """
 
-    def __init__(self, store: StoreOptions, pieces: KeptPieces, tracks: TrackFiles) -> None:
+    def __init__(
+        self,
+        store: StoreOptions,
+        pieces: KeptPieces,
+        tracks: TrackFiles,
+        warn: Callable[[str], None],
+    ) -> None:
         self._store = store
+        self._warn = warn
         self._pieces, self._tracks = pieces, tracks
         self._due: deque[WorkItem] = deque()
         self._open: dict[ImageRef, _OpenVideo] = {}
@@ -168,6 +177,9 @@ class VideoQueue:
         number = piece.piece.number
         video.info, video.steps = video.info or piece.info, piece.piece.steps
         video.done.add(number)
+        for note in sorted(set(piece.info.notes) - video.notes):
+            video.notes.add(note)
+            self._warn(f"{note} ({video.ref.uri})")
         if piece.is_last:
             video.last = number if video.last is None else min(video.last, number)
 

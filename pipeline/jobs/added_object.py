@@ -90,7 +90,10 @@ def prepare_addition(wanted: ObjectToAdd, searcher: Searcher) -> Addition:
     image = _find_image(index, wanted.uri)
     payload = image.parse_payload()
     if payload.t_key is not None:
-        raise UsageError(f"expected an image to add an object to, got a video ({wanted.uri})")
+        raise UsageError(
+            f"expected an image to add an object to, got a video, whose objects are of many frames "
+            f"({payload.uri})"
+        )
     rle, label = _check_mask(wanted.rle, payload), _check_label(wanted.label)
     record = AddedObject.of(
         uuid.UUID(payload.image_id), payload.uri, payload.version, rle, label, datetime.now(UTC)

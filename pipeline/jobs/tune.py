@@ -106,7 +106,9 @@ class _Sample:
     """
 
     def __init__(self, source: str, settings: Settings, images: int) -> None:
-        listed = list(islice(list_images([source], settings.store, ignore_skipped), _LISTED))
+        listed = list(
+            islice(list_images([source], settings.store.without_videos(), ignore_skipped), _LISTED)
+        )
         if len(listed) < FEWEST_IMAGES:
             raise UsageError(
                 f"expected {FEWEST_IMAGES} images or more under {source}, to fit to some and to "

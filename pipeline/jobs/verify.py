@@ -9,6 +9,7 @@ from pipeline.index_home import IndexHome
 from pipeline.ingestion.listing import list_images
 from pipeline.jobs.sync import MAX_DELETE
 from pipeline.manifest.audit import Comparison, Report
+from pipeline.manifest.track_files import TrackFiles
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from schemas.errors import UsageError
@@ -42,7 +43,7 @@ def verify(
     settled_before = datetime.now(UTC) - _ON_ITS_WAY if home.is_server else None
     with home.points() as index:
         progress.note("comparing points with the manifest")
-        comparison = Comparison(home.manifest, settled_before)
+        comparison = Comparison(home.manifest, settled_before, TrackFiles(home.parts))
         for number, point in enumerate(index.scan(), start=1):
             if number % _POINTS_A_NOTE == 0:
                 progress.note(f"{number:,} points compared")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.manifest.manifest import Manifest
 from pipeline.manifest.touched_files import is_recorded
+from pipeline.manifest.track_files import TrackFiles
 from pipeline.messages import quantify
 from schemas.added import AddedObject
 from schemas.errors import ObjseekError, VectorIndexError
@@ -39,7 +40,8 @@ class Fault(StrEnum):
     never recorded, or were removed. stale: points of another revision than the one recorded.
     altered: the payloads are not those that were written. broken: a box, area or mask that does not
     fit its image; nothing else is compared with such a mask. no thumbnail, foreign thumbnail: one
-    that was written is not there, or is another's. not finite: a vector that is absent, not finite,
+    that was written is not there, or is another's. no masks: those of a video's frames are not
+    kept, or are of another revision. not finite: a vector that is absent, not finite,
     or not of unit length. changed: the source has another version. gone: it is no longer in the
     source. new: it is in the source, and was never ingested.
     """
@@ -51,6 +53,7 @@ class Fault(StrEnum):
     BROKEN = "broken"
     NO_THUMBNAIL = "no thumbnail"
     FOREIGN_THUMBNAIL = "foreign thumbnail"
+    NO_MASKS = "no masks"
     NOT_FINITE = "not finite"
     CHANGED = "changed"
     GONE = "gone"
@@ -184,10 +187,17 @@ class Comparison:
     """Takes every point of an index, then reports what is wrong. Uses half a kilobyte per image.
 
     `settled_before`: what was written later may not be complete yet; None where all of it is.
+    `tracks`: where the masks of videos are kept, None: they are not looked for.
     """
 
-    def __init__(self, manifest: Manifest, settled_before: datetime | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        settled_before: datetime | None = None,
+        tracks: TrackFiles | None = None,
+    ) -> None:
         self._manifest = manifest
+        self._tracks = tracks
         self._settled_before = settled_before
         self._points = 0
         self._strays: list[_Stray] = []
@@ -293,6 +303,8 @@ class Comparison:
                 findings.append(Finding(Fault.GONE, row.uri))
             if row.state is State.DONE and not image.unsettled:
                 damage = list(image.damage())
+                if row.shots and self._tracks and not self._tracks.has(row):
+                    damage.append((Fault.NO_MASKS, 0))
                 findings += [
                     Finding(fault, row.uri, count, image.point_ids(fault))
                     for fault, count in damage

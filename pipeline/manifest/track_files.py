@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.manifest.part_storage import Parts
 from schemas.errors import ManifestError, NotIndexedError
+from schemas.manifest import ManifestRow
 from schemas.piece_table import MASK_FIELDS, mask_of, mask_row
 from schemas.records import EmbeddedImage
 from schemas.videos import Sighting, Track
@@ -90,7 +91,8 @@ class TrackFiles:
 
     def drop(self) -> None:
         """Forget all videos."""
-        self._parts.remove(self._parts.sizes())
+        if names := self._parts.sizes():
+            self._parts.remove(names)
 
     def _read(
         self, image_id: str, revision_id: str, ordinal: int | None = None
@@ -105,7 +107,7 @@ class TrackFiles:
         try:
             with self._parts.open(name) as stored:
                 file = pq.ParquetFile(stored)
-                if (file.schema_arrow.metadata or {}).get(_REVISION) != revision_id.encode():
+                if _revision_in(file) != revision_id:
                     raise NotIndexedError(
                         "expected the masks of the video as it is in the index, got those of "
                         f"another revision in {name}"
@@ -115,6 +117,14 @@ class TrackFiles:
             raise NotIndexedError(f"expected the masks of a video in {name}, got none") from exc
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as exc:
             raise ManifestError(f"expected the masks of a video in {name}, got: {exc}") from exc
+
+    def has(self, row: ManifestRow) -> bool:
+        """Whether the masks of a video's objects are kept, of the revision that is recorded."""
+        try:
+            with self._parts.open(_name_file(row.image_id)) as file:
+                return _revision_in(pq.ParquetFile(file)) == row.generation
+        except (OSError, ValueError, pa.ArrowInvalid):
+            return False
 
     def remove(self, image_ids: Iterable[str]) -> None:
         """Forget these videos; it is no error if nothing is kept of some."""
@@ -153,6 +163,11 @@ def _read_rows(file: pq.ParquetFile, ordinal: int | None) -> list[dict[str, Any]
             table = file.read_row_group(group)
             rows += table.filter(pc.field("ordinal") == ordinal).to_pylist()
     return rows
+
+
+def _revision_in(file: pq.ParquetFile) -> str:
+    metadata = file.schema_arrow.metadata or {}
+    return bytes(metadata.get(_REVISION, b"")).decode("ascii", "replace")
 
 
 def _name_file(image_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,14 @@ def _place(share: float, shot: int) -> tuple[int, int]:
 
 def write_squares(path: Path, *shots_s: float) -> Path:
     """The video at a path; its container by the name's end."""
-    frames = list(draw_frames(shots_s))
-    container = {".mp4": "mp4", ".mkv": "matroska"}[path.suffix]
-    drawn = Drawn(container=container, count=len(frames), base=RATE, size_hw=SIZE_HW)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(write_video(drawn, frames))
+    path.write_bytes(_encode(path.suffix, shots_s))
     return path
+
+
+@cache
+def _encode(suffix: str, shots_s: tuple[float, ...]) -> bytes:
+    frames = list(draw_frames(shots_s))
+    container = {".mp4": "mp4", ".mkv": "matroska"}[suffix]
+    drawn = Drawn(container=container, count=len(frames), base=RATE, size_hw=SIZE_HW)
+    return write_video(drawn, frames)

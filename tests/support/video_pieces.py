@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from schemas.images import ImageRef
@@ -18,8 +20,8 @@ def track_pieces(frames, cuts_s=(), steps=None, size_hw=(480, 640)):
     for number in range(last + 1):
         part = frames[number * steps : (number + 1) * steps + 1]
         shots = [part[:1]]
-        for time_s, found in part[1:]:
-            if time_s in cuts_s:
+        for (before_s, _), (time_s, found) in pairwise(part):
+            if any(before_s < cut_s <= time_s for cut_s in cuts_s):
                 shots.append([])
             shots[-1].append((time_s, found))
         yield TrackedPiece(

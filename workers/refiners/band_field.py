@@ -28,7 +28,7 @@ _MOST_KEPT = 200_000  # pixels of a border, each with its neighbours: 134 MB
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Its constants, in pixels but for the last six.
+    """Its constants, in pixels but for the last seven.
 
     `band` to either side of the border is decided anew, by what lies within `reach` in rows and
     columns, of which every `step`-th pixel is looked at. `border_width`: the odds of a pixel grow
@@ -41,6 +41,8 @@ class Field:
     How far colours speak for the pixels that would change is from -1 to 1: 1 where all that are
     alike are of the new side. A mask stays as it is where that is less than `least_said` in the
     mean, and not by `least_beyond` more than what nearness alone says.
+
+    The odds of a pixel by its colour alone, `fit_colours`, count `model_weight` times.
     """
 
     band: int = 6
@@ -53,6 +55,7 @@ class Field:
     rounds: int = 5
     least_said: float = 0.75
     least_beyond: float = 0.53
+    model_weight: float = 0.0
 
     @property
     def halo(self) -> int:
@@ -75,10 +78,13 @@ class Decision(NamedTuple):
     beyond: Int32s
 
 
-def decide_border(pixels: UInt8Image, mask: BoolMask, field: Field = FIELD) -> Decision:
+def decide_border(
+    pixels: UInt8Image, mask: BoolMask, field: Field = FIELD, odds: Float32s | None = None
+) -> Decision:
     """A mask, bool (height, width), with its border decided anew by uint8 (height, width, 3).
 
-    The image's own edge is no border.
+    The image's own edge is no border. `odds` are log odds of each pixel by its colour
+    alone, float32 (height, width), which count as `field` says.
     """
     distance = measure_distance(mask, field.band)
     rows, columns = np.nonzero(np.abs(distance) <= field.band)
@@ -86,6 +92,8 @@ def decide_border(pixels: UInt8Image, mask: BoolMask, field: Field = FIELD) -> D
     if len(rows):
         likeness, nearness, offsets = _make_tables(field)
         unary = (distance[rows, columns] / np.float32(field.border_width)).astype(np.float32)
+        if odds is not None:
+            unary += np.float32(field.model_weight) * odds[rows, columns]
         found = _solve(
             pixels, mask, rows, columns, unary, likeness, nearness, offsets,
             np.float32(field.weight), np.float32(field.unasked), field.rounds, _MOST_KEPT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions
 from workers.protocols import FindSam
 from workers.refiners.band_field import FIELD, Field, decide_border
+from workers.refiners.colour_model import find_bins, fit_colours
 from workers.refiners.pyramid import carry_changes, halve_image, halve_mask
 from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
 
@@ -26,7 +28,14 @@ Chosen, as are how often it is looked at and `FINE`, on scenes of other seeds th
 """
 FINE = replace(SMOOTH, band=4, colour_sigma=25.0)
 """For one that was found at half the size: it is near."""
-FROM_AFAR = (FIELD, SMOOTH, SMOOTH)
+BY_COLOURS = replace(
+    SMOOTH, band=12, border_width=4.0, least_said=0.5, least_beyond=math.inf, model_weight=2.0
+)
+"""For parts that a mask misses or has too many: by the colours that it has, and those around it.
+
+Chosen on the same scenes, and held against those of one more seed.
+"""
+FROM_AFAR = (FIELD, SMOOTH, SMOOTH, BY_COLOURS, SMOOTH, BY_COLOURS, SMOOTH)
 """At the smallest size of a large image, one after the other: each has its band about the last."""
 
 
@@ -34,12 +43,12 @@ class EdgeRefiner:
     """Decides the pixels within six of a mask's border anew, by a random field (`Field`).
 
     In large images first those of a half of the image, and so on, until it has a longer side of
-    at most `LONGEST_PX`: six pixels there are as much of an object as elsewhere. There they are
-    looked at three times, once at every larger size.
+    at most `LONGEST_PX`: six pixels there are as much of an object as elsewhere. There the fields
+    of `FROM_AFAR` look one after the other, `FINE` once at every larger size.
     """
 
     name = "edges"
-    fingerprint = "edges 3"
+    fingerprint = "edges 4"
 
     def open_image(self, image: UInt8Image) -> _EdgeImage:
         """See `Refiner`."""
@@ -100,10 +109,12 @@ def refine_edges(
     It stays as it is where colours do not say enough of what would change.
     """
     changed = said = beyond = 0
+    colours = fit_colours(image, rle) if field.model_weight else None
 
     def decide(place: Rectangle, mask: BoolMask, wanted: Rectangle) -> BoolMask:
         nonlocal changed, said, beyond
-        decision = decide_border(image[place], mask, field)
+        odds = None if colours is None else colours[find_bins(image[place])]
+        decision = decide_border(image[place], mask, field, odds)
         changed += int(np.count_nonzero((decision.mask != mask)[wanted]))
         said += int(decision.said[wanted].sum(dtype=np.int64))
         beyond += int(decision.beyond[wanted].sum(dtype=np.int64))

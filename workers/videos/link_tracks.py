@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 from schemas.records import Float32Vector
@@ -44,16 +45,24 @@ class _Links:
         self.open: dict[int, Track] = {}
         self._means: list[Float32Vector] = []
         self._pairs: list[tuple[float, int, int]] = []
+        # Of all tracks in the order of time: of a long shot only those near are looked at.
+        self._starts: list[tuple[float, int]] = []
+        self._ends: list[tuple[float, int]] = []
 
     def add(self, track: Track) -> None:
         number = len(self._means)
         self._means.append(make_unit(track.vector_sum))
-        for other, another in self.open.items():
-            if _may_follow(track, another):
-                self._note(number, track, other, another)
-            elif _may_follow(another, track):
-                self._note(other, another, number, track)
         self.open[number] = track
+        begin = bisect_right(self._starts, (track.end_s, number))
+        end = bisect_right(self._starts, (track.end_s + _LONGEST_GAP_S, number))
+        for _, other in self._starts[begin:end]:
+            self._note(number, other)
+        begin = bisect_left(self._ends, (track.start_s - _LONGEST_GAP_S, 0))
+        end = bisect_left(self._ends, (track.start_s, 0))
+        for _, other in self._ends[begin:end]:
+            self._note(other, number)
+        insort(self._starts, (track.start_s, number))
+        insort(self._ends, (track.end_s, number))
 
     def pop_best(self) -> tuple[Track, Track] | None:
         """Take out the two that belong together most, the earlier first; None: no two do."""
@@ -63,15 +72,14 @@ class _Links:
                 return self.open.pop(first), self.open.pop(second)
         return None
 
-    def _note(self, number: int, track: Track, other: int, another: Track) -> None:
+    def _note(self, number: int, other: int) -> None:
+        """Note that one may go on in the other, if they are open and alike."""
+        if number not in self.open or other not in self.open:
+            return
         cosine = float(self._means[number] @ self._means[other])
         if cosine >= _LEAST_COSINE:
-            cost = FARTHER_COSTS * _measure_way(track, another)
+            cost = FARTHER_COSTS * _measure_way(self.open[number], self.open[other])
             heapq.heappush(self._pairs, (cost - cosine, number, other))
-
-
-def _may_follow(track: Track, other: Track) -> bool:
-    return 0 < other.start_s - track.end_s <= _LONGEST_GAP_S
 
 
 def _measure_way(track: Track, other: Track) -> float:

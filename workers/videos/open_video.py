@@ -108,5 +108,5 @@ def _check_kind(file: StoredFile, animations: bool, options: DecodeOptions) -> s
         check_size(struct.unpack("<HH", head[_GIF_SIZE]), options)
     if kind is None or (animations and kind in _ANIMATIONS):
         return kind
-    hint = ": `video.animations` takes it for one" if kind in _ANIMATIONS else ""
+    hint = ": `store.animations` takes it for one" if kind in _ANIMATIONS else ""
     raise BadImageError(f"expected a video, got {with_article(kind)}{hint}")

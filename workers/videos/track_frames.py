@@ -18,8 +18,6 @@ from workers.videos.mask_patches import MaskPatch, cut_patch
 from workers.videos.motion import Motion
 from workers.videos.worth import keep_best_vectors, make_unit, measure_worth
 
-TRACKER = "tracker 1"
-"""What fingerprints say of how tracks are made."""
 _LEAST_SCORE = 0.5  # of place and likeness together
 _FOLLOWED_S = 2.0  # for how long a lost object is looked for where it may have moved to
 _AWAY_S = 3.0  # for how long it may come back anywhere
@@ -56,10 +54,16 @@ class _OpenTrack:
 class _Frame:
     """The objects of a frame, and which of them no track has taken yet."""
 
-    def __init__(self, time_s: float, objects: Sequence[FoundObject]) -> None:
+    def __init__(self, time_s: float, since_s: float, objects: Sequence[FoundObject]) -> None:
         self.time_s, self.objects = time_s, objects
+        self._since_s = since_s  # the frame before
         self.patches = [cut_patch(found.mask) for found in objects]
         self.free = list(range(len(objects)))
+
+    def find_seen(self, tracks: Sequence[_OpenTrack], within_s: float) -> list[_OpenTrack]:
+        """Those that were seen so short a time ago, or in the frame before."""
+        longest_s = max(within_s, self._since_s) + _ROUNDING_S
+        return [track for track in tracks if self.time_s - track.motion.time_s <= longest_s]
 
     def give(self, place: int, track: _OpenTrack) -> None:
         track.follow(self.time_s, self.objects[place], self.patches[place])
@@ -79,11 +83,11 @@ def track_frames(frames: Sequence[tuple[float, Sequence[FoundObject]]]) -> tuple
     """
     open_tracks: list[_OpenTrack] = []
     every: list[_OpenTrack] = []
+    before_s = frames[0][0] if frames else 0.0
     for time_s, objects in frames:
-        frame = _Frame(time_s, objects)
-        open_tracks = [
-            track for track in open_tracks if time_s - track.motion.time_s <= _AWAY_S + _ROUNDING_S
-        ]
+        frame = _Frame(time_s, time_s - before_s, objects)
+        before_s = time_s
+        open_tracks = frame.find_seen(open_tracks, _AWAY_S)
         _follow_near(frame, open_tracks)
         taken = set(range(len(objects))).difference(frame.free)
         frame.free = find_distinct([found.mask for found in objects], taken)
@@ -95,9 +99,7 @@ def track_frames(frames: Sequence[tuple[float, Sequence[FoundObject]]]) -> tuple
 
 
 def _follow_near(frame: _Frame, tracks: Sequence[_OpenTrack]) -> None:
-    near = [
-        track for track in tracks if frame.time_s - track.motion.time_s <= _FOLLOWED_S + _ROUNDING_S
-    ]
+    near = frame.find_seen(tracks, _FOLLOWED_S)
     if not near or not frame.free:
         return
     scores = score_by_place_and_likeness(

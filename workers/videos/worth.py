@@ -20,9 +20,9 @@ _LEAST_LENGTH = float(np.finfo(np.float32).tiny)
 
 
 def measure_worth(mask: ObjectMask) -> float:
-    """How well an object is seen, 0 to 1: large, sure, and not cut by the frame's edge."""
+    """How well an object is seen, 0 to 1: sure, large, and not cut by the frame's edge."""
     sure = 1.0 if mask.predicted_iou is None and mask.segmenter_score is None else mask.sureness
-    worth = sure * math.sqrt(mask.area_frac)
+    worth = sure**2 * math.sqrt(mask.area_frac)
     return worth * _WORTH_AT_EDGE if touches_edge(mask) else worth
 
 

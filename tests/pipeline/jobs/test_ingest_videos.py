@@ -6,22 +6,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import fakes
 from support.fakes import compared, rows
 from support.moving_squares import SIZE_HW, write_squares
 
 from pipeline.index_home import IndexHome
+from pipeline.jobs.added_object import ObjectToAdd, add_object
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.jobs.reembed import reembed
 from pipeline.jobs.retry import retry
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
+from pipeline.manifest.audit import Fault
 from pipeline.manifest.track_files import TrackFiles
 from pipeline.runners.recipe import Recipe
+from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
-from schemas.errors import NotIndexedError, StoreUnavailableError
+from schemas.errors import NotIndexedError, StoreUnavailableError, UsageError
 from schemas.manifest import State
+from schemas.masks import CocoRle
 from schemas.payload import PointPayload
 from schemas.videos import DecodedPiece, VideoPiece
 from workers.indexes.open import open_index
@@ -239,6 +244,31 @@ def test_videos_are_embedded_anew_by_the_masks_that_are_kept(
 
 def _span(payload: PointPayload) -> tuple[object, ...]:
     return payload.uri, payload.t_start, payload.t_end, payload.frames, payload.area, payload.bbox
+
+
+def test_objects_are_not_added_to_a_video_by_hand(folder: Path, settings: Settings) -> None:
+    run(folder, settings)
+    mask = np.zeros(SIZE_HW, bool)
+    mask[:9, :9] = True
+    uri = rows(settings)["a.mp4"].uri
+    home = IndexHome.current(settings)
+    with (
+        home.points() as index,
+        Searcher(index, settings=settings, generation=home.generation) as searcher,
+        pytest.raises(UsageError, match="got a video"),
+    ):
+        add_object(ObjectToAdd(uri, CocoRle.from_mask(mask)), searcher)
+
+
+def test_lost_masks_are_found_and_made_again(folder: Path, settings: Settings) -> None:
+    run(folder, settings)
+    (kept,) = (Path(settings.index.location) / "manifest" / "videos").iterdir()
+    kept.unlink()
+    (finding,) = verify(settings, repairing=True).findings
+    assert finding.fault is Fault.NO_MASKS
+    assert run(folder, settings).counts.done == 1
+    assert kept.exists()
+    assert not verify(settings).findings
 
 
 def test_two_workers_make_the_same(folder: Path, settings: Settings, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.overlaps import mask_iou
 from workers.refiners import band_field
-from workers.refiners.band_field import FIELD, Field, decide_border, measure_distance
+from workers.refiners.band_field import FIELD, Field, Float32s, decide_border, measure_distance
 from workers.refiners.edges import refine_edges
 
 HEIGHT, WIDTH = 90, 120
@@ -46,13 +46,16 @@ def measure_slowly(mask: BoolMask) -> np.ndarray:
     return distance
 
 
-def decide_slowly(pixels: UInt8Image, mask: BoolMask, field: Field) -> BoolMask:
+def decide_slowly(
+    pixels: UInt8Image, mask: BoolMask, field: Field, by_colour: Float32s
+) -> BoolMask:
     """The same random field by its formulas, a pixel at a time, in float64."""
     distance = measure_slowly(mask)
     band = np.argwhere(np.abs(distance) <= field.band)
     share = np.where(mask, 1.0, -1.0)
+    unary = distance / field.border_width + field.model_weight * by_colour
     for y, x in band:
-        share[y, x] = math.tanh(distance[y, x] / field.border_width / 2)
+        share[y, x] = math.tanh(unary[y, x] / 2)
     sides = range(-field.reach, field.reach + 1, field.step)
     for _ in range(field.rounds):
         before = share.copy()
@@ -69,8 +72,7 @@ def decide_slowly(pixels: UInt8Image, mask: BoolMask, field: Field) -> BoolMask:
                         near + math.exp(-away / 2),
                     )
             unlike_nearness = said / (total + 1e-6) - field.unasked * plain / (near + 1e-6)
-            odds = distance[y, x] / field.border_width + field.weight * unlike_nearness
-            share[y, x] = math.tanh(odds / 2)
+            share[y, x] = math.tanh((unary[y, x] + field.weight * unlike_nearness) / 2)
     return share > 0
 
 
@@ -104,13 +106,16 @@ def test_distances_are_those_to_the_nearest_pixel_of_the_other_kind() -> None:
     assert ((found > 0) == mask).all()
 
 
-def test_a_border_is_decided_as_the_formulas_say() -> None:
+@pytest.mark.parametrize("model_weight", [0.0, 1.5])
+def test_a_border_is_decided_as_the_formulas_say(model_weight: float) -> None:
     true = make_disc(5, (9, 7))[:14, :17]
     pixels = paint(true, noise=40)
     mask = np.roll(true, 1, axis=1)
-    expected = decide_slowly(pixels, mask, SMALL)
+    field = replace(SMALL, model_weight=model_weight)
+    by_colour = np.random.default_rng(0).normal(size=mask.shape).astype(np.float32)
+    expected = decide_slowly(pixels, mask, field, by_colour)
     assert (expected != mask).any()
-    decision = decide_border(pixels, mask, SMALL)
+    decision = decide_border(pixels, mask, field, by_colour)
     np.testing.assert_array_equal(decision.mask, expected)
     changed = mask != expected
     for found, slow in zip(decision[1:], speak_slowly(pixels, mask, expected, SMALL), strict=True):
@@ -159,14 +164,15 @@ def test_nothing_moves_further_than_the_band_or_without_colours() -> None:
     np.testing.assert_array_equal(other[far], mask[far])
 
 
+@pytest.mark.parametrize("field", [SMALL, replace(SMALL, model_weight=1.5)])
 @pytest.mark.parametrize("centre", [(60.0, 45.0), (2.0, 45.0), (118.0, 88.0)])
-def test_strips_change_nothing(centre: tuple[float, float]) -> None:
+def test_strips_change_nothing(centre: tuple[float, float], field: Field) -> None:
     image = paint(make_disc(30, centre), noise=60)
     given = CocoRle.from_mask(make_disc(27, (centre[0] + 2, centre[1])))
-    whole = refine_edges(image, given, SMALL)
+    whole = refine_edges(image, given, field)
     assert whole != given
     for strip_px in (1, 7, 16, 50):
-        assert refine_edges(image, given, SMALL, strip_px) == whole
+        assert refine_edges(image, given, field, strip_px) == whole
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (40, 1), (2, 3)])

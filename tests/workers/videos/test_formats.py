@@ -17,10 +17,10 @@ from schemas.videos import DecodedPiece, VideoPiece
 from workers.videos.read_frame import iterate_frames, read_frame
 from workers.videos.read_piece import read_piece
 
-STORE, DECODE = StoreOptions(), DecodeOptions()
+STORE, DECODE = StoreOptions(animations=True), DecodeOptions()
 _GOP = {"g": "7", "bf": "2"}
 _SHORT = "log-level=none:keyint=6"
-_EVERY = VideoOptions(fps=10, animations=True)
+_EVERY = VideoOptions(fps=10)
 
 DRAWN = {
     "mp4": Drawn(options=_GOP),

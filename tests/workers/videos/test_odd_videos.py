@@ -29,7 +29,8 @@ from schemas.videos import DecodedPiece, VideoPiece
 from workers.videos.read_piece import read_piece
 
 _GOP = {"g": "7"}
-_EVERY = VideoOptions(fps=10, animations=True)
+_EVERY = VideoOptions(fps=10)
+_STORE = StoreOptions(animations=True)
 _ENCRYPTED = {
     "encryption_scheme": "cenc-aes-ctr",
     "encryption_key": "00112233445566778899aabbccddeeff",
@@ -38,11 +39,15 @@ _ENCRYPTED = {
 
 
 def read(
-    folder: Path, data: bytes, video: VideoOptions = _EVERY, decode: DecodeOptions | None = None
+    folder: Path,
+    data: bytes,
+    video: VideoOptions = _EVERY,
+    decode: DecodeOptions | None = None,
+    store: StoreOptions = _STORE,
 ) -> DecodedPiece:
     """All of a video as one piece."""
     ref = stored(folder, data)
-    return read_piece(VideoPiece(ref, 0, 1000), StoreOptions(), decode or DecodeOptions(), video)
+    return read_piece(VideoPiece(ref, 0, 1000), store, decode or DecodeOptions(), video)
 
 
 def assert_right(piece: DecodedPiece) -> None:
@@ -236,8 +241,8 @@ def test_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP"])
 def test_animations_are_videos_only_when_asked_for(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BadImageError, match=f"got a {name}: `video.animations` takes it for one"):
-        read(tmp_path, as_image(name, 3), VideoOptions())
+    with pytest.raises(BadImageError, match=f"got a {name}: `store.animations` takes it for one"):
+        read(tmp_path, as_image(name, 3), store=StoreOptions())
 
 
 @pytest.mark.parametrize(
