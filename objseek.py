@@ -1,4 +1,4 @@
-"""objseek from Python: every object in every image of a bucket, searchable.
+"""objseek from Python: every object in every image and video of a bucket, searchable.
 
 >>> import objseek
 >>> index = objseek.connect("./index")

@@ -48,6 +48,19 @@ def quantify(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def format_time(time_s: float) -> str:
+    """Where in a video a time is, as players say it: `0:03`, `1:00:03`; whole seconds, cut off."""
+    minutes, seconds = divmod(int(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def format_span(start_s: float, end_s: float) -> str:
+    """From when to when something is seen in a video: `0:03-0:05`, `0:03` within a second."""
+    start, end = format_time(start_s), format_time(end_s)
+    return start if start == end else f"{start}-{end}"
+
+
 def validation_sentence(error: ValidationError) -> str:
     """Where the first value is that does not validate, and what is wrong with it."""
     first = error.errors(include_url=False, include_context=False)[0]

@@ -180,10 +180,12 @@ class Progress:
         """The counts in one line."""
         counts = self.counts
         left = counts.listed - counts.unchanged
-        total = quantify(left, "image") if counts.all_listed else f"{left:,} or more images"
-        parts = [f"{counts.handled:,} of {total}", quantify(counts.objects, "object")]
+        total = f"{left:,}" if counts.all_listed else f"{left:,} or more"
+        noun = counts.noun if counts.videos or left != 1 or not counts.all_listed else "image"
+        parts = [f"{counts.handled:,} of {total} {noun}", quantify(counts.objects, "object")]
         if rate := self._throughput.rate or self.rate:
-            parts.append(f"{rate:.2f} images/s")
+            has_frames = counts.videos or self._videos.done
+            parts.append(f"{rate:.2f} {'images and frames' if has_frames else 'images'}/s")
         seconds_left = self.seconds_left
         if seconds_left is not None and counts.handled < left:
             parts.append(f"{format_clock(seconds_left)} left")

@@ -339,7 +339,7 @@ class Health(_Answer):
     status: Literal["ok", "starting"]
 
 
-INGEST_SECTIONS = ("store", "decode", "segmenter", "embedder", "labels", "runner")
+INGEST_SECTIONS = ("store", "decode", "video", "segmenter", "embedder", "labels", "runner")
 """The sections of the settings that an ingest request may change."""
 
 

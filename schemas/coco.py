@@ -29,8 +29,20 @@ class _Coco(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class CocoVideo(_Coco):
+    """A video, as COCO-VID has them; `uri` is ours."""
+
+    id: CocoId
+    name: str
+    uri: str | None = None
+
+
 class CocoImage(_Coco):
-    """`uri`, `version` and `generation` are ours."""
+    """`uri`, `version` and `generation` are ours.
+
+    A frame of a video has `video_id` and `frame_id`, its place in the video from 0, as in COCO-VID,
+    and `time_s` of ours, seconds since the first frame.
+    """
 
     id: CocoId
     file_name: str = Field(min_length=1)
@@ -40,6 +52,9 @@ class CocoImage(_Coco):
     uri: str | None = None
     version: str | None = None
     generation: str | None = None
+    video_id: CocoId | None = None
+    frame_id: int | None = None
+    time_s: float | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -112,6 +127,7 @@ class CocoMask(CocoShape, CocoEntry):
 class CocoAnnotation(CocoMask):
     """`bbox` is [x, y, width, height]; it follows from the mask where a file has none.
 
+    `instance_id` is COCO-VID's: the same for one object in all frames of its video.
     `visible_fraction`, `style`, `score` (of the category) and `object_id` are ours.
     """
 
@@ -123,6 +139,7 @@ class CocoAnnotation(CocoMask):
     style: str | None = None
     score: float | None = None
     object_id: str | None = None
+    instance_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +179,15 @@ class CocoTruth(CocoMasks):
     annotations: Sequence[CocoAnnotation]
     categories: Sequence[CocoCategory]
     void: Mapping[CocoId, CocoRle] = Field(default={}, exclude=True)
+
+
+def frame_name(key: str, time_s: float | None) -> str:
+    """The `file_name` of an image, or of a frame of a video: its key with a media fragment (W3C).
+
+    >>> frame_name("clips/1.mp4", 1.5), frame_name("1.jpg", None)
+    ('clips/1.mp4#t=1.500', '1.jpg')
+    """
+    return key if time_s is None else f"{key}#t={time_s:.3f}"
 
 
 _Document = TypeVar("_Document", bound=CocoMasks)

@@ -15,7 +15,8 @@ class IngestCounts(BaseModel):
     """Images by what became of them, and the objects of those that are done.
 
     Each image that was handled is in exactly one of `done`, `rejected`, `failed` and `gone`.
-    `unchanged` images were dealt with by an earlier run. `all_listed`: `listed` grows no more.
+    `unchanged` images were dealt with by an earlier run. `all_listed`: `listed` grows no more. A
+    video counts as an image; `videos` are those among the images that are done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,12 @@ class IngestCounts(BaseModel):
     failed: int = 0
     gone: int = 0
     objects: int = 0
+    videos: int = 0
+
+    @property
+    def noun(self) -> str:
+        """What is counted: images, or, since a video has come, images and videos."""
+        return "images and videos" if self.videos else "images"
 
     @property
     def handled(self) -> int:
@@ -41,11 +48,12 @@ class IngestCounts(BaseModel):
 
     def plus_results(self, results: Iterable[EmbeddedImage | Failure]) -> Self:
         """These counts with the results of images that have been written."""
-        added = dict.fromkeys(("done", "rejected", "failed", "gone", "objects"), 0)
+        added = dict.fromkeys(("done", "rejected", "failed", "gone", "objects", "videos"), 0)
         for result in results:
             if isinstance(result, EmbeddedImage):
                 added["done"] += 1
                 added["objects"] += len(result.objects)
+                added["videos"] += result.shots > 0
             elif result.rejected:
                 added["rejected"] += 1
             elif result.gone:

@@ -18,6 +18,7 @@ from schemas.ids import (
     added_object_id,
     image_id,
     object_id,
+    shot_ordinal,
 )
 from schemas.images import ImageRef
 from schemas.payload import PointPayload
@@ -67,6 +68,15 @@ _LATER = (
     pa.field(THUMBNAIL, pa.binary()),
     pa.field("thumbnail_box", pa.list_(pa.int32(), 4)),
     pa.field("thumbnail_check", pa.string()),
+    pa.field("t_start", pa.float64()),
+    pa.field("t_end", pa.float64()),
+    pa.field("t_key", pa.float64()),
+    pa.field("duration", pa.float64()),
+    pa.field("video_duration", pa.float64()),
+    pa.field("frames", pa.int32()),
+    pa.field("shot", pa.int32()),
+    pa.field("mean_area_frac", pa.float64()),
+    pa.field("motion", pa.float64()),
 )
 # Indexes read numbers from JSON accurately but for the last bit: with fewer digits, a number that
 # goes through another index stays the same.
@@ -187,9 +197,26 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
         raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from exc
     _check_identity(identity, payload)
     payload.check_shape()
+    _check_times(payload)
     words = Words(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
     return Point(identity, stored, vector, words)
+
+
+def _check_times(payload: PointPayload) -> None:
+    """Raise ValueError unless what is in a video has times that fit each other."""
+    times = (payload.t_start, payload.t_key, payload.t_end)
+    if all(each is None for each in (*times, payload.frames, payload.shot)):
+        return
+    start_s, key_s, end_s = times
+    if start_s is None or key_s is None or end_s is None or payload.shot is None:
+        raise ValueError("t_start: expected all times and the shot of what is in a video, or none")
+    if not 0 <= start_s <= key_s <= end_s < float("inf"):
+        raise ValueError(f"t_key: expected a time from t_start to t_end, got {list(times)}")
+    if payload.kind == "image" and payload.ordinal != shot_ordinal(payload.shot):
+        raise ValueError(
+            f"shot: expected the ordinal {shot_ordinal(payload.shot)}, got {payload.ordinal}"
+        )
 
 
 def _parse_value(value: Any) -> Any:

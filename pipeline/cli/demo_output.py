@@ -10,6 +10,7 @@ from pipeline.cli.console import out, print_line
 from pipeline.cli.tables import print_rows
 from pipeline.demo.run import DemoSummary
 from pipeline.jobs.ingest import IngestSummary
+from schemas.counts import IngestCounts
 
 
 def print_demo(summary: DemoSummary) -> None:
@@ -27,11 +28,11 @@ def print_demo(summary: DemoSummary) -> None:
         for answer in summary.answers
     ]
     print_rows(("hits", "best score", "ms", "query", "contact sheet"), rows, right=3)
-    places = {"images": summary.bucket, "index": summary.index, "contact sheets": summary.sheets}
+    places = {"bucket": summary.bucket, "index": summary.index, "contact sheets": summary.sheets}
     for name, place in places.items():
         print_line(console, f"{name + ':':<16}{place}")
     console.print(
-        "The demo models know only emoji scenes; `objseek models` lists the real models.",
+        "The demo models know only emoji art; `objseek models` lists the real models.",
         soft_wrap=True,
     )
 
@@ -41,11 +42,15 @@ def print_counts(ingest: IngestSummary) -> None:
     counts = ingest.counts
     if counts.handled:
         out().print(
-            f"{counts.done:,} images with {counts.objects:,} objects in "
-            f"{ingest.seconds:.0f} s ({ingest.images_per_s:.2f} images/s)"
+            f"{counts.done:,} {_name_files(counts)} with {counts.objects:,} objects in "
+            f"{ingest.seconds:.0f} s ({ingest.images_per_s:.2f} {_name_files(counts)}/s)"
         )
     else:
-        out().print(f"{counts.unchanged:,} images were ingested before: nothing to do")
+        out().print(f"{counts.unchanged:,} files were ingested before: nothing to do")
+
+
+def _name_files(counts: IngestCounts) -> str:
+    return "videos" if counts.videos and counts.videos == counts.done else counts.noun
 
 
 def print_next_steps(options: str, *, serving: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.shared_options import SharedOption
+from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEOS
 
 _STORE = "Object store"
 _MODELS = "Models"
@@ -97,8 +98,8 @@ INCLUDE = SharedOption(
     Annotated[
         list[str] | None,
         typer.Option(
-            help="Only images whose whole key (of a file: its absolute path) matches this pattern, "
-            "such as '*/2026/*.jpg'. May be given several times.",
+            help="Only images and videos whose whole key (of a file: its absolute path) matches "
+            "this pattern, such as '*/2026/*.jpg'. May be given several times.",
             rich_help_panel=_STORE,
         ),
     ],
@@ -285,7 +286,12 @@ WORKERS = SharedOption(
 BATCH_SIZE = SharedOption(
     "batch_size",
     Annotated[
-        int | None, typer.Option(help="Images in a chunk.", show_default="8", rich_help_panel=_RUN)
+        int | None,
+        typer.Option(
+            help="Images in a chunk; a piece of a video is one of its own.",
+            show_default="8",
+            rich_help_panel=_RUN,
+        ),
     ],
     ("runner.batch_size",),
 )
@@ -313,7 +319,7 @@ STALL_TIMEOUT = SharedOption(
 )
 
 STORE_OPTIONS = (ENDPOINT_URL, PROFILE, ANONYMOUS, REQUESTER_PAYS)
-PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE)
+PLACE_OPTIONS = (INDEX, STATE, CONFIG, *STORE_OPTIONS, INCLUDE, EXCLUDE, VIDEOS, ANIMATIONS)
 MODEL_OPTIONS = (
     SEGMENTER,
     EMBEDDER,
@@ -327,7 +333,7 @@ MODEL_OPTIONS = (
     ACCEPT_LICENCE,
 )
 RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
-INGEST_OPTIONS = (*PLACE_OPTIONS, *MODEL_OPTIONS, *RUN_OPTIONS)
+INGEST_OPTIONS = (*PLACE_OPTIONS, VIDEO_FPS, *MODEL_OPTIONS, *RUN_OPTIONS)
 
 # What commands take that sets nothing: arguments and options of their own, in the same words.
 Sources = Annotated[

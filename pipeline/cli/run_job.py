@@ -36,8 +36,9 @@ def run_with_progress(
     try:
         return work(progress)
     except KeyboardInterrupt:
+        counts = progress.counts
         typer.echo(
-            f"{progress.counts.done:,} images are written to {settings.index.location}; "
+            f"{counts.done:,} {counts.noun} are written to {settings.index.location}; "
             "the same command continues from here.",
             err=True,
         )
@@ -74,7 +75,7 @@ def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 
         print_line(out(), f"{name:<{width}}  {value}")
     if not counts.handled:
         nothing = "Nothing else to do" if removed else "Nothing to do"
-        typer.echo(f"{nothing}: every image was processed before, with the same settings.")
+        typer.echo(f"{nothing}: everything was processed before, with the same settings.")
         _print_rejected_before(settings)
     for warning in summary.details.warnings:
         print_line(out(), f"note: {sanitize(warning)}")
@@ -89,11 +90,14 @@ def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 
 def _summary_rows(summary: IngestSummary) -> list[tuple[str, str]]:
     counts = summary.counts
     rows = [(state, f"{getattr(counts, state):,}") for state in _STATES]
+    if counts.videos:
+        rows.insert(_STATES.index("done") + 1, ("of them videos", f"{counts.videos:,}"))
     skipped = summary.details.skipped.most_common()
     rows += [(f"skipped: {reason}", f"{number:,}") for reason, number in skipped]
     rows.append(("seconds", f"{summary.seconds:.1f}"))
     if counts.handled:
-        rows.append(("images/s, once models are loaded", f"{summary.images_per_s:.2f}"))
+        rate = f"{summary.images_per_s:.2f}"
+        rows.append((f"{counts.noun}/s, once models are loaded", rate))
     rows.append(("index", summary.location))
     if summary.log is not None:
         rows.append(("log", str(summary.log)))

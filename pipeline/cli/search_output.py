@@ -10,14 +10,17 @@ import typer
 from pipeline.cli.console import out
 from pipeline.cli.picture_output import describe_pictures
 from pipeline.cli.tables import print_rows
-from pipeline.messages import quantify
+from pipeline.messages import format_span, quantify
 from pipeline.search.hit_order import count_likely, describe_relevance
 from schemas.api import SearchAnswer
+from schemas.payload import PointPayload
 from schemas.search import SearchHit, SearchPage
 
 _COLUMNS = (
-    "rank", "score", "relevance", "box", "size px", "area", "labels", "image", "object id",
+    "rank", "score", "relevance", "time", "box", "size px", "area", "labels", "image", "object id",
 )  # fmt: skip
+_TIME = _COLUMNS.index("time")
+"""Only where any hit is in a video."""
 _MOST_LABELS = 2
 
 
@@ -47,6 +50,9 @@ def print_page(
 def _print_groups(hits: Sequence[SearchHit]) -> None:
     """One table; on a terminal the unlikely hits stand below a line of their own."""
     rows = [_cells(rank, hit) for rank, hit in enumerate(hits, 1)]
+    columns: Sequence[str] = _COLUMNS
+    if all(hit.payload.t_start is None for hit in hits):
+        columns, *rows = ((*row[:_TIME], *row[_TIME + 1 :]) for row in (columns, *rows))
     likely = count_likely(hits)
     groups = [rows]
     if out().is_terminal and 0 < likely < len(rows):
@@ -54,7 +60,13 @@ def _print_groups(hits: Sequence[SearchHit]) -> None:
     for number, group in enumerate(groups):
         if number:
             out().print(f"\n{len(group)} unlikely", style="dim", highlight=False)
-        print_rows(_COLUMNS, group, stacked=2, right=len(_COLUMNS) - 3)
+        print_rows(columns, group, stacked=2, right=len(columns) - 3)
+
+
+def _describe_time(payload: PointPayload) -> str:
+    if payload.t_start is None or payload.t_end is None:
+        return "-"
+    return format_span(payload.t_start, payload.t_end)
 
 
 def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
@@ -64,6 +76,7 @@ def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
         str(rank),
         f"{hit.score:.3f}",
         describe_relevance(hit) or "-",
+        _describe_time(payload),
         f"{x0},{y0},{x1},{y1}",
         f"{x1 - x0} x {y1 - y0}",
         f"{payload.area_frac:.1%}",

@@ -102,6 +102,7 @@ def _index_fields(
         "index": location,
         "note": note,
         "images": coverage.images(),
+        "videos": coverage.videos(),
         "objects": info.objects if info else coverage.objects() + added,
         "added": added,
         "generations": info.pipelines if info else len(coverage.pipelines()),
@@ -123,7 +124,8 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     lines = {
         "index": fields["index"],
         "note": fields["note"],
-        "images": ", ".join(images) or "none",
+        "files" if fields["videos"] else "images": ", ".join(images) or "none",
+        "videos": f"{fields['videos']:,} of those that are done" if fields["videos"] else "",
         "objects": f"{fields['objects']:,}"
         + (f", {fields['added']:,} of them added by hand" if fields["added"] else ""),
         "pipelines": f"{fields['generations']:,}",

@@ -39,6 +39,7 @@ def print_coverage(
     if not console.is_terminal:
         console.width = _NO_TERMINAL
     prefixes = coverage.prefixes()
+    noun = "images and videos" if coverage.videos() else "images"
     if by in ("prefix", "both") or (by is None and len(prefixes) > 1):
         common = _format_uri(coverage.common())
         below = f", below {common}" if common else ""
@@ -46,14 +47,17 @@ def print_coverage(
         names = [
             _format_uri(name).removeprefix(common) or "./" for name in rows["prefix"].to_pylist()
         ]
-        _print_groups(console, f"images by prefix{below}", names, rows.drop_columns("prefix"))
+        _print_groups(console, f"{noun} by prefix{below}", names, rows.drop_columns("prefix"))
     if by != "prefix":
         rows = latest(coverage.days(), _MOST_ROWS)
         days = rows["day"].to_pylist()
-        _print_groups(console, "images by day (UTC)", days, rows.drop_columns("day"), to_scale=True)
+        _print_groups(
+            console, f"{noun} by day (UTC)", days, rows.drop_columns("day"), to_scale=True
+        )
     pipelines = coverage.pipelines()
     if len(pipelines) > 1:
-        _print_table(console, "pipelines side by side", _pipelines_table(pipelines, models or {}))
+        table = _pipelines_table(pipelines, models or {}, noun)
+        _print_table(console, "pipelines side by side", table)
 
 
 def _print_groups(
@@ -87,12 +91,12 @@ def _print_groups(
 
 
 def _pipelines_table(
-    pipelines: Iterable[PipelineCounts], models: Mapping[str, Pipeline | None]
+    pipelines: Iterable[PipelineCounts], models: Mapping[str, Pipeline | None], noun: str
 ) -> Table:
     table = _new_table(Text("fingerprint", "dim"))
     for name in ("segmenter", "embedder"):
         table.add_column(Text(name, "dim"), overflow="fold")
-    for name in ("images", "objects"):
+    for name in (noun, "objects"):
         table.add_column(Text(name, "dim"), justify="right")
     for name in ("first day", "last day"):
         table.add_column(Text(name, "dim"))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -14,10 +15,12 @@ from PIL import Image
 from pipeline.demo.scenes import SCENE_HW, Scene, compose
 from pipeline.demo.sprites import Sprite, bundled_sprites
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
+from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle
 from workers.durable_files import replace_file
 from workers.models.threads import count_usable_cpus
+from workers.stores.selection import NO_VIDEO_READER, can_read_videos
 
 TRUTH_FILE = "truth.json"
 _JPEG_QUALITY = (60, 96)
@@ -99,6 +102,27 @@ def write_bucket(
     text = json.dumps(truth.model_dump(exclude_none=True), indent=None)
     _write_if_other(folder / TRUTH_FILE, text.encode())
     return truth
+
+
+def write_clip_bucket(folder: Path, clips: int, seed: int) -> list[str]:
+    """Write so many clips into `folder`/clips; what their objects depict, each as often as shown.
+
+    The same seed gives the same clips; files that have them already stay untouched, as they are
+    known by when they were written. Raises UsageError where what writes videos is not installed.
+    """
+    if not can_read_videos():
+        raise UsageError(f"expected no clip, got {NO_VIDEO_READER}")
+    # Its library is an extra.
+    from pipeline.demo.clips import draw_demo_clip, write_demo_clips
+
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    labels: list[str] = []
+    with TemporaryDirectory() as temporary:
+        for number, path in enumerate(write_demo_clips(Path(temporary), clips, seed), start=1):
+            _write_if_other(folder / "clips" / path.name, path.read_bytes())
+            shown = draw_demo_clip(seed, number).concepts.values()
+            labels += (concept.label for concept in shown)
+    return labels
 
 
 def _encode_jpeg(pixels: UInt8Image, quality: int) -> bytes:

@@ -122,12 +122,16 @@ def write_clip(clip: DrawnClip, path: Path) -> None:
         container.mux(stream.encode())
 
 
+def draw_demo_clip(seed: int, number: int, duration_s: float = 6.0) -> DrawnClip:
+    """Clip `number`, from 1, of a seed: of several kinds in turn."""
+    return draw_clip(seed, number, _DEMO_KINDS[(number - 1) % len(_DEMO_KINDS)], duration_s)
+
+
 def write_demo_clips(folder: Path, count: int, seed: int, duration_s: float = 6.0) -> list[Path]:
     """Write clips 1 to `count` of a seed, of several kinds, as `folder`/clips/0001.mp4 and on."""
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(1, count + 1):
-        kind = _DEMO_KINDS[(number - 1) % len(_DEMO_KINDS)]
         paths.append(folder / "clips" / f"{number:04d}.mp4")
-        write_clip(draw_clip(seed, number, kind, duration_s), paths[-1])
+        write_clip(draw_demo_clip(seed, number, duration_s), paths[-1])
     return paths

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.demo.bucket import write_bucket
+from pipeline.demo.bucket import write_bucket, write_clip_bucket
 from pipeline.demo.s3_server import serve_bucket
 from pipeline.demo.warm_up import start_warm_up
 from pipeline.drawing.search_sheet import describe_query, draw_sheet, find_subject, save_sheet
@@ -49,7 +49,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the demo makes in `folder`, and the `texts` it searches for."""
+    """What the demo makes in `folder`, and the `texts` it searches for.
+
+    With `video` it makes clips, as many as `scenes` says.
+    """
 
     folder: Path
     scenes: int
@@ -57,6 +60,7 @@ class DemoOptions:
     runner: str
     workers: int
     texts: Sequence[str] = ()
+    video: bool = False
 
     @property
     def bucket(self) -> Path:
@@ -73,11 +77,11 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class OpenBucket:
-    """The demo's images at `source`, how they are ingested, and what they show."""
+    """The demo's images or clips at `source`, how they are ingested, and what they show well."""
 
     source: str
     settings: Settings
-    truth: CocoTruth
+    labels: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,12 @@ def choose_labels(truth: CocoTruth, count: int = QUERIES) -> list[str]:
         for annotation in truth.annotations
         if annotation.visible_fraction >= MIN_VISIBLE_FRACTION
     )
+    return _rank_labels(frequency)[:count]
+
+
+def _rank_labels(frequency: Counter[str]) -> list[str]:
     often = [name for name, _ in frequency.most_common()]
-    return sorted(often, key=lambda name: name not in _FAVOURITES)[:count]
+    return sorted(often, key=lambda name: name not in _FAVOURITES)
 
 
 def run_demo(
@@ -119,7 +127,7 @@ def run_demo(
         summary = ingest([opened.source], settings, progress)
         with Searcher.open(settings) as searcher:
             queries = [SearchQuery(text=text, limit=_HITS) for text in options.texts]
-            queries = queries or _choose_queries(opened.truth, searcher)
+            queries = queries or _choose_queries(opened.labels, searcher)
             answers = [answer(searcher, query, settings, sheets) for query in queries]
         done = DemoSummary(summary, tuple(answers), options.bucket, options.index, sheets)
         if while_served is not None:
@@ -129,12 +137,19 @@ def run_demo(
 
 @contextmanager
 def open_bucket(options: DemoOptions, progress: Progress) -> Iterator[OpenBucket]:
-    """Compose the scenes, and serve them within the block; models get ready meanwhile."""
-    progress.note(f"composing {options.scenes} scenes")
+    """Compose the scenes or clips, and serve them within the block; models get ready meanwhile.
+
+    Raises UsageError for clips where what writes them is not installed.
+    """
+    progress.note(f"composing {options.scenes} {'clips' if options.video else 'scenes'}")
     if options.runner == "local" and not options.index.exists():
         start_warm_up()
-    truth = write_bucket(options.bucket, options.scenes, options.seed)
-    with serve_bucket(options.bucket) as address:
+    if options.video:
+        shown = write_clip_bucket(options.bucket, options.scenes, options.seed)
+        labels = _rank_labels(Counter(shown))[:QUERIES]
+    else:
+        labels = choose_labels(write_bucket(options.bucket, options.scenes, options.seed))
+    with serve_bucket(options.bucket, "clips" if options.video else "scenes") as address:
         overrides = {
             "index": {"location": str(options.index)},
             "store": {"endpoint_url": address.endpoint_url},
@@ -144,12 +159,12 @@ def open_bucket(options: DemoOptions, progress: Progress) -> Iterator[OpenBucket
                 "batch_size": CHUNK_IMAGES,
             },
         }
-        yield OpenBucket(address.source, load_settings(None, overrides), truth)
+        yield OpenBucket(address.source, load_settings(None, overrides), labels)
 
 
-def _choose_queries(truth: CocoTruth, searcher: Searcher) -> list[SearchQuery]:
+def _choose_queries(labels: Sequence[str], searcher: Searcher) -> list[SearchQuery]:
     """Text queries, and a query by an object: the best hit of the first."""
-    texts = [SearchQuery(text=add_article(name), limit=_HITS) for name in choose_labels(truth)]
+    texts = [SearchQuery(text=add_article(name), limit=_HITS) for name in labels]
     best = searcher.search(texts[0]).hits[:1]
     likes = (ObjectExample(object_id=hit.object_id) for hit in best)
     return [*texts, *(SearchQuery(positive=(like,), limit=_HITS) for like in likes)]

@@ -28,15 +28,15 @@ class BucketAddress:
 
 
 @contextmanager
-def serve_bucket(folder: Path) -> Iterator[BucketAddress]:
-    """Serve `folder`/scenes as s3://objseek-demo/scenes within the block.
+def serve_bucket(folder: Path, name: str = "scenes") -> Iterator[BucketAddress]:
+    """Serve `folder`/scenes, or another one, as s3://objseek-demo/scenes within the block.
 
     Without moto, the address is that of the folder.
     """
     try:
         from moto.server import ThreadedMotoServer
     except ModuleNotFoundError:
-        yield BucketAddress(str(folder / "scenes"), None)
+        yield BucketAddress(str(folder / name), None)
         return
     import boto3
 
@@ -50,10 +50,10 @@ def serve_bucket(folder: Path) -> Iterator[BucketAddress]:
         try:
             client = boto3.client("s3", endpoint_url=endpoint_url)
             client.create_bucket(Bucket=BUCKET)
-            for path in sorted((folder / "scenes").iterdir()):
-                client.upload_file(str(path), BUCKET, f"scenes/{path.name}")
+            for path in sorted((folder / name).iterdir()):
+                client.upload_file(str(path), BUCKET, f"{name}/{path.name}")
             client.close()
-            yield BucketAddress(f"s3://{BUCKET}/scenes/", endpoint_url)
+            yield BucketAddress(f"s3://{BUCKET}/{name}/", endpoint_url)
         finally:
             # moto keeps buckets as long as the process lives, whichever server made them.
             _empty(endpoint_url)

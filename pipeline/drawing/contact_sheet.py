@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from pipeline.drawing.fonts import choose_font, shorten, wrap
 from pipeline.drawing.outlines import ACCENT, outline_mask
 from pipeline.drawing.previews import square_crop_box
+from pipeline.messages import format_span, format_time
 from pipeline.search.hit_order import count_likely, describe_relevance
 from pipeline.search.kept_pictures import KeptPicture, Picture
 from schemas.images import Failure, UInt8Image
@@ -192,7 +193,8 @@ def _draw_label(
 ) -> None:
     """Rank, file name and how likely it is; below, in grey, the size of the object and its share.
 
-    Its score where nothing else is known.
+    Its score where nothing else is known. Of a video the time of the frame that is shown stands
+    beside the name, and when the object is seen in place of its size.
     """
     draw, (left, top) = ImageDraw.Draw(sheet), left_top
     score, font = choose_font(describe_relevance(hit) or f"{hit.score:.3f}", 15)
@@ -201,14 +203,28 @@ def _draw_label(
     number, font = choose_font(f"{rank}", 15)
     draw.text((left, top), number, font=font, fill=ACCENT)
     indent = font.getlength(number) + 8
-    name, font = choose_font(file_name(hit.payload.uri), 15)
+    name, font = choose_font(describe_picture(hit.payload), 15)
     name = shorten(name, font, width - indent - score_width - 14, keep="ends")
     draw.text((left + indent, top), name, font=font, fill=INK)
-    x0, y0, x1, y1 = hit.payload.bbox
-    share = f" · {hit.payload.area_frac:.1%} of the image" if hit.payload.kind == "object" else ""
-    detail, font = choose_font(f"{x1 - x0} x {y1 - y0} px{share}", 13)
+    detail, font = choose_font(describe_place(hit.payload), 13)
     detail = shorten(detail, font, width - indent)
     draw.text((left + indent, top + 22), detail, font=font, fill=GREY)
+
+
+def describe_picture(payload: PointPayload) -> str:
+    """The name of an image's file; of a video with the time of the key frame."""
+    name = file_name(payload.uri)
+    return name if payload.t_key is None else f"{name} at {format_time(payload.t_key)}"
+
+
+def describe_place(payload: PointPayload) -> str:
+    """How large an object is; of a video rather when it is seen."""
+    of = "image" if payload.t_key is None else "frame"
+    share = f" · {payload.area_frac:.1%} of the {of}" if payload.kind == "object" else ""
+    if payload.t_key is None or payload.t_start is None or payload.t_end is None:
+        x0, y0, x1, y1 = payload.bbox
+        return f"{x1 - x0} x {y1 - y0} px{share}"
+    return f"{format_span(payload.t_start, payload.t_end)}{share}"
 
 
 def file_name(uri: str) -> str:

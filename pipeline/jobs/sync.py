@@ -12,7 +12,6 @@ from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chun
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.manifest.image_keys import KeySet, keys_of_images
 from pipeline.manifest.manifest import Manifest
-from pipeline.manifest.track_files import TrackFiles
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
@@ -157,7 +156,7 @@ def remove_images(
             kept = index.delete_images([UUID(row.image_id) for row in batch], started_at)
             batch = [row for row in batch if UUID(row.image_id) not in kept]
             added = home.manifest.added.remove_images({row.image_id for row in batch})
-            TrackFiles(home.parts).remove(row.image_id for row in batch if row.shots)
+            home.manifest.tracks.remove(row.image_id for row in batch if row.shots)
             # Later than that, whatever another job makes of the two parts that hold them.
             gone_at = started_at + timedelta(microseconds=1)
             _record(batch, State.GONE, "the listing has it no more", home.manifest, gone_at)

@@ -39,6 +39,7 @@ _RUNS = pa.schema(
         ("fingerprint", pa.string()),
         ("images", pa.int64()),
         ("objects", pa.int64()),
+        ("videos", pa.int64()),
     ]
 )
 
@@ -59,7 +60,8 @@ class Coverage:
     """Images by state, summed up by prefix, day and pipeline.
 
     `folders` has the columns folder (a uri that ends in a slash, of a prefix), state and images;
-    `runs` has day, state, fingerprint, images and objects. `waiting` is None where nothing was
+    `runs` has day, state, fingerprint, images, objects and videos: a video counts as an image, and
+    `videos` are those that are done. `waiting` is None where nothing was
     listed. `by_time` images have a version by time and size, as their store told no ETag.
     """
 
@@ -78,6 +80,10 @@ class Coverage:
     def objects(self) -> int:
         """Objects of all images that are done."""
         return int(pc.sum(self.runs["objects"]).as_py() or 0)
+
+    def videos(self) -> int:
+        """Videos among the images that are done."""
+        return int(pc.sum(self.runs["videos"]).as_py() or 0)
 
     def common(self) -> str:
         """The uri of the longest folder that all images are in; empty for several stores."""
@@ -128,13 +134,15 @@ def measure_coverage(
     """
     folders, runs = _Sums(_FOLDERS, partial(_prefixes, depth=depth)), _Sums(_RUNS)
     by_time = 0
-    for rows in manifest.tables(["uri", "version", "state", "at", "fingerprint", "objects"]):
+    columns = ["uri", "version", "state", "at", "fingerprint", "objects", "shots"]
+    for rows in manifest.tables(columns):
         by_time += int(pc.sum(pc.starts_with(rows["version"], BY_TIME)).as_py() or 0)
         ones = np.ones(len(rows), np.int64)
         folders.add([_folders(rows["uri"]), rows["state"], ones])
         # Without its zone: resolving one takes a time zone database, which small containers lack.
         days = rows["at"].cast(pa.timestamp("us")).cast(pa.date32())
-        runs.add([days, rows["state"], rows["fingerprint"], ones, rows["objects"]])
+        videos = pc.greater(rows["shots"], 0).cast(pa.int64())
+        runs.add([days, rows["state"], rows["fingerprint"], ones, rows["objects"], videos])
     waiting = None
     if listed is not None:
         waiting = 0

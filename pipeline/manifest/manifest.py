@@ -8,8 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +22,8 @@ import pyarrow.parquet as pq
 from pipeline.manifest.added_objects import AddedObjects
 from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
 from pipeline.manifest.part_storage import FolderParts, Parts
+from pipeline.manifest.row_tables import to_rows, to_table
+from pipeline.manifest.track_files import TrackFiles
 from schemas.errors import ManifestError, one_line
 from schemas.ids import image_id
 from schemas.images import ImageRef
@@ -61,6 +62,11 @@ class Manifest:
         """The objects that were added by hand, which the rows do not count."""
         return AddedObjects(self._parts.below(_ADDED))
 
+    @cached_property
+    def tracks(self) -> TrackFiles:
+        """The masks of objects of videos in every frame that was looked at."""
+        return TrackFiles(self._parts)
+
     def exists(self) -> bool:
         """Whether anything was ingested under this manifest."""
         return self._parts.exists()
@@ -78,12 +84,12 @@ class Manifest:
     def flush(self) -> None:
         """Write the waiting rows as one part; durable on return."""
         if self._buffer:
-            self._write([_to_table(self._buffer)])
+            self._write([to_table(self._buffer)])
             self._buffer.clear()
 
     def latest(self) -> Iterator[ManifestRow]:
         """The last attempt at each image, streamed, in no particular order."""
-        return (row for table in self.tables() for row in _to_rows(table))
+        return (row for table in self.tables() for row in to_rows(table))
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """`latest` without an object a row: these columns of `MANIFEST_SCHEMA`, None for all."""
@@ -179,7 +185,7 @@ class Manifest:
             table = table.filter(pc.field("state") != State.GONE.value)
             known = present.has(_keys(table["image_id"]))
             count += int(known.sum())
-            absent += _to_rows(table.filter(pa.array(~known)))
+            absent += to_rows(table.filter(pa.array(~known)))
         return count, absent
 
     def set_aside(self) -> None:
@@ -191,6 +197,7 @@ class Manifest:
         """Delete all that is recorded."""
         self._parts.remove(self._parts.sizes())
         self.added.drop()
+        self.tracks.drop()
 
     def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
         """The last attempts at these images; an image without any has no row."""
@@ -198,7 +205,7 @@ class Manifest:
 
     def select_rows(self, wanted: pc.Expression) -> list[ManifestRow]:
         """The last attempts that meet a condition on the columns of `MANIFEST_SCHEMA`."""
-        return [row for table in self.tables() for row in _to_rows(table.filter(wanted))]
+        return [row for table in self.tables() for row in to_rows(table.filter(wanted))]
 
     def find_shared_uri(self, other: Manifest) -> str | None:
         """The uri of an image that is in another manifest too, None if there is none."""
@@ -211,10 +218,19 @@ class Manifest:
         return None
 
     def copy_to(self, other: Manifest) -> None:
-        """Add the last attempt at each image to another manifest, and what was added by hand."""
-        # Records first: a row says that its image is whole.
+        """Add the last attempt at each image to another manifest, and what was added by hand.
+
+        The masks of videos as well.
+        """
+        # Records and masks first: a row says that its image is whole.
         self.added.copy_to(other.added)
+        self.tracks.copy_to(other.tracks, self._list_videos())
         other._write(self.tables())
+
+    def _list_videos(self) -> Iterator[str]:
+        """The ids of the videos that are done."""
+        for table in self.tables(["image_id", "shots"]):
+            yield from table.filter(pc.field("shots") > 0)["image_id"].to_pylist()
 
     def compact(self) -> None:
         """Merge parts, and keep only the last of their attempts at each image.
@@ -366,24 +382,3 @@ def _keys(ids: pa.ChunkedArray) -> Keys:
         return keys_of(ids.combine_chunks())
     except ValueError as exc:
         raise ManifestError(f"the manifest is damaged: {exc}") from exc
-
-
-def _to_table(rows: Sequence[ManifestRow]) -> pa.Table:
-    columns: dict[str, list[object]] = {name: [] for name in MANIFEST_SCHEMA.names}
-    for row in rows:
-        for name, value in asdict(row).items():
-            columns[name].append(_storable(value) if isinstance(value, str) else value)
-    return pa.table(columns, schema=MANIFEST_SCHEMA)
-
-
-def _to_rows(table: pa.Table) -> Iterator[ManifestRow]:
-    # Without its zone: resolving one takes a time zone database, which small containers lack.
-    times = table["at"].cast(pa.timestamp("us")).to_pylist()
-    for values, at in zip(table.drop_columns("at").to_pylist(), times, strict=True):
-        values["state"] = State(values["state"])
-        yield ManifestRow(**values, at=at.replace(tzinfo=UTC))
-
-
-def _storable(text: str) -> str:
-    # Messages may hold file names that are not UTF-8; Parquet takes UTF-8 only.
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

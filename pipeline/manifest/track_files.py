@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -65,16 +67,63 @@ class TrackFiles:
             for _, group in groupby(rows, key=itemgetter("ordinal"))
         ]
 
+    def times(self, image_id: str, revision_id: str) -> list[float]:
+        """Of all frames in which any object of a revision of a video is seen. Raises as `read`."""
+        with self._open(image_id, revision_id) as file:
+            groups = range(file.num_row_groups)
+            columns = (file.read_row_group(group, ["time_s"])["time_s"] for group in groups)
+            return sorted({time_s for column in columns for time_s in column.to_pylist()})
+
+    def check(self, image_id: str, revision_id: str, objects: int) -> None:
+        """Raise ManifestError unless every mask is sound and of one of so many objects.
+
+        Raises NotIndexedError where none are kept of the revision.
+        """
+        with self._open(image_id, revision_id) as file:
+            seen: set[int] = set()
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group).to_pylist():
+                    mask_of(row)
+                    seen.add(row["ordinal"])
+            if seen != set(range(objects)):
+                raise ValueError(f"those of {len(seen)} objects, expected {objects}")
+
+    def copy_to(self, other: TrackFiles, image_ids: Iterable[str]) -> None:
+        """Keep what is kept of these videos in another place as well."""
+        for name in map(_name_file, image_ids):
+            try:
+                with self._parts.open(name) as file, other._parts.create(name) as copy:
+                    shutil.copyfileobj(file, copy)
+            except FileNotFoundError:  # an index is searched without them, too
+                continue
+
+    def drop(self) -> None:
+        """Forget all videos."""
+        if names := self._parts.sizes():
+            self._parts.remove(names)
+
     def _read(
         self, image_id: str, revision_id: str, ordinals: Collection[int] | None = None
     ) -> list[dict[str, Any]]:
+        with self._open(image_id, revision_id) as file:
+            return _read_rows(file, ordinals)
+
+    @contextmanager
+    def _open(self, image_id: str, revision_id: str) -> Iterator[pq.ParquetFile]:
+        """The file of a revision of a video; what is wrong with it is raised in the block."""
         name = _name_file(image_id)
         try:
-            with self._parts.open(name) as file:
-                return _read_rows(pq.ParquetFile(file), revision_id, ordinals)
+            with self._parts.open(name) as stored:
+                file = pq.ParquetFile(stored)
+                if _revision_in(file) != revision_id:
+                    raise NotIndexedError(
+                        "expected the masks of the video as it is in the index, got those of "
+                        f"another revision in {name}"
+                    )
+                yield file
         except FileNotFoundError as exc:
             raise NotIndexedError(f"expected the masks of a video in {name}, got none") from exc
-        except (OSError, ValueError, KeyError, pa.ArrowInvalid) as exc:
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as exc:
             raise ManifestError(f"expected the masks of a video in {name}, got: {exc}") from exc
 
     def has(self, row: ManifestRow) -> bool:
@@ -111,14 +160,8 @@ def _sighting_of(row: dict[str, Any]) -> Sighting:
         raise ManifestError(f"expected the mask of an object in a video, got: {exc}") from exc
 
 
-def _read_rows(
-    file: pq.ParquetFile, revision_id: str, ordinals: Collection[int] | None
-) -> list[dict[str, Any]]:
+def _read_rows(file: pq.ParquetFile, ordinals: Collection[int] | None) -> list[dict[str, Any]]:
     """The rows of some objects, None: of all."""
-    if _revision_in(file) != revision_id:
-        raise NotIndexedError(
-            "expected the masks of the video as it is in the index, got those of another revision"
-        )
     rows: list[dict[str, Any]] = []
     for group in range(file.num_row_groups):
         spread = file.metadata.row_group(group).column(0).statistics

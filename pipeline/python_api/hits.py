@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -14,20 +15,23 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, save_sheet
+from pipeline.python_api.coco_document import CocoDocument
+from pipeline.python_api.tracks import find_nearest, read_sighted_frames, read_sightings
 from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.source_images import read_source_image
 from pipeline.settings import Settings
+from schemas.coco import frame_name
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask
 from schemas.payload import PointPayload
 from schemas.search import ImageCopy, Region, Relevance, SearchHit, SearchPage, SearchQuery
+from schemas.videos import Sighting
 
 if TYPE_CHECKING:
     import pandas
     import supervision
 
-_UNLABELLED = "object"
 _HIT_SCHEMA = pa.schema(
     [
         ("object_id", pa.string()),
@@ -40,13 +44,19 @@ _HIT_SCHEMA = pa.schema(
         ("area_px", pa.int64()),
         ("size_hw", pa.list_(pa.int32(), 2)),
         ("rle_counts", pa.string()),
+        ("t_start", pa.float64()),
+        ("t_end", pa.float64()),
+        ("t_key", pa.float64()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class IndexedObject:
-    """One object of an index. `payload` is all that is stored of it."""
+    """One object of an index. `payload` is all that is stored of it.
+
+    One of a video has been followed through frames: from `t_start` to `t_end`.
+    """
 
     object_id: str
     payload: PointPayload
@@ -76,14 +86,51 @@ class IndexedObject:
     def mask(self) -> BoolMask:
         """bool (height, width) of the whole image; all of it for a point that has no mask.
 
-        Raises VectorIndexError for a mask that does not fit its image.
+        Of a video that of the key frame. Raises VectorIndexError for a mask that does not fit its
+        image.
         """
         return self.payload.decode_mask()
+
+    @property
+    def t_start(self) -> float | None:
+        """When it is first seen, in seconds since the first frame of its video; None in images."""
+        return self.payload.t_start
+
+    @property
+    def t_end(self) -> float | None:
+        """When it is last seen, in seconds."""
+        return self.payload.t_end
+
+    @property
+    def t_key(self) -> float | None:
+        """The time of the key frame, of which box, mask and `image` are, in seconds."""
+        return self.payload.t_key
+
+    def mask_at(self, time_s: float) -> BoolMask:
+        """bool (height, width): its mask in the frame nearest to a time from `t_start` to `t_end`.
+
+        Of a video some frames a second were looked at, and the nearest of those in which it was
+        seen is taken. Raises UsageError for another time and for what is no object of a video,
+        NotIndexedError where the masks are not kept.
+        """
+        return find_nearest(self._sightings, time_s).mask.rle.decode()
+
+    def frames(self) -> Iterator[tuple[float, UInt8Image]]:
+        """Time and pixels, uint8 (height, width, 3) RGB, of each frame in which it was seen.
+
+        Only of those that were looked at, with masks of `mask_at`; read from the video one by one,
+        in the version that was indexed. Raises as `mask_at` and `image`.
+        """
+        return read_sighted_frames(self.payload, self._sightings, self.settings)
+
+    @cached_property
+    def _sightings(self) -> Sequence[Sighting]:
+        return read_sightings(self.payload, self.settings)
 
     def image(self) -> UInt8Image:
         """The image, read again in the version that was indexed: uint8 (height, width, 3) RGB.
 
-        Raises ObjseekError where it is there no more.
+        Of a video the key frame. Raises ObjseekError where it is there no more.
         """
         return read_source_image(self.payload, self.settings).pixels
 
@@ -175,43 +222,19 @@ class SearchResult(Sequence[Hit]):
     def to_coco(self) -> dict[str, Any]:
         """COCO's instances format: images, annotations with RLE masks, categories by label.
 
+        Each key frame of a video is an image: its `file_name` ends in its time, as `1.mp4#t=2.500`,
+        `video_id` is that of one of `videos`, `time_s` the time.
+
         >>> coco = index.search("a red apple", limit=2).to_coco()
         >>> sorted(coco), len(coco["annotations"])
         (['annotations', 'categories', 'images'], 2)
         """
-        images: dict[str, int] = {}
-        categories: dict[str, int] = {}
-        annotations = []
-        for number, hit in enumerate(self._hits, start=1):
-            label = hit.labels[0] if hit.labels else _UNLABELLED
-            annotations.append(
-                _annotation(
-                    hit,
-                    number,
-                    images.setdefault(hit.uri, len(images) + 1),
-                    categories.setdefault(label, len(categories) + 1),
-                )
-            )
-        by_uri = {hit.uri: hit.payload for hit in self._hits}
-        return {
-            "images": [
-                {
-                    "id": number,
-                    "file_name": by_uri[uri].key,
-                    "height": by_uri[uri].height,
-                    "width": by_uri[uri].width,
-                    "uri": uri,
-                    "version": by_uri[uri].version,
-                }
-                for uri, number in images.items()
-            ],
-            "annotations": annotations,
-            "categories": [{"id": number, "name": name} for name, number in categories.items()],
-        }
+        return CocoDocument(self.page.hits).to_dict()
 
     def to_supervision(self) -> dict[str, supervision.Detections]:
         """Detections of supervision's, of each image by its uri: its own are of one image.
 
+        Each key frame of a video is an image: its uri ends in its time, as `1.mp4#t=2.500`.
         Raises UsageError where supervision is not installed.
         """
         try:
@@ -220,7 +243,7 @@ class SearchResult(Sequence[Hit]):
             raise UsageError("expected supervision for to_supervision, not installed") from exc
         of_image: dict[str, list[Hit]] = defaultdict(list)
         for hit in self._hits:
-            of_image[hit.uri].append(hit)
+            of_image[frame_name(hit.uri, hit.t_key)].append(hit)
         return {
             uri: supervision.Detections(
                 xyxy=np.array([hit.bbox_xyxy for hit in hits], np.float32),
@@ -265,21 +288,7 @@ def _row(hit: Hit) -> dict[str, Any]:
         "area_px": hit.area_px,
         "size_hw": [payload.height, payload.width],
         "rle_counts": None if payload.rle is None else payload.rle.counts,
-    }
-
-
-def _annotation(hit: Hit, number: int, image: int, category: int) -> dict[str, Any]:
-    x0, y0, x1, y1 = hit.bbox_xyxy
-    # Other programs hang at a mask that does not fit its image.
-    rle = hit.payload.sound_mask()
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": category,
-        "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": hit.area_px,
-        "iscrowd": 0,
-        "segmentation": None if rle is None else {"size": list(rle.size_hw), "counts": rle.counts},
-        "score": hit.score,
-        "object_id": hit.object_id,
+        "t_start": hit.t_start,
+        "t_end": hit.t_end,
+        "t_key": hit.t_key,
     }

@@ -107,7 +107,8 @@ class Index:
         `exact_box` all that is in the box. A whole image finds whole images, too. `like` is an
         indexed object or its id, `unlike` an object, its id, or a text that hits should not be
         like. `group_size` hits of an image stand together if it is given; `diversity` above 0
-        trades nearness against variety. Raises ObjseekError.
+        trades nearness against variety. Hits in videos have a time span, by which they can be
+        filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -164,7 +165,8 @@ class Index:
     def ingest(self, *sources: str, progress: Progress | None = None) -> IngestSummary:
         """Make the images at `sources` searchable: `s3://bucket/prefix`, folders, files or globs.
 
-        What was done before, with the same settings, is left alone; the summary counts every image.
+        Videos as well. What was done before, with the same settings, is left alone; the summary
+        counts every image and video.
         The index is closed before and opened again by the next call. Raises ObjseekError.
 
         >>> index.ingest("s3://objseek-demo/scenes/").counts.unchanged

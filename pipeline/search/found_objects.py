@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.search.same_frame import frame_conditions
 from schemas.errors import UsageError
 from schemas.ids import IMAGE_ORDINAL
 from schemas.masks import ObjectMask
@@ -45,11 +46,12 @@ def wrap_masks(masks: Sequence[ObjectMask]) -> tuple[FoundObject, ...]:
 def list_indexed(index: VectorIndex, image: Point) -> tuple[FoundObject, ...]:
     """The objects of an indexed image in the version of its point, without those that are broken.
 
-    Raises VectorIndexError if that point is none of objseek's.
+    Of a video those alone whose key frame is that of the point. Raises VectorIndexError if that
+    point is none of objseek's.
     """
     payload = image.parse_payload()
     conditions = (
-        Condition(field="image_id", op="=", value=payload.image_id),
+        *frame_conditions(payload),
         Condition(field="kind", op="=", value="object"),
         Condition(field="generation", op="=", value=payload.generation),
     )

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 import numpy as np
 
+from pipeline.search.same_frame import frame_conditions
 from schemas.errors import VectorIndexError
 from schemas.overlaps import mask_ios, mask_iou
 from schemas.points import Point
@@ -22,7 +23,7 @@ _SAME_OBJECT_IOU = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SameObject:
-    """An indexed object with the other masks of it in the same image.
+    """An indexed object with the other masks of it in the same image, or frame of a video.
 
     `vector`, float32 (dim,), is the mean of the unit vectors of all masks whose IoU with the
     object's is at least 0.5: one mask may lack a part of the object, another may take in a bit of
@@ -57,7 +58,7 @@ def gather_object(
         return SameObject(own, unit(own.vector), frozenset([own.id]))
     points = index.scroll(
         (
-            Condition(field="image_id", op="=", value=payload.image_id),
+            *frame_conditions(payload),
             Condition(field="kind", op="=", value="object"),
             Condition(field="fingerprint", op="=", value=payload.fingerprint),
         )

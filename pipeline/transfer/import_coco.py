@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,18 +14,20 @@ from pipeline.ingestion.image_places import locate_image
 from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
+from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import group_masks
-from schemas.coco import BadAnnotation, CocoImage, join_images
+from schemas.coco import BadAnnotation, CocoImage, CocoMasks, join_images
 from schemas.coco_reader import load_masks
-from schemas.errors import UsageError
+from schemas.errors import DatasetError, UsageError
 from schemas.ids import fingerprint, image_id
 from schemas.images import ImageRef
 from workers.batching import batched
 from workers.stores.open import find
+from workers.stores.selection import is_video
 
 _NAME = "coco"
 
@@ -52,12 +54,19 @@ def import_coco(
     Images are where their `uri` says, else below `images`, a folder or `s3://bucket/prefix`, by
     their `file_name`; entries of one image are joined. What the index has of them is replaced. The
     same file again changes nothing. Everything in the file is checked before anything is done:
-    annotations that are wrong are left out and listed, or, if `strict`, refused. Raises UsageError,
-    DatasetError that names the annotation, and what `ingest` raises.
+    annotations that are wrong are left out and listed, and so are frames of videos, which only an
+    ingest reads; if `strict`, they are refused. Raises UsageError, DatasetError that names the
+    annotation, and what `ingest` raises.
     """
+    progress, home = progress or Progress(), IndexHome.current(settings)
     document = load_masks(path, strict=strict)
     if not document.images:
         raise UsageError(f"there are no images in {path}")
+
+    def is_frame(image: CocoImage) -> bool:
+        return is_video(_find_image(image, images).key, settings.store)
+
+    document = _leave_out_frames(document, is_frame, path, progress, strict=strict)
     document = join_images(document, lambda image: image_id(_find_image(image, images)))
     entries = group_masks(document)
     refs = [_find_image(entry.image, images) for entry in entries]
@@ -69,7 +78,6 @@ def import_coco(
     )
     settings = settings.model_copy(update={"segmenter": segmenter})
     masks = {image_id(ref): entry.masks for ref, entry in zip(refs, entries, strict=True)}
-    progress, home = progress or Progress(), IndexHome.current(settings)
 
     def build(settled: Settings) -> Recipe:
         return replace(
@@ -79,6 +87,34 @@ def import_coco(
     with progress, IngestSession(settings, build, masks=masks) as session:
         log = session.run(_list_versions(refs, settings), home, progress)
     return CocoImport(IngestSummary.of(home, progress, log), document.left_out)
+
+
+def _leave_out_frames(
+    document: CocoMasks,
+    is_frame: Callable[[CocoImage], bool],
+    path: Path,
+    progress: Progress,
+    *,
+    strict: bool,
+) -> CocoMasks:
+    """The document without what is of videos. Raises DatasetError if `strict`, or if all of it is.
+
+    An index has objects of videos with the times at which they are seen, which single masks lack.
+    """
+    frames = {image.id for image in document.images if is_frame(image)}
+    if not frames:
+        return document
+    if strict or len(frames) == len(document.images):
+        raise DatasetError(f"expected images in {path}, got frames of videos: ingest those")
+    progress.warn(
+        f"{quantify(len(frames), 'frame')} of videos in {path} left out: an ingest reads videos"
+    )
+    return document.model_copy(
+        update={
+            "images": [image for image in document.images if image.id not in frames],
+            "annotations": [each for each in document.annotations if each.image_id not in frames],
+        }
+    )
 
 
 def _list_versions(refs: Sequence[ImageRef], settings: Settings) -> Iterator[list[ImageRef]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.index_home import IndexHome
@@ -19,7 +20,14 @@ from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.dataset_storage import local_dataset
 from schemas.dataset import read_dim, table_points
-from schemas.errors import DatasetError, EmbedderMismatchError, UsageError, one_line
+from schemas.errors import (
+    DatasetError,
+    EmbedderMismatchError,
+    ManifestError,
+    NotIndexedError,
+    UsageError,
+    one_line,
+)
 from schemas.points import Point
 
 _ROWS_AT_ONCE = 2048
@@ -116,6 +124,16 @@ class Dataset:
             repeated -= len(key)
             before[file] = before.get(file, 0) + len(key)
 
+    def check_tracks(self) -> None:
+        """Raise DatasetError for masks of a video that are damaged. It is no error to lack them."""
+        for row in self.manifest.select_rows(pc.field("shots") > 0):
+            try:
+                self.manifest.tracks.check(row.image_id, row.generation, row.objects)
+            except NotIndexedError:
+                continue
+            except ManifestError as exc:
+                raise DatasetError(f"{exc} ({row.uri})") from exc
+
     def _tables(self, file: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         try:
             with pq.ParquetFile(file) as opened:
@@ -179,6 +197,7 @@ def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) ->
         progress.note(f"{seen:,} points looked at")
     dataset.check_ids()
     comparison.check(DatasetError)
+    dataset.check_tracks()
 
 
 def _read_dim(file: Path) -> int:

@@ -203,21 +203,21 @@ def drop_overlapping(
 ) -> list[ScoredPoint]:
     """Points in their order, without those that overlap an earlier one of their image too much.
 
-    The first `limit` of them, None: all.
+    The first `limit` of them, None: all. Of a video, masks of one key frame alone are compared.
 
     The overlap of two masks is their intersection over the smaller; points without a mask, or with
     a broken one, overlap nothing.
     """
     if max_overlap >= 1:
         return list(ranked[:limit])
-    masks_of_image: dict[str, list[CocoRle]] = defaultdict(list)
+    masks_of_frame: dict[tuple[str, object], list[CocoRle]] = defaultdict(list)
     kept: list[ScoredPoint] = []
     for point in ranked:
         if len(kept) == limit:
             break
         mask = sound_mask_of(point, note_broken)
         if mask is not None:
-            better = masks_of_image[_image_of(point)]
+            better = masks_of_frame[_image_of(point), point.payload.get("t_key")]
             if better and float(mask_ios([mask], better).max()) > max_overlap:
                 continue
             better.append(mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from schemas.errors import BadImageError
 from schemas.images import DecodedImage, ImageRef, UInt8Image
@@ -23,6 +23,29 @@ def read_frame(
     """
     with open_video(ref, store, decode, animations=True) as video:
         return DecodedImage(ref, video.to_rgb(_find_frame(video, time_s)))
+
+
+def read_frames(
+    ref: ImageRef, times_s: Sequence[float], store: StoreOptions, decode: DecodeOptions
+) -> Iterator[tuple[float, UInt8Image]]:
+    """The frames at these times, which ascend and are those of frames: each with its time.
+
+    uint8 (height, width, 3) sRGB, upright. The video is read once from the first to the last; one
+    frame is held at a time. Raises as `read_frame`.
+    """
+    left = iter(times_s)
+    wanted_s = next(left, None)
+    if wanted_s is None:
+        return
+    with open_video(ref, store, decode, animations=True) as video:
+        for frame in video.frames_from(wanted_s):
+            if frame.time_s < wanted_s - _SLACK_S:
+                continue
+            yield wanted_s, video.to_rgb(frame)
+            wanted_s = next(left, None)
+            if wanted_s is None:
+                return
+    raise BadImageError(f"expected a frame at {wanted_s:.3f} s, got none ({ref.uri})")
 
 
 def iterate_frames(

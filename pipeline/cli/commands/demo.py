@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.commands.serve import announce_address
 from pipeline.cli.console import EXIT_FAILED, err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import DemoRunner, DemoWorkers, Scenes, Seed
+from pipeline.cli.options import DemoRunner, DemoWorkers, Seed
 from schemas.errors import UsageError
 
 with lazy_imports():
@@ -21,6 +21,8 @@ with lazy_imports():
 
 _HELP = """Compose a bucket of scenes, ingest it with the bundled models, and search it.
 
+With --video it draws short clips instead, in which objects move, and finds when they are seen.
+
 The scenes are served over S3 on loopback if moto is installed, else read from their folder.
 Running it again embeds nothing anew, so more texts are answered, with pictures, in seconds.
 
@@ -30,11 +32,14 @@ Examples:
 
     objseek demo "a house" "something to eat"
 
+    objseek demo --video
+
     objseek demo --serve
 
     objseek demo --out /tmp/demo --scenes 12 --runner ray
 """
 _FOLDER, _SCENES, _SEED = Path("demo"), 60, 11
+_VIDEO_FOLDER, _CLIPS = Path("demo-video"), 4
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +52,25 @@ def demo_command(
     texts: Annotated[
         list[str] | None, typer.Argument(help="What to search for, instead of the demo's own.")
     ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Where everything is written.")] = _FOLDER,
-    scenes: Scenes = _SCENES,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Where everything is written.",
+            show_default=f"{_FOLDER}, of clips {_VIDEO_FOLDER}",
+        ),
+    ] = None,
+    scenes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many images, or clips, to compose.",
+            show_default=f"{_SCENES}, of clips {_CLIPS}",
+        ),
+    ] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="Draw clips of six seconds in place of images.")
+    ] = False,
     seed: Seed = _SEED,
     workers: DemoWorkers = 2,
     runner: DemoRunner = "local",
@@ -66,6 +88,8 @@ def demo_command(
     """The command; its help stands above."""
     # It searches at its end: what cannot be searched for is told before.
     search_examples.parse_texts(texts)
+    usual = _VIDEO_FOLDER if video else _FOLDER
+    folder, count = folder or usual, scenes or (_CLIPS if video else _SCENES)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"expected a folder to write the demo to, got the file {folder}")
 
@@ -77,7 +101,7 @@ def demo_command(
             )
 
     progress = progress_bars.show_progress(err())
-    options = demo_run.DemoOptions(folder, scenes, seed, runner, workers, texts or ())
+    options = demo_run.DemoOptions(folder, count, seed, runner, workers, texts or (), video)
     if serving and not texts:
         # The page shows what is found while it is found.
         with demo_run.open_bucket(options, progress) as opened:
@@ -86,8 +110,9 @@ def demo_command(
             )
         return
     summary = demo_run.run_demo(options, progress, finish)
-    given = (("--out", folder, _FOLDER), ("--scenes", scenes, _SCENES), ("--seed", seed, _SEED))
+    given = (("--out", folder, usual), ("--scenes", scenes, None), ("--seed", seed, _SEED))
     others = [f" {name} {value}" for name, value, default in given if value != default]
+    others = [" --video", *others] if video else others
     demo_output.print_next_steps("".join(others), serving=serving)
     if summary.ingest.counts.failed:
         raise typer.Exit(EXIT_FAILED)

@@ -29,10 +29,12 @@ _EXPORT = """Write all objects of an index to files that other programs read.
 
 parquet: a folder, or s3://bucket/prefix, with a row for every object (and one for every image as
 a whole): vector, mask as COCO RLE, box, uri, labels and everything else known of it, below
-points/kind=object/ and points/kind=image/; images/ has what the manifest records of each image.
+points/kind=object/ and points/kind=image/; images/ has what the manifest records of each image,
+and images/videos/ the masks that objects of videos have in each frame that was looked at.
 `objseek import` reads it back, bit for bit.
 
-coco: one JSON file of instances, with every mask and its most likely label; no vectors.
+coco: one JSON file of instances, with every mask and its most likely label; no vectors. Of a video
+each frame that shows an object is an image, as in COCO-VID: `video_id`, `frame_id`, `instance_id`.
 
 Examples:
 
@@ -52,7 +54,7 @@ A COCO file of instances, which ends in .json, brings masks without vectors: the
 their images, without a segmenter. Images are where the file's uri says, or by their file_name below
 --images. These masks replace what the index has of the images; categories are left out, as labels
 are assigned anew. Annotations that are wrong are left out and listed, each with its id and the
-reason; with --strict the file is refused instead.
+reason, and so are frames of videos; with --strict the file is refused instead.
 
 Examples:
 

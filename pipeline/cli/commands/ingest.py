@@ -1,4 +1,4 @@
-"""`objseek ingest`: make the images of a bucket or folder searchable."""
+"""`objseek ingest`: make the images and videos of a bucket or folder searchable."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ _HELP = """Segment every image, embed every object, and write both to the index.
 
 Images are JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF, and HEIC where pillow-heif is installed.
 
+Videos are MP4, MOV, MKV, WebM, AVI, MPEG, WMV and others, read where PyAV is installed (the extra
+`video`), and with --animations GIF and WebP. What is followed through the frames of a video is one
+object, with a time span; sound is not read. See docs/video.md.
+
 What an earlier run has done is left alone, so an interrupted run continues where it stopped.
 
 Examples:
@@ -36,6 +40,8 @@ Examples:
     objseek ingest ~/Pictures --segmenter sam_vit_b --embedder ViT-B-32/laion2b_s34b_b79k
 
     objseek ingest ~/Pictures --segmenter sam_vit_b --boxes detections.json
+
+    objseek ingest s3://clips --index clips-index --video-fps 4
 
     objseek ingest ~/Pictures --segmenter "grounded:a red mug,a plate"
 
@@ -53,7 +59,9 @@ def register(app: typer.Typer) -> None:
 def ingest_command(
     load: Load,
     sources: Sources,
-    limit: Annotated[int | None, typer.Option(help="Stop after this many images.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Stop after this many images and videos.")
+    ] = None,
     boxes: Boxes = None,
     text_prompts: TextPrompts = None,
 ) -> None:

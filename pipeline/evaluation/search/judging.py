@@ -65,13 +65,17 @@ def _list_fitting(hit: SearchHit, targets: Sequence[Target], least_iou: float) -
 
 
 def _measure_overlaps(hit: SearchHit, targets: Sequence[Target]) -> list[float]:
-    """The IoU of a hit with targets in its image; 1 with itself, broken masks with nothing else."""
-    rle = hit.payload.sound_mask()
-    masks: list[CocoRle] = [target.rle for target in targets if target.rle is not None]
+    """The IoU of a hit with targets in its image; 1 with itself, broken masks with nothing else.
+
+    Of a video, masks of other frames overlap nothing.
+    """
+    rle, t_key = hit.payload.sound_mask(), hit.payload.t_key
+    rles = [target.rle if target.t_key == t_key else None for target in targets]
+    masks: list[CocoRle] = [each for each in rles if each is not None]
     known = iter(mask_iou([rle], masks)[0].tolist() if rle is not None and masks else [])
     overlaps = []
-    for target in targets:
-        iou = next(known, 0.0) if target.rle is not None else 0.0
+    for target, its_rle in zip(targets, rles, strict=True):
+        iou = next(known, 0.0) if its_rle is not None else 0.0
         overlaps.append(1.0 if target.object_id == hit.object_id else iou)
     return overlaps
 

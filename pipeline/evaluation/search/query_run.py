@@ -171,10 +171,13 @@ class QueryRun:
         if point is None:
             return Target(None, None, identity)
         rle = sound_mask_of(point, self.searcher.index.note_broken)
-        return Target(str(point.payload.get("image_id")), rle, identity)
+        image, t_key = str(point.payload.get("image_id")), point.payload.get("t_key")
+        return Target(image, rle, identity, t_key=t_key)
 
     def _is_same(self, target: Target, other: Target) -> bool:
-        if target.image_id != other.image_id or target.rle is None or other.rle is None:
+        if (target.image_id, target.t_key) != (other.image_id, other.t_key):
+            return False
+        if target.rle is None or other.rle is None:
             return False
         return bool(mask_iou([target.rle], [other.rle])[0, 0] >= self.least_iou)
 

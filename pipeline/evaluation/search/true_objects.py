@@ -29,13 +29,14 @@ class Target:
     """A mask in an image that is right for a query.
 
     `image_id` is None where the index has no such object, so that no hit can be it. One that need
-    not be found (`must` is false) is right all the same.
+    not be found (`must` is false) is right all the same. Of a video it is in the frame at `t_key`.
     """
 
     image_id: str | None
     rle: CocoRle | None
     object_id: str | None = None
     must: bool = True
+    t_key: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

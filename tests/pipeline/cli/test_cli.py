@@ -151,7 +151,7 @@ def test_sync_verify_and_repair(tmp_path: Path) -> None:
     code, out, _ = objseek("sync", images, *options)
     assert code == 0
     assert out.startswith("removed 1 image that is no longer there\n")
-    assert "\nNothing else to do: every image was processed before" in out
+    assert "\nNothing else to do: everything was processed before" in out
     with open_index(IndexOptions(location=str(index)), None) as opened:  # type: ignore[attr-defined]
         opened.delete_points([next(opened.scan()).id])
     code, out, _ = objseek("verify", "--json", *place)

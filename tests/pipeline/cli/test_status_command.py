@@ -47,6 +47,7 @@ def test_status_counts_images_by_state_and_objects(settings: Settings) -> None:
         "index": settings.index.location,
         "note": "",
         "images": {"done": 3, "rejected": 1, "failed": 0, "gone": 1},
+        "videos": 0,
         "objects": 4,
         "added": 0,
         "generations": 1,

@@ -16,6 +16,8 @@ from pipeline.drawing.contact_sheet import (
     PAPER,
     TILE_PX,
     contact_sheet,
+    describe_picture,
+    describe_place,
     draw_tile,
     file_name,
     lay_out,
@@ -298,3 +300,16 @@ def test_a_sheet_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         check_sheet_path(tmp_path / "sheet.gif")
     with pytest.raises(UsageError, match="no folder to write in"):
         check_sheet_path(tmp_path / "absent" / "sheet.png")
+
+
+def test_what_is_in_a_video_has_times_below_it() -> None:
+    payload = _hit(uri="s3://photos/clips/1.mp4").payload
+    assert (describe_picture(payload), describe_place(payload)) == (
+        "1.mp4",
+        "60 x 40 px · 4.0% of the image",
+    )
+    times = {"t_start": 3.0, "t_end": 65.5, "t_key": 4.5}
+    track = payload.model_copy(update=times)
+    assert describe_picture(track) == "1.mp4 at 0:04"
+    assert describe_place(track) == "0:03-1:05 · 4.0% of the frame"
+    assert describe_place(track.model_copy(update={"kind": "image"})) == "0:03-1:05"
