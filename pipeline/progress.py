@@ -184,8 +184,8 @@ class Progress:
         noun = counts.noun if counts.videos or left != 1 or not counts.all_listed else "image"
         parts = [f"{counts.handled:,} of {total} {noun}", quantify(counts.objects, "object")]
         if rate := self._throughput.rate or self.rate:
-            has_frames = counts.videos or self._videos.done
-            parts.append(f"{rate:.2f} {'images and frames' if has_frames else 'images'}/s")
+            rated = "images and frames" if self._videos.done else counts.rate_noun
+            parts.append(f"{rate:.2f} {rated}/s")
         seconds_left = self.seconds_left
         if seconds_left is not None and counts.handled < left:
             parts.append(f"{format_clock(seconds_left)} left")

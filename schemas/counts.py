@@ -36,6 +36,11 @@ class IngestCounts(BaseModel):
         return "images and videos" if self.videos else "images"
 
     @property
+    def rate_noun(self) -> str:
+        """What a rate is of: each frame of a video that is looked at counts as an image."""
+        return "images and frames" if self.videos else "images"
+
+    @property
     def handled(self) -> int:
         """Images that were worked on, whatever came of it."""
         return self.done + self.rejected + self.failed + self.gone

@@ -43,7 +43,7 @@ def print_counts(ingest: IngestSummary) -> None:
     if counts.handled:
         out().print(
             f"{counts.done:,} {_name_files(counts)} with {counts.objects:,} objects in "
-            f"{ingest.seconds:.0f} s ({ingest.images_per_s:.2f} {_name_files(counts)}/s)"
+            f"{ingest.seconds:.0f} s ({ingest.images_per_s:.2f} {counts.rate_noun}/s)"
         )
     else:
         out().print(f"{counts.unchanged:,} files were ingested before: nothing to do")

@@ -97,7 +97,7 @@ def _summary_rows(summary: IngestSummary) -> list[tuple[str, str]]:
     rows.append(("seconds", f"{summary.seconds:.1f}"))
     if counts.handled:
         rate = f"{summary.images_per_s:.2f}"
-        rows.append((f"{counts.noun}/s, once models are loaded", rate))
+        rows.append((f"{counts.rate_noun}/s, once models are loaded", rate))
     rows.append(("index", summary.location))
     if summary.log is not None:
         rows.append(("log", str(summary.log)))

@@ -60,7 +60,7 @@ def test_an_ingest_says_how_many_videos_are_among_what_is_done(tmp_path: Path) -
     write_squares(images / "a.mp4", 1.0)
     done = summary(objseek("ingest", images, "--index", index, "--runner", "local"))
     assert (done["done"], done["of them videos"], done["rejected"]) == ("3", "1", "0")
-    assert "images and videos/s, once models are loaded" in done
+    assert "images and frames/s, once models are loaded" in done
     log = Path(done["log"]).read_text()
     assert "3 of 3 images and videos, 6 objects" in log
     report = objseek("status", "--index", index)
