@@ -21,6 +21,8 @@ from schemas.records import VECTOR_NAME, WORDS_NAME
 CONFIG_FILE = "edge_config.json"
 # New points and their payload indexes take 2 KB of memory each until they are tidied up.
 MOST_UNTIDIED = 10_000  # points
+# Numbers that few filter by: each index takes 5 MB, also where there is no point.
+_NOT_INDEXED = frozenset({"t_key", "video_duration", "mean_area_frac", "frames", "shot"})
 # Tidied points are not tidied again with others: that would take longer the more there are.
 _SEGMENT_SHARE = 1.5  # of what so many vectors take
 
@@ -59,8 +61,13 @@ def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
         **{
             name: edge.IntegerIndexParams(lookup=True, range=True, memory=cold)
             for name in INTEGER_FIELDS
+            if name not in _NOT_INDEXED
         },
-        **{name: edge.FloatIndexParams(memory=cold) for name in (*FLOAT_FIELDS, FIRST_LABEL_SCORE)},
+        **{
+            name: edge.FloatIndexParams(memory=cold)
+            for name in (*FLOAT_FIELDS, FIRST_LABEL_SCORE)
+            if name not in _NOT_INDEXED
+        },
         **{name: edge.DatetimeIndexParams(memory=cold) for name in DATETIME_FIELDS},
     }
 
