@@ -57,7 +57,7 @@ class KeptPieces:
             try:
                 with self._parts.open(name) as file:
                     yield piece_from_table(pq.read_table(file), ref)
-            except (OSError, ValueError, pa.ArrowInvalid) as exc:
+            except (OSError, ValueError, KeyError, pa.ArrowException) as exc:
                 raise ManifestError(
                     f"expected a piece of a video in {name}, got: {exc} ({ref.uri})"
                 ) from exc

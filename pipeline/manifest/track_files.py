@@ -66,7 +66,7 @@ class TrackFiles:
                 return _read_rows(pq.ParquetFile(file), revision_id, ordinal)
         except FileNotFoundError as exc:
             raise NotIndexedError(f"expected the masks of a video in {name}, got none") from exc
-        except (OSError, ValueError, KeyError, pa.ArrowInvalid) as exc:
+        except (OSError, ValueError, KeyError, pa.ArrowException) as exc:
             raise ManifestError(f"expected the masks of a video in {name}, got: {exc}") from exc
 
     def has(self, row: ManifestRow) -> bool:
@@ -74,7 +74,7 @@ class TrackFiles:
         try:
             with self._parts.open(_name_file(row.image_id)) as file:
                 return _revision_in(pq.ParquetFile(file)) == row.generation
-        except (OSError, ValueError, pa.ArrowInvalid):
+        except (OSError, ValueError, pa.ArrowException):
             return False
 
     def remove(self, image_ids: Iterable[str]) -> None:
