@@ -10,7 +10,7 @@ import numpy as np
 from schemas.errors import BadImageError
 from schemas.images import UInt8Image
 from schemas.options import DecodeOptions, StoreOptions, VideoOptions
-from schemas.videos import DecodedPiece, SampledFrame, VideoInfo, VideoPiece
+from schemas.videos import MOST_STEPS, DecodedPiece, SampledFrame, VideoInfo, VideoPiece
 from workers.videos.cuts import CONTEXT_S, find_cuts
 from workers.videos.more_frames import choose_more_frames
 from workers.videos.open_video import OpenedVideo, open_video
@@ -95,7 +95,7 @@ class _Reading:
 def _choose_steps(info: VideoInfo, fps: float) -> int:
     height, width = info.size_hw
     most_frames = int(MOST_PIXEL_BYTES * _STEPS_SHARE) // (3 * height * width)
-    return max(1, min(math.floor(LONGEST_PIECE_S * fps), most_frames - 1))
+    return max(1, min(math.floor(LONGEST_PIECE_S * fps), MOST_STEPS, most_frames - 1))
 
 
 def _read_steps(opened: OpenedVideo, first_step: int, steps: int, fps: float) -> _Reading:

@@ -133,7 +133,7 @@ def test_large_frames_make_short_pieces(
 
 
 def test_the_steps_follow_the_rate(film: ImageRef) -> None:
-    for fps, steps in ((0.01, 1), (0.5, 8), (2.0, 32), (4.3, 68)):
+    for fps, steps in ((0.01, 1), (0.5, 8), (2.0, 32), (4.3, 32)):
         assert read(VideoPiece(film), fps).piece.steps == steps
 
 
@@ -161,7 +161,7 @@ def test_packets_that_cannot_be_decoded_are_told(tmp_path: Path) -> None:
     data = write_video(Drawn(count=40, options=_GOP, container_options={"movflags": "faststart"}))
     at = len(data) * 17 // 20
     ref = stored(tmp_path, data[:at] + b"\xff" * 60 + data[at + 60 :])
-    piece = read(VideoPiece(ref), fps=10.0)
+    piece = read(VideoPiece(ref, 0, 100), fps=10.0)
     assert piece.info.notes == ("some of its frames could not be decoded",)
     assert len(piece.frames) >= 30
 
