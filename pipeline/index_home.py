@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, urlsplit
 
+from pipeline.manifest.kept_pieces import KeptPieces
 from pipeline.manifest.known_pipelines import KnownPipelines
 from pipeline.manifest.manifest import Manifest
 from pipeline.manifest.part_storage import FolderParts, Parts
+from pipeline.manifest.track_files import TrackFiles
 from pipeline.settings import Settings
 from schemas.errors import IndexMissingError, UsageError
 from schemas.manifest import State
@@ -177,10 +179,12 @@ def drop_generation(settings: Settings, name: str) -> None:
     _check_known(generations, name)
     if name == generations.current():
         raise UsageError(f"expected a generation that is not in use, {name} is: use another first")
-    manifest = IndexHome.at(settings, name).manifest
+    home = IndexHome.at(settings, name)
     generations.drop(name)
-    if manifest.exists():
-        manifest.drop()
+    if home.manifest.exists():
+        home.manifest.drop()
+        TrackFiles(home.parts).drop()
+        KeptPieces(home.parts).drop()
 
 
 def _check_known(generations: Generations, name: str) -> None:

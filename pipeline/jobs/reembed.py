@@ -109,11 +109,17 @@ def _require_change(settings: Settings) -> None:
     """
     home = IndexHome.current(settings)
     home.require_ingested()
-    made_by = [home.pipelines.look_up(name) for name in home.manifest.fingerprints()]
-    if len(made_by) != 1 or made_by[0] is None:
+    made_by = [home.pipelines.look_up(name) for name in sorted(home.manifest.fingerprints())]
+    known = [pipeline for pipeline in made_by if pipeline is not None]
+    if len(known) < len(made_by) or not _are_of_one(known):
         return
-    if home.pipelines.find_embedding(settings) == made_by[0].embedding:
-        raise _nothing_changes(home, made_by[0])
+    if home.pipelines.find_embedding(settings) == known[0].embedding:
+        raise _nothing_changes(home, known[0])
+
+
+def _are_of_one(pipelines: Sequence[Pipeline]) -> bool:
+    """Whether images are done by one of these alone, and videos by the same one."""
+    return len({pipeline.for_images().fingerprint for pipeline in pipelines}) == 1
 
 
 def _nothing_changes(home: IndexHome, pipeline: Pipeline) -> UsageError:
@@ -172,13 +178,16 @@ class _Reembed:
         found = {made_by: known.look_up(made_by) for made_by in sorted(manifest.fingerprints())}
         if not found:
             raise UsageError(f"there are no images in {self._settings.index.location} to embed")
+        pipelines = []
         for fingerprint, pipeline in found.items():
             if pipeline is None:
                 raise UsageError(
                     f"what has made some of the images in {self._settings.index.location} is not "
                     f"known ({fingerprint}): ingest one more with the settings of that time first"
                 )
-            self._embed(pipeline, alone=len(found) == 1)
+            pipelines.append(pipeline)
+        for pipeline in pipelines:
+            self._embed(pipeline, alone=_are_of_one(pipelines))
         return IndexHome.at(self._settings, self._name())
 
     def _embed(self, before: Pipeline, *, alone: bool) -> None:

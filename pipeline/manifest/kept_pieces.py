@@ -68,6 +68,11 @@ class KeptPieces:
         if names:
             self._parts.remove(names)
 
+    def drop(self) -> None:
+        """Remove all pieces."""
+        if names := self._parts.sizes():
+            self._parts.remove(names)
+
 
 def _name_file(ref: ImageRef, revision: ImageRevision, number: int) -> str:
     return f"part-{image_id(ref)}-{revision.id}-{number:06}.parquet"

@@ -103,7 +103,8 @@ class FolderParts:
         with self._raising_storage_errors():
             for name in names:
                 (self._folder / name).unlink(missing_ok=True)
-            sync(self._folder)
+            if self._folder.is_dir():
+                sync(self._folder)
 
     def set_aside(self) -> None:
         with self._raising_storage_errors():

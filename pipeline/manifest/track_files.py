@@ -83,6 +83,11 @@ class TrackFiles:
         if names:
             self._parts.remove(names)
 
+    def drop(self) -> None:
+        """Forget all videos."""
+        if names := self._parts.sizes():
+            self._parts.remove(names)
+
 
 def _gather_rows(tracks: Sequence[Track]) -> Iterator[list[dict[str, object]]]:
     """The rows of whole tracks, enough for a row group at a time."""

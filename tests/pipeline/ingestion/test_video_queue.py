@@ -248,6 +248,13 @@ def test_nothing_is_kept_of_what_is_no_longer_a_video(tmp_path: Path, state: str
     assert not list((tmp_path / "videos").iterdir())
 
 
+@pytest.mark.parametrize("state", ["gone", "rejected"])
+def test_nothing_need_be_kept_of_what_is_no_video(tmp_path: Path, state: str) -> None:
+    failure = Failure(video("a"), Stage.READ, "E", "no", retryable=False, **{state: True})
+    make_queue(tmp_path).forget([failure])
+    assert not list(tmp_path.iterdir())
+
+
 def test_boxes_of_a_video_are_not_taken_in_silence(tmp_path: Path) -> None:
     ref, warnings = video("a"), list[str]()
     queue = make_queue(tmp_path, warnings)
