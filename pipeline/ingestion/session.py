@@ -27,7 +27,7 @@ from pipeline.messages import describe_dropped
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import RecipeBuilder, build_recipe
+from pipeline.runners.recipe import RecipeBuilder, build_recipe, video_options
 from pipeline.settings import Settings
 from schemas.added import AddedObject
 from schemas.boxes import ImageBoxes
@@ -135,7 +135,7 @@ class IngestSession:
         models are let go then, as what was in flight would come out of the next run.
         """
         started_at = started_at or datetime.now(UTC)
-        run = _Run(home, progress, started_at, again, self._digests, self._settings.video)
+        run = _Run(home, progress, started_at, again, self._digests, video_options(self._settings))
         try:
             log = self._run(listing, run)
         except BaseException:
@@ -175,7 +175,9 @@ class IngestSession:
         same = None if known is None else SameContents(run.home.manifest, known)
         may_read_early = new_index or (same is not None and not len(same))
         pieces, tracks = KeptPieces(run.home.parts), TrackFiles(run.home.parts)
-        videos = VideoQueue(self._settings.store, pieces, tracks, run.progress.warn_of_image)
+        store, workers = self._settings.store, self._settings.runner.workers
+        warn = run.progress.warn_of_image
+        videos = VideoQueue(store, pieces, tracks, warn, workers)
         items = videos.items(self._add_masks(images, run))
         early = items if may_read_early else iter(())
         begun = None if new_index else run.home.pipelines.precision()
@@ -243,7 +245,7 @@ class IngestSession:
 
     def _make_videos(self, videos: VideoQueue, runner: Runner, home: IndexHome) -> None:
         """Let videos be made with the models that are loaded."""
-        pipeline = runner.info.pipeline.for_videos(self._settings.video)
+        pipeline = runner.info.pipeline.for_videos(video_options(self._settings))
         videos.maker = VideoMaker(pipeline)
         if home.pipelines.look_up(pipeline.fingerprint) is None:
             home.pipelines.describe(pipeline)

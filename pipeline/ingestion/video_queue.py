@@ -30,6 +30,8 @@ from workers.videos.build_video import VideoMaker
 _log = logging.getLogger(__name__)
 _MOST_OPEN = 16
 """Videos at a time: those that are begun are finished first, so that they are soon found."""
+_MOST_A_WORKER = 4
+"""Where workers are many: of short videos each has but a piece, and none is to go short."""
 
 
 @dataclass
@@ -69,8 +71,10 @@ class VideoQueue:
         pieces: KeptPieces,
         tracks: TrackFiles,
         warn: Callable[[str], None],
+        workers: int = 1,
     ) -> None:
         self._store = store
+        self._most_open = max(_MOST_OPEN, _MOST_A_WORKER * workers)
         self._warn = warn
         self._pieces, self._tracks = pieces, tracks
         self._due: deque[WorkItem] = deque()
@@ -160,7 +164,7 @@ class VideoQueue:
         return images
 
     def _begin_listed(self) -> None:
-        while self._listed and self.maker is not None and len(self._open) < _MOST_OPEN:
+        while self._listed and self.maker is not None and len(self._open) < self._most_open:
             self._begin(self._listed.popleft(), self.maker)
 
     def _begin(self, ref: ImageRef, maker: VideoMaker) -> None:

@@ -52,6 +52,8 @@ def read_piece(
         steps = piece.steps or _choose_steps(opened.info, video.fps)
         piece = replace(piece, steps=steps)
         read = _read_steps(opened, piece.number * steps, steps, video.fps)
+        if not piece.number and not read.rows:
+            raise BadImageError("expected frames, got none that can be decoded")
         info = _check_end(opened, read, video) if read.has_ended else opened.info
         cuts = read.find_cuts()
         _read_more(opened, read, cuts)

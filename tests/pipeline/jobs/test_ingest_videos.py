@@ -373,3 +373,15 @@ def test_a_generation_takes_its_masks_along(
     drop_generation(settings, summary.before)
     assert not any(path.exists() for path in before)
     assert not verify(settings).findings
+
+
+def test_frames_asked_with_other_points_make_other_videos(folder: Path, settings: Settings) -> None:
+    fakes.write_images(folder, 3)
+    run(folder, settings)
+    # The number that it is for images anyway, which frames are then asked with too.
+    side = settings.segmenter.points_per_side
+    segmenter = settings.segmenter.model_copy(update={"points_per_side": side})
+    told = settings.model_copy(update={"segmenter": segmenter})
+    counts = run(folder, told).counts
+    assert (counts.unchanged, counts.done) == (3, 1)
+    assert run(folder, told).counts.unchanged == 4

@@ -14,6 +14,7 @@ from schemas.images import ImageRef
 from schemas.options import DecodeOptions, StoreOptions, VideoOptions
 from schemas.videos import DecodedPiece, VideoPiece
 from workers.videos import read_piece as module
+from workers.videos.open_video import OpenedVideo
 from workers.videos.read_piece import read_piece
 
 _GOP = {"g": "9", "bf": "2"}
@@ -130,6 +131,14 @@ def test_large_frames_make_short_pieces(
     assert max(len(piece.frames) for piece in pieces) <= 8
     monkeypatch.setattr(module, "MOST_PIXEL_BYTES", 1)
     assert read(VideoPiece(film)).piece.steps == 1
+
+
+def test_a_video_without_a_frame_is_refused(
+    film: ImageRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OpenedVideo, "frames_from", lambda self, time_s: iter(()))
+    with pytest.raises(BadImageError, match="expected frames, got none"):
+        read(VideoPiece(film))
 
 
 def test_the_steps_follow_the_rate(film: ImageRef) -> None:
