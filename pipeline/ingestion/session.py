@@ -45,6 +45,7 @@ from schemas.pipelines import video_fingerprint
 from schemas.records import Result
 from schemas.work import WorkItem
 from workers.protocols import VectorIndex
+from workers.stores.selection import is_video
 from workers.videos.build_video import VideoMaker
 
 _log = logging.getLogger(__name__)
@@ -78,7 +79,12 @@ class _Run:
         if self.again:
             return FinishedImages()
         of_videos = video_fingerprint(fingerprint, self.video)
-        return self.home.manifest.finished_images(fingerprint, of_videos, boxes=self.boxes)
+        return self.home.manifest.finished_images(
+            fingerprint,
+            of_videos,
+            is_video=lambda ref: is_video(ref.key, self.home.store),
+            boxes=self.boxes,
+        )
 
 
 class IngestSession:

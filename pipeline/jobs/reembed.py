@@ -24,7 +24,7 @@ from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
+from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe, video_options
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
@@ -41,6 +41,7 @@ from schemas.records import Result
 from schemas.work import WorkItem, only_final
 from workers.batching import batched
 from workers.protocols import VectorIndex
+from workers.stores.selection import is_video
 
 _NAME_LENGTH, _HASH_LENGTH = 40, 8
 
@@ -341,14 +342,22 @@ class _Reembed:
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:
         """What is recorded of images that are not done holds in the new generation too."""
         self._old.manifest.added.mirror_to(manifest.added)
-        anyone = next(iter(self._pipelines.values()))
         for rows in batched(self._old.manifest.failures(), LISTED_AT_ONCE):
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
             for row in rows:
-                fingerprint = self._pipelines.get(row.fingerprint, anyone).fingerprint
+                fingerprint = self._find_pipeline(row).fingerprint
                 generation = ImageRevision(row.version, fingerprint).id
                 manifest.append([replace(row, fingerprint=fingerprint, generation=generation)])
         manifest.compact()
+
+    def _find_pipeline(self, row: ManifestRow) -> Pipeline:
+        """The new pipeline of an image that is not done, or of what may be a video."""
+        if row.fingerprint in self._pipelines:
+            return self._pipelines[row.fingerprint]
+        anyone = next(iter(self._pipelines.values()))
+        if is_video(row.ref.key, self._settings.store):
+            return anyone.for_videos(video_options(self._settings))
+        return anyone.for_images()
 
     def _name(self) -> str:
         return generation_name(next(iter(self._pipelines.values())))

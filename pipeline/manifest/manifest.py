@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
@@ -21,7 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.manifest.added_objects import AddedObjects
-from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
+from pipeline.manifest.image_keys import (
+    FinishedImages,
+    Keys,
+    KeySet,
+    keys_of,
+    version_of_video,
+)
 from pipeline.manifest.part_storage import FolderParts, Parts
 from schemas.errors import ManifestError, one_line
 from schemas.ids import image_id
@@ -120,17 +126,25 @@ class Manifest:
         return fingerprints
 
     def finished_images(
-        self, *fingerprints: str, boxes: Mapping[str, str] | None = None
+        self,
+        fingerprint: str,
+        of_videos: str | None = None,
+        *,
+        is_video: Callable[[ImageRef], bool] = lambda ref: False,
+        boxes: Mapping[str, str] | None = None,
     ) -> FinishedImages:
-        """The images whose last attempt is done or rejected under one of these fingerprints.
+        """The images whose last attempt is done or rejected under a fingerprint.
 
-        `boxes`: the digests of those in force, by image id: what was done with others is not
-        finished. None: whatever they are.
+        With `of_videos` also what `is_video` now, and ended so under that one. `boxes`: the digests
+        of those in force, by image id: what was done with others is not finished. None: whatever
+        they are.
         """
         return self._select_images(
-            pc.field("fingerprint").isin(fingerprints)
+            pc.field("fingerprint").isin([fingerprint, of_videos or fingerprint])
             & pc.field("state").isin([State.DONE.value, State.REJECTED.value]),
             boxes,
+            of_videos,
+            is_video,
         )
 
     def tried_images(self) -> FinishedImages:
@@ -138,16 +152,21 @@ class Manifest:
         return self._select_images(pc.field("state") != State.GONE.value)
 
     def _select_images(
-        self, wanted: pc.Expression, boxes: Mapping[str, str] | None = None
+        self,
+        wanted: pc.Expression,
+        boxes: Mapping[str, str] | None = None,
+        of_videos: str | None = None,
+        is_video: Callable[[ImageRef], bool] = lambda ref: False,
     ) -> FinishedImages:
         columns = ["image_id", "version", "fingerprint", "state", "stamp", "boxes"]
         chosen = (table.filter(wanted) for table in self.tables(columns))
         if boxes is not None:
             chosen = (_filter_by_boxes(table, boxes) for table in chosen)
-        return FinishedImages(
-            (_keys(table["image_id"]), table["version"].to_pylist(), table["stamp"].to_pylist())
+        parts = (
+            (_keys(table["image_id"]), _versions(table, of_videos), table["stamp"].to_pylist())
             for table in chosen
         )
+        return FinishedImages(parts, is_video)
 
     def boxes(self) -> dict[str, str]:
         """The digests of the boxes that images were segmented with, by image id, where any were."""
@@ -359,6 +378,13 @@ def _filter_by_boxes(table: pa.Table, boxes: Mapping[str, str]) -> pa.Table:
     return table.filter(
         pa.array([boxes.get(image, "") == done for image, done in pairs], pa.bool_())
     )
+
+
+def _versions(table: pa.Table, of_videos: str | None) -> list[str]:
+    versions: list[str] = table["version"].to_pylist()
+    for row in np.flatnonzero(pc.equal(table["fingerprint"], of_videos or "")).tolist():
+        versions[row] = version_of_video(versions[row])
+    return versions
 
 
 def _keys(ids: pa.ChunkedArray) -> Keys:

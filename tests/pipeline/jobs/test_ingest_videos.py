@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import fakes
 from support.fakes import compared, rows
-from support.moving_squares import SIZE_HW, write_squares
+from support.moving_squares import SIZE_HW, draw_frames, write_squares
 
 from pipeline.index_home import IndexHome, drop_generation
 from pipeline.jobs.added_object import ObjectToAdd, add_object
@@ -385,3 +386,24 @@ def test_frames_asked_with_other_points_make_other_videos(folder: Path, settings
     counts = run(folder, told).counts
     assert (counts.unchanged, counts.done) == (3, 1)
     assert run(folder, told).counts.unchanged == 4
+
+
+def test_animations_are_done_again_as_what_they_are_taken_for(
+    tmp_path: Path, settings: Settings
+) -> None:
+    source = tmp_path / "animations"
+    source.mkdir()
+    frames = [Image.fromarray(frame) for frame in draw_frames([1.0])]
+    frames[0].save(source / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    fakes.write_images(source, 2)
+    run(source, settings)
+    assert rows(settings)["a.gif"].shots == 0
+    moving = settings.model_copy(
+        update={"store": settings.store.model_copy(update={"animations": True})}
+    )
+    for changed, shots in ((moving, 1), (settings, 0)):
+        counts = run(source, changed).counts
+        assert (counts.unchanged, counts.done) == (2, 1)
+        assert rows(changed)["a.gif"].shots == shots
+        assert not verify(changed).findings
+        assert run(source, changed).counts.unchanged == 3
