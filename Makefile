@@ -33,9 +33,10 @@ PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=
 test: setup
 	$(PYTEST)
 
-# All but `make faults`: after what `make test` runs, what it leaves out for its length.
+# All but `make faults`: after what `make test` runs, what it leaves out for its length. More of it
+# is waiting for processes, browsers and servers.
 test-all: test
-	$(PYTEST) -m '(long or trials) and not faults'
+	$(PYTEST) -n 4 -m '(long or trials) and not faults'
 
 # Odd inputs of real files, stores and tools; `make test-all` runs them too.
 trials: setup

@@ -21,13 +21,11 @@ from pipeline.ingestion.same_contents import SameContents
 from pipeline.ingestion.video_queue import VideoQueue
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
-from pipeline.manifest.kept_pieces import KeptPieces
-from pipeline.manifest.track_files import TrackFiles
 from pipeline.messages import describe_dropped
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import RecipeBuilder, build_recipe
+from pipeline.runners.recipe import RecipeBuilder, build_recipe, video_options
 from pipeline.settings import Settings
 from schemas.added import AddedObject
 from schemas.boxes import ImageBoxes
@@ -45,6 +43,7 @@ from schemas.pipelines import video_fingerprint
 from schemas.records import Result
 from schemas.work import WorkItem
 from workers.protocols import VectorIndex
+from workers.stores.selection import is_video
 from workers.videos.build_video import VideoMaker
 
 _log = logging.getLogger(__name__)
@@ -78,7 +77,12 @@ class _Run:
         if self.again:
             return FinishedImages()
         of_videos = video_fingerprint(fingerprint, self.video)
-        return self.home.manifest.finished_images(fingerprint, of_videos, boxes=self.boxes)
+        return self.home.manifest.finished_images(
+            fingerprint,
+            of_videos,
+            is_video=lambda ref: is_video(ref.key, self.home.store),
+            boxes=self.boxes,
+        )
 
 
 class IngestSession:
@@ -135,7 +139,7 @@ class IngestSession:
         models are let go then, as what was in flight would come out of the next run.
         """
         started_at = started_at or datetime.now(UTC)
-        run = _Run(home, progress, started_at, again, self._digests, self._settings.video)
+        run = _Run(home, progress, started_at, again, self._digests, video_options(self._settings))
         try:
             log = self._run(listing, run)
         except BaseException:
@@ -174,8 +178,10 @@ class IngestSession:
         # of the same contents only when it is open. Ray first: nothing may be forked while it is.
         same = None if known is None else SameContents(run.home.manifest, known)
         may_read_early = new_index or (same is not None and not len(same))
-        pieces, tracks = KeptPieces(run.home.parts), TrackFiles(run.home.parts)
-        videos = VideoQueue(self._settings.store, pieces, tracks, run.progress.warn_of_image)
+        pieces, tracks = run.home.manifest.pieces, run.home.manifest.tracks
+        store, workers = self._settings.store, self._settings.runner.workers
+        warn = run.progress.warn_of_image
+        videos = VideoQueue(store, pieces, tracks, warn, workers)
         items = videos.items(self._add_masks(images, run))
         early = items if may_read_early else iter(())
         begun = None if new_index else run.home.pipelines.precision()
@@ -243,7 +249,7 @@ class IngestSession:
 
     def _make_videos(self, videos: VideoQueue, runner: Runner, home: IndexHome) -> None:
         """Let videos be made with the models that are loaded."""
-        pipeline = runner.info.pipeline.for_videos(self._settings.video)
+        pipeline = runner.info.pipeline.for_videos(video_options(self._settings))
         videos.maker = VideoMaker(pipeline)
         if home.pipelines.look_up(pipeline.fingerprint) is None:
             home.pipelines.describe(pipeline)

@@ -6,6 +6,7 @@ depends on results: an empty chunk says that they are waited for.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pipeline.manifest.kept_pieces import KeptPieces
 from pipeline.manifest.track_files import TrackFiles
 from pipeline.progress import VideoFrames
+from schemas.boxes import ImageBoxes
 from schemas.errors import ManifestError
 from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef
@@ -25,13 +27,19 @@ from schemas.work import Worked, WorkItem
 from workers.stores.selection import is_video
 from workers.videos.build_video import VideoMaker
 
+_log = logging.getLogger(__name__)
 _MOST_OPEN = 16
 """Videos at a time: those that are begun are finished first, so that they are soon found."""
+_MOST_A_WORKER = 4
+"""Where workers are many: of short videos each has but a piece, and none is to go short."""
 
 
 @dataclass
 class _OpenVideo:
-    """A video that is worked on. `last`: the piece in which it ends, None: not known yet."""
+    """A video that is worked on. `last`: the piece in which it ends, None: not known yet.
+
+    `is_anew`: pieces that were kept of it could not be read, so that it was begun again.
+    """
 
     ref: ImageRef
     revision: ImageRevision
@@ -41,6 +49,7 @@ class _OpenVideo:
     done: set[int] = field(default_factory=set)
     last: int | None = None
     single: TrackedPiece | None = None
+    is_anew: bool = False
     notes: set[str] = field(default_factory=set)
     shots: Sequence[Shot] = ()
 
@@ -62,8 +71,10 @@ class VideoQueue:
         pieces: KeptPieces,
         tracks: TrackFiles,
         warn: Callable[[str], None],
+        workers: int = 1,
     ) -> None:
         self._store = store
+        self._most_open = max(_MOST_OPEN, _MOST_A_WORKER * workers)
         self._warn = warn
         self._pieces, self._tracks = pieces, tracks
         self._due: deque[WorkItem] = deque()
@@ -96,7 +107,9 @@ class VideoQueue:
         final: list[Result] = []
         for result in results:
             if isinstance(result, TrackedPiece):
-                if video := self._open.get(result.ref):
+                video = self._open.get(result.ref)
+                # Of one that is complete only pieces beyond its end are still to come.
+                if video is not None and not video.is_complete:
                     self._take_piece(video, result)
             elif result.ref not in self._open:
                 # Of a video that has failed in another piece nothing more is said, nor of one that
@@ -116,7 +129,9 @@ class VideoQueue:
             if not isinstance(result, Failure) or result.rejected or result.gone or result.changed
         ]
         self._pieces.remove(ended)
-        vanished = (each.ref for each in videos if isinstance(each, Failure) and each.gone)
+        failures = (each for each in videos if isinstance(each, Failure))
+        # Of these the index keeps nothing either.
+        vanished = (each.ref for each in failures if each.gone or each.rejected)
         self._tracks.remove(str(image_id(ref)) for ref in vanished)
 
     @property
@@ -138,12 +153,18 @@ class VideoQueue:
 
     def _set_videos_aside(self, items: Sequence[WorkItem]) -> list[WorkItem]:
         """The images among these; the videos are begun when there is room for them."""
-        videos = [item.ref for item in items if is_video(item.ref.key, self._store)]
-        self._listed += videos
-        return [item for item in items if item.ref not in videos]
+        images = []
+        for item in items:
+            if not is_video(item.ref.key, self._store):
+                images.append(item)
+                continue
+            if isinstance(item.known, ImageBoxes):
+                self._warn(f"a video was given boxes, which are left aside ({item.ref.uri})")
+            self._listed.append(item.ref)
+        return images
 
     def _begin_listed(self) -> None:
-        while self._listed and self.maker is not None and len(self._open) < _MOST_OPEN:
+        while self._listed and self.maker is not None and len(self._open) < self._most_open:
             self._begin(self._listed.popleft(), self.maker)
 
     def _begin(self, ref: ImageRef, maker: VideoMaker) -> None:
@@ -153,9 +174,23 @@ class VideoQueue:
         if 0 not in kept:
             self._ask(video, 1)
             return
-        for piece in self._pieces.read(ref, revision, sorted(kept)):
-            self._record(video, piece)
-        self._go_on(video)
+        try:
+            for piece in self._pieces.read(ref, revision, sorted(kept)):
+                self._record(video, piece)
+        except ManifestError as exc:
+            self._begin_anew(video, exc)
+        else:
+            self._go_on(video)
+
+    def _begin_anew(self, video: _OpenVideo, error: ManifestError) -> None:
+        """Have all of a video tracked of which a kept piece cannot be read: it only saves work."""
+        if video.is_anew:
+            raise error
+        _log.warning("%s: the video is begun again", error)
+        self._pieces.remove([video.ref])
+        fresh = _OpenVideo(video.ref, video.revision, is_anew=True)
+        self._open[video.ref] = fresh
+        self._ask(fresh, 1)
 
     def _ask(self, video: _OpenVideo, until: int) -> None:
         """Have the pieces up to number `until` tracked that are not yet."""
@@ -210,7 +245,11 @@ class VideoQueue:
         self._due = deque(item for item in self._due if item.ref != video.ref)
         kept = self._pieces.read(video.ref, video.revision, range(video.last + 1))
         pieces = kept if video.single is None else iter([video.single])
-        video.shots, video.single = join_pieces(pieces, self.maker.options), None
+        try:
+            video.shots, video.single = join_pieces(pieces, self.maker.options), None
+        except ManifestError as exc:
+            self._begin_anew(video, exc)
+            return
         built = self.maker.build(video.ref, video.info, video.shots)
         self._due.appendleft(WorkItem(video.ref, video=built))
 

@@ -28,6 +28,8 @@ from workers.stores.file_version import is_stamp
 
 _log = logging.getLogger(__name__)
 _MOST_IMAGES = 64
+# Those of a batch are held at once, and a long video has thousands.
+_MOST_OBJECTS = 16_384
 _MOST_SECONDS = 10.0
 _FEWEST_SECONDS = 1.0
 _WRITES_TO_COMPACT = 1000
@@ -82,7 +84,8 @@ class Writer:
         """
         self._results.extend(results)
         waited = time.monotonic() - self._written_at
-        if len(self._results) >= _MOST_IMAGES or waited >= self._patience_s:
+        is_full = len(self._results) >= _MOST_IMAGES or self._count_objects() >= _MOST_OBJECTS
+        if is_full or waited >= self._patience_s:
             self.flush()
             self._patience_s = min(max(_FEWEST_SECONDS, 2 * self._patience_s), _MOST_SECONDS)
 
@@ -105,6 +108,9 @@ class Writer:
         # What has just failed to be written is not tried once more.
         if kind is None or not issubclass(kind, VectorIndexError | ManifestError):
             self.flush()
+
+    def _count_objects(self) -> int:
+        return sum(0 if isinstance(each, Failure) else len(each.objects) for each in self._results)
 
     def _write(self, results: Sequence[Result]) -> None:
         failures = [result for result in results if isinstance(result, Failure)]

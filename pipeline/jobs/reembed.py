@@ -19,12 +19,11 @@ from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.jobs.reembedded_videos import ReembeddedVideos
 from pipeline.manifest.manifest import Manifest
-from pipeline.manifest.track_files import TrackFiles
 from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
+from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe, video_options
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
@@ -41,6 +40,7 @@ from schemas.records import Result
 from schemas.work import WorkItem, only_final
 from workers.batching import batched
 from workers.protocols import VectorIndex
+from workers.stores.selection import is_video
 
 _NAME_LENGTH, _HASH_LENGTH = 40, 8
 
@@ -109,11 +109,17 @@ def _require_change(settings: Settings) -> None:
     """
     home = IndexHome.current(settings)
     home.require_ingested()
-    made_by = [home.pipelines.look_up(name) for name in home.manifest.fingerprints()]
-    if len(made_by) != 1 or made_by[0] is None:
+    made_by = [home.pipelines.look_up(name) for name in sorted(home.manifest.fingerprints())]
+    known = [pipeline for pipeline in made_by if pipeline is not None]
+    if len(known) < len(made_by) or not _are_of_one(known):
         return
-    if home.pipelines.find_embedding(settings) == made_by[0].embedding:
-        raise _nothing_changes(home, made_by[0])
+    if home.pipelines.find_embedding(settings) == known[0].embedding:
+        raise _nothing_changes(home, known[0])
+
+
+def _are_of_one(pipelines: Sequence[Pipeline]) -> bool:
+    """Whether images are done by one of these alone, and videos by the same one."""
+    return len({pipeline.for_images().fingerprint for pipeline in pipelines}) == 1
 
 
 def _nothing_changes(home: IndexHome, pipeline: Pipeline) -> UsageError:
@@ -172,13 +178,16 @@ class _Reembed:
         found = {made_by: known.look_up(made_by) for made_by in sorted(manifest.fingerprints())}
         if not found:
             raise UsageError(f"there are no images in {self._settings.index.location} to embed")
+        pipelines = []
         for fingerprint, pipeline in found.items():
             if pipeline is None:
                 raise UsageError(
                     f"what has made some of the images in {self._settings.index.location} is not "
                     f"known ({fingerprint}): ingest one more with the settings of that time first"
                 )
-            self._embed(pipeline, alone=len(found) == 1)
+            pipelines.append(pipeline)
+        for pipeline in pipelines:
+            self._embed(pipeline, alone=_are_of_one(pipelines))
         return IndexHome.at(self._settings, self._name())
 
     def _embed(self, before: Pipeline, *, alone: bool) -> None:
@@ -229,7 +238,7 @@ class _Reembed:
         new: IndexHome,
         writer: Writer,
     ) -> None:
-        kept, tracks = TrackFiles(self._old.parts), TrackFiles(new.parts)
+        kept, tracks = self._old.manifest.tracks, new.manifest.tracks
         videos = ReembeddedVideos(old, kept, tracks, pipeline)
         left = self._iterate_left(fingerprint, new.manifest)
         for worked in runner.run(videos.items(left, self._settings.runner.batch_size)):
@@ -332,14 +341,22 @@ class _Reembed:
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:
         """What is recorded of images that are not done holds in the new generation too."""
         self._old.manifest.added.mirror_to(manifest.added)
-        anyone = next(iter(self._pipelines.values()))
         for rows in batched(self._old.manifest.failures(), LISTED_AT_ONCE):
             index.delete_images([UUID(row.image_id) for row in rows], self._started_at)
             for row in rows:
-                fingerprint = self._pipelines.get(row.fingerprint, anyone).fingerprint
+                fingerprint = self._find_pipeline(row).fingerprint
                 generation = ImageRevision(row.version, fingerprint).id
                 manifest.append([replace(row, fingerprint=fingerprint, generation=generation)])
         manifest.compact()
+
+    def _find_pipeline(self, row: ManifestRow) -> Pipeline:
+        """The new pipeline of an image that is not done, or of what may be a video."""
+        if row.fingerprint in self._pipelines:
+            return self._pipelines[row.fingerprint]
+        anyone = next(iter(self._pipelines.values()))
+        if is_video(row.ref.key, self._settings.store):
+            return anyone.for_videos(video_options(self._settings))
+        return anyone.for_images()
 
     def _name(self) -> str:
         return generation_name(next(iter(self._pipelines.values())))

@@ -188,9 +188,15 @@ class ReembeddedVideos:
         ]
         total: Float32Vector = np.sum([record.vectors[VECTOR_NAME] for record in records], axis=0)
         payload = video.objects[ordinal]
+        # The masks of frames do not have the text by which a track was chosen.
+        mask = replace(
+            best[0].mask,
+            segmenter_label=payload.segmenter_label,
+            segmenter_score=payload.segmenter_score,
+        )
         return ObjectRecord(
             identity,
-            best[0].mask,
+            mask,
             {VECTOR_NAME: make_unit(total)},
             thumbnail=records[0].thumbnail,
             level=payload.level,

@@ -11,7 +11,7 @@ from pipeline.ingestion.box_file import read_setting_boxes
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.progress import Progress
-from pipeline.runners.recipe import Recipe, build_always, build_recipe
+from pipeline.runners.recipe import Recipe, build_always, build_recipe, video_options
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import ImageRef
@@ -40,7 +40,7 @@ def retry(
             f"expected the settings and models of an ingest into {home.location!r}, got others: "
             "a retry would mix two kinds of objects"
         )
-    own = (pipeline, video_fingerprint(pipeline, settings.video))
+    own = (pipeline, video_fingerprint(pipeline, video_options(settings)))
     rows = [row for row in home.manifest.latest() if row.state in states and row.fingerprint in own]
     if not rows:
         return None

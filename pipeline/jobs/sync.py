@@ -22,6 +22,7 @@ from schemas.options import StoreOptions
 from workers.batching import batched
 from workers.protocols import ObjectStore
 from workers.stores.open import build_store, find
+from workers.stores.selection import is_video
 
 MAX_DELETE = 0.1
 """Share of a source's images whose disappearance is believed without being told."""
@@ -146,6 +147,7 @@ def remove_images(
     killed before it came to the manifest may have left points of them.
     """
     removed = Removal()
+    tracks, pieces = home.manifest.tracks, home.manifest.pieces
     with home.points() as index:
         for batch in batched(rows, _ROWS_AT_ONCE):
             # A crash in between must not leave an image that is done and has no points: it may
@@ -156,7 +158,9 @@ def remove_images(
             kept = index.delete_images([UUID(row.image_id) for row in batch], started_at)
             batch = [row for row in batch if UUID(row.image_id) not in kept]
             added = home.manifest.added.remove_images({row.image_id for row in batch})
-            home.manifest.tracks.remove(row.image_id for row in batch if row.shots)
+            videos = [row for row in batch if row.shots or is_video(row.ref.key, home.store)]
+            tracks.remove(row.image_id for row in videos)
+            pieces.remove(row.ref for row in videos)
             # Later than that, whatever another job makes of the two parts that hold them.
             gone_at = started_at + timedelta(microseconds=1)
             _record(batch, State.GONE, "the listing has it no more", home.manifest, gone_at)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,11 +18,15 @@ from workers.stores.s3_prefix import S3Prefix
 
 
 class BucketParts:
-    """Parts below a prefix of a bucket. This process fetches each once, into a temporary folder."""
+    """Parts below a prefix of a bucket.
 
-    def __init__(self, location: str, options: StoreOptions) -> None:
+    This process fetches each once, into a temporary folder; `large` ones whenever they are read.
+    """
+
+    def __init__(self, location: str, options: StoreOptions, *, large: bool = False) -> None:
         self._objects = S3Prefix(location, options)
         self._options = options
+        self._large = large
         self._local = Path(tempfile.mkdtemp(prefix="objseek-manifest-"))
         weakref.finalize(self, shutil.rmtree, self._local, ignore_errors=True)
         self.place = self._objects.uri
@@ -39,13 +43,24 @@ class BucketParts:
 
     def open(self, name: str) -> BinaryIO:
         path = self._local / name
-        if not path.exists():
-            try:
+        try:
+            if self._large:
+                return self._fetch(name)
+            if not path.exists():
                 with replace_file(path) as file:
                     self._objects.download(name, file)
-            except ObjectGoneError as exc:
-                raise FileNotFoundError(path) from exc
+        except ObjectGoneError as exc:
+            raise FileNotFoundError(path) from exc
         return path.open("rb")
+
+    def _fetch(self, name: str) -> BinaryIO:
+        """A part in a file that is gone when it is closed."""
+        with ExitStack() as held:
+            file = held.enter_context(tempfile.TemporaryFile(dir=self._local))
+            self._objects.download(name, file)
+            file.seek(0)
+            held.pop_all()
+        return file
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
@@ -57,6 +72,8 @@ class BucketParts:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        if self._large:
+            path.unlink()
 
     def remove(self, names: Iterable[str]) -> None:
         for name in names:
@@ -67,8 +84,8 @@ class BucketParts:
         for name in self.sizes():
             self._objects.rename(name, ASIDE + name)
 
-    def below(self, name: str) -> BucketParts:
-        return BucketParts(self.place + name, self._options)
+    def below(self, name: str, *, large: bool = False) -> BucketParts:
+        return BucketParts(self.place + name, self._options, large=large)
 
     def read_text(self, name: str) -> str | None:
         try:

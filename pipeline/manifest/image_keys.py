@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -86,11 +86,24 @@ class KeySet:
         return present
 
 
-class FinishedImages:
-    """The images that need no more work, each in one version; files also by their stamp."""
+def version_of_video(version: str) -> str:
+    """What stands for a version of a video: an animation may have been done as an image."""
+    return f"video:{version}"
 
-    def __init__(self, parts: Iterable[tuple[Keys, Sequence[str], Sequence[str]]] = ()) -> None:
+
+class FinishedImages:
+    """The images that need no more work, each in one version; files also by their stamp.
+
+    What `is_video` now was to be done as one: its version is then given as `version_of_video`.
+    """
+
+    def __init__(
+        self,
+        parts: Iterable[tuple[Keys, Sequence[str], Sequence[str]]] = (),
+        is_video: Callable[[ImageRef], bool] = lambda ref: False,
+    ) -> None:
         """From batches of keys, their versions and their stamps; none is kept."""
+        self._is_video = is_video
         versions, stamps, sizes = [], [], []
         for keys, of_keys, stamps_of_keys in parts:
             versions.append(_with_versions(keys, of_keys))
@@ -112,9 +125,12 @@ class FinishedImages:
         if not len(self) or not refs:
             return [False] * len(refs)
         keys = keys_of_images(refs)
-        finished = self._keys.has(_with_versions(keys, (ref.version for ref in refs)))
+        versions = [
+            version_of_video(ref.version) if self._is_video(ref) else ref.version for ref in refs
+        ]
+        finished = self._keys.has(_with_versions(keys, versions))
         if any(is_stamp(ref.version) for ref in refs):
-            older = (older_version(ref.version) for ref in refs)
+            older = map(older_version, versions)
             finished |= self._keys.has(_with_versions(keys, older))
         answer: list[bool] = finished.tolist()
         return answer

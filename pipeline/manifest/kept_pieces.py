@@ -25,7 +25,7 @@ class KeptPieces:
     """Pieces by their video and the revision that they are of, a file each below a manifest."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts.below(_FOLDER)
+        self._parts = parts.below(_FOLDER, large=True)
 
     @cached_property
     def _names(self) -> dict[str, set[str]]:
@@ -57,7 +57,7 @@ class KeptPieces:
             try:
                 with self._parts.open(name) as file:
                     yield piece_from_table(pq.read_table(file), ref)
-            except (OSError, ValueError, pa.ArrowInvalid) as exc:
+            except (OSError, ValueError, KeyError, pa.ArrowException) as exc:
                 raise ManifestError(
                     f"expected a piece of a video in {name}, got: {exc} ({ref.uri})"
                 ) from exc
@@ -66,6 +66,11 @@ class KeptPieces:
         """Remove all pieces of these videos, of whatever revision."""
         names = [name for ref in refs for name in self._names.pop(str(image_id(ref)), ())]
         if names:
+            self._parts.remove(names)
+
+    def drop(self) -> None:
+        """Remove all pieces."""
+        if names := self._parts.sizes():
             self._parts.remove(names)
 
 

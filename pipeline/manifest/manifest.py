@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.manifest.added_objects import AddedObjects
-from pipeline.manifest.image_keys import FinishedImages, Keys, KeySet, keys_of
+from pipeline.manifest.image_keys import (
+    FinishedImages,
+    KeySet,
+)
+from pipeline.manifest.kept_pieces import KeptPieces
+from pipeline.manifest.manifest_columns import filter_by_boxes, list_keys, list_versions
 from pipeline.manifest.part_storage import FolderParts, Parts
 from pipeline.manifest.row_tables import to_rows, to_table
 from pipeline.manifest.track_files import TrackFiles
@@ -66,6 +71,11 @@ class Manifest:
     def tracks(self) -> TrackFiles:
         """The masks of objects of videos in every frame that was looked at."""
         return TrackFiles(self._parts)
+
+    @cached_property
+    def pieces(self) -> KeptPieces:
+        """What has been done of videos that are not done."""
+        return KeptPieces(self._parts)
 
     def exists(self) -> bool:
         """Whether anything was ingested under this manifest."""
@@ -126,17 +136,25 @@ class Manifest:
         return fingerprints
 
     def finished_images(
-        self, *fingerprints: str, boxes: Mapping[str, str] | None = None
+        self,
+        fingerprint: str,
+        of_videos: str | None = None,
+        *,
+        is_video: Callable[[ImageRef], bool] = lambda ref: False,
+        boxes: Mapping[str, str] | None = None,
     ) -> FinishedImages:
-        """The images whose last attempt is done or rejected under one of these fingerprints.
+        """The images whose last attempt is done or rejected under a fingerprint.
 
-        `boxes`: the digests of those in force, by image id: what was done with others is not
-        finished. None: whatever they are.
+        With `of_videos` also what `is_video` now, and ended so under that one. `boxes`: the digests
+        of those in force, by image id: what was done with others is not finished. None: whatever
+        they are.
         """
         return self._select_images(
-            pc.field("fingerprint").isin(fingerprints)
+            pc.field("fingerprint").isin([fingerprint, of_videos or fingerprint])
             & pc.field("state").isin([State.DONE.value, State.REJECTED.value]),
             boxes,
+            of_videos,
+            is_video,
         )
 
     def tried_images(self) -> FinishedImages:
@@ -144,16 +162,25 @@ class Manifest:
         return self._select_images(pc.field("state") != State.GONE.value)
 
     def _select_images(
-        self, wanted: pc.Expression, boxes: Mapping[str, str] | None = None
+        self,
+        wanted: pc.Expression,
+        boxes: Mapping[str, str] | None = None,
+        of_videos: str | None = None,
+        is_video: Callable[[ImageRef], bool] = lambda ref: False,
     ) -> FinishedImages:
         columns = ["image_id", "version", "fingerprint", "state", "stamp", "boxes"]
         chosen = (table.filter(wanted) for table in self.tables(columns))
         if boxes is not None:
-            chosen = (_filter_by_boxes(table, boxes) for table in chosen)
-        return FinishedImages(
-            (_keys(table["image_id"]), table["version"].to_pylist(), table["stamp"].to_pylist())
+            chosen = (filter_by_boxes(table, boxes) for table in chosen)
+        parts = (
+            (
+                list_keys(table["image_id"]),
+                list_versions(table, of_videos),
+                table["stamp"].to_pylist(),
+            )
             for table in chosen
         )
+        return FinishedImages(parts, is_video)
 
     def boxes(self) -> dict[str, str]:
         """The digests of the boxes that images were segmented with, by image id, where any were."""
@@ -183,7 +210,7 @@ class Manifest:
         absent: list[ManifestRow] = []
         for table in self.tables():
             table = table.filter(pc.field("state") != State.GONE.value)
-            known = present.has(_keys(table["image_id"]))
+            known = present.has(list_keys(table["image_id"]))
             count += int(known.sum())
             absent += to_rows(table.filter(pa.array(~known)))
         return count, absent
@@ -198,6 +225,7 @@ class Manifest:
         self._parts.remove(self._parts.sizes())
         self.added.drop()
         self.tracks.drop()
+        self.pieces.drop()
 
     def rows_of(self, image_ids: Sequence[str]) -> list[ManifestRow]:
         """The last attempts at these images; an image without any has no row."""
@@ -209,9 +237,9 @@ class Manifest:
 
     def find_shared_uri(self, other: Manifest) -> str | None:
         """The uri of an image that is in another manifest too, None if there is none."""
-        recorded = KeySet(_keys(table["image_id"]) for table in self.tables(["image_id"]))
+        recorded = KeySet(list_keys(table["image_id"]) for table in self.tables(["image_id"]))
         for table in other.tables(["image_id", "uri"]):
-            both = recorded.has(_keys(table["image_id"]))
+            both = recorded.has(list_keys(table["image_id"]))
             if both.any():
                 uri: str = table["uri"][int(both.argmax())].as_py()
                 return uri
@@ -318,7 +346,7 @@ def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
 def _last_rows(parts: Sequence[_Part]) -> npt.NDArray[np.bool_]:
     """bool (rows,): for all rows of the parts, in their order, whether each is an image's last."""
     columns = [
-        (_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
+        (list_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
         for part in parts
         for table in _batches(part, ["image_id", "at"])
     ]
@@ -365,20 +393,3 @@ def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
         raise ManifestError(
             f"the manifest part {part.path} cannot be read: {one_line(exc)}"
         ) from exc
-
-
-def _filter_by_boxes(table: pa.Table, boxes: Mapping[str, str]) -> pa.Table:
-    """The rows of images that were done with just these boxes, or without where none are given."""
-    if not boxes:
-        return table.filter(pc.field("boxes") == "")
-    pairs = zip(table["image_id"].to_pylist(), table["boxes"].to_pylist(), strict=True)
-    return table.filter(
-        pa.array([boxes.get(image, "") == done for image, done in pairs], pa.bool_())
-    )
-
-
-def _keys(ids: pa.ChunkedArray) -> Keys:
-    try:
-        return keys_of(ids.combine_chunks())
-    except ValueError as exc:
-        raise ManifestError(f"the manifest is damaged: {exc}") from exc

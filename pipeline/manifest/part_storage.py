@@ -50,8 +50,11 @@ class Parts(Protocol):
         """Keep all parts under other names, so that they are parts no longer."""
         ...
 
-    def below(self, name: str) -> Parts:
-        """A place for other parts, below this one."""
+    def below(self, name: str, *, large: bool = False) -> Parts:
+        """A place for other parts, below this one.
+
+        Of `large` ones there are many or much: none is kept beside where they are stored.
+        """
         ...
 
     def read_text(self, name: str) -> str | None:
@@ -103,14 +106,15 @@ class FolderParts:
         with self._raising_storage_errors():
             for name in names:
                 (self._folder / name).unlink(missing_ok=True)
-            sync(self._folder)
+            if self._folder.is_dir():
+                sync(self._folder)
 
     def set_aside(self) -> None:
         with self._raising_storage_errors():
             for name in self.sizes():
                 (self._folder / name).rename(self._folder / (ASIDE + name))
 
-    def below(self, name: str) -> FolderParts:
+    def below(self, name: str, *, large: bool = False) -> FolderParts:
         return FolderParts(self._folder / name)
 
     def read_text(self, name: str) -> str | None:

@@ -31,7 +31,7 @@ class TrackFiles:
     """A file for each video below a manifest: rows by object and time (`TRACK_SCHEMA`)."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts.below(_FOLDER)
+        self._parts = parts.below(_FOLDER, large=True)
 
     def write(self, video: EmbeddedImage, tracks: Sequence[Track], image_id: str) -> None:
         """Keep the tracks of a video's objects, in their order. Raises what `Parts` raise."""
@@ -131,7 +131,7 @@ class TrackFiles:
         try:
             with self._parts.open(_name_file(row.image_id)) as file:
                 return _revision_in(pq.ParquetFile(file)) == row.generation
-        except (OSError, ValueError, pa.ArrowInvalid):
+        except (OSError, ValueError, pa.ArrowException):
             return False
 
     def remove(self, image_ids: Iterable[str]) -> None:

@@ -124,15 +124,22 @@ def build_recipe(settings: Settings) -> Recipe:
     )
 
 
+def video_options(settings: Settings) -> VideoOptions:
+    """How videos are looked into, as it stands in their fingerprints.
+
+    Where settings say how many points images are asked with, frames are too.
+    """
+    said = settings.segmenter.model_fields_set & {"points_per_side", "crop_n_layers", "preset"}
+    return settings.video.model_copy(update={"points_per_side": None}) if said else settings.video
+
+
 def frame_options(settings: Settings) -> SegmenterOptions:
     """How frames of videos are segmented: as images, but for a coarser grid of points.
 
-    They are many and alike: what one misses others show. Where settings say how many points images
-    are asked with, frames are too.
+    They are many and alike: what one misses others show.
     """
-    options, side = settings.segmenter, settings.video.points_per_side
-    said = options.model_fields_set & {"points_per_side", "crop_n_layers", "preset"}
-    if side is None or said:
+    options, side = settings.segmenter, video_options(settings).points_per_side
+    if side is None:
         return options
     return options.model_copy(update={"preset": "fast", "points_per_side": side})
 

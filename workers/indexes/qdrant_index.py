@@ -90,7 +90,8 @@ class QdrantIndex(QdrantOperations, VectorIndex):
         return len(self._broken)
 
     def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
-        points = self.retrieve(ids) if ids else []
+        # A video has thousands, and an answer holds the vector and mask of each.
+        points = (point for batch in batched(ids, _MAX_IDS) for point in self.retrieve(batch))
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
 
     def vectors(

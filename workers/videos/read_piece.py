@@ -10,7 +10,7 @@ import numpy as np
 from schemas.errors import BadImageError
 from schemas.images import UInt8Image
 from schemas.options import DecodeOptions, StoreOptions, VideoOptions
-from schemas.videos import DecodedPiece, SampledFrame, VideoInfo, VideoPiece
+from schemas.videos import MOST_STEPS, DecodedPiece, SampledFrame, VideoInfo, VideoPiece
 from workers.videos.cuts import CONTEXT_S, find_cuts
 from workers.videos.more_frames import choose_more_frames
 from workers.videos.open_video import OpenedVideo, open_video
@@ -52,6 +52,8 @@ def read_piece(
         steps = piece.steps or _choose_steps(opened.info, video.fps)
         piece = replace(piece, steps=steps)
         read = _read_steps(opened, piece.number * steps, steps, video.fps)
+        if not piece.number and not read.rows:
+            raise BadImageError("expected frames, got none that can be decoded")
         info = _check_end(opened, read, video) if read.has_ended else opened.info
         cuts = read.find_cuts()
         _read_more(opened, read, cuts)
@@ -95,7 +97,7 @@ class _Reading:
 def _choose_steps(info: VideoInfo, fps: float) -> int:
     height, width = info.size_hw
     most_frames = int(MOST_PIXEL_BYTES * _STEPS_SHARE) // (3 * height * width)
-    return max(1, min(math.floor(LONGEST_PIECE_S * fps), most_frames - 1))
+    return max(1, min(math.floor(LONGEST_PIECE_S * fps), MOST_STEPS, most_frames - 1))
 
 
 def _read_steps(opened: OpenedVideo, first_step: int, steps: int, fps: float) -> _Reading:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.index_cases import DIM, embedded, unit
 
 from pipeline.ingestion import writer as writers
 from pipeline.ingestion.writer import Writer
@@ -26,6 +27,25 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now_s
+
+
+def test_videos_of_many_objects_are_not_held_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "time", Clock())
+    monkeypatch.setattr(writers, "_MOST_OBJECTS", 5)
+    written: list[int] = []
+    with (
+        open_index(IndexOptions(location=str(tmp_path / "index")), DIM, create=True) as index,
+        Writer(
+            index, Manifest(tmp_path / "manifest"), revision_by("f1"),
+            on_written=lambda results: written.append(len(results)),
+            run_started_at=datetime.now(UTC),
+        ) as writer,
+    ):  # fmt: skip
+        for number in range(9):
+            writer.add([embedded(f"{number}.jpg", unit(number, 3))])
+    assert written == [1, 3, 3, 2]
 
 
 def test_the_first_result_is_written_at_once_and_later_ones_ever_more_together(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import fakes
 from support.fakes import compared, rows
-from support.moving_squares import SIZE_HW, write_squares
+from support.moving_squares import SIZE_HW, draw_frames, write_squares
 
-from pipeline.index_home import IndexHome
+from pipeline.index_home import IndexHome, drop_generation
 from pipeline.jobs.added_object import ObjectToAdd, add_object
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.jobs.reembed import reembed
@@ -26,7 +27,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.errors import NotIndexedError, StoreUnavailableError, UsageError
 from schemas.manifest import State
-from schemas.masks import CocoRle
+from schemas.masks import CocoRle, ObjectMask
 from schemas.payload import PointPayload
 from schemas.videos import DecodedPiece, VideoPiece
 from workers.indexes.open import open_index
@@ -277,3 +278,132 @@ def test_two_workers_make_the_same(folder: Path, settings: Settings, tmp_path: P
     both = fakes.settings(tmp_path / "both", workers=2)
     run(folder, both)
     assert compared(fakes.points(both), fakes.points(settings)) == (0, 0, 0)
+
+
+class NamingMatcher:
+    """Finds every mask of more than `least_px` pixels to show one text."""
+
+    fingerprint = "f"
+
+    def __init__(self, least_px: int) -> None:
+        self._least_px = least_px
+
+    def name(self, masks: Sequence[ObjectMask], vectors: object) -> list[ObjectMask | None]:
+        return [
+            replace(mask, segmenter_label="a text", segmenter_score=0.75)
+            if mask.area_px > self._least_px
+            else None
+            for mask in masks
+        ]
+
+
+def test_of_a_video_those_tracks_stay_that_show_a_text(folder: Path, settings: Settings) -> None:
+    run(folder, settings, replace(fakes.recipe(settings), matcher=lambda: NamingMatcher(200)))
+    assert [each.segmenter_label for each in payloads(settings, "object")] == ["a text"] * 2
+    assert not verify(settings).findings
+    anew = with_margin(settings, 0.3)
+    assert reembed(anew, recipe=fakes.recipe(anew)).switched
+    with IndexHome.current(settings).points() as index:
+        found = [point.parse_payload() for point in index.scroll()]
+    objects = [each for each in found if each.kind == "object"]
+    assert [(each.segmenter_label, each.segmenter_score) for each in objects] == [
+        ("a text", 0.75)
+    ] * 2
+    assert not verify(settings).findings
+
+
+def test_a_video_of_which_no_track_shows_a_text_is_done(folder: Path, settings: Settings) -> None:
+    run(folder, settings, replace(fakes.recipe(settings), matcher=lambda: NamingMatcher(10**6)))
+    row = rows(settings)["a.mp4"]
+    assert (row.state, row.objects, row.shots) == (State.DONE, 0, 2)
+    assert not verify(settings).findings
+    anew = with_margin(settings, 0.3)
+    assert reembed(anew, recipe=fakes.recipe(anew)).switched
+    assert not verify(settings).findings
+
+
+def with_margin(settings: Settings, margin: float) -> Settings:
+    embedder = settings.embedder.model_copy(update={"context_margin": margin})
+    return settings.model_copy(update={"embedder": embedder})
+
+
+def test_images_and_videos_are_not_embedded_anew_for_nothing(
+    folder: Path, settings: Settings
+) -> None:
+    fakes.write_images(folder, 3)
+    run(folder, settings)
+    with pytest.raises(UsageError, match="expected another embedder"):
+        reembed(settings)
+    with pytest.raises(UsageError, match="expected another embedder"):
+        reembed(settings, recipe=fakes.recipe(settings))
+
+
+def test_nothing_is_kept_of_a_failed_video_that_is_gone(folder: Path, settings: Settings) -> None:
+    fakes.write_images(folder, 3)
+    run(folder, settings)
+    write_squares(folder / "a.mp4", 40.0)
+
+    def fail(piece: VideoPiece) -> None:
+        if piece.number == 1:
+            raise StoreUnavailableError(f"expected an answer, got none ({piece.ref.uri})")
+
+    recipe, _ = counting(settings, fail)
+    assert run(folder, settings, recipe).counts.failed == 1
+    kept = [path for path in manifest_files(settings) if path.parent.name in ("pieces", "videos")]
+    assert {path.parent.name for path in kept} == {"pieces", "videos"}
+    (folder / "a.mp4").unlink()
+    sync([str(folder)], settings, max_delete=1, recipe=fakes.recipe(settings))
+    assert not any(path.exists() for path in kept)
+
+
+def manifest_files(settings: Settings) -> list[Path]:
+    state = settings.index.state or f"{settings.index.location}/manifest"
+    return [path for path in Path(state).rglob("*.parquet") if path.is_file()]
+
+
+def test_a_generation_takes_its_masks_along(
+    folder: Path, settings: Settings, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    index = settings.index.model_copy(update={"state": str(state)})
+    settings = settings.model_copy(update={"index": index})
+    run(folder, settings)
+    before = manifest_files(settings)
+    anew = with_margin(settings, 0.3)
+    summary = reembed(anew, recipe=fakes.recipe(anew))
+    drop_generation(settings, summary.before)
+    assert not any(path.exists() for path in before)
+    assert not verify(settings).findings
+
+
+def test_frames_asked_with_other_points_make_other_videos(folder: Path, settings: Settings) -> None:
+    fakes.write_images(folder, 3)
+    run(folder, settings)
+    # The number that it is for images anyway, which frames are then asked with too.
+    side = settings.segmenter.points_per_side
+    segmenter = settings.segmenter.model_copy(update={"points_per_side": side})
+    told = settings.model_copy(update={"segmenter": segmenter})
+    counts = run(folder, told).counts
+    assert (counts.unchanged, counts.done) == (3, 1)
+    assert run(folder, told).counts.unchanged == 4
+
+
+def test_animations_are_done_again_as_what_they_are_taken_for(
+    tmp_path: Path, settings: Settings
+) -> None:
+    source = tmp_path / "animations"
+    source.mkdir()
+    frames = [Image.fromarray(frame) for frame in draw_frames([1.0])]
+    frames[0].save(source / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    fakes.write_images(source, 2)
+    run(source, settings)
+    assert rows(settings)["a.gif"].shots == 0
+    moving = settings.model_copy(
+        update={"store": settings.store.model_copy(update={"animations": True})}
+    )
+    for changed, shots in ((moving, 1), (settings, 0)):
+        counts = run(source, changed).counts
+        assert (counts.unchanged, counts.done) == (2, 1)
+        assert rows(changed)["a.gif"].shots == shots
+        assert not verify(changed).findings
+        assert run(source, changed).counts.unchanged == 3
