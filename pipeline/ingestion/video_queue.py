@@ -32,6 +32,8 @@ _MOST_OPEN = 16
 """Videos at a time: those that are begun are finished first, so that they are soon found."""
 _MOST_A_WORKER = 4
 """Where workers are many: of short videos each has but a piece, and none is to go short."""
+_MOST_AHEAD = 256
+"""Pieces of a video that are asked for at a time: a file may be wrong of its length."""
 
 
 @dataclass
@@ -225,7 +227,8 @@ class VideoQueue:
         elif video.last is not None:
             self._ask(video, video.last + 1)
         else:
-            self._ask(video, max(max(video.done) + 2, self._estimate_pieces(video)))
+            likely = min(self._estimate_pieces(video), len(video.done) + _MOST_AHEAD)
+            self._ask(video, max(max(video.done) + 2, likely))
 
     def _count_left(self, video: _OpenVideo) -> int:
         pieces = self._estimate_pieces(video) if video.last is None else video.last + 1

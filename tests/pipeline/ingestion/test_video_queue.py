@@ -124,6 +124,19 @@ def make_queue(tmp_path: Path, warnings: list[str] | None = None) -> VideoQueue:
     return queue
 
 
+def test_a_length_that_cannot_be_true_asks_for_little(tmp_path: Path) -> None:
+    ref = video("a")
+    videos = Videos(make_queue(tmp_path), {ref.key: 30}, {ref.key: 1e12})
+    (result,) = videos.run([[ref]], at_once=2)
+    assert isinstance(result, EmbeddedImage)
+    assert len(videos.asked) < 20
+    long = Videos(make_queue(tmp_path / "long"), {ref.key: 300 * STEPS}, {ref.key: 1e12})
+    (result,) = long.run([[ref]], at_once=2)
+    assert isinstance(result, EmbeddedImage)
+    assert result.whole.span is not None
+    assert result.whole.span.frames == 300 * STEPS
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 5, 40])
 @pytest.mark.parametrize("seed", range(5))
 def test_every_image_and_video_has_one_result(tmp_path: Path, at_once: int, seed: int) -> None:
