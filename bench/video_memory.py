@@ -51,7 +51,9 @@ def join_clips(clips: Sequence[Path], count: int, path: Path) -> None:
 
 def measure(video: Path, index: Path, points: int) -> tuple[dict[str, int], IngestSummary, float]:
     """The peaks of an ingest in bytes, what it came to, and its seconds."""
-    settings = settings_for(index, {"workers": 1, "readers": 1}, {"points_per_side": points})
+    settings = settings_for(
+        index, {"workers": 1, "readers": 1}, {"points_per_side": points, "crop_n_layers": 0}
+    )
     memory, started = Memory(), time.time()
     with memory.watched():
         summary = ingest([str(video)], settings)
