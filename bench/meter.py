@@ -156,4 +156,4 @@ def _ray_workers() -> Iterator[tuple[int, str]]:
         except OSError:
             continue
         if title.startswith("ray::"):
-            yield int(path.parent.name), "actor" if "_ModelActor" in title else "reader"
+            yield int(path.parent.name), "actor" if "ModelActor" in title else "reader"
