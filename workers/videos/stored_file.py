@@ -61,10 +61,6 @@ class BlockCache:
         self.fetched_bytes = 0
         self._keep(0, first)
 
-    @property
-    def kept_bytes(self) -> int:
-        return sum(map(len, self._blocks.values()))
-
     def read_range(self, start: int, length: int) -> bytes:
         end = min(start + length, self._size_bytes)
         parts: list[bytes] = []

@@ -12,60 +12,23 @@ from PIL import Image
 from support import fakes
 from support.fakes import compared, rows
 from support.moving_squares import SIZE_HW, draw_frames, write_squares
+from support.video_world import counting, manifest_files, payloads, run, with_margin
 
-from pipeline.index_home import IndexHome, drop_generation
+from pipeline.index_home import IndexHome
 from pipeline.jobs.added_object import ObjectToAdd, add_object
-from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.jobs.reembed import reembed
 from pipeline.jobs.retry import retry
 from pipeline.jobs.sync import sync
 from pipeline.jobs.verify import verify
 from pipeline.manifest.audit import Fault
 from pipeline.manifest.track_files import TrackFiles
-from pipeline.runners.recipe import Recipe
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.errors import NotIndexedError, StoreUnavailableError, UsageError
 from schemas.manifest import State
 from schemas.masks import CocoRle, ObjectMask
-from schemas.payload import PointPayload
-from schemas.videos import DecodedPiece, VideoPiece
+from schemas.videos import VideoPiece
 from workers.indexes.open import open_index
-
-
-def run(source: Path, settings: Settings, recipe: Recipe | None = None) -> IngestSummary:
-    return ingest([str(source)], settings, recipe=recipe or fakes.recipe(settings))
-
-
-def payloads(settings: Settings, kind: str) -> list[PointPayload]:
-    """Those of a kind, by shot and time."""
-    with open_index(settings.index, None) as index:  # type: ignore[attr-defined]
-        found = [point.parse_payload() for point in index.scroll()]
-    return sorted(
-        (each for each in found if each.kind == kind),
-        key=lambda each: (each.shot or 0, each.t_start or 0.0, each.area),
-    )
-
-
-class CountedReader:
-    """Reads pieces, and notes which; `fail` is called before one is read."""
-
-    def __init__(self, recipe: Recipe, fail: Callable[[VideoPiece], None] = lambda piece: None):
-        self._read, self._fail = recipe.piece_reader, fail
-        self.numbers: list[int] = []
-
-    def __call__(self, piece: VideoPiece) -> DecodedPiece:
-        self._fail(piece)
-        self.numbers.append(piece.number)
-        return self._read(piece)
-
-
-def counting(
-    settings: Settings, fail: Callable[[VideoPiece], None] = lambda piece: None
-) -> tuple[Recipe, CountedReader]:
-    recipe = fakes.recipe(settings)
-    reader = CountedReader(recipe, fail)
-    return replace(recipe, piece_reader=reader), reader
 
 
 @pytest.fixture
@@ -218,35 +181,6 @@ def test_what_is_no_longer_there_leaves_nothing(folder: Path, settings: Settings
     assert not verify(settings, [str(folder)]).findings
 
 
-def test_videos_are_embedded_anew_by_the_masks_that_are_kept(
-    folder: Path, settings: Settings
-) -> None:
-    fakes.write_images(folder, 3)
-    run(folder, settings)
-    before = payloads(settings, "object")
-    anew = settings.model_copy(
-        update={"embedder": settings.embedder.model_copy(update={"context_margin": 0.3})}
-    )
-    summary = reembed(anew, recipe=fakes.recipe(anew))
-    assert summary.switched
-    assert summary.counts.done == 4
-    home = IndexHome.current(settings)
-    assert home.generation == summary.generation
-    assert not verify(settings).findings
-    with home.points() as index:
-        found = [point.parse_payload() for point in index.scroll()]
-    spans = [_span(each) for each in found if each.kind == "object"]
-    assert sorted(spans) == sorted(_span(each) for each in before)
-    row = next(row for row in home.manifest.latest() if row.shots)
-    assert len(TrackFiles(home.parts).read_all(row.image_id, row.generation)) == 4
-    # It is what an ingest with these settings would look for.
-    assert ingest([str(folder)], anew, recipe=fakes.recipe(anew)).counts.unchanged == 4
-
-
-def _span(payload: PointPayload) -> tuple[object, ...]:
-    return payload.uri, payload.t_start, payload.t_end, payload.frames, payload.area, payload.bbox
-
-
 def test_objects_are_not_added_to_a_video_by_hand(folder: Path, settings: Settings) -> None:
     run(folder, settings)
     mask = np.zeros(SIZE_HW, bool)
@@ -322,22 +256,6 @@ def test_a_video_of_which_no_track_shows_a_text_is_done(folder: Path, settings: 
     assert not verify(settings).findings
 
 
-def with_margin(settings: Settings, margin: float) -> Settings:
-    embedder = settings.embedder.model_copy(update={"context_margin": margin})
-    return settings.model_copy(update={"embedder": embedder})
-
-
-def test_images_and_videos_are_not_embedded_anew_for_nothing(
-    folder: Path, settings: Settings
-) -> None:
-    fakes.write_images(folder, 3)
-    run(folder, settings)
-    with pytest.raises(UsageError, match="expected another embedder"):
-        reembed(settings)
-    with pytest.raises(UsageError, match="expected another embedder"):
-        reembed(settings, recipe=fakes.recipe(settings))
-
-
 def test_nothing_is_kept_of_a_failed_video_that_is_gone(folder: Path, settings: Settings) -> None:
     fakes.write_images(folder, 3)
     run(folder, settings)
@@ -354,26 +272,6 @@ def test_nothing_is_kept_of_a_failed_video_that_is_gone(folder: Path, settings: 
     (folder / "a.mp4").unlink()
     sync([str(folder)], settings, max_delete=1, recipe=fakes.recipe(settings))
     assert not any(path.exists() for path in kept)
-
-
-def manifest_files(settings: Settings) -> list[Path]:
-    state = settings.index.state or f"{settings.index.location}/manifest"
-    return [path for path in Path(state).rglob("*.parquet") if path.is_file()]
-
-
-def test_a_generation_takes_its_masks_along(
-    folder: Path, settings: Settings, tmp_path: Path
-) -> None:
-    state = tmp_path / "state"
-    index = settings.index.model_copy(update={"state": str(state)})
-    settings = settings.model_copy(update={"index": index})
-    run(folder, settings)
-    before = manifest_files(settings)
-    anew = with_margin(settings, 0.3)
-    summary = reembed(anew, recipe=fakes.recipe(anew))
-    drop_generation(settings, summary.before)
-    assert not any(path.exists() for path in before)
-    assert not verify(settings).findings
 
 
 def test_frames_asked_with_other_points_make_other_videos(folder: Path, settings: Settings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,8 @@ import pytest
 import qdrant_edge
 from support.index_cases import (
     DIM,
-    KINDS,
     Vectors,
     embedded,
-    one_index,
     options_for,
     unit,
     where,
@@ -37,21 +34,6 @@ pytestmark = [
 
 MUG = LabelEntry("mug", ("cup", "kitchen"))
 DOG = LabelEntry("dog", ("animal", "pet"))
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QdrantIndex]:
-    with one_index(request.param, tmp_path_factory.mktemp("ranking")) as made:
-        yield made
-
-
-@pytest.fixture
-def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
-    yield shared
-    for image in {point.payload["image_id"] for point in shared.scroll()}:
-        shared.delete_images([uuid.UUID(image)])
 
 
 def named(image: EmbeddedImage, *entries: LabelEntry, score: float = 0.75) -> EmbeddedImage:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-from support.index_cases import DIM, KINDS, embedded, one_index, unit
+from support.index_cases import DIM, embedded, unit
 from support.index_videos import embedded_video, span_of
 
 from pipeline.search.filter_syntax import parse_conditions
@@ -19,21 +16,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
     pytest.mark.filterwarnings("ignore:Local mode performs exact"),
 ]
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QdrantIndex]:
-    with one_index(request.param, tmp_path_factory.mktemp("videos")) as made:
-        yield made
-
-
-@pytest.fixture
-def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
-    yield shared
-    for image in {point.payload["image_id"] for point in shared.scroll()}:
-        shared.delete_images([uuid.UUID(image)])
 
 
 def near(count: int, spread: float = 0.05) -> Float32Matrix:

@@ -19,7 +19,6 @@ from support.index_cases import (
     held,
     ids_of,
     make_opener,
-    one_index,
     options_for,
     unit,
     where,
@@ -47,22 +46,6 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     opened, removed = make_opener(request.param, tmp_path)
     yield opened
     removed()
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QdrantIndex]:
-    with one_index(request.param, tmp_path_factory.mktemp("shared")) as made:
-        yield made
-
-
-@pytest.fixture
-def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
-    """An empty index."""
-    yield shared
-    for image in {point.payload["image_id"] for point in shared.scroll()}:
-        shared.delete_images([uuid.UUID(image)])
 
 
 def test_what_is_written_comes_back(index: QdrantIndex) -> None:

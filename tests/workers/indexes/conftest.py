@@ -1,0 +1,27 @@
+"""Indexes of every kind, one open for all tests of a file."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from support.index_cases import KINDS, one_index
+
+from workers.indexes.qdrant_index import QdrantIndex
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[QdrantIndex]:
+    with one_index(request.param, tmp_path_factory.mktemp("shared")) as made:
+        yield made
+
+
+@pytest.fixture
+def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
+    """An empty index."""
+    yield shared
+    for image in {point.payload["image_id"] for point in shared.scroll()}:
+        shared.delete_images([uuid.UUID(image)])
