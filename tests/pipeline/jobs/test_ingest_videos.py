@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from support import fakes
 from support.fakes import compared, rows
+from support.ingested_videos import counting, manifest_files, payloads, run, with_margin
 from support.moving_squares import SIZE_HW, draw_frames, write_squares
-from support.video_world import counting, manifest_files, payloads, run, with_margin
 
 from pipeline.index_home import IndexHome
 from pipeline.jobs.added_object import ObjectToAdd, add_object

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support import fakes
+from support.ingested_videos import manifest_files, payloads, run, with_margin
 from support.moving_squares import write_squares
-from support.video_world import manifest_files, payloads, run, with_margin
 
 from pipeline.index_home import IndexHome, drop_generation
 from pipeline.jobs.ingest import ingest
