@@ -31,8 +31,8 @@ from schemas.records import EmbeddedImage
 from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.filters import EVERY_POINT, PointFilter
 from workers.indexes.open import open_index
+from workers.indexes.point_index import PointIndex
 from workers.indexes.points import Point, image_points
-from workers.indexes.qdrant_index import QdrantIndex
 from workers.indexes.server.index import ServerIndex
 
 pytestmark = pytest.mark.long
@@ -159,7 +159,7 @@ class World:
         """One that knows no fence."""
         rows = image_points(zombie.image, zombie.run_started_at)
         with closing(open_index(self.settings.index, None)) as index:
-            assert isinstance(index, QdrantIndex)
+            assert isinstance(index, PointIndex)
             index.upsert(rows)
             index.flush()
         expected = [Finding(Fault.STALE, zombie.image.ref.uri, len(rows))]
@@ -174,7 +174,7 @@ def overtaking(settings: Settings, zombie: Zombie) -> Iterator[None]:
     upsert, identity = kind.upsert, str(image_id(zombie.image.ref))
     waiting = [zombie]
 
-    def late(index: QdrantIndex, rows: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
+    def late(index: PointIndex, rows: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         if waiting and any(row.payload["image_id"] == identity for row in rows):
             overtaken = waiting.pop()
             assert index.replace_images([overtaken.image], overtaken.run_started_at) == set()

@@ -13,7 +13,7 @@ from support.interleaving import Step, Writer, in_every_order, interleaved
 
 from schemas.ids import image_id
 from schemas.records import EmbeddedImage
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 pytestmark = [
     pytest.mark.long,
@@ -23,7 +23,7 @@ pytestmark = [
 STARTED = [datetime(2026, 1, 31, hour, tzinfo=UTC) for hour in range(3)]
 REQUESTS = ("upsert", "delete", "count_points", "count_values")
 
-Write = Callable[[QdrantIndex, datetime], object]
+Write = Callable[[PointIndex, datetime], object]
 
 
 def replacing(image: EmbeddedImage) -> Write:
@@ -82,7 +82,7 @@ def test_what_the_later_run_writes_is_all_that_is_left(
     assert wrong == 0
 
 
-def stepping(index: QdrantIndex, write: Write, run_started_at: datetime) -> Writer:
+def stepping(index: PointIndex, write: Write, run_started_at: datetime) -> Writer:
     """The writer, each of whose requests is a step."""
 
     def work(pause: Callable[[], None]) -> None:

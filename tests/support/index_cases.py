@@ -26,7 +26,7 @@ from schemas.options import IndexOptions
 from schemas.records import VECTOR_NAME, EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.search import Condition
 from workers.indexes.open import open_index
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 from workers.indexes.server import index as server_index
 
 DIM = 8
@@ -79,7 +79,7 @@ def ids_of(image: EmbeddedImage) -> set[str]:
     return {str(record.object_id) for record in (image.whole, *image.objects)}
 
 
-def held(index: QdrantIndex) -> set[str]:
+def held(index: PointIndex) -> set[str]:
     return {point.id for point in index.scroll()}
 
 
@@ -91,7 +91,7 @@ def options_for(location: str, upsert_batch: int = 128) -> IndexOptions:
     return IndexOptions(location=location, upsert_batch=upsert_batch, timeout_s=PATIENCE_S)
 
 
-Opener = Callable[..., QdrantIndex]
+Opener = Callable[..., PointIndex]
 
 
 def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
@@ -107,12 +107,12 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
     else:
         location, client = f"{SERVER}/{name}", QdrantClient(url=SERVER, check_compatibility=False)
 
-    def opened(dim: int | None = DIM, create: bool = True, upsert_batch: int = 3) -> QdrantIndex:
+    def opened(dim: int | None = DIM, create: bool = True, upsert_batch: int = 3) -> PointIndex:
         options = options_for(location, upsert_batch)
         if kind == "memory":
             return server_index.build(options, dim, create=create, client=client)
         index = open_index(options, dim, create=create)
-        assert isinstance(index, QdrantIndex)
+        assert isinstance(index, PointIndex)
         return index
 
     def removed() -> None:
@@ -126,7 +126,7 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
 
 
 @contextmanager
-def one_index(kind: str, folder: Path) -> Iterator[QdrantIndex]:
+def one_index(kind: str, folder: Path) -> Iterator[PointIndex]:
     """An index of a kind, open for many tests, which empty it after themselves."""
     opened, removed = make_opener(kind, folder)
     made = opened()

@@ -15,7 +15,7 @@ from datetime import datetime
 from schemas.points import Point
 from workers.batching import batched
 from workers.indexes.filters import Ids, OneOf, PointFilter, Times
-from workers.indexes.operations import QdrantOperations
+from workers.indexes.operations import PointOperations
 from workers.indexes.points import batch_points
 
 # Of a request to filter by.
@@ -23,7 +23,7 @@ _MAX_IMAGES = 1000
 
 
 def replace_points(
-    index: QdrantOperations,
+    index: PointOperations,
     images: Sequence[str],
     points: Sequence[Point],
     run_started_at: datetime,
@@ -47,7 +47,7 @@ def replace_points(
 
 
 def upsert_points(
-    index: QdrantOperations, points: Sequence[Point], run_started_at: datetime, upsert_batch: int
+    index: PointOperations, points: Sequence[Point], run_started_at: datetime, upsert_batch: int
 ) -> None:
     """Write points, but over none of a later run; durable on return."""
     over = PointFilter(must_not=(_of_later_runs(run_started_at),))
@@ -57,7 +57,7 @@ def upsert_points(
 
 
 def find_superseded(
-    index: QdrantOperations, images: Sequence[str], run_started_at: datetime
+    index: PointOperations, images: Sequence[str], run_started_at: datetime
 ) -> set[str]:
     """Those of the images that have points of a run which started later."""
     later = _of_later_runs(run_started_at)
@@ -69,7 +69,7 @@ def find_superseded(
 
 
 def delete_images(
-    index: QdrantOperations, images: Sequence[str], run_started_at: datetime | None
+    index: PointOperations, images: Sequence[str], run_started_at: datetime | None
 ) -> set[str]:
     """Remove every point of these images; durable on return.
 
@@ -88,7 +88,7 @@ def _of_later_runs(run_started_at: datetime) -> Times:
     return Times("run_started_at", run_started_at, ("gt",))
 
 
-def _delete_existing(index: QdrantOperations, where: PointFilter) -> None:
+def _delete_existing(index: PointOperations, where: PointFilter) -> None:
     # A flush waits for the disk: none where there is nothing to delete.
     if index.count_points(where):
         index.delete(where)

@@ -8,7 +8,7 @@ from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
 from schemas.points import FacetCount
 from schemas.search import Condition
 from workers.indexes.filters import Numbers, PointFilter, label_positions, point_filter
-from workers.indexes.operations import QdrantOperations
+from workers.indexes.operations import PointOperations
 
 _OBJECTS = Condition(field="kind", op="=", value="object")
 
@@ -20,7 +20,7 @@ def most_frequent(counts: Mapping[str, int], limit: int) -> list[FacetCount]:
 
 
 def count_sure_labels(
-    index: QdrantOperations, conditions: Sequence[Condition], limit: int, least_score: float
+    index: PointOperations, conditions: Sequence[Condition], limit: int, least_score: float
 ) -> list[FacetCount]:
     """The `limit` most frequent labels among those with a score of at least `least_score`.
 
@@ -36,7 +36,7 @@ def count_sure_labels(
 
 
 def _count_each(
-    index: QdrantOperations, conditions: Sequence[Condition], limit: int, least_score: float
+    index: PointOperations, conditions: Sequence[Condition], limit: int, least_score: float
 ) -> list[FacetCount]:
     """As `count_sure_labels`, by a count for each label that may be among the first.
 

@@ -1,4 +1,4 @@
-"""Names the few operations that each kind of Qdrant provides, embedded or behind a server."""
+"""Names the few operations on points that each kind of index provides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Offset = int | str | uuid.UUID | None
 """Where a page of points begins; None: at the first point, or after the last."""
 
 
-class QdrantOperations(ABC):
+class PointOperations(ABC):
     """Reads and writes points of one collection. Raises the errors of `VectorIndex`."""
 
     def prepare(self, where: PointFilter) -> PointFilter:

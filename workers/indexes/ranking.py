@@ -13,7 +13,7 @@ from schemas.masks import CocoRle
 from schemas.overlaps import mask_ios
 from schemas.points import IndexQuery, Point, ScoredPoint, TextSum
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
-from workers.indexes.operations import QdrantOperations
+from workers.indexes.operations import PointOperations
 from workers.indexes.points import NoteBroken, check_query, sound_mask_of
 from workers.indexes.text_ranking import rank_for_text
 
@@ -25,7 +25,7 @@ _FIRST_RETRIEVED = 4  # beyond the limit
 
 
 def search(
-    index: QdrantOperations, query: IndexQuery, dim: int, note_broken: NoteBroken
+    index: PointOperations, query: IndexQuery, dim: int, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     """Best first; ties by id. Raises UsageError, InvalidVectorError."""
     check_query(query, dim)
@@ -42,7 +42,7 @@ def search(
 
 
 def _search_nearest(
-    index: QdrantOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
+    index: PointOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     """The certain best: for points that are dropped, more are fetched."""
     least = query.min_score
@@ -65,7 +65,7 @@ def _search_nearest(
 
 
 def _search_for_text(
-    index: QdrantOperations,
+    index: PointOperations,
     query: IndexQuery,
     weights: TextSum,
     where: PointFilter,
@@ -82,7 +82,7 @@ def _search_for_text(
 
 
 def _search_ranked(
-    index: QdrantOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
+    index: PointOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     """The best of a pool some times as large as the limit, or larger where that is not enough."""
     pool = min(max(_MIN_POOL, _POOL_SHARE * query.limit), _MAX_POOL)
@@ -95,7 +95,7 @@ def _search_ranked(
 
 
 def _take_ranked(
-    index: QdrantOperations,
+    index: PointOperations,
     query: IndexQuery,
     ranked: Sequence[uuid.UUID],
     note_broken: NoteBroken,

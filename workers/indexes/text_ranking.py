@@ -11,11 +11,11 @@ from schemas.points import NO_SHARE, IndexQuery, Point, ScoredPoint, TextSum, Wo
 from schemas.records import WORDS_NAME
 from workers.indexes.bm25 import share_of_words
 from workers.indexes.filters import PointFilter
-from workers.indexes.operations import QdrantOperations
+from workers.indexes.operations import PointOperations
 
 
 def rank_for_text(
-    index: QdrantOperations, query: IndexQuery, weights: TextSum, where: PointFilter, pool: int
+    index: PointOperations, query: IndexQuery, weights: TextSum, where: PointFilter, pool: int
 ) -> tuple[list[ScoredPoint], bool]:
     """The `pool` nearest points and the first `pool` by words, best first; whether it is all.
 
@@ -57,7 +57,7 @@ def _score(points: Sequence[Point], query: IndexQuery) -> list[ScoredPoint]:
 
 
 def _read_shares(
-    index: QdrantOperations, points: Sequence[ScoredPoint], weights: TextSum
+    index: PointOperations, points: Sequence[ScoredPoint], weights: TextSum
 ) -> dict[str, WordShares]:
     """By id, how much of the text's words the points have; nothing where it does not count."""
     if not (weights.counts_words and index.has_words() and points):

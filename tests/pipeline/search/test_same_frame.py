@@ -18,7 +18,7 @@ from schemas.ids import image_id
 from schemas.points import IndexQuery
 from schemas.records import EmbeddedImage
 from schemas.search import Condition
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 # Masks 0, 1 and 2 lie in one another, with an IoU of 0.8 and more.
 VIDEO = embedded_video(
@@ -28,7 +28,7 @@ IMAGE = embedded("b.jpg", unit(4, 4))
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantIndex]:
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PointIndex]:
     with one_index("edge", tmp_path_factory.mktemp("frames")) as made:
         made.replace_images([VIDEO, IMAGE])
         yield made
@@ -44,7 +44,7 @@ def ids_of(image: EmbeddedImage, *places: int) -> set[str]:
     ids=["two in a frame", "alone in its frame", "of an image"],
 )
 def test_all_masks_of_an_object_are_of_one_frame(
-    index: QdrantIndex, image: EmbeddedImage, place: int, same: set[int]
+    index: PointIndex, image: EmbeddedImage, place: int, same: set[int]
 ) -> None:
     gathered = gather_object(index, image.objects[place].object_id, max_overlap=0.5)
     assert gathered is not None
@@ -54,14 +54,14 @@ def test_all_masks_of_an_object_are_of_one_frame(
         np.testing.assert_allclose(gathered.vector, vectors[0], atol=1e-6)
 
 
-def test_the_objects_of_a_shot_are_those_of_its_frame(index: QdrantIndex) -> None:
+def test_the_objects_of_a_shot_are_those_of_its_frame(index: PointIndex) -> None:
     frame = index.stored([VIDEO.objects[1].object_id])[VIDEO.objects[1].object_id]
     assert {found.object_id for found in list_indexed(index, frame)} == ids_of(VIDEO, 0, 1)
     image = find_image(index, str(image_id(IMAGE.ref)))
     assert {found.object_id for found in list_indexed(index, image)} == ids_of(IMAGE, 0, 1, 2)
 
 
-def test_a_hit_shows_what_is_right_in_its_own_frame(index: QdrantIndex) -> None:
+def test_a_hit_shows_what_is_right_in_its_own_frame(index: PointIndex) -> None:
     wanted = VIDEO.objects[0]
     video = Condition(field="key", op="=", value="a.mp4")
     objects = Condition(field="kind", op="=", value="object")

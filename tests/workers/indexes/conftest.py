@@ -8,19 +8,19 @@ from collections.abc import Iterator
 import pytest
 from support.index_cases import KINDS, one_index
 
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QdrantIndex]:
+) -> Iterator[PointIndex]:
     with one_index(request.param, tmp_path_factory.mktemp("shared")) as made:
         yield made
 
 
 @pytest.fixture
-def index(shared: QdrantIndex) -> Iterator[QdrantIndex]:
+def index(shared: PointIndex) -> Iterator[PointIndex]:
     """An empty index."""
     yield shared
     for image in {point.payload["image_id"] for point in shared.scroll()}:

@@ -20,7 +20,7 @@ from schemas.masks import CocoRle
 from schemas.payload import read_mask
 from schemas.points import IndexQuery, Point
 from workers.indexes.broken_points import BrokenPoints
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 pytestmark = [
     pytest.mark.trials,
@@ -87,31 +87,31 @@ PAYLOADS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module", params=KINDS)
 def index(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QdrantIndex]:
+) -> Iterator[PointIndex]:
     with one_index(request.param, tmp_path_factory.mktemp("broken")) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-def _one_image(index: QdrantIndex) -> None:
+def _one_image(index: PointIndex) -> None:
     index.delete_points([point.id for point in index.scroll()])
     index.replace_images([IMAGE])
     index._broken = BrokenPoints()
 
 
-def alter(index: QdrantIndex, changes: dict[str, Any]) -> None:
+def alter(index: PointIndex, changes: dict[str, Any]) -> None:
     point = index.stored([uuid.UUID(FIRST)])[uuid.UUID(FIRST)]
     payload = {**point.payload, **changes}
     kept = {name: value for name, value in payload.items() if value is not None}
     index.restore([Point(FIRST, kept, point.vector, point.words)])
 
 
-def search(index: QdrantIndex, **options: Any) -> set[str]:
+def search(index: PointIndex, **options: Any) -> set[str]:
     query = IndexQuery(unit(0, 5)[1], 9, **options)
     return {hit.object_id for hit in index.search(query)}
 
 
-def search_in_every_way(index: QdrantIndex) -> list[set[str]]:
+def search_in_every_way(index: PointIndex) -> list[set[str]]:
     """What comes without overlaps, with all, in groups, and ranked by examples."""
     liked = unit(0, 5)[1:2]
     return [
@@ -123,7 +123,7 @@ def search_in_every_way(index: QdrantIndex) -> list[set[str]]:
     ]
 
 
-def test_sound_objects_overlap_and_none_is_broken(index: QdrantIndex) -> None:
+def test_sound_objects_overlap_and_none_is_broken(index: PointIndex) -> None:
     apart, every, *_ = search_in_every_way(index)
     # All four masks lie in one another: only the nearest is shown.
     assert apart == {FIRST, str(IMAGE.whole.object_id)}
@@ -133,7 +133,7 @@ def test_sound_objects_overlap_and_none_is_broken(index: QdrantIndex) -> None:
 
 @pytest.mark.parametrize("how", MASKS)
 def test_a_broken_mask_overlaps_nothing(
-    index: QdrantIndex, how: str, caplog: pytest.LogCaptureFixture
+    index: PointIndex, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     alter(index, MASKS[how])
     with caplog.at_level(logging.WARNING):
@@ -154,7 +154,7 @@ def test_a_broken_mask_overlaps_nothing(
 
 
 @pytest.mark.parametrize("how", PAYLOADS)
-def test_a_point_of_another_program_is_no_hit(index: QdrantIndex, how: str) -> None:
+def test_a_point_of_another_program_is_no_hit(index: PointIndex, how: str) -> None:
     alter(index, PAYLOADS[how])
     for found in search_in_every_way(index):
         assert FIRST not in found

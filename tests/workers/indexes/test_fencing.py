@@ -37,8 +37,8 @@ from schemas.options import IndexOptions
 from schemas.records import Result
 from workers.indexes.edge import index as edge
 from workers.indexes.edge import schema
+from workers.indexes.point_index import PointIndex
 from workers.indexes.points import image_points
-from workers.indexes.qdrant_index import QdrantIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -49,23 +49,23 @@ LATER = EARLIER + timedelta(microseconds=1)
 @pytest.fixture(scope="module", params=KINDS)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[QdrantIndex]:
+) -> Iterator[PointIndex]:
     with one_index(request.param, tmp_path_factory.mktemp("shared")) as made:
         yield made
 
 
 @pytest.fixture
-def index(shared: QdrantIndex) -> QdrantIndex:
+def index(shared: PointIndex) -> PointIndex:
     """An empty index."""
     shared.delete_images([uuid.UUID(point.payload["image_id"]) for point in shared.scroll()])
     return shared
 
 
-def runs(index: QdrantIndex) -> set[datetime | None]:
+def runs(index: PointIndex) -> set[datetime | None]:
     return {point.parse_payload().run_started_at for point in index.scroll()}
 
 
-def test_a_point_tells_when_its_run_started(index: QdrantIndex) -> None:
+def test_a_point_tells_when_its_run_started(index: PointIndex) -> None:
     index.replace_images([embedded("a.jpg", unit(0, 3))], LATER)
     assert runs(index) == {LATER}
     before = datetime.now(UTC)
@@ -75,7 +75,7 @@ def test_a_point_tells_when_its_run_started(index: QdrantIndex) -> None:
     assert before <= started <= datetime.now(UTC)
 
 
-def test_what_a_later_run_has_written_stays(index: QdrantIndex) -> None:
+def test_what_a_later_run_has_written_stays(index: PointIndex) -> None:
     newer = embedded("a.jpg", unit(0, 4), version="v2")
     assert index.replace_images([newer], LATER) == set()
     older, other = embedded("a.jpg", unit(1, 5)), embedded("b.jpg", unit(2, 3))
@@ -85,7 +85,7 @@ def test_what_a_later_run_has_written_stays(index: QdrantIndex) -> None:
     assert held(index) == ids_of(newer) | ids_of(other)
 
 
-def test_a_run_writes_over_what_it_and_earlier_ones_wrote(index: QdrantIndex) -> None:
+def test_a_run_writes_over_what_it_and_earlier_ones_wrote(index: PointIndex) -> None:
     index.replace_images([embedded("a.jpg", unit(0, 4))], EARLIER)
     again = embedded("a.jpg", unit(1, 3), version="v2")
     assert index.replace_images([again], EARLIER) == set()
@@ -95,7 +95,7 @@ def test_a_run_writes_over_what_it_and_earlier_ones_wrote(index: QdrantIndex) ->
     assert held(index) == ids_of(newer)
 
 
-def test_points_that_tell_no_run_are_of_an_earlier_one(index: QdrantIndex) -> None:
+def test_points_that_tell_no_run_are_of_an_earlier_one(index: PointIndex) -> None:
     old = embedded("a.jpg", unit(0, 4))
     index.upsert(image_points(old, LATER))
     assert runs(index) == {None}
@@ -105,7 +105,7 @@ def test_points_that_tell_no_run_are_of_an_earlier_one(index: QdrantIndex) -> No
     assert held(index) == ids_of(newer)
 
 
-def test_images_that_are_gone_leave_what_a_later_run_has_written(index: QdrantIndex) -> None:
+def test_images_that_are_gone_leave_what_a_later_run_has_written(index: PointIndex) -> None:
     newer, older = embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 3))
     index.replace_images([newer], LATER)
     index.replace_images([older], EARLIER)
@@ -139,7 +139,7 @@ def test_a_shard_without_an_index_of_runs_gets_one_when_it_is_opened(
 
 
 def written(
-    index: QdrantIndex, manifest: Manifest, results: list[Result], run_started_at: datetime
+    index: PointIndex, manifest: Manifest, results: list[Result], run_started_at: datetime
 ) -> tuple[int, int, int]:
     """What a run that comes to these results counts as done, failed and gone."""
     progress = Progress()
@@ -168,7 +168,7 @@ def no_more_there(key: str) -> Failure:
 
 @pytest.mark.parametrize("later_first", [True, False])
 def test_the_row_of_the_later_run_is_the_last(
-    index: QdrantIndex, tmp_path: Path, later_first: bool
+    index: PointIndex, tmp_path: Path, later_first: bool
 ) -> None:
     newer = [embedded(f"{name}.jpg", unit(0, 4), version="v2") for name in "ab"]
     older: list[Result] = [

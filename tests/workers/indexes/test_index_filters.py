@@ -20,15 +20,15 @@ from schemas.payload import DATETIME_FIELDS, RlePayload
 from schemas.points import IndexQuery, ScoredPoint
 from schemas.search import Condition
 from workers.indexes.edge import index as edge
+from workers.indexes.point_index import PointIndex
 from workers.indexes.points import batch_points, image_points, json_bytes, to_hit
-from workers.indexes.qdrant_index import QdrantIndex
 from workers.indexes.ranking import select_best
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[QdrantIndex]]:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[PointIndex]]:
     """The same points in every index at hand."""
     images = [
         embedded(
@@ -117,7 +117,7 @@ def met(condition: Condition, payload: dict[str, Any]) -> bool:
     grouped=st.booleans(),
 )
 def test_filters_mean_the_same_everywhere(
-    filled: list[QdrantIndex], conditions: list[Condition], limit: int, grouped: bool
+    filled: list[PointIndex], conditions: list[Condition], limit: int, grouped: bool
 ) -> None:
     query = unit(123, 1)[0]
     everything = filled[0].search(IndexQuery(query, 1000))
@@ -138,7 +138,7 @@ def test_filters_mean_the_same_everywhere(
         assert [hit.object_id for hit in hits] == [identity for identity, _ in expected[:limit]]
 
 
-def test_ingest_times_are_compared_to_the_microsecond(filled: list[QdrantIndex]) -> None:
+def test_ingest_times_are_compared_to_the_microsecond(filled: list[PointIndex]) -> None:
     query = unit(123, 1)[0]
     for index in filled:
         at = index.search(IndexQuery(query, 1))[0].payload.ingested_at

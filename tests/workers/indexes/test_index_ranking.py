@@ -25,7 +25,7 @@ from schemas.records import EmbeddedImage
 from schemas.search import Condition, SearchHit
 from workers.indexes.bm25 import query_words, words_of
 from workers.indexes.edge import index as edge
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
@@ -49,7 +49,7 @@ def ids(hits: list[SearchHit]) -> list[str]:
     return [hit.object_id for hit in hits]
 
 
-def test_labels_come_back_and_are_counted_and_filtered_by(index: QdrantIndex) -> None:
+def test_labels_come_back_and_are_counted_and_filtered_by(index: PointIndex) -> None:
     both, dog = (
         named(embedded("a.jpg", unit(0, 3)), MUG, DOG),
         named(embedded("b.jpg", unit(1, 2)), DOG, score=0.5),
@@ -89,14 +89,14 @@ def sure(label: str, least: float, op: str = "=") -> Condition:
     return where("labels", op, label).model_copy(update={"least_score": least})
 
 
-def counts(index: QdrantIndex, least: float, *conditions: Condition, limit: int = 9) -> list[str]:
+def counts(index: PointIndex, least: float, *conditions: Condition, limit: int = 9) -> list[str]:
     return [
         f"{item.value} {item.count}" for item in index.facet("labels", conditions, limit, least)
     ]
 
 
 @pytest.mark.trials
-def test_labels_count_from_a_score_on(index: QdrantIndex) -> None:
+def test_labels_count_from_a_score_on(index: PointIndex) -> None:
     first = guessed(
         embedded("a.jpg", unit(0, 5)),
         (("dog", 0.9), ("cat", 0.05)),
@@ -134,7 +134,7 @@ def test_labels_count_from_a_score_on(index: QdrantIndex) -> None:
     assert ids(hits) == [str(second.whole.object_id)]
 
 
-def test_words_and_nearness_are_fused(index: QdrantIndex) -> None:
+def test_words_and_nearness_are_fused(index: PointIndex) -> None:
     vectors = np.eye(6, DIM, dtype=np.float32)
     far = named(embedded("far.jpg", vectors[[1, 2]]), MUG)
     near = named(embedded("near.jpg", vectors[[3, 0]]), DOG)
@@ -170,7 +170,7 @@ def near(cosine: float, axis: int) -> Vectors:
     return row
 
 
-def test_one_sum_ranks_for_a_text(index: QdrantIndex) -> None:
+def test_one_sum_ranks_for_a_text(index: PointIndex) -> None:
     """Cosine, mask, how near all labels are, and words of labels and uris: each decides once."""
     rows = np.stack([unit(9, 1)[0], near(0.5, 1), near(0.52, 2)])
     both = named(embedded("a.jpg", rows), DOG, MUG)
@@ -203,7 +203,7 @@ def test_one_sum_ranks_for_a_text(index: QdrantIndex) -> None:
     assert ids(index.search(replace(enough, limit=1))) == [mug]
 
 
-def test_nearness_to_all_labels_counts_for_all_points_or_for_none(index: QdrantIndex) -> None:
+def test_nearness_to_all_labels_counts_for_all_points_or_for_none(index: PointIndex) -> None:
     rows = np.stack([unit(9, 1)[0], near(0.5, 1), near(0.52, 2)])
     image = embedded("a.jpg", rows)
     totals = (10.0, 14.0)
@@ -224,7 +224,7 @@ def test_nearness_to_all_labels_counts_for_all_points_or_for_none(index: QdrantI
     assert ids(index.search(query)) == [second, first, last]
 
 
-def test_what_only_words_find_joins_the_nearest(index: QdrantIndex) -> None:
+def test_what_only_words_find_joins_the_nearest(index: PointIndex) -> None:
     """Of more points than a pool of the nearest holds, one far away has the word."""
     rows = np.stack([near(0.9 - n / 1000, 1 + n % 6) for n in range(150)])
     crowd = [embedded(f"{n}.jpg", np.stack([row, row])) for n, row in enumerate(rows)]
@@ -243,7 +243,7 @@ def test_what_only_words_find_joins_the_nearest(index: QdrantIndex) -> None:
     assert index.count_up_to(1, (where("labels", "=", "cup"),)) == 0
 
 
-def test_the_best_of_several_examples_ranks(index: QdrantIndex) -> None:
+def test_the_best_of_several_examples_ranks(index: PointIndex) -> None:
     vectors = np.eye(DIM, dtype=np.float32)
     between = (vectors[0] + vectors[1]) / np.float32(np.sqrt(2))
     images = [
@@ -260,7 +260,7 @@ def test_the_best_of_several_examples_ranks(index: QdrantIndex) -> None:
     assert ids(index.search(against))[0] == first
 
 
-def test_variety_prefers_what_differs(index: QdrantIndex) -> None:
+def test_variety_prefers_what_differs(index: PointIndex) -> None:
     rng = np.random.default_rng(0)
     base = np.eye(1, DIM, dtype=np.float32)[0]
     alike = np.stack([base + 0.01 * rng.standard_normal(DIM).astype(np.float32) for _ in range(5)])
@@ -276,7 +276,7 @@ def test_variety_prefers_what_differs(index: QdrantIndex) -> None:
     assert different in ids(index.search(replace(query, diversity=0.7)))
 
 
-def test_groups_hold_the_best_of_each_image_together(index: QdrantIndex) -> None:
+def test_groups_hold_the_best_of_each_image_together(index: PointIndex) -> None:
     images = [embedded(f"{n}.jpg", unit(n, 6)) for n in range(5)]
     index.replace_images(images)
     query = IndexQuery(unit(50, 1)[0], 100, (where("kind", "=", "object"),))
@@ -293,7 +293,7 @@ def test_groups_hold_the_best_of_each_image_together(index: QdrantIndex) -> None
     assert ids(index.search(worded)) == expected
 
 
-def test_what_is_left_out_makes_room(index: QdrantIndex) -> None:
+def test_what_is_left_out_makes_room(index: PointIndex) -> None:
     index.replace_images([embedded("a.jpg", unit(0, 9))])
     query = IndexQuery(unit(1, 1)[0], 4, (where("kind", "=", "object"),))
     everything = ids(index.search(replace(query, limit=100)))
@@ -302,7 +302,7 @@ def test_what_is_left_out_makes_room(index: QdrantIndex) -> None:
         assert ids(index.search(without)) == everything[2:6]
 
 
-def test_points_get_other_labels_and_words(index: QdrantIndex) -> None:
+def test_points_get_other_labels_and_words(index: PointIndex) -> None:
     image = named(embedded("a.jpg", unit(0, 3)), MUG, DOG)
     index.replace_images([image])
     cat = (Label(LabelEntry("cat", ("pet",)), 0.9),)

@@ -24,7 +24,7 @@ from schemas.options import IndexOptions
 from schemas.points import IndexQuery
 from workers.indexes.location import server_address
 from workers.indexes.open import open_index
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 from workers.indexes.server import index as server_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
@@ -135,7 +135,7 @@ def server() -> Iterator[QdrantServer]:
         yield made
 
 
-def opened(server: QdrantServer, retry_budget_s: float) -> QdrantIndex:
+def opened(server: QdrantServer, retry_budget_s: float) -> PointIndex:
     location = f"{server.url}/objects"
     options = IndexOptions(location=location, timeout_s=PATIENCE_S, retry_budget_s=retry_budget_s)
     return server_index.build(options, DIM, create=True)
@@ -155,7 +155,7 @@ def opened(server: QdrantServer, retry_budget_s: float) -> QdrantIndex:
     ids=["replace_images", "delete_images", "delete_points", "search", "stored", "scroll", "info"],
 )
 def test_whatever_is_asked_while_a_server_restarts_is_answered(
-    server: QdrantServer, ask: Callable[[QdrantIndex], object]
+    server: QdrantServer, ask: Callable[[PointIndex], object]
 ) -> None:
     with opened(server, retry_budget_s=60) as index:
         index.replace_images([IMAGE])

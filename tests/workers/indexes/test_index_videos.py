@@ -10,7 +10,7 @@ from support.index_videos import embedded_video, span_of
 from pipeline.search.filter_syntax import parse_conditions
 from schemas.points import IndexQuery
 from schemas.records import Float32Matrix
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
@@ -44,7 +44,7 @@ FIRST_AXIS = near(1)[0]
     ],
 )
 def test_objects_are_filtered_by_when_and_how_they_are_seen(
-    index: QdrantIndex, filters: list[str], found: set[int]
+    index: PointIndex, filters: list[str], found: set[int]
 ) -> None:
     spans = [span_of(0.5, 12.0), span_of(2.0, 4.5), span_of(10.0, 20.0, shot=1)]
     video = embedded_video("a.mp4", unit(0, 5), spans, later_shots=[span_of(10.0, 20.0, shot=1)])
@@ -56,7 +56,7 @@ def test_objects_are_filtered_by_when_and_how_they_are_seen(
     assert index.count(conditions) == len(found)
 
 
-def test_shots_are_points_of_their_video(index: QdrantIndex) -> None:
+def test_shots_are_points_of_their_video(index: PointIndex) -> None:
     later = [span_of(8.0, 12.0, shot=1), span_of(12.5, 20.0, shot=2)]
     video = embedded_video("a.mp4", unit(0, 4), [span_of(1.0, 2.0)], later_shots=later)
     index.replace_images([video])
@@ -68,7 +68,7 @@ def test_shots_are_points_of_their_video(index: QdrantIndex) -> None:
     assert index.count(parse_conditions(["kind=image"])) == 1
 
 
-def test_hits_of_a_video_are_grouped(index: QdrantIndex) -> None:
+def test_hits_of_a_video_are_grouped(index: PointIndex) -> None:
     vectors = near(5)
     index.replace_images(
         [
@@ -82,7 +82,7 @@ def test_hits_of_a_video_are_grouped(index: QdrantIndex) -> None:
 
 
 @pytest.mark.parametrize("group_size", [None, 5])
-def test_masks_of_other_frames_do_not_overlap(index: QdrantIndex, group_size: int | None) -> None:
+def test_masks_of_other_frames_do_not_overlap(index: PointIndex, group_size: int | None) -> None:
     # The masks of `embedded` lie in one another.
     spans = [span_of(0.0, 4.0, 2.0), span_of(0.0, 4.0, 2.0), span_of(0.0, 4.0, 3.0)]
     index.replace_images([embedded_video("a.mp4", near(4), spans)])

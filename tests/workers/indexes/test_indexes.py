@@ -36,7 +36,7 @@ from schemas.records import VECTOR_NAME
 from schemas.search import Condition
 from workers.indexes.edge import index as edge
 from workers.indexes.open import open_index
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -48,7 +48,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     removed()
 
 
-def test_what_is_written_comes_back(index: QdrantIndex) -> None:
+def test_what_is_written_comes_back(index: PointIndex) -> None:
     before = datetime.now(UTC)
     vectors = unit(0, 4)
     image = embedded("a/b c.jpg", vectors)
@@ -78,7 +78,7 @@ def test_what_is_written_comes_back(index: QdrantIndex) -> None:
     assert [point.id for point in only] == [str(image.whole.object_id)]
 
 
-def test_writing_again_changes_nothing(index: QdrantIndex) -> None:
+def test_writing_again_changes_nothing(index: PointIndex) -> None:
     images = [embedded(f"{n}.jpg", unit(n, 3)) for n in range(3)]
     index.replace_images(images)
     index.replace_images(images)
@@ -87,7 +87,7 @@ def test_writing_again_changes_nothing(index: QdrantIndex) -> None:
     assert index.info().points == 9
 
 
-def test_a_new_generation_takes_the_place_of_the_old(index: QdrantIndex) -> None:
+def test_a_new_generation_takes_the_place_of_the_old(index: PointIndex) -> None:
     other = embedded("other.jpg", unit(9, 3))
     index.replace_images([embedded("a.jpg", unit(0, 6)), other])
     fewer = embedded("a.jpg", unit(1, 2), version="v2")
@@ -98,14 +98,14 @@ def test_a_new_generation_takes_the_place_of_the_old(index: QdrantIndex) -> None
     assert held(index) == ids_of(none) | ids_of(other)
 
 
-def test_fewer_objects_in_the_same_generation_leave_nothing_stale(index: QdrantIndex) -> None:
+def test_fewer_objects_in_the_same_generation_leave_nothing_stale(index: PointIndex) -> None:
     index.replace_images([embedded("a.jpg", unit(0, 6))])
     fewer = embedded("a.jpg", unit(0, 3))
     index.replace_images([fewer])
     assert held(index) == ids_of(fewer)
 
 
-def test_a_crash_before_the_old_is_deleted_is_repaired_by_repeating(index: QdrantIndex) -> None:
+def test_a_crash_before_the_old_is_deleted_is_repaired_by_repeating(index: PointIndex) -> None:
     old, new = embedded("a.jpg", unit(0, 4)), embedded("a.jpg", unit(1, 3), version="v2")
     index.replace_images([old])
     with pytest.MonkeyPatch.context() as patch:
@@ -129,9 +129,7 @@ def interrupted(*_: object) -> None:
         (np.ones(DIM + 1, np.float32), "expected a vector of 8 numbers"),
     ],
 )
-def test_nothing_is_written_if_one_vector_is_bad(
-    index: QdrantIndex, bad: Any, message: str
-) -> None:
+def test_nothing_is_written_if_one_vector_is_bad(index: PointIndex, bad: Any, message: str) -> None:
     good, wrong = embedded("a.jpg", unit(0, 2)), embedded("b.jpg", unit(1, 3))
     index.replace_images([embedded("a.jpg", unit(5, 2), version="v0")])
     before = held(index)
@@ -142,14 +140,14 @@ def test_nothing_is_written_if_one_vector_is_bad(
     assert held(index) == before
 
 
-def test_an_image_may_not_stand_twice_in_one_batch(index: QdrantIndex) -> None:
+def test_an_image_may_not_stand_twice_in_one_batch(index: PointIndex) -> None:
     images = [embedded("a.jpg", unit(0, 2)), embedded("a.jpg", unit(0, 2), version="v2")]
     with pytest.raises(ValueError, match="stands twice"):
         index.replace_images(images)
     assert held(index) == set()
 
 
-def test_an_image_is_deleted_whole_and_alone(index: QdrantIndex) -> None:
+def test_an_image_is_deleted_whole_and_alone(index: PointIndex) -> None:
     gone, kept = embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 2))
     index.replace_images([gone, kept])
     index.delete_images([image_id(gone.ref)])
@@ -157,7 +155,7 @@ def test_an_image_is_deleted_whole_and_alone(index: QdrantIndex) -> None:
     assert held(index) == ids_of(kept)
 
 
-def test_points_are_deleted_by_their_ids(index: QdrantIndex) -> None:
+def test_points_are_deleted_by_their_ids(index: PointIndex) -> None:
     image = embedded("a.jpg", unit(0, 4))
     index.replace_images([image])
     first, *others = sorted(ids_of(image))
@@ -167,7 +165,7 @@ def test_points_are_deleted_by_their_ids(index: QdrantIndex) -> None:
     assert held(index) == set(others)
 
 
-def test_a_scan_gives_every_point_with_its_vector(index: QdrantIndex) -> None:
+def test_a_scan_gives_every_point_with_its_vector(index: PointIndex) -> None:
     images = [embedded(f"{n}.jpg", unit(n, 3)) for n in range(3)]
     index.replace_images(images)
     scanned = {point.id: point for point in index.scan()}
@@ -179,7 +177,7 @@ def test_a_scan_gives_every_point_with_its_vector(index: QdrantIndex) -> None:
             assert point.payload["key"] == f"{number}.jpg"
 
 
-def test_search_ranks_by_cosine(index: QdrantIndex) -> None:
+def test_search_ranks_by_cosine(index: PointIndex) -> None:
     vectors = unit(3, 30)
     images = [embedded(f"{n}.jpg", vectors[3 * n : 3 * n + 3]) for n in range(10)]
     index.replace_images(images)
@@ -197,7 +195,7 @@ def test_search_ranks_by_cosine(index: QdrantIndex) -> None:
     assert len(index.search(IndexQuery(vectors[4], 1000))) == 30
 
 
-def test_the_least_score_is_included(index: QdrantIndex) -> None:
+def test_the_least_score_is_included(index: PointIndex) -> None:
     index.replace_images([embedded(f"{n}.jpg", unit(n, 4)) for n in range(5)])
     query = unit(77, 1)[0]
     everything = index.search(IndexQuery(query, 20))
@@ -210,7 +208,7 @@ def test_the_least_score_is_included(index: QdrantIndex) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 8])
-def test_ties_are_in_the_order_of_their_ids(index: QdrantIndex, limit: int) -> None:
+def test_ties_are_in_the_order_of_their_ids(index: PointIndex, limit: int) -> None:
     same = np.tile(np.eye(1, DIM, dtype=np.float32), (3, 1))
     images = [embedded(f"{n}.jpg", same) for n in range(3)]
     index.replace_images(images)
@@ -218,7 +216,7 @@ def test_ties_are_in_the_order_of_their_ids(index: QdrantIndex, limit: int) -> N
     assert [hit.object_id for hit in hits] == sorted(set().union(*map(ids_of, images)))[:limit]
 
 
-def test_grouped_by_image_each_gives_its_best(index: QdrantIndex) -> None:
+def test_grouped_by_image_each_gives_its_best(index: PointIndex) -> None:
     near = np.tile(np.eye(1, DIM, dtype=np.float32), (40, 1))
     near[:, 1] = np.linspace(0.01, 0.4, 40)
     far = [embedded(f"far{n}.jpg", unit(n, 3)) for n in range(4)]
@@ -237,7 +235,7 @@ def test_grouped_by_image_each_gives_its_best(index: QdrantIndex) -> None:
     assert len(index.search(chosen)) == 5
 
 
-def test_of_overlapping_objects_the_best_stands_for_all(index: QdrantIndex) -> None:
+def test_of_overlapping_objects_the_best_stands_for_all(index: PointIndex) -> None:
     # The objects of these images lie in one another.
     images = [embedded("a.jpg", unit(0, 5)), embedded("b.jpg", unit(1, 4))]
     index.replace_images(images)
@@ -252,7 +250,7 @@ def test_of_overlapping_objects_the_best_stands_for_all(index: QdrantIndex) -> N
         assert [hit.object_id for hit in hits] == list(firsts.values())[:limit]
 
 
-def test_a_query_that_does_not_fit_is_refused(index: QdrantIndex) -> None:
+def test_a_query_that_does_not_fit_is_refused(index: PointIndex) -> None:
     with pytest.raises(InvalidVectorError, match="expected a query vector of 8 numbers"):
         index.search(IndexQuery(np.ones(5, np.float32), 3))
     with pytest.raises(InvalidVectorError, match="other than zero"):
@@ -261,7 +259,7 @@ def test_a_query_that_does_not_fit_is_refused(index: QdrantIndex) -> None:
         index.search(IndexQuery(np.ones(DIM, np.float32), 3, (where("colour", "=", "red"),)))
 
 
-def test_info_counts(index: QdrantIndex) -> None:
+def test_info_counts(index: PointIndex) -> None:
     empty = index.info()
     assert (empty.dim, empty.points, empty.embedders, empty.pipelines) == (DIM, 0, (), 0)
     index.replace_images([embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 1))])
@@ -298,7 +296,7 @@ def test_creating_needs_a_dimension(tmp_path: Path) -> None:
         open_index(options_for(str(tmp_path / "index")), None, create=True)
 
 
-def test_added_objects_are_put_beside_the_others(index: QdrantIndex) -> None:
+def test_added_objects_are_put_beside_the_others(index: PointIndex) -> None:
     vectors = unit(5, 4)
     image = embedded("added.jpg", vectors[:3])
     record = replace(image.objects[0], object_id=uuid.uuid4(), vectors={VECTOR_NAME: vectors[3]})

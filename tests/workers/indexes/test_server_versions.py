@@ -19,7 +19,7 @@ from schemas.errors import IndexUnavailableError, UsageError, VectorIndexError
 from schemas.points import IndexQuery
 from schemas.records import VECTOR_NAME, WORDS_NAME
 from workers.indexes.open import generations_of, open_index
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 from workers.indexes.server import connection
 from workers.indexes.server import index as server_index
 
@@ -30,13 +30,13 @@ pytestmark = [
 KEYS = ["2026/a.jpg", "2026/ä.jpg", "2026%/b.jpg", "2025/a.jpg", "20", "2026"]
 
 
-def opened(server: QdrantServer, *, create: bool = True) -> QdrantIndex:
+def opened(server: QdrantServer, *, create: bool = True) -> PointIndex:
     index = open_index(options_for(f"{server.url}/objects"), DIM, create=create)
-    assert isinstance(index, QdrantIndex)
+    assert isinstance(index, PointIndex)
     return index
 
 
-def filled(server: QdrantServer) -> QdrantIndex:
+def filled(server: QdrantServer) -> PointIndex:
     index = opened(server)
     index.replace_images([embedded(key, unit(n, 3)) for n, key in enumerate(KEYS)])
     return index

@@ -14,13 +14,13 @@ from schemas.ids import image_id
 from schemas.points import IndexQuery, Point
 from schemas.records import EmbeddedImage
 from schemas.thumbnails import Thumbnail
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
 
 @pytest.fixture(params=KINDS)
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QdrantIndex]:
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PointIndex]:
     with one_index(request.param, tmp_path) as made:
         yield made
 
@@ -41,7 +41,7 @@ def ids(image: EmbeddedImage) -> list[uuid.UUID]:
     return [record.object_id for record in (image.whole, *image.objects)]
 
 
-def test_they_come_with_a_scan_and_by_id_alone(index: QdrantIndex) -> None:
+def test_they_come_with_a_scan_and_by_id_alone(index: PointIndex) -> None:
     image, plain = with_thumbnails(embedded("a.jpg", unit(0, 3))), embedded("b.jpg", unit(1, 3))
     index.replace_images([image, plain])
     assert index.thumbnails([*ids(image), *ids(plain), uuid.UUID(int=7)]) == {
@@ -64,7 +64,7 @@ def test_they_come_with_a_scan_and_by_id_alone(index: QdrantIndex) -> None:
     assert {identity for identity, text in scanned.items() if text} == set(map(str, ids(image)))
 
 
-def test_they_go_with_their_points(index: QdrantIndex) -> None:
+def test_they_go_with_their_points(index: PointIndex) -> None:
     first = with_thumbnails(embedded("a.jpg", unit(0, 3)))
     index.replace_images([first])
     second = with_thumbnails(embedded("a.jpg", unit(0, 2), version="v2"))
@@ -75,7 +75,7 @@ def test_they_go_with_their_points(index: QdrantIndex) -> None:
     assert index.thumbnails(ids(second)) == {}
 
 
-def test_anothers_is_none(index: QdrantIndex) -> None:
+def test_anothers_is_none(index: PointIndex) -> None:
     image = with_thumbnails(embedded("a.jpg", unit(0, 3)))
     index.replace_images([image])
     whole, first, second = sorted(index.scan(), key=lambda point: point.payload["ordinal"])

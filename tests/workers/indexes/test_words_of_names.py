@@ -16,7 +16,7 @@ from support.index_cases import DIM, embedded, one_index, where
 from schemas.labels import Label, LabelEntry
 from schemas.points import IndexQuery
 from workers.indexes.bm25 import query_words, uri_text, words_of
-from workers.indexes.qdrant_index import QdrantIndex
+from workers.indexes.point_index import PointIndex
 from workers.indexes.word_segmentation import (
     normalize_words,
     segment_document,
@@ -120,7 +120,7 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantIndex]:
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PointIndex]:
     """Every name's object is as far from the query's vector as can be; others are near it."""
     near, far = np.eye(DIM, dtype=np.float32)[:1], -np.eye(DIM, dtype=np.float32)[:1]
     with one_index("edge", tmp_path_factory.mktemp("names")) as made:
@@ -133,7 +133,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantIndex]:
 
 
 @pytest.mark.parametrize(("name", "typed"), NAMES, ids=[f"{n}" for n in range(len(NAMES))])
-def test_a_name_is_found_first_by_its_own_word(index: QdrantIndex, name: str, typed: str) -> None:
+def test_a_name_is_found_first_by_its_own_word(index: PointIndex, name: str, typed: str) -> None:
     query = IndexQuery(
         np.eye(DIM, dtype=np.float32)[0],
         100,  # so that ranks of all points are fused

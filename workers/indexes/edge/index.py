@@ -62,6 +62,7 @@ from workers.indexes.location import (
     index_folder,
 )
 from workers.indexes.operations import Offset
+from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
     NO_WORDS,
     THUMBNAIL_FIELDS,
@@ -71,7 +72,6 @@ from workers.indexes.points import (
     read_scored,
     require_vector,
 )
-from workers.indexes.qdrant_index import QdrantIndex
 
 _UNFINISHED = ".creating-"
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
@@ -186,7 +186,7 @@ def _create_shard(folder: Path, dim: int) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-class EdgeIndex(QdrantIndex):
+class EdgeIndex(PointIndex):
     """An open shard; this process owns it until `close`. Not to be used after a fork.
 
     Threads may share it: they take turns.

@@ -22,6 +22,7 @@ from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
 from workers.indexes.location import ServerAddress, server_address
 from workers.indexes.operations import Offset
+from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
     NO_WORDS,
     RRF_K,
@@ -31,7 +32,6 @@ from workers.indexes.points import (
     read_scored,
     require_vector,
 )
-from workers.indexes.qdrant_index import QdrantIndex
 from workers.indexes.server.collection import create_collection, index_payload, read_dim
 from workers.indexes.server.connection import (
     ServerFeatures,
@@ -100,7 +100,7 @@ def _to_sparse(words: Words) -> models.SparseVector:
     return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
 
 
-class ServerIndex(QdrantIndex):
+class ServerIndex(PointIndex):
     """A collection of a Qdrant server, over HTTP.
 
     Requests that the server does not answer, or refuses for now, are sent again as `backoff` says.

@@ -1,4 +1,4 @@
-"""Implements an index over the operations of Qdrant, embedded or behind a server."""
+"""Implements an index over the operations on points that each kind provides."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workers.indexes import fencing, ranking
 from workers.indexes.broken_points import BrokenPoints
 from workers.indexes.filters import EVERY_POINT, Ids, Numbers, OneOf, PointFilter, point_filter
 from workers.indexes.label_counts import count_sure_labels, most_frequent
-from workers.indexes.operations import Offset, QdrantOperations
+from workers.indexes.operations import Offset, PointOperations
 from workers.indexes.points import (
     added_points,
     batch_points,
@@ -40,8 +40,8 @@ _MAX_IDS = 1000  # of a request
 _SURELY = 2  # times as many are more for certain, when an engine guesses
 
 
-class QdrantIndex(QdrantOperations, VectorIndex):
-    """A `VectorIndex`, where its methods are described, over `QdrantOperations`."""
+class PointIndex(PointOperations, VectorIndex):
+    """A `VectorIndex`, where its methods are described, over `PointOperations`."""
 
     def __init__(self, dim: int, upsert_batch: int) -> None:
         self.dim = dim
