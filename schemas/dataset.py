@@ -22,7 +22,7 @@ from schemas.ids import (
 )
 from schemas.images import ImageRef
 from schemas.payload import PointPayload
-from schemas.points import Point, Words
+from schemas.points import Point, SparseVector
 from schemas.records import Float32Vector
 from schemas.thumbnails import THUMBNAIL, parse_webp, to_text
 
@@ -198,7 +198,7 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
     _check_identity(identity, payload)
     payload.check_shape()
     _check_times(payload)
-    words = Words(np.array(indices, np.uint32), np.array(values, np.float32))
+    words = SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
     return Point(identity, stored, vector, words)
 

@@ -18,8 +18,8 @@ from schemas.search import Condition
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Words:
-    """A sparse vector: which words, by number, and how much each counts. Both (n,)."""
+class SparseVector:
+    """Which terms, by number, and how much each counts, such as the words of a point. Both (n,)."""
 
     indices: npt.NDArray[np.uint32]
     values: npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ class Point:
     id: str
     payload: Mapping[str, Any]
     vector: Float32Vector | None = None
-    words: Words | None = None
+    words: SparseVector | None = None
 
     def parse_payload(self) -> PointPayload:
         """The typed payload. Raises VectorIndexError for a point that objseek did not write."""
@@ -120,7 +120,7 @@ class IndexQuery:
     min_score: float | None = None
     group_size: int | None = None
     max_overlap: float = 1.0
-    words: Words | None = None
+    words: SparseVector | None = None
     text_sum: TextSum | None = None
     liked: Float32Matrix | None = None
     disliked: Float32Matrix | None = None
@@ -139,7 +139,7 @@ class PointLabels:
 
     point_id: str
     naming: Naming
-    words: Words
+    words: SparseVector
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pipeline.search.resolved_query import ResolvedQuery, resolve_query, stack_v
 from pipeline.search.text_sums import TextSums
 from pipeline.settings import Settings
 from schemas.images import UInt8Image
-from schemas.points import IndexQuery, Point, TextSum, Words
+from schemas.points import IndexQuery, Point, SparseVector, TextSum
 from schemas.search import (
     MAX_PAGED,
     Condition,
@@ -218,7 +218,7 @@ class Searcher:
             conditions.append(Condition(field="embedder", op="=", value=self.embedder_name))
         return tuple(conditions)
 
-    def _query_words(self, query: SearchQuery) -> Words | None:
+    def _query_words(self, query: SearchQuery) -> SparseVector | None:
         if not (query.hybrid and self.info.has_words and query.strategy == "average_vector"):
             return None
         texts = [example.text for example in query.wanted if isinstance(example, TextExample)]
@@ -248,7 +248,7 @@ class Searcher:
         self,
         query: SearchQuery,
         resolved: ResolvedQuery,
-        words: Words | None,
+        words: SparseVector | None,
         text_sum: TextSum | None,
         cursor: Cursor,
     ) -> IndexQuery:

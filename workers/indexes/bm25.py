@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from schemas.labels import Label
-from schemas.points import NO_SHARE, Words, WordShares
+from schemas.points import NO_SHARE, SparseVector, WordShares
 from workers.indexes.word_segmentation import segment_document, segment_query, words_of_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _bm25() -> edge.Bm25:
     return edge.Bm25(edge.Bm25Config(language="english", avg_len=_AVERAGE_WORDS))
 
 
-def words_of(labels: Iterable[Label], uri: str, least_score: float = 0.0) -> Words:
+def words_of(labels: Iterable[Label], uri: str, least_score: float = 0.0) -> SparseVector:
     """The words of a point: of each label and its keywords, weighted by its score; of the uri.
 
     Labels with a score below `least_score` are left out.
@@ -50,7 +50,7 @@ def words_of(labels: Iterable[Label], uri: str, least_score: float = 0.0) -> Wor
     return _words(weights)
 
 
-def query_words(texts: Sequence[str]) -> Words | None:
+def query_words(texts: Sequence[str]) -> SparseVector | None:
     """The words of query texts, each once; None if there are only stop words."""
     weights: dict[int, float] = {}
     for text in texts:
@@ -60,7 +60,7 @@ def query_words(texts: Sequence[str]) -> Words | None:
     return _words(weights) if weights else None
 
 
-def share_of_words(text: str, words: Words, uri: str) -> WordShares:
+def share_of_words(text: str, words: SparseVector, uri: str) -> WordShares:
     """Which of a point's labels, and whether its `uri`, have all words of `text`.
 
     It is read from the point's `words`: a word weighs as much as the scores of the labels that have
@@ -94,7 +94,7 @@ def _add_words(weights: dict[int, float], text: str, share: float) -> None:
         weights[index] += share * value
 
 
-def _words(weights: dict[int, float]) -> Words:
+def _words(weights: dict[int, float]) -> SparseVector:
     indices = sorted(weights)
     values = [weights[index] for index in indices]
-    return Words(np.array(indices, np.uint32), np.array(values, np.float32))
+    return SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))

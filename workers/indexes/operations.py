@@ -6,7 +6,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
@@ -49,7 +49,7 @@ class PointOperations(ABC):
         """
 
     @abstractmethod
-    def find_by_words(self, words: Words, where: PointFilter, limit: int) -> list[uuid.UUID]:
+    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[uuid.UUID]:
         """The ids of the first `limit` points that have any of the words, by BM25."""
 
     @abstractmethod

@@ -13,7 +13,7 @@ from schemas.errors import InvalidVectorError, VectorIndexError
 from schemas.ids import ADDED_ORDINAL, image_id
 from schemas.masks import CocoRle
 from schemas.payload import labels_of, payload_of, read_mask
-from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import (
     VECTOR_NAME,
     WORDS_NAME,
@@ -35,7 +35,7 @@ NoteBroken = Callable[[str, str], None]
 """Takes the id of a broken point, and what is wrong with it."""
 THUMBNAIL_FIELDS = (THUMBNAIL, "thumbnail_check")
 """Of the payload, what it takes to read a thumbnail."""
-NO_WORDS = Words(np.zeros(0, np.uint32), np.zeros(0, np.float32))
+NO_WORDS = SparseVector(np.zeros(0, np.uint32), np.zeros(0, np.float32))
 # Digits, sign, point and comma of a float32 as JSON.
 _NUMBER_BYTES = 22
 
@@ -122,15 +122,21 @@ def read_scored(record: Any) -> ScoredPoint:
     )
 
 
-def _read_vectors(record: Any) -> tuple[Float32Vector | None, Words | None]:
+def _read_vectors(record: Any) -> tuple[Float32Vector | None, SparseVector | None]:
     vectors = record.vector if isinstance(record.vector, dict) else {}
     vector, words = vectors.get(VECTOR_NAME), vectors.get(WORDS_NAME)
     return (
         None if vector is None else np.asarray(vector, np.float32),
         None
         if words is None
-        else Words(np.asarray(words.indices, np.uint32), np.asarray(words.values, np.float32)),
+        else SparseVector(
+            np.asarray(words.indices, np.uint32), np.asarray(words.values, np.float32)
+        ),
     )
+
+
+def _read_sparse(words: Any) -> SparseVector:
+    return SparseVector(np.asarray(words.indices, np.uint32), np.asarray(words.values, np.float32))
 
 
 def to_hit(point: ScoredPoint) -> SearchHit:

@@ -24,7 +24,7 @@ from schemas.errors import (
     one_line,
 )
 from schemas.options import IndexOptions
-from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
@@ -319,7 +319,7 @@ class EdgeIndex(PointIndex):
                 return meeting[:limit]
         return self._query(nearest_request(vector, where, limit, threshold, exact=exact))
 
-    def find_by_words(self, words: Words, where: PointFilter, limit: int) -> list[UUID]:
+    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[UUID]:
         return self._rank(words_request(words, where, limit), by_score=True)
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:

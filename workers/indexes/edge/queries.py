@@ -6,7 +6,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from schemas.points import IndexQuery, Point, Words
+from schemas.points import IndexQuery, Point, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes.filters import Ids, OneOf, PointFilter, to_edge_filter
@@ -38,7 +38,7 @@ def nearest_request(
     )
 
 
-def words_request(words: Words, where: PointFilter, limit: int) -> edge.QueryRequest:
+def words_request(words: SparseVector, where: PointFilter, limit: int) -> edge.QueryRequest:
     """The first `limit` points by words, without payloads."""
     by_words = edge.Query.Nearest(to_sparse(words), using=WORDS_NAME)
     return edge.QueryRequest(limit=limit, query=by_words, filter=to_edge_filter(where))
@@ -112,6 +112,6 @@ def meets(point: Point, usual: Usual) -> bool:
     )
 
 
-def to_sparse(words: Words) -> edge.SparseVector:
+def to_sparse(words: SparseVector) -> edge.SparseVector:
     """Words as the engine's sparse vector."""
     return edge.SparseVector(words.indices.tolist(), words.values.tolist())

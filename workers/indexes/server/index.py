@@ -15,7 +15,7 @@ from schemas.errors import (
 )
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
-from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, Words
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
@@ -96,7 +96,7 @@ def build(
     )
 
 
-def _to_sparse(words: Words) -> models.SparseVector:
+def _to_sparse(words: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
 
 
@@ -182,7 +182,7 @@ class ServerIndex(PointIndex):
     def flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
 
-    def _words_vector(self, words: Words) -> dict[str, models.SparseVector]:
+    def _words_vector(self, words: SparseVector) -> dict[str, models.SparseVector]:
         # A collection that is older than words has no place for them.
         return {WORDS_NAME: _to_sparse(words)} if self._words else {}
 
@@ -257,7 +257,7 @@ class ServerIndex(PointIndex):
         request |= {"query_filter": filtered, "limit": pool}
         return self._rank(request, by_score=not query.diversity)
 
-    def find_by_words(self, words: Words, where: PointFilter, limit: int) -> list[UUID]:
+    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[UUID]:
         request = {"query": _to_sparse(words), "using": WORDS_NAME, "limit": limit}
         return self._rank(request | {"query_filter": self._filter(where)}, by_score=True)
 
