@@ -1,10 +1,23 @@
-"""Sets environment variables of this process temporarily."""
+"""Sets environment variables of this process: temporarily, or where libraries read them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+_LANCE = {
+    # It reads as many partitions of an index at once as it has threads, by default one a core: of a
+    # bucket that answers in 30 ms two take 2.0 s where 32 take 0.95.
+    "LANCE_CPU_THREADS": "32",
+    "LANCE_LOG": "error",  # a new table is no reason to warn
+}
+
+
+def prepare_lance() -> None:
+    """Set what Lance reads when its first table is opened, unless the user has set it."""
+    for name, value in _LANCE.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, urlsplit
 
+from pipeline.environment import prepare_lance
 from pipeline.manifest.known_pipelines import KnownPipelines
 from pipeline.manifest.manifest import Manifest
 from pipeline.manifest.part_storage import FolderParts, Parts
@@ -22,8 +23,10 @@ from workers.indexes.generations import FIRST, Generations
 from workers.indexes.location import (
     GENERATIONS_FOLDER,
     MANIFEST_FOLDER,
+    has_one_owner,
     index_folder,
-    is_server,
+    kind_of,
+    lance_place,
     server_address,
 )
 from workers.indexes.open import generations_of, open_index
@@ -57,8 +60,11 @@ class IndexHome:
     def at(cls, settings: Settings, generation: str) -> Self:
         """The generation of this name, which need not be there yet."""
         # An alias of a server is the index that it stands for, with that one's manifest.
-        index = settings.index.model_copy(
-            update={"location": generations_of(settings.index).location(generation)}
+        options = index_options(settings)
+        if kind_of(options.location) == "lance":
+            prepare_lance()
+        index = options.model_copy(
+            update={"location": generations_of(options).location(generation)}
         )
         state = index.state
         if generation != FIRST and state is not None:
@@ -96,9 +102,9 @@ class IndexHome:
         return manifest_folder(self.location) / "logs"
 
     @property
-    def is_server(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether others may write to it while it is open here: a folder has one owner."""
-        return is_server(self.index.location)
+        return not has_one_owner(self.index.location)
 
     @contextmanager
     def points(self, *, create_for: int | None = None) -> Iterator[VectorIndex]:
@@ -146,12 +152,12 @@ class GenerationInfo:
 
 def current_generation(settings: Settings) -> str:
     """The name of the generation in use."""
-    return generations_of(settings.index).current()
+    return generations_of(index_options(settings)).current()
 
 
 def list_generations(settings: Settings) -> list[GenerationInfo]:
     """All generations of an index, the first one first."""
-    generations = generations_of(settings.index)
+    generations = generations_of(index_options(settings))
     in_use = generations.current()
     infos = []
     for name in generations.names():
@@ -163,7 +169,7 @@ def list_generations(settings: Settings) -> list[GenerationInfo]:
 
 def use_generation(settings: Settings, name: str) -> None:
     """Have a generation searched and written to. Raises UsageError if it is not there."""
-    generations = generations_of(settings.index)
+    generations = generations_of(index_options(settings))
     _check_known(generations, name)
     generations.use(name)
 
@@ -173,7 +179,7 @@ def drop_generation(settings: Settings, name: str) -> None:
 
     Raises UsageError if it is not there, or in use; IndexBusyError if a process has it open.
     """
-    generations = generations_of(settings.index)
+    generations = generations_of(index_options(settings))
     _check_known(generations, name)
     if name == generations.current():
         raise UsageError(f"expected a generation that is not in use, {name} is: use another first")
@@ -199,27 +205,55 @@ def open_manifest(index: IndexOptions, store: StoreOptions) -> Manifest:
     return Manifest(_manifest_parts(index, store))
 
 
+def index_options(settings: Settings) -> IndexOptions:
+    """The options of an index; a bucket is reached as that of the images, unless they say how."""
+    index, store = settings.index, settings.store
+    return index.model_copy(
+        update={
+            "endpoint_url": index.endpoint_url or store.endpoint_url,
+            "profile": index.profile or store.profile,
+        }
+    )
+
+
 def manifest_folder(location: str) -> Path:
-    """Where the manifest of an index lies: in its folder, or for a server in the user's data."""
-    if not is_server(location):
+    """Where the manifest of an index lies on this machine: in its folder, else in the user's data.
+
+    What a bucket has beside it is not here.
+    """
+    kind = kind_of(location)
+    if kind == "folder":
         return index_folder(location) / MANIFEST_FOLDER
-    address = server_address(location)
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    manifests = Path(data).expanduser() / "objseek" / "manifests"
+    if kind == "lance":
+        place = lance_place(location)
+        if not place.startswith("s3://"):
+            return Path(place) / MANIFEST_FOLDER
+        return manifests / f"lance-{quote(place, safe='')}"
+    address = server_address(location)
     parts = urlsplit(address.url)
     server = quote(parts.netloc + parts.path, safe="")
     collection = quote(address.collection, safe="")
     # A collection may be called "..".
-    return Path(data).expanduser() / "objseek" / "manifests" / server / f"collection-{collection}"
+    return manifests / server / f"collection-{collection}"
 
 
 def _manifest_parts(index: IndexOptions, store: StoreOptions) -> Parts:
-    if index.state is None:
+    state = index.state
+    if state is None and kind_of(index.location) == "lance":
+        place = lance_place(index.location)
+        if place.startswith("s3://"):
+            state = f"{place}/{MANIFEST_FOLDER}"
+            how = {"endpoint_url": index.endpoint_url, "profile": index.profile}
+            store = store.model_copy(update=how)
+    if state is None:
         return FolderParts(manifest_folder(index.location))
-    if index.state.startswith("s3://"):
+    if state.startswith("s3://"):
         # boto3 is imported by those who need it alone.
         from pipeline.manifest.bucket_storage import BucketParts
 
-        return BucketParts(index.state, store)
-    if "://" in index.state:
-        raise UsageError(f"expected a folder or s3://bucket/prefix as state, got {index.state!r}")
-    return FolderParts(Path(index.state).expanduser())
+        return BucketParts(state, store)
+    if "://" in state:
+        raise UsageError(f"expected a folder or s3://bucket/prefix as state, got {state!r}")
+    return FolderParts(Path(state).expanduser())

@@ -323,17 +323,23 @@ class LabelOptions(_Options):
 
 
 class IndexOptions(_Options):
-    """`location`: a folder for the embedded index, or `http(s)://host:6333/collection`.
+    """`location`: a folder for the embedded index, `http(s)://host:6333/collection`, or a Lance
+    table, `lance+s3://bucket/prefix` or `lance+file:///folder`.
 
-    `state`: where the manifest is kept, a folder or `s3://bucket/prefix`; None: in the index
-    folder, or for a server in the user's data. `retry_budget_s` is for how long a server that does
-    not answer is asked again. `thumbnail_px` is the longer side of the thumbnails that are kept of
-    objects which come in, 0: none are.
+    `state`: where the manifest is kept, a folder or `s3://bucket/prefix`; None: beside the index,
+    or for a server in the user's data. `endpoint_url` and `profile` are how the bucket of a Lance
+    table is reached, None: as that of the images. `refresh_s`: how old what is searched of it may
+    be. `retry_budget_s` is for how long a server that does not answer is asked again.
+    `thumbnail_px` is the longer side of the thumbnails that are kept of objects which come in, 0:
+    none are.
     """
 
     location: str = Field(default="objseek-index", min_length=1)
     state: str | None = Field(default=None, min_length=1)
     api_key: SecretStr | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    refresh_s: float = Field(default=1.0, ge=0)
     timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
     upsert_batch: int = Field(default=128, ge=1)

@@ -40,7 +40,7 @@ def verify(
     progress, home = progress or Progress(), IndexHome.current(settings)
     home.require_ingested()
     # A folder is held until what is found has been repaired; others may write to a server.
-    settled_before = datetime.now(UTC) - _ON_ITS_WAY if home.is_server else None
+    settled_before = datetime.now(UTC) - _ON_ITS_WAY if home.is_shared else None
     with home.points() as index:
         progress.note("comparing points with the manifest")
         comparison = Comparison(home.manifest, settled_before, TrackFiles(home.parts))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.durable_files import replace_file
-from workers.indexes.location import SERVICE_FILE, index_folder, is_server
+from workers.indexes.location import SERVICE_FILE, has_one_owner, index_folder
 
 
 class Handle(BaseModel):
@@ -24,10 +24,10 @@ class Handle(BaseModel):
 def write_handle(location: str, handle: Handle) -> Path | None:
     """Write the file, readable by this user alone.
 
-    Returns None for a server's collection, and for a folder that can only be read: a copy of it is
-    served, and others make one of their own.
+    Returns None for an index that many may open, and for a folder that can only be read: a copy of
+    it is served, and others make one of their own.
     """
-    if is_server(location):
+    if not has_one_owner(location):
         return None
     path = index_folder(location) / SERVICE_FILE
     if not os.access(path.parent, os.W_OK):
@@ -39,7 +39,7 @@ def write_handle(location: str, handle: Handle) -> Path | None:
 
 def read_handle(location: str) -> Handle | None:
     """The service that has this index open, if there is a file of one."""
-    if is_server(location):
+    if not has_one_owner(location):
         return None
     path = index_folder(location) / SERVICE_FILE
     with contextlib.suppress(OSError, ValidationError):

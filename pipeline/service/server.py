@@ -26,7 +26,7 @@ from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.options import ServeOptions
 from workers.indexes.edge.copies import SHARD, copy_tree
-from workers.indexes.location import index_folder, is_server
+from workers.indexes.location import has_one_owner, index_folder
 
 _MAX_CONNECTIONS = 512
 _KEEP_ALIVE_S = 15
@@ -181,7 +181,7 @@ def _copy_index(settings: Settings) -> Iterator[Settings]:
     Raises UsageError for a server's collection, IndexBusyError while another process writes.
     """
     location = settings.index.location
-    if is_server(location):
+    if not has_one_owner(location):
         raise UsageError(f"expected a folder to copy, got {location}: a server needs no snapshot")
     with tempfile.TemporaryDirectory(prefix="objseek-snapshot-") as folder:
         copy = Path(folder) / "index"

@@ -50,7 +50,7 @@ def hold_source(settings: Settings, progress: Progress) -> Iterator[SourceSnapsh
             yield SourceSnapshot(copy, home.manifest, True, pipelines)
         return
     with closing(index):
-        yield SourceSnapshot(index, home.manifest, home.is_server, pipelines)
+        yield SourceSnapshot(index, home.manifest, home.is_shared, pipelines)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ DIM = 8
 SERVER = os.environ.get("OBJSEEK_TEST_QDRANT_URL")
 KINDS = [
     "edge",
+    "lance",
     "memory",
     "stand-in",
     pytest.param(
@@ -100,6 +101,8 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
     server = QdrantServer() if kind == "stand-in" else None
     if kind == "edge":
         location, client = str(folder / "index"), None
+    elif kind == "lance":
+        location, client = f"lance+file://{folder / 'index'}", None
     elif server is not None:
         location, client = f"{server.url}/{name}", None
     elif kind == "memory":

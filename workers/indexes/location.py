@@ -1,11 +1,12 @@
-"""Parses where an index is: a folder, or a collection of a Qdrant server."""
+"""Parses where an index is: a folder, a collection of a Qdrant server, or a Lance table."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from schemas.errors import UsageError
 
@@ -14,9 +15,13 @@ MANIFEST_FOLDER = "manifest"
 GENERATIONS_FOLDER = "generations"
 CURRENT_FILE = "current"
 """Names the generation in use."""
+LANCE_TABLE = "points.lance"
+"""The table of a Lance index, below its place."""
 SERVICE_FILE = "service.json"
 """Says how to reach the service that has the folder open."""
 
+IndexKind = Literal["folder", "server", "lance"]
+_LANCE_S3, _LANCE_FILE = "lance+s3", "lance+file"
 _DEFAULT_PORT = 6333
 # Behind a path there is a proxy, which listens where its scheme has it.
 _SCHEME_PORTS = {"http": 80, "https": 443}
@@ -34,18 +39,47 @@ class ServerAddress:
     collection: str
 
 
-def is_server(location: str) -> bool:
-    """Whether `location` names a server, not a folder. Raises UsageError for another scheme."""
+def kind_of(location: str) -> IndexKind:
+    """What kind of index `location` names. Raises UsageError for another scheme."""
     scheme, mark, _ = location.partition("://")
-    if mark and scheme.lower() not in ("http", "https"):
-        raise UsageError(
-            f"expected a folder or http(s)://host:6333/collection as index, got {location!r}"
-        )
-    return bool(mark)
+    if not mark:
+        return "folder"
+    if scheme.lower() in ("http", "https"):
+        return "server"
+    if scheme.lower() in (_LANCE_S3, _LANCE_FILE):
+        return "lance"
+    raise UsageError(
+        "expected a folder, http(s)://host:6333/collection, lance+s3://bucket/prefix or "
+        f"lance+file:///folder as index, got {location!r}"
+    )
+
+
+def has_one_owner(location: str) -> bool:
+    """Whether one process at a time has it open; of the other kinds many read and write at once."""
+    return kind_of(location) == "folder"
+
+
+def lance_place(location: str) -> str:
+    """`s3://bucket/prefix`, or the absolute path of a folder, of a `lance+` location.
+
+    Raises UsageError that says what is missing or not expected.
+    """
+    scheme, _, rest = location.partition("://")
+    rest = rest.rstrip("/")
+    if "?" in rest or "#" in rest:
+        raise UsageError(f"expected nothing after the place of an index, got {location!r}")
+    if scheme.lower() == _LANCE_S3:
+        bucket, _, prefix = rest.partition("/")
+        if not bucket or "@" in bucket or "//" in prefix:
+            raise UsageError(f"expected lance+s3://bucket/prefix as index, got {location!r}")
+        return f"s3://{rest}"
+    if not rest.startswith("/"):
+        raise UsageError(f"expected lance+file:///folder as index, got {location!r}")
+    return unquote(rest)
 
 
 def index_folder(location: str) -> Path:
-    """The folder that a location names, if it does not name a server."""
+    """The folder that a location names, if it names one."""
     return Path(location).expanduser()
 
 

@@ -1,10 +1,10 @@
-"""Opens an index and its generations, in a folder or on a Qdrant server."""
+"""Opens an index and its generations: in a folder, on a Qdrant server, or as a Lance table."""
 
 from __future__ import annotations
 
 from schemas.options import IndexOptions
 from workers.indexes.generations import Generations
-from workers.indexes.location import is_server
+from workers.indexes.location import kind_of
 from workers.protocols import VectorIndex
 
 
@@ -17,21 +17,33 @@ def open_index(options: IndexOptions, dim: int | None, *, create: bool = False) 
     """
     if create and dim is None:
         raise ValueError("creating an index needs the dimension of its vectors")
-    if is_server(options.location):
-        from workers.indexes.server import index as server_index
+    match kind_of(options.location):
+        case "server":
+            from workers.indexes.server import index as server_index
 
-        return server_index.build(options, dim, create=create)
-    from workers.indexes.edge import index as edge_index
+            return server_index.build(options, dim, create=create)
+        case "lance":
+            from workers.indexes.lance import index as lance_index
 
-    return edge_index.build(options, dim, create=create)
+            return lance_index.build(options, dim, create=create)
+        case "folder":
+            from workers.indexes.edge import index as edge_index
+
+            return edge_index.build(options, dim, create=create)
 
 
 def generations_of(options: IndexOptions) -> Generations:
     """The generations of the index at `options.location`."""
-    if is_server(options.location):
-        from workers.indexes.server.generations import ServerGenerations
+    match kind_of(options.location):
+        case "server":
+            from workers.indexes.server.generations import ServerGenerations
 
-        return ServerGenerations(options)
-    from workers.indexes.edge.generations import FolderGenerations
+            return ServerGenerations(options)
+        case "lance":
+            from workers.indexes.lance.generations import LanceGenerations
 
-    return FolderGenerations(options.location)
+            return LanceGenerations(options)
+        case "folder":
+            from workers.indexes.edge.generations import FolderGenerations
+
+            return FolderGenerations(options.location)

@@ -43,6 +43,18 @@ class S3Prefix:
 
         return self._request(list_sizes, start)
 
+    def folders(self, start: str) -> list[str]:
+        """What names have between `start`, which ends in a slash, and the next slash; sorted."""
+
+        def list_folders(client: Any) -> list[str]:
+            pages = client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + start, Delimiter="/"
+            )
+            found = (entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", []))
+            return sorted(name.removeprefix(self._prefix + start).rstrip("/") for name in found)
+
+        return self._request(list_folders, start)
+
     def read(self, name: str) -> bytes:
         """The content of a small object. Raises ObjectGoneError if there is none."""
 

@@ -100,7 +100,7 @@ def test_what_others_may_be_writing_is_not_judged(
         do(damage, settings, "002.png")
     assert len(verify(settings).findings) == 3
     # As if it were a server's: all of it is younger than ten minutes.
-    monkeypatch.setattr(IndexHome, "is_server", True)
+    monkeypatch.setattr(IndexHome, "is_shared", True)
     report = verify(settings, [str(images)], repairing=True)
     assert (report.findings, report.stray, report.queued) == ([], [], [])
     monkeypatch.setattr("pipeline.jobs.verify._ON_ITS_WAY", timedelta(0))

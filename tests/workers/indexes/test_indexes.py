@@ -35,6 +35,7 @@ from schemas.points import EmbedderCount, IndexQuery
 from schemas.records import VECTOR_NAME
 from schemas.search import Condition
 from workers.indexes.edge import index as edge
+from workers.indexes.lance.index import LanceIndex
 from workers.indexes.open import open_index
 from workers.indexes.point_index import PointIndex
 
@@ -106,6 +107,8 @@ def test_fewer_objects_in_the_same_generation_leave_nothing_stale(index: PointIn
 
 
 def test_a_crash_before_the_old_is_deleted_is_repaired_by_repeating(index: PointIndex) -> None:
+    if isinstance(index, LanceIndex):
+        pytest.skip("what comes and what goes is one commit")
     old, new = embedded("a.jpg", unit(0, 4)), embedded("a.jpg", unit(1, 3), version="v2")
     index.replace_images([old])
     with pytest.MonkeyPatch.context() as patch:
@@ -269,7 +272,7 @@ def test_info_counts(index: PointIndex) -> None:
     assert info.embedders == (EmbedderCount("clip_x", 8),)
     assert info.segmenters == ("sam_x",)
     assert info.pipelines == 2
-    assert (info.size_bytes is None) == (not isinstance(index, edge.EdgeIndex))
+    assert (info.size_bytes is None) == (not isinstance(index, edge.EdgeIndex | LanceIndex))
 
 
 def test_opening_again(opener: Opener) -> None:

@@ -46,4 +46,4 @@ def folder(images: Path, tmp_path: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is on its way to a server is judged at once."""
-    monkeypatch.setattr(IndexHome, "is_server", False)
+    monkeypatch.setattr(IndexHome, "is_shared", False)

@@ -1,0 +1,249 @@
+"""Keeps an index as a Lance table: files in a bucket or a folder, and nothing that runs."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from schemas.errors import EmbedderMismatchError
+from schemas.options import IndexOptions
+from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
+from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
+from schemas.search import SearchHit
+from schemas.thumbnails import THUMBNAIL
+from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Prefix, Test
+from workers.indexes.lance import changes, queries, ranked
+from workers.indexes.lance.rows import (
+    VECTOR,
+    WORDS,
+    from_rows,
+    payload_columns,
+    read_dim,
+    scored_from_rows,
+)
+from workers.indexes.lance.sql import one_of, to_sql
+from workers.indexes.lance.storage import require_safe_commits
+from workers.indexes.lance.table import LanceTable, open_table
+from workers.indexes.lance.upkeep import Upkeep
+from workers.indexes.operations import Offset
+from workers.indexes.point_index import PointIndex
+from workers.indexes.points import THUMBNAIL_FIELDS
+
+if TYPE_CHECKING:
+    import lance
+
+_FACETS = 10_000
+_PAGE = 1024
+_LABELS = 100_000  # that are looked through for those with a beginning
+
+
+def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> LanceIndex:
+    """Open the table at `options.location`, or make it; see `open_index`.
+
+    Whoever makes it, or is to write to it, is refused where commits are not safe.
+    """
+    if create:
+        require_safe_commits(options)
+    table = open_table(options, dim, create=create)
+    stored = read_dim(table.current().schema)
+    if dim is not None and dim != stored:
+        raise EmbedderMismatchError(
+            f"the index at {options.location} holds vectors of {stored} numbers, "
+            f"but the embedder makes vectors of {dim}"
+        )
+    return LanceIndex(options, stored, table, checked=create)
+
+
+class LanceIndex(PointIndex):
+    """A table of points, of which any number of processes read and write at once.
+
+    Threads may share it. A search sees one version of the table from its beginning to its end.
+    """
+
+    def __init__(
+        self, options: IndexOptions, dim: int, table: LanceTable, *, checked: bool
+    ) -> None:
+        super().__init__(dim, options.upsert_batch)
+        self._options, self._table = options, table
+        self._upkeep = Upkeep(table)
+        self._checked = checked
+        self._pinned = threading.local()
+
+    def close(self) -> None:
+        """Index what was written, if that is much. May be called again."""
+        self._upkeep.close()
+
+    def require_writable(self) -> None:
+        if not self._checked:
+            require_safe_commits(self._options)
+            self._checked = True
+
+    def give_copies(self) -> None:
+        """Nothing to do: others read the table itself."""
+
+    def optimize(self) -> None:
+        self.require_writable()
+        self._upkeep.optimize()
+
+    @contextmanager
+    def _version(self) -> Iterator[lance.LanceDataset]:
+        """The version to read: that of the search which this thread is in, else the newest."""
+        pinned = getattr(self._pinned, "dataset", None)
+        with self._table.raising_errors():
+            yield self._table.current() if pinned is None else pinned
+
+    @contextmanager
+    def _one_version(self) -> Iterator[None]:
+        """Have all that this thread reads in the block be of one version."""
+        self._pinned.dataset = self._table.current()
+        try:
+            yield
+        finally:
+            self._pinned.dataset = None
+
+    def search(self, query: IndexQuery) -> list[SearchHit]:
+        with self._one_version():
+            return super().search(query)
+
+    def replace_images(
+        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    ) -> set[uuid.UUID]:
+        """As `VectorIndex.replace_images`, in one commit."""
+        self.require_writable()
+        superseded, rows = changes.replace_images(self._table, images, self.dim, run_started_at)
+        self._upkeep.note_written(rows)
+        return superseded
+
+    def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
+        self.require_writable()
+        changes.upsert(self._table, points, self.dim, to_sql(over))
+        self._upkeep.note_written(len(points))
+
+    def restore(self, points: Sequence[Point]) -> None:
+        self.upsert(points)
+
+    def delete(self, where: PointFilter) -> None:
+        condition = to_sql(self.prepare(where))
+        if condition is None:
+            raise ValueError("a filter that every point meets would delete them all")
+        self.require_writable()
+        changes.delete(self._table, condition)
+
+    def flush(self) -> None:
+        """What was written is durable: from here on this process reads what others have, too."""
+        self._table.latest()
+
+    def relabel(self, items: Sequence[PointLabels], labelled_by: str) -> None:
+        self.set_labels(items, labelled_by)
+
+    def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
+        self.require_writable()
+        changes.set_labels(self._table, items, labelled_by)
+        self._upkeep.note_written(len(items))
+
+    def prepare(self, where: PointFilter) -> PointFilter:
+        """The same filter with labels in place of a beginning of them."""
+        if not any(_begins_a_label(test) for test in (*where.must, *where.must_not)):
+            return where
+        with self._version() as dataset:
+            labels = queries.count_values(dataset, "labels", None, _LABELS)
+
+        def chosen(test: Test) -> Test:
+            if isinstance(test, Prefix) and test.field == "labels":
+                values = tuple(name for name in labels if name.startswith(test.prefix))
+                return OneOf("labels", values)
+            return test
+
+        return PointFilter(tuple(map(chosen, where.must)), tuple(map(chosen, where.must_not)))
+
+    def find_nearest(
+        self,
+        vector: Float32Vector,
+        where: PointFilter,
+        limit: int,
+        threshold: float | None,
+        *,
+        exact: bool = False,
+    ) -> list[ScoredPoint]:
+        condition = to_sql(self.prepare(where))
+        with self._version() as dataset:
+            table = queries.find_nearest(dataset, vector, condition, limit, exact=exact)
+        points = scored_from_rows(table)
+        return [point for point in points if threshold is None or point.score > threshold]
+
+    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[uuid.UUID]:
+        condition = to_sql(self.prepare(where))
+        with self._version() as dataset:
+            found = queries.find_by_words(dataset, words, condition, limit)
+        return [uuid.UUID(identity) for identity, _ in found]
+
+    def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
+        return ranked.rank(self, query, where, pool)
+
+    def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
+        with self._version() as dataset:
+            return self._read(ids, [*payload_columns(dataset.schema), VECTOR])
+
+    def retrieve_vectors(self, ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Point]:
+        return self._read(ids, ["id", *_vector_columns(names)])
+
+    def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
+        return self._read(ids, ["id", *THUMBNAIL_FIELDS])
+
+    def _read(self, ids: Sequence[uuid.UUID], columns: list[str]) -> list[Point]:
+        if not ids:
+            return []
+        with self._version() as dataset:
+            table = dataset.to_table(columns=columns, filter=one_of("id", map(str, ids)))
+        return list(from_rows(table))
+
+    def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
+        """All points of one version, read as they are asked for."""
+        condition = to_sql(self.prepare(where))
+        with self._version() as dataset:
+            columns = payload_columns(dataset.schema)
+            if vectors:
+                columns += [THUMBNAIL, *_vector_columns(vectors)]
+            scanner = dataset.scanner(columns=columns, filter=condition, batch_size=_PAGE)
+            for batch in scanner.to_batches():
+                yield from from_rows(pa.Table.from_batches([batch]))
+
+    def read_page(
+        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
+    ) -> tuple[list[Point], Offset]:
+        return list(self._read_pages(where, vectors)), None
+
+    def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
+        condition = to_sql(self.prepare(where))
+        with self._version() as dataset:
+            return int(dataset.count_rows(condition))
+
+    def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
+        condition = to_sql(self.prepare(where))
+        with self._version() as dataset:
+            return queries.count_values(dataset, field, condition, _FACETS)
+
+    def has_words(self) -> bool:
+        return True
+
+    def counts_first_labels(self) -> bool:
+        return True
+
+    def size_bytes(self) -> int:
+        with self._version() as dataset:
+            files = (file for fragment in dataset.get_fragments() for file in fragment.data_files())
+            return sum(file.file_size_bytes or 0 for file in files)
+
+
+def _begins_a_label(test: Test) -> bool:
+    return isinstance(test, Prefix) and test.field == "labels"
+
+
+def _vector_columns(names: Sequence[str]) -> list[str]:
+    return [VECTOR] * (VECTOR_NAME in names) + [*WORDS] * (WORDS_NAME in names)

@@ -1,0 +1,113 @@
+"""Lays out a Lance table of points, and converts points to its rows and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.dataset import points_schema, points_table
+from schemas.errors import VectorIndexError
+from schemas.points import Point, ScoredPoint, SparseVector
+from schemas.thumbnails import THUMBNAIL, to_text
+from workers.indexes.lance.impact_codes import impact_codes
+
+DISTANCE, ROW_ADDRESS = "_distance", "_rowaddr"
+VECTOR, WORD_IMPACTS = "vector", "word_impacts"
+WORDS = ("word_indices", "word_values")
+_TIME = pa.timestamp("us", tz="UTC")
+_IMPACTS = pa.list_(pa.int64())
+"""Of 64 bits: an index over lists of other whole numbers is never used."""
+
+
+def table_schema(dim: int) -> pa.Schema:
+    """One row a point, as exports have them: typed columns, for every other program to read.
+
+    `vector` float32 (dim,), unit length; `word_impacts` are the words for the index over them, see
+    `impact_codes`.
+    """
+    return points_schema(dim).append(pa.field(WORD_IMPACTS, _IMPACTS, nullable=False))
+
+
+def read_dim(schema: pa.Schema) -> int:
+    """How many numbers the vectors have. Raises VectorIndexError for another's table."""
+    field = schema.field(VECTOR) if VECTOR in schema.names else None
+    if field is None or not pa.types.is_fixed_size_list(field.type):
+        raise VectorIndexError("expected a table of objseek's points, it has no column `vector`")
+    dim: int = field.type.list_size
+    missing = [name for name in table_schema(dim).names if name not in schema.names]
+    if missing:
+        raise VectorIndexError(
+            f"expected a table of objseek's points, it has no column {', '.join(missing)}"
+        )
+    return dim
+
+
+def to_rows(points: Sequence[Point], dim: int) -> pa.Table:
+    """The rows of points. Raises ValueError, which names the point, for one that cannot be one."""
+    table = points_table(points, dim)
+    return table.append_column(
+        pa.field(WORD_IMPACTS, _IMPACTS, nullable=False),
+        pa.array([impact_codes(point.words).tolist() for point in points], _IMPACTS),
+    )
+
+
+def payload_columns(schema: pa.Schema) -> list[str]:
+    """The columns of what a hit shows: all but vector, words and thumbnail."""
+    return [name for name in schema.names if name not in (VECTOR, *WORDS, WORD_IMPACTS, THUMBNAIL)]
+
+
+def from_rows(table: pa.Table) -> Iterator[Point]:
+    """The points of rows, in their order, with what of vector and words the columns have."""
+    vectors = _vectors(table)
+    for position, row in enumerate(_plain_rows(table)):
+        yield _to_point(row, None if vectors is None else vectors[position])
+
+
+def scored_from_rows(table: pa.Table) -> Iterator[ScoredPoint]:
+    """The points of rows that a search has found; the score is 1 minus the cosine distance."""
+    for row in _plain_rows(table):
+        distance = row.pop(DISTANCE)
+        point = _to_point(row, None)
+        yield ScoredPoint(point.id, point.payload, score=1.0 - distance)
+
+
+def _vectors(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    if VECTOR not in table.column_names:
+        return None
+    column = table[VECTOR].combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    rows: np.ndarray[Any, np.dtype[np.float32]] = flat.reshape(-1, column.type.list_size)
+    return rows
+
+
+def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as Python has them; times have no zone, whose database small containers lack."""
+    left_out = [name for name in (VECTOR, WORD_IMPACTS) if name in table.column_names]
+    table = table.drop_columns(left_out)
+    for position, field in enumerate(table.schema):
+        if field.type == _TIME:
+            times = table[field.name].cast(pa.timestamp("us"))
+            table = table.set_column(position, field.name, times)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _to_point(row: dict[str, Any], vector: np.ndarray[Any, Any] | None) -> Point:
+    identity = row.pop("id")
+    indices, values = (row.pop(name, None) for name in WORDS)
+    payload = {name: _to_json(value) for name, value in row.items() if value is not None}
+    words = None
+    if indices is not None:
+        words = SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
+    return Point(identity, payload, None if vector is None else vector.astype(np.float32), words)
+
+
+def _to_json(value: Any) -> Any:
+    """A value as the payload of a point has it in every index."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
+    return to_text(value) if isinstance(value, bytes) else value

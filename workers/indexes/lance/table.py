@@ -1,0 +1,203 @@
+"""Holds the newest version of a Lance table, and changes it in one commit each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.errors import IndexMissingError, IndexUnavailableError, one_line
+from schemas.options import IndexOptions
+from workers.backoff import Backoff
+from workers.indexes.lance.engine import import_lance, raising_index_errors
+from workers.indexes.lance.rows import table_schema
+from workers.indexes.lance.storage import storage_options
+from workers.indexes.location import LANCE_TABLE, lance_place
+
+if TYPE_CHECKING:
+    from lance import LanceDataset
+
+_FORMAT = "2.1"  # of the files
+_INDEX_CACHE = 512 * 2**20
+_METADATA_CACHE = 128 * 2**20
+_ROWS_A_FRAGMENT = 2**20
+_ADDRESS_BITS = 32  # of the row; the fragment is above
+Addresses = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """Rows that go, by their addresses, uint64 (n,), and rows that come; at once."""
+
+    gone: Addresses
+    new: pa.Table | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.gone.size and (self.new is None or not self.new.num_rows)
+
+
+class ChangedMeanwhileError(IndexUnavailableError):
+    """Another writer has changed the same rows meanwhile; it is tried again."""
+
+
+class LanceTable:
+    """A table of points at a place. Threads may share it.
+
+    Readers see one version as long as they hold what `current` gave them; it is looked for a newer
+    one at most every `refresh_s`, once for all threads. What this process commits it sees at once.
+    """
+
+    def __init__(self, options: IndexOptions, dataset: LanceDataset) -> None:
+        self.location = options.location
+        self._refresh_s = options.refresh_s
+        self._backoff = Backoff(max(options.retry_budget_s, 60.0), first_s=0.05, longest_s=2.0)
+        self._dataset = dataset
+        self._looked_at = time.monotonic()
+        self._turn = threading.Lock()
+
+    def current(self) -> LanceDataset:
+        """The newest version, or one that was the newest `refresh_s` ago."""
+        with self._turn:
+            if time.monotonic() - self._looked_at >= self._refresh_s:
+                self._look()
+            return self._dataset
+
+    def latest(self) -> LanceDataset:
+        """The newest version of all."""
+        with self._turn:
+            self._look()
+            return self._dataset
+
+    def _look(self) -> None:
+        with self.raising_errors():
+            if self._dataset.latest_version != self._dataset.version:
+                self._dataset = self._dataset.checkout_version(self._dataset.latest_version)
+        self._looked_at = time.monotonic()
+
+    def adopt(self, dataset: LanceDataset) -> None:
+        """Go on with a version that this process has committed."""
+        with self._turn:
+            if dataset.version > self._dataset.version:
+                self._dataset = dataset
+
+    @contextmanager
+    def raising_errors(self) -> Iterator[None]:
+        """Raise Lance's errors as those of an index."""
+        with raising_index_errors(self.location):
+            yield
+
+    def change(self, plan: Callable[[LanceDataset], Change]) -> bool:
+        """Do what `plan` makes of the newest version, in one commit.
+
+        Planned and done anew while other writers change the same rows. Returns whether others have
+        committed in between, so that what they wrote was not looked at. Nothing is committed where
+        the plan is empty.
+        """
+        written: list[tuple[pa.Table, Any]] = []
+
+        def attempt() -> bool:
+            before = self.latest()
+            change = plan(before)
+            if change.is_empty:
+                return False
+            with self.raising_errors():
+                after = self._commit(before, change, written)
+            self.adopt(after)
+            return bool(after.version != before.version + 1)
+
+        return self._backoff.retry(attempt, f"a commit to {self.location}")
+
+    def _commit(
+        self, dataset: LanceDataset, change: Change, written: list[tuple[pa.Table, Any]]
+    ) -> LanceDataset:
+        lance = import_lance()
+        from lance.commit import CommitConflictError
+
+        if change.new is not None and not (written and written[0][0] is change.new):
+            written[:] = [(change.new, write_files(dataset, change.new))]
+        updated, removed = _mark_gone(dataset, change.gone)
+        operation = lance.LanceOperation.Update(
+            removed_fragment_ids=removed,
+            updated_fragments=updated,
+            new_fragments=[] if change.new is None else written[0][1],
+        )
+        try:
+            after: LanceDataset = lance.LanceDataset.commit(
+                dataset, operation, read_version=dataset.version
+            )
+            return after
+        except CommitConflictError as exc:
+            raise ChangedMeanwhileError(
+                f"another writer has changed the index {self.location} meanwhile: {one_line(exc)}"
+            ) from exc
+
+
+def write_files(dataset: LanceDataset, rows: pa.Table) -> Any:
+    """Write rows to files beside a table, which a commit makes part of it."""
+    from lance.fragment import write_fragments
+
+    return write_fragments(
+        rows,
+        dataset,
+        mode="append",
+        max_rows_per_file=_ROWS_A_FRAGMENT,
+        data_storage_version=_FORMAT,
+    )
+
+
+def _mark_gone(dataset: LanceDataset, gone: Addresses) -> tuple[list[Any], list[int]]:
+    """The fragments of these rows without them, and the ids of those that have no others."""
+    updated, removed = [], []
+    fragments = gone >> np.uint64(_ADDRESS_BITS)
+    for fragment in np.unique(fragments).tolist():
+        of_it = gone[fragments == fragment] & np.uint64(2**_ADDRESS_BITS - 1)
+        found = dataset.get_fragment(fragment)
+        if found is None:
+            raise ChangedMeanwhileError("rows that are to go have moved meanwhile")
+        left = found.delete_rows(of_it.tolist())
+        if left is None:
+            removed.append(fragment)
+        else:
+            updated.append(left)
+    return updated, removed
+
+
+def open_table(options: IndexOptions, dim: int | None, *, create: bool) -> LanceTable:
+    """Open the table at `options.location`; with `create` make it for vectors of `dim` numbers.
+
+    Raises IndexMissingError, IndexUnavailableError.
+    """
+    lance = import_lance()
+    place = f"{lance_place(options.location)}/{LANCE_TABLE}"
+    how = {"storage_options": storage_options(options) or None}
+    session = lance.Session(
+        index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE
+    )
+    with raising_index_errors(options.location):
+        try:
+            return LanceTable(options, lance.dataset(place, session=session, **how))
+        except (ValueError, FileNotFoundError) as exc:
+            if not _is_missing(exc):
+                raise
+            if not create or dim is None:
+                raise IndexMissingError(f"there is no index at {options.location}") from exc
+        try:
+            lance.write_dataset(
+                table_schema(dim).empty_table(), place, data_storage_version=_FORMAT, **how
+            )
+        except OSError as exc:
+            if "already exists" not in str(exc):  # another writer was first
+                raise
+        return LanceTable(options, lance.dataset(place, session=session, **how))
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError) or str(error).startswith("Dataset at path")

@@ -1,0 +1,114 @@
+"""Keeps a Lance table quick: indexes over its columns, few large files, few old versions."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from schemas.errors import IndexUnavailableError
+from workers.indexes.lance.rows import VECTOR, WORD_IMPACTS
+from workers.indexes.lance.table import LanceTable
+
+if TYPE_CHECKING:
+    import lance
+
+_log = logging.getLogger(__name__)
+ROWS_TO_TIDY = 20_000
+"""Written since the last time; a search compares whole vectors of rows that no index has."""
+_ROWS_TO_INDEX = 5_000
+_ROWS_A_PARTITION = 1000
+_BITS = 4
+_SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**20  # rows
+_KEPT = timedelta(days=1)
+_RETRAINED_AT = 4  # times as many rows as when partitions were made
+_ATTEMPTS = 5
+_BITMAPS = ("kind", "store", "bucket", "segmenter", "embedder", "labelled_by", "level")
+_TREES = (
+    "id", "image_id", "uri", "key", "area_frac", "predicted_iou", "ordinal", "run_started_at",
+    "ingested_at", "t_start", "segmenter_label",
+)  # fmt: skip
+_LISTS = ("labels", WORD_IMPACTS)
+
+
+class Upkeep:
+    """What is done between the commits of a writer."""
+
+    def __init__(self, table: LanceTable) -> None:
+        self._table = table
+        self._written = 0
+
+    def note_written(self, rows: int) -> None:
+        """Count rows, and tidy up once they are many."""
+        self._written += rows
+        if self._written >= ROWS_TO_TIDY:
+            self.tidy()
+
+    def close(self) -> None:
+        """Tidy up after a writer that has written much; no error where another does it."""
+        if self._written >= _ROWS_TO_INDEX:
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Put small files together, index new rows, drop versions older than a day."""
+        self._written = 0
+        self._do(_SMALL_FRAGMENT, retrain=False)
+
+    def optimize(self) -> None:
+        """The same for all files, with partitions made anew where the table has grown much."""
+        self._written = 0
+        self._do(_LARGE_FRAGMENT, retrain=True)
+
+    def _do(self, rows_a_fragment: int, *, retrain: bool) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            dataset = self._table.latest()
+            try:
+                with self._table.raising_errors():
+                    self._table.adopt(_tidy(dataset, rows_a_fragment, retrain=retrain))
+                return
+            except IndexUnavailableError as exc:
+                # Another writer has changed the same files: next time is soon enough.
+                if attempt == _ATTEMPTS:
+                    _log.warning("the index was not tidied up: %s", exc)
+
+
+def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int, *, retrain: bool) -> Any:
+    # Not the one that others read: it goes on to the version that it makes.
+    dataset = dataset.checkout_version(dataset.version)
+    dataset.optimize.compact_files(target_rows_per_fragment=rows_a_fragment)
+    rows = dataset.count_rows()
+    if rows >= _ROWS_TO_INDEX:
+        _index(dataset, rows, retrain=retrain)
+    dataset.cleanup_old_versions(older_than=_KEPT, error_if_tagged_old_versions=False)
+    return dataset
+
+
+def _index(dataset: lance.LanceDataset, rows: int, *, retrain: bool) -> None:
+    """Make the indexes that are not there; add new rows to the others."""
+    there = {index.name for index in dataset.describe_indices()}
+    kinds: dict[str, Literal["BITMAP", "BTREE", "LABEL_LIST"]] = {
+        **dict.fromkeys(_BITMAPS, "BITMAP"),
+        **dict.fromkeys(_TREES, "BTREE"),
+        **dict.fromkeys(_LISTS, "LABEL_LIST"),
+    }
+    if there:
+        dataset.optimize.optimize_indices()
+    for column, kind in kinds.items():
+        if f"{column}_idx" not in there:
+            dataset.create_scalar_index(column, kind)
+    if f"{VECTOR}_idx" not in there or (retrain and rows >= _RETRAINED_AT * _trained_for(dataset)):
+        dataset.create_index(
+            VECTOR,
+            "IVF_RQ",
+            metric="cosine",
+            num_partitions=max(1, rows // _ROWS_A_PARTITION),
+            num_bits=_BITS,
+            replace=True,
+        )
+
+
+def _trained_for(dataset: lance.LanceDataset) -> int:
+    """For how many rows the partitions were made."""
+    statistics = dataset.stats.index_stats(f"{VECTOR}_idx")
+    partitions = max(int(index.get("num_partitions", 1)) for index in statistics["indices"])
+    return partitions * _ROWS_A_PARTITION
