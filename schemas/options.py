@@ -22,6 +22,7 @@ SquareName = Literal["extend", "pad", "squash"]
 _Level = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[_Level, _Level, _Level]
 _EQUAL_WEIGHT = 0.5
+NO_PROPAGATION = "none"
 
 
 class _Options(BaseModel):
@@ -50,6 +51,11 @@ class StoreOptions(_Options):
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether anything that is listed may be read as a video."""
+        return self.videos or self.animations
 
     def without_videos(self) -> Self:
         """The same for whoever looks at images alone."""
@@ -290,12 +296,17 @@ class VideoOptions(_Options):
     `across_shots` a track may go on in a later shot. `points_per_side` is how many points a
     segmenter that has a grid of them asks along a side of a frame, without crops; None: as of
     images. A video that ends before it says it does is refused, unless `accept_truncated`.
+
+    `propagate` is the video model that carries masks from each frame to the next: `none`; a
+    `sam2.1_*` by its name; `sam2`, which is the SAM 2.1 that segments, or else `sam2.1_t`; or the
+    folder of one's local files, which has a slash.
     """
 
     fps: float = Field(default=2.0, gt=0, le=60)
     across_shots: bool = False
     points_per_side: int | None = Field(default=12, ge=1)
     accept_truncated: bool = False
+    propagate: str = Field(default=NO_PROPAGATION, min_length=1)
 
 
 class Precision(_Options):

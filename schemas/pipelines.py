@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from schemas.ids import fingerprint
-from schemas.options import CropOptions, DecodeOptions, VideoOptions
+from schemas.options import NO_PROPAGATION, CropOptions, DecodeOptions, VideoOptions
 from schemas.videos import TRACKER
 
 
@@ -77,5 +77,8 @@ class Pipeline(CropOptions):
 
 def video_fingerprint(frames: str, options: VideoOptions) -> str:
     """The fingerprint of videos, of that of the pipeline of their frames."""
-    parts = {"frames": frames, "video": options.model_dump(mode="json"), "tracker": TRACKER}
+    # What came later is left out where it is as it was before: videos of then stay done.
+    later = {"propagate"} if options.propagate == NO_PROPAGATION else set()
+    video = options.model_dump(mode="json", exclude=later)
+    parts = {"frames": frames, "video": video, "tracker": TRACKER}
     return fingerprint(parts)

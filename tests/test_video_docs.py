@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.tiny_sam2_video import SAM2_VIDEO
+from support.tiny_segmenters import write_folder
 from support.waiting import PATIENCE_S
 
-from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEOS
+from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEO_PROPAGATE, VIDEOS
 from pipeline.demo.bucket import write_clip_bucket
 from schemas.options import StoreOptions, VideoOptions
 from schemas.payload import TIME_FIELDS, PointPayload
 from workers.indexes.filters import FIELDS
 
+_OPTIONS = (VIDEOS, ANIMATIONS, VIDEO_FPS, VIDEO_PROPAGATE)
 PAGE = (ROOT / "docs" / "video.md").read_text()
 ENV = {
     **os.environ,
@@ -35,6 +38,7 @@ def blocks(language: str) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("video")
     write_clip_bucket(place, 1, seed=11)
+    write_folder(SAM2_VIDEO, place / "sam2")
     return place
 
 
@@ -62,10 +66,10 @@ def test_every_setting_is_told_with_its_default() -> None:
     wanted |= {f"store.{name}": getattr(store, name) for name in ("videos", "animations")}
     wanted.pop("video.animations", None)  # what a listing says, carried to who reads
     assert told == {
-        name: words[value] if isinstance(value, bool) else f"{value:g}"
+        name: words[value] if isinstance(value, bool) else f"{value}".removesuffix(".0")
         for name, value in wanted.items()
     }
-    options = [dest for option in (VIDEOS, ANIMATIONS, VIDEO_FPS) for dest in option.keys]
+    options = [dest for option in _OPTIONS for dest in option.keys]
     assert set(options) <= told.keys()
 
 

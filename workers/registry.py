@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from schemas.errors import UsageError
-from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions
+from schemas.options import DeviceName, EmbedderOptions, SegmenterOptions, VideoOptions
 from workers.models import catalog, grounded_options, open_clip_names
 from workers.models.hub import check_weights
 from workers.models.model_entry import ModelEntry
+from workers.models.propagator_options import choose_propagator
 from workers.models.refiner_options import check_sam
 from workers.models.threads import limit_threads
 from workers.protocols import (
@@ -25,6 +26,7 @@ from workers.protocols import (
 from workers.refiners.chain import build_refiners
 from workers.segmenters.refined_segmenter import refine_segmenter
 from workers.segmenters.tuned_scorers import ScorerFile, read_scorer
+from workers.videos.propagator import Propagator
 
 
 def build_segmenter(
@@ -134,6 +136,25 @@ def build_text_finder(
     options = options.model_copy(update={"device": device})
     limit_threads()
     return Grounding(load_detector(options, cache_dir), masks, options)
+
+
+def build_propagator(
+    video: VideoOptions, options: SegmenterOptions, cache_dir: Path | None = None
+) -> Propagator | None:
+    """The video model that carries masks between frames, on the device of `options`; None: none.
+
+    Raises UsageError, UnknownModelError, ModelError, DownloadError.
+    """
+    chosen = choose_propagator(video, options)
+    if chosen is None:
+        return None
+    device = resolve_device(options.device, automatic=("cuda",))
+    limit_threads()
+    # Only here, as it loads the libraries of all video models.
+    from workers.segmenters import sam2_propagator
+
+    loading = options.model_copy(update={"checkpoint": chosen.checkpoint, "device": device})
+    return sam2_propagator.build(loading, cache_dir, chosen.entry)
 
 
 def check_embedder(options: EmbedderOptions) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.shared_options import SharedOption
-from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEOS
+from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEO_PROPAGATE, VIDEOS
 
 _STORE = "Object store"
 _MODELS = "Models"
@@ -333,7 +333,7 @@ MODEL_OPTIONS = (
     ACCEPT_LICENCE,
 )
 RUN_OPTIONS = (RUNNER, WORKERS, BATCH_SIZE, RAY_ADDRESS, STALL_TIMEOUT)
-INGEST_OPTIONS = (*PLACE_OPTIONS, VIDEO_FPS, *MODEL_OPTIONS, *RUN_OPTIONS)
+INGEST_OPTIONS = (*PLACE_OPTIONS, VIDEO_FPS, VIDEO_PROPAGATE, *MODEL_OPTIONS, *RUN_OPTIONS)
 
 # What commands take that sets nothing: arguments and options of their own, in the same words.
 Sources = Annotated[

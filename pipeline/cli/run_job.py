@@ -9,13 +9,14 @@ import typer
 
 from pipeline.cli.console import EXIT_FAILED, err, out, print_line
 from pipeline.cli.progress_bars import show_progress
-from pipeline.cli.weights import fetch_segmenter
+from pipeline.cli.weights import fetch_propagator, fetch_segmenter
 from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.messages import describe_dropped, printable, sanitize
 from pipeline.progress import Progress, RunDetails
 from pipeline.settings import Settings
 from schemas.manifest import State
+from workers.models.propagator_options import check_propagator
 from workers.registry import check_embedder, check_segmenter
 from workers.stores.selection import EMPTY
 
@@ -32,6 +33,8 @@ def run_with_progress(
     Without `segmenting` there is no segmenter, and no weights of one are fetched.
     """
     prepare_models(settings, segmenting=segmenting)
+    if segmenting:
+        prepare_propagator(settings)
     progress = show_progress(err())
     try:
         return work(progress)
@@ -61,6 +64,14 @@ def prepare_models(settings: Settings, *, segmenting: bool = True, for_texts: bo
         return
     if settings.runner.ray_address is None:
         fetch_segmenter(settings.segmenter, settings.cache_dir, err(), for_texts=for_texts)
+
+
+def prepare_propagator(settings: Settings) -> None:
+    """As `prepare_models`, for the video model that carries masks, where videos are read."""
+    if not settings.store.has_videos or settings.runner.ray_address is not None:
+        return
+    check_propagator(settings.video, settings.segmenter)
+    fetch_propagator(settings.video, settings.segmenter, settings.cache_dir, err())
 
 
 def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 0) -> None:

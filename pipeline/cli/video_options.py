@@ -49,3 +49,18 @@ VIDEO_FPS = SharedOption(
     ],
     ("video.fps",),
 )
+VIDEO_PROPAGATE = SharedOption(
+    "video_propagate",
+    Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Have a video model carry masks from frame to frame: sam2 (the segmenter's "
+            "weights if it is a sam2.1_*, else sam2.1_t), one of sam2.1_* by its name, or a "
+            "folder of its files, as ./NAME. Another one does videos again.",
+            show_default="none",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    ("video.propagate",),
+)

@@ -17,11 +17,12 @@ from rich.progress import (
 )
 
 from schemas.errors import ModelError, UsageError
-from schemas.options import SegmenterOptions
+from schemas.options import SegmenterOptions, VideoOptions
 from workers.models import catalog, hub, open_clip_names
 from workers.models.download import Report
 from workers.models.grounded_options import ask_for_weights, list_fetched
 from workers.models.model_entry import ModelEntry
+from workers.models.propagator_options import list_fetched_propagators
 from workers.models.refiner_options import list_fetched_sams
 from workers.models.weights import cache_folder, fetch, sha256_of
 
@@ -94,7 +95,19 @@ def fetch_segmenter(
     would see how far it is. Raises
     UnknownModelError, UsageError, ModelError, DownloadError.
     """
-    for entry in [*list_fetched(options, for_texts=for_texts), *list_fetched_sams(options)]:
+    _fetch_all(list_fetched(options, for_texts=for_texts), cache, console)
+    _fetch_all(list_fetched_sams(options), cache, console)
+
+
+def fetch_propagator(
+    video: VideoOptions, options: SegmenterOptions, cache: Path | None, console: Console
+) -> None:
+    """As `fetch_segmenter`, those of the video model that carries masks between frames."""
+    _fetch_all(list_fetched_propagators(video, options), cache, console)
+
+
+def _fetch_all(entries: list[ModelEntry], cache: Path | None, console: Console) -> None:
+    for entry in entries:
         if cached_file(entry, cache) is None:
             fetch_model(entry.name, cache, console)
 

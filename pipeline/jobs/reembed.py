@@ -23,7 +23,7 @@ from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
-from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe, video_options
+from pipeline.runners.recipe import Recipe, build_recipe, video_options
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
@@ -193,7 +193,7 @@ class _Reembed:
     def _embed(self, before: Pipeline, *, alone: bool) -> None:
         settings, note = self._settings, self._progress.note
         segmenter = partial(StoredMasksSegmenter, before.segmenter, before.segmenter_fingerprint)
-        recipe = replace(self._recipe, segmenter=segmenter, matcher=build_no_matcher)
+        recipe = self._recipe.with_known_masks(segmenter)
         with (
             job_log(self._old.log_folder) as log,
             # Ray first: nothing may be forked while a shard is open.

@@ -80,6 +80,8 @@ class ModelWorker:
         set_threads(recipe)
         self._recipe = recipe
         self._segmenter = recipe.segmenter()
+        # Now, so that what is wrong with it ends the run, and not every video.
+        self._propagator = recipe.propagator()
         self._embedder = recipe.embedder()
         self._labeller = recipe.labeller()
         self._matcher = recipe.matcher()
@@ -157,7 +159,9 @@ class ModelWorker:
         build = self._recipe.frame_segmenter
         segmenter = self._segmenter if build is None else build()
         recipe = self._recipe
-        return PieceTracker(segmenter, self._embedder, recipe.embedding, recipe.thumbnail_px)
+        return PieceTracker(
+            segmenter, self._embedder, recipe.embedding, recipe.thumbnail_px, self._propagator
+        )
 
     def _run_steps(self, work: Sequence[_Work]) -> list[EmbeddedImage]:
         """The way of images through the worker. Raises _StepError."""

@@ -25,6 +25,7 @@ from workers.embedders.embed_objects import embed_segmented
 from workers.images.surroundings import Box, square_crop_box
 from workers.images.thumbnails import make_thumbnail
 from workers.protocols import ImageEmbedder, Segmenter
+from workers.videos.propagator import MaskCarrier, Propagator
 from workers.videos.track_frames import track_frames
 
 _FRAMES_AT_ONCE = 8
@@ -32,12 +33,16 @@ _FRAMES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class PieceTracker:
-    """Tracks pieces with models that are loaded. `thumbnail_px` 0: no thumbnails are made."""
+    """Tracks pieces with models that are loaded. `thumbnail_px` 0: no thumbnails are made.
+
+    With a `propagator` masks are carried from each frame to the next of its shot and piece.
+    """
 
     segmenter: Segmenter
     embedder: ImageEmbedder
     options: EmbedderOptions
     thumbnail_px: int
+    propagator: Propagator | None = None
 
     def track(self, piece: DecodedPiece) -> TrackedPiece:
         """The shots of a piece, and the tracks in each. Raises what models raise."""
@@ -49,8 +54,14 @@ class PieceTracker:
                 (frame.time_s, _list_found(image))
                 for frame, image in zip(frames, embedded, strict=True)
             ]
-            tracks.append(self._add_thumbnails(track_frames(found), frames))
+            followed = track_frames(found, self._open_carrier(frames))
+            tracks.append(self._add_thumbnails(followed, frames))
         return TrackedPiece(piece.piece, piece.info, tuple(shots), tuple(tracks), piece.is_last)
+
+    def _open_carrier(self, frames: Sequence[SampledFrame]) -> MaskCarrier | None:
+        if self.propagator is None:
+            return None
+        return self.propagator.open_shot([frame.pixels for frame in frames])
 
     def _embed(
         self, piece: DecodedPiece, frames: Sequence[SampledFrame]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.settings import Settings
@@ -22,10 +22,17 @@ from workers.labelling.labeller import Labeller, build_labeller
 from workers.labelling.text_file import read_texts
 from workers.labelling.text_match import TextMatcher, build_matcher
 from workers.labelling.tuned_calibrations import TunedCalibration, read_chosen
+from workers.models.propagator_options import identify_propagator
 from workers.models.threads import count_usable_cpus
 from workers.protocols import ImageEmbedder, Segmenter
 from workers.read_images import read_images
-from workers.registry import build_image_embedder, build_segmenter, read_options_scorer
+from workers.registry import (
+    build_image_embedder,
+    build_propagator,
+    build_segmenter,
+    read_options_scorer,
+)
+from workers.videos.propagator import Propagator
 
 _VIDEO = VideoOptions()
 
@@ -36,6 +43,10 @@ def build_no_labeller() -> None:
 
 def build_no_matcher() -> None:
     """The matcher of a recipe that keeps all objects."""
+
+
+def build_no_propagator() -> None:
+    """The video model of a recipe that carries no masks."""
 
 
 def refuse_videos(piece: VideoPiece) -> DecodedPiece:
@@ -55,7 +66,7 @@ class Recipe:
     of its texts are kept.
 
     `piece_reader` reads a piece of a video; `frame_segmenter` segments its frames, None: as images
-    are. `video` are the options of both.
+    are. `video` are the options of both. `propagator` carries masks from frame to frame.
     """
 
     segmenter: Callable[[], Segmenter]
@@ -71,6 +82,16 @@ class Recipe:
     piece_reader: Callable[[VideoPiece], DecodedPiece] = refuse_videos
     frame_segmenter: Callable[[], Segmenter] | None = None
     video: VideoOptions = _VIDEO
+    propagator: Callable[[], Propagator | None] = build_no_propagator
+
+    def with_known_masks(self, segmenter: Callable[[], Segmenter]) -> Recipe:
+        """The same where all masks are known and stay; `segmenter` stands for what made them."""
+        return replace(
+            self,
+            segmenter=segmenter,
+            matcher=build_no_matcher,
+            propagator=build_no_propagator,
+        )
 
 
 RecipeBuilder = Callable[[Settings], Recipe]
@@ -121,16 +142,26 @@ def build_recipe(settings: Settings) -> Recipe:
             build_segmenter, frame_options(settings), settings.cache_dir, scorer
         ),
         video=settings.video,
+        propagator=partial(build_propagator, settings.video, settings.segmenter, settings.cache_dir)
+        if settings.store.has_videos
+        else build_no_propagator,
     )
 
 
 def video_options(settings: Settings) -> VideoOptions:
     """How videos are looked into, as it stands in their fingerprints.
 
-    Where settings say how many points images are asked with, frames are too.
+    Where settings say how many points images are asked with, frames are too. What carries masks is
+    told by its weights. Raises UsageError where that is no video model.
     """
+    side = _frame_points(settings)
+    identified = identify_propagator(settings.video, settings.segmenter)
+    return identified.model_copy(update={"points_per_side": side})
+
+
+def _frame_points(settings: Settings) -> int | None:
     said = settings.segmenter.model_fields_set & {"points_per_side", "crop_n_layers", "preset"}
-    return settings.video.model_copy(update={"points_per_side": None}) if said else settings.video
+    return None if said else settings.video.points_per_side
 
 
 def frame_options(settings: Settings) -> SegmenterOptions:
@@ -138,7 +169,7 @@ def frame_options(settings: Settings) -> SegmenterOptions:
 
     They are many and alike: what one misses others show.
     """
-    options, side = settings.segmenter, video_options(settings).points_per_side
+    options, side = settings.segmenter, _frame_points(settings)
     if side is None:
         return options
     return options.model_copy(update={"preset": "fast", "points_per_side": side})

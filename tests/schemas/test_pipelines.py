@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from schemas.options import CropOptions, DecodeOptions, EmbedderOptions
-from schemas.pipelines import Pipeline
+from schemas.options import CropOptions, DecodeOptions, EmbedderOptions, VideoOptions
+from schemas.pipelines import Pipeline, video_fingerprint
 
 
 def pipeline_of(options: CropOptions) -> Pipeline:
@@ -56,4 +56,34 @@ def test_what_was_kept_before_crops_had_more_settings_is_read() -> None:
     text = json.dumps(
         pipeline.model_dump(exclude={"cutout_background", "cutout_weight", "to_square"})
     )
+    assert Pipeline.model_validate_json(text) == pipeline
+
+
+def test_videos_of_before_have_the_fingerprints_of_before() -> None:
+    assert video_fingerprint("a", VideoOptions()) == "31e3c3e31fe15681"
+    assert video_fingerprint("a", VideoOptions(fps=3.0)) == "981146ee883128c2"
+
+
+def test_every_setting_of_videos_is_in_their_fingerprint_and_kept() -> None:
+    changes = [
+        {},
+        {"fps": 3.0},
+        {"across_shots": True},
+        {"points_per_side": None},
+        {"accept_truncated": True},
+        {"propagate": "sam2.1_t"},
+        {"propagate": "sam2.1_s"},
+    ]
+    assert {name for change in changes for name in change} == set(VideoOptions.model_fields)
+    images = pipeline_of(EmbedderOptions())
+    made = [images.for_videos(VideoOptions.model_validate(change)) for change in changes]
+    assert len({pipeline.fingerprint for pipeline in [images, *made]}) == len(changes) + 1
+    for pipeline in made:
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+        assert pipeline.for_images().fingerprint == images.fingerprint
+
+
+def test_what_was_kept_before_videos_had_more_settings_is_read() -> None:
+    pipeline = pipeline_of(EmbedderOptions()).for_videos(VideoOptions())
+    text = json.dumps(pipeline.model_dump(exclude={"video": {"propagate"}}))
     assert Pipeline.model_validate_json(text) == pipeline

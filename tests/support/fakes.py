@@ -300,6 +300,7 @@ def recipe(
         thumbnail_px=real.thumbnail_px,
         piece_reader=real.piece_reader,
         video=real.video,
+        propagator=real.propagator,
     )
 
 

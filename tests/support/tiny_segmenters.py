@@ -114,10 +114,8 @@ def _rf_detr() -> Any:
     return RfDetrForInstanceSegmentation(config)
 
 
-def _sam2() -> Any:
-    from transformers.models.sam2.configuration_sam2 import Sam2Config
-    from transformers.models.sam2.modeling_sam2 import Sam2Model
-
+def make_sam2_parts(width: int = 32) -> dict[str, Any]:
+    """The parts of a `Sam2Config` of frames of 64 x 64, with so many channels."""
     backbone = {
         "model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1,
         "image_size": [SIDE, SIDE], "blocks_per_stage": [1, 1, 2, 1],
@@ -125,17 +123,26 @@ def _sam2() -> Any:
         "window_size_per_stage": [4, 4, 4, 4], "global_attention_blocks": [3],
         "window_positional_embedding_background_size": [2, 2],
     }  # fmt: skip
-    config = Sam2Config(
-        vision_config={
+    return {
+        "vision_config": {
             "backbone_config": backbone, "backbone_channel_list": [64, 32, 16, 8],
-            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]], "fpn_hidden_size": 32,
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]], "fpn_hidden_size": width,
         },
-        prompt_encoder_config={"hidden_size": 32, "image_size": SIDE, "mask_input_channels": 4},
-        mask_decoder_config={
-            "hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
+        "prompt_encoder_config": {
+            "hidden_size": width, "image_size": SIDE, "mask_input_channels": 4,
         },
-    )  # fmt: skip
-    model = Sam2Model(config)
+        "mask_decoder_config": {
+            "hidden_size": width, "mlp_dim": 32, "num_attention_heads": 2,
+            "iou_head_hidden_dim": 16,
+        },
+    }  # fmt: skip
+
+
+def _sam2() -> Any:
+    from transformers.models.sam2.configuration_sam2 import Sam2Config
+    from transformers.models.sam2.modeling_sam2 import Sam2Model
+
+    model = Sam2Model(Sam2Config(**make_sam2_parts()))
     # What is 0 at the start of training would hide whether it is used.
     for name, weights in model.named_parameters():
         if weights.ndim > 1 and "vision_encoder" not in name:

@@ -27,6 +27,16 @@ from workers.segmenters.sam_prompter import Float32s, Float64s, Guesses, keep_fr
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def make_frame(image: UInt8Image, side: int, device: torch.device) -> Tensor:
+    """The square that SAM 2 sees of uint8 (height, width, 3): float32 (1, 3, side, side)."""
+    whole = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(device)
+    pixels = whole.permute(2, 0, 1)[None].float()
+    pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+    pixels = pixels.round().clamp(0, 255) / 255
+    mean, std = (pixels.new_tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
+    return (pixels - mean) / std
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Guesses:
     predicted_iou: Float32s
@@ -104,14 +114,7 @@ class Sam2Prompter:
         ]
 
     def _frame(self, image: UInt8Image) -> Tensor:
-        """float32 (1, 3, side, side), normalised."""
-        side = self.frame_side
-        whole = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.device)
-        pixels = whole.permute(2, 0, 1)[None].float()
-        pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
-        pixels = pixels.round().clamp(0, 255) / 255
-        mean, std = (pixels.new_tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
-        return (pixels - mean) / std
+        return make_frame(image, self.frame_side, self.device)
 
     def encode_prompts(self, prompts_xy: Float64s, size_hw: tuple[int, int]) -> Tensor:
         """The prompt encoder's tokens: of points float64 (n, 2), or boxes (n, 4), (n, t, c)."""

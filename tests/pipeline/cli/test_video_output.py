@@ -87,6 +87,35 @@ def test_videos_and_animations_are_chosen(tmp_path: Path) -> None:
     assert max(frames) == 5
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("sam3", "setting video.propagate: expected none, sam2, sam2.1_t"),
+        ("./nowhere", "the weights nowhere cannot be read: there is no such file"),
+    ],
+)
+@pytest.mark.usefixtures("_fakes")
+def test_a_video_model_that_is_none_is_refused(tmp_path: Path, model: str, told: str) -> None:
+    write_squares(tmp_path / "images" / "a.mp4", 1.0)
+    command = [
+        "ingest", str(tmp_path / "images"), "--index", str(tmp_path / "index"),
+        "--runner", "local", "--video-propagate", model,
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code not in (0, None)
+    assert told in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.usefixtures("_fakes")
+def test_where_no_videos_are_read_a_video_model_is_not_looked_for(tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 2)
+    command = ("ingest", tmp_path / "images", "--index", tmp_path / "index", "--runner", "local")
+    done = summary(objseek(*command, "--video-propagate", "./nowhere", "--no-videos"))
+    assert done["done"] == "2"
+
+
 @pytest.mark.parametrize("command", ["ingest", "sync", "retry", "watch", "verify", "status"])
 def test_commands_that_list_take_the_options(command: str) -> None:
     given = {name for parameter in load_command(command).params for name in parameter.opts}
