@@ -123,5 +123,5 @@ def build(folder: Path, objects: int, embedder: str) -> None:
             index.upsert(batch)
             if number % _TIDIED_EVERY == 0:
                 index.flush()
-                index._tidy()
+                index.optimize()
     done.touch()

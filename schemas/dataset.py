@@ -118,8 +118,11 @@ def read_dim(schema: pa.Schema) -> int:
     return dim
 
 
-def points_table(points: Sequence[Point], dim: int) -> pa.Table:
-    """Rows of points. Raises ValueError, which names the point, for one that cannot be a row."""
+def points_table(points: Sequence[Point], dim: int, *, all_digits: bool = False) -> pa.Table:
+    """Rows of points. Raises ValueError, which names the point, for one that cannot be a row.
+
+    Numbers have 15 digits, which stay the same through any index, unless `all_digits` are kept.
+    """
     columns: dict[str, list[Any]] = {field.name: [] for field in (*_PAYLOAD, *_LATER)}
     vectors, indices, values = [], [], []
     for point in points:
@@ -133,7 +136,8 @@ def points_table(points: Sequence[Point], dim: int) -> pa.Table:
         if payload[THUMBNAIL] is not None:
             payload[THUMBNAIL] = parse_webp(payload[THUMBNAIL])
         for name, column in columns.items():
-            column.append(_to_column_value(payload[name]))
+            value = payload[name]
+            column.append(value if all_digits else _to_column_value(value))
         vectors.append(point.vector)
         indices.append([] if point.words is None else point.words.indices.tolist())
         values.append([] if point.words is None else point.words.values.tolist())

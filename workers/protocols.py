@@ -253,6 +253,8 @@ class VectorIndex(Protocol):
     """
 
     dim: int
+    images_at_once: int
+    """How many are best written together."""
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
@@ -381,6 +383,10 @@ class VectorIndex(Protocol):
 
     def require_writable(self) -> None:
         """Raise IndexUnavailableError where this process may only read, before long work begins."""
+        ...
+
+    def optimize(self) -> None:
+        """Put in order what was written, for quick searches; what needs it, whenever it is idle."""
         ...
 
     def close(self) -> None:

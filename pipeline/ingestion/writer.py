@@ -27,7 +27,6 @@ from workers.protocols import VectorIndex
 from workers.stores.file_version import is_stamp
 
 _log = logging.getLogger(__name__)
-_MOST_IMAGES = 64
 # Those of a batch are held at once, and a long video has thousands.
 _MOST_OBJECTS = 16_384
 _MOST_SECONDS = 10.0
@@ -84,7 +83,8 @@ class Writer:
         """
         self._results.extend(results)
         waited = time.monotonic() - self._written_at
-        is_full = len(self._results) >= _MOST_IMAGES or self._count_objects() >= _MOST_OBJECTS
+        most = self._index.images_at_once
+        is_full = len(self._results) >= most or self._count_objects() >= _MOST_OBJECTS
         if is_full or waited >= self._patience_s:
             self.flush()
             self._patience_s = min(max(_FEWEST_SECONDS, 2 * self._patience_s), _MOST_SECONDS)

@@ -13,10 +13,10 @@ import ray
 from ray.cluster_utils import Cluster
 from support import fakes
 
-from pipeline.ingestion import writer
 from pipeline.jobs.ingest import ingest
 from pipeline.progress import Progress
 from schemas.manifest import State
+from workers.indexes.point_index import PointIndex
 
 pytestmark = pytest.mark.long
 
@@ -36,7 +36,7 @@ def test_every_image_is_accounted_for_whatever_nodes_are_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # of the nodes' workers
-    monkeypatch.setattr(writer, "_MOST_IMAGES", 8)
+    monkeypatch.setattr(PointIndex, "images_at_once", 8)
     fakes.write_images(tmp_path / "images", images)
     settings = fakes.settings(tmp_path / "index", "ray", workers=2, cpus_per_worker=0.5)
     with cluster() as nodes:

@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 from schemas.counts import IngestCounts
 from schemas.errors import IndexUnavailableError
 from schemas.options import IndexOptions
+from workers.indexes.point_index import PointIndex
 
 SEED = 17
 IMAGES = 24
@@ -27,7 +28,7 @@ LONGEST_OUTAGE_S = 0.3
 @pytest.fixture(autouse=True)
 def _small_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are written in small lots, and what has just been written is judged."""
-    monkeypatch.setattr("pipeline.ingestion.writer._MOST_IMAGES", 8)
+    monkeypatch.setattr(PointIndex, "images_at_once", 8)
     monkeypatch.setattr("pipeline.jobs.verify._ON_ITS_WAY", timedelta(0))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 

@@ -351,14 +351,14 @@ def main(
 
     from pipeline.cli.console import err, user_errors
     from pipeline.cli.progress_bars import PlainProgress
-    from pipeline.ingestion import writer
     from pipeline.jobs.ingest import ingest
+    from workers.indexes.point_index import PointIndex
 
     options = settings(
         Path(index), "ray" if runner == "ray" else "local", ray_address=ray_address or None
     )
 
-    writer._MOST_IMAGES = int(written_at_once)
+    PointIndex.images_at_once = int(written_at_once)
 
     @user_errors
     def command() -> None:

@@ -43,6 +43,8 @@ _SURELY = 2  # times as many are more for certain, when an engine guesses
 class PointIndex(PointOperations, VectorIndex):
     """A `VectorIndex`, where its methods are described, over `PointOperations`."""
 
+    images_at_once = 64
+
     def __init__(self, dim: int, upsert_batch: int) -> None:
         self.dim = dim
         self._upsert_batch = upsert_batch

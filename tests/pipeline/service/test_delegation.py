@@ -27,6 +27,7 @@ from pipeline.service.discovery import Handle, read_handle, write_handle
 from schemas.api import BatchError, IngestRequest, SearchAnswer, SearchRequest
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 from schemas.search import FileExample, ObjectExample
+from workers.indexes.point_index import PointIndex
 
 BIN = Path(sys.executable).parent / "objseek"
 
@@ -242,7 +243,7 @@ def test_an_ingest_through_the_service(service: TestClient, tmp_path: Path) -> N
 def test_an_ingest_can_be_ended_and_goes_on_later(
     service: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.ingestion.writer, "_MOST_IMAGES", 4)
+    monkeypatch.setattr(PointIndex, "images_at_once", 4)
     write_images(tmp_path / "images", 40)
     fakes.write_image(tmp_path / "images" / "020.png", 20, fakes.POISON)
     request = {"sources": [str(tmp_path / "images")], "limit": 40}

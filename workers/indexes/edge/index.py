@@ -218,7 +218,7 @@ class EdgeIndex(PointIndex):
         with self._using():
             try:
                 if self._written:
-                    self._tidy()
+                    self.optimize()
             finally:
                 self._shard.close()
                 self._lock.release()
@@ -244,16 +244,16 @@ class EdgeIndex(PointIndex):
     def _count_untidied(self, points: int) -> None:
         self._untidied += points
         if self._untidied >= MOST_UNTIDIED:
-            with self._using():
-                self._tidy()
+            self.optimize()
 
-    def _tidy(self) -> None:
+    def optimize(self) -> None:
         """Reclaim what was replaced, and move points out of memory, if the disk has room."""
         self._untidied = 0
-        room = shutil.disk_usage(self._folder).free
-        if room > 2 * self.size_bytes() + WRITE_RESERVE:
-            self._shard.optimize()
-            self._shard.flush()
+        with self._using():
+            room = shutil.disk_usage(self._folder).free
+            if room > 2 * self.size_bytes() + WRITE_RESERVE:
+                self._shard.optimize()
+                self._shard.flush()
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         written = [

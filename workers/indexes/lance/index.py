@@ -66,6 +66,8 @@ class LanceIndex(PointIndex):
     Threads may share it. A search sees one version of the table from its beginning to its end.
     """
 
+    images_at_once = 1000  # each commit is a version, and a file of rows
+
     def __init__(
         self, options: IndexOptions, dim: int, table: LanceTable, *, checked: bool
     ) -> None:

@@ -48,7 +48,7 @@ def read_dim(schema: pa.Schema) -> int:
 
 def to_rows(points: Sequence[Point], dim: int) -> pa.Table:
     """The rows of points. Raises ValueError, which names the point, for one that cannot be one."""
-    table = points_table(points, dim)
+    table = points_table(points, dim, all_digits=True)
     return table.append_column(
         pa.field(WORD_IMPACTS, _IMPACTS, nullable=False),
         pa.array([impact_codes(point.words).tolist() for point in points], _IMPACTS),

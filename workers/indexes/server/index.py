@@ -137,6 +137,9 @@ class ServerIndex(PointIndex):
     def give_copies(self) -> None:
         """Nothing to do: others ask the server."""
 
+    def optimize(self) -> None:
+        """Nothing to do: a server does it by itself."""
+
     def require_writable(self) -> None:
         """Nothing to do: a key that may only read is refused by the server, when it writes."""
 
