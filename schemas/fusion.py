@@ -19,3 +19,10 @@ class FusionWeights(BaseModel):
 
 
 EQUAL_WEIGHTS = FusionWeights()
+
+
+class SearchOptions(BaseModel):
+    """How indexes are searched. `fusion_weights` count where a sparse vector is searched with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    fusion_weights: FusionWeights = EQUAL_WEIGHTS
