@@ -21,8 +21,8 @@ def read_vector(path: Path | None) -> tuple[float, ...] | None:
     if path is None:
         return None
     try:
-        # Mapped: a file may be of any size, and a vector is small.
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Mapped: a file may be of any size, and a vector is small. Numpy unpickles nothing here.
+        stored = np.load(path, mmap_mode="r")
     except OSError as exc:
         raise UsageError(f"the vector {path} cannot be read: {exc.strerror or exc}") from exc
     except (ValueError, EOFError) as exc:
