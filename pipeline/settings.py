@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from schemas.errors import UsageError
+from schemas.fusion import SearchOptions
 from schemas.options import (
     DecodeOptions,
     EmbedderOptions,
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     embedder: EmbedderOptions = EmbedderOptions()
     labels: LabelOptions = LabelOptions()
     index: IndexOptions = IndexOptions()
+    search: SearchOptions = SearchOptions()
     runner: RunnerOptions = RunnerOptions()
     serve: ServeOptions = ServeOptions()
     cache_dir: Path | None = None

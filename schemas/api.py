@@ -328,6 +328,7 @@ class StatsAnswer(_Answer):
     generations: int
     size_bytes: int | None
     words: bool
+    sparse: bool
     read_only: bool
     needs_key: bool
     uptime_s: float

@@ -24,6 +24,7 @@ from schemas.images import ImageRef
 from schemas.payload import PointPayload
 from schemas.points import Point, SparseVector
 from schemas.records import Float32Vector
+from schemas.sparse_terms import check_terms
 from schemas.thumbnails import THUMBNAIL, parse_webp, to_text
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -78,6 +79,11 @@ _LATER = (
     pa.field("mean_area_frac", pa.float64()),
     pa.field("motion", pa.float64()),
 )
+# Likewise of later versions; beside the payload.
+_SPARSE = (
+    pa.field("sparse_indices", pa.list_(pa.uint32())),
+    pa.field("sparse_values", pa.list_(pa.float32())),
+)
 # Indexes read numbers from JSON accurately but for the last bit: with fewer digits, a number that
 # goes through another index stays the same.
 _DIGITS = 15
@@ -87,7 +93,7 @@ _DIGEST_BYTES = 16
 def points_schema(dim: int) -> pa.Schema:
     """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields.
 
-    The thumbnail is a WebP file.
+    And the user's own sparse vector, null where there is none. The thumbnail is a WebP file.
     """
     return pa.schema(
         [
@@ -97,6 +103,7 @@ def points_schema(dim: int) -> pa.Schema:
             pa.field("word_values", pa.list_(pa.float32()), nullable=False),
             *_PAYLOAD,
             *_LATER,
+            *_SPARSE,
         ]
     )
 
@@ -109,7 +116,7 @@ def read_dim(schema: pa.Schema) -> int:
     dim: int = field.type.list_size
     for column in points_schema(dim):
         if column.name not in schema.names:
-            if column in _LATER:
+            if column in (*_LATER, *_SPARSE):
                 continue
             raise ValueError(f"expected a column {column.name!r}, got none")
         if schema.field(column.name).type != column.type:
@@ -141,12 +148,15 @@ def points_table(points: Sequence[Point], dim: int, *, all_digits: bool = False)
         vectors.append(point.vector)
         indices.append([] if point.words is None else point.words.indices.tolist())
         values.append([] if point.words is None else point.words.values.tolist())
+    own = [point.sparse for point in points]
     flat = np.concatenate([np.zeros(0, np.float32), *vectors])
     arrays = {
         "id": [point.id for point in points],
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dim),
         "word_indices": indices,
         "word_values": values,
+        "sparse_indices": [None if each is None else each.indices.tolist() for each in own],
+        "sparse_values": [None if each is None else each.values.tolist() for each in own],
         **columns,
     }
     return pa.table(arrays, schema=points_schema(dim))
@@ -174,7 +184,8 @@ def table_points(table: pa.Table) -> Iterator[Point | ValueError]:
     for name in times:
         position = scalars.schema.get_field_index(name)
         scalars = scalars.set_column(position, name, scalars[name].cast(pa.timestamp("us")))
-    fields = [field.name for field in (*_PAYLOAD, *_LATER) if field.name in scalars.column_names]
+    known = (*_PAYLOAD, *_LATER, *_SPARSE)
+    fields = [field.name for field in known if field.name in scalars.column_names]
     rows = scalars.select(["id", "word_indices", "word_values", *fields])
     for row, vector in zip(rows.to_pylist(), flat.reshape(-1, dim), strict=True):
         try:
@@ -192,6 +203,7 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
         raise ValueError("expected a value for each word, and each word once")
     if not np.isfinite(np.array(values, np.float32)).all():
         raise ValueError("expected finite word_values")
+    sparse = _parse_sparse(row.pop("sparse_indices", None), row.pop("sparse_values", None))
     fields = {name: _parse_value(value) for name, value in row.items() if value is not None}
     try:
         payload = PointPayload.model_validate(fields)
@@ -204,7 +216,18 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
     _check_times(payload)
     words = SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
-    return Point(identity, stored, vector, words)
+    return Point(identity, stored, vector, words, sparse)
+
+
+def _parse_sparse(indices: list[int] | None, values: list[float] | None) -> SparseVector | None:
+    """A user's own sparse vector, if the row has one. Raises ValueError for a wrong one."""
+    if indices is None and values is None:
+        return None
+    try:
+        check_terms(np.array(indices or (), np.uint32), np.array(values or (), np.float32))
+    except (ValueError, TypeError) as exc:
+        raise ValueError(f"sparse_indices, sparse_values: {exc}") from exc
+    return SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
 
 
 def _check_times(payload: PointPayload) -> None:
@@ -230,15 +253,19 @@ def _parse_value(value: Any) -> Any:
 
 
 def point_digest(point: Point) -> int:
-    """128 bits over a point's id, its words and all of its payload, but not its vector."""
+    """128 bits over a point's id, its sparse vectors and its payload, but not its dense vector."""
     rounded = {name: _round(value) for name, value in point.payload.items()}
-    words = (
-        ()
-        if point.words is None
-        else sorted(zip(point.words.indices.tolist(), point.words.values.tolist(), strict=True))
-    )
-    text = json.dumps([point.id, rounded, words], sort_keys=True)
+    parts = [point.id, rounded, _sorted_terms(point.words)]
+    if point.sparse is not None:  # digests of points without one stay what they were
+        parts.append(_sorted_terms(point.sparse))
+    text = json.dumps(parts, sort_keys=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
+
+
+def _sorted_terms(vector: SparseVector | None) -> list[tuple[int, float]]:
+    if vector is None:
+        return []
+    return sorted(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
 
 
 def _round(value: Any) -> Any:

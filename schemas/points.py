@@ -11,10 +11,12 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from schemas.errors import VectorIndexError
+from schemas.fusion import EQUAL_WEIGHTS, FusionWeights
 from schemas.labels import Naming
 from schemas.payload import PointPayload
 from schemas.records import Float32Matrix, Float32Vector
 from schemas.search import Condition
+from schemas.sparse_terms import check_terms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +31,16 @@ class SparseVector:
 class Point:
     """A point exactly as an index holds it: nothing about it has been checked.
 
-    `payload` holds JSON values. `vector` is float32 (any,). Vector and words are None unless they
-    were asked for and the point has them.
+    `payload` holds JSON values. `vector` is float32 (any,). `sparse` is a user's own, beside the
+    words. Vector, words and sparse vector are None unless they were asked for and the point has
+    them.
     """
 
     id: str
     payload: Mapping[str, Any]
     vector: Float32Vector | None = None
     words: SparseVector | None = None
+    sparse: SparseVector | None = None
 
     def parse_payload(self) -> PointPayload:
         """The typed payload. Raises VectorIndexError for a point that objseek did not write."""
@@ -51,7 +55,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredPoint(Point):
-    """A point that a query has found; `score` is its cosine similarity to the query."""
+    """A point that a query has found.
+
+    `score` is its cosine similarity to the query's vector; to a query that has none, the dot
+    product of the sparse vectors.
+    """
 
     score: float = field(kw_only=True)
 
@@ -107,20 +115,24 @@ class TextSum:
 class IndexQuery:
     """What an index searches for: the nearest points to `vector` under all `conditions`.
 
-    With `text_sum`, the nearest points and the first by `words` are ranked by it. With `words`
-    alone, ranks by nearness and by words are fused. With `liked` (n, dim), points rank by their
-    best score over liked against `disliked` (m, dim), as Qdrant's `best_score` does it.
-    `diversity`, `group_size`, `max_overlap`: see `SearchQuery`. Points whose ids are in `without`
-    are no hits. `exact`: nothing is approximated.
+    With `sparse`, ranks by the dot product with it, by nearness and by `words` are fused by the
+    weights `fusion`, as far as there are vector and words; with neither, points rank by the dot
+    product, and have a term in common. Without it, the nearest points and the first by `words` are
+    ranked by `text_sum`, or with no such sum their ranks are fused. With `liked` (n, dim), points
+    rank by their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` does
+    it. `min_score` is one of a `ScoredPoint`. `diversity`, `group_size`, `max_overlap`: see
+    `SearchQuery`. Points whose ids are in `without` are no hits. `exact`: nothing is approximated.
     """
 
-    vector: Float32Vector
+    vector: Float32Vector | None
     limit: int
     conditions: tuple[Condition, ...] = ()
     min_score: float | None = None
     group_size: int | None = None
     max_overlap: float = 1.0
     words: SparseVector | None = None
+    sparse: SparseVector | None = None
+    fusion: FusionWeights = EQUAL_WEIGHTS
     text_sum: TextSum | None = None
     liked: Float32Matrix | None = None
     disliked: Float32Matrix | None = None
@@ -129,8 +141,21 @@ class IndexQuery:
     exact: bool = False
 
     def __post_init__(self) -> None:
-        if self.vector.ndim != 1 or not np.isfinite(self.vector).all():
-            raise ValueError(f"expected a finite vector (dim,), got shape {self.vector.shape}")
+        if self.sparse is not None:
+            check_terms(self.sparse.indices, self.sparse.values)
+        elif self.vector is None:
+            raise ValueError("expected a vector or a sparse vector, got neither")
+        if self.vector is None and self.liked is not None:
+            raise ValueError("expected a vector beside examples that are liked, got none")
+        vector = self.vector
+        if vector is not None and (vector.ndim != 1 or not np.isfinite(vector).all()):
+            raise ValueError(f"expected a finite vector (dim,), got shape {vector.shape}")
+
+    def require_vector(self) -> Float32Vector:
+        """The vector. Raises ValueError where there is none."""
+        if self.vector is None:
+            raise ValueError("expected a query with a vector, got one without")
+        return self.vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,3 +200,4 @@ class IndexInfo:
     size_bytes: int | None
     labelled: int = 0
     has_words: bool = False
+    has_sparse: bool = False

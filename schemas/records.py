@@ -26,6 +26,8 @@ Float32Matrix = npt.NDArray[np.float32]
 VECTOR_NAME = "clip"
 WORDS_NAME = "words"
 """Sparse: BM25 over labels and the words of the uri."""
+SPARSE_NAME = "sparse"
+"""A user's own, whose terms count as much as their weights say."""
 
 
 @dataclass(frozen=True, slots=True)

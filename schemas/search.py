@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.masks import ObjectMask
 from schemas.payload import Kind, PointPayload
+from schemas.sparse_terms import SparseTerms
 
 MAX_OVERLAP = 0.5
 """Default of `SearchQuery.max_overlap`."""
@@ -19,6 +20,7 @@ MAX_CONDITIONS = 64
 MAX_TEXT_CHARS = 1000
 MAX_PAGED = 1000
 """Hits that can be paged through with cursors."""
+_MAX_NUMBERS = 16_384  # of a vector
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, half-open."""
@@ -26,6 +28,20 @@ Box = tuple[int, int, int, int]
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 """With a limit pydantic also refuses half of a surrogate pair, which JSON can hold."""
+
+
+def _check_direction(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not any(values):
+        raise ValueError("expected a vector other than zero")
+    return values
+
+
+Vector = Annotated[
+    tuple[float, ...],
+    Field(min_length=1, max_length=_MAX_NUMBERS),
+    AfterValidator(_check_direction),
+]
+"""Finite numbers, not all zero; of any length."""
 
 
 class _Frozen(BaseModel):
@@ -54,6 +70,12 @@ class TextExample(_Example):
     """What a text describes."""
 
     text: Text = Field(min_length=1)
+
+
+class VectorExample(_Example):
+    """A vector of the caller's own, as long as those of the index; who made it is their affair."""
+
+    values: Vector
 
 
 class ObjectExample(_Example):
@@ -124,7 +146,9 @@ class UploadExample(_Region):
         return self.object_index is not None or (self.box_xyxy is not None and not self.exact_box)
 
 
-Example = TextExample | ObjectExample | IndexedImageExample | UploadExample | FileExample
+Example = (
+    TextExample | VectorExample | ObjectExample | IndexedImageExample | UploadExample | FileExample
+)
 
 
 class RegionChoice(StrEnum):
@@ -157,7 +181,12 @@ class Region:
 
 
 class SearchQuery(_Frozen):
-    """Objects that are like all of `text` and `positive`, and not like `negative`.
+    """Objects that are like all of `text`, `vector` and `positive`, and not like `negative`.
+
+    `vector` is one of the caller's own, as long as those of the index. `sparse` is a sparse vector:
+    ranks by its dot product with those in the index are fused with those by all else, or count by
+    themselves; then that product is the score of a hit, and `min_score` one. Where a vector or a
+    sparse vector is searched with, how likely hits are is not known.
 
     A segmenter finds an object, its parts, and groups of objects: of hits in one image that share
     more than `max_overlap` of the smaller mask, the best stands for all; 1 keeps every hit. Masks
@@ -172,6 +201,8 @@ class SearchQuery(_Frozen):
     """
 
     text: Text | None = None
+    vector: Vector | None = None
+    sparse: SparseTerms | None = None
     positive: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     negative: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     kind: Kind | Literal["auto"] | None = "auto"
@@ -187,16 +218,28 @@ class SearchQuery(_Frozen):
 
     @model_validator(mode="after")
     def _check_wanted(self) -> Self:
-        if not self.wanted:
-            raise ValueError("expected a text, an image or an object to look for, got none")
+        if self.wanted:
+            return self
+        if self.sparse is None:
+            raise ValueError(
+                "expected a text, an image, an object or a vector to look for, got none"
+            )
+        if self.negative:
+            raise ValueError(
+                "expected a text, an image, an object or a vector to look for where something is "
+                "not wanted, got a sparse vector alone"
+            )
         return self
 
     @property
     def wanted(self) -> tuple[Example, ...]:
         """All examples that hits should be like."""
-        if self.text is None:
-            return self.positive
-        return (TextExample.model_construct(text=self.text, weight=1.0), *self.positive)
+        wanted: list[Example] = []
+        if self.text is not None:
+            wanted.append(TextExample.model_construct(text=self.text, weight=1.0))
+        if self.vector is not None:
+            wanted.append(VectorExample.model_construct(values=self.vector, weight=1.0))
+        return (*wanted, *self.positive)
 
     @property
     def wanted_kind(self) -> Kind | None:
@@ -222,7 +265,8 @@ class Relevance(StrEnum):
 class SearchHit(_Frozen):
     """One found object: where it is, its mask, and how sure.
 
-    `score` is the cosine similarity to the query. `probability` is how likely the object is what
+    `score` is the cosine similarity to the query; to a sparse vector alone, the dot product with
+    it. `probability` is how likely the object is what
     was searched for, and `relevance` the same in a word; both are None where they are unknown. For
     a text that the embedder has not learnt there is no probability, and every hit is weak.
     """

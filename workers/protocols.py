@@ -323,8 +323,14 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
-        """As `scroll`, with vectors and thumbnails, and with `words` if they are asked for."""
+    def scan(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        words: bool = False,
+        sparse: bool = False,
+    ) -> Iterator[Point]:
+        """As `scroll`, with vectors and thumbnails, and with words and sparse vectors if wanted."""
         ...
 
     def restore(self, points: Sequence[Point]) -> None:

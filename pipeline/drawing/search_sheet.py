@@ -28,6 +28,7 @@ from schemas.search import (
     SearchQuery,
     TextExample,
     UploadExample,
+    VectorExample,
 )
 from workers.durable_files import check_output_file, replace_file
 
@@ -78,7 +79,8 @@ def draw_sheet(
 
 def describe_query(query: SearchQuery) -> str:
     """The query in words."""
-    words = " + ".join(map(_describe, query.wanted))
+    wanted = [*map(_describe, query.wanted)]
+    words = " + ".join(wanted if query.sparse is None else [*wanted, "a sparse vector"])
     against = ", ".join(map(_describe, query.negative))
     return f"{words}, not {against}" if against else words
 
@@ -87,6 +89,8 @@ def _describe(example: Example) -> str:
     match example:
         case TextExample(text=text):
             return text
+        case VectorExample():
+            return "a vector"
         case ObjectExample(object_id=identity):
             # The whole id leaves no room for the rest; the object is drawn beside it.
             return f"like object {identity[:_ID_CHARS]}…"

@@ -13,6 +13,12 @@ from pipeline.jobs.added_object import ObjectToAdd, add_object, remove_object
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
+from pipeline.python_api.query_vectors import (
+    SparseLike,
+    VectorLike,
+    parse_sparse,
+    parse_vector,
+)
 from pipeline.python_api.segmentation import (
     Picture,
     PointPrompt,
@@ -95,6 +101,8 @@ class Index:
         exact_box: bool = False,
         like: str | IndexedObject | None = None,
         unlike: str | IndexedObject | None = None,
+        vector: VectorLike | None = None,
+        sparse: SparseLike | None = None,
         limit: int = 10,
         filter: Filter = (),
         group_size: int | None = None,
@@ -106,9 +114,13 @@ class Index:
         (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels; with
         `exact_box` all that is in the box. A whole image finds whole images, too. `like` is an
         indexed object or its id, `unlike` an object, its id, or a text that hits should not be
-        like. `group_size` hits of an image stand together if it is given; `diversity` above 0
-        trades nearness against variety. Hits in videos have a time span, by which they can be
-        filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
+        like. `vector` is one of your own, float (dim,), as long as those of the index; `sparse` the
+        weights of terms by number, or a pair of indices and weights: ranks by its dot product are
+        fused with those by all else, and by itself that product is the score. With either, how
+        likely hits are is not known; no model is loaded for them. `group_size` hits of an image
+        stand together if it is given; `diversity` above 0 trades nearness against variety. Hits in
+        videos have a time span, by which they can be filtered: `["t_start<=12", "t_end>=12"]`.
+        Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -116,9 +128,13 @@ class Index:
         >>> best = hits[0]
         >>> any(hit.object_id == best.object_id for hit in index.search(like=best))
         False
+        >>> index.search(vector=index.embed_text("a red apple"), limit=1)[0].probability is None
+        True
         """
         query = SearchQuery(
             text=text,
+            vector=parse_vector(vector),
+            sparse=parse_sparse(sparse),
             positive=tuple(_parse_wanted(_parse_picture(image, box, point, exact_box), like)),
             negative=tuple(_parse_unwanted(unlike)),
             limit=limit,

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 from cachetools import LRUCache
 
 from pipeline.search.found_objects import find_image
@@ -15,7 +16,13 @@ from pipeline.search.same_object import gather_object, unit
 from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.records import Float32Vector
-from schemas.search import Example, IndexedImageExample, ObjectExample, TextExample
+from schemas.search import (
+    Example,
+    IndexedImageExample,
+    ObjectExample,
+    TextExample,
+    VectorExample,
+)
 from workers.protocols import VectorIndex
 
 _MAX_TEXTS = 4096  # in memory
@@ -52,6 +59,8 @@ class Examples:
         match example:
             case TextExample(text=text):
                 return ResolvedExample(self.embed_texts([text])[0], example.weight)
+            case VectorExample(values=values):
+                return ResolvedExample(self._take_vector(values), example.weight)
             case ObjectExample(object_id=identity):
                 return self._resolve_object(identity, example.weight, max_overlap)
             case IndexedImageExample(image_id=identity) if example.is_whole:
@@ -72,6 +81,16 @@ class Examples:
             vectors.update(zip(missing, map(unit, fresh), strict=True))
         self._texts.update(vectors)
         return [vectors[text] for text in texts]
+
+    def _take_vector(self, values: Sequence[float]) -> Float32Vector:
+        if len(values) != self._index.dim:
+            raise UsageError(
+                f"expected a vector of {self._index.dim} numbers, as those of the index, got "
+                f"{len(values)}"
+            )
+        numbers = np.array(values, np.float64)
+        # Squares of the largest numbers would be infinite, and those of the smallest zero.
+        return unit(numbers / np.abs(numbers).max())
 
     def _resolve_object(self, text: str, weight: float, max_overlap: float) -> ResolvedExample:
         same = gather_object(self._index, parse_object_id(text), max_overlap)

@@ -19,9 +19,12 @@ NEGATIVE_WEIGHT = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResolvedQuery:
-    """A query whose examples have been resolved. `vector` is unit, float32 (dim,)."""
+    """A query whose examples have been resolved.
 
-    vector: Float32Vector
+    `vector` is unit, float32 (dim,); None where a sparse vector alone is searched with.
+    """
+
+    vector: Float32Vector | None
     positive: tuple[ResolvedExample, ...]
     negative: tuple[ResolvedExample, ...]
 
@@ -53,6 +56,8 @@ def resolve_query(query: SearchQuery, examples: Examples) -> ResolvedQuery:
     """
     positive = [examples.resolve(example, query.max_overlap) for example in query.wanted]
     negative = [examples.resolve(example, query.max_overlap) for example in query.negative]
+    if not positive:
+        return ResolvedQuery(None, (), ())
     vector = _mean_vector(positive)
     if negative:
         vector = vector - NEGATIVE_WEIGHT * _mean_vector(negative)

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
+import numpy as np
+
 from pipeline.index_home import IndexHome
 from pipeline.search.chosen_calibration import choose_calibration
 from pipeline.search.cursor import Cursor, take_page
@@ -31,7 +33,9 @@ from schemas.search import (
     SearchPage,
     SearchQuery,
     TextExample,
+    VectorExample,
 )
+from schemas.sparse_terms import SparseTerms
 from workers.indexes.bm25 import query_words
 from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
@@ -179,6 +183,8 @@ class Searcher:
         sums: Mapping[str, TextSum],
     ) -> tuple[list[SearchHit], bool]:
         """The page after the cursor: the likeliest of what was found; whether there is more."""
+        if not _can_judge(query):
+            return take_page(found, query, cursor)
         grouped, searched = query.group_size is not None, self._count_searched(query)
         if query.diversity:
             # The index chose a variety: only the order among its hits is that of the numbers.
@@ -226,6 +232,8 @@ class Searcher:
 
     def _choose_sums(self, query: SearchQuery, *, with_words: bool) -> dict[str, TextSum]:
         """The sum of each text of a query, wanted or not."""
+        if not _can_judge(query):
+            return {}
         examples = (*query.wanted, *query.negative)
         texts = {example.text for example in examples if isinstance(example, TextExample)}
         return {text: self.sums.choose(text, with_words=with_words) for text in texts}
@@ -263,6 +271,8 @@ class Searcher:
             query.group_size,
             query.max_overlap,
             words=words,
+            sparse=_to_sparse(query.sparse),
+            fusion=self.settings.search.fusion_weights,
             text_sum=text_sum,
             diversity=query.diversity,
             without=resolved.example_ids,
@@ -274,6 +284,18 @@ class Searcher:
             liked=stack_vectors(resolved.positive),
             disliked=stack_vectors(resolved.negative),
         )
+
+
+def _can_judge(query: SearchQuery) -> bool:
+    """Whether calibrations say how likely hits are: nothing is known of vectors of others."""
+    mine = any(isinstance(example, VectorExample) for example in (*query.wanted, *query.negative))
+    return query.sparse is None and not mine
+
+
+def _to_sparse(terms: SparseTerms | None) -> SparseVector | None:
+    if terms is None:
+        return None
+    return SparseVector(np.array(terms.indices, np.uint32), np.array(terms.values, np.float32))
 
 
 def _find_lone_text(query: SearchQuery) -> str | None:

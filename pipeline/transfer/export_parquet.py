@@ -118,9 +118,9 @@ def _damaged_rows(manifest: Manifest, image_ids: Sequence[str]) -> Sequence[Mani
 
 
 def _scan_points(index: VectorIndex, progress: Progress) -> Iterator[Point]:
-    """Every point, with its words; how many, and of how many, is told."""
+    """Every point, with all its vectors; how many, and of how many, is told."""
     total = index.count()
-    for number, point in enumerate(index.scan(words=True), start=1):
+    for number, point in enumerate(index.scan(words=True, sparse=True), start=1):
         if number % _ROWS_AT_ONCE == 0:
             progress.note(f"{number:,} of {total:,} points written")
         yield point

@@ -95,7 +95,7 @@ class _Migration:
 
     def run(self) -> MigrateSummary:
         total, digests, written = self._source.count(), 0, 0
-        for batch in batched(self._source.scan(words=True), _AT_ONCE):
+        for batch in batched(self._source.scan(words=True, sparse=True), _AT_ONCE):
             self._target.restore(batch)
             self._check_written(batch)
             digests += sum(map(point_digest, batch))
@@ -120,7 +120,7 @@ class _Migration:
     def _compare_all(self, points: int, wanted: str) -> MigrateSummary:
         self._progress.note("comparing both")
         count, digests = 0, 0
-        for point in self._target.scan(words=True):
+        for point in self._target.scan(words=True, sparse=True):
             count += 1
             digests += point_digest(point)
         found = checksum([digests])

@@ -103,6 +103,15 @@ class QdrantServer:
         """How many outages are still to come."""
         return len(self._planned)
 
+    def make_collection(
+        self, name: str, vectors: dict[str, Any], sparse_vectors: dict[str, Any]
+    ) -> None:
+        """Have a collection that was made by somebody else, or long ago."""
+        with self._lock:
+            self._engine.create_collection(
+                name, vectors_config=vectors, sparse_vectors_config=sparse_vectors
+            )
+
     def start(self) -> None:
         """Answer from now on."""
         self._listener = _Listener(self._held.getsockname(), self.answer, self.version)
@@ -157,9 +166,10 @@ class RefusedError(Exception):
 
 
 def _as_version(request: Request, version: str) -> Request:
-    """The request as a server of this version understands it. Raises RefusedError.
+    """The request as a server of this version understands it. Raises RefusedError, LookupError.
 
-    1.15 and older ignore `update_filter`; 1.18 and older refuse a match by prefix.
+    1.15 and older ignore `update_filter`; 1.17 and older add no vector to a collection; 1.18 and
+    older refuse a match by prefix.
     """
     major, minor = map(int, re.findall(r"\d+", version or NEWEST)[:2])
     body, known = request.body, (major, minor)
@@ -169,6 +179,8 @@ def _as_version(request: Request, version: str) -> Request:
         raise RefusedError(
             "Format error in JSON body: data did not match any variant of untagged enum Condition"
         )
+    if known < (1, 18) and request.operation == "PUT /vectors/sparse":
+        raise LookupError("there is nothing at this path")
     if known < (1, 16) and isinstance(body, dict) and "update_filter" in body:
         return replace(request, body={**body, "update_filter": None})
     return request
@@ -203,6 +215,9 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
     match request.operation:
         case "GET /":
             return engine.get_collection(name)
+        case "PUT /vectors/sparse":
+            added = models.SparseVectorNameConfig.model_validate(body)
+            return engine.create_vector_name(name, "sparse", added)
         case "PUT /index":
             return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
         case "PUT /points":

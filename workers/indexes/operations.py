@@ -23,7 +23,10 @@ class PointOperations(ABC):
 
     @abstractmethod
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
-        """Write points that have vectors; over points of the same ids only if they meet `over`."""
+        """Write points that have vectors; over points of the same ids only if they meet `over`.
+
+        Raises UsageError for sparse vectors where there is no place for them.
+        """
 
     @abstractmethod
     def delete(self, where: PointFilter) -> None:
@@ -49,12 +52,21 @@ class PointOperations(ABC):
         """
 
     @abstractmethod
-    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[uuid.UUID]:
-        """The ids of the first `limit` points that have any of the words, by BM25."""
+    def find_by_sparse(
+        self, name: str, vector: SparseVector, where: PointFilter, limit: int
+    ) -> list[tuple[uuid.UUID, float]]:
+        """Ids and scores of the first `limit` points with a term of `vector`; ties by id.
+
+        `name` is WORDS_NAME, scored by BM25, or SPARSE_NAME, scored by the dot product. To be
+        called where there are such vectors alone, see `has_words` and `has_sparse`.
+        """
 
     @abstractmethod
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
-        """The ids of the first `pool` points, in the order in which `query` ranks them."""
+        """The ids of the first `pool` points, in the order in which `query` ranks them.
+
+        The query has a vector and no sparse one.
+        """
 
     @abstractmethod
     def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
@@ -92,6 +104,10 @@ class PointOperations(ABC):
     @abstractmethod
     def has_words(self) -> bool:
         """Whether points can have words: collections of older versions have no place for them."""
+
+    @abstractmethod
+    def has_sparse(self) -> bool:
+        """Whether points may have sparse vectors of the user's own."""
 
     @abstractmethod
     def counts_first_labels(self) -> bool:

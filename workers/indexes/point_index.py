@@ -18,7 +18,7 @@ from schemas.points import (
     Point,
     PointLabels,
 )
-from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, EmbeddedImage
 from schemas.search import Condition, SearchHit
 from workers.batching import batched
 from workers.indexes import fencing, ranking
@@ -119,8 +119,16 @@ class PointIndex(PointOperations, VectorIndex):
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
         return self._read_pages(point_filter(conditions), ())
 
-    def scan(self, conditions: Sequence[Condition] = (), *, words: bool = False) -> Iterator[Point]:
-        names = _vector_names(words and self.has_words())
+    def scan(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        words: bool = False,
+        sparse: bool = False,
+    ) -> Iterator[Point]:
+        names = [VECTOR_NAME]
+        names += [WORDS_NAME] * (words and self.has_words())
+        names += [SPARSE_NAME] * (sparse and self.has_sparse())
         return self._read_pages(point_filter(conditions), names)
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
@@ -179,6 +187,7 @@ class PointIndex(PointOperations, VectorIndex):
             size_bytes=self.size_bytes(),
             labelled=sum(self.count_values("labelled_by").values()),
             has_words=self.has_words(),
+            has_sparse=self.has_sparse(),
         )
 
     def __enter__(self) -> Self:
@@ -190,10 +199,6 @@ class PointIndex(PointOperations, VectorIndex):
 
 _IMAGES = PointFilter(must=(OneOf("kind", ("image",)), Numbers("ordinal", IMAGE_ORDINAL, ("lte",))))
 """Videos have a point a shot, of which the first has an image's ordinal."""
-
-
-def _vector_names(with_words: bool) -> tuple[str, ...]:
-    return (VECTOR_NAME, WORDS_NAME) if with_words else (VECTOR_NAME,)
 
 
 def _of_kind(kind: str) -> PointFilter:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from schemas.masks import CocoRle
 from schemas.payload import labels_of, payload_of, read_mask
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import (
+    SPARSE_NAME,
     VECTOR_NAME,
     WORDS_NAME,
     EmbeddedImage,
@@ -86,7 +88,8 @@ def require_vector(point: Point) -> Float32Vector:
 
 def json_bytes(point: Point) -> int:
     """An upper bound of a point's size as JSON. Raises ValueError for a point without a vector."""
-    numbers = require_vector(point).size + 2 * (point.words or NO_WORDS).indices.size
+    terms = (point.words or NO_WORDS).indices.size + (point.sparse or NO_WORDS).indices.size
+    numbers = require_vector(point).size + 2 * terms
     return len(json.dumps(point.payload)) + _NUMBER_BYTES * numbers + 64
 
 
@@ -122,21 +125,33 @@ def read_scored(record: Any) -> ScoredPoint:
     )
 
 
-def _read_vectors(record: Any) -> tuple[Float32Vector | None, SparseVector | None]:
+def _read_vectors(
+    record: Any,
+) -> tuple[Float32Vector | None, SparseVector | None, SparseVector | None]:
     vectors = record.vector if isinstance(record.vector, dict) else {}
-    vector, words = vectors.get(VECTOR_NAME), vectors.get(WORDS_NAME)
+    vector = vectors.get(VECTOR_NAME)
     return (
         None if vector is None else np.asarray(vector, np.float32),
-        None
-        if words is None
-        else SparseVector(
-            np.asarray(words.indices, np.uint32), np.asarray(words.values, np.float32)
-        ),
+        _read_sparse(vectors.get(WORDS_NAME)),
+        _read_sparse(vectors.get(SPARSE_NAME)),
     )
 
 
-def _read_sparse(words: Any) -> SparseVector:
-    return SparseVector(np.asarray(words.indices, np.uint32), np.asarray(words.values, np.float32))
+def _read_sparse(vector: Any) -> SparseVector | None:
+    if vector is None:
+        return None
+    indices, values = np.asarray(vector.indices, np.uint32), np.asarray(vector.values, np.float32)
+    return SparseVector(indices, values)
+
+
+def read_scores(points: Iterable[Any]) -> list[tuple[UUID, float]]:
+    """Ids and scores of Qdrant's scored points, from either client: best first, ties by id.
+
+    A number is the id of a point that objseek has not written: those are left out.
+    """
+    written = (point for point in points if not isinstance(point.id, int))
+    scores = [(UUID(str(point.id)), float(point.score)) for point in written]
+    return sorted(scores, key=lambda scored: (-scored[1], str(scored[0])))
 
 
 def to_hit(point: ScoredPoint) -> SearchHit:
@@ -203,7 +218,9 @@ def check_images(images: Sequence[EmbeddedImage], dim: int) -> None:
 
 
 def check_query(query: IndexQuery, dim: int) -> None:
-    """Raise InvalidVectorError unless the query's vector has `dim` numbers, not all zero."""
+    """Raise InvalidVectorError unless a query's vector, if any, has `dim` numbers, not all zero."""
+    if query.vector is None:
+        return
     if query.vector.shape != (dim,):
         raise InvalidVectorError(
             f"expected a query vector of {dim} numbers, got shape {query.vector.shape}"

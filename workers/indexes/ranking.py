@@ -6,15 +6,18 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
+from schemas.errors import UsageError
 from schemas.masks import CocoRle
 from schemas.overlaps import mask_ios
 from schemas.points import IndexQuery, Point, ScoredPoint, TextSum
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
 from workers.indexes.operations import PointOperations
 from workers.indexes.points import NoteBroken, check_query, sound_mask_of
+from workers.indexes.sparse_ranking import fetch_by_sparse, rank_fused, score_by_sparse
 from workers.indexes.text_ranking import rank_for_text
 
 _LOWEST = np.float32(-np.inf)
@@ -29,11 +32,16 @@ def search(
 ) -> list[ScoredPoint]:
     """Best first; ties by id. Raises UsageError, InvalidVectorError."""
     check_query(query, dim)
-    query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
+    if query.sparse is not None and not index.has_sparse():
+        raise UsageError("expected an index with sparse vectors to search by one, this has none")
+    if query.vector is not None:
+        query = replace(query, vector=query.vector / np.linalg.norm(query.vector))
     where = index.prepare(point_filter(query.conditions))
     if query.without:
         without = Ids(tuple(sorted(query.without)))
         where = PointFilter(where.must, (*where.must_not, without))
+    if query.sparse is not None:
+        return _search_by_sparse(index, query, where, note_broken)
     if query.text_sum is not None:
         return _search_for_text(index, query, query.text_sum, where, note_broken)
     if query.words is None and query.liked is None and not query.diversity:
@@ -44,15 +52,44 @@ def search(
 def _search_nearest(
     index: PointOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
-    """The certain best: for points that are dropped, more are fetched."""
-    least = query.min_score
+    least, vector = query.min_score, query.require_vector()
     # Engines leave out what scores exactly the threshold: one float32 lower, then exactly.
     threshold = None if least is None else float(np.nextafter(np.float32(least), _LOWEST))
 
     def fetch(limit: int, where: PointFilter = where) -> list[ScoredPoint]:
-        nearest = index.find_nearest(query.vector, where, limit, threshold, exact=query.exact)
+        nearest = index.find_nearest(vector, where, limit, threshold, exact=query.exact)
         return [point for point in nearest if least is None or point.score >= least]
 
+    return _select_certain(index, query, where, fetch, note_broken)
+
+
+def _search_by_sparse(
+    index: PointOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
+) -> list[ScoredPoint]:
+    """Hits by a sparse vector, alone or with whatever else there is."""
+    if query.vector is not None or query.words is not None or query.diversity:
+        return _search_ranked(index, query, where, note_broken)
+
+    def fetch(limit: int, where: PointFilter = where) -> list[ScoredPoint]:
+        return fetch_by_sparse(index, query, where, limit)
+
+    return _select_certain(index, query, where, fetch, note_broken)
+
+
+class _Fetch(Protocol):
+    """Fetches the best points by score, at most `limit`; fewer only if there are no more."""
+
+    def __call__(self, limit: int, where: PointFilter = ...) -> list[ScoredPoint]: ...
+
+
+def _select_certain(
+    index: PointOperations,
+    query: IndexQuery,
+    where: PointFilter,
+    fetch: _Fetch,
+    note_broken: NoteBroken,
+) -> list[ScoredPoint]:
+    """The certain best: for points that are dropped, more are fetched."""
     grouped = query.group_size is not None
     best = select_best(fetch, query.limit, grouped, query.max_overlap, note_broken)
     if query.group_size in (None, 1) or not best:
@@ -87,7 +124,10 @@ def _search_ranked(
     """The best of a pool some times as large as the limit, or larger where that is not enough."""
     pool = min(max(_MIN_POOL, _POOL_SHARE * query.limit), _MAX_POOL)
     while True:
-        ranked = index.rank(query, where, pool)
+        if query.sparse is None:
+            ranked = index.rank(query, where, pool)
+        else:
+            ranked = rank_fused(index, query, where, pool)
         best, enough = _take_ranked(index, query, ranked, note_broken)
         if enough or len(ranked) < pool or pool == _MAX_POOL:
             return best
@@ -114,7 +154,7 @@ def _take_ranked(
         batch = ranked[start : start + size]
         # Twice as many each time: overlaps are computed anew for all points so far.
         start, size = start + size, 2 * size
-        scored += _score(index.retrieve(batch), batch, query)
+        scored += _score(index, batch, query)
         best, enough = take_apart()
         # Groups may still grow; the order of points up to here is final.
         if enough and query.group_size in (None, 1):
@@ -125,16 +165,17 @@ def _take_ranked(
 
 
 def _score(
-    points: Sequence[Point], order: Sequence[uuid.UUID], query: IndexQuery
+    index: PointOperations, order: Sequence[uuid.UUID], query: IndexQuery
 ) -> list[ScoredPoint]:
-    """Points in `order`, with their cosine similarity to the query, that have enough of it."""
-    by_id = {uuid.UUID(point.id): point for point in points}
+    """The points in this order, with their similarity to the query, that have enough of it."""
+    by_id = {uuid.UUID(point.id): point for point in index.retrieve(order)}
+    dots = score_by_sparse(index, query, order) if query.vector is None else {}
     scored = []
     for identity in order:
         point = by_id.get(identity)
         if point is None or point.vector is None:
             continue
-        score = float(point.vector @ query.vector)
+        score = dots[identity] if query.vector is None else float(point.vector @ query.vector)
         if query.min_score is None or score >= query.min_score:
             scored.append(ScoredPoint(point.id, point.payload, score=score))
     return scored

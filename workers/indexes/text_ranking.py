@@ -24,13 +24,13 @@ def rank_for_text(
     it would fall behind those that do not.
     """
     least = -math.inf if query.min_score is None else query.min_score
-    nearest = index.find_nearest(query.vector, where, pool, None, exact=query.exact)
+    nearest = index.find_nearest(query.require_vector(), where, pool, None, exact=query.exact)
     points = [point for point in nearest if point.score >= least]
     is_all = len(points) < pool
     if query.words is not None and index.has_words() and not is_all:
         known = {point.id for point in points}
-        by_words = index.find_by_words(query.words, where, pool)
-        others = [identity for identity in by_words if str(identity) not in known]
+        by_words = index.find_by_sparse(WORDS_NAME, query.words, where, pool)
+        others = [identity for identity, _ in by_words if str(identity) not in known]
         found = _score(index.retrieve(others) if others else [], query)
         points += [point for point in found if point.score >= least]
     if any(_number(point, "label_logsumexp") is None for point in points):
@@ -49,8 +49,9 @@ def rank_for_text(
 
 
 def _score(points: Sequence[Point], query: IndexQuery) -> list[ScoredPoint]:
+    vector = query.require_vector()
     return [
-        ScoredPoint(point.id, point.payload, score=float(point.vector @ query.vector))
+        ScoredPoint(point.id, point.payload, score=float(point.vector @ vector))
         for point in points
         if point.vector is not None
     ]

@@ -23,10 +23,12 @@ from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     import schemas.search
-    from pipeline.cli import run_search, search_examples
+    from pipeline.cli import query_vectors, run_search, search_examples
     from pipeline.search import filter_syntax
 
 _HELP = """Search for objects by texts, an image, a region of it, other objects, or all of these.
+
+And by vectors of your own, which no model is needed for.
 
 Several conditions may follow one --filter; all of them have to hold.
 
@@ -37,6 +39,8 @@ Examples:
     objseek search --image kitchen.jpg --box 40,60,220,310 --group-by image
 
     objseek search --image kitchen.jpg --point 130,180 "but in red^0.5" --diversity 0.5
+
+    objseek search --vector query.npy --sparse query.json
 
     objseek search "a cup" --not "a glass" --filter 'uri^=s3://photos/2026/' 'labels=mug' --json
 """
@@ -99,6 +103,16 @@ def search_command(
         list[str] | None,
         typer.Option(help="Search with an indexed object, by its id. May be given several times."),
     ] = None,
+    vector: Annotated[
+        Path | None,
+        typer.Option(help="Search with a vector: a .npy file of floats, as many as the index's."),
+    ] = None,
+    sparse: Annotated[
+        Path | None,
+        typer.Option(
+            help="Search with a sparse vector: a JSON file, {'indices': [...], 'values': [...]}."
+        ),
+    ] = None,
     negative: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,7 +128,10 @@ def search_command(
     ] = None,
     limit: Annotated[int, typer.Option(help="At most this many hits.")] = 10,
     min_score: Annotated[
-        float | None, typer.Option(help="Only hits of at least this cosine similarity.")
+        float | None,
+        typer.Option(
+            help="Only hits of at least this cosine similarity; with --sparse alone, dot product."
+        ),
     ] = None,
     filters: Annotated[
         list[str] | None,
@@ -166,6 +183,8 @@ def search_command(
 ) -> None:
     """The command; its help stands above."""
     query = schemas.search.SearchQuery(
+        vector=query_vectors.read_vector(vector),
+        sparse=query_vectors.read_sparse(sparse),
         positive=(
             *search_examples.parse_texts(texts),
             *search_examples.parse_image(image, box, point, exact_box=exact_box),
@@ -186,4 +205,5 @@ def search_command(
         hybrid=hybrid,
         cursor=cursor,
     )
-    run_search.run_search(query, load(), sheet, as_json=as_json)
+    output = run_search.SearchOutput(as_json, sheet)
+    run_search.run_search(query, load(), output, vector)

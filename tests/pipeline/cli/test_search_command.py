@@ -266,7 +266,7 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
         (["red", "--filter", "area>1", "colour=red"], "unknown filter field 'colour'"),
         (["red", "--min-score", "nan"], "min_score: Input should be a finite number"),
         (["red", "--box", "1,2,3,4"], "expected an --image to go with --box"),
-        ([], "expected a text, an image or an object to look for"),
+        ([], "expected a text, an image, an object or a vector to look for"),
         (["red", "--like", "x"], "expected the id of an indexed object"),
         (["red", "--point", "1,2"], "expected an --image to go with --box or --point"),
         (["--image", "a.png", "--exact-box"], "expected a --box to go with --exact-box"),

@@ -130,7 +130,7 @@ CALLS: list[tuple[str, str]] = [
         "ingest {w}/one.png --segmnter x",
         "No such option: --segmnter (Possible options: --embedder, --segmenter,",
     ),
-    ("search", "expected a text, an image or an object to look for, got none"),
+    ("search", "expected a text, an image, an object or a vector to look for, got none"),
     ('search ""', "expected a text to search for, got a blank one in ''"),
     ('search " ^2" --index {w}/index', "expected a text to search for, got a blank one in ' ^2'"),
     ("search red", "there is no index in the folder objseek-index"),
@@ -205,7 +205,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "search --unlike apple --index {w}/index",
-        "expected a text, an image or an object to look for, got none",
+        "expected a text, an image, an object or a vector to look for, got none",
     ),
     (
         "search red --kind thing --index {w}/index",

@@ -28,7 +28,6 @@ from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVe
 from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
-    CREATE_RESERVE,
     OPEN_RESERVE,
     WRITE_RESERVE,
     check_room,
@@ -41,18 +40,22 @@ from workers.indexes.edge.queries import (
     meets,
     nearest_request,
     ranking_request,
-    to_sparse,
+    sparse_request,
     usual_tests,
     without_tests,
-    words_request,
 )
 from workers.indexes.edge.schema import (
     CONFIG_FILE,
     MOST_UNTIDIED,
+    UNFINISHED,
     add_missing_fields,
+    add_sparse,
+    create_shard,
+    has_sparse,
     make_config,
     read_dim,
 )
+from workers.indexes.edge.vectors import to_sparse, to_vectors
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
 from workers.indexes.location import (
     CURRENT_FILE,
@@ -64,16 +67,14 @@ from workers.indexes.location import (
 from workers.indexes.operations import Offset
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
-    NO_WORDS,
     THUMBNAIL_FIELDS,
     json_bytes,
     labels_payload,
     read_record,
     read_scored,
-    require_vector,
+    read_scores,
 )
 
-_UNFINISHED = ".creating-"
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
 _PAGE = 256
 _FACETS = 10_000
@@ -107,7 +108,7 @@ def _open_locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderL
     """Open the shard in a folder that this process has locked; make it if `dim` is given."""
     shard = folder / SHARD
     if dim is not None and not (shard / CONFIG_FILE).is_file():
-        _create_shard(folder, dim)
+        create_shard(folder, dim)
     stored = read_dim(shard)
     if dim is not None and dim != stored:
         raise EmbedderMismatchError(
@@ -163,27 +164,11 @@ def _check_free_for_index(folder: Path) -> None:
     if not folder.is_dir():
         raise UsageError(f"expected a folder as index, but {folder} is a file")
     for entry in sorted(folder.iterdir()):
-        if entry.name not in (SHARD, *_OTHERS) and not entry.name.startswith(_UNFINISHED):
+        if entry.name not in (SHARD, *_OTHERS) and not entry.name.startswith(UNFINISHED):
             raise UsageError(
                 f"the folder {folder} is no index and holds other things ({entry.name}), "
                 "choose another"
             )
-
-
-def _create_shard(folder: Path, dim: int) -> None:
-    check_room(folder, CREATE_RESERVE)
-    # Made aside and renamed: whoever finds a shard finds all its payload indexes.
-    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
-    try:
-        shard = edge.EdgeShard.create(str(unfinished), make_config(dim))
-        try:
-            add_missing_fields(shard, unfinished)
-            shard.flush()
-        finally:
-            shard.close()
-        unfinished.rename(folder / SHARD)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 class EdgeIndex(PointIndex):
@@ -200,6 +185,7 @@ class EdgeIndex(PointIndex):
         self._shard, self._lock = shard, lock
         self._turn = threading.RLock()
         self._written = False
+        self._sparse = has_sparse(folder / SHARD)
         self._untidied = 0
         self._closed = False
         # Of a copy: what it is one of, and the folder that goes with it.
@@ -256,19 +242,18 @@ class EdgeIndex(PointIndex):
                 self._shard.flush()
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
-        written = [
-            edge.Point(
-                point.id,
-                {
-                    VECTOR_NAME: require_vector(point).tolist(),
-                    WORDS_NAME: to_sparse(point.words or NO_WORDS),
-                },
-                dict(point.payload),
-            )
-            for point in points
-        ]
+        written = [edge.Point(each.id, to_vectors(each), dict(each.payload)) for each in points]
         room = WRITE_RESERVE + _COPIES * sum(map(json_bytes, points))
+        if not self._sparse and any(point.sparse is not None for point in points):
+            self._add_sparse(room)
         self._update(edge.UpdateOperation.upsert_points(written, to_edge_filter(over)), room=room)
+
+    def _add_sparse(self, room: int) -> None:
+        self.require_writable()
+        with self._using():
+            check_room(self._folder, room)
+            add_sparse(self._shard)
+            self._sparse = True
 
     def delete(self, where: PointFilter) -> None:
         filtered = to_edge_filter(where)
@@ -319,22 +304,23 @@ class EdgeIndex(PointIndex):
                 return meeting[:limit]
         return self._query(nearest_request(vector, where, limit, threshold, exact=exact))
 
-    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[UUID]:
-        return self._rank(words_request(words, where, limit), by_score=True)
+    def find_by_sparse(
+        self, name: str, vector: SparseVector, where: PointFilter, limit: int
+    ) -> list[tuple[UUID, float]]:
+        return read_scores(self._send(sparse_request(name, vector, where, limit)))
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
-        return self._rank(ranking_request(query, where, pool), by_score=not query.diversity)
-
-    def _rank(self, request: edge.QueryRequest, *, by_score: bool) -> list[UUID]:
-        with self._using():
-            points = self._shard.query(request)
-        if by_score:
-            points = sorted(points, key=lambda point: (-point.score, str(point.id)))
-        return [UUID(str(point.id)) for point in points]
+        points = self._send(ranking_request(query, where, pool))
+        if query.diversity:
+            return [UUID(str(point.id)) for point in points]
+        return [identity for identity, _ in read_scores(points)]
 
     def _query(self, request: edge.QueryRequest) -> list[ScoredPoint]:
+        return list(map(read_scored, self._send(request)))
+
+    def _send(self, request: edge.QueryRequest) -> list[edge.ScoredPoint]:
         with self._using():
-            return list(map(read_scored, self._shard.query(request)))
+            return self._shard.query(request)
 
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
@@ -351,6 +337,9 @@ class EdgeIndex(PointIndex):
 
     def has_words(self) -> bool:
         return True
+
+    def has_sparse(self) -> bool:
+        return self._sparse
 
     def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
         return self._retrieve(ids, WITHOUT_THUMBNAIL, [VECTOR_NAME])

@@ -9,6 +9,7 @@ import qdrant_edge as edge
 from schemas.points import IndexQuery, Point, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.thumbnails import THUMBNAIL
+from workers.indexes.edge.vectors import to_sparse
 from workers.indexes.filters import Ids, OneOf, PointFilter, to_edge_filter
 from workers.indexes.points import RRF_K
 
@@ -38,17 +39,20 @@ def nearest_request(
     )
 
 
-def words_request(words: SparseVector, where: PointFilter, limit: int) -> edge.QueryRequest:
-    """The first `limit` points by words, without payloads."""
-    by_words = edge.Query.Nearest(to_sparse(words), using=WORDS_NAME)
-    return edge.QueryRequest(limit=limit, query=by_words, filter=to_edge_filter(where))
+def sparse_request(
+    name: str, vector: SparseVector, where: PointFilter, limit: int
+) -> edge.QueryRequest:
+    """The first `limit` points by their sparse vectors of that name, without payloads."""
+    near = edge.Query.Nearest(to_sparse(vector), using=name)
+    return edge.QueryRequest(limit=limit, query=near, filter=to_edge_filter(where))
 
 
 def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:
     """The first `pool` points, without payloads, as `query` ranks them."""
     filtered = to_edge_filter(where)
     # Points of the pool that four bits miss would rank far down.
-    request = _nearest_fields(query.vector, where, pool + 2 * _OVERSAMPLED)
+    vector = query.require_vector()
+    request = _nearest_fields(vector, where, pool + 2 * _OVERSAMPLED)
     if query.liked is not None:
         disliked = [] if query.disliked is None else query.disliked.tolist()
         examples = edge.RecommendQuery(query.liked.tolist(), disliked)
@@ -63,7 +67,7 @@ def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.Qu
         request = {"query": edge.Fusion.Rrf(k=RRF_K), "prefetches": both}
     if query.diversity:
         before = [edge.Prefetch(limit=pool, **request)]
-        mmr = edge.Mmr(query.vector.tolist(), 1 - query.diversity, pool, using=VECTOR_NAME)
+        mmr = edge.Mmr(vector.tolist(), 1 - query.diversity, pool, using=VECTOR_NAME)
         request = {"query": mmr, "prefetches": before}
     return edge.QueryRequest(limit=pool, **request)
 
@@ -110,8 +114,3 @@ def meets(point: Point, usual: Usual) -> bool:
         else point.payload.get(test.field) in test.values
         for test in usual
     )
-
-
-def to_sparse(words: SparseVector) -> edge.SparseVector:
-    """Words as the engine's sparse vector."""
-    return edge.SparseVector(words.indices.tolist(), words.values.tolist())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import qdrant_edge as edge
@@ -16,8 +18,12 @@ from schemas.payload import (
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
 )
-from schemas.records import VECTOR_NAME, WORDS_NAME
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
+from workers.indexes.edge.copies import SHARD
+from workers.indexes.edge.disk_room import CREATE_RESERVE, check_room
 
+UNFINISHED = ".creating-"
+"""Prefix of the names of folders in which shards are made."""
 CONFIG_FILE = "edge_config.json"
 # New points and their payload indexes take 2 KB of memory each until they are tidied up.
 MOST_UNTIDIED = 10_000  # points
@@ -72,6 +78,23 @@ def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
     }
 
 
+def create_shard(folder: Path, dim: int) -> None:
+    """Make an empty shard in a folder of an index. Raises IndexUnavailableError, OSError."""
+    check_room(folder, CREATE_RESERVE)
+    # Made aside and renamed: whoever finds a shard finds all its payload indexes.
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+    try:
+        shard = edge.EdgeShard.create(str(unfinished), make_config(dim))
+        try:
+            add_missing_fields(shard, unfinished)
+            shard.flush()
+        finally:
+            shard.close()
+        unfinished.rename(folder / SHARD)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def read_dim(shard: Path) -> int:
     """How many numbers a shard's vectors have. Raises VectorIndexError if it is not objseek's."""
     try:
@@ -89,12 +112,27 @@ def add_missing_fields(shard: edge.EdgeShard, path: Path) -> None:
     missing = {name: params for name, params in _payload_indexes().items() if name not in existing}
     for field, params in missing.items():
         shard.update(edge.UpdateOperation.create_field_index(field, params))
-    if not _has_words(path):
+    if not _has_sparse(path, WORDS_NAME):
         shard.update(edge.UpdateOperation.create_sparse_vector(WORDS_NAME, edge.Modifier.Idf))
     if missing:
         shard.flush()
 
 
-def _has_words(path: Path) -> bool:
+def add_sparse(shard: edge.EdgeShard) -> None:
+    """Make place for sparse vectors of the user's own, where there is none yet; durable on return.
+
+    Not done for every index: an empty shard grows by 36 MB in length, nearly all of it holes.
+    """
+    modifier = edge.Modifier.__dict__["None"]  # no name that Python's syntax takes
+    shard.update(edge.UpdateOperation.create_sparse_vector(SPARSE_NAME, modifier))
+    shard.flush()
+
+
+def has_sparse(path: Path) -> bool:
+    """Whether the shard at `path` has place for sparse vectors of the user's own."""
+    return _has_sparse(path, SPARSE_NAME)
+
+
+def _has_sparse(path: Path, name: str) -> bool:
     sparse = json.loads((path / CONFIG_FILE).read_bytes()).get("sparse_vectors")
-    return WORDS_NAME in (sparse or {})
+    return name in (sparse or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from schemas.errors import UsageError
 from schemas.payload import (
@@ -13,8 +14,11 @@ from schemas.payload import (
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
 )
-from schemas.records import VECTOR_NAME, WORDS_NAME
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from workers.indexes.location import ServerAddress
+
+# What a server answers that does not know a request, or does not know its method.
+_NO_SUCH_REQUEST = (404, 405)
 
 
 def create_collection(client: QdrantClient, collection: str, dim: int) -> None:
@@ -23,8 +27,31 @@ def create_collection(client: QdrantClient, collection: str, dim: int) -> None:
     client.create_collection(
         collection,
         vectors_config={VECTOR_NAME: vectors},
-        sparse_vectors_config={WORDS_NAME: words},
+        sparse_vectors_config={WORDS_NAME: words, SPARSE_NAME: models.SparseVectorParams()},
     )
+
+
+def add_sparse(client: QdrantClient, collection: str, details: models.CollectionInfo) -> bool:
+    """Make place for sparse vectors of the user's own, where there is none; whether there is.
+
+    Servers of older versions add no vector to a collection that is there.
+    """
+    if _has_sparse(details):
+        return True
+    added = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig())
+    try:
+        client.create_vector_name(collection, SPARSE_NAME, added, wait=True)
+    except UnexpectedResponse as exc:
+        if exc.status_code in _NO_SUCH_REQUEST:
+            return False
+        # Another process may have added it meanwhile.
+        if not _has_sparse(client.get_collection(collection)):
+            raise
+    return True
+
+
+def _has_sparse(details: models.CollectionInfo) -> bool:
+    return SPARSE_NAME in (details.config.params.sparse_vectors or {})
 
 
 def read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
@@ -52,6 +79,9 @@ def read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
     words = (details.config.params.sparse_vectors or {}).get(WORDS_NAME)
     if words is not None and words.modifier is not models.Modifier.IDF:
         raise refuse("counts every word alike, an index of objseek rare ones more (modifier idf)")
+    sparse = (details.config.params.sparse_vectors or {}).get(SPARSE_NAME)
+    if sparse is not None and sparse.modifier is models.Modifier.IDF:
+        raise refuse("counts rare terms of sparse vectors more, an index of objseek all alike")
     return vector.size
 
 

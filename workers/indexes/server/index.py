@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from schemas.errors import (
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
@@ -30,9 +30,15 @@ from workers.indexes.points import (
     labels_payload,
     read_record,
     read_scored,
+    read_scores,
     require_vector,
 )
-from workers.indexes.server.collection import create_collection, index_payload, read_dim
+from workers.indexes.server.collection import (
+    add_sparse,
+    create_collection,
+    index_payload,
+    read_dim,
+)
 from workers.indexes.server.connection import (
     ServerFeatures,
     connect,
@@ -82,8 +88,10 @@ def build(
                 f"the collection {address.collection!r} at {address.url} holds vectors of "
                 f"{stored} numbers, but the embedder makes vectors of {dim}"
             )
+        sparse = SPARSE_NAME in (details.config.params.sparse_vectors or {})
         if create:
             index_payload(client, address.collection, details, has_prefixes=features.has_prefixes)
+            sparse = add_sparse(client, address.collection, details)
     return ServerIndex(
         client,
         address,
@@ -91,13 +99,14 @@ def build(
         options.upsert_batch,
         Backoff(options.retry_budget_s),
         has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
+        has_sparse=sparse,
         counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
         features=features,
     )
 
 
-def _to_sparse(words: SparseVector) -> models.SparseVector:
-    return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
+def _to_sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
 
 
 class ServerIndex(PointIndex):
@@ -119,12 +128,13 @@ class ServerIndex(PointIndex):
         backoff: Backoff,
         *,
         has_words: bool,
+        has_sparse: bool,
         counts_first_labels: bool,
         features: ServerFeatures,
     ) -> None:
         super().__init__(dim, upsert_batch)
         self._features = features
-        self._words, self._first_labels = has_words, counts_first_labels
+        self._words, self._sparse, self._first_labels = has_words, has_sparse, counts_first_labels
         self._client = client
         self._address = address
         self._collection = address.collection
@@ -155,12 +165,7 @@ class ServerIndex(PointIndex):
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         written = [
             models.PointStruct(
-                id=point.id,
-                vector={
-                    VECTOR_NAME: require_vector(point).tolist(),
-                    **self._words_vector(point.words or NO_WORDS),
-                },
-                payload=dict(point.payload),
+                id=point.id, vector=self._vectors_of(point), payload=dict(point.payload)
             )
             for point in points
         ]
@@ -185,9 +190,19 @@ class ServerIndex(PointIndex):
     def flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
 
-    def _words_vector(self, words: SparseVector) -> dict[str, models.SparseVector]:
+    def _vectors_of(self, point: Point) -> dict[str, Any]:
+        vectors: dict[str, Any] = {VECTOR_NAME: require_vector(point).tolist()}
         # A collection that is older than words has no place for them.
-        return {WORDS_NAME: _to_sparse(words)} if self._words else {}
+        if self._words:
+            vectors[WORDS_NAME] = _to_sparse(point.words or NO_WORDS)
+        if point.sparse is not None:
+            if not self._sparse:
+                raise UsageError(
+                    f"the collection {self._collection!r} at {self._address.url} has no place for "
+                    f"sparse vectors, which point {point.id} has"
+                )
+            vectors[SPARSE_NAME] = _to_sparse(point.sparse)
+        return vectors
 
     def prepare(self, where: PointFilter) -> PointFilter:
         """The same filter without prefixes, where the server does not match by them.
@@ -237,7 +252,8 @@ class ServerIndex(PointIndex):
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         filtered = self._filter(where)
-        request: dict[str, Any] = {"query": query.vector.tolist(), "using": VECTOR_NAME}
+        nearest = query.require_vector().tolist()
+        request: dict[str, Any] = {"query": nearest, "using": VECTOR_NAME}
         if query.liked is not None:
             disliked = [] if query.disliked is None else query.disliked.tolist()
             examples = models.RecommendInput(
@@ -255,21 +271,26 @@ class ServerIndex(PointIndex):
         if query.diversity:
             before = models.Prefetch(**request, limit=pool, filter=filtered)
             mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
-            varied = models.NearestQuery(nearest=query.vector.tolist(), mmr=mmr)
+            varied = models.NearestQuery(nearest=nearest, mmr=mmr)
             request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
         request |= {"query_filter": filtered, "limit": pool}
-        return self._rank(request, by_score=not query.diversity)
-
-    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[UUID]:
-        request = {"query": _to_sparse(words), "using": WORDS_NAME, "limit": limit}
-        return self._rank(request | {"query_filter": self._filter(where)}, by_score=True)
-
-    def _rank(self, request: Mapping[str, Any], *, by_score: bool) -> list[UUID]:
         points = self._query(**request, with_payload=False)
-        if by_score:
-            points = sorted(points, key=lambda point: (-point.score, str(point.id)))
-        # A number is the id of a point that objseek has not written.
-        return [UUID(str(point.id)) for point in points if not isinstance(point.id, int)]
+        if query.diversity:
+            # A number is the id of a point that objseek has not written.
+            return [UUID(str(point.id)) for point in points if not isinstance(point.id, int)]
+        return [identity for identity, _ in read_scores(points)]
+
+    def find_by_sparse(
+        self, name: str, vector: SparseVector, where: PointFilter, limit: int
+    ) -> list[tuple[UUID, float]]:
+        points = self._query(
+            query=_to_sparse(vector),
+            using=name,
+            query_filter=self._filter(where),
+            limit=limit,
+            with_payload=False,
+        )
+        return read_scores(points)
 
     def _query(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
         return self._request(
@@ -308,6 +329,9 @@ class ServerIndex(PointIndex):
 
     def has_words(self) -> bool:
         return self._words
+
+    def has_sparse(self) -> bool:
+        return self._sparse
 
     def retrieve(self, ids: Sequence[UUID]) -> list[Point]:
         return self._retrieve(ids, "points of", _WITHOUT_THUMBNAIL, [VECTOR_NAME])
