@@ -17,7 +17,6 @@ from support.fakes import write_images
 from support.service_world import TestClient, owner
 from support.waiting import PATIENCE_S, until
 
-import pipeline.ingestion.writer
 import pipeline.service.background_jobs
 from pipeline.jobs.ingest import ingest
 from pipeline.search.searcher import Searcher

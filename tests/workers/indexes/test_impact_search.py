@@ -30,7 +30,6 @@ def test_a_code_says_the_term_and_between_what_its_weight_lies() -> None:
 
 
 def test_terms_without_weight_have_no_code() -> None:
-    assert impact_codes(None).size == 0
     assert impact_codes(sparse({3: 0.0})).size == 0
 
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from schemas.ids import image_id
 from schemas.points import Point, PointLabels
-from schemas.records import EmbeddedImage
+from schemas.records import WORDS_NAME, EmbeddedImage
 from workers.batching import batched
 from workers.indexes.lance.impact_codes import impact_codes
-from workers.indexes.lance.rows import ROW_ADDRESS, WORD_IMPACTS, WORDS, to_rows
+from workers.indexes.lance.rows import ROW_ADDRESS, SPARSE_COLUMNS, to_rows
 from workers.indexes.lance.sql import one_of
 from workers.indexes.lance.table import Addresses, Change, LanceTable
 from workers.indexes.points import check_images, image_points, labels_payload
@@ -185,17 +185,10 @@ def _relabelled(rows: pa.Table, by_id: Mapping[str, PointLabels], labelled_by: s
         ]
         for name in _LABELS
     }
-    columns |= dict(
-        zip(
-            (*WORDS, WORD_IMPACTS),
-            (
-                [item.words.indices.tolist() for item in items],
-                [item.words.values.tolist() for item in items],
-                [impact_codes(item.words).tolist() for item in items],
-            ),
-            strict=True,
-        )
-    )
+    words = SPARSE_COLUMNS[WORDS_NAME]
+    columns[words.indices] = [item.words.indices.tolist() for item in items]
+    columns[words.values] = [item.words.values.tolist() for item in items]
+    columns[words.impacts] = [impact_codes(item.words).tolist() for item in items]
     for name, values in columns.items():
         place = rows.schema.get_field_index(name)
         field = rows.schema.field(place)

@@ -21,10 +21,8 @@ Codes = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
 
-def impact_codes(vector: SparseVector | None) -> Codes:
+def impact_codes(vector: SparseVector) -> Codes:
     """int64 (n,): 16 times the term, plus the step of its weight; none for weights of 0."""
-    if vector is None:
-        return np.zeros(0, np.int64)
     present = vector.values != 0
     terms: Codes = vector.indices[present].astype(np.int64)
     return terms * STEPS + _steps(vector.values[present])

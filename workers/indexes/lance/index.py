@@ -20,8 +20,8 @@ from schemas.thumbnails import THUMBNAIL
 from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Prefix, Test
 from workers.indexes.lance import changes, queries, ranked
 from workers.indexes.lance.rows import (
+    SPARSE_COLUMNS,
     VECTOR,
-    WORDS,
     from_rows,
     payload_columns,
     read_dim,
@@ -179,11 +179,16 @@ class LanceIndex(PointIndex):
         points = scored_from_rows(table)
         return [point for point in points if threshold is None or point.score > threshold]
 
-    def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[uuid.UUID]:
+    def find_by_sparse(
+        self, name: str, vector: SparseVector, where: PointFilter, limit: int
+    ) -> list[tuple[uuid.UUID, float]]:
         condition = to_sql(self.prepare(where))
         with self._version() as dataset:
-            found = queries.find_by_words(dataset, words, condition, limit)
-        return [uuid.UUID(identity) for identity, _ in found]
+            if name == WORDS_NAME:
+                vector = queries.weigh_by_rarity(dataset, vector)
+            columns = SPARSE_COLUMNS[name]
+            found = queries.find_by_sparse(dataset, columns, vector, condition, limit)
+        return [(uuid.UUID(identity), score) for identity, score in found]
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
         return ranked.rank(self, query, where, pool)
@@ -234,6 +239,9 @@ class LanceIndex(PointIndex):
     def has_words(self) -> bool:
         return True
 
+    def has_sparse(self) -> bool:
+        return True
+
     def counts_first_labels(self) -> bool:
         return True
 
@@ -248,4 +256,6 @@ def _begins_a_label(test: Test) -> bool:
 
 
 def _vector_columns(names: Sequence[str]) -> list[str]:
-    return [VECTOR] * (VECTOR_NAME in names) + [*WORDS] * (WORDS_NAME in names)
+    dense = [VECTOR] if VECTOR_NAME in names else []
+    sparse = [SPARSE_COLUMNS[name].stored for name in names if name in SPARSE_COLUMNS]
+    return [*dense, *(column for stored in sparse for column in stored)]

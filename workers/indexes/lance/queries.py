@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.points import SparseVector
-from schemas.records import Float32Vector
+from schemas.records import WORDS_NAME, Float32Vector
+from workers.indexes.lance.impact_codes import STEPS
 from workers.indexes.lance.impact_search import Addresses, Scores, find_best
 from workers.indexes.lance.rows import (
     DISTANCE,
     ROW_ADDRESS,
+    SPARSE_COLUMNS,
     VECTOR,
-    WORD_IMPACTS,
-    WORDS,
+    SparseColumns,
     payload_columns,
 )
 
@@ -63,18 +64,23 @@ def find_nearest(
     return scanner.to_table()
 
 
-def find_by_words(
-    dataset: lance.LanceDataset, words: SparseVector, where: str | None, limit: int
+def find_by_sparse(
+    dataset: lance.LanceDataset,
+    columns: SparseColumns,
+    query: SparseVector,
+    where: str | None,
+    limit: int,
 ) -> list[tuple[str, float]]:
-    """The first `limit` ids and scores by words, which weigh by their rarity; ties by id."""
+    """The first `limit` ids and scores by the dot product; ties by id."""
 
     def find_rows(codes: Sequence[int]) -> list[Addresses]:
-        return list(_lists.map(lambda code: _rows_with(dataset, code, where), codes))
+        return list(
+            _lists.map(lambda code: _rows_with(dataset, columns.impacts, code, where), codes)
+        )
 
     def score_rows(addresses: Addresses) -> Scores:
-        return _score_rows(dataset, query, addresses)
+        return _score_rows(dataset, columns, query, addresses)
 
-    query = _weigh_by_rarity(dataset, words)
     addresses, scores = find_best(query, limit, find_rows, score_rows)
     # Those on a par with the last, to take the first by id.
     last = scores[limit - 1] if scores.size > limit else -np.inf
@@ -84,21 +90,21 @@ def find_by_words(
     return sorted(found, key=lambda each: (-each[1], each[0]))[:limit]
 
 
-def _rows_with(dataset: lance.LanceDataset, code: int, where: str | None) -> Addresses:
-    condition = f"array_has({WORD_IMPACTS}, {code})"
+def _rows_with(dataset: lance.LanceDataset, column: str, code: int, where: str | None) -> Addresses:
+    condition = f"array_has({column}, {code})"
     condition = condition if where is None else f"{condition} AND {where}"
     scanner = dataset.scanner(columns=[], filter=condition, with_row_address=True)
     found: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
     return found
 
 
-def _weigh_by_rarity(dataset: lance.LanceDataset, words: SparseVector) -> SparseVector:
+def weigh_by_rarity(dataset: lance.LanceDataset, words: SparseVector) -> SparseVector:
     """Words times their inverse document frequency, as Qdrant counts it for `Modifier.Idf`."""
-    from workers.indexes.lance.impact_codes import STEPS
+    impacts = SPARSE_COLUMNS[WORDS_NAME].impacts
 
     def count(term: int) -> int:
         codes = ", ".join(str(term * STEPS + step) for step in range(STEPS))
-        return int(dataset.count_rows(f"array_has_any({WORD_IMPACTS}, [{codes}])"))
+        return int(dataset.count_rows(f"array_has_any({impacts}, [{codes}])"))
 
     having = np.array(list(_lists.map(count, words.indices.tolist())), np.float64)
     rows = dataset.count_rows()
@@ -106,10 +112,12 @@ def _weigh_by_rarity(dataset: lance.LanceDataset, words: SparseVector) -> Sparse
     return SparseVector(words.indices, (words.values * rarity).astype(np.float32))
 
 
-def _score_rows(dataset: lance.LanceDataset, query: SparseVector, addresses: Addresses) -> Scores:
+def _score_rows(
+    dataset: lance.LanceDataset, columns: SparseColumns, query: SparseVector, addresses: Addresses
+) -> Scores:
     """The dot products of rows with a query, float64 (n,)."""
-    table = _take(dataset, addresses, list(WORDS))
-    lists, values = (table[name].combine_chunks() for name in WORDS)
+    table = _take(dataset, addresses, columns.stored)
+    lists, values = (table[name].combine_chunks() for name in columns.stored)
     terms = lists.flatten().to_numpy()
     order = np.argsort(query.indices)
     place = np.searchsorted(query.indices, terms, sorter=order).clip(max=len(order) - 1)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schemas.points import IndexQuery
-from schemas.records import VECTOR_NAME, Float32Matrix, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
 from workers.indexes.filters import PointFilter
+from workers.indexes.fusion import fuse_ranks, vary
 from workers.indexes.points import RRF_K
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 def rank(index: LanceIndex, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
     """The ids of the first `pool` points, in the order in which `query` ranks them."""
     if query.liked is None:
-        ranked = _nearest(index, query.vector, where, pool)
+        ranked = _nearest(index, query.require_vector(), where, pool)
     else:
         ranked = _by_examples(index, query, where, pool)
     if query.words is not None:
-        ranked = fuse_ranks([ranked, index.find_by_words(query.words, where, pool)])
+        by_words = index.find_by_sparse(WORDS_NAME, query.words, where, pool)
+        lists = [ranked, [identity for identity, _ in by_words]]
+        ranked = fuse_ranks(lists, (1.0, 1.0), RRF_K)
     ranked = ranked[:pool]
     return _vary(index, query, ranked) if query.diversity else ranked
 
@@ -36,15 +38,6 @@ def _nearest(
     points = index.find_nearest(vector, where, limit, None)
     ordered = sorted(points, key=lambda point: (-point.score, point.id))
     return [uuid.UUID(point.id) for point in ordered]
-
-
-def fuse_ranks(lists: Sequence[Sequence[uuid.UUID]]) -> list[uuid.UUID]:
-    """Reciprocal rank fusion: each list adds 1 / (60 + its rank, from 0); ties by id."""
-    scores: dict[uuid.UUID, float] = defaultdict(float)
-    for ranked in lists:
-        for position, identity in enumerate(ranked):
-            scores[identity] += 1.0 / (RRF_K + position)
-    return sorted(scores, key=lambda identity: (-scores[identity], str(identity)))
 
 
 def _by_examples(
@@ -78,25 +71,8 @@ def _sigmoid(values: Float32Vector) -> Float32Vector:
 
 
 def _vary(index: LanceIndex, query: IndexQuery, ranked: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-    """By maximal marginal relevance: near to the query, and not near to what stands before.
-
-    J. Carbonell and J. Goldstein, The use of MMR, diversity-based reranking, 1998.
-    """
     ids, vectors = _vectors(index, ranked)
-    if not ids:
-        return []
-    nearness = _cosines(vectors, query.vector[None])[:, 0]
-    among = _cosines(vectors, vectors)
-    chosen, left = [int(nearness.argmax())], set(range(len(ids)))
-    left.discard(chosen[0])
-    closest = among[chosen[0]].copy()
-    while left:
-        gains = (1 - query.diversity) * nearness - query.diversity * closest
-        best = max(left, key=lambda place: (gains[place], -place))
-        chosen.append(best)
-        left.discard(best)
-        closest = np.maximum(closest, among[best])
-    return [ids[place] for place in chosen]
+    return [ids[row] for row in vary(vectors @ query.require_vector(), vectors, query.diversity)]
 
 
 def _vectors(

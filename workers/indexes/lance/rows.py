@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,24 +13,50 @@ import pyarrow as pa
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
 from schemas.points import Point, ScoredPoint, SparseVector
+from schemas.records import SPARSE_NAME, WORDS_NAME
 from schemas.thumbnails import THUMBNAIL, to_text
 from workers.indexes.lance.impact_codes import impact_codes
 
 DISTANCE, ROW_ADDRESS = "_distance", "_rowaddr"
-VECTOR, WORD_IMPACTS = "vector", "word_impacts"
-WORDS = ("word_indices", "word_values")
+VECTOR = "vector"
 _TIME = pa.timestamp("us", tz="UTC")
 _IMPACTS = pa.list_(pa.int64())
 """Of 64 bits: an index over lists of other whole numbers is never used."""
 
 
+@dataclass(frozen=True, slots=True)
+class SparseColumns:
+    """The columns of one kind of sparse vector; `impacts` are its `impact_codes`, to be indexed."""
+
+    indices: str
+    values: str
+    impacts: str
+
+    @property
+    def stored(self) -> list[str]:
+        """Those that hold the vector."""
+        return [self.indices, self.values]
+
+
+SPARSE_COLUMNS = {
+    WORDS_NAME: SparseColumns("word_indices", "word_values", "word_impacts"),
+    SPARSE_NAME: SparseColumns("sparse_indices", "sparse_values", "sparse_impacts"),
+}
+_NOT_SHOWN = frozenset(
+    [VECTOR, THUMBNAIL]
+    + [name for each in SPARSE_COLUMNS.values() for name in (*each.stored, each.impacts)]
+)
+
+
 def table_schema(dim: int) -> pa.Schema:
     """One row a point, as exports have them: typed columns, for every other program to read.
 
-    `vector` float32 (dim,), unit length; `word_impacts` are the words for the index over them, see
-    `impact_codes`.
+    `vector` float32 (dim,), unit length.
     """
-    return points_schema(dim).append(pa.field(WORD_IMPACTS, _IMPACTS, nullable=False))
+    schema = points_schema(dim)
+    for columns in SPARSE_COLUMNS.values():
+        schema = schema.append(pa.field(columns.impacts, _IMPACTS))
+    return schema
 
 
 def read_dim(schema: pa.Schema) -> int:
@@ -49,15 +76,19 @@ def read_dim(schema: pa.Schema) -> int:
 def to_rows(points: Sequence[Point], dim: int) -> pa.Table:
     """The rows of points. Raises ValueError, which names the point, for one that cannot be one."""
     table = points_table(points, dim, all_digits=True)
-    return table.append_column(
-        pa.field(WORD_IMPACTS, _IMPACTS, nullable=False),
-        pa.array([impact_codes(point.words).tolist() for point in points], _IMPACTS),
-    )
+    for columns, vectors in zip(
+        SPARSE_COLUMNS.values(),
+        ([point.words for point in points], [point.sparse for point in points]),
+        strict=True,
+    ):
+        codes = [None if each is None else impact_codes(each).tolist() for each in vectors]
+        table = table.append_column(columns.impacts, pa.array(codes, _IMPACTS))
+    return table
 
 
 def payload_columns(schema: pa.Schema) -> list[str]:
-    """The columns of what a hit shows: all but vector, words and thumbnail."""
-    return [name for name in schema.names if name not in (VECTOR, *WORDS, WORD_IMPACTS, THUMBNAIL)]
+    """The columns of what a hit shows: all but its vectors and its thumbnail."""
+    return [name for name in schema.names if name not in _NOT_SHOWN]
 
 
 def from_rows(table: pa.Table) -> Iterator[Point]:
@@ -86,8 +117,8 @@ def _vectors(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]] | None:
 
 def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Rows as Python has them; times have no zone, whose database small containers lack."""
-    left_out = [name for name in (VECTOR, WORD_IMPACTS) if name in table.column_names]
-    table = table.drop_columns(left_out)
+    if VECTOR in table.column_names:
+        table = table.drop_columns([VECTOR])
     for position, field in enumerate(table.schema):
         if field.type == _TIME:
             times = table[field.name].cast(pa.timestamp("us"))
@@ -98,12 +129,17 @@ def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
 
 def _to_point(row: dict[str, Any], vector: np.ndarray[Any, Any] | None) -> Point:
     identity = row.pop("id")
-    indices, values = (row.pop(name, None) for name in WORDS)
+    words, sparse = (_pop_sparse(row, SPARSE_COLUMNS[name]) for name in (WORDS_NAME, SPARSE_NAME))
     payload = {name: _to_json(value) for name, value in row.items() if value is not None}
-    words = None
-    if indices is not None:
-        words = SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
-    return Point(identity, payload, None if vector is None else vector.astype(np.float32), words)
+    dense = None if vector is None else vector.astype(np.float32)
+    return Point(identity, payload, dense, words, sparse)
+
+
+def _pop_sparse(row: dict[str, Any], columns: SparseColumns) -> SparseVector | None:
+    indices, values = row.pop(columns.indices, None), row.pop(columns.values, None)
+    if indices is None:
+        return None
+    return SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
 
 
 def _to_json(value: Any) -> Any:

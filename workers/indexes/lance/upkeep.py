@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.errors import IndexUnavailableError
-from workers.indexes.lance.rows import VECTOR, WORD_IMPACTS
+from workers.indexes.lance.rows import SPARSE_COLUMNS, VECTOR
 from workers.indexes.lance.table import LanceTable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TREES = (
     "id", "image_id", "uri", "key", "area_frac", "predicted_iou", "ordinal", "run_started_at",
     "ingested_at", "t_start", "segmenter_label",
 )  # fmt: skip
-_LISTS = ("labels", WORD_IMPACTS)
+_LISTS = ("labels", *(columns.impacts for columns in SPARSE_COLUMNS.values()))
 
 
 class Upkeep:
