@@ -79,7 +79,11 @@ COMMANDS = {
     "restore": ("backup", "Restore a backup into an empty index."),
     "migrate": (
         "backup",
-        "Copy an index to another place: from a folder to a Qdrant server, or back.",
+        "Copy an index to another place: from a folder to a Qdrant server or a bucket, or back.",
+    ),
+    "optimize": (
+        "optimize",
+        "Put what was written to an index in order, for quick searches.",
     ),
     "tune": (
         "tune",

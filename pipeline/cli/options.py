@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.shared_options import SharedOption
 from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEO_PROPAGATE, VIDEOS
+from workers.indexes.location import PLACES
 
 _STORE = "Object store"
 _MODELS = "Models"
@@ -19,9 +20,7 @@ INDEX = SharedOption(
     "index",
     Annotated[
         str | None,
-        typer.Option(
-            help="A folder, or http(s)://host:6333/collection.", show_default="objseek-index"
-        ),
+        typer.Option(help=f"Where it is: {PLACES}.", show_default="objseek-index"),
     ],
     ("index.location",),
 )

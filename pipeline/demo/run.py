@@ -51,7 +51,8 @@ class Answer:
 class DemoOptions:
     """What the demo makes in `folder`, and the `texts` it searches for.
 
-    With `video` it makes clips, as many as `scenes` says.
+    With `video` it makes clips, as many as `scenes` says. `place` is where the index is made, None:
+    in the folder.
     """
 
     folder: Path
@@ -61,14 +62,15 @@ class DemoOptions:
     workers: int
     texts: Sequence[str] = ()
     video: bool = False
+    place: str | None = None
 
     @property
     def bucket(self) -> Path:
         return self.folder / "bucket"
 
     @property
-    def index(self) -> Path:
-        return self.folder / "index"
+    def index(self) -> str:
+        return self.place or str(self.folder / "index")
 
     @property
     def sheets(self) -> Path:
@@ -91,7 +93,7 @@ class DemoSummary:
     ingest: IngestSummary
     answers: tuple[Answer, ...]
     bucket: Path
-    index: Path
+    index: str
     sheets: Path
 
 
@@ -142,7 +144,7 @@ def open_bucket(options: DemoOptions, progress: Progress) -> Iterator[OpenBucket
     Raises UsageError for clips where what writes them is not installed.
     """
     progress.note(f"composing {options.scenes} {'clips' if options.video else 'scenes'}")
-    if options.runner == "local" and not options.index.exists():
+    if options.runner == "local" and not Path(options.index).exists():
         start_warm_up()
     if options.video:
         shown = write_clip_bucket(options.bucket, options.scenes, options.seed)
@@ -151,7 +153,7 @@ def open_bucket(options: DemoOptions, progress: Progress) -> Iterator[OpenBucket
         labels = choose_labels(write_bucket(options.bucket, options.scenes, options.seed))
     with serve_bucket(options.bucket, "clips" if options.video else "scenes") as address:
         overrides = {
-            "index": {"location": str(options.index)},
+            "index": {"location": options.index},
             "store": {"endpoint_url": address.endpoint_url},
             "runner": {
                 "name": options.runner,

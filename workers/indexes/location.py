@@ -20,6 +20,10 @@ LANCE_TABLE = "points.lance"
 SERVICE_FILE = "service.json"
 """Says how to reach the service that has the folder open."""
 
+PLACES = (
+    "a folder, http(s)://host:6333/collection, lance+s3://bucket/prefix or lance+file:///folder"
+)
+"""Where an index can be, for people."""
 IndexKind = Literal["folder", "server", "lance"]
 _LANCE_S3, _LANCE_FILE = "lance+s3", "lance+file"
 _DEFAULT_PORT = 6333
@@ -48,10 +52,7 @@ def kind_of(location: str) -> IndexKind:
         return "server"
     if scheme.lower() in (_LANCE_S3, _LANCE_FILE):
         return "lance"
-    raise UsageError(
-        "expected a folder, http(s)://host:6333/collection, lance+s3://bucket/prefix or "
-        f"lance+file:///folder as index, got {location!r}"
-    )
+    raise UsageError(f"expected {PLACES} as index, got {location!r}")
 
 
 def has_one_owner(location: str) -> bool:

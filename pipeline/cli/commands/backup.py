@@ -15,6 +15,7 @@ from pipeline.cli.options import (
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.transfer_output import print_export, print_import
 from pipeline.messages import quantify
+from workers.indexes.location import PLACES
 
 with lazy_imports():
     from pipeline.cli import progress_bars
@@ -44,7 +45,7 @@ Examples:
 
     objseek restore /mnt/backups/photos --index http://localhost:6333/photos
 """
-_MIGRATE = """Copy an index to another place: from a folder to a Qdrant server, or back.
+_MIGRATE = """Copy an index to another place: from a folder to a Qdrant server or a bucket, or back.
 
 What was written is read again and compared: every vector, and at the end number and checksum of
 all points. The source stays as it is; nobody may write to it meanwhile. A migration that was
@@ -55,6 +56,8 @@ Examples:
     objseek migrate http://localhost:6333/photos --index photos-index
 
     objseek migrate photos-index --index http://localhost:6333/photos
+
+    objseek migrate lance+s3://indexes/photos --index photos-index
 """
 
 
@@ -95,9 +98,7 @@ def restore_command(
 @user_errors
 def migrate_command(
     load: Load,
-    target: Annotated[
-        str, typer.Argument(help="An empty folder, or a new http(s)://host:6333/collection.")
-    ],
+    target: Annotated[str, typer.Argument(help=f"An empty or a new place: {PLACES}.")],
     target_state: Annotated[
         str | None,
         typer.Option(help="As --state, for the target.", show_default="with the index"),

@@ -12,6 +12,7 @@ from pipeline.cli.console import EXIT_FAILED, err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import DemoRunner, DemoWorkers, Seed
 from schemas.errors import UsageError
+from workers.indexes.location import PLACES
 
 with lazy_imports():
     import pipeline.settings
@@ -37,6 +38,8 @@ Examples:
     objseek demo --serve
 
     objseek demo --out /tmp/demo --scenes 12 --runner ray
+
+    objseek demo --index lance+file:///tmp/demo-table
 """
 _FOLDER, _SCENES, _SEED = Path("demo"), 60, 11
 _VIDEO_FOLDER, _CLIPS = Path("demo-video"), 4
@@ -66,6 +69,12 @@ def demo_command(
             min=1,
             help="How many images, or clips, to compose.",
             show_default=f"{_SCENES}, of clips {_CLIPS}",
+        ),
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where the index is made: {PLACES}.", show_default="in the folder of --out"
         ),
     ] = None,
     video: Annotated[
@@ -101,7 +110,7 @@ def demo_command(
             )
 
     progress = progress_bars.show_progress(err())
-    options = demo_run.DemoOptions(folder, count, seed, runner, workers, texts or (), video)
+    options = demo_run.DemoOptions(folder, count, seed, runner, workers, texts or (), video, index)
     if serving and not texts:
         # The page shows what is found while it is found.
         with demo_run.open_bucket(options, progress) as opened:
@@ -110,7 +119,12 @@ def demo_command(
             )
         return
     summary = demo_run.run_demo(options, progress, finish)
-    given = (("--out", folder, usual), ("--scenes", scenes, None), ("--seed", seed, _SEED))
+    given = (
+        ("--out", folder, usual),
+        ("--index", index, None),
+        ("--scenes", scenes, None),
+        ("--seed", seed, _SEED),
+    )
     others = [f" {name} {value}" for name, value, default in given if value != default]
     others = [" --video", *others] if video else others
     demo_output.print_next_steps("".join(others), serving=serving)
