@@ -46,7 +46,20 @@ CALLS: list[tuple[str, str]] = [
     ("ingest s3://", "expected s3://bucket/prefix, got 's3://'"),
     (
         "ingest {w}/one.png --index ftp://host/x",
-        "expected a folder or http(s)://host:6333/collection as index, got",
+        "expected a folder, http(s)://host:6333/collection, lance+s3://bucket/prefix or "
+        "lance+file:///folder as index, got 'ftp://host/x'",
+    ),
+    (
+        "ingest {w}/one.png --index lance+s3:///photos",
+        "expected lance+s3://bucket/prefix as index, got 'lance+s3:///photos'",
+    ),
+    (
+        "search dog --index lance+file://photos",
+        "expected lance+file:///folder as index, got 'lance+file://photos'",
+    ),
+    (
+        "search dog --index lance+file:///photos?version=3",
+        "expected nothing after the place of an index, got 'lance+file:///photos?version=3'",
     ),
     (
         'ingest {w}/one.png --index ""',
@@ -301,6 +314,7 @@ CALLS: list[tuple[str, str]] = [
         "retry --state done --index {w}/index",
         "Invalid value for '--state': Value error, 'done' is not one of",
     ),
+    ("optimize --index none", "expected an index at 'none', nothing was ingested there"),
     ("verify --index none", "expected an index at 'none', nothing was ingested there"),
     (
         "verify --max-delete 2 --index {w}/index",

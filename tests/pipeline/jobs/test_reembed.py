@@ -82,11 +82,13 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["folder", "server"])
+@pytest.fixture(params=["folder", "server", "lance"])
 def index(request: pytest.FixtureRequest, tmp_path: Path, images: Path) -> Iterator[Settings]:
     """An index of the images."""
     settings = fakes.settings(tmp_path / "index")
-    if request.param == "folder":
+    if request.param == "lance":
+        settings = at(settings, f"lance+file://{tmp_path / 'table'}")
+    if request.param != "server":
         ingest([str(images)], settings, recipe=fakes.recipe(settings))
         yield settings
         return
@@ -290,11 +292,12 @@ def test_a_generation_is_used_again_and_dropped(index: Settings, tmp_path: Path)
         drop_generation(index, name)
     with pytest.raises(UsageError, match="expected one of the generations first, spread-"):
         use_generation(index, "nothing")
-    before = size_of(tmp_path / "index")
+    place = tmp_path / ("table" if index.index.location.startswith("lance") else "index")
+    before = size_of(place)
     drop_generation(index, FIRST)
     assert [generation.name for generation in list_generations(index)] == [name]
     if not index.index.location.startswith("http"):
-        assert size_of(tmp_path / "index") < 0.6 * before
+        assert size_of(place) < 0.6 * before
         assert not (tmp_path / "index" / "points").exists()
     assert verify(index).findings == []
     # And again, with the first embedder.
