@@ -47,7 +47,8 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
         "client_retry_timeout": f"{max(1, int(options.retry_budget_s))}",
     }
     if ".amazonaws.com" not in endpoint:
-        found["aws_endpoint"] = endpoint
+        # By this name it is not overruled by the environment, which boto3 has read already.
+        found["aws_endpoint_url_s3"] = endpoint
         found["allow_http"] = str(endpoint.startswith("http://")).lower()
     credentials = boto3.Session(profile_name=options.profile).get_credentials()
     if credentials is not None:
