@@ -1,4 +1,4 @@
-"""Draws clips, and keeps on disk what is found in their frames, with what it took."""
+"""Draws clips, and keeps on disk the masks that are found in their frames, with what it took."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
-import numpy as np
-
 from bench.clock import Clock
 from pipeline.demo.clips import ClipKind, DrawnClip, draw_clip, write_clip
 from pipeline.demo.scenes import SCENE_HW
 from pipeline.evaluation.tracking.comparison import TrueMask
-from schemas.images import ImageRef, UInt8Image
+from schemas.images import ImageRef
 from schemas.masks import CocoRle, ObjectMask
-from schemas.options import DecodeOptions, EmbedderOptions, StoreOptions, VideoOptions
-from schemas.videos import DecodedPiece, FoundObject, VideoPiece
+from schemas.options import DecodeOptions, StoreOptions, VideoOptions
+from schemas.videos import DecodedPiece, SampledFrame, VideoPiece
 from workers.durable_files import replace_file
-from workers.embedders.embed_objects import embed_masks
-from workers.images.crops import square_image
-from workers.protocols import ImageEmbedder, Segmenter
+from workers.protocols import Segmenter
 from workers.stores.open import find
 from workers.videos.read_piece import read_piece
 
-Frames = list[tuple[float, list[FoundObject]]]
+Frames = list[tuple[float, list[ObjectMask]]]
+"""Times, in seconds, and the masks of what is to be seen then."""
 
 
 @dataclass(frozen=True)
@@ -58,51 +55,31 @@ class KeptClip:
 
 
 @dataclass(frozen=True)
-class FrameFinder:
-    """Segments and embeds frames; `segmenter` None: with the true masks."""
+class MaskFinder:
+    """Finds the masks of frames; `segmenter` None: the true ones."""
 
     segmenter: Segmenter | None
-    embedder: ImageEmbedder
-    options: EmbedderOptions
 
     @property
     def name(self) -> str:
         return "truth" if self.segmenter is None else self.segmenter.fingerprint[:16]
 
-    def find(
-        self, kept: KeptClip, time_s: float, pixels: UInt8Image, clock: Clock
-    ) -> list[FoundObject]:
-        """A frame's objects; it is embedded as a whole too, for its shot."""
-        with clock.of("segment"):
-            if self.segmenter is None:
-                true = kept.find_truth([time_s])[time_s].values()
-                found = (ObjectMask.measure(mask.rle, predicted_iou=1.0) for mask in true)
-                masks = [mask for mask in found if mask is not None]
-            else:
-                masks = self.segmenter.segment([pixels])[0]
-        with clock.of("embed"):
-            self.embedder.embed_images([square_image(pixels, self.options.cutout_fill)])
-            vectors = embed_masks(pixels, masks, self.embedder, self.options)
-        return [FoundObject(mask, vector) for mask, vector in zip(masks, vectors, strict=True)]
+    def find(self, kept: KeptClip, frame: SampledFrame) -> list[ObjectMask]:
+        if self.segmenter is not None:
+            return self.segmenter.segment([frame.pixels])[0]
+        true = kept.find_truth([frame.time_s])[frame.time_s].values()
+        found = (ObjectMask.measure(mask.rle, predicted_iou=1.0) for mask in true)
+        return [mask for mask in found if mask is not None]
 
 
 @dataclass(frozen=True)
 class FoundPiece:
-    """What was found in a piece, its cuts, and the CPU seconds that each part took."""
+    """A piece that was read, the masks of its frames, and the CPU seconds that it took."""
 
+    piece: DecodedPiece
     frames: Frames
-    cuts_s: list[float]
-    spent_s: dict[str, float]
-
-    def split_shots(self) -> list[Frames]:
-        """The frames of each shot."""
-        shots: list[Frames] = [[]]
-        for time_s, found in self.frames:
-            begun = sum(cut_s <= time_s + 1e-6 for cut_s in self.cuts_s)
-            while len(shots) <= begun:
-                shots.append([])
-            shots[-1].append((time_s, found))
-        return shots
+    read_s: float
+    segment_s: float
 
 
 def keep_clips(folder: Path, seed: int, kinds: Sequence[ClipKind]) -> list[KeptClip]:
@@ -120,21 +97,28 @@ def keep_clips(folder: Path, seed: int, kinds: Sequence[ClipKind]) -> list[KeptC
 
 
 def find_pieces(
-    kept: KeptClip, video: VideoOptions, finder: FrameFinder, steps: int | None = None
-) -> list[FoundPiece]:
-    """What is found in a clip, read in pieces of `steps`; what is kept already is read."""
-    file = kept.path.with_suffix(f".{video.fps:g}-{steps}-{finder.name}.json")
-    if not file.exists():
-        rows = [
-            [_to_rows(piece.frames), piece.cuts_s, piece.spent_s]
-            for piece in _find(kept, video, finder, steps)
-        ]
+    kept: KeptClip, video: VideoOptions, finder: MaskFinder, steps: int | None = None
+) -> Iterator[FoundPiece]:
+    """A clip in pieces of `steps`, each with its masks; those that are kept already are read."""
+    file = kept.path.with_suffix(f".{video.fps:g}-{steps}-{finder.name}.masks.json")
+    rows = json.loads(file.read_text()) if file.exists() else []
+    is_kept, clock = bool(rows), Clock()
+    for number, piece in enumerate(read_pieces(kept, video, steps, clock)):
+        if not is_kept:
+            rows.append(_segment(kept, piece, finder))
+        read_s = clock.spent.pop("read")
+        frames, segment_s = rows[number]
+        yield FoundPiece(piece, _from_rows(frames), read_s, segment_s)
+    if not is_kept:
         with replace_file(file) as open_file:
             open_file.write(json.dumps(rows).encode())
-    return [
-        FoundPiece(_from_rows(frames), cuts_s, spent_s)
-        for frames, cuts_s, spent_s in json.loads(file.read_text())
-    ]
+
+
+def _segment(kept: KeptClip, piece: DecodedPiece, finder: MaskFinder) -> tuple[list[object], float]:
+    clock = Clock()
+    with clock.of("segment"):
+        frames = [(frame.time_s, finder.find(kept, frame)) for frame in piece.frames]
+    return _to_rows(frames), clock.spent["segment"]
 
 
 def read_pieces(
@@ -152,48 +136,26 @@ def read_pieces(
         piece = read.piece
 
 
-def _find(
-    kept: KeptClip, video: VideoOptions, finder: FrameFinder, steps: int | None
-) -> Iterator[FoundPiece]:
-    clock = Clock()
-    for read in read_pieces(kept, video, steps, clock):
-        frames = [
-            (frame.time_s, finder.find(kept, frame.time_s, frame.pixels, clock))
-            for frame in read.frames
-        ]
-        yield FoundPiece(frames, list(read.cuts_s), dict(clock.spent))
-        clock.spent.clear()
-
-
 def _to_rows(frames: Frames) -> list[object]:
     return [
         [
             time_s,
-            [
-                [
-                    each.mask.rle.counts,
-                    each.mask.predicted_iou,
-                    each.mask.stability_score,
-                    each.vector.tolist(),
-                ]
-                for each in found
-            ],
+            [[mask.rle.counts, mask.predicted_iou, mask.stability_score] for mask in masks],
         ]
-        for time_s, found in frames
+        for time_s, masks in frames
     ]
 
 
-def _from_rows(rows: list[tuple[float, list[tuple[str, float, float, list[float]]]]]) -> Frames:
+def _from_rows(rows: list[tuple[float, list[tuple[str, float, float]]]]) -> Frames:
     frames: Frames = []
     for time_s, found in rows:
-        objects = []
-        for counts, predicted_iou, stability_score, vector in found:
-            mask = ObjectMask.measure(
+        measured = (
+            ObjectMask.measure(
                 CocoRle(SCENE_HW, counts),
                 predicted_iou=predicted_iou,
                 stability_score=stability_score,
             )
-            if mask is not None:
-                objects.append(FoundObject(mask, np.array(vector, np.float32)))
-        frames.append((time_s, objects))
+            for counts, predicted_iou, stability_score in found
+        )
+        frames.append((time_s, [mask for mask in measured if mask is not None]))
     return frames

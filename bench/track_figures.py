@@ -7,24 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.clock import Clock
-from bench.kept_clips import FoundPiece, KeptClip
-from pipeline.demo.scenes import SCENE_HW
+from bench.tracked_clips import Tracked
 from pipeline.evaluation.tracking.clear import measure_clear
-from pipeline.evaluation.tracking.compared_video import ComparedVideo, compare_video
-from pipeline.evaluation.tracking.cuts import CutCounts, count_cuts
+from pipeline.evaluation.tracking.cuts import CutCounts
 from pipeline.evaluation.tracking.hota import measure_hota
 from pipeline.evaluation.tracking.identity import measure_identity
 from pipeline.evaluation.tracking.mask_quality import measure_mask_quality
 from pipeline.evaluation.tracking.object_coverage import measure_coverage, measure_text_retrieval
 from schemas.masks import CocoRle
-from schemas.options import VideoOptions
-from schemas.videos import ShotPart, Track, TrackedPiece, VideoInfo, VideoPiece
+from schemas.videos import Track
 from workers.protocols import TextEmbedder
-from workers.videos.join_pieces import join_pieces
-from workers.videos.track_frames import track_frames
 
-_DISSOLVE_S = 1.0
 Gates = tuple[tuple[float | None, float | None], tuple[float | None, float | None]]
 """The gate and the aim of IDF1, and those of HOTA."""
 
@@ -51,50 +44,6 @@ class Row:
             if self.value >= level if self.is_least else self.value <= level:
                 return verdict
         return "" if self.gate is None else "MISSED"
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """A clip with its tracks, held against its truth."""
-
-    kept: KeptClip
-    pieces: Sequence[FoundPiece]
-    compared: ComparedVideo
-
-    @property
-    def cuts(self) -> CutCounts:
-        return count_clip_cuts(
-            self.kept, [cut_s for piece in self.pieces for cut_s in piece.cuts_s]
-        )
-
-
-def count_clip_cuts(kept: KeptClip, found_s: Sequence[float]) -> CutCounts:
-    """Hold the cuts that are found in a clip against its own."""
-    fades_s = _DISSOLVE_S if kept.clip.kind == "dissolve" else 0.0
-    return count_cuts(found_s, [(cut_s, cut_s + fades_s) for cut_s in kept.clip.cuts_s])
-
-
-def track_clip(number: int, kept: KeptClip, pieces: Sequence[FoundPiece], clock: Clock) -> Tracked:
-    """Follow what was found in a clip, and compare it; association counts for its clock."""
-    video = VideoOptions()
-    with clock.of("associate"):
-        shots = join_pieces([_track(kept, k, piece) for k, piece in enumerate(pieces)], video)
-    tracks = [track for shot in shots for track in shot.tracks]
-    times = sorted({time_s for piece in pieces for time_s, _ in piece.frames})
-    step_s = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-    compared = compare_video(number, tracks, kept.find_truth(times), step_s)
-    return Tracked(kept, pieces, compared)
-
-
-def _track(kept: KeptClip, number: int, piece: FoundPiece) -> TrackedPiece:
-    shots = piece.split_shots()
-    nothing = np.zeros(1, np.float32)
-    parts = [ShotPart(tuple(t for t, _ in shot), nothing, shot[0][0], nothing) for shot in shots]
-    tracks = tuple(track_frames(shot) for shot in shots)
-    ref = kept.find_ref()
-    return TrackedPiece(
-        VideoPiece(ref, number), VideoInfo(SCENE_HW), tuple(parts), tracks, is_last=False
-    )
 
 
 def measure_identities(name: str, tracked: Sequence[Tracked], gates: Gates) -> list[Row]:
@@ -145,12 +94,11 @@ def _measure_j_and_f(tracked: Sequence[Tracked]) -> float:
     scores = []
     for each in tracked:
         true: dict[int, dict[int, CocoRle]] = {number: {} for number in each.compared.objects}
-        times = sorted({time_s for piece in each.pieces for time_s, _ in piece.frames})
-        for frame, masks in enumerate(each.kept.find_truth(times).values()):
+        for frame, masks in enumerate(each.kept.find_truth(each.times_s).values()):
             for number, mask in masks.items():
                 if number in true and mask.counts:
                     true[number][frame] = mask.rle
-        tracks = [_by_frame(track, times) for track in each.compared.tracks]
+        tracks = [_by_frame(track, each.times_s) for track in each.compared.tracks]
         scores += [quality.j_and_f for quality in measure_mask_quality([*true.values()], tracks)]
     return float(np.mean(scores))
 

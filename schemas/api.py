@@ -302,7 +302,8 @@ class SizeFacet(_Answer):
 class FacetsAnswer(_Answer):
     """Counts of the points that meet the conditions.
 
-    `segmenter_labels` are those of segmenters that know classes; `levels` whole, part and subpart.
+    `segmenter_labels` are those of segmenters that know classes; `levels` whole, part and subpart;
+    `in_videos` how many are in videos.
     """
 
     total: int
@@ -311,6 +312,7 @@ class FacetsAnswer(_Answer):
     levels: tuple[FacetValue, ...] = ()
     buckets: tuple[FacetValue, ...]
     sizes: tuple[SizeFacet, ...]
+    in_videos: int = 0
 
 
 class StatsAnswer(_Answer):

@@ -16,7 +16,7 @@ from schemas.masks import ObjectMask
 from schemas.records import Float32Vector
 from schemas.thumbnails import Thumbnail
 
-TRACKER = "tracker 1"
+TRACKER = "tracker 2"
 """Of the fingerprints of videos: another where the same frames would give other tracks."""
 MOST_STEPS = 32
 """Of a piece: a model is at it for as long as at so many images."""
@@ -72,19 +72,11 @@ class DecodedPiece:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundObject:
-    """An object in one frame, with the vector of what is to be seen of it, a unit."""
-
-    mask: ObjectMask
-    vector: Float32Vector = field(hash=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Sighting:
     """An object of a track in one frame.
 
-    `worth` says how well the frame shows it, for the choice of key frames; `vector` is kept of the
-    best few frames of a track alone.
+    `worth` says how well the frame shows it, for the choice of key frames; `vector`, a unit, is
+    there of a few of the best frames of a track alone.
     """
 
     time_s: float
@@ -97,8 +89,8 @@ class Sighting:
 class Track:
     """An object through frames of one shot, or of a piece of it, in the order of their times.
 
-    `vector_sum` is the sum of the unit vectors of all its sightings. `thumbnail` is of its best
-    frame, None: none is made.
+    `vector_sum` is the sum of the unit vectors of those sightings that were embedded. `thumbnail`
+    is of its best frame, None: none is made.
     """
 
     sightings: tuple[Sighting, ...]
@@ -124,7 +116,8 @@ class ShotPart:
     """A shot, or what of it lies in a piece.
 
     `times_s` are those of its frames. `vector_sum` is the sum of the unit vectors of the frames as
-    wholes, `typical_s` the frame whose vector is nearest to it, with its vector and thumbnail.
+    wholes, judged by a few of them; `typical_s` is that of these whose vector is nearest to it,
+    with its vector and thumbnail.
     """
 
     times_s: tuple[float, ...]

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from schemas.images import DecodedImage, UInt8Image
+from schemas.images import UInt8Image
+from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions
-from schemas.records import VECTOR_NAME, EmbeddedImage, Float32Vector
+from schemas.records import Float32Matrix, Float32Vector
 from schemas.thumbnails import Thumbnail
-from schemas.videos import (
-    DecodedPiece,
-    FoundObject,
-    SampledFrame,
-    ShotPart,
-    Track,
-    TrackedPiece,
-)
+from schemas.videos import DecodedPiece, SampledFrame, ShotPart, Track, TrackedPiece
 from workers.batching import batched
-from workers.embedders.embed_objects import embed_segmented
+from workers.embedders.embed_objects import embed_pairs
+from workers.images.crops import square_image
 from workers.images.surroundings import Box, square_crop_box
 from workers.images.thumbnails import make_thumbnail
 from workers.protocols import ImageEmbedder, Segmenter
+from workers.videos.open_track import embed_best
 from workers.videos.propagator import MaskCarrier, Propagator
+from workers.videos.seen_object import SeenObject, list_seen
 from workers.videos.track_frames import track_frames
 
 _FRAMES_AT_ONCE = 8
+_WHOLE_EVERY_S = 4.0
+"""A frame of a shot in so many seconds is embedded as a whole: they are much alike."""
 
 
 @dataclass(frozen=True)
@@ -46,46 +46,51 @@ class PieceTracker:
 
     def track(self, piece: DecodedPiece) -> TrackedPiece:
         """The shots of a piece, and the tracks in each. Raises what models raise."""
-        shots, tracks = [], []
-        for frames in split_shots(piece.frames, piece.cuts_s):
-            embedded = list(self._embed(piece, frames))
-            shots.append(self._describe_shot(frames, embedded))
-            found = [
-                (frame.time_s, _list_found(image))
-                for frame, image in zip(frames, embedded, strict=True)
-            ]
-            followed = track_frames(found, self._open_carrier(frames))
-            tracks.append(self._add_thumbnails(followed, frames))
-        return TrackedPiece(piece.piece, piece.info, tuple(shots), tuple(tracks), piece.is_last)
+        pixels = {frame.time_s: frame.pixels for frame in piece.frames}
+
+        def embed(masks: Sequence[tuple[float, ObjectMask]]) -> Float32Matrix:
+            pairs = [(pixels[time_s], mask) for time_s, mask in masks]
+            return embed_pairs(pairs, self.embedder, self.options)
+
+        shots = list(split_shots(piece.frames, piece.cuts_s))
+        found = [track_frames(self._look(frames), self._open_carrier(frames)) for frames in shots]
+        embed_best([track for tracks in found for track in tracks], embed)
+        tracks = [
+            self._add_thumbnails([track.close() for track in tracks], frames)
+            for tracks, frames in zip(found, shots, strict=True)
+        ]
+        parts = tuple(map(self._describe_shot, shots))
+        return TrackedPiece(piece.piece, piece.info, parts, tuple(tracks), piece.is_last)
 
     def _open_carrier(self, frames: Sequence[SampledFrame]) -> MaskCarrier | None:
         if self.propagator is None:
             return None
         return self.propagator.open_shot([frame.pixels for frame in frames])
 
-    def _embed(
-        self, piece: DecodedPiece, frames: Sequence[SampledFrame]
-    ) -> Iterator[EmbeddedImage]:
+    def _look(self, frames: Sequence[SampledFrame]) -> list[tuple[float, tuple[SeenObject, ...]]]:
+        """The times of frames, and what is in each."""
+        looked = []
         for batch in batched(frames, _FRAMES_AT_ONCE):
-            masks = self.segmenter.segment([frame.pixels for frame in batch])
-            images = [DecodedImage(piece.piece.ref, frame.pixels) for frame in batch]
-            # Ids and names are given when the tracks of all pieces have been joined.
-            yield from embed_segmented(images, masks, self.embedder, self.options, "", "")
+            found = self.segmenter.segment([frame.pixels for frame in batch])
+            for frame, masks in zip(batch, found, strict=True):
+                looked.append((frame.time_s, list_seen(frame.time_s, frame.pixels, masks)))
+        return looked
 
-    def _describe_shot(
-        self, frames: Sequence[SampledFrame], embedded: Sequence[EmbeddedImage]
-    ) -> ShotPart:
-        vectors = np.array([_vector_of(image) for image in embedded], np.float32)
-        total: Float32Vector = vectors.sum(axis=0)
-        typical = int(np.argmax(vectors @ total))
-        height, width = embedded[typical].size_hw
-        thumbnail = self._cut(frames[typical].pixels, (0, 0, width, height))
+    def _describe_shot(self, frames: Sequence[SampledFrame]) -> ShotPart:
+        times_s = tuple(frame.time_s for frame in frames)
+        chosen = choose_wholes(times_s)
+        wholes = [square_image(frames[k].pixels, self.options.cutout_fill) for k in chosen]
+        vectors = self.embedder.embed_images(wholes)
+        total: Float32Vector = vectors.sum(axis=0) * np.float32(len(frames) / len(chosen))
+        best = int(np.argmax(vectors @ total))
+        typical = frames[chosen[best]]
+        height, width = typical.pixels.shape[:2]
         return ShotPart(
-            tuple(frame.time_s for frame in frames),
+            times_s,
             total,
-            frames[typical].time_s,
-            vectors[typical],
-            thumbnail,
+            typical.time_s,
+            vectors[best],
+            self._cut(typical.pixels, (0, 0, width, height)),
         )
 
     def _add_thumbnails(
@@ -115,9 +120,8 @@ def split_shots(
         yield frames[first:end]
 
 
-def _list_found(image: EmbeddedImage) -> list[FoundObject]:
-    return [FoundObject(record.mask, record.vectors[VECTOR_NAME]) for record in image.objects]
-
-
-def _vector_of(image: EmbeddedImage) -> Float32Vector:
-    return image.whole.vectors[VECTOR_NAME]
+def choose_wholes(times_s: Sequence[float]) -> list[int]:
+    """The places of those frames of a shot that are embedded as wholes, 1 or more."""
+    count = len(times_s)
+    parts = min(count, max(1, math.ceil((times_s[-1] - times_s[0]) / _WHOLE_EVERY_S)))
+    return [(2 * part + 1) * count // (2 * parts) for part in range(parts)]

@@ -25,6 +25,7 @@ SIZES = (
     Size("medium", 0.05, 0.2),
     Size("large", 0.2, None),
 )
+_IN_VIDEOS = Condition(field="t_start", op=">=", value=0.0)
 
 
 def compute_facets(
@@ -55,6 +56,7 @@ def compute_facets(
         segmenter_labels=count_values("segmenter_label"),
         levels=count_values("level"),
         buckets=count_values("bucket"),
+        in_videos=index.count([*everything, _IN_VIDEOS]),
         sizes=tuple(
             SizeFacet(name=size.name, least=size.least, below=size.below, count=count_size(size))
             for size in SIZES

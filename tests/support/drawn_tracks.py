@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pipeline.evaluation.tracking.comparison import FrameComparison
 from schemas.masks import CocoRle, ObjectMask
-from schemas.videos import FoundObject
+from schemas.records import Float32Vector
+from workers.videos.mask_patches import cut_patch
+from workers.videos.open_track import embed_best
+from workers.videos.seen_object import SeenObject
+from workers.videos.track_frames import track_frames
+from workers.videos.worth import measure_worth
 
 SIZE_HW = (60, 80)
 
@@ -68,5 +75,34 @@ def make_vector(*numbers):
     return vector / np.linalg.norm(vector)
 
 
-def find_square(x, y, vector, side=10, size_hw=SIZE_HW, sure=0.9):
-    return FoundObject(draw_square(x, y, side, size_hw, sure), vector)
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """A mask, its vector when it is embedded, and its colours; None: they are as the vector is."""
+
+    mask: ObjectMask
+    vector: Float32Vector
+    colours: Float32Vector | None = None
+
+    def see(self, time_s):
+        colours = self.vector if self.colours is None else self.colours
+        worth = measure_worth(self.mask)
+        return SeenObject(time_s, self.mask, cut_patch(self.mask), colours, worth)
+
+
+def find_square(x, y, vector, side=10, size_hw=SIZE_HW, sure=0.9, colours=None):
+    return FoundObject(draw_square(x, y, side, size_hw, sure), vector, colours)
+
+
+def track_found(frames, embedded=None, carrier=None):
+    """The tracks of frames, (time, objects) each; what is embedded is added to that list."""
+    vectors = {id(found.mask): found.vector for _, objects in frames for found in objects}
+
+    def embed(masks):
+        if embedded is not None:
+            embedded.extend(masks)
+        return np.array([vectors[id(mask)] for _, mask in masks], np.float32)
+
+    seen = [(time_s, [found.see(time_s) for found in objects]) for time_s, objects in frames]
+    tracks = track_frames(seen, carrier)
+    embed_best(tracks, embed)
+    return tuple(track.close() for track in tracks)

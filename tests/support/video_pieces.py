@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from support.drawn_tracks import track_found
 
 from schemas.images import ImageRef
 from schemas.videos import ShotPart, TrackedPiece, VideoInfo, VideoPiece
-from workers.videos.track_frames import track_frames
 
 REF = ImageRef("s3", "b", "videos/1.mp4", "v", 1)
 
@@ -28,7 +28,7 @@ def track_pieces(frames, cuts_s=(), steps=None, size_hw=(480, 640)):
             VideoPiece(REF, number, steps),
             VideoInfo(size_hw),
             tuple(make_part(tuple(time_s for time_s, _ in shot)) for shot in shots),
-            tuple(track_frames(shot) for shot in shots),
+            tuple(track_found(shot) for shot in shots),
             number == last,
         )
 

@@ -93,10 +93,19 @@ def embed_masks(
     options: EmbedderOptions,
 ) -> Float32Matrix:
     """The unit vectors of an image's objects alone: float32 (len(masks), dim)."""
-    views = (view for mask in masks for view in object_views(image, mask, options))
+    return embed_pairs([(image, mask) for mask in masks], embedder, options)
+
+
+def embed_pairs(
+    pairs: Sequence[tuple[UInt8Image, ObjectMask]],
+    embedder: ImageEmbedder,
+    options: EmbedderOptions,
+) -> Float32Matrix:
+    """The unit vectors of objects, each of its image: float32 (len(pairs), dim)."""
+    views = (view for image, mask in pairs for view in object_views(image, mask, options))
     vectors = _embed_in_slices(views, embedder, options.batch_size or CROPS_AT_ONCE)
     weights = options.view_weights
-    return unit_mean(vectors.reshape(len(masks), len(weights), embedder.dim), weights)
+    return unit_mean(vectors.reshape(len(pairs), len(weights), embedder.dim), weights)
 
 
 def _crops(

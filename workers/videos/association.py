@@ -1,4 +1,4 @@
-"""Finds which objects of a frame go on with which tracks, by place and by likeness."""
+"""Finds which objects of a frame go on with which tracks: by place and colours."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from workers.videos.mask_patches import MaskPatch, compare_patches
 from workers.videos.motion import Motion, find_centre
 
 _IOU_WEIGHT = 0.4
-_UNRELATED_COSINE = 0.3
-"""Vectors of different objects are mostly so much alike: it says nothing."""
+_UNRELATED_COLOURS = 0.7
+"""Of most different objects colours are less alike than that: it says nothing."""
 _OVERLAPS_FROM = 0.05
 FARTHER_COSTS = 0.2
-"""What a diagonal of the frame takes from the cosine of what is compared by likeness."""
-_LEAST_COSINE = 0.6  # to come back
+"""What a diagonal of the frame takes from how alike things are that come back."""
+_LEAST_ALIKE = 0.85  # of colours, to come back
 _MOST_GROWTH = 4.0  # of the area till then
 _REACH = 1.0  # sides of the box, from where it was or may be
 
@@ -34,19 +34,19 @@ def assign_pairs(scores: Overlaps, least: float) -> list[tuple[int, int]]:
     return [(row, column) for row, column in pairs if scores[row, column] >= least]
 
 
-def score_by_place_and_likeness(
+def score_by_place_and_colours(
     tracks: Sequence[Motion],
     means: Float32Matrix,
     time_s: float,
     masks: Sequence[ObjectMask],
     patches: Sequence[MaskPatch],
-    vectors: Float32Matrix,
+    colours: Float32Matrix,
 ) -> Overlaps:
     """How well each mask of a frame goes on with each track: float64 (tracks, masks), 0 to 1.
 
     Two fifths are the IoU with the track's last mask, moved as it moved before or left where it
-    was, whichever fits better; the rest is the cosine of the vectors, `means` being the unit means
-    of tracks. What is out of reach of both places scores 0.
+    was, whichever fits better; the rest is how alike the colours are (see `mask_colours`), `means`
+    being the unit means of tracks. What is out of reach of both places scores 0.
     """
     shifts = [motion.predict_shift(time_s) for motion in tracks]
     moved = [
@@ -57,7 +57,7 @@ def score_by_place_and_likeness(
         compare_patches(moved, patches),
         compare_patches([motion.patch for motion in tracks], patches),
     )
-    alike = ((means @ vectors.T - _UNRELATED_COSINE) / (1 - _UNRELATED_COSINE)).clip(0, 1)
+    alike = ((means @ colours.T - _UNRELATED_COLOURS) / (1 - _UNRELATED_COLOURS)).clip(0, 1)
     scores: Overlaps = _IOU_WEIGHT * iou + (1 - _IOU_WEIGHT) * alike
     centres = np.array([find_centre(mask) for mask in masks])
     for row, (motion, shift) in enumerate(zip(tracks, shifts, strict=True)):
@@ -69,28 +69,29 @@ def score_by_place_and_likeness(
     return scores
 
 
-def score_by_likeness(
+def score_by_colours(
     tracks: Sequence[Motion],
     means: Float32Matrix,
     masks: Sequence[ObjectMask],
-    vectors: Float32Matrix,
+    colours: Float32Matrix,
 ) -> Overlaps:
-    """The cosines of lost tracks and masks that may be their objects': float64 (tracks, masks).
+    """How alike the colours of lost tracks and masks that may be their objects' are.
 
-    They are a little less for what is farther off: of things that look the same, what was lost here
-    comes back here. 0 where the cosine is too low, or the areas differ too much.
+    float64 (tracks, masks), a little less for what is farther off: of things that look the same,
+    what was lost here comes back here. 0 where they are too little alike, or the areas differ too
+    much.
     """
-    cosines = (means @ vectors.T).astype(np.float64)
+    alike = (means @ colours.T).astype(np.float64)
     areas, last = (
         np.array([mask.area_px for mask in side], np.float64)
         for side in (masks, [motion.mask for motion in tracks])
     )
     growth = areas / last[:, None]
-    is_other = (cosines < _LEAST_COSINE) | (np.maximum(growth, 1 / growth) > _MOST_GROWTH)
+    is_other = (alike < _LEAST_ALIKE) | (np.maximum(growth, 1 / growth) > _MOST_GROWTH)
     centres, ends = (
         np.array([find_centre(mask) for mask in side])
         for side in (masks, [motion.mask for motion in tracks])
     )
     way = np.linalg.norm(centres - ends[:, None], axis=2) / np.hypot(*masks[0].rle.size_hw)
-    scores: Overlaps = np.where(is_other, 0, cosines - FARTHER_COSTS * way)
+    scores: Overlaps = np.where(is_other, 0, alike - FARTHER_COSTS * way)
     return scores

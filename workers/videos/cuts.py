@@ -12,6 +12,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from workers.videos.colour_histograms import Histograms, measure_histograms
+
 SmallImages = npt.NDArray[np.uint8]
 """uint8 (frames, height, width, 3) RGB, of even sides."""
 _Times = npt.NDArray[np.float64]
@@ -37,7 +39,6 @@ _SLOW, _SLOW_RATIO = 0.18, 3.0
 _USUAL_FROM_S, _USUAL_TO_S = 1.25, 2.0
 _NO_DISSOLVE_S = 1.0
 _SLACK_S = 1e-6
-_CONE = (5, 7, 7)
 _CHUNK = 256
 
 
@@ -184,31 +185,8 @@ def _find_turn(times_s: _Times, tiny: _Images, now: float, before: _Times, after
     return max(first + min(turn, end - first - 1), 1)
 
 
-def _histograms(tiny: _Images) -> _Times:
-    """float64 (frames, 5 * 7 * 7): shares of the colours, in the cone of HSV.
-
-    By value, and by hue and saturation as a point of the plane across it (Hanbury, The taming of
-    the hue, saturation and brightness colour space, 2002): there is no place in it where a small
-    change makes a large one. For the same reason each pixel counts in the eight bins around it.
-    """
-    count = len(tiny)
-    places = _cone(tiny).reshape(count, -1, 3)
-    lower = np.minimum(places.astype(np.intp), np.array(_CONE) - 2)
-    upper_share = places - lower
-    rows = np.arange(count)[:, None] * math.prod(_CONE)
-    shares = np.zeros(count * math.prod(_CONE))
-    for corner in np.ndindex(2, 2, 2):
-        bins = rows + np.ravel_multi_index(np.moveaxis(lower + corner, -1, 0), _CONE)
-        weights = np.where(corner, upper_share, 1 - upper_share).prod(-1)
-        shares += np.bincount(bins.ravel(), weights.ravel(), len(shares))
-    return shares.reshape(count, -1) / max(places.shape[1], 1)
-
-
-def _cone(tiny: _Images) -> _Images:
-    """float32 (frames, height, width, 3): places among the bins, 0 to one less than `_CONE`."""
-    red, green, blue = np.moveaxis(tiny / 255, -1, 0)
-    along = red - (green + blue) / 2
-    across = (green - blue) * math.sqrt(0.75)
-    value = tiny.max(-1) / 255
-    unit = np.stack([value, (along + 1) / 2, (across + 1) / 2], -1)
-    return unit * (np.array(_CONE, np.float32) - 1)
+def _histograms(tiny: _Images) -> Histograms:
+    """float64 (frames, bins): shares of the colours of each frame."""
+    count, pixels = len(tiny), math.prod(tiny.shape[1:3])
+    frames = np.repeat(np.arange(count), pixels)
+    return measure_histograms(tiny.reshape(-1, 3), frames, count)

@@ -32,10 +32,7 @@ class GrowingTrack:
         return self.sightings[-1].time_s
 
     def follow(self, later: Track) -> None:
-        """Go on in a track whose first sighting is the last one of this.
-
-        Raises ValueError where it is not known how much of its sum of vectors that is.
-        """
+        """Go on in a track whose first sighting is the last one of this."""
         added = len(self.sightings)
         self.sightings += later.sightings[1:]
         self.vector_sum = self.vector_sum + later.vector_sum - _find_first_vector(later)
@@ -125,10 +122,9 @@ def _drop_first(track: Track) -> Track | None:
 
 
 def _find_first_vector(track: Track) -> Float32Vector:
-    first = track.sightings[0]
-    if first.vector is None:
-        raise ValueError(f"expected the vector of what a piece shows first, at {first.time_s} s")
-    return first.vector
+    """What the first sighting has added to the sum: nothing if it was not embedded."""
+    first = track.sightings[0].vector
+    return np.zeros_like(track.vector_sum) if first is None else first
 
 
 def _join_parts(part: ShotPart, frame_count: int, later: ShotPart) -> ShotPart:

@@ -34,20 +34,12 @@ def touches_edge(mask: ObjectMask) -> bool:
     return near <= _EDGE_PX and max(x1 - x0, y1 - y0) < max(height, width)
 
 
-def keep_best_vectors(
-    sightings: Sequence[Sighting], beside_s: float | None = None
-) -> tuple[Sighting, ...]:
-    """The sightings; vectors stay with those of most worth, and with that of a time as well."""
-    seen = [
-        place
-        for place, each in enumerate(sightings)
-        if each.vector is not None and each.time_s != beside_s
-    ]
+def keep_best_vectors(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """The sightings; vectors stay with those of most worth."""
+    seen = [place for place, each in enumerate(sightings) if each.vector is not None]
     best = set(sorted(seen, key=lambda place: (-sightings[place].worth, place))[:BEST_FRAMES])
     return tuple(
-        each
-        if each.vector is None or place in best or each.time_s == beside_s
-        else replace(each, vector=None)
+        each if each.vector is None or place in best else replace(each, vector=None)
         for place, each in enumerate(sightings)
     )
 

@@ -1,4 +1,4 @@
-/* The panel of filters: labels, levels, sizes, places and buckets with their counts, and the order of hits. */
+/* The panel of filters: labels, levels, sizes, places and buckets with their counts, times, and the order of hits. */
 
 import { get } from "./api.js";
 import { byId, make } from "./dom.js";
@@ -15,6 +15,13 @@ const LABELLED = {
 /** How values are counted of which an object has one alone, by their field. */
 const SINGLE = { level: "levels", segmenter_label: "segmenter_labels" };
 const LEVELS = ["whole", "part", "subpart"];
+/** Fields for what is in videos: their ids, labels, and how their conditions begin. */
+const TIMED = [
+  ["seen-from", "Seen from, s", "t_end>="],
+  ["seen-until", "Seen until, s", "t_start<="],
+  ["lasts", "Lasts at least, s", "duration>="],
+  ["moves", "Speed at least", "motion>="],
+];
 let counts = null, requests = 0, every = null;
 /** The letters that labels of each field are sought by. */
 const sought = { labels: "", segmenter_label: "" };
@@ -83,6 +90,8 @@ export function suggestions() {
 
 function draw(query, change) {
   const focused = document.activeElement?.closest("#filters") ? document.activeElement.dataset.id : null;
+  // Counts may come while somebody writes.
+  const unfinished = focused && ["text", "number", "date"].includes(document.activeElement.type) ? document.activeElement.value : null;
   const written = focused in LABELLED ? document.activeElement.value : null;
   const toggle = (filter) => {
     const filters = query.filters.includes(filter) ? query.filters.filter((kept) => kept !== filter) : [...query.filters, filter];
@@ -96,11 +105,13 @@ function draw(query, change) {
     section("Size in the image", sizes(query, change)),
     section("Place in the image", places(query, change)),
     ...(buckets().length > 1 ? [section("Bucket", values("bucket", buckets(), query, toggle))] : []),
+    ...(hasVideos(query) ? [section("In videos", times(query, change))] : []),
     section("Where and when", fields(query, change)),
     section("Order", order(query, change)),
     ...(query.filters.length ? [make("button", { class: "link", type: "button", onclick: () => change({ filters: [] }) }, "Clear all filters")] : []),
   );
   const again = focused && panel.querySelector(`[data-id="${CSS.escape(focused)}"]`);
+  if (again && unfinished !== null) again.value = unfinished;
   again?.focus();
   if (written !== null) again?.setSelectionRange(written.length, written.length);
 }
@@ -177,18 +188,31 @@ function places(query, change) {
   return make("div", { class: "places", role: "group", "aria-label": "Place in the image" }, ...buttons);
 }
 
+/** A field that holds a condition that begins with `start` and ends with `stop`; `more` are attributes. */
+function field(id, label, type, start, query, change, { stop = "", ...more } = {}) {
+  const value = query.filters.find((filter) => filter.startsWith(start))?.slice(start.length).replace(stop, "") ?? "";
+  const others = query.filters.filter((filter) => !filter.startsWith(start));
+  const apply = ({ target }) => target.value !== value && target.reportValidity() && change({ filters: target.value ? [...others, `${start}${target.value}${stop}`] : others });
+  // A field that was drawn anew while somebody wrote in it does not know that it was changed.
+  const onkeydown = (event) => event.key === "Enter" && apply(event);
+  return make("div", { class: "row" }, make("label", { for: id }, label), make("input", { id, type, "data-id": id, value, onchange: apply, onkeydown, ...more }));
+}
+
 function fields(query, change) {
-  const valueOf = (start) => query.filters.find((filter) => filter.startsWith(start))?.slice(start.length) ?? "";
-  const field = (id, label, type, start, stop = "") => {
-    const others = query.filters.filter((filter) => !filter.startsWith(start));
-    const onchange = (event) => change({ filters: event.target.value ? [...others, `${start}${event.target.value}${stop}`] : others });
-    return make("div", { class: "row" }, make("label", { for: id }, label), make("input", { id, type, "data-id": id, value: valueOf(start).replace(stop, ""), onchange }));
-  };
   return [
-    field("prefix", "Begins with", "text", "uri^="),
-    field("since", "Since", "date", "ingested_at>="),
-    field("until", "Until", "date", "ingested_at<=", "T23:59:59Z"),
+    field("prefix", "Begins with", "text", "uri^=", query, change),
+    field("since", "Since", "date", "ingested_at>=", query, change),
+    field("until", "Until", "date", "ingested_at<=", query, change, { stop: "T23:59:59Z" }),
   ];
+}
+
+/** Whether there is anything of a video, or hits are narrowed by its times. */
+function hasVideos(query) {
+  return counts?.in_videos > 0 || query.filters.some((filter) => TIMED.some(([, , start]) => filter.startsWith(start)));
+}
+
+function times(query, change) {
+  return TIMED.map(([id, label, start]) => field(id, label, "number", start, query, change, { min: "0", step: "any", inputmode: "decimal" }));
 }
 
 function order(query, change) {

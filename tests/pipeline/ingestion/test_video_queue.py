@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.drawn_tracks import FoundObject, track_found
 from support.video_pieces import make_part
 
 from pipeline.ingestion.video_queue import VideoQueue
@@ -22,11 +23,10 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.options import CropOptions, DecodeOptions, StoreOptions, VideoOptions
 from schemas.pipelines import Pipeline
 from schemas.records import EmbeddedImage, Result
-from schemas.videos import FoundObject, TrackedPiece, VideoInfo, VideoPiece
+from schemas.videos import TrackedPiece, VideoInfo, VideoPiece
 from schemas.work import Worked, WorkItem
 from workers.videos.build_video import VideoMaker
 from workers.videos.join_pieces import join_pieces
-from workers.videos.track_frames import track_frames
 
 STEPS = 4
 _MOST_TURNS = 1000
@@ -52,7 +52,7 @@ def tracked(ref: ImageRef, number: int, frames: int, told_s: float | None = None
         VideoPiece(ref, number, STEPS),
         VideoInfo((8, 8), told_s),
         (make_part(times),) if times else (),
-        (track_frames(found),) if times else (),
+        (track_found(found),) if times else (),
         frames <= (number + 1) * STEPS + 1,
     )
 

@@ -117,6 +117,8 @@ def test_what_is_not_there_is_said(page: Page) -> None:
 def test_filters_count_and_narrow(page: Page) -> None:
     look_for(page, "food")
     narrow(page)
+    # There is no video: its fields would find nothing.
+    expect(page.get_by_text("In videos")).to_have_count(0)
     everything = page.locator("#status").inner_text()
     label = page.locator("#filters .facet").first
     name, count = label.locator("span").first.inner_text(), label.locator(".count").inner_text()

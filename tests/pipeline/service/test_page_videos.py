@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -16,6 +17,7 @@ from support.page_world import (
     PHONE,
     keep,
     look_for,
+    narrow,
     opened,
     serving,
     show_unlikely,
@@ -297,3 +299,42 @@ def test_a_video_that_is_gone_is_said(browser: Browser, url: str, folder: Path) 
             expect(said).to_contain_text("two%20shots.mp4")
     finally:
         away.rename(video)
+
+
+def test_what_is_in_videos_is_narrowed_by_its_times(page: Page) -> None:
+    look_for(page, "a square")
+    narrow(page)
+    everything = page.locator("#status").inner_text().split(" object")[0]
+    expect(page.get_by_label("Seen from, s")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_label("Seen from, s").focus()
+    page.keyboard.type("3")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page.get_by_label("Seen from, s")).to_be_focused()
+    expect(page.locator("#status")).not_to_contain_text(f"{everything} objects")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Seen until, s")).to_be_focused()
+    page.keyboard.type("4.5")
+    page.keyboard.press("Tab")
+    expect(page.locator(".chip")).to_have_count(2)
+    page.get_by_label("Lasts at least, s").fill("1")
+    page.get_by_label("Lasts at least, s").press("Enter")
+    expect(page.locator(".chip")).to_have_count(3)
+    page.get_by_label("Speed at least").fill("0.01")
+    page.get_by_label("Speed at least").press("Enter")
+    expect(page.locator(".chip")).to_have_count(4)
+    filters = parse_qs(urlsplit(page.url).query)["filter"]
+    assert filters == ["t_end>=3", "t_start<=4.5", "duration>=1", "motion>=0.01"]
+    expect(page.locator("#status")).to_contain_text("1 object")
+    keep(page, "video-filters")
+    # No speed is below 0: nothing is asked.
+    page.get_by_label("Speed at least").fill("-1")
+    page.get_by_label("Speed at least").press("Enter")
+    expect(page.locator(".chip")).to_have_count(4)
+    page.get_by_label("Speed at least").fill("")
+    page.get_by_label("Speed at least").press("Enter")
+    expect(page.locator(".chip")).to_have_count(3)
+    page.get_by_role("button", name="Clear all filters").click()
+    expect(page.locator(".chip")).to_have_count(0)
+    expect(page.locator("#status")).to_contain_text(f"{everything} objects")

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from support.drawn_tracks import draw_square, find_square, make_vector
+from support.drawn_tracks import (
+    FoundObject,
+    draw_square,
+    find_square,
+    make_vector,
+    track_found,
+)
 
 from schemas.masks import ObjectMask
-from schemas.videos import FoundObject, Track
+from schemas.videos import Track
 from workers.videos.propagator import CarriedMask
-from workers.videos.track_frames import track_frames
 
 CUP, TREE, ELSE = make_vector(1), make_vector(0, 1), make_vector(0, 0, 1)
 Carried = dict[int, CarriedMask]
@@ -35,7 +40,7 @@ def carry_square(x: int, y: int, side: int = 10, score: float = 0.9) -> CarriedM
 
 def follow(carrier: FakeCarrier, *frames: list[FoundObject]) -> tuple[Track, ...]:
     """Frames half a second apart."""
-    return track_frames([(k / 2, found) for k, found in enumerate(frames)], carrier)
+    return track_found([(k / 2, found) for k, found in enumerate(frames)], carrier=carrier)
 
 
 def corners(track: Track) -> list[tuple[int, int]]:
@@ -60,7 +65,7 @@ def test_what_the_segmenter_misses_in_a_frame_stays_one_track() -> None:
 
 def test_without_a_carrier_it_has_a_gap() -> None:
     frames = [[find_square(0, 0, CUP)], [find_square(2, 0, CUP)], [], [find_square(6, 0, CUP)]]
-    (cup,) = track_frames([(k / 2, found) for k, found in enumerate(frames)])
+    (cup,) = track_found([(k / 2, found) for k, found in enumerate(frames)])
     assert corners(cup) == [(0, 0), (2, 0), (6, 0)]
 
 

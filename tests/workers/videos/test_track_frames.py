@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.drawn_tracks import SIZE_HW, draw_square, find_square, make_vector
+from support.drawn_tracks import (
+    SIZE_HW,
+    FoundObject,
+    draw_square,
+    find_square,
+    make_vector,
+    track_found,
+)
 
 from schemas.masks import CocoRle, ObjectMask
 from schemas.overlaps import mask_iou
-from schemas.videos import FoundObject, Track
+from schemas.videos import Sighting, Track
 from workers.videos.duplicates import find_distinct
 from workers.videos.mask_patches import compare_patches, cut_patch
 from workers.videos.motion import Motion
 from workers.videos.summarise_track import summarise_track
-from workers.videos.track_frames import track_frames
-from workers.videos.worth import BEST_FRAMES, find_track_vector, keep_best_vectors, measure_worth
+from workers.videos.worth import find_track_vector, keep_best_vectors, measure_worth
 
 CUP, TREE = make_vector(1), make_vector(0, 1)
 ELSE = make_vector(0, 0, 1)
 
 
-def follow(*frames: list[FoundObject]) -> tuple[Track, ...]:
+_WORTHS = (0.9, 0.1, 0.5, 0.6, 0.2, 0.7, 0.8)
+
+
+def follow(
+    *frames: list[FoundObject], embedded: list[tuple[float, ObjectMask]] | None = None
+) -> tuple[Track, ...]:
     """Frames half a second apart."""
-    return track_frames([(k / 2, found) for k, found in enumerate(frames)])
+    return track_found([(k / 2, found) for k, found in enumerate(frames)], embedded)
 
 
 def corners(track: Track) -> list[tuple[int, int]]:
@@ -55,12 +66,12 @@ def test_twins_are_told_apart_by_how_they_move() -> None:
 
 def test_what_stops_is_found_where_it_was() -> None:
     (cup,) = follow(
-        *([find_square(x, 0, make_vector(1, 1.2 * (x == 30)))] for x in (0, 15, 30, 30))
+        *([find_square(x, 0, make_vector(1, 0.8 * (x == 30)))] for x in (0, 15, 30, 30))
     )
     assert len(cup.sightings) == 4
 
 
-def test_what_was_away_comes_back_by_its_likeness() -> None:
+def test_what_was_away_comes_back_by_its_colours() -> None:
     empty: list[FoundObject] = []
     (cup,) = follow([find_square(0, 0, CUP)], *[empty] * 5, [find_square(60, 40, CUP)])
     assert corners(cup) == [(0, 0), (60, 40)]
@@ -99,13 +110,13 @@ def test_what_a_track_takes_stays_though_another_mask_is_surer() -> None:
 
 def test_frames_may_be_far_apart() -> None:
     frames = [(30.0 * k, [find_square(k, 0, CUP)]) for k in range(4)]
-    assert [len(track.sightings) for track in track_frames(frames)] == [4]
+    assert [len(track.sightings) for track in track_found(frames)] == [4]
     # What is not in a frame is gone by the next one.
-    assert len(track_frames([frames[0], (30.0, []), frames[2]])) == 2
+    assert len(track_found([frames[0], (30.0, []), frames[2]])) == 2
 
 
 def test_nothing_gives_no_tracks() -> None:
-    assert track_frames([]) == ()
+    assert track_found([]) == ()
     assert follow([], []) == ()
 
 
@@ -132,9 +143,8 @@ def test_every_sighting_is_of_one_track_and_none_twice(seed: int) -> None:
     for track in tracks:
         times = [each.time_s for each in track.sightings]
         assert times == sorted(set(times))
-        # What frames begin with is kept for joining.
-        kept = [each for each in track.sightings if each.vector is not None and each.time_s > 0]
-        assert len(kept) == min(BEST_FRAMES, sum(time_s > 0 for time_s in times))
+        kept = [each for each in track.sightings if each.vector is not None]
+        assert len(kept) == min(3, len(times))
     assert [track.start_s for track in tracks] == sorted(track.start_s for track in tracks)
 
 
@@ -153,16 +163,40 @@ def test_the_best_frames_are_large_sure_and_whole() -> None:
 
 
 def test_a_track_is_searched_by_its_best_frames() -> None:
-    other = make_vector(1, 1)
+    other = make_vector(1, 0.5)
     poor = [find_square(5, 5, other, side=9) for _ in range(3)]
-    good = [find_square(5, 5, CUP, side=12) for _ in range(BEST_FRAMES)]
-    (track,) = follow(*([each] for each in [good[0], *poor, *good[1:]]))
-    vectors = [each.vector for each in track.sightings]
-    assert [vector is None for vector in vectors] == [False, False, True, True, *[False] * 4]
+    good = [find_square(5, 5, CUP, side=12) for _ in range(4)]
+    embedded: list[tuple[float, ObjectMask]] = []
+    (track,) = follow(*([each] for each in [good[0], *poor, *good[1:]]), embedded=embedded)
+    assert [time_s for time_s, _ in embedded] == [0, 2, 2.5]
+    has_vector = [each.vector is not None for each in track.sightings]
+    assert has_vector == [True, False, False, False, True, True, False]
     assert find_track_vector(track).tolist() == CUP.tolist()
-    assert track.vector_sum.tolist() == pytest.approx((5 * CUP + 3 * other).tolist())
-    kept = [each.vector is not None for each in keep_best_vectors(track.sightings)]
-    assert kept == [True, False, False, False, *[True] * 4]
+    assert track.vector_sum.tolist() == (3 * CUP).tolist()
+
+
+def test_vectors_stay_with_the_best() -> None:
+    sightings = [Sighting(k / 2, draw_square(5, 5), worth, CUP) for k, worth in enumerate(_WORTHS)]
+    kept = [each.vector is not None for each in keep_best_vectors(sightings)]
+    assert kept == [True, False, True, True, False, True, True]
+
+
+def test_what_goes_on_nearby_and_what_is_shown_twice_need_no_vectors() -> None:
+    whole = [find_square(3 * k, 0, CUP, side=20, sure=0.8) for k in range(8)]
+    part = [find_square(3 * k + 12, 0, TREE, side=8, sure=0.7) for k in range(8)]
+    embedded: list[tuple[float, ObjectMask]] = []
+    (track,) = follow(*map(list, zip(whole, part, strict=True)), embedded=embedded)
+    assert len(track.sightings) == 8
+    assert [mask.area_px for _, mask in embedded] == [400, 400, 400]
+
+
+def test_things_side_by_side_are_told_apart_by_their_colours() -> None:
+    # Each moves to where the other was; embedded they would be the same.
+    cup, tree = follow(
+        [find_square(0, 0, ELSE, colours=CUP), find_square(10, 0, ELSE, colours=TREE)],
+        [find_square(10, 0, ELSE, colours=CUP), find_square(0, 0, ELSE, colours=TREE)],
+    )
+    assert (corners(cup), corners(tree)) == ([(0, 0), (10, 0)], [(10, 0), (0, 0)])
 
 
 def test_patches_overlap_as_their_masks() -> None:

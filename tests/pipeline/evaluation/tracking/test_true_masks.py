@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from support.drawn_tracks import FoundObject
 from support.video_pieces import track_pieces
 
 from pipeline.demo.clips import ClipKind, DrawnClip, draw_clip
@@ -18,11 +19,12 @@ from pipeline.evaluation.tracking.identity import measure_identity
 from pipeline.evaluation.tracking.object_coverage import measure_coverage
 from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions, VideoOptions
-from schemas.videos import FoundObject
 from workers.embedders.embed_objects import embed_masks
 from workers.protocols import ImageEmbedder
 from workers.registry import build_image_embedder
 from workers.videos.join_pieces import join_pieces
+from workers.videos.mask_colours import measure_colours
+from workers.videos.mask_patches import cut_patch
 
 _STEP_S = 0.5
 _OPTIONS = EmbedderOptions(device="cpu")
@@ -37,9 +39,8 @@ def find_true(clip: DrawnClip, embedder: ImageEmbedder) -> tuple[Frames, TrueFra
         found = [ObjectMask.measure(each.rle, predicted_iou=1.0) for each in seen]
         masks = [mask for mask in found if mask is not None]
         vectors = embed_masks(pixels, masks, embedder, _OPTIONS)
-        frames.append(
-            (time_s, [FoundObject(m, vector) for m, vector in zip(masks, vectors, strict=True)])
-        )
+        colours = measure_colours(pixels, [cut_patch(mask) for mask in masks])
+        frames.append((time_s, list(map(FoundObject, masks, vectors, colours))))
         truth[time_s] = {each.object_id: TrueMask(each.rle, each.visible_fraction) for each in seen}
     return frames, truth
 
