@@ -21,7 +21,7 @@ from schemas.ids import (
     shot_ordinal,
 )
 from schemas.images import ImageRef
-from schemas.payload import PointPayload
+from schemas.payload import OWN, PointPayload
 from schemas.points import Point, SparseVector
 from schemas.records import Float32Vector
 from schemas.thumbnails import THUMBNAIL, parse_webp, to_text
@@ -45,7 +45,7 @@ _PAYLOAD = (
     pa.field("height", pa.int32(), nullable=False),
     pa.field("bbox", pa.list_(pa.int32(), 4), nullable=False),
     pa.field("area", pa.int64(), nullable=False),
-    pa.field("area_frac", pa.float64(), nullable=False),
+    pa.field("area_frac", pa.float64()),
     pa.field("predicted_iou", pa.float64()),
     pa.field("stability_score", pa.float64()),
     pa.field("rle", _RLE),
@@ -77,6 +77,7 @@ _LATER = (
     pa.field("shot", pa.int32()),
     pa.field("mean_area_frac", pa.float64()),
     pa.field("motion", pa.float64()),
+    pa.field(OWN, pa.string()),
 )
 # Indexes read numbers from JSON accurately but for the last bit: with fewer digits, a number that
 # goes through another index stays the same.
@@ -87,7 +88,7 @@ _DIGEST_BYTES = 16
 def points_schema(dim: int) -> pa.Schema:
     """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields.
 
-    The thumbnail is a WebP file.
+    The thumbnail is a WebP file. `own` is JSON.
     """
     return pa.schema(
         [
@@ -132,6 +133,8 @@ def points_table(points: Sequence[Point], dim: int) -> pa.Table:
             raise ValueError(f"expected a vector of {dim} numbers, point {point.id} has another")
         if payload[THUMBNAIL] is not None:
             payload[THUMBNAIL] = parse_webp(payload[THUMBNAIL])
+        if payload[OWN] is not None:
+            payload[OWN] = json.dumps(payload[OWN], ensure_ascii=False)
         for name, column in columns.items():
             column.append(_to_column_value(payload[name]))
         vectors.append(point.vector)
@@ -189,6 +192,8 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
     if not np.isfinite(np.array(values, np.float32)).all():
         raise ValueError("expected finite word_values")
     fields = {name: _parse_value(value) for name, value in row.items() if value is not None}
+    if OWN in fields:
+        fields[OWN] = json.loads(fields[OWN])
     try:
         payload = PointPayload.model_validate(fields)
     except ValidationError as exc:
@@ -240,6 +245,8 @@ def point_digest(point: Point) -> int:
 def _round(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS - 1}g}")
+    if isinstance(value, dict):
+        return {name: _round(item) for name, item in value.items()}
     return [_round(item) for item in value] if isinstance(value, list) else value
 
 

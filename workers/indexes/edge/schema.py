@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import qdrant_edge as edge
@@ -15,6 +16,7 @@ from schemas.payload import (
     FLOAT_FIELDS,
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
+    OwnKind,
 )
 from schemas.records import VECTOR_NAME, WORDS_NAME
 
@@ -93,6 +95,22 @@ def add_missing_fields(shard: edge.EdgeShard, path: Path) -> None:
         shard.update(edge.UpdateOperation.create_sparse_vector(WORDS_NAME, edge.Modifier.Idf))
     if missing:
         shard.flush()
+
+
+def add_own_fields(shard: edge.EdgeShard, fields: Mapping[str, OwnKind]) -> None:
+    """Add payload indexes of fields of the user's own, by the names that filters have for them."""
+    existing = shard.info().payload_schema
+    cold = edge.Memory.Cold
+    for name, kind in fields.items():
+        if name in existing:
+            continue
+        by_kind: dict[OwnKind, edge.PayloadSchemaParams] = {
+            "text": edge.KeywordIndexParams(prefix=True, memory=cold),
+            "number": edge.FloatIndexParams(memory=cold),
+            "truth": edge.BoolIndexParams(memory=cold),
+        }
+        shard.update(edge.UpdateOperation.create_field_index(name, by_kind[kind]))
+    shard.flush()
 
 
 def _has_words(path: Path) -> bool:

@@ -14,7 +14,7 @@ from schemas.errors import (
     UsageError,
 )
 from schemas.options import IndexOptions
-from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
+from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.thumbnails import THUMBNAIL
@@ -32,7 +32,12 @@ from workers.indexes.points import (
     read_scored,
     require_vector,
 )
-from workers.indexes.server.collection import create_collection, index_payload, read_dim
+from workers.indexes.server.collection import (
+    create_collection,
+    index_own_fields,
+    index_payload,
+    read_dim,
+)
 from workers.indexes.server.connection import (
     ServerFeatures,
     connect,
@@ -139,6 +144,17 @@ class ServerIndex(PointIndex):
 
     def require_writable(self) -> None:
         """Nothing to do: a key that may only read is refused by the server, when it writes."""
+
+    def index_own_fields(self, fields: Mapping[str, OwnKind]) -> None:
+        self._request(
+            "payload indexes of",
+            lambda: index_own_fields(
+                self._client,
+                self._collection,
+                fields,
+                has_prefixes=self._features.has_prefixes,
+            ),
+        )
 
     def _request(self, what: str, send: Callable[[], _T]) -> _T:
         """The server's answer to what `send` sends, again and again while the server is away."""
