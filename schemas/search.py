@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from schemas.masks import ObjectMask
 from schemas.payload import Kind, PointPayload
@@ -16,6 +16,7 @@ MAX_OVERLAP = 0.5
 """Default of `SearchQuery.max_overlap`."""
 MAX_EXAMPLES = 32
 MAX_CONDITIONS = 64
+MAX_VECTOR = 65_536
 MAX_TEXT_CHARS = 1000
 MAX_PAGED = 1000
 """Hits that can be paged through with cursors."""
@@ -60,6 +61,19 @@ class ObjectExample(_Example):
     """An indexed object, by its id: what all masks of that object show."""
 
     object_id: Text
+
+
+class VectorExample(_Example):
+    """What a vector of the index's embedder stands for, of any length other than zero."""
+
+    vector: tuple[float, ...] = Field(min_length=1, max_length=MAX_VECTOR)
+
+    @field_validator("vector")
+    @classmethod
+    def _is_not_zero(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(given):
+            raise ValueError("expected a vector other than zero")
+        return given
 
 
 class _Region(_Example):
@@ -124,7 +138,9 @@ class UploadExample(_Region):
         return self.object_index is not None or (self.box_xyxy is not None and not self.exact_box)
 
 
-Example = TextExample | ObjectExample | IndexedImageExample | UploadExample | FileExample
+PictureExample = IndexedImageExample | UploadExample | FileExample
+"""What shows something."""
+Example = TextExample | ObjectExample | VectorExample | PictureExample
 
 
 class RegionChoice(StrEnum):

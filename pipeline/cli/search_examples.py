@@ -1,12 +1,16 @@
-"""Parses the examples of `objseek search`: texts, images and regions, indexed objects."""
+"""Parses the examples of `objseek search`: texts, images, vectors, indexed objects."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
-from schemas.errors import UsageError
-from schemas.search import FileExample, ObjectExample, TextExample
+import numpy as np
+
+from schemas.errors import UsageError, one_line
+from schemas.search import FileExample, ObjectExample, TextExample, VectorExample
 
 _WEIGHTED = re.compile(r"(.+)\^(\d+(?:\.\d+)?)", re.DOTALL)
 
@@ -42,6 +46,25 @@ def parse_image(
             exact_box=exact_box,
         )
     ]
+
+
+def parse_vector(path: Path | None) -> list[VectorExample]:
+    """The vector of a .npy file, or of a JSON file with a list of numbers. Raises UsageError."""
+    if path is None:
+        return []
+    try:
+        if path.suffix.lower() == ".npy":
+            numbers = np.load(path, allow_pickle=False)
+        else:
+            numbers = np.array(json.loads(path.read_bytes()), np.float64)
+        vector = np.atleast_1d(np.squeeze(numbers)).astype(np.float64)
+    except (OSError, ValueError, TypeError) as exc:
+        raise UsageError(f"expected a vector in {path}, got none: {one_line(exc)}") from exc
+    if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
+        raise UsageError(
+            f"expected a finite vector (dim,) other than zero in {path}, got {numbers.shape}"
+        )
+    return [VectorExample(vector=tuple(vector.tolist()))]
 
 
 def parse_object_ids(object_ids: Sequence[str] | None) -> list[ObjectExample]:

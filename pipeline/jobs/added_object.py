@@ -193,6 +193,8 @@ def _find_image(index: VectorIndex, uri: str) -> Point:
 def _check_mask(rle: CocoRle, payload: PointPayload) -> CocoRle:
     """The mask in the one way in which it is encoded here. Raises UsageError."""
     size_hw = payload.height, payload.width
+    if not payload.has_size:
+        raise UsageError(f"expected an image whose size is known, got {payload.uri}")
     if rle.size_hw != size_hw:  # before so much memory is taken
         raise UsageError(
             f"expected a mask of size {list(size_hw)}, got one of {list(rle.size_hw)} "

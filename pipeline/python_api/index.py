@@ -39,6 +39,7 @@ from schemas.search import (
     ObjectExample,
     SearchQuery,
     TextExample,
+    VectorExample,
 )
 
 Filter = str | Sequence[str]
@@ -95,6 +96,7 @@ class Index:
         exact_box: bool = False,
         like: str | IndexedObject | None = None,
         unlike: str | IndexedObject | None = None,
+        vector: Sequence[float] | Float32Vector | None = None,
         limit: int = 10,
         filter: Filter = (),
         group_size: int | None = None,
@@ -106,9 +108,10 @@ class Index:
         (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels; with
         `exact_box` all that is in the box. A whole image finds whole images, too. `like` is an
         indexed object or its id, `unlike` an object, its id, or a text that hits should not be
-        like. `group_size` hits of an image stand together if it is given; `diversity` above 0
-        trades nearness against variety. Hits in videos have a time span, by which they can be
-        filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
+        like; `vector` is one of the index's embedder, (dim,). `group_size` hits of an image stand
+        together if it is given; `diversity` above 0 trades nearness against variety. Hits in videos
+        have a time span, by which they can be filtered: `["t_start<=12", "t_end>=12"]`. Raises
+        ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -119,7 +122,9 @@ class Index:
         """
         query = SearchQuery(
             text=text,
-            positive=tuple(_parse_wanted(_parse_picture(image, box, point, exact_box), like)),
+            positive=tuple(
+                _parse_wanted(_parse_picture(image, box, point, exact_box), like, vector)
+            ),
             negative=tuple(_parse_unwanted(unlike)),
             limit=limit,
             conditions=_conditions(filter),
@@ -275,8 +280,12 @@ def _encode(mask: BoolMask) -> CocoRle:
 
 
 def _parse_wanted(
-    picture: FileExample | None, like: str | IndexedObject | None
+    picture: FileExample | None,
+    like: str | IndexedObject | None,
+    vector: Sequence[float] | Float32Vector | None,
 ) -> Iterator[Example]:
+    if vector is not None:
+        yield VectorExample(vector=tuple(map(float, vector)))
     if picture is not None:
         yield picture
     if like is not None:

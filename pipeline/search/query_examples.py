@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 from cachetools import LRUCache
 
 from pipeline.search.found_objects import find_image
@@ -15,7 +16,13 @@ from pipeline.search.same_object import gather_object, unit
 from pipeline.settings import Settings
 from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.records import Float32Vector
-from schemas.search import Example, IndexedImageExample, ObjectExample, TextExample
+from schemas.search import (
+    Example,
+    IndexedImageExample,
+    ObjectExample,
+    TextExample,
+    VectorExample,
+)
 from workers.protocols import VectorIndex
 
 _MAX_TEXTS = 4096  # in memory
@@ -54,6 +61,8 @@ class Examples:
                 return ResolvedExample(self.embed_texts([text])[0], example.weight)
             case ObjectExample(object_id=identity):
                 return self._resolve_object(identity, example.weight, max_overlap)
+            case VectorExample(vector=numbers):
+                return ResolvedExample(self._parse_vector(numbers), example.weight)
             case IndexedImageExample(image_id=identity) if example.is_whole:
                 whole = find_image(self._index, identity).id
                 return self._resolve_object(whole, example.weight, 1.0)
@@ -72,6 +81,15 @@ class Examples:
             vectors.update(zip(missing, map(unit, fresh), strict=True))
         self._texts.update(vectors)
         return [vectors[text] for text in texts]
+
+    def _parse_vector(self, numbers: Sequence[float]) -> Float32Vector:
+        if len(numbers) != self._index.dim:
+            raise UsageError(
+                f"expected a vector of {self._index.dim} numbers, as the index holds, got one of "
+                f"{len(numbers)}"
+            )
+        vector = np.array(numbers, np.float64)
+        return unit((vector / np.abs(vector).max()).astype(np.float32))
 
     def _resolve_object(self, text: str, weight: float, max_overlap: float) -> ResolvedExample:
         same = gather_object(self._index, parse_object_id(text), max_overlap)

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pipeline.search.resolved_example import ResolvedExample
 from pipeline.search.resolved_query import NEGATIVE_WEIGHT, ResolvedQuery
 from schemas.points import NO_SHARE, Point, TextSum
-from schemas.search import Example, Relevance, SearchHit, SearchQuery, TextExample, shows_whole
+from schemas.search import (
+    Example,
+    Relevance,
+    SearchHit,
+    SearchQuery,
+    TextExample,
+    VectorExample,
+    shows_whole,
+)
 from workers.indexes.bm25 import share_of_words
 from workers.labelling.calibration import Calibration, text_probability
 from workers.protocols import VectorIndex
@@ -98,7 +106,8 @@ class Judge:
         if not alone:
             vector = None if point is None else point.vector
             score = None if vector is None else float(vector @ resolved.vector)
-        if score is None or hit.payload.kind != "object":
+        # What a vector stands for is not known: a text, a picture, or something else.
+        if score is None or hit.payload.kind != "object" or isinstance(example, VectorExample):
             return None
         if isinstance(example, TextExample):
             probability = self._weigh_text(sums[example.text], score, hit, point)

@@ -39,6 +39,8 @@ Examples:
     objseek search --image kitchen.jpg --point 130,180 "but in red^0.5" --diversity 0.5
 
     objseek search "a cup" --not "a glass" --filter 'uri^=s3://photos/2026/' 'labels=mug' --json
+
+    objseek search --vector kettle.npy --filter 'own.price<20'
 """
 
 
@@ -98,6 +100,13 @@ def search_command(
     like: Annotated[
         list[str] | None,
         typer.Option(help="Search with an indexed object, by its id. May be given several times."),
+    ] = None,
+    vector: Annotated[
+        Path | None,
+        typer.Option(
+            help="Search with a vector of the index's embedder: a .npy file, or a JSON file with a "
+            "list of numbers."
+        ),
     ] = None,
     negative: Annotated[
         list[str] | None,
@@ -170,6 +179,7 @@ def search_command(
             *search_examples.parse_texts(texts),
             *search_examples.parse_image(image, box, point, exact_box=exact_box),
             *search_examples.parse_object_ids(like),
+            *search_examples.parse_vector(vector),
         ),
         negative=(
             *search_examples.parse_texts(negative),
