@@ -19,9 +19,9 @@ from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.thumbnails import THUMBNAIL, thumbnail_check
 
 Kind = Literal["object", "image"]
-OwnValue = bool | int | float | str | list[str]
-"""What a field of the user's own holds."""
-OwnKind = Literal["text", "number", "truth"]
+OwnValue = int | float | str | list[str]
+"""What a field of the user's own holds; of truths the texts true and false."""
+OwnKind = Literal["text", "number"]
 """What the values of a field of the user's own are; a list of texts is text."""
 OWN = "own"
 """The field with those of the user's own, which filters name `own.NAME`."""

@@ -42,7 +42,6 @@ _NUMBER_OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 _TRUTH_OPERATORS = ("=", "!=")
 _OWN_START = f"{OWN}."
 _OWN_FIELD = re.compile(rf"{OWN}\.\w+")
-_TRUTHS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +105,13 @@ class SureLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """The truth value of a field is this."""
-
-    field: str
-    value: bool
-
-
-@dataclass(frozen=True, slots=True)
 class AnyOf:
     """Any of these holds: a field of the user's own may be of several types."""
 
-    tests: tuple[OneOf | Numbers | Truth, ...]
+    tests: tuple[OneOf | Numbers, ...]
 
 
-Test = OneOf | Prefix | Numbers | Times | Ids | SureLabel | Truth | AnyOf
+Test = OneOf | Prefix | Numbers | Times | Ids | SureLabel | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +195,9 @@ def _own_test(name: str, op: str, value: str | int | float) -> Test:
         return Prefix(name, _check_text(name, value))
     if op != "=":
         return Numbers(name, _check_number(name, _read_number(value)), _BOUNDS[op])
-    tests: list[OneOf | Numbers | Truth] = []
+    tests: list[OneOf | Numbers] = []
     if isinstance(value, str):
         tests.append(OneOf(name, (_check_text(name, value),)))
-        if value in _TRUTHS:
-            tests.append(Truth(name, _TRUTHS[value]))
     number = _read_number(value)
     if isinstance(number, int | float) and math.isfinite(number):
         tests.append(Numbers(name, float(number), _BOUNDS[op]))
@@ -303,8 +292,6 @@ def to_filter(where: PointFilter) -> models.Filter | None:
                 ]
                 # That it is any label is indexed, whatever its place.
                 return models.Filter(must=[condition(label)], should=[*both])
-            case Truth(field, truth):
-                return models.FieldCondition(key=field, match=models.MatchValue(value=truth))
             case AnyOf(tests):
                 return models.Filter(should=list(map(condition, tests)))
 
@@ -342,8 +329,6 @@ def to_edge_filter(where: PointFilter) -> edge.Filter | None:
                     edge.Filter(must=list(map(condition, tests))) for tests in test.alternatives()
                 ]
                 return edge.Filter(must=[condition(label)], should=[*both])
-            case Truth(field, truth):
-                return edge.FieldCondition(key=field, match=edge.MatchValue(truth))
             case AnyOf(tests):
                 return edge.Filter(should=list(map(condition, tests)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -44,7 +45,7 @@ class Choice:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ColumnMapping:
     """What each column is. `own` are the names under which others are kept, `left_out` the rest.
 
@@ -59,9 +60,10 @@ class ColumnMapping:
         """The columns that give a field; none if nothing does."""
         return next((each.columns for each in self.choices if each.field == field), ())
 
-    def column_of(self, field: str) -> str | None:
-        """The one column that gives a field; None if none does."""
-        return next(iter(self.columns_of(field)), None)
+    @cached_property
+    def single(self) -> Mapping[str, str]:
+        """The one column that gives a field, by field; none for a field that nothing gives."""
+        return {each.field: each.columns[0] for each in self.choices}
 
     @property
     def read(self) -> tuple[str, ...]:

@@ -125,8 +125,6 @@ def _find_dim(source: RowSource, column: str) -> int:
 
 def _kind_of(kind: pa.DataType) -> OwnKind:
     types = pa.types
-    if types.is_boolean(kind):
-        return "truth"
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return "number"
     return "text"

@@ -80,7 +80,7 @@ class RowReader:
         self, rows: pa.RecordBatch, places: Sequence[RowPlace]
     ) -> Iterator[VectorRow | RefusedRow]:
         """Every row in its order, or why it is none; `places` are theirs."""
-        name = self.mapping.column_of("vector") or ""
+        name = self.mapping.single["vector"]
         vectors, faults = unit_vectors(rows.column(name), self.dim)
         fields = rows.drop_columns([name]).to_pylist()
         for number, (values, place) in enumerate(zip(fields, places, strict=True)):
@@ -94,9 +94,10 @@ class RowReader:
     def _parse(
         self, values: Mapping[str, Any], vector: Float32Vector, place: RowPlace
     ) -> VectorRow:
+        single = self.mapping.single
+
         def of(field: str) -> Any:
-            name = self.mapping.column_of(field)
-            return None if name is None else values[name]
+            return values[single[field]] if field in single else None
 
         box, text = of("bbox"), of("text")
         sparse = [values[name] for name in self.mapping.columns_of("sparse")]

@@ -149,8 +149,11 @@ def _terms(value: Any) -> tuple[Sequence[Any], Sequence[Any]]:
 def parse_own(value: Any) -> OwnValue | None:
     """A value as a field of the user's own holds it; None for nothing, and for NaN.
 
-    Times become ISO 8601, decimals the nearest number; absent texts of a list are left out.
+    Truths become the texts true and false, times ISO 8601, decimals the nearest number; absent
+    texts of a list are left out.
     """
+    if isinstance(value, bool):  # not every index can match truths
+        return str(value).lower()
     if isinstance(value, list):
         return [each for each in value if each is not None]
     if isinstance(value, datetime | date):

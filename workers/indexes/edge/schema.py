@@ -107,7 +107,6 @@ def add_own_fields(shard: edge.EdgeShard, fields: Mapping[str, OwnKind]) -> None
         by_kind: dict[OwnKind, edge.PayloadSchemaParams] = {
             "text": edge.KeywordIndexParams(prefix=True, memory=cold),
             "number": edge.FloatIndexParams(memory=cold),
-            "truth": edge.BoolIndexParams(memory=cold),
         }
         shard.update(edge.UpdateOperation.create_field_index(name, by_kind[kind]))
     shard.flush()

@@ -66,7 +66,6 @@ def index_own_fields(
     schemas: dict[OwnKind, models.PayloadSchemaType | models.KeywordIndexParams] = {
         "text": _keyword_index(has_prefixes=has_prefixes),
         "number": models.PayloadSchemaType.FLOAT,
-        "truth": models.PayloadSchemaType.BOOL,
     }
     for name, kind in fields.items():
         if name not in existing:

@@ -66,10 +66,10 @@ def test_rows_become_objects_and_whole_images(tmp_path: Path) -> None:
         np.array([each.vector for each in found]), vector_files.unit_rows(4), atol=1e-6
     )
     assert [each.payload["own"] for each in found] == [
-        {"caption": "a red kettle", "price": 9.5, "sku": "A-1", "tags": ["new"], "sold": True},
-        {"caption": "", "price": 12.0, "sku": "A-2", "tags": [], "sold": False},
+        {"caption": "a red kettle", "price": 9.5, "sku": "A-1", "tags": ["new"], "sold": "true"},
+        {"caption": "", "price": 12.0, "sku": "A-2", "tags": [], "sold": "false"},
         {"sku": "A-3"},
-        {"price": 3.25, "sku": "B-1", "tags": ["old"], "sold": True},
+        {"price": 3.25, "sku": "B-1", "tags": ["old"], "sold": "true"},
     ]
     assert {(each.payload["segmenter"], each.payload["embedder"]) for each in found} == {
         ("imported", "own")
