@@ -14,7 +14,6 @@ import numpy.typing as npt
 from schemas.boxes import BoxXyxy
 from schemas.images import ImageRef, UInt8Image
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from schemas.payload import OwnKind
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
 from schemas.search import Condition, SearchHit
@@ -267,10 +266,6 @@ class VectorIndex(Protocol):
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
         """As `replace_images`, with ready points, by image id; nothing about them is checked."""
-        ...
-
-    def index_own_fields(self, fields: Mapping[str, OwnKind]) -> None:
-        """Make filters by these `own.NAME` fast; they mean the same without."""
         ...
 
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:

@@ -28,6 +28,7 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.nesting import Level
 from schemas.options import CropOptions, EmbedderOptions
 from schemas.payload import PointPayload
+from schemas.pipelines import IMPORTED
 from schemas.points import Point
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.search import Condition
@@ -277,7 +278,8 @@ def _settle_options(
         )
     options = settings.embedder.model_copy(update={"name": embedder.name})
     pipeline = _home_of(searcher).pipelines.look_up(payload.fingerprint)
-    if pipeline is None:
+    # Of imported vectors nobody knows the weights but by their name.
+    if pipeline is None or pipeline.segmenter == IMPORTED:
         return options, settings
     if pipeline.embedder_fingerprint != embedder.fingerprint:
         raise EmbedderMismatchError(

@@ -31,6 +31,7 @@ from workers.indexes.points import (
     batch_points,
     check_images,
     image_points,
+    own_kinds,
     read_hits,
     read_webp,
 )
@@ -49,6 +50,7 @@ class PointIndex(PointOperations, VectorIndex):
         self.dim = dim
         self._upsert_batch = upsert_batch
         self._broken = BrokenPoints()
+        self._own_fields: set[str] = set()
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
@@ -64,6 +66,8 @@ class PointIndex(PointOperations, VectorIndex):
     def replace_points(
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
+        for of_image in points.values():
+            self._index_own_fields(of_image)
         return self.replace_all(
             list(map(str, points)), lambda identity: points[uuid.UUID(identity)], run_started_at
         )
@@ -148,9 +152,17 @@ class PointIndex(PointOperations, VectorIndex):
                 return
 
     def restore(self, points: Sequence[Point]) -> None:
+        self._index_own_fields(points)
         for batch in batch_points(points, self._upsert_batch):
             self.upsert(batch)
         self.flush()
+
+    def _index_own_fields(self, points: Sequence[Point]) -> None:
+        """Index those of the points' own fields that were not met before, by their first value."""
+        found = own_kinds(points, self._own_fields)
+        if found:
+            self.index_own_fields(found)
+            self._own_fields |= found.keys()
 
     def facet(
         self,

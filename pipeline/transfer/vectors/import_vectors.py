@@ -100,7 +100,6 @@ class _Run:
         with home.points(create_for=self.plan.dim) as index:
             index.require_writable()
             home.pipelines.describe(self.plan.pipeline)
-            index.index_own_fields(self.plan.own_kinds())
             self._write_all(self._images(order, builder), home, index, builder)
         return self.result
 

@@ -18,10 +18,9 @@ from schemas.errors import DatasetError, UnknownModelError
 from schemas.ids import fingerprint
 from schemas.options import CropOptions, DecodeOptions
 from schemas.payload import OWN, OwnKind
-from schemas.pipelines import Pipeline
+from schemas.pipelines import IMPORTED, Pipeline
 from workers.registry import check_embedder
 
-SEGMENTER = "imported"
 OWN_EMBEDDER = "own"
 """The name of an embedder that nobody has named."""
 
@@ -74,7 +73,7 @@ class ImportPlan:
             "boxes": self.options.boxes.value,
         }
         return Pipeline.of(
-            (SEGMENTER, fingerprint(contents)),
+            (IMPORTED, fingerprint(contents)),
             (self.embedder, fingerprint({"vectors of": self.embedder})),
             DecodeOptions(),
             CropOptions(),

@@ -71,9 +71,11 @@ def test_they_are_filtered_by_what_they_hold(
     index: PointIndex, texts: list[str], keys: str, is_indexed: bool
 ) -> None:
     if is_indexed:
-        index.index_own_fields(_KINDS)
-        index.index_own_fields(_KINDS)
-    index.restore(own_points())
+        index.restore(own_points())
+        index.index_own_fields(_KINDS)  # again, which changes nothing
+    else:
+        index.upsert(own_points())
+        index.flush()
     found = index.scroll(parse_conditions(texts))
     assert sorted(point.payload["key"] for point in found) == list(keys)
 
@@ -133,8 +135,8 @@ def test_a_table_keeps_them_with_their_types() -> None:
     assert type(back[1].payload["own"]["price"]) is int  # type: ignore[union-attr]
 
 
-def test_of_an_embedded_index_their_payload_indexes_stay(index: PointIndex) -> None:
+def test_an_embedded_index_has_payload_indexes_of_them(index: PointIndex) -> None:
     if not isinstance(index, EdgeIndex):
-        pytest.skip("a server keeps its own")
-    index.index_own_fields(_KINDS)
+        pytest.skip("another kind of index")
+    index.restore(own_points())
     assert set(_KINDS) <= set(index._shard.info().payload_schema)
