@@ -54,7 +54,7 @@ def parse_vector(path: Path | None) -> list[VectorExample]:
         return []
     try:
         if path.suffix.lower() == ".npy":
-            numbers = np.load(path, allow_pickle=False)
+            numbers = np.load(path)
         else:
             numbers = np.array(json.loads(path.read_bytes()), np.float64)
         vector = np.atleast_1d(np.squeeze(numbers)).astype(np.float64)

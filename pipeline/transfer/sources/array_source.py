@@ -76,7 +76,7 @@ class ArraySource:
 
 def _map(path: Path) -> npt.NDArray[np.generic]:
     with raising_dataset_errors(path):
-        array: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[np.generic] = np.load(path, mmap_mode="r")
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise DatasetError(
                 f"expected numbers (rows, dim) in {path}, got {array.dtype} {array.shape}"
