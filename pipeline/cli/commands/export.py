@@ -203,8 +203,12 @@ def import_command(
         print_plan(planned)
         return not dry_run
 
-    with progress_bars.show_progress(err()) as progress:
-        result = import_vectors.import_vectors(settings, source, options, announce, progress)
+    try:
+        with progress_bars.show_progress(err()) as progress:
+            result = import_vectors.import_vectors(settings, source, options, announce, progress)
+    except KeyboardInterrupt:
+        typer.echo("What was written stays; the same command continues from there.", err=True)
+        raise
     if not dry_run:
         print_imported(result, settings.index.location)
 

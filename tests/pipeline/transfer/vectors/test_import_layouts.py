@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,12 +14,17 @@ from qdrant_client import QdrantClient, models
 from support import fakes, vector_files, vector_world
 from support.added_objects import add
 from support.qdrant_server import QdrantServer
+from support.s3_server import moto_server
 
 from pipeline.jobs.reembed import reembed
 from pipeline.search.filter_syntax import parse_conditions
-from schemas.errors import UsageError
+from pipeline.transfer.export_coco import export_coco
+from schemas.errors import StoreAccessError, UsageError
+from schemas.images import ImageRef
+from schemas.options import StoreOptions
 from schemas.points import IndexQuery
 from workers.indexes.open import open_index
+from workers.stores.open import find, read
 
 
 @pytest.fixture
@@ -145,3 +151,32 @@ def test_objects_that_were_added_by_hand_stay(tmp_path: Path) -> None:
     assert len(there) == 3
     assert there[added.id]["segmenter_label"] == "mug"
     assert vector_world.faults(settings) == []
+
+
+def test_a_coco_export_has_masks_of_images_without_a_point(tmp_path: Path) -> None:
+    mask = {"size": [4, 6], "counts": [5, 2, 2, 2, 13]}
+    rows = vector_files.table(3, mask=[mask, None, mask], bbox=[None, [0, 0, 2, 2], None])
+    settings = vector_world.settings(tmp_path / "index")
+    vector_world.bring(settings, vector_files.write_parquet(tmp_path / "v.parquet", rows))
+    export_coco(settings, tmp_path / "masks.json")
+    document = json.loads((tmp_path / "masks.json").read_text())
+    assert {each["uri"] for each in document["images"]} == {"s3://shop/0.jpg", "s3://shop/2.jpg"}
+    assert [(each["bbox"], each["area"]) for each in document["annotations"]] == [
+        ([1, 1, 2, 2], 4), ([1, 1, 2, 2], 4),
+    ]  # fmt: skip
+
+
+def test_images_in_no_known_version_are_read_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"whatever it is")
+    ref = ImageRef("file", "", str(tmp_path / "a.png"), "", 0)
+    assert read(ref, StoreOptions()) == b"whatever it is"
+    with moto_server() as server:
+        bucket = server.make_bucket({"a.png": b"this one"})
+        options = StoreOptions(endpoint_url=server.endpoint_url)
+        assert read(ImageRef("s3", bucket, "a.png", "", 0), options) == b"this one"
+    web = ImageRef.from_uri("https://images.test/a/b.jpg?x=1#y", "", 0)
+    assert (web.store, web.bucket, web.key) == ("http", "https://images.test", "a/b.jpg?x=1#y")
+    assert web.uri == "https://images.test/a/b.jpg?x=1#y"
+    for look in (read, find):
+        with pytest.raises(StoreAccessError, match="those of the web are not fetched"):
+            look(web, StoreOptions())

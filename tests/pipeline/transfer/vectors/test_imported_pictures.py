@@ -135,6 +135,7 @@ def test_python_searches_with_a_vector(settings: Settings) -> None:
     with Index.connect(settings.index.location, None, {}) as index:
         hits = index.search(vector=vector_files.unit_rows(4)[_LONE], filter="own.name^=lo")
         assert [hit.payload.own for hit in hits] == [{"name": "lone"}]
+        assert hits[0].crop().shape == (30, 60, 3)
         with pytest.raises(UsageError, match="a vector of 8 numbers"):
             index.search(vector=[1.0])
 
