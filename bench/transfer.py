@@ -33,9 +33,9 @@ from pipeline.index_home import open_manifest
 from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset
+from schemas.checksums import checksum_of
 from schemas.manifest import ManifestRow
 from schemas.options import IndexOptions
-from schemas.payload import checksum_of
 from workers.indexes.open import open_index
 
 _RESULTS = Path(__file__).parent / "results" / "transfer.json"

@@ -24,11 +24,12 @@ from schemas.search import (
     SearchQuery,
     TextExample,
     UploadExample,
+    VectorExample,
 )
 
 MAX_BATCH = 256
 
-ServiceExample = TextExample | ObjectExample | IndexedImageExample | UploadExample
+ServiceExample = TextExample | ObjectExample | VectorExample | IndexedImageExample | UploadExample
 """The examples that a service accepts: none that it would have to fetch."""
 
 
@@ -169,7 +170,8 @@ class AddedAnswer(ObjectAnswer):
 class ImageAnswer(_Answer):
     """An indexed image with its objects, largest first.
 
-    Of a video the payload is that of its first shot, the objects are those of all shots.
+    Of a video the payload is that of its first shot, the objects are those of all shots. Of an
+    image that was imported without a point of its own it is that of an object.
     """
 
     image_id: str

@@ -21,7 +21,7 @@ from schemas.ids import (
     shot_ordinal,
 )
 from schemas.images import ImageRef
-from schemas.payload import PointPayload
+from schemas.payload import OWN, PointPayload
 from schemas.points import Point, SparseVector
 from schemas.records import Float32Vector
 from schemas.sparse_terms import check_terms
@@ -46,7 +46,7 @@ _PAYLOAD = (
     pa.field("height", pa.int32(), nullable=False),
     pa.field("bbox", pa.list_(pa.int32(), 4), nullable=False),
     pa.field("area", pa.int64(), nullable=False),
-    pa.field("area_frac", pa.float64(), nullable=False),
+    pa.field("area_frac", pa.float64()),
     pa.field("predicted_iou", pa.float64()),
     pa.field("stability_score", pa.float64()),
     pa.field("rle", _RLE),
@@ -78,6 +78,7 @@ _LATER = (
     pa.field("shot", pa.int32()),
     pa.field("mean_area_frac", pa.float64()),
     pa.field("motion", pa.float64()),
+    pa.field(OWN, pa.string()),
 )
 # Likewise of later versions; beside the payload.
 _SPARSE = (
@@ -93,7 +94,8 @@ _DIGEST_BYTES = 16
 def points_schema(dim: int) -> pa.Schema:
     """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields.
 
-    And the user's own sparse vector, null where there is none. The thumbnail is a WebP file.
+    And the user's own sparse vector, null where there is none. The thumbnail is a WebP file, and
+    `own` is JSON.
     """
     return pa.schema(
         [
@@ -142,6 +144,8 @@ def points_table(points: Sequence[Point], dim: int, *, all_digits: bool = False)
             raise ValueError(f"expected a vector of {dim} numbers, point {point.id} has another")
         if payload[THUMBNAIL] is not None:
             payload[THUMBNAIL] = parse_webp(payload[THUMBNAIL])
+        if payload[OWN] is not None:
+            payload[OWN] = json.dumps(payload[OWN], ensure_ascii=False)
         for name, column in columns.items():
             value = payload[name]
             column.append(value if all_digits else _to_column_value(value))
@@ -205,6 +209,8 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
         raise ValueError("expected finite word_values")
     sparse = _parse_sparse(row.pop("sparse_indices", None), row.pop("sparse_values", None))
     fields = {name: _parse_value(value) for name, value in row.items() if value is not None}
+    if OWN in fields:
+        fields[OWN] = json.loads(fields[OWN])
     try:
         payload = PointPayload.model_validate(fields)
     except ValidationError as exc:
@@ -271,6 +277,8 @@ def _sorted_terms(vector: SparseVector | None) -> list[tuple[int, float]]:
 def _round(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS - 1}g}")
+    if isinstance(value, dict):
+        return {name: _round(item) for name, item in value.items()}
     return [_round(item) for item in value] if isinstance(value, list) else value
 
 

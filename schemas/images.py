@@ -17,13 +17,15 @@ from schemas.redaction import redact
 UInt8Image = npt.NDArray[np.uint8]
 """uint8 (height, width, 3), RGB, upright."""
 
-StoreName = Literal["s3", "file"]
+StoreName = Literal["s3", "file", "http"]
+"""Where an image is; those of the web are named, and never read."""
 
 # Of an access point, of one on Outposts, or of Object Lambda; it has a slash in it.
 _ACCESS_POINT = re.compile(
     r"arn:[\w-]+:s3(?:-outposts|-object-lambda)?:[\w-]*:\d{12}:"
     r"(?:outpost[/:][^/:]+[/:])?accesspoint[/:][^/:]+(?=/|$)"
 )
+_WEB_PLACE = re.compile(r"(https?://[^/@\s]+)/(.+)", re.DOTALL)
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
@@ -41,11 +43,12 @@ class ImageRef:
     """One listed image.
 
     `key` is opaque text: an S3 key, or for files an absolute path; never normalised. `bucket` may
-    be the ARN of an access point. `version` is the S3 ETag, or time and size for an object without
-    one. That of a file is by content once it has been read; when it is listed, it is a stamp of
-    size, time and inode, which then stays as `stamp`: as long as the file has it, it need not be
-    read again. That of a video stays the stamp, as all of it would have to be read. `time_s` is the
-    frame of a video that is meant, in seconds since its first one; None: the video, or an image.
+    be the ARN of an access point; of an image in the web it is scheme and host. `version` is the S3
+    ETag, or time and size for an object without one; empty where an import did not know it. That of
+    a file is by content once it has been read; when it is listed, it is a stamp of size, time and
+    inode, which then stays as `stamp`: as long as the file has it, it need not be read again. That
+    of a video stays the stamp, as all of it would have to be read. `time_s` is the frame of a video
+    that is meant, in seconds since its first one; None: the video, or an image.
     """
 
     store: StoreName
@@ -60,6 +63,8 @@ class ImageRef:
     def uri(self) -> str:
         if self.store == "s3":
             return f"s3://{self.bucket}/{self.key}"
+        if self.store == "http":
+            return f"{self.bucket}/{self.key}"
         return "file://" + quote(self.key.encode("utf-8", "surrogateescape"))
 
     @classmethod
@@ -72,7 +77,11 @@ class ImageRef:
         elif uri.startswith("file://"):
             path = unquote_to_bytes(uri.removeprefix("file://"))
             return cls("file", "", path.decode("utf-8", "surrogateescape"), version, size_bytes)
-        raise ValueError(f"expected s3://bucket/key or file:///path, got {uri!r}")
+        elif web := _WEB_PLACE.fullmatch(uri):
+            return cls("http", web[1], web[2], version, size_bytes)
+        raise ValueError(
+            f"expected s3://bucket/key, file:///path or http(s)://host/path, got {uri!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

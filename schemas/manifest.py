@@ -41,6 +41,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("stamp", pa.string(), nullable=False),
         pa.field("boxes", pa.string(), nullable=False),
         pa.field("shots", pa.int64(), nullable=False),
+        pa.field("has_whole", pa.bool_(), nullable=False),
     ]
 )
 
@@ -55,7 +56,7 @@ class ManifestRow:
     `generation` is `ImageRevision.id`. `stamp` is the last one at which a file was seen to have
     the content that `version` names; empty for other images. `boxes` is the digest of those that
     the image was segmented with, empty if there were none. `shots` is how many a video that is
-    done has, 0 for an image.
+    done has, 0 for an image. `has_whole`: there is a point of the image as a whole.
     """
 
     image_id: str
@@ -76,11 +77,12 @@ class ManifestRow:
     stamp: str = ""
     boxes: str = ""
     shots: int = 0
+    has_whole: bool = True
 
     @property
     def points(self) -> int:
         """How many points it has in the index if it is done, but for what was added by hand."""
-        return self.objects + max(1, self.shots)
+        return self.objects + max(int(self.has_whole), self.shots)
 
     @property
     def ref(self) -> ImageRef:

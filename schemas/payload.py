@@ -1,10 +1,9 @@
-"""Builds the payload of a point as Qdrant stores it, and checksums of payloads."""
+"""Builds the payload of a point as an index stores it."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +19,12 @@ from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.thumbnails import THUMBNAIL, thumbnail_check
 
 Kind = Literal["object", "image"]
+OwnValue = int | float | str | list[str]
+"""What a field of the user's own holds; of truths the texts true and false."""
+OwnKind = Literal["text", "number"]
+"""What the values of a field of the user's own are; a list of texts is text."""
+OWN = "own"
+"""The field with those of the user's own, which filters name `own.NAME`."""
 
 KEYWORD_FIELDS = (
     "kind", "store", "bucket", "key", "uri", "image_id", "version", "generation", "fingerprint",
@@ -35,23 +40,10 @@ FLOAT_FIELDS = (
 DATETIME_FIELDS = ("ingested_at", "run_started_at")
 FIRST_LABEL, FIRST_LABEL_SCORE = "labels[0]", "label_scores[0]"
 """What is counted of most objects: labels are sorted, and two are seldom likely."""
-# They depend on the run, follow from other fields, or may be given again at any time.
-_NOT_DIGESTED = {
-    "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
-    "center_x_frac", "center_y_frac", "level", "parent_id",
-    THUMBNAIL,  # its check stands for it
-}  # fmt: skip
-# Points of older indexes have been digested without them.
-_DIGESTED_IF_THERE = (
-    "thumbnail_box", "thumbnail_check", "segmenter_label", "segmenter_score", "added",
-    "frames", "shot", "mean_area_frac", "motion", *TIME_FIELDS,
-)  # fmt: skip
 MOST_LABELS = 20
 """Of a point: of an object by the settings, of an image those of its objects."""
-_DIGEST_BYTES = 16
 _DECIMALS = 6
 _SHOWN_CHARACTERS = 80
-_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class RlePayload(BaseModel):
@@ -69,16 +61,19 @@ class PointPayload(BaseModel):
     """One point. `bbox` is [x0, y0, x1, y1] in pixels, half-open; `area` in pixels.
 
     For `kind` "image" the box is the image, and `rle`, `predicted_iou`, `stability_score` are
-    absent. The latter two are segment-anything's, `segmenter_label` and `segmenter_score` those of
-    segmenters that know classes. `level` says whether the object is a part of another of its image,
-    `parent_id`. `labels` are the likeliest first, with their probabilities; those of an image are
-    its objects'. `label_logsumexp` is `Naming.logsumexp`. `center_x_frac` and `center_y_frac` are
-    the centre of the box as fractions of width and height. Points of older indexes lack these, the
-    level and `run_started_at`. `added`, if it is there, is true: the object was added by hand, its
-    `ordinal` is `ADDED_ORDINAL`, and `segmenter_label` is what the user calls it. `generation` is
-    `ImageRevision.id`. `thumbnail` is that of the part `thumbnail_box` of the image, WebP in
-    base64, and `thumbnail_check` is its `thumbnail_check`; searches leave the bytes out. All three
-    are absent where none is kept.
+    absent. An object that was imported may have a box alone: its `area` is the box's then. Where
+    the size of an image is not known, `width` and `height` are 0, so is the whole image's box, and
+    objects have no `area_frac` and no centre. `own` is what the user has of a point, by name.
+    `predicted_iou` and `stability_score` are segment-anything's, `segmenter_label` and
+    `segmenter_score` those of segmenters that know classes. `level` says whether the object is a
+    part of another of its image, `parent_id`. `labels` are the likeliest first, with their
+    probabilities; those of an image are its objects'. `label_logsumexp` is `Naming.logsumexp`.
+    `center_x_frac` and `center_y_frac` are the centre of the box as fractions of width and height.
+    Points of older indexes lack these, the level and `run_started_at`. `added`, if it is there, is
+    true: the object was added by hand, its `ordinal` is `ADDED_ORDINAL`, and `segmenter_label` is
+    what the user calls it. `generation` is `ImageRevision.id`. `thumbnail` is that of the part
+    `thumbnail_box` of the image, WebP in base64, and `thumbnail_check` is its `thumbnail_check`;
+    searches leave the bytes out. All three are absent where none is kept.
 
     What is in a video has times, in seconds since its first frame: `t_start` and `t_end` are the
     first and the last of the `frames` that were looked at in which it is, `t_key` the one that box
@@ -104,7 +99,7 @@ class PointPayload(BaseModel):
     height: int
     bbox: tuple[int, int, int, int]
     area: int
-    area_frac: float
+    area_frac: float | None = None
     predicted_iou: float | None = None
     stability_score: float | None = None
     segmenter_label: str | None = None
@@ -130,6 +125,7 @@ class PointPayload(BaseModel):
     motion: float | None = None
     ingested_at: datetime
     run_started_at: datetime | None = None
+    own: dict[str, OwnValue] | None = None
     thumbnail: str | None = None
     thumbnail_box: tuple[int, int, int, int] | None = None
     thumbnail_check: str | None = None
@@ -145,6 +141,8 @@ class PointPayload(BaseModel):
                 raise ValueError("rle: expected none for an image as a whole")
             return
         if self.rle is None:
+            if self._is_box_alone():
+                return
             raise ValueError("rle: expected a mask, got none")
         if self.rle.size != (self.height, self.width):
             raise ValueError(
@@ -165,18 +163,50 @@ class PointPayload(BaseModel):
             return False
         return True
 
-    def has_sound_box(self) -> bool:
-        """Whether the box lies in the image, and is of a pixel or more."""
+    def _is_box_alone(self) -> bool:
+        """Whether this is an object that came without a mask; what a segmenter finds has scores."""
         x0, y0, x1, y1 = self.bbox
+        return self.predicted_iou is None and self.area == (x1 - x0) * (y1 - y0)
+
+    @property
+    def has_size(self) -> bool:
+        """Whether the size of its image is known."""
+        return self.width > 0 and self.height > 0
+
+    def with_size(self, size_hw: tuple[int, int]) -> PointPayload:
+        """The same in an image of this size, where its own is not known.
+
+        What of a box lies outside of the image is cut off; nothing may be left of it.
+        """
+        if self.has_size:
+            return self
+        height, width = size_hw
+        x0, y0, x1, y1 = self.bbox if self.kind == "object" else (0, 0, width, height)
+        box = (min(x0, width), min(y0, height), min(x1, width), min(y1, height))
+        return self.model_copy(update={"width": width, "height": height, "bbox": box})
+
+    def has_sound_box(self) -> bool:
+        """Whether the box lies in the image, as far as that is known, and is of a pixel or more."""
+        x0, y0, x1, y1 = self.bbox
+        if (self.width, self.height) == (0, 0):
+            if self.kind == "image":
+                return self.bbox == (0, 0, 0, 0)
+            return 0 <= x0 < x1 and 0 <= y0 < y1
         return 0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height
 
     def decode_mask(self) -> BoolMask:
         """bool (height, width) of the whole image; all of it for a point that has no mask.
 
-        Raises VectorIndexError for a mask that does not fit the image.
+        Of an object that has a box alone it is the box. Raises VectorIndexError for a mask that
+        does not fit the image, or where the size of the image is not known.
         """
+        if not self.has_size:
+            raise VectorIndexError(f"expected the size of an image, it is not known: {self.uri}")
         if self.rle is None:
-            return np.ones((self.height, self.width), np.bool_)
+            x0, y0, x1, y1 = self.bbox
+            mask = np.zeros((self.height, self.width), np.bool_)
+            mask[y0:y1, x0:x1] = True
+            return mask
         rle = self.sound_mask()
         if rle is None:
             raise VectorIndexError(
@@ -348,30 +378,3 @@ def best_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
             best[label.name] = label
     ranked = sorted(best.values(), key=lambda label: (-label.score, label.name))
     return tuple(ranked[:MOST_LABELS])
-
-
-def digest(point_id: str, payload: PointPayload) -> int:
-    """128 bits over a point's id and payload, except for `_NOT_DIGESTED`."""
-    # An index may change the last bit of a number when it reads it from JSON.
-    rounded = {
-        name: round(value, _DECIMALS)
-        for name in FLOAT_FIELDS
-        if name not in _NOT_DIGESTED and (value := getattr(payload, name)) is not None
-    }
-    absent = {name for name in _DIGESTED_IF_THERE if getattr(payload, name) is None}
-    excluded = _NOT_DIGESTED | absent
-    text = point_id + payload.model_copy(update=rounded).model_dump_json(exclude=excluded)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
-
-
-def checksum(digests: Iterable[int]) -> str:
-    """32 hex digits over the digests of an image's points, in any order."""
-    return f"{sum(digests) % 2 ** (8 * _DIGEST_BYTES):0{2 * _DIGEST_BYTES}x}"
-
-
-def checksum_of(image: EmbeddedImage) -> str:
-    """The checksum of the points that an image brings into an index."""
-    return checksum(
-        digest(str(record.object_id), payload_of(image, record, ordinal, _NEVER))
-        for ordinal, record in image.records
-    )

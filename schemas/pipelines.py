@@ -8,6 +8,9 @@ from schemas.ids import fingerprint
 from schemas.options import NO_PROPAGATION, CropOptions, DecodeOptions, VideoOptions
 from schemas.videos import TRACKER
 
+IMPORTED = "imported"
+"""The segmenter of points whose vectors somebody else has made."""
+
 
 class Pipeline(CropOptions):
     """Both models with their parameters, and how images become crops.

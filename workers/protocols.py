@@ -16,10 +16,7 @@ from schemas.images import ImageRef, UInt8Image
 from schemas.masks import BoolMask, CocoRle, ObjectMask
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
-from schemas.search import (
-    Condition,
-    SearchHit,
-)
+from schemas.search import Condition, SearchHit
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
@@ -265,6 +262,12 @@ class VectorIndex(Protocol):
         started later has written are left alone; their ids are returned. A crash on the way is
         repaired by calling it again. Raises InvalidVectorError before anything is written.
         """
+        ...
+
+    def replace_points(
+        self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
+    ) -> set[uuid.UUID]:
+        """As `replace_images`, with ready points, by image id; nothing about them is checked."""
         ...
 
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:

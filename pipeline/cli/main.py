@@ -70,7 +70,7 @@ COMMANDS = {
     ),
     "import": (
         "export",
-        "Bring an export back into an index, which is created if it does not exist.",
+        "Bring an export, masks, or vectors that you already have into an index.",
     ),
     "backup": (
         "backup",

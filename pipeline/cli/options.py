@@ -386,7 +386,7 @@ Grouping = Literal["prefix", "day", "both"]
 Strict = Annotated[
     bool,
     typer.Option(
-        "--strict", help="Refuse a COCO file with a wrong annotation, rather than leave that out."
+        "--strict", help="Refuse files with a wrong annotation or row, rather than leave that out."
     ),
 ]
 

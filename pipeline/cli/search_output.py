@@ -79,7 +79,7 @@ def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
         _describe_time(payload),
         f"{x0},{y0},{x1},{y1}",
         f"{x1 - x0} x {y1 - y0}",
-        f"{payload.area_frac:.1%}",
+        "" if payload.area_frac is None else f"{payload.area_frac:.1%}",
         ", ".join((payload.labels or ())[:_MOST_LABELS]) or "-",
         payload.uri,
         hit.object_id,

@@ -107,17 +107,18 @@ def draw_tile(payload: PointPayload, image: Picture) -> Image.Image:
         return _draw_reason(_explain(image), side)
     if isinstance(image, KeptPicture):
         return _draw_kept(payload, image, side)
+    payload = payload.with_size(image.size_hw)
     if image.size_hw != (payload.height, payload.width):
         height, width = image.size_hw
         was = f"{payload.width} x {payload.height}"
         return _draw_reason(f"indexed at {was} px, it is {width} x {height} px now", side)
-    if payload.rle is None:
+    if payload.kind == "image":
         return _frame(Image.fromarray(image.pixels), None, side)
     rle = payload.sound_mask()
-    if rle is None or not payload.has_sound_box():
+    if (rle is None and payload.rle is not None) or not payload.has_sound_box():
         return _draw_reason("what the index holds of this object is broken", side)
     x0, y0, x1, y1 = square_crop_box(payload)
-    mask = rle.decode()[y0:y1, x0:x1]
+    mask = None if rle is None else rle.decode()[y0:y1, x0:x1]
     return _frame(Image.fromarray(image.pixels[y0:y1, x0:x1]), mask, side)
 
 
@@ -220,7 +221,8 @@ def describe_picture(payload: PointPayload) -> str:
 def describe_place(payload: PointPayload) -> str:
     """How large an object is; of a video rather when it is seen."""
     of = "image" if payload.t_key is None else "frame"
-    share = f" · {payload.area_frac:.1%} of the {of}" if payload.kind == "object" else ""
+    has_share = payload.kind == "object" and payload.area_frac is not None
+    share = f" · {payload.area_frac:.1%} of the {of}" if has_share else ""
     if payload.t_key is None or payload.t_start is None or payload.t_end is None:
         x0, y0, x1, y1 = payload.bbox
         return f"{x1 - x0} x {y1 - y0} px{share}"

@@ -8,6 +8,7 @@ from workers.images import surroundings
 
 # Those of the tiles of the service's page.
 _RATIOS = (0.62, 2.2)
+_UNKNOWN_RATIO = 1.0
 
 
 def crop_box(payload: PointPayload) -> Box:
@@ -16,7 +17,12 @@ def crop_box(payload: PointPayload) -> Box:
 
 
 def crop_ratio(payload: PointPayload) -> float:
-    """Width over height of the picture that stands for a point among others."""
+    """Width over height of the picture that stands for a point among others.
+
+    Of an image whose size is not known it is a square.
+    """
+    if not payload.has_size:
+        return _UNKNOWN_RATIO
     x0, y0, x1, y1 = crop_box(payload)
     return min(max((x1 - x0) / (y1 - y0), _RATIOS[0]), _RATIOS[1])
 

@@ -94,6 +94,8 @@ def _describe(example: Example) -> str:
         case ObjectExample(object_id=identity):
             # The whole id leaves no room for the rest; the object is drawn beside it.
             return f"like object {identity[:_ID_CHARS]}…"
+        case VectorExample():
+            return "like a vector"
         case FileExample(path=path):
             name = file_name(path)
         case IndexedImageExample(image_id=identity):

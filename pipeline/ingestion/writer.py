@@ -17,11 +17,11 @@ from typing import Self
 from pipeline.manifest.added_objects import AddedObjects
 from pipeline.manifest.manifest import Manifest
 from schemas.added import AddedObject
+from schemas.checksums import checksum_of
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
 from schemas.ids import ImageRevision, image_id
 from schemas.images import Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow
-from schemas.payload import checksum_of
 from schemas.records import Result
 from workers.protocols import VectorIndex
 from workers.stores.file_version import is_stamp

@@ -28,6 +28,7 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.nesting import Level
 from schemas.options import CropOptions, EmbedderOptions
 from schemas.payload import PointPayload
+from schemas.pipelines import IMPORTED
 from schemas.points import Point
 from schemas.records import EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.search import Condition
@@ -193,6 +194,8 @@ def _find_image(index: VectorIndex, uri: str) -> Point:
 def _check_mask(rle: CocoRle, payload: PointPayload) -> CocoRle:
     """The mask in the one way in which it is encoded here. Raises UsageError."""
     size_hw = payload.height, payload.width
+    if not payload.has_size:
+        raise UsageError(f"expected an image whose size is known, got {payload.uri}")
     if rle.size_hw != size_hw:  # before so much memory is taken
         raise UsageError(
             f"expected a mask of size {list(size_hw)}, got one of {list(rle.size_hw)} "
@@ -275,7 +278,8 @@ def _settle_options(
         )
     options = settings.embedder.model_copy(update={"name": embedder.name})
     pipeline = _home_of(searcher).pipelines.look_up(payload.fingerprint)
-    if pipeline is None:
+    # Of imported vectors nobody knows the weights but by their name.
+    if pipeline is None or pipeline.segmenter == IMPORTED:
         return options, settings
     if pipeline.embedder_fingerprint != embedder.fingerprint:
         raise EmbedderMismatchError(

@@ -35,7 +35,7 @@ from schemas.ids import ImageRevision, image_id, revision_by
 from schemas.images import Failure
 from schemas.manifest import ManifestRow, State
 from schemas.options import Precision
-from schemas.pipelines import Pipeline
+from schemas.pipelines import IMPORTED, Pipeline
 from schemas.records import Result
 from schemas.work import WorkItem, only_final
 from workers.batching import batched
@@ -184,6 +184,12 @@ class _Reembed:
                 raise UsageError(
                     f"what has made some of the images in {self._settings.index.location} is not "
                     f"known ({fingerprint}): ingest one more with the settings of that time first"
+                )
+            if pipeline.segmenter == IMPORTED:
+                raise UsageError(
+                    f"expected images that an ingest has done, {self._settings.index.location} has "
+                    f"imported vectors of {pipeline.embedder}: import those of another model into "
+                    "an index of their own"
                 )
             pipelines.append(pipeline)
         for pipeline in pipelines:

@@ -16,11 +16,12 @@ from pipeline.manifest.touched_files import is_recorded
 from pipeline.manifest.track_files import TrackFiles
 from pipeline.messages import quantify
 from schemas.added import AddedObject
+from schemas.checksums import checksum, digest
 from schemas.errors import ObjseekError, VectorIndexError
 from schemas.ids import image_id
 from schemas.images import ImageRef
 from schemas.manifest import ManifestRow, State
-from schemas.payload import PointPayload, checksum, digest
+from schemas.payload import PointPayload
 from schemas.points import Point
 from schemas.records import Float32Vector
 from schemas.thumbnails import thumbnail_check
@@ -276,7 +277,8 @@ class Comparison:
             self._new.append(ref.uri)
         else:
             image.listed = True
-            image.changed = not is_recorded(ref, image.version, image.stamp)
+            # Of an image whose version was never known, any is as good.
+            image.changed = bool(image.version) and not is_recorded(ref, image.version, image.stamp)
 
     def take_skipped(self, reason: str, uri: str) -> None:
         """Count an object that a listing left out; a `Skipped`. What is archived is not gone."""

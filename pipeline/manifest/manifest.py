@@ -46,6 +46,7 @@ _DEFAULTS: dict[str, object] = {
     "stamp": "",
     "boxes": "",
     "shots": 0,
+    "has_whole": True,
 }
 
 

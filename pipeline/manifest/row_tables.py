@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC
 
 import pyarrow as pa
@@ -13,10 +12,9 @@ from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 
 def to_table(rows: Sequence[ManifestRow]) -> pa.Table:
     """A table of `MANIFEST_SCHEMA`."""
-    columns: dict[str, list[object]] = {name: [] for name in MANIFEST_SCHEMA.names}
-    for row in rows:
-        for name, value in asdict(row).items():
-            columns[name].append(_storable(value) if isinstance(value, str) else value)
+    columns = {
+        name: [_storable(getattr(row, name)) for row in rows] for name in MANIFEST_SCHEMA.names
+    }
     return pa.table(columns, schema=MANIFEST_SCHEMA)
 
 
@@ -29,6 +27,8 @@ def to_rows(table: pa.Table) -> Iterator[ManifestRow]:
         yield ManifestRow(**values, at=at.replace(tzinfo=UTC))
 
 
-def _storable(text: str) -> str:
+def _storable(value: object) -> object:
     # Messages may hold file names that are not UTF-8; Parquet takes UTF-8 only.
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

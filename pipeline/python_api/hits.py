@@ -136,8 +136,9 @@ class IndexedObject:
 
     def crop(self) -> UInt8Image:
         """What of the image lies in the box: uint8 (y1 - y0, x1 - x0, 3) RGB. Raises as `image`."""
-        x0, y0, x1, y1 = self.bbox_xyxy
-        return self.image()[y0:y1, x0:x1]
+        image = self.image()
+        x0, y0, x1, y1 = self.payload.with_size((image.shape[0], image.shape[1])).bbox
+        return image[y0:y1, x0:x1]
 
 
 @dataclass(frozen=True)

@@ -96,3 +96,16 @@ def find_image(index: VectorIndex, identity: str) -> Point:
     if latest is None:
         raise UsageError(f"the index holds no image {identity}")
     return latest
+
+
+def find_image_or_object(index: VectorIndex, identity: str) -> Point:
+    """As `find_image`; of an image that was imported without a point of its own, an object."""
+    try:
+        return find_image(index, identity)
+    except UsageError:
+        own = Condition(field="image_id", op="=", value=identity)
+        objects = (point for point in index.scroll([own]) if point.payload.get("kind") == "object")
+        found = min(objects, key=lambda point: point.id, default=None)
+        if found is None:
+            raise
+        return found

@@ -23,6 +23,8 @@ def image_ref(payload: PointPayload) -> ImageRef:
     video has the frame that shows it best.
     """
     version, time_s = payload.version, payload.t_key
+    if payload.store == "http":
+        return ImageRef.from_uri(payload.uri, version, 0)
     if payload.store == "s3":
         return ImageRef("s3", payload.bucket, payload.key, version, size_bytes=0, time_s=time_s)
     # The payload's key has replacement characters where a name is not UTF-8; the uri has not.

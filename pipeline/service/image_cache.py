@@ -81,7 +81,7 @@ class ImageCache:
         if cached is not None:
             return cached
         pixels = read_source_image(payload, self._settings).pixels
-        if pixels.shape[:2] != (payload.height, payload.width):
+        if payload.has_size and pixels.shape[:2] != (payload.height, payload.width):
             raise ObjectChangedError(f"{payload.uri} is of another size than when it was indexed")
         with self._lock:
             self._images[key] = pixels
@@ -96,6 +96,8 @@ def crop_jpeg(
     `shown` is its image, or what was kept of it. A mask that does not fit is not drawn. Raises
     VectorIndexError for a box that does not.
     """
+    if not isinstance(shown, KeptPicture):
+        payload = payload.with_size((shown.shape[0], shown.shape[1]))
     if not payload.has_sound_box():
         raise VectorIndexError(
             f"expected a box within {payload.width} x {payload.height} pixels, the index holds "

@@ -22,7 +22,7 @@ def build_timeline(
 
     def weight(entry: tuple[Point, PointPayload]) -> tuple[float, str]:
         point, payload = entry
-        area = payload.mean_area_frac or payload.area_frac
+        area = payload.mean_area_frac or payload.area_frac or 0.0
         return -area * (payload.frames or 1), point.id
 
     tracks = sorted(tracks, key=weight)

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from pydantic import BaseModel
 
-from pipeline.manifest.track_files import TrackFiles
+from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import ExportSummary
@@ -43,8 +43,8 @@ def export_coco(
     and nothing else. Annotations have what COCO has no field for under our names:
     `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images `uri`,
     `version`, `generation`, `time_s`. Objects whose mask does not fit its image, at which other
-    programs hang, or whose box does not, are left out. Raises UsageError where nothing can be
-    written, and what `hold_source` raises.
+    programs hang, or whose box does not, are left out, and so are imported ones that have a box
+    alone. Raises UsageError where nothing can be written, and what `hold_source` raises.
     """
     progress = progress or Progress()
     check_output_file(target, "the COCO file")
@@ -53,7 +53,7 @@ def export_coco(
         replace_file(target) as file,
         TextIOWrapper(file, encoding="utf-8") as text,
     ):
-        instances = _Instances(source.index, source.manifest.tracks, text, progress)
+        instances = _Instances(source.index, source.manifest, text, progress)
         instances.write()
     return ExportSummary(
         objects=instances.objects,
@@ -67,9 +67,12 @@ def export_coco(
 
 class _Instances:
     def __init__(
-        self, index: VectorIndex, tracks: TrackFiles, file: TextIO, progress: Progress
+        self, index: VectorIndex, manifest: Manifest, file: TextIO, progress: Progress
     ) -> None:
-        self._index, self._tracks = index, tracks
+        self._index, self._tracks = index, manifest.tracks
+        self._has_lone_objects = any(
+            not all(table["has_whole"].to_pylist()) for table in manifest.tables(["has_whole"])
+        )
         self._file, self._progress = file, progress
         self.images = self.objects = self.broken = 0
         self._numbers: dict[_Frame, int] = {}
@@ -84,7 +87,9 @@ class _Instances:
             "date_created": datetime.now(UTC).isoformat(),
         }
         self._file.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"images": [')
-        self._write_points("image", self._describe_image)
+        before = self._write_points("image", self._describe_image)
+        if self._has_lone_objects:
+            self._write_points("object", self._describe_image_of, before)
         self._file.write('\n],\n"annotations": [')
         self._write_points("object", self._describe_object)
         categories = [
@@ -96,9 +101,12 @@ class _Instances:
         self._file.write("}\n")
 
     def _write_points(
-        self, kind: str, describe: Callable[[Point, PointPayload], Iterable[BaseModel]]
-    ) -> None:
-        before = "\n"
+        self,
+        kind: str,
+        describe: Callable[[Point, PointPayload], Iterable[BaseModel]],
+        before: str = "\n",
+    ) -> str:
+        """Write what there is to say of all points of a kind; what comes before the next entry."""
         points = self._index.scroll([Condition(field="kind", op="=", value=kind)])
         for number, point in enumerate(points, start=1):
             for entry in describe(point, point.parse_payload()):
@@ -106,6 +114,7 @@ class _Instances:
                 before = ",\n"
             if number % _NOTE_EVERY == 0:
                 self._progress.note(f"{number:,} {kind}s written")
+        return before
 
     def _describe_image(self, point: Point, payload: PointPayload) -> Iterator[CocoImage]:
         """The image, or of a video all frames; its first shot stands for it."""
@@ -120,6 +129,14 @@ class _Instances:
         for place, time_s in enumerate(self._list_times(payload)):
             of_video = {"video_id": video.id, "frame_id": place, "time_s": _round(time_s)}
             yield self._number_image(payload, time_s).model_copy(update=of_video)
+
+    def _describe_image_of(self, point: Point, payload: PointPayload) -> Iterator[CocoImage]:
+        """The image of an object, if it was imported without a point of its own."""
+        is_known = _find_frame(payload, None) in self._numbers
+        if payload.rle is None or payload.t_key is not None or is_known:
+            return
+        self.images += 1
+        yield self._number_image(payload, None)
 
     def _number_image(self, payload: PointPayload, time_s: float | None) -> CocoImage:
         number = self._numbers.setdefault(_find_frame(payload, time_s), len(self._numbers) + 1)

@@ -19,10 +19,10 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, Catalogue, read_catalogue
 from pipeline.transfer.dataset_storage import local_dataset
+from pipeline.transfer.import_target import check_target
 from schemas.dataset import read_dim, table_points
 from schemas.errors import (
     DatasetError,
-    EmbedderMismatchError,
     ManifestError,
     NotIndexedError,
     UsageError,
@@ -169,18 +169,7 @@ def bring_in(dataset: Dataset, home: IndexHome, progress: Progress) -> ImportSum
 
 
 def _check_target(home: IndexHome, dataset: Dataset, dim: int, *, exists: bool) -> None:
-    if not exists and home.manifest.exists():
-        raise UsageError(
-            f"there is no index at {home.location}, but images of one are recorded: remove that "
-            "record, or choose another place"
-        )
-    if exists:
-        with home.points() as index:
-            if index.dim != dim:
-                raise EmbedderMismatchError(
-                    f"the index at {home.location} holds vectors of {index.dim} numbers, "
-                    f"but what is to be imported has vectors of {dim}"
-                )
+    check_target(home, dim, exists=exists)
     present = home.manifest.find_shared_uri(dataset.manifest)
     if present is not None:
         raise UsageError(

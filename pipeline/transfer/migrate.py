@@ -16,9 +16,9 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.source_snapshot import hold_source
+from schemas.checksums import checksum
 from schemas.dataset import point_digest
 from schemas.errors import UsageError, VectorIndexError
-from schemas.payload import checksum
 from schemas.points import Point
 from workers.batching import batched
 from workers.protocols import VectorIndex

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
+from schemas.checksums import checksum, checksum_of, digest
 from schemas.errors import InvalidVectorError
 from schemas.ids import (
     IMAGE_ORDINAL,
@@ -28,7 +29,7 @@ from schemas.ids import (
 )
 from schemas.images import ImageRef
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from schemas.payload import PointPayload, checksum, checksum_of, digest, payload_of
+from schemas.payload import PointPayload, payload_of
 from schemas.records import VECTOR_NAME, EmbeddedImage, ImageRecord, ObjectRecord, check_vectors
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -191,9 +192,9 @@ def test_an_s3_object_is_known_by_its_uri(bucket: str, key: str) -> None:
     assert ImageRef.from_uri(image.uri, "v", 3) == image
 
 
-@pytest.mark.parametrize("uri", ["", "a.jpg", "s3://", "s3://bucket", "s3://bucket/", "http://a/b"])
+@pytest.mark.parametrize("uri", ["", "a.jpg", "s3://", "s3://bucket", "s3://bucket/", "ftp://a/b"])
 def test_what_is_no_uri_of_an_image_is_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match="expected s3://bucket/key or file:///path"):
+    with pytest.raises(ValueError, match="expected s3://bucket/key, file:///path or http"):
         ImageRef.from_uri(uri, "v", 3)
 
 

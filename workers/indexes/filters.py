@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from schemas.payload import (
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
     MOST_LABELS,
+    OWN,
 )
 from schemas.search import Condition
 
@@ -38,6 +40,8 @@ _BOUNDS: dict[str, tuple[Bound, ...]] = {
 _TEXT_OPERATORS = ("=", "!=", "^=")
 _NUMBER_OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 _TRUTH_OPERATORS = ("=", "!=")
+_OWN_START = f"{OWN}."
+_OWN_FIELD = re.compile(rf"{OWN}\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,14 @@ class SureLabel:
         )
 
 
-Test = OneOf | Prefix | Numbers | Times | Ids | SureLabel
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Any of these holds: a field of the user's own may be of several types."""
+
+    tests: tuple[OneOf | Numbers, ...]
+
+
+Test = OneOf | Prefix | Numbers | Times | Ids | SureLabel | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +151,13 @@ def point_filter(conditions: Sequence[Condition]) -> PointFilter:
 
 def check_operator(field: str, op: str) -> None:
     """Raise UsageError unless points can be filtered by `field`, and with this operator."""
+    if is_own(field):
+        return
     if field not in FIELDS:
-        raise UsageError(f"unknown filter field {field!r}, expected one of {', '.join(FIELDS)}")
+        raise UsageError(
+            f"unknown filter field {field!r}, expected one of {', '.join(FIELDS)}, or "
+            f"{_OWN_START}NAME for a field that was imported"
+        )
     allowed: tuple[str, ...] = _TEXT_OPERATORS if field in KEYWORD_FIELDS else _NUMBER_OPERATORS
     if field == ADDED:
         allowed = _TRUTH_OPERATORS
@@ -152,6 +168,8 @@ def check_operator(field: str, op: str) -> None:
 def _to_test(condition: Condition, op: str, *, objects: bool) -> Test:
     name, value = condition.field, condition.value
     check_operator(name, condition.op)
+    if is_own(name) and condition.least_score is None:
+        return _own_test(name, op, value)
     if condition.least_score is not None and name != "labels":
         raise UsageError(f"only the filter field 'labels' takes a least score, got one of {name!r}")
     if name == ADDED:
@@ -164,6 +182,34 @@ def _to_test(condition: Condition, op: str, *, objects: bool) -> Test:
     if name in DATETIME_FIELDS:
         return Times(name, parse_time(name, value).astimezone(UTC), _BOUNDS[op])
     return Numbers(name, _check_number(name, value), _BOUNDS[op])
+
+
+def is_own(field: str) -> bool:
+    """Whether it is a field of the user's own, whichever there are."""
+    return _OWN_FIELD.fullmatch(field) is not None
+
+
+def _own_test(name: str, op: str, value: str | int | float) -> Test:
+    """The test of a field whose type only the points tell: by what `value` can be read as."""
+    if op == "^=":
+        return Prefix(name, _check_text(name, value))
+    if op != "=":
+        return Numbers(name, _check_number(name, _read_number(value)), _BOUNDS[op])
+    tests: list[OneOf | Numbers] = []
+    if isinstance(value, str):
+        tests.append(OneOf(name, (_check_text(name, value),)))
+    number = _read_number(value)
+    if isinstance(number, int | float) and math.isfinite(number):
+        tests.append(Numbers(name, float(number), _BOUNDS[op]))
+    return tests[0] if len(tests) == 1 else AnyOf(tuple(tests))
+
+
+def _read_number(value: str | int | float) -> str | int | float:
+    """The number that a text spells, else the value as it is."""
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return value
 
 
 def _check_added(value: object) -> Numbers:
@@ -246,6 +292,8 @@ def to_filter(where: PointFilter) -> models.Filter | None:
                 ]
                 # That it is any label is indexed, whatever its place.
                 return models.Filter(must=[condition(label)], should=[*both])
+            case AnyOf(tests):
+                return models.Filter(should=list(map(condition, tests)))
 
     if where == EVERY_POINT:
         return None
@@ -281,6 +329,8 @@ def to_edge_filter(where: PointFilter) -> edge.Filter | None:
                     edge.Filter(must=list(map(condition, tests))) for tests in test.alternatives()
                 ]
                 return edge.Filter(must=[condition(label)], should=[*both])
+            case AnyOf(tests):
+                return edge.Filter(should=list(map(condition, tests)))
 
     if where == EVERY_POINT:
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
@@ -20,6 +21,9 @@ class PointOperations(ABC):
     def prepare(self, where: PointFilter) -> PointFilter:
         """A filter that means the same, in which what takes requests of its own is done already."""
         return where
+
+    def index_own_fields(self, fields: Mapping[str, OwnKind]) -> None:  # noqa: B027
+        """Make filters by these `own.NAME` fast, if they are not; they mean the same without."""
 
     @abstractmethod
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:

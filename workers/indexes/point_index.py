@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
@@ -31,11 +31,14 @@ from workers.indexes.points import (
     batch_points,
     check_images,
     image_points,
+    own_kinds,
     read_hits,
     read_webp,
 )
 from workers.protocols import VectorIndex
 
+PointsOf = Callable[[str], Sequence[Point]]
+"""Gives the points of an image by its id."""
 _MAX_IDS = 1000  # of a request
 _SURELY = 2  # times as many are more for certain, when an engine guesses
 
@@ -49,6 +52,7 @@ class PointIndex(PointOperations, VectorIndex):
         self.dim = dim
         self._upsert_batch = upsert_batch
         self._broken = BrokenPoints()
+        self._own_fields: set[str] = set()
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
@@ -57,13 +61,30 @@ class PointIndex(PointOperations, VectorIndex):
         now = datetime.now(UTC)
         started = run_started_at or now
         by_id = {str(image_id(image.ref)): image for image in images}
-        superseded = fencing.find_superseded(self, [*by_id], started)
-        current = [identity for identity in by_id if identity not in superseded]
-        points = [
-            point for identity in current for point in image_points(by_id[identity], now, started)
-        ]
+        return self.replace_all(
+            list(by_id), lambda identity: image_points(by_id[identity], now, started), started
+        )
+
+    def replace_points(
+        self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
+    ) -> set[uuid.UUID]:
+        for of_image in points.values():
+            self._index_own_fields(of_image)
+        return self.replace_all(
+            list(map(str, points)), lambda identity: points[uuid.UUID(identity)], run_started_at
+        )
+
+    def replace_all(
+        self, images: Sequence[str], points_of: PointsOf, run_started_at: datetime
+    ) -> set[uuid.UUID]:
+        """Put the points that each image has by `points_of` in place of whatever it had."""
+        superseded = fencing.find_superseded(self, images, run_started_at)
+        current = [identity for identity in images if identity not in superseded]
+        points = [point for identity in current for point in points_of(identity)]
         if points:
-            superseded |= fencing.replace_points(self, current, points, started, self._upsert_batch)
+            superseded |= fencing.replace_points(
+                self, current, points, run_started_at, self._upsert_batch
+            )
         return set(map(uuid.UUID, superseded))
 
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
@@ -141,9 +162,17 @@ class PointIndex(PointOperations, VectorIndex):
                 return
 
     def restore(self, points: Sequence[Point]) -> None:
+        self._index_own_fields(points)
         for batch in batch_points(points, self._upsert_batch):
             self.upsert(batch)
         self.flush()
+
+    def _index_own_fields(self, points: Sequence[Point]) -> None:
+        """Index those of the points' own fields that were not met before, by their first value."""
+        found = own_kinds(points, self._own_fields)
+        if found:
+            self.index_own_fields(found)
+            self._own_fields |= found.keys()
 
     def facet(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ import numpy as np
 from schemas.errors import InvalidVectorError, VectorIndexError
 from schemas.ids import ADDED_ORDINAL, image_id
 from schemas.masks import CocoRle
-from schemas.payload import labels_of, payload_of, read_mask
+from schemas.payload import OWN, OwnKind, labels_of, payload_of, read_mask
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import (
     SPARSE_NAME,
@@ -77,6 +77,17 @@ def _make_point(
         vector=np.asarray(record.vectors[VECTOR_NAME], np.float32),
         words=words_of(labels_of(image, record), image.ref.uri, image.word_score),
     )
+
+
+def own_kinds(points: Iterable[Point], known: Set[str]) -> dict[str, OwnKind]:
+    """The kinds of the points' own fields, but for those `known`, by the names filters have."""
+    kinds: dict[str, OwnKind] = {}
+    for point in points:
+        for name, value in (point.payload.get(OWN) or {}).items():
+            field = f"{OWN}.{name}"
+            if field not in known and field not in kinds:
+                kinds[field] = "number" if isinstance(value, int | float) else "text"
+    return kinds
 
 
 def require_vector(point: Point) -> Float32Vector:

@@ -39,8 +39,11 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
     """The bytes of a file that is still what `ref` says; see `ObjectStore.read`.
 
     By its content where that is known; by size, time and inode, or in older indexes size and time,
-    where it is not.
+    where it is not; whatever it is where no version is known.
     """
+    if not ref.version:  # an import did not know it
+        with _raising_store_errors(ref), open(ref.key, "rb") as file:
+            return file.read()
     by_content = is_by_content(ref.version)
     with _raising_store_errors(ref), open(ref.key, "rb") as file:
         status = os.fstat(file.fileno())
@@ -98,7 +101,7 @@ class VersionedFile:
 
 
 def _fits(version: str, now: str) -> bool:
-    return version in (now, older_version(now))
+    return version in ("", now, older_version(now))
 
 
 def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:

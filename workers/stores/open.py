@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.errors import UsageError
+from schemas.errors import StoreAccessError, UsageError
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import ObjectStore
@@ -31,6 +31,8 @@ def read(ref: ImageRef, options: StoreOptions) -> bytes:
 
     Raises ObjectGoneError, ObjectChangedError, StoreAccessError, StoreUnavailableError.
     """
+    if ref.store == "http":
+        raise _unread(ref)
     if ref.store == "s3":
         from workers.stores import s3
 
@@ -45,6 +47,8 @@ def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
 
     Raises StoreAccessError, StoreUnavailableError.
     """
+    if ref.store == "http":
+        raise _unread(ref)
     if ref.store == "s3":
         from workers.stores import s3
 
@@ -52,3 +56,10 @@ def find(ref: ImageRef, options: StoreOptions) -> ImageRef | None:
     from workers.stores import folder
 
     return folder.find(ref, options)
+
+
+def _unread(ref: ImageRef) -> StoreAccessError:
+    # Whoever may import could else have the service fetch from where they cannot.
+    return StoreAccessError(
+        f"expected an image in a bucket or a folder, those of the web are not fetched: {ref.uri}"
+    )

@@ -165,7 +165,7 @@ def request_version(
     """
     client = client_for(options, ref.bucket)
     request = {"Bucket": ref.bucket, "Key": ref.key, **payer(options), **more}
-    if not is_by_time(ref.version):
+    if ref.version and not is_by_time(ref.version):
         try:
             return client.get_object(IfMatch=f'"{ref.version}"', **request), True
         except ClientError as exc:
@@ -184,6 +184,8 @@ def check_version(
 
     `size_bytes` is that of the object, as far as the answer tells it.
     """
+    if not ref.version:  # an import did not know it
+        return
     if is_by_time(ref.version):
         got = time_version(response.get("LastModified"), size_bytes)
         is_same = may_be_same(ref.version, got)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,17 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.transfer_output import print_export, print_import, print_left_out
+from pipeline.cli.vector_output import print_imported, print_plan
 from schemas.errors import UsageError
 
 with lazy_imports():
     from pipeline.cli import progress_bars, run_job
     from pipeline.transfer import export_coco, export_parquet, import_coco, import_parquet
+    from pipeline.transfer.sources import open_source
+    from pipeline.transfer.vectors import columns as vector_columns
+    from pipeline.transfer.vectors import import_vectors, plan, values
+
+_VECTORS = "Vectors"
 
 _EXPORT = """Write all objects of an index to files that other programs read.
 
@@ -44,17 +51,26 @@ Examples:
 
     objseek export masks.json --format coco --index photos-index
 """
-_IMPORT = """Bring an export back into an index, which is created if it does not exist.
+_IMPORT = """Bring an export, masks, or vectors that you already have into an index.
 
-Every row is checked before the first is written: wrong dimensions, broken masks, ids that occur
-twice or do not follow from the uri, and invalid vectors are reported with file and row, and nothing
-is changed. Images that the index has already are refused.
+It is told apart by what is there; an index that does not exist is created.
+
+An export or a backup of objseek: every row is checked before the first is written, and images that
+the index has already are refused.
 
 A COCO file of instances, which ends in .json, brings masks without vectors: they are embedded from
 their images, without a segmenter. Images are where the file's uri says, or by their file_name below
 --images. These masks replace what the index has of the images; categories are left out, as labels
 are assigned anew. Annotations that are wrong are left out and listed, each with its id and the
 reason, and so are frames of videos; with --strict the file is refused instead.
+
+Vectors with where their images are: Parquet, Arrow or Feather files, .npy with .jsonl, .csv or
+.parquet beside it, a Lance dataset, a Qdrant collection, a folder of clip-retrieval. What each
+column is taken for is printed first (--dry-run: only that), and --columns says it otherwise. All
+other columns of texts, numbers and truths become fields that searches filter by as own.NAME. Rows
+with a box or a mask are objects, others their images as a whole. Name the model that made the
+vectors with --embedder, so that texts can be searched. Rows that are wrong are left out and listed.
+The same command again changes nothing, and goes on where it was ended.
 
 Examples:
 
@@ -63,7 +79,22 @@ Examples:
     objseek import s3://datasets/photos/ --index http://localhost:6333/photos
 
     objseek import instances_val2017.json --images s3://coco/val2017 --index coco-index
+
+    objseek import vectors.parquet --dry-run
+
+    objseek import vectors.parquet --embedder ViT-B-32/laion2b_s34b_b79k --index photos-index
+
+    objseek import laion/ --columns uri=url,text=caption --index laion-index
+
+    objseek import http://localhost:6333/products --images s3://shop/products --index shop-index
 """
+
+
+class BoxNumbers(StrEnum):
+    """What the four numbers of a box are; see `BoxForm`."""
+
+    XYXY = "xyxy"
+    XYWH = "xywh"
 
 
 class Format(StrEnum):
@@ -103,26 +134,87 @@ def export_command(
 def import_command(
     load: Load,
     source: Annotated[
-        str, typer.Argument(help="What an export has written, or a COCO file of instances.")
+        str,
+        typer.Argument(
+            help="What an export has written, a COCO file of instances, or files of vectors."
+        ),
     ],
     images: Annotated[
         str | None,
-        typer.Option(help="For a COCO file, where its images are: a folder or s3://bucket/prefix."),
+        typer.Option(
+            help="Where images are that are named without a place: a folder or s3://bucket/prefix."
+        ),
     ] = None,
     strict: Strict = False,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="FIELD=COLUMN,...",
+            help="Which columns of vectors are what, such as vector=emb,uri=url,sparse=idx+weights;"
+            " FIELD= with nothing behind it: none.",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = "",
+    boxes: Annotated[
+        BoxNumbers,
+        typer.Option(
+            help="What four numbers of a box are: corners, or a corner, width and height; pixels.",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = BoxNumbers.XYXY,
+    check: Annotated[
+        bool,
+        typer.Option(
+            help="Whether a few images are embedded, to see that --embedder made the vectors.",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what each column would be taken for, and write nothing.",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
+    told = {"--images": images, "--strict": strict, "--columns": columns, "--dry-run": dry_run}
     if source.endswith(".json"):
+        _refuse(told, ("--columns", "--dry-run"), f"vectors only, got {source}")
         path = Path(source).expanduser()
         work = partial(import_coco.import_coco, settings, path, images, strict=strict)
         brought = run_job.run_with_progress(settings, work, segmenting=False)
         print_left_out(brought.left_out)
         run_job.print_summary(brought.run, settings)
         return
-    if images is not None or strict:
-        option = "--strict" if images is None else "--images"
-        raise UsageError(f"expected {option} with a COCO file only, got {source}")
-    with progress_bars.show_progress(err()) as progress:
-        summary = import_parquet.import_dataset(settings, source, progress)
-    print_import(summary, settings.index.location)
+    if open_source.is_own_export(source, settings):
+        _refuse(told, tuple(told), f"a COCO file or vectors only, got {source}")
+        with progress_bars.show_progress(err()) as progress:
+            summary = import_parquet.import_dataset(settings, source, progress)
+        print_import(summary, settings.index.location)
+        return
+    options = plan.ImportOptions(
+        vector_columns.parse_columns(columns), images, values.BoxForm(boxes), strict, check
+    )
+
+    def announce(planned: plan.ImportPlan) -> bool:
+        print_plan(planned)
+        return not dry_run
+
+    try:
+        with progress_bars.show_progress(err()) as progress:
+            result = import_vectors.import_vectors(settings, source, options, announce, progress)
+    except KeyboardInterrupt:
+        typer.echo("What was written stays; the same command continues from there.", err=True)
+        raise
+    if not dry_run:
+        print_imported(result, settings.index.location)
+
+
+def _refuse(told: Mapping[str, object], options: Sequence[str], where: str) -> None:
+    """Raise UsageError if one of these options was given."""
+    for option in options:
+        if told[option]:
+            raise UsageError(f"expected {option} with {where}")

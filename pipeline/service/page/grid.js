@@ -116,7 +116,7 @@ function setSize(element, ratio, list) {
 function tile(hit, number, list) {
   const payload = hit.payload;
   const [x0, y0, x1, y1] = cropBox(payload);
-  const ratio = Math.min(Math.max((x1 - x0) / (y1 - y0), 0.62), 2.2);
+  const ratio = payload.width ? Math.min(Math.max((x1 - x0) / (y1 - y0), 0.62), 2.2) : 1;
   const share = hit.probability == null ? "" : ` ${Math.round(hit.probability * 100)}%`;
   const sure = hit.relevance ? `${hit.relevance}${share}` : hit.score.toFixed(2);
   const name = nameOf(payload), classed = segmenterWords(payload);

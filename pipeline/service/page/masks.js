@@ -21,8 +21,9 @@ export function runs(counts) {
   return lengths;
 }
 
-/** Decode the part of a mask inside a box: bytes of 0 and 1, row by row; zeros if it is broken. */
+/** Decode the part of a mask inside a box: bytes of 0 and 1, row by row; zeros if it is broken, ones for an object that has a box alone. */
 export function decode(rle, [x0, y0, x1, y1]) {
+  if (!rle) return new Uint8Array((x1 - x0) * (y1 - y0)).fill(1);
   const [height, columns] = rle.size, width = x1 - x0;
   const inside = new Uint8Array(width * (y1 - y0));
   const lengths = runs(rle.counts);

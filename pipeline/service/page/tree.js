@@ -68,7 +68,7 @@ export class ObjectTree {
         onclick: () => this.choose(object), onfocus: () => this.light(object), onmouseenter: () => this.light(object),
       },
       make("span", {}, name),
-      make("span", { class: "count" }, `${(object.payload.area_frac * 100).toFixed(1)}%`),
+      make("span", { class: "count" }, object.payload.area_frac == null ? "" : `${(object.payload.area_frac * 100).toFixed(1)}%`),
     );
     node.item = make("li", {}, button);
     this.nodes.set(object, node);

@@ -86,7 +86,7 @@ export class Viewer {
   nameImage({ payload, objects }) {
     const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
     this.uri = payload.uri;
-    this.setTitle(fileName(payload.uri), `${payload.width} × ${payload.height} px · ${counted(objects.length, "object")} · ${place}`);
+    this.setTitle(fileName(payload.uri), `${payload.width ? `${payload.width} × ${payload.height} px · ` : ""}${counted(objects.length, "object")} · ${place}`);
   }
 
   nameCanvas() {

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from pipeline.search.found_objects import find_image
+from pipeline.search.found_objects import find_image_or_object
 from pipeline.search.kept_pictures import keep_picture
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import ERRORS, Service, ServiceDep
@@ -18,7 +18,7 @@ from pipeline.service.indexed_points import Identity, answer_point, find_object
 from pipeline.service.pictures import JPEG, PNG, WEBP, send_picture
 from pipeline.service.problems import ProblemError
 from schemas.api import ImageAnswer, ObjectAnswer
-from schemas.errors import UsageError, VectorIndexError
+from schemas.errors import BadImageError, StoreError, UsageError, VectorIndexError
 from schemas.ids import fingerprint
 from schemas.search import Condition
 from workers.protocols import VectorIndex
@@ -87,6 +87,8 @@ async def get_image(image_id: Identity, service: ServiceDep) -> ImageAnswer:
     at a time.
     """
     image, objects = await _find_image(service, image_id, objects=True)
+    if not image.payload.has_size:
+        image, *objects = await service.queue.draw(lambda: _measure(service, [image, *objects]))
     return ImageAnswer(
         image_id=image.payload.image_id,
         object_id=image.object_id,
@@ -122,6 +124,18 @@ async def get_preview(
     return await send_picture(request, service.queue, draw, tag, "image/jpeg")
 
 
+def _measure(service: Service, points: Sequence[ObjectAnswer]) -> list[ObjectAnswer]:
+    """Points of one image, with its size where an import did not know it, if it can be read."""
+    try:
+        height, width = service.images.pixels(points[0].payload).shape[:2]
+    except (StoreError, BadImageError):
+        return list(points)
+    return [
+        point.model_copy(update={"payload": point.payload.with_size((height, width))})
+        for point in points
+    ]
+
+
 async def _find_thumbnail(service: Service, point: ObjectAnswer) -> bytes | None:
     if point.payload.thumbnail_check is None:
         return None
@@ -134,7 +148,7 @@ async def _find_image(
     service: Service, identity: uuid.UUID, *, objects: bool
 ) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
     def find(searcher: Searcher) -> tuple[ObjectAnswer, list[ObjectAnswer]]:
-        image = answer_point(find_image(searcher.index, str(identity)))
+        image = answer_point(find_image_or_object(searcher.index, str(identity)))
         if not objects:
             return image, []
         conditions = (

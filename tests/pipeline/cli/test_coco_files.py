@@ -82,7 +82,7 @@ def test_a_strict_import_refuses_the_file(tmp_path: Path) -> None:
 
 def test_strict_is_for_coco_files(tmp_path: Path) -> None:
     code, _, error = objseek("import", tmp_path, "--strict", "--index", tmp_path / "index")
-    assert (code, "expected --strict with a COCO file only" in error) == (2, True)
+    assert (code, "expected --strict with a COCO file or vectors only" in error) == (2, True)
 
 
 @pytest.mark.parametrize("segmentation", [[], FAR, {"size": [16, 24]}, [[float("nan")] * 6]])

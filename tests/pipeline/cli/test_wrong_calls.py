@@ -381,7 +381,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "import {w}/notes --strict --index new",
-        "expected --strict with a COCO file only, got {w}/notes",
+        "expected --strict with a COCO file or vectors only, got {w}/notes",
     ),
     ("backup", "Missing argument 'target'."),
     (

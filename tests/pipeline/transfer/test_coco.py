@@ -278,7 +278,7 @@ def test_names_at_which_nothing_is_are_gone(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["", "a.png", "s3://", "s3://b", "s3:///a", "gs://b/a", "s3//b/a"])
 def test_a_uri_of_another_kind_is_refused(uri: str, tmp_path: Path) -> None:
     path = write_squares(tmp_path, lambda document: document["images"][1].update(uri=uri))
-    with pytest.raises(UsageError, match=r"image '001\.png': expected s3://bucket/key or file://"):
+    with pytest.raises(UsageError, match=r"image '001\.png': expected s3://bucket/key, file://"):
         bring(fakes.settings(tmp_path / "index"), path, str(tmp_path / "images"))
 
 
@@ -309,7 +309,7 @@ def test_mistakes(tmp_path: Path) -> None:
     path.write_text("{")
     for args, code, sentence in (
         ([str(path)], 2, "is no JSON"),
-        ([str(tmp_path / "images"), "--images", "x"], 2, "with a COCO file only"),
+        ([str(tmp_path / "images"), "--images", "x"], 2, "with a COCO file or vectors only"),
         ([str(tmp_path / "images")], 2, "as an export has them"),
         ([str(tmp_path / "nothing")], 2, "expected a folder or s3://bucket/prefix"),
     ):

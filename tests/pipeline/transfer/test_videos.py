@@ -28,9 +28,10 @@ from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_coco import import_coco
 from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
+from schemas.checksums import digest
 from schemas.errors import DatasetError
 from schemas.masks import CocoRle
-from schemas.payload import TIME_FIELDS, digest
+from schemas.payload import TIME_FIELDS
 
 FRAMES, MASKS = 8, 16
 """Of a video in which any object is seen, and in these."""

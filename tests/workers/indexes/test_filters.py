@@ -74,6 +74,7 @@ def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
         "rle",
         "label_scores",
         "label_logsumexp",
+        "own",
         "thumbnail",
         "thumbnail_box",
         "thumbnail_check",

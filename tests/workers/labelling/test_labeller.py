@@ -24,10 +24,11 @@ from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings
+from schemas.checksums import digest
 from schemas.errors import UsageError
 from schemas.labels import MAX_LABEL_CHARS, Label, LabelEntry, parse_labels
 from schemas.options import EmbedderOptions, LabelOptions
-from schemas.payload import PointPayload, best_labels, digest
+from schemas.payload import PointPayload, best_labels
 from schemas.points import WordShares
 from schemas.records import EmbeddedImage
 from schemas.search import Relevance, SearchQuery

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,16 +16,14 @@ import qdrant_edge as edge
 
 from schemas.errors import (
     EmbedderMismatchError,
-    IndexBusyError,
     IndexMissingError,
     IndexUnavailableError,
     UsageError,
-    VectorIndexError,
-    one_line,
 )
 from schemas.options import IndexOptions
+from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
     OPEN_RESERVE,
@@ -33,6 +31,7 @@ from workers.indexes.edge.disk_room import (
     check_room,
     measure,
 )
+from workers.indexes.edge.engine_errors import raising_index_errors
 from workers.indexes.edge.folder_lock import FolderLock
 from workers.indexes.edge.queries import (
     WITHOUT_THUMBNAIL,
@@ -49,6 +48,7 @@ from workers.indexes.edge.schema import (
     MOST_UNTIDIED,
     UNFINISHED,
     add_missing_fields,
+    add_own_fields,
     add_sparse,
     create_shard,
     has_sparse,
@@ -65,7 +65,7 @@ from workers.indexes.location import (
     index_folder,
 )
 from workers.indexes.operations import Offset
-from workers.indexes.point_index import PointIndex
+from workers.indexes.point_index import PointIndex, PointsOf
 from workers.indexes.points import (
     THUMBNAIL_FIELDS,
     json_bytes,
@@ -86,7 +86,7 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
     """Open the folder `options.location`, or make an index of it; see `open_index`."""
     folder = index_folder(options.location)
     shard = folder / SHARD
-    with _raising_index_errors(folder):
+    with raising_index_errors(folder):
         if not (shard / CONFIG_FILE).is_file():
             _check_free_for_index(folder)
             if not create:
@@ -133,29 +133,6 @@ def _open_copy(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLoc
     lock.release()
     opened.become_copy(folder, copy)
     return opened
-
-
-@contextmanager
-def _raising_index_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BlockingIOError as exc:
-        raise IndexBusyError(
-            f"the index in {folder} is in use: an ingest or another process has it open"
-        ) from exc
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise IndexUnavailableError(f"the index folder {folder} cannot be used: {reason}") from exc
-    except Exception as exc:
-        # Edge raises a bare Exception for everything that is its own.
-        if type(exc) is not Exception:
-            raise
-        text = one_line(exc)
-        if "os error" in text:
-            raise IndexUnavailableError(
-                f"the index folder {folder} cannot be used: {text}"
-            ) from exc
-        raise VectorIndexError(f"the index in {folder} failed: {text}") from exc
 
 
 def _check_free_for_index(folder: Path) -> None:
@@ -213,22 +190,26 @@ class EdgeIndex(PointIndex):
 
     @contextmanager
     def _using(self) -> Iterator[None]:
-        with self._turn, _raising_index_errors(self._folder):
+        with self._turn, raising_index_errors(self._folder):
             yield
 
-    def replace_images(
-        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    def replace_all(
+        self, images: Sequence[str], points_of: PointsOf, run_started_at: datetime
     ) -> set[UUID]:
-        superseded = super().replace_images(images, run_started_at)
-        self._count_untidied(sum(1 + len(image.objects) for image in images))
+        superseded = super().replace_all(images, points_of, run_started_at)
+        self._tidy_when_due()
         return superseded
 
     def restore(self, points: Sequence[Point]) -> None:
         super().restore(points)
-        self._count_untidied(len(points))
+        self._tidy_when_due()
 
-    def _count_untidied(self, points: int) -> None:
-        self._untidied += points
+    def index_own_fields(self, fields: Mapping[str, OwnKind]) -> None:
+        self.require_writable()
+        with self._using():
+            add_own_fields(self._shard, fields)
+
+    def _tidy_when_due(self) -> None:
         if self._untidied >= MOST_UNTIDIED:
             self.optimize()
 
@@ -247,6 +228,7 @@ class EdgeIndex(PointIndex):
         if not self._sparse and any(point.sparse is not None for point in points):
             self._add_sparse(room)
         self._update(edge.UpdateOperation.upsert_points(written, to_edge_filter(over)), room=room)
+        self._untidied += len(points)
 
     def _add_sparse(self, room: int) -> None:
         self.require_writable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import qdrant_edge as edge
@@ -17,6 +18,7 @@ from schemas.payload import (
     FLOAT_FIELDS,
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
+    OwnKind,
 )
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from workers.indexes.edge.copies import SHARD
@@ -131,6 +133,21 @@ def add_sparse(shard: edge.EdgeShard) -> None:
 def has_sparse(path: Path) -> bool:
     """Whether the shard at `path` has place for sparse vectors of the user's own."""
     return _has_sparse(path, SPARSE_NAME)
+
+
+def add_own_fields(shard: edge.EdgeShard, fields: Mapping[str, OwnKind]) -> None:
+    """Add payload indexes of fields of the user's own, by the names that filters have for them."""
+    existing = shard.info().payload_schema
+    cold = edge.Memory.Cold
+    for name, kind in fields.items():
+        if name in existing:
+            continue
+        by_kind: dict[OwnKind, edge.PayloadSchemaParams] = {
+            "text": edge.KeywordIndexParams(prefix=True, memory=cold),
+            "number": edge.FloatIndexParams(memory=cold),
+        }
+        shard.update(edge.UpdateOperation.create_field_index(name, by_kind[kind]))
+    shard.flush()
 
 
 def _has_sparse(path: Path, name: str) -> bool:

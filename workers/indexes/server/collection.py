@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -13,6 +15,7 @@ from schemas.payload import (
     FLOAT_FIELDS,
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
+    OwnKind,
 )
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from workers.indexes.location import ServerAddress
@@ -85,15 +88,33 @@ def read_dim(details: models.CollectionInfo, address: ServerAddress) -> int:
     return vector.size
 
 
+def index_own_fields(
+    client: QdrantClient, collection: str, fields: Mapping[str, OwnKind], *, has_prefixes: bool
+) -> None:
+    """Make the payload indexes of fields of the user's own; `has_prefixes`: see `index_payload`."""
+    existing = client.get_collection(collection).payload_schema
+    schemas: dict[OwnKind, models.PayloadSchemaType | models.KeywordIndexParams] = {
+        "text": _keyword_index(has_prefixes=has_prefixes),
+        "number": models.PayloadSchemaType.FLOAT,
+    }
+    for name, kind in fields.items():
+        if name not in existing:
+            client.create_payload_index(collection, name, field_schema=schemas[kind], wait=True)
+
+
+def _keyword_index(*, has_prefixes: bool) -> models.KeywordIndexParams:
+    return models.KeywordIndexParams(
+        type=models.KeywordIndexType.KEYWORD, prefix=True if has_prefixes else None
+    )
+
+
 def index_payload(
     client: QdrantClient, collection: str, details: models.CollectionInfo, *, has_prefixes: bool
 ) -> None:
     """Make the payload indexes that a collection lacks; `has_prefixes`: the server knows them."""
     schemas: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
         **{
-            name: models.KeywordIndexParams(
-                type=models.KeywordIndexType.KEYWORD, prefix=True if has_prefixes else None
-            )
+            name: _keyword_index(has_prefixes=has_prefixes)
             for name in (*KEYWORD_FIELDS, FIRST_LABEL)
         },
         **dict.fromkeys(INTEGER_FIELDS, models.PayloadSchemaType.INTEGER),

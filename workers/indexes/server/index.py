@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from schemas.errors import (
     UsageError,
 )
 from schemas.options import IndexOptions
-from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE
+from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.thumbnails import THUMBNAIL
@@ -36,6 +36,7 @@ from workers.indexes.points import (
 from workers.indexes.server.collection import (
     add_sparse,
     create_collection,
+    index_own_fields,
     index_payload,
     read_dim,
 )
@@ -152,6 +153,17 @@ class ServerIndex(PointIndex):
 
     def require_writable(self) -> None:
         """Nothing to do: a key that may only read is refused by the server, when it writes."""
+
+    def index_own_fields(self, fields: Mapping[str, OwnKind]) -> None:
+        self._request(
+            "payload indexes of",
+            lambda: index_own_fields(
+                self._client,
+                self._collection,
+                fields,
+                has_prefixes=self._features.has_prefixes,
+            ),
+        )
 
     def _request(self, what: str, send: Callable[[], _T]) -> _T:
         """The server's answer to what `send` sends, again and again while the server is away."""

@@ -40,10 +40,10 @@ from pipeline.transfer.backup import backup, restore
 from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
+from schemas.checksums import digest
 from schemas.errors import DatasetError, NotIndexedError
 from schemas.ids import fingerprint
 from schemas.manifest import State
-from schemas.payload import digest
 from schemas.records import Float32Matrix
 from workers.protocols import UInt8Crops
 

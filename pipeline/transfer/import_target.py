@@ -1,0 +1,22 @@
+"""Checks the index that something is to be imported into."""
+
+from __future__ import annotations
+
+from pipeline.index_home import IndexHome
+from schemas.errors import EmbedderMismatchError, UsageError
+
+
+def check_target(home: IndexHome, dim: int, *, exists: bool) -> None:
+    """Raise UsageError unless vectors of `dim` numbers can be put into the index, or a new one."""
+    if not exists and home.manifest.exists():
+        raise UsageError(
+            f"there is no index at {home.location}, but images of one are recorded: remove that "
+            "record, or choose another place"
+        )
+    if exists:
+        with home.points() as index:
+            if index.dim != dim:
+                raise EmbedderMismatchError(
+                    f"the index at {home.location} holds vectors of {index.dim} numbers, "
+                    f"but what is to be imported has vectors of {dim}"
+                )

@@ -1,0 +1,222 @@
+"""Says which columns of somebody else's rows mean what: guessed by name and type, or as told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from schemas.errors import UsageError
+
+# By name, the likeliest first; in lower case.
+_NAMES = {
+    "vector": (
+        "vector", "embedding", "embeddings", "image_embedding", "img_emb", "emb", "image_emb",
+        "clip", "clip_embedding", "image_vector", "features", "feature",
+    ),
+    "uri": (
+        "uri", "image_uri", "url", "image_url", "image_path", "img_path", "path", "file_path",
+        "filepath", "file_name", "filename", "image",
+    ),
+    "id": ("id", "object_id", "annotation_id", "uuid"),
+    "bbox": ("bbox", "bbox_xyxy", "bbox_xywh", "box", "xyxy"),
+    "mask": ("mask", "rle", "segmentation"),
+    "text": ("text", "caption", "txt", "description"),
+    "sparse": ("sparse", "sparse_vector", "sparse_embedding"),
+    "width": ("width", "image_width"),
+    "height": ("height", "image_height"),
+    "version": ("version", "etag"),
+}  # fmt: skip
+FIELDS = tuple(_NAMES)
+_NEEDED = {"vector": "a list of numbers for each row", "uri": "where the image of each row is"}
+_OWN_NAME_CHARS = 60
+_ONLY_LIST = "the only list of numbers"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The columns that give a field, and why these."""
+
+    field: str
+    columns: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """What each column is. `own` are the names under which others are kept, `left_out` the rest.
+
+    `own` by column; `left_out` with the reason.
+    """
+
+    choices: tuple[Choice, ...]
+    own: Mapping[str, str]
+    left_out: Mapping[str, str]
+
+    def columns_of(self, field: str) -> tuple[str, ...]:
+        """The columns that give a field; none if nothing does."""
+        return next((each.columns for each in self.choices if each.field == field), ())
+
+    @cached_property
+    def single(self) -> Mapping[str, str]:
+        """The one column that gives a field, by field; none for a field that nothing gives."""
+        return {each.field: each.columns[0] for each in self.choices}
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that are needed."""
+        chosen = [name for each in self.choices for name in each.columns]
+        return tuple(dict.fromkeys([*chosen, *self.own]))
+
+
+def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
+    """The columns of `vector=emb,uri=url,sparse=idx+weights`, by field; `text=`: none.
+
+    Raises UsageError that names what is wrong.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, text.split(",")):
+        field, mark, columns = part.partition("=")
+        field = field.strip()
+        if field not in _NAMES or not mark:
+            raise UsageError(
+                f"expected FIELD=COLUMN in --columns, with one of {', '.join(FIELDS)}, got {part!r}"
+            )
+        names = [columns] if field != "sparse" else columns.split("+")
+        chosen[field] = tuple(name.strip() for name in names if name.strip())
+    return chosen
+
+
+def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> ColumnMapping:
+    """What the columns of a schema are: as `told`, else as their names and types say.
+
+    Raises UsageError where vectors or uris cannot be found, or a column that was told is not there.
+    """
+    _check_told(schema, told)
+    taken = {name for names in told.values() for name in names}
+    choices = []
+    for field in FIELDS:
+        if field in told:
+            choice = Choice(field, tuple(told[field]), "--columns")
+        else:
+            choice = _guess(field, schema, taken)
+        taken.update(choice.columns)
+        if choice.columns:
+            choices.append(choice)
+        elif field in _NEEDED:
+            raise _missing(field, schema)
+    # What the user's rows are called stays to be seen, and filtered by.
+    identities = [name for each in choices if each.field in ("id", "text") for name in each.columns]
+    own, left_out = _choose_own(schema, taken - set(identities))
+    return ColumnMapping(tuple(choices), own, left_out)
+
+
+def _check_told(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> None:
+    for field, names in told.items():
+        for name in names:
+            if name not in schema.names:
+                raise UsageError(
+                    f"expected a column for {field} among {', '.join(schema.names)}, got {name!r}"
+                )
+            if field == "vector" and not _is_number_list(schema.field(name).type):
+                raise UsageError(
+                    f"expected lists of numbers in the column {name!r}, "
+                    f"got {schema.field(name).type}"
+                )
+
+
+def _missing(field: str, schema: pa.Schema) -> UsageError:
+    columns = ", ".join(f"{each.name} ({each.type})" for each in schema)
+    return UsageError(
+        f"expected a column that is {_NEEDED[field]}, none of {columns} is plainly that: "
+        f"name it with --columns {field}=COLUMN"
+    )
+
+
+def _guess(field: str, schema: pa.Schema, taken: set[str]) -> Choice:
+    free = {name.lower(): name for name in reversed(schema.names) if name not in taken}
+    for name in _NAMES[field]:
+        if name in free and _fits(field, schema.field(free[name]).type):
+            return Choice(field, (free[name],), f"its name, {schema.field(free[name]).type}")
+    if field == "vector":
+        others = {name for names in _NAMES.values() for name in names}
+        lists = [
+            name
+            for lower, name in free.items()
+            if lower not in others and _fits(field, schema.field(name).type)
+        ]
+        if len(lists) == 1:
+            return Choice(field, (lists[0],), f"{_ONLY_LIST}, {schema.field(lists[0]).type}")
+    return Choice(field, (), "")
+
+
+def _fits(field: str, kind: pa.DataType) -> bool:
+    if field == "vector":
+        return _is_number_list(kind)
+    if field in ("uri", "text", "version"):
+        return _is_text(kind)
+    if field in ("width", "height"):
+        return bool(pa.types.is_integer(kind))
+    if field == "bbox":
+        return _is_number_list(kind, whole=True) or bool(pa.types.is_struct(kind))
+    if field == "sparse":
+        return bool(pa.types.is_struct(kind)) or _is_text(kind)
+    if field == "mask":
+        return bool(pa.types.is_struct(kind)) or _is_text(kind) or _is_list(kind)
+    return pa.types.is_integer(kind) or _is_text(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_number_list(kind: pa.DataType, *, whole: bool = False) -> bool:
+    if not _is_list(kind):
+        return False
+    item = kind.value_type
+    return bool(pa.types.is_floating(item) or (whole and pa.types.is_integer(item)))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _choose_own(schema: pa.Schema, taken: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    own: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for column in schema:
+        if column.name in taken:
+            continue
+        name = re.sub(r"\W", "_", column.name)[:_OWN_NAME_CHARS]
+        if _is_number_list(column.type):
+            left_out[column.name] = f"a further vector ({column.type})"
+        elif not _can_be_own(column.type):
+            left_out[column.name] = f"no text, number or truth ({column.type})"
+        elif not name or name in own.values():
+            left_out[column.name] = "another column has the same name but for its signs"
+        else:
+            own[column.name] = name
+    return own, left_out
+
+
+def _can_be_own(kind: pa.DataType) -> bool:
+    types = pa.types
+    if _is_list(kind):
+        return bool(_is_text(kind.value_type))
+    return bool(
+        _is_text(kind)
+        or types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+        or types.is_decimal(kind)
+        or types.is_timestamp(kind)
+        or types.is_date(kind)
+    )
