@@ -19,6 +19,8 @@ from workers.stores.s3_client import client_for, raising_store_errors
 
 _PROBE = "objseek-probe-"
 _TAKEN = 412
+# Lance makes a request that fails up to six times, each with retries; and so does who calls it.
+_REQUESTS_A_BUDGET = 12
 
 
 def store_options(options: IndexOptions) -> StoreOptions:
@@ -43,11 +45,12 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
     found = {
         "aws_region": client.meta.region_name or "us-east-1",
         "timeout": f"{options.timeout_s:g}s",
-        "client_max_retries": "10",
-        "client_retry_timeout": f"{max(1, int(options.retry_budget_s))}",
+        "client_max_retries": "20",
+        "client_retry_timeout": f"{max(1, int(options.retry_budget_s / _REQUESTS_A_BUDGET))}",
     }
-    if ".amazonaws.com" not in endpoint:
-        found["aws_endpoint"] = endpoint
+    if options.endpoint_url or ".amazonaws.com" not in endpoint:
+        # By this name: what the environment has by it would count for more than any other.
+        found["aws_endpoint_url_s3"] = endpoint
         found["allow_http"] = str(endpoint.startswith("http://")).lower()
     credentials = boto3.Session(profile_name=options.profile).get_credentials()
     if credentials is not None:

@@ -18,7 +18,7 @@ from schemas.options import IndexOptions
 from workers.backoff import Backoff
 from workers.indexes.lance.engine import import_lance, raising_index_errors
 from workers.indexes.lance.rows import table_schema
-from workers.indexes.lance.storage import storage_options
+from workers.indexes.lance.storage import is_bucket, storage_options
 from workers.indexes.location import LANCE_TABLE, lance_place
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _FORMAT = "2.1"  # of the files
 _INDEX_CACHE = 512 * 2**20
 _METADATA_CACHE = 128 * 2**20
 _ROWS_A_FRAGMENT = 2**20
+_CONFLICT_BUDGET_S = 60.0
 _ADDRESS_BITS = 32  # of the row; the fragment is above
 Addresses = npt.NDArray[np.uint64]
 
@@ -58,7 +59,14 @@ class LanceTable:
     def __init__(self, options: IndexOptions, dataset: LanceDataset) -> None:
         self.location = options.location
         self._refresh_s = options.refresh_s
-        self._backoff = Backoff(max(options.retry_budget_s, 60.0), first_s=0.05, longest_s=2.0)
+        self._conflicts = Backoff(
+            max(options.retry_budget_s, _CONFLICT_BUDGET_S),
+            first_s=0.05,
+            longest_s=2.0,
+            only=ChangedMeanwhileError,
+        )
+        # A disk that is full will be so later, too.
+        self._away = Backoff(options.retry_budget_s if is_bucket(options) else 0.0)
         self._dataset = dataset
         self._looked_at = time.monotonic()
         self._turn = threading.Lock()
@@ -113,7 +121,8 @@ class LanceTable:
             self.adopt(after)
             return bool(after.version != before.version + 1)
 
-        return self._backoff.retry(attempt, f"a commit to {self.location}")
+        what = f"a commit to {self.location}"
+        return self._away.retry(lambda: self._conflicts.retry(attempt, what), what)
 
     def _commit(
         self, dataset: LanceDataset, change: Change, written: list[tuple[pa.Table, Any]]
