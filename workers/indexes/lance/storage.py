@@ -8,19 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 
 from schemas.errors import IndexUnavailableError, StoreError
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions, StoreOptions
-from workers.indexes.location import lance_place
+from workers.indexes.location import LANCE_TABLE, lance_place
 from workers.stores.s3_client import client_for, raising_store_errors
 
 _PROBE = "objseek-probe-"
 _TAKEN = 412
 # Lance makes a request that fails up to six times, each with retries; and so does who calls it.
 _REQUESTS_A_BUDGET = 12
+_MOST_RETRIES = 20
 
 
 def store_options(options: IndexOptions) -> StoreOptions:
@@ -45,7 +47,7 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
     found = {
         "aws_region": client.meta.region_name or "us-east-1",
         "timeout": f"{options.timeout_s:g}s",
-        "client_max_retries": "20",
+        "client_max_retries": f"{min(_MOST_RETRIES, int(options.retry_budget_s))}",
         "client_retry_timeout": f"{max(1, int(options.retry_budget_s / _REQUESTS_A_BUDGET))}",
     }
     if options.endpoint_url or ".amazonaws.com" not in endpoint:
@@ -66,6 +68,15 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
 def is_bucket(options: IndexOptions) -> bool:
     """Whether the table is in a bucket, not in a folder."""
     return lance_place(options.location).startswith("s3://")
+
+
+def table_uri(location: str) -> str:
+    """The table of a Lance index as Lance is to have it: keys of a bucket are parts of a URL."""
+    place = lance_place(location)
+    if place.startswith("s3://"):
+        bucket, prefix = split_s3_uri(place)
+        place = f"s3://{bucket}/{quote(prefix)}".rstrip("/")
+    return f"{place}/{LANCE_TABLE}"
 
 
 def require_safe_commits(options: IndexOptions) -> None:
@@ -94,14 +105,14 @@ def _creates_once(options: IndexOptions, place: str) -> bool:
     ):
         client = client_for(store, bucket)
         try:
-            client.put_object(Bucket=bucket, Key=key, Body=b"1", IfNoneMatch="*")
-            try:
-                client.put_object(Bucket=bucket, Key=key, Body=b"2", IfNoneMatch="*")
-            except client.exceptions.ClientError as exc:
-                if _status(exc) == _TAKEN:
-                    return True
-                raise
+            for body in (b"1", b"2"):
+                client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
             return False
+        except client.exceptions.ClientError as exc:
+            # Of the first, too: its answer may have been lost, and it was sent again.
+            if _status(exc) == _TAKEN:
+                return True
+            raise
         finally:
             with suppress(client.exceptions.ClientError):
                 client.delete_object(Bucket=bucket, Key=key)

@@ -18,8 +18,7 @@ from schemas.options import IndexOptions
 from workers.backoff import Backoff
 from workers.indexes.lance.engine import import_lance, raising_index_errors
 from workers.indexes.lance.rows import table_schema
-from workers.indexes.lance.storage import is_bucket, storage_options
-from workers.indexes.location import LANCE_TABLE, lance_place
+from workers.indexes.lance.storage import is_bucket, storage_options, table_uri
 
 if TYPE_CHECKING:
     from lance import LanceDataset
@@ -185,7 +184,7 @@ def open_table(options: IndexOptions, dim: int | None, *, create: bool) -> Lance
     Raises IndexMissingError, IndexUnavailableError.
     """
     lance = import_lance()
-    place = f"{lance_place(options.location)}/{LANCE_TABLE}"
+    place = table_uri(options.location)
     how = {"storage_options": storage_options(options) or None}
     session = lance.Session(
         index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE
