@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.index_cases import DIM, embedded, ids_of, unit
-from support.lance_writer import image_of, run_of
+from support.lance_writer import expected_points, image_of, run_of
 from support.paths import ROOT
 from support.processes import kill
 from support.s3_relay import Fault, relaying
@@ -111,16 +111,6 @@ class Worker:
 
 def held(index: PointIndex) -> Counter[str]:
     return Counter(point.id for point in index.scroll())
-
-
-def expected_points(writers: int, commits: int) -> Counter[str]:
-    """Of an image that all write, the last that the latest run has written of it."""
-    images = {}
-    for writer in range(writers):
-        for commit in range(commits):
-            image = image_of(writer, commit)
-            images[image.ref.key] = image
-    return Counter(identity for image in images.values() for identity in ids_of(image))
 
 
 def written_by_all(place: Place, writers: int, commits: int, *, tidied: bool) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from support.index_cases import DIM, embedded, unit
+from support.index_cases import DIM, embedded, ids_of, unit
 
 from pipeline.environment import prepare_lance
 from schemas.options import IndexOptions
@@ -32,6 +33,16 @@ def image_of(writer: int, commit: int) -> EmbeddedImage:
         key = f"shared-{commit // 2 % SHARED}.jpg"
         return embedded(key, vectors, version=f"v{writer}-{commit}")
     return embedded(f"{writer}-{commit}.jpg", vectors)
+
+
+def expected_points(writers: int, commits: int) -> Counter[str]:
+    """Of an image that all write, the last that the latest run has written of it."""
+    images = {}
+    for writer in range(writers):
+        for commit in range(commits):
+            image = image_of(writer, commit)
+            images[image.ref.key] = image
+    return Counter(identity for image in images.values() for identity in ids_of(image))
 
 
 def main(what: str, location: str, endpoint: str, writer: str, commits: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from support.s3_server import S3Server, error_reply, moto_server, scripted_serve
 from schemas.errors import IndexMissingError, IndexUnavailableError
 from schemas.ids import image_id
 from schemas.options import IndexOptions
+from schemas.records import EmbeddedImage
+from workers.indexes.lance.creation import create_table
+from workers.indexes.lance.rows import table_schema
 from workers.indexes.open import generations_of, open_index
 from workers.indexes.point_index import PointIndex
 
@@ -152,6 +157,7 @@ def test_keys_that_are_refused_are_one_sentence() -> None:
             generations_of(options).current()
 
 
+@pytest.mark.long
 def test_a_bucket_that_goes_away_is_one_sentence_for_readers_and_writers(server: S3Server) -> None:
     bucket = server.make_bucket()
     with relaying(server.endpoint_url) as relay:
@@ -198,17 +204,70 @@ def test_a_folder_without_links_is_refused_before_anything_is_written(
     assert list((tmp_path / "index").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_lost_answer_is_no_reason_to_refuse_a_store(
-    number: int, server: S3Server, relay: S3Relay
+@pytest.mark.parametrize("kind", ["bucket", "folder"])
+def test_whoever_makes_an_index_at_the_same_time_gets_the_same(
+    kind: str, server: S3Server, tmp_path: Path
 ) -> None:
-    options = options_of(server.make_bucket(), relay.endpoint_url)
-    relay.restart({number: "lose"})
+    options = options_of(server.make_bucket(), server.endpoint_url)
+    if kind == "folder":
+        options = IndexOptions(location=f"lance+file://{tmp_path}/index")
+    images = [embedded(f"{number}.jpg", unit(number, 3)) for number in range(8)]
+    begin = threading.Barrier(len(images))
+
+    def write(image: EmbeddedImage) -> None:
+        begin.wait()
+        with opened(options) as index:
+            index.replace_images([image])
+
+    with ThreadPoolExecutor(len(images)) as pool:
+        assert list(pool.map(write, images)) == [None] * len(images)
+    with opened(options, create=False) as index:
+        found = Counter(point.id for point in index.scroll())
+    assert found == Counter(identity for image in images for identity in ids_of(image))
+
+
+@pytest.mark.parametrize("kind", ["bucket", "folder"])
+def test_a_table_that_another_has_just_made_and_written_to_stays(
+    kind: str, server: S3Server, tmp_path: Path
+) -> None:
+    options = options_of(server.make_bucket(), server.endpoint_url)
+    if kind == "folder":
+        options = IndexOptions(location=f"lance+file://{tmp_path}/index")
+    image = embedded("a.jpg", unit(0, 4))
     with opened(options) as index:
-        assert index.count() == 0
-    assert relay.reached.is_set()
+        index.replace_images([image])
+        # As a writer does it that found no table a moment before.
+        create_table(options, table_schema(DIM))
+        index.flush()
+        assert held(index) == ids_of(image)
+    with opened(options) as index:
+        assert held(index) == ids_of(image)
+    if kind == "folder":
+        assert [path.name for path in (tmp_path / "index").iterdir()] == ["points.lance"]
 
 
+@pytest.mark.long
+def test_an_index_is_made_though_an_answer_is_lost(server: S3Server, relay: S3Relay) -> None:
+    bucket = server.make_bucket()
+    lost = []
+    for number in count(1):
+        options = options_of(bucket, relay.endpoint_url, f"/{number}")
+        options = options.model_copy(update={"retry_budget_s": 600.0})
+        relay.restart({number: "lose"})
+        opened(options).close()
+        requests = relay.requests
+        relay.restart()
+        with opened(options, create=False) as index:
+            assert index.count() == 0
+        if len(requests) < number:
+            break
+        lost.append(requests[number - 1])
+    # Both of the probe, and the commit itself.
+    assert sum("objseek-probe-" in each for each in lost if each.startswith("PUT ")) == 2
+    assert any("/_versions/" in each for each in lost if each.startswith("PUT "))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("had_points", [False, True], ids=["new", "replaced"])
 def test_points_whose_answer_is_lost_are_there_once(
     had_points: bool, server: S3Server, relay: S3Relay

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import boto3
@@ -16,10 +15,10 @@ from schemas.errors import IndexUnavailableError, StoreError
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions, StoreOptions
 from workers.indexes.location import LANCE_TABLE, lance_place
-from workers.stores.s3_client import client_for, raising_store_errors
+from workers.stores.s3_client import client_for
+from workers.stores.s3_prefix import S3Prefix
 
 _PROBE = "objseek-probe-"
-_TAKEN = 412
 # Lance makes a request that fails up to six times, each with retries; and so does who calls it.
 _REQUESTS_A_BUDGET = 12
 _MOST_RETRIES = 20
@@ -96,31 +95,14 @@ def require_safe_commits(options: IndexOptions) -> None:
 
 
 def _creates_once(options: IndexOptions, place: str) -> bool:
-    bucket, prefix = split_s3_uri(place)
-    key = f"{prefix.rstrip('/')}/{_PROBE}{uuid.uuid4().hex}".lstrip("/")
-    store = store_options(options)
-    with (
-        raising_index_errors(options.location),
-        raising_store_errors(f"s3://{bucket}/{key}", store),
-    ):
-        client = client_for(store, bucket)
+    objects, probe = S3Prefix(place, store_options(options)), f"{_PROBE}{uuid.uuid4().hex}"
+    with raising_index_errors(options.location):
         try:
-            for body in (b"1", b"2"):
-                client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
-            return False
-        except client.exceptions.ClientError as exc:
-            # Of the first, too: its answer may have been lost, and it was sent again.
-            if _status(exc) == _TAKEN:
-                return True
-            raise
+            # Not the first one alone: its answer may be lost, and it is sent again.
+            return not (objects.create(probe, b"1") and objects.create(probe, b"2"))
         finally:
-            with suppress(client.exceptions.ClientError):
-                client.delete_object(Bucket=bucket, Key=key)
-
-
-def _status(error: Any) -> int:
-    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
+            with suppress(StoreError):
+                objects.remove([probe])
 
 
 def _links_once(folder: Path) -> bool:

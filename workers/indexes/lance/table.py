@@ -16,6 +16,7 @@ import pyarrow as pa
 from schemas.errors import IndexMissingError, IndexUnavailableError, one_line
 from schemas.options import IndexOptions
 from workers.backoff import Backoff
+from workers.indexes.lance.creation import FORMAT, create_table
 from workers.indexes.lance.engine import import_lance, raising_index_errors
 from workers.indexes.lance.rows import table_schema
 from workers.indexes.lance.storage import is_bucket, storage_options, table_uri
@@ -23,7 +24,6 @@ from workers.indexes.lance.storage import is_bucket, storage_options, table_uri
 if TYPE_CHECKING:
     from lance import LanceDataset
 
-_FORMAT = "2.1"  # of the files
 _INDEX_CACHE = 512 * 2**20
 _METADATA_CACHE = 128 * 2**20
 _ROWS_A_FRAGMENT = 2**20
@@ -157,7 +157,7 @@ def write_files(dataset: LanceDataset, rows: pa.Table) -> Any:
         dataset,
         mode="append",
         max_rows_per_file=_ROWS_A_FRAGMENT,
-        data_storage_version=_FORMAT,
+        data_storage_version=FORMAT,
     )
 
 
@@ -197,13 +197,7 @@ def open_table(options: IndexOptions, dim: int | None, *, create: bool) -> Lance
                 raise
             if not create or dim is None:
                 raise IndexMissingError(f"there is no index at {options.location}") from exc
-        try:
-            lance.write_dataset(
-                table_schema(dim).empty_table(), place, data_storage_version=_FORMAT, **how
-            )
-        except OSError as exc:
-            if "already exists" not in str(exc):  # another writer was first
-                raise
+        create_table(options, table_schema(dim))
         return LanceTable(options, lance.dataset(place, session=session, **how))
 
 
