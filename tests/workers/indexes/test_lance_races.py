@@ -15,7 +15,7 @@ from support.interleaving import Step, Writer, in_every_order, interleaved
 from schemas.ids import image_id
 from schemas.records import EmbeddedImage
 from workers.indexes.lance.index import LanceIndex
-from workers.indexes.lance.table import LanceTable
+from workers.indexes.lance.table import ChangedMeanwhileError, LanceTable
 
 BEFORE, EARLIER, LATER = (datetime(2026, 1, 31, hour, tzinfo=UTC) for hour in range(3))
 STEPS = ("latest", "_commit")
@@ -180,7 +180,7 @@ def test_a_commit_that_went_through_and_seemed_to_fail_leaves_nothing_of_superse
         if not calls:
             calls.append(after)
             newer.upsert(list(points_of_later))
-            raise OSError("the answer was lost")
+            raise ChangedMeanwhileError("somebody has committed this version: itself")
         return after
 
     newer.replace_images([NEWER], LATER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from schemas.points import IndexQuery
 from schemas.records import Float32Matrix
 from workers.indexes.lance import table
 from workers.indexes.lance.index import LanceIndex
+from workers.indexes.lance.old_versions import drop_unread
 from workers.indexes.open import open_index
 
 IMAGE, NEXT = embedded("a.jpg", unit(0, 4)), embedded("b.jpg", unit(1, 3))
@@ -117,6 +119,31 @@ def test_versions_younger_than_a_day_are_kept(tmp_path: Path) -> None:
         writer.optimize()
     ids = before.to_table(columns=["id"])["id"].to_pylist()
     assert Counter(ids) == Counter(ids_of(IMAGE))
+
+
+def test_the_version_that_was_the_newest_a_day_ago_is_kept_however_old_it_is(
+    tmp_path: Path,
+) -> None:
+    writer = opened(tmp_path)
+    images = [embedded("a.jpg", unit(seed, 4), version=f"v{seed}") for seed in range(4)]
+    read = []
+    for image in images:
+        writer.replace_images([image])
+        read.append(writer._table.latest())
+    first, second, third, _ = (
+        {each["version"]: each["timestamp"].astimezone(UTC) for each in read[-1].versions()}[
+            dataset.version
+        ]
+        for dataset in read
+    )
+    assert first < second < third
+    drop_unread(read[-1], third + timedelta(days=1))
+    # Without the second, which a third followed a day ago, nobody could begin to read.
+    assert [each["version"] for each in read[-1].versions()] == [each.version for each in read[1:]]
+    drop_unread(read[-1], third + timedelta(days=1, microseconds=1))
+    assert [each["version"] for each in read[-1].versions()] == [each.version for each in read[2:]]
+    for dataset, image in zip(read[2:], images[2:], strict=True):
+        assert set(dataset.to_table(columns=["id"])["id"].to_pylist()) == ids_of(image)
 
 
 def test_threads_that_write_at_the_same_time_lose_and_double_nothing(tmp_path: Path) -> None:
