@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.search.same_object import unit
 from pipeline.settings import Settings
-from schemas.errors import EmbedderMismatchError, UsageError
+from schemas.errors import EmbedderMismatchError, UnknownModelError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import EmbedderOptions
@@ -87,9 +87,20 @@ class QueryModels:
     def texts(self) -> TextEmbedder:
         """The embedder of texts."""
         if self._texts is None:
-            self._texts = self._images or build_text_embedder(self._options())
+            self._texts = self._images or self._build_texts()
         self._check_dim(self._texts)
         return self._texts
+
+    def _build_texts(self) -> TextEmbedder:
+        try:
+            return build_text_embedder(self._options())
+        except UnknownModelError as exc:
+            if self._name == self._settings.embedder.name:
+                raise
+            raise UnknownModelError(
+                f"the vectors of this index were made by {self._name!r}, which objseek has not: "
+                "search with a vector or an indexed object"
+            ) from exc
 
     def images(self) -> Embedder:
         """The embedder of images."""

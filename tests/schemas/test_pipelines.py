@@ -59,9 +59,9 @@ def test_what_was_kept_before_crops_had_more_settings_is_read() -> None:
     assert Pipeline.model_validate_json(text) == pipeline
 
 
-def test_videos_of_before_have_the_fingerprints_of_before() -> None:
-    assert video_fingerprint("a", VideoOptions()) == "31e3c3e31fe15681"
-    assert video_fingerprint("a", VideoOptions(fps=3.0)) == "981146ee883128c2"
+def test_videos_have_the_fingerprints_of_their_tracker() -> None:
+    assert video_fingerprint("a", VideoOptions()) == "a2d40546eae2aeaf"
+    assert video_fingerprint("a", VideoOptions(fps=3.0)) == "fa3e2c56de31f5c1"
 
 
 def test_every_setting_of_videos_is_in_their_fingerprint_and_kept() -> None:

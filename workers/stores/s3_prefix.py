@@ -13,6 +13,7 @@ from schemas.options import StoreOptions
 from workers.stores.s3_client import client_for, for_first_request, raising_store_errors, retry
 
 _T = TypeVar("_T")
+_TAKEN = 412
 
 
 class S3Prefix:
@@ -74,6 +75,25 @@ class S3Prefix:
             ),
             name,
         )
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Create a small object, unless there is one; whether there was none.
+
+        False too if it was created and the answer was lost, as it is sent again then.
+        """
+
+        def put(client: Any) -> bool:
+            try:
+                client.put_object(
+                    Bucket=self._bucket, Key=self._prefix + name, Body=content, IfNoneMatch="*"
+                )
+            except client.exceptions.ClientError as exc:
+                if exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == _TAKEN:
+                    return False
+                raise
+            return True
+
+        return self._request(put, name)
 
     def download(self, name: str, file: BinaryIO) -> None:
         """Write an object to a file. Raises ObjectGoneError if there is none."""

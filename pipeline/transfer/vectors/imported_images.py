@@ -129,6 +129,7 @@ def make_point(payload: PointPayload, row: VectorRow) -> Point:
         payload=payload.model_dump(mode="json", exclude_none=True),
         vector=row.vector,
         words=words_of(caption, payload.uri),
+        sparse=row.sparse,
     )
 
 

@@ -4,27 +4,33 @@ What a later run has written is safe from an earlier one. A plan is made of the 
 its commit fails if another writer has changed the same rows since; then it is planned anew. Rows
 that others have only added in between make no commit fail, so after such a commit there is a second
 look, which settles whose rows stay. Whichever of two writers commits last sees the other's rows.
+
+Writes of an image have one order, by when their runs started, then by when they began: each takes
+away what comes before it, or else itself, so no two take away each other. A process that dies
+between its commit and the second look leaves an image with the rows of both writers. The next write
+of that image takes both away; until then `objseek verify` calls them extra or stale, and `--repair`
+with the next ingest mends them.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.ids import image_id
 from schemas.points import Point, PointLabels
-from schemas.records import WORDS_NAME, EmbeddedImage
+from schemas.records import WORDS_NAME
 from workers.batching import batched
 from workers.indexes.lance.impact_codes import impact_codes
 from workers.indexes.lance.rows import ROW_ADDRESS, SPARSE_COLUMNS, to_rows
 from workers.indexes.lance.sql import one_of
 from workers.indexes.lance.table import Addresses, Change, LanceTable
-from workers.indexes.points import check_images, image_points, labels_payload
+from workers.indexes.points import labels_payload
 
 if TYPE_CHECKING:
     import lance
@@ -36,56 +42,95 @@ _LABELS = ("labels", "label_scores", "label_logsumexp", "labelled_by")
 
 def replace_images(
     table: LanceTable,
-    images: Sequence[EmbeddedImage],
+    images: Sequence[str],
+    points_of: Callable[[str], Sequence[Point]],
+    started: datetime,
     dim: int,
-    run_started_at: datetime | None,
-) -> tuple[set[uuid.UUID], int]:
+) -> tuple[set[str], int]:
     """Put the points of images in place of whatever these had, in one commit.
 
     Returns the ids of images that a run which started later has written, and how many rows came.
     """
-    check_images(images, dim)
     now = datetime.now(UTC)
-    started = run_started_at or now
-    by_id = {str(image_id(image.ref)): image for image in images}
     superseded: set[str] = set()
-    rows: dict[frozenset[str], pa.Table] = {}
+    rows: dict[frozenset[str], pa.Table] = {}  # that of the newest plan
+
+    def look(dataset: lance.LanceDataset) -> _RowsOfImages:
+        there = _RowsOfImages(dataset, images, started, now)
+        superseded.update(there.images[there.of_later_runs])
+        return there
 
     def plan(dataset: lance.LanceDataset) -> Change:
-        there = _rows_of(dataset, by_id)
-        later = _later_than(there, started)
-        superseded.update(there["image_id"].filter(pa.array(later)).to_pylist())
-        current = frozenset(by_id) - superseded
+        there = look(dataset)
+        current = frozenset(images) - superseded
         if current not in rows:
-            points = [
-                point
-                for identity, image in by_id.items()
-                if identity in current
-                for point in image_points(image, now, started)
-            ]
+            points = [point for each in images if each in current for point in points_of(each)]
             rows.clear()
-            rows[current] = to_rows(points, dim)
-        own = np.isin(there["image_id"].to_numpy(zero_copy_only=False), list(current))
-        return Change(_addresses(there, own), rows[current])
+            rows[current] = to_rows(_stamp(points, now), dim, dataset.schema)
+        # Own ones are there if a commit went through that seemed to fail.
+        return Change(there.addresses[there.of(current) | there.own], rows[current])
 
     def settle(dataset: lance.LanceDataset) -> Change:
-        there = _rows_of(dataset, by_id)
-        later = _later_than(there, started)
-        superseded.update(there["image_id"].filter(pa.array(later)).to_pylist())
-        lost = np.isin(there["image_id"].to_numpy(zero_copy_only=False), list(superseded))
-        return Change(_addresses(there, ~later & (lost | ~_newest_of(there, started, now))))
+        there = look(dataset)
+        (written,) = rows
+        outdone = superseded.union(there.images[there.after])
+        own = (there.own & there.of(outdone)) | there.repeated()
+        before = ~there.own & ~there.after & there.of(written)
+        return Change(there.addresses[own | before])
 
-    if by_id and table.change(plan):
+    if images and table.change(plan):
         while table.change(settle):
             pass
-    return set(map(uuid.UUID, superseded)), sum(each.num_rows for each in rows.values())
+    return superseded, sum(each.num_rows for each in rows.values())
 
 
-def _rows_of(dataset: lance.LanceDataset, images: Iterable[str]) -> pa.Table:
-    """What tells the runs of all rows of images apart, with their addresses."""
-    return dataset.to_table(
-        columns=_OF_A_RUN, filter=one_of("image_id", images), with_row_address=True
-    )
+def _stamp(points: Iterable[Point], now: datetime) -> list[Point]:
+    """Points with the time at which this write began, by which its rows are told from others'."""
+    time = {"ingested_at": now.isoformat()}
+    return [replace(point, payload={**point.payload, **time}) for point in points]
+
+
+class _RowsOfImages:
+    """The rows of images in one version, held against one write of the same images; bool (n,) each.
+
+    `of_later_runs` are of runs that started later, `own` of this very write, and `after` of writes
+    that follow it in the order of all: by when their runs started, then by when they began. Rows
+    that tell no run are of an earlier one.
+    """
+
+    def __init__(
+        self,
+        dataset: lance.LanceDataset,
+        images: Iterable[str],
+        started: datetime,
+        began: datetime,
+    ) -> None:
+        there = dataset.to_table(
+            columns=_OF_A_RUN, filter=one_of("image_id", images), with_row_address=True
+        )
+        self.addresses: Addresses = there[ROW_ADDRESS].to_numpy()
+        self.images = _texts(there, "image_id")
+        self._ids = _texts(there, "id")
+        runs, writes = _times(there, "run_started_at"), _times(there, "ingested_at")
+        of_this_run = runs == _micros(started)
+        self.of_later_runs = runs > _micros(started)
+        self.own = of_this_run & (writes == _micros(began))
+        self.after = self.of_later_runs | (of_this_run & (writes > _micros(began)))
+
+    def of(self, images: Collection[str]) -> Any:
+        """bool (n,): rows of these images."""
+        return np.isin(self.images, np.array([*images], np.str_))
+
+    def repeated(self) -> Any:
+        """bool (n,): own rows whose id has another own row with a higher address."""
+        order = np.lexsort((self.addresses, self.own, self._ids))
+        repeated = np.zeros(len(order), np.bool_)
+        repeated[order[:-1]] = self._ids[order[:-1]] == self._ids[order[1:]]
+        return repeated & self.own
+
+
+def _texts(there: pa.Table, name: str) -> Any:
+    return there[name].to_numpy(zero_copy_only=False).astype(np.str_)
 
 
 def _times(there: pa.Table, name: str) -> Any:
@@ -97,32 +142,10 @@ def _micros(moment: datetime) -> int:
     return int(pa.scalar(moment, pa.timestamp("us", tz="UTC")).cast(pa.int64()).as_py())
 
 
-def _later_than(there: pa.Table, started: datetime) -> Any:
-    """bool (n,): rows of runs that started later. Rows without a run count as of an earlier one."""
-    return _times(there, "run_started_at") > _micros(started)
-
-
-def _newest_of(there: pa.Table, started: datetime, now: datetime) -> Any:
-    """bool (n,): the rows that this very call has written, each id once, as an answer was lost."""
-    written = _times(there, "run_started_at") == _micros(started)
-    written &= _times(there, "ingested_at") == _micros(now)
-    ids = there["id"].to_numpy(zero_copy_only=False).astype(str)
-    addresses = there[ROW_ADDRESS].to_numpy()
-    order = np.lexsort((addresses, ids))
-    last = np.zeros(len(order), np.bool_)
-    last[order] = np.append(ids[order][1:] != ids[order][:-1], True)[: len(order)]
-    return written & last
-
-
-def _addresses(there: pa.Table, chosen: Any) -> Addresses:
-    addresses: Addresses = there[ROW_ADDRESS].to_numpy()[chosen]
-    return addresses
-
-
 def upsert(table: LanceTable, points: Sequence[Point], dim: int, over: str | None) -> None:
     """Write points in one commit; in place of rows of the same ids only if these meet `over`."""
     by_id = {point.id: point for point in points}
-    all_rows = to_rows(list(by_id.values()), dim)
+    all_rows = to_rows(list(by_id.values()), dim, table.latest().schema)
 
     def plan(dataset: lance.LanceDataset) -> Change:
         ids = one_of("id", by_id)
@@ -135,7 +158,10 @@ def upsert(table: LanceTable, points: Sequence[Point], dim: int, over: str | Non
         return Change(may[ROW_ADDRESS].to_numpy(), rows)
 
     def settle(dataset: lance.LanceDataset) -> Change:
-        return Change(_all_but_last(_find(dataset, one_of("id", by_id))))
+        there = dataset.to_table(
+            columns=_OF_A_RUN, filter=one_of("id", by_id), with_row_address=True
+        )
+        return Change(_all_but_last(there))
 
     if by_id and table.change(plan):
         while table.change(settle):
@@ -147,13 +173,11 @@ def _find(dataset: lance.LanceDataset, condition: str) -> pa.Table:
 
 
 def _all_but_last(there: pa.Table) -> Addresses:
-    """The rows of each id but the one that was written last."""
-    last: dict[str, int] = {}
-    addresses = there[ROW_ADDRESS].to_pylist()
-    for identity, address in zip(there["id"].to_pylist(), addresses, strict=True):
-        last[identity] = max(address, last.get(identity, 0))
-    kept = set(last.values())
-    return np.array([address for address in addresses if address not in kept], np.uint64)
+    """The rows of each id but that of the latest run; of one run, that which was written last."""
+    addresses, ids = there[ROW_ADDRESS].to_numpy(), _texts(there, "id")
+    order = np.lexsort((addresses, _times(there, "run_started_at"), ids))
+    outdone: Addresses = addresses[order[:-1][ids[order[:-1]] == ids[order[1:]]]]
+    return outdone
 
 
 def delete(table: LanceTable, condition: str) -> None:

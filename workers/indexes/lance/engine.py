@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,11 @@ from schemas.errors import (
 )
 
 _BY_THE_PLACE = "LanceError(IO)"
+# What it says of a request: how long it took, how often it was made, the whole answer of the store.
+_REQUEST = re.compile(r"^.*?Error performing ([A-Z]+) ([^\s?]+)\S* in .*? - (?=\S)")
+_STATUS = re.compile(r"Server returned non-2xx status code: ")
+_DOCUMENT = re.compile(r": <\?xml .*?<Code>(\w+)</Code>.*</Error>")
+_SOURCE_LINE = re.compile(r",? /\S+\.rs:\d+(:\d+)?")
 
 
 def import_lance() -> Any:
@@ -39,7 +45,14 @@ def raising_index_errors(location: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as exc:
         if isinstance(exc, VectorIndexError | ModelError | UsageError):
             raise
-        text = one_line(exc)
-        if isinstance(exc, OSError) or _BY_THE_PLACE in text:
+        raw, text = str(exc), _shorten(one_line(exc))
+        if isinstance(exc, OSError) or _BY_THE_PLACE in raw:
             raise IndexUnavailableError(f"the index {location} cannot be used: {text}") from exc
         raise VectorIndexError(f"the index {location} failed: {text}") from exc
+
+
+def _shorten(text: str) -> str:
+    """Lance's message without the lines of its source; of a request, what came of it."""
+    text = _SOURCE_LINE.sub("", text)
+    text = _REQUEST.sub(r"\1 \2 got ", text)
+    return _DOCUMENT.sub(r" (\1)", _STATUS.sub("HTTP ", text)).removeprefix(f"{_BY_THE_PLACE}: ")

@@ -14,6 +14,7 @@ from workers.indexes.lance.storage import (
     raising_index_errors,
     storage_options,
     store_options,
+    table_uri,
 )
 from workers.indexes.location import (
     CURRENT_FILE,
@@ -70,7 +71,8 @@ class LanceGenerations:
         lance = engine.import_lance()
         with engine.raising_index_errors(self.location(name)):
             lance.LanceDataset.drop(
-                self._table(name), storage_options=storage_options(self._options) or None
+                table_uri(self.location(name)),
+                storage_options=storage_options(self._options) or None,
             )
 
     def _table(self, name: str) -> str:

@@ -14,11 +14,11 @@ import pyarrow as pa
 from schemas.errors import EmbedderMismatchError
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME, EmbeddedImage, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.search import SearchHit
 from schemas.thumbnails import THUMBNAIL
-from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Prefix, Test
-from workers.indexes.lance import changes, queries, ranked
+from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Test
+from workers.indexes.lance import changes, own_columns, queries, ranked
 from workers.indexes.lance.rows import (
     SPARSE_COLUMNS,
     VECTOR,
@@ -27,12 +27,12 @@ from workers.indexes.lance.rows import (
     read_dim,
     scored_from_rows,
 )
-from workers.indexes.lance.sql import one_of, to_sql
+from workers.indexes.lance.sql import is_prefix_of_list, one_of, text_column, to_sql
 from workers.indexes.lance.storage import require_safe_commits
 from workers.indexes.lance.table import LanceTable, open_table
 from workers.indexes.lance.upkeep import Upkeep
 from workers.indexes.operations import Offset
-from workers.indexes.point_index import PointIndex
+from workers.indexes.point_index import PointIndex, PointsOf
 from workers.indexes.points import THUMBNAIL_FIELDS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _FACETS = 10_000
 _PAGE = 1024
-_LABELS = 100_000  # that are looked through for those with a beginning
+_VALUES = 100_000  # that are looked through for those with a beginning
 
 
 def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> LanceIndex:
@@ -113,25 +113,32 @@ class LanceIndex(PointIndex):
         with self._one_version():
             return super().search(query)
 
-    def replace_images(
-        self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
+    def replace_all(
+        self, images: Sequence[str], points_of: PointsOf, run_started_at: datetime
     ) -> set[uuid.UUID]:
-        """As `VectorIndex.replace_images`, in one commit."""
+        """As `PointIndex.replace_all`, in one commit."""
         self.require_writable()
-        superseded, rows = changes.replace_images(self._table, images, self.dim, run_started_at)
+        superseded, rows = changes.replace_images(
+            self._table, images, points_of, run_started_at, self.dim
+        )
         self._upkeep.note_written(rows)
-        return superseded
+        return set(map(uuid.UUID, superseded))
+
+    def _index_own_fields(self, points: Sequence[Point]) -> None:
+        schema = self._table.current().schema
+        self._table.add_columns(own_columns.missing_columns(schema, points))
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         self.require_writable()
-        changes.upsert(self._table, points, self.dim, to_sql(over))
+        self._index_own_fields(points)
+        changes.upsert(self._table, points, self.dim, self._condition(over))
         self._upkeep.note_written(len(points))
 
     def restore(self, points: Sequence[Point]) -> None:
         self.upsert(points)
 
     def delete(self, where: PointFilter) -> None:
-        condition = to_sql(self.prepare(where))
+        condition = self._condition(where)
         if condition is None:
             raise ValueError("a filter that every point meets would delete them all")
         self.require_writable()
@@ -150,19 +157,29 @@ class LanceIndex(PointIndex):
         self._upkeep.note_written(len(items))
 
     def prepare(self, where: PointFilter) -> PointFilter:
-        """The same filter with labels in place of a beginning of them."""
-        if not any(_begins_a_label(test) for test in (*where.must, *where.must_not)):
+        """The same filter with the values of lists of texts in place of a beginning of them."""
+        tests = [test for test in (*where.must, *where.must_not) if is_prefix_of_list(test)]
+        if not tests:
             return where
+        chosen: dict[Test, Test] = {}
         with self._version() as dataset:
-            labels = queries.count_values(dataset, "labels", None, _LABELS)
+            for test in tests:
+                if text_column(test.field) not in dataset.schema.names:
+                    continue
+                values = queries.count_values(dataset, text_column(test.field), None, _VALUES)
+                having = (value for value in values if value.startswith(test.prefix))
+                chosen[test] = OneOf(test.field, tuple(having))
 
-        def chosen(test: Test) -> Test:
-            if isinstance(test, Prefix) and test.field == "labels":
-                values = tuple(name for name in labels if name.startswith(test.prefix))
-                return OneOf("labels", values)
-            return test
+        def replaced(tests: tuple[Test, ...]) -> tuple[Test, ...]:
+            return tuple(chosen.get(test, test) for test in tests)
 
-        return PointFilter(tuple(map(chosen, where.must)), tuple(map(chosen, where.must_not)))
+        return PointFilter(replaced(where.must), replaced(where.must_not))
+
+    def _condition(self, where: PointFilter) -> str | None:
+        """The filter as SQL."""
+        where = self.prepare(where)
+        with self._version() as dataset:
+            return to_sql(where, dataset.schema.names)
 
     def find_nearest(
         self,
@@ -173,7 +190,7 @@ class LanceIndex(PointIndex):
         *,
         exact: bool = False,
     ) -> list[ScoredPoint]:
-        condition = to_sql(self.prepare(where))
+        condition = self._condition(where)
         with self._version() as dataset:
             table = queries.find_nearest(dataset, vector, condition, limit, exact=exact)
         points = scored_from_rows(table)
@@ -182,7 +199,7 @@ class LanceIndex(PointIndex):
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: PointFilter, limit: int
     ) -> list[tuple[uuid.UUID, float]]:
-        condition = to_sql(self.prepare(where))
+        condition = self._condition(where)
         with self._version() as dataset:
             if name == WORDS_NAME:
                 vector = queries.weigh_by_rarity(dataset, vector)
@@ -212,7 +229,7 @@ class LanceIndex(PointIndex):
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
         """All points of one version, read as they are asked for."""
-        condition = to_sql(self.prepare(where))
+        condition = self._condition(where)
         with self._version() as dataset:
             columns = payload_columns(dataset.schema)
             if vectors:
@@ -227,12 +244,12 @@ class LanceIndex(PointIndex):
         return list(self._read_pages(where, vectors)), None
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
-        condition = to_sql(self.prepare(where))
+        condition = self._condition(where)
         with self._version() as dataset:
             return int(dataset.count_rows(condition))
 
     def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
-        condition = to_sql(self.prepare(where))
+        condition = self._condition(where)
         with self._version() as dataset:
             return queries.count_values(dataset, field, condition, _FACETS)
 
@@ -249,10 +266,6 @@ class LanceIndex(PointIndex):
         with self._version() as dataset:
             files = (file for fragment in dataset.get_fragments() for file in fragment.data_files())
             return sum(file.file_size_bytes or 0 for file in files)
-
-
-def _begins_a_label(test: Test) -> bool:
-    return isinstance(test, Prefix) and test.field == "labels"
 
 
 def _vector_columns(names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,11 @@ import pyarrow as pa
 
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
+from schemas.payload import OWN
 from schemas.points import Point, ScoredPoint, SparseVector
 from schemas.records import SPARSE_NAME, WORDS_NAME
 from schemas.thumbnails import THUMBNAIL, to_text
+from workers.indexes.lance import own_columns
 from workers.indexes.lance.impact_codes import impact_codes
 
 DISTANCE, ROW_ADDRESS = "_distance", "_rowaddr"
@@ -73,8 +76,11 @@ def read_dim(schema: pa.Schema) -> int:
     return dim
 
 
-def to_rows(points: Sequence[Point], dim: int) -> pa.Table:
-    """The rows of points. Raises ValueError, which names the point, for one that cannot be one."""
+def to_rows(points: Sequence[Point], dim: int, schema: pa.Schema) -> pa.Table:
+    """The rows of points in a table of this schema.
+
+    Raises ValueError, which names the point, for one that cannot be one.
+    """
     table = points_table(points, dim, all_digits=True)
     for columns, vectors in zip(
         SPARSE_COLUMNS.values(),
@@ -83,12 +89,16 @@ def to_rows(points: Sequence[Point], dim: int) -> pa.Table:
     ):
         codes = [None if each is None else impact_codes(each).tolist() for each in vectors]
         table = table.append_column(columns.impacts, pa.array(codes, _IMPACTS))
-    return table
+    return own_columns.add_columns(table, points, schema)
 
 
 def payload_columns(schema: pa.Schema) -> list[str]:
     """The columns of what a hit shows: all but its vectors and its thumbnail."""
-    return [name for name in schema.names if name not in _NOT_SHOWN]
+    return [
+        name
+        for name in schema.names
+        if name not in _NOT_SHOWN and not name.startswith(own_columns.PREFIX)
+    ]
 
 
 def from_rows(table: pa.Table) -> Iterator[Point]:
@@ -131,6 +141,8 @@ def _to_point(row: dict[str, Any], vector: np.ndarray[Any, Any] | None) -> Point
     identity = row.pop("id")
     words, sparse = (_pop_sparse(row, SPARSE_COLUMNS[name]) for name in (WORDS_NAME, SPARSE_NAME))
     payload = {name: _to_json(value) for name, value in row.items() if value is not None}
+    if OWN in payload:
+        payload[OWN] = json.loads(payload[OWN])
     dense = None if vector is None else vector.astype(np.float32)
     return Point(identity, payload, dense, words, sparse)
 

@@ -7,18 +7,21 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import boto3
 
 from schemas.errors import IndexUnavailableError, StoreError
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions, StoreOptions
-from workers.indexes.location import lance_place
-from workers.stores.s3_client import client_for, raising_store_errors
+from workers.indexes.location import LANCE_TABLE, lance_place
+from workers.stores.s3_client import client_for
+from workers.stores.s3_prefix import S3Prefix
 
 _PROBE = "objseek-probe-"
-_TAKEN = 412
+# Lance makes a request that fails up to six times, each with retries; and so does who calls it.
+_REQUESTS_A_BUDGET = 12
+_MOST_RETRIES = 20
 
 
 def store_options(options: IndexOptions) -> StoreOptions:
@@ -43,11 +46,11 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
     found = {
         "aws_region": client.meta.region_name or "us-east-1",
         "timeout": f"{options.timeout_s:g}s",
-        "client_max_retries": "10",
-        "client_retry_timeout": f"{max(1, int(options.retry_budget_s))}",
+        "client_max_retries": f"{min(_MOST_RETRIES, int(options.retry_budget_s))}",
+        "client_retry_timeout": f"{max(1, int(options.retry_budget_s / _REQUESTS_A_BUDGET))}",
     }
-    if ".amazonaws.com" not in endpoint:
-        # By this name it is not overruled by the environment, which boto3 has read already.
+    if options.endpoint_url or ".amazonaws.com" not in endpoint:
+        # By this name: what the environment has by it would count for more than any other.
         found["aws_endpoint_url_s3"] = endpoint
         found["allow_http"] = str(endpoint.startswith("http://")).lower()
     credentials = boto3.Session(profile_name=options.profile).get_credentials()
@@ -64,6 +67,15 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
 def is_bucket(options: IndexOptions) -> bool:
     """Whether the table is in a bucket, not in a folder."""
     return lance_place(options.location).startswith("s3://")
+
+
+def table_uri(location: str) -> str:
+    """The table of a Lance index as Lance is to have it: keys of a bucket are parts of a URL."""
+    place = lance_place(location)
+    if place.startswith("s3://"):
+        bucket, prefix = split_s3_uri(place)
+        place = f"s3://{bucket}/{quote(prefix)}".rstrip("/")
+    return f"{place}/{LANCE_TABLE}"
 
 
 def require_safe_commits(options: IndexOptions) -> None:
@@ -83,31 +95,14 @@ def require_safe_commits(options: IndexOptions) -> None:
 
 
 def _creates_once(options: IndexOptions, place: str) -> bool:
-    bucket, prefix = split_s3_uri(place)
-    key = f"{prefix.rstrip('/')}/{_PROBE}{uuid.uuid4().hex}".lstrip("/")
-    store = store_options(options)
-    with (
-        raising_index_errors(options.location),
-        raising_store_errors(f"s3://{bucket}/{key}", store),
-    ):
-        client = client_for(store, bucket)
+    objects, probe = S3Prefix(place, store_options(options)), f"{_PROBE}{uuid.uuid4().hex}"
+    with raising_index_errors(options.location):
         try:
-            client.put_object(Bucket=bucket, Key=key, Body=b"1", IfNoneMatch="*")
-            try:
-                client.put_object(Bucket=bucket, Key=key, Body=b"2", IfNoneMatch="*")
-            except client.exceptions.ClientError as exc:
-                if _status(exc) == _TAKEN:
-                    return True
-                raise
-            return False
+            # Not the first one alone: its answer may be lost, and it is sent again.
+            return not (objects.create(probe, b"1") and objects.create(probe, b"2"))
         finally:
-            with suppress(client.exceptions.ClientError):
-                client.delete_object(Bucket=bucket, Key=key)
-
-
-def _status(error: Any) -> int:
-    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
+            with suppress(StoreError):
+                objects.remove([probe])
 
 
 def _links_once(folder: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,18 @@ import pyarrow as pa
 from schemas.errors import IndexMissingError, IndexUnavailableError, one_line
 from schemas.options import IndexOptions
 from workers.backoff import Backoff
+from workers.indexes.lance.creation import FORMAT, create_table
 from workers.indexes.lance.engine import import_lance, raising_index_errors
 from workers.indexes.lance.rows import table_schema
-from workers.indexes.lance.storage import storage_options
-from workers.indexes.location import LANCE_TABLE, lance_place
+from workers.indexes.lance.storage import is_bucket, storage_options, table_uri
 
 if TYPE_CHECKING:
     from lance import LanceDataset
 
-_FORMAT = "2.1"  # of the files
 _INDEX_CACHE = 512 * 2**20
 _METADATA_CACHE = 128 * 2**20
 _ROWS_A_FRAGMENT = 2**20
+_CONFLICT_BUDGET_S = 60.0
 _ADDRESS_BITS = 32  # of the row; the fragment is above
 Addresses = npt.NDArray[np.uint64]
 
@@ -58,7 +58,14 @@ class LanceTable:
     def __init__(self, options: IndexOptions, dataset: LanceDataset) -> None:
         self.location = options.location
         self._refresh_s = options.refresh_s
-        self._backoff = Backoff(max(options.retry_budget_s, 60.0), first_s=0.05, longest_s=2.0)
+        self._conflicts = Backoff(
+            max(options.retry_budget_s, _CONFLICT_BUDGET_S),
+            first_s=0.05,
+            longest_s=2.0,
+            only=ChangedMeanwhileError,
+        )
+        # A disk that is full will be so later, too.
+        self._away = Backoff(options.retry_budget_s if is_bucket(options) else 0.0)
         self._dataset = dataset
         self._looked_at = time.monotonic()
         self._turn = threading.Lock()
@@ -88,6 +95,16 @@ class LanceTable:
             if dataset.version > self._dataset.version:
                 self._dataset = dataset
 
+    def add_columns(self, columns: Sequence[pa.Field]) -> None:
+        """Add columns, null in all rows; those that another writer has added meanwhile stay."""
+        for column in columns:
+            with self.raising_errors():
+                dataset = self.latest()
+                dataset = dataset.checkout_version(dataset.version)
+                if column.name not in dataset.schema.names:
+                    dataset.add_columns(column)
+            self.adopt(dataset)
+
     @contextmanager
     def raising_errors(self) -> Iterator[None]:
         """Raise Lance's errors as those of an index."""
@@ -113,7 +130,8 @@ class LanceTable:
             self.adopt(after)
             return bool(after.version != before.version + 1)
 
-        return self._backoff.retry(attempt, f"a commit to {self.location}")
+        what = f"a commit to {self.location}"
+        return self._away.retry(lambda: self._conflicts.retry(attempt, what), what)
 
     def _commit(
         self, dataset: LanceDataset, change: Change, written: list[tuple[pa.Table, Any]]
@@ -149,7 +167,7 @@ def write_files(dataset: LanceDataset, rows: pa.Table) -> Any:
         dataset,
         mode="append",
         max_rows_per_file=_ROWS_A_FRAGMENT,
-        data_storage_version=_FORMAT,
+        data_storage_version=FORMAT,
     )
 
 
@@ -176,7 +194,7 @@ def open_table(options: IndexOptions, dim: int | None, *, create: bool) -> Lance
     Raises IndexMissingError, IndexUnavailableError.
     """
     lance = import_lance()
-    place = f"{lance_place(options.location)}/{LANCE_TABLE}"
+    place = table_uri(options.location)
     how = {"storage_options": storage_options(options) or None}
     session = lance.Session(
         index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE
@@ -189,13 +207,7 @@ def open_table(options: IndexOptions, dim: int | None, *, create: bool) -> Lance
                 raise
             if not create or dim is None:
                 raise IndexMissingError(f"there is no index at {options.location}") from exc
-        try:
-            lance.write_dataset(
-                table_schema(dim).empty_table(), place, data_storage_version=_FORMAT, **how
-            )
-        except OSError as exc:
-            if "already exists" not in str(exc):  # another writer was first
-                raise
+        create_table(options, table_schema(dim))
         return LanceTable(options, lance.dataset(place, session=session, **how))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.errors import IndexUnavailableError
+from workers.indexes.lance.old_versions import drop_unread
 from workers.indexes.lance.rows import SPARSE_COLUMNS, VECTOR
 from workers.indexes.lance.table import LanceTable
 
@@ -20,7 +21,6 @@ _ROWS_TO_INDEX = 5_000
 _ROWS_A_PARTITION = 1000
 _BITS = 4
 _SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**20  # rows
-_KEPT = timedelta(days=1)
 _RETRAINED_AT = 4  # times as many rows as when partitions were made
 _ATTEMPTS = 5
 _BITMAPS = ("kind", "store", "bucket", "segmenter", "embedder", "labelled_by", "level")
@@ -50,7 +50,7 @@ class Upkeep:
             self.tidy()
 
     def tidy(self) -> None:
-        """Put small files together, index new rows, drop versions older than a day."""
+        """Put small files together, index new rows, drop versions unread for a day."""
         self._written = 0
         self._do(_SMALL_FRAGMENT, retrain=False)
 
@@ -79,7 +79,7 @@ def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int, *, retrain: bool) -
     rows = dataset.count_rows()
     if rows >= _ROWS_TO_INDEX:
         _index(dataset, rows, retrain=retrain)
-    dataset.cleanup_old_versions(older_than=_KEPT, error_if_tagged_old_versions=False)
+    drop_unread(dataset, datetime.now(UTC))
     return dataset
 
 

@@ -22,7 +22,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
 from pipeline.settings import Settings
 from schemas.errors import UnknownModelError, UsageError
-from schemas.search import ObjectExample, SearchQuery, TextExample, VectorExample
+from schemas.search import ObjectExample, SearchQuery, TextExample
 from workers.images.header import read_size
 from workers.indexes.open import open_index
 
@@ -98,20 +98,19 @@ def test_the_service_shows_them(settings: Settings) -> None:
 def test_a_vector_searches_through_the_service(settings: Settings) -> None:
     vector, points = vector_files.unit_rows(4)[_BOX].tolist(), ids(settings)
     with asked(settings) as client:
-        found = client.post("/v1/search", json={"positive": [{"vector": vector}]}).json()
+        found = client.post("/v1/search", json={"vector": vector}).json()
         assert found["hits"][0]["object_id"] == points[_BOX][0]
         assert found["hits"][0]["payload"]["own"] == {"name": "box"}
-        wrong = client.post("/v1/search", json={"positive": [{"vector": [1.0, 2.0]}]})
+        wrong = client.post("/v1/search", json={"vector": [1.0, 2.0]})
         assert wrong.status_code == 422
-        assert "a vector of 8 numbers, as the index holds, got one of 2" in wrong.json()["detail"]
-        zero = client.post("/v1/search", json={"positive": [{"vector": [0.0] * 8}]})
+        assert "a vector of 8 numbers, as those of the index, got 2" in wrong.json()["detail"]
+        zero = client.post("/v1/search", json={"vector": [0.0] * 8})
         assert zero.status_code == 422
 
 
 def test_a_sheet_shows_them(settings: Settings) -> None:
-    query = SearchQuery(
-        positive=(VectorExample(vector=tuple(vector_files.unit_rows(4)[0])),), kind=None, limit=4
-    )
+    vector = tuple(vector_files.unit_rows(4)[0].tolist())
+    query = SearchQuery(vector=vector, kind=None, limit=4)
     with Searcher.open(settings) as searcher:
         hits = searcher.search(query).hits
         assert len(hits) == 4
