@@ -30,6 +30,7 @@ from bench.object_storage.questions import FILTERS, FIRST, QUESTIONS, Answer, Qu
 from bench.object_storage.timing import First, Others, Place, time_question, time_replacing
 from bench.object_storage.truth import Truth, equal_share, find_truth, recall
 from bench.synthetic import build
+from pipeline.environment import prepare_lance
 from schemas.options import IndexOptions
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -132,6 +133,7 @@ def _quality(name: str, truth: Truth, answers: list[Answer]) -> str:
 
 def main() -> None:
     args = _parse()
+    prepare_lance()
     objects = filling.objects_of(args.points)
     place = f"lance+s3://{args.bucket}/points-{args.points}"
     direct = IndexOptions(location=place, endpoint_url=args.endpoint)

@@ -15,6 +15,7 @@ import lance
 import pyarrow as pa
 
 from bench.synthetic import DIM, OBJECTS_AN_IMAGE, images
+from pipeline.environment import prepare_lance
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions
 from workers.indexes.lance.index import LanceIndex
@@ -87,6 +88,7 @@ def _batches(objects: int) -> Iterator[pa.RecordBatch]:
 
 def optimize(options: IndexOptions) -> Build:
     """Put files together and make all indexes; to be called in a fresh process."""
+    prepare_lance()
     started = time.perf_counter()
     with closing(open_index(options, DIM)) as index:
         assert isinstance(index, LanceIndex)

@@ -19,7 +19,9 @@ from schemas.search import SearchHit
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Prefix, Test
 from workers.indexes.lance import changes, queries, ranked
+from workers.indexes.lance.reading import Reading
 from workers.indexes.lance.rows import (
+    ROW_ADDRESS,
     VECTOR,
     WORDS,
     from_rows,
@@ -94,22 +96,22 @@ class LanceIndex(PointIndex):
     @contextmanager
     def _version(self) -> Iterator[lance.LanceDataset]:
         """The version to read: that of the search which this thread is in, else the newest."""
-        pinned = getattr(self._pinned, "dataset", None)
-        with self._table.raising_errors():
-            yield self._table.current() if pinned is None else pinned
+        with self._reading() as reading:
+            yield reading.dataset
 
     @contextmanager
-    def _one_version(self) -> Iterator[None]:
-        """Have all that this thread reads in the block be of one version."""
-        self._pinned.dataset = self._table.current()
-        try:
-            yield
-        finally:
-            self._pinned.dataset = None
+    def _reading(self) -> Iterator[Reading]:
+        pinned: Reading | None = getattr(self._pinned, "reading", None)
+        with self._table.raising_errors():
+            yield Reading(self._table.current()) if pinned is None else pinned
 
     def search(self, query: IndexQuery) -> list[SearchHit]:
-        with self._one_version():
+        words = None if query.text_sum is None else query.words
+        self._pinned.reading = Reading(self._table.current(), words)
+        try:
             return super().search(query)
+        finally:
+            self._pinned.reading = None
 
     def replace_images(
         self, images: Sequence[EmbeddedImage], run_started_at: datetime | None = None
@@ -172,25 +174,43 @@ class LanceIndex(PointIndex):
         exact: bool = False,
     ) -> list[ScoredPoint]:
         condition = to_sql(self.prepare(where))
-        with self._version() as dataset:
-            table = queries.find_nearest(dataset, vector, condition, limit, exact=exact)
-        points = scored_from_rows(table)
+        with self._reading() as reading:
+            reading.look_ahead(condition, limit)
+            table = queries.find_nearest(
+                reading.dataset,
+                vector,
+                condition,
+                limit,
+                exact=exact,
+                with_words=reading.words is not None,
+            )
+        addresses = table[ROW_ADDRESS].to_pylist()
+        points = list(scored_from_rows(table.drop_columns([ROW_ADDRESS])))
+        reading.note_nearest(points, addresses)
         return [point for point in points if threshold is None or point.score > threshold]
 
     def find_by_words(self, words: SparseVector, where: PointFilter, limit: int) -> list[uuid.UUID]:
         condition = to_sql(self.prepare(where))
-        with self._version() as dataset:
-            found = queries.find_by_words(dataset, words, condition, limit)
-        return [uuid.UUID(identity) for identity, _ in found]
+        with self._reading() as reading:
+            found = reading.find_by_words(words, condition, limit)
+        return list(map(uuid.UUID, found))
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
         return ranked.rank(self, query, where, pool)
 
     def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        with self._version() as dataset:
-            return self._read(ids, [*payload_columns(dataset.schema), VECTOR])
+        with self._reading() as reading:
+            known = reading.points_of([*map(str, ids)])
+            if known is not None:
+                return known
+            return self._read(ids, [*payload_columns(reading.dataset.schema), VECTOR])
 
     def retrieve_vectors(self, ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Point]:
+        if list(names) == [WORDS_NAME]:
+            with self._reading() as reading:
+                known = reading.words_of([*map(str, ids)])
+            if known is not None:
+                return known
         return self._read(ids, ["id", *_vector_columns(names)])
 
     def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
@@ -199,8 +219,13 @@ class LanceIndex(PointIndex):
     def _read(self, ids: Sequence[uuid.UUID], columns: list[str]) -> list[Point]:
         if not ids:
             return []
-        with self._version() as dataset:
-            table = dataset.to_table(columns=columns, filter=one_of("id", map(str, ids)))
+        with self._reading() as reading:
+            names = [*map(str, ids)]
+            addresses = reading.addresses_of(names)
+            if addresses is None:
+                table = reading.dataset.to_table(columns=columns, filter=one_of("id", names))
+            else:
+                table = queries.take(reading.dataset, addresses, columns)
         return list(from_rows(table))
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:

@@ -72,7 +72,7 @@ def scored_from_rows(table: pa.Table) -> Iterator[ScoredPoint]:
     for row in _plain_rows(table):
         distance = row.pop(DISTANCE)
         point = _to_point(row, None)
-        yield ScoredPoint(point.id, point.payload, score=1.0 - distance)
+        yield ScoredPoint(point.id, point.payload, words=point.words, score=1.0 - distance)
 
 
 def _vectors(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +18,13 @@ _log = logging.getLogger(__name__)
 ROWS_TO_TIDY = 20_000
 """Written since the last time; a search compares whole vectors of rows that no index has."""
 _ROWS_TO_INDEX = 5_000
-_ROWS_A_PARTITION = 1000
+# A query reads some whole partitions. Of few rows these are to be few, as texts need most of them;
+# of many, as many partitions as each has rows cost least to make and to read.
+_LEAST_ROWS_A_PARTITION = 500
 _BITS = 4
 _SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**20  # rows
 _KEPT = timedelta(days=1)
-_RETRAINED_AT = 4  # times as many rows as when partitions were made
+_RETRAINED_AT = 2  # times as many partitions as there are
 _ATTEMPTS = 5
 _BITMAPS = ("kind", "store", "bucket", "segmenter", "embedder", "labelled_by", "level")
 _TREES = (
@@ -96,19 +99,24 @@ def _index(dataset: lance.LanceDataset, rows: int, *, retrain: bool) -> None:
     for column, kind in kinds.items():
         if f"{column}_idx" not in there:
             dataset.create_scalar_index(column, kind)
-    if f"{VECTOR}_idx" not in there or (retrain and rows >= _RETRAINED_AT * _trained_for(dataset)):
+    partitions = _partitions_for(rows)
+    made = f"{VECTOR}_idx" in there
+    if not made or (retrain and partitions >= _RETRAINED_AT * _partitions_of(dataset)):
         dataset.create_index(
             VECTOR,
             "IVF_RQ",
             metric="cosine",
-            num_partitions=max(1, rows // _ROWS_A_PARTITION),
+            num_partitions=partitions,
             num_bits=_BITS,
             replace=True,
         )
 
 
-def _trained_for(dataset: lance.LanceDataset) -> int:
-    """For how many rows the partitions were made."""
+def _partitions_for(rows: int) -> int:
+    return max(1, min(rows // _LEAST_ROWS_A_PARTITION, math.isqrt(rows)))
+
+
+def _partitions_of(dataset: lance.LanceDataset) -> int:
+    """How many partitions the index of vectors has."""
     statistics = dataset.stats.index_stats(f"{VECTOR}_idx")
-    partitions = max(int(index.get("num_partitions", 1)) for index in statistics["indices"])
-    return partitions * _ROWS_A_PARTITION
+    return max(int(index.get("num_partitions", 1)) for index in statistics["indices"])
