@@ -13,6 +13,7 @@ milliseconds.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import statistics
@@ -54,16 +55,25 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the queries")
     parser.add_argument("--only", action="append", choices=[*QUESTIONS], help="these questions")
     parser.add_argument("--scenes", type=int, default=1500, help="for texts; 0: none")
+    parser.add_argument("--without-edge", action="store_true", help="do not measure the peer")
     args = parser.parse_args()
     if not args.endpoint:
         parser.error("expected --endpoint or S3_ENDPOINT_URL, got neither")
     return args
 
 
-def _fill(options: IndexOptions, folder: Path, objects: int) -> None:
-    """Make the indexes, unless they are there whole; both sides at once."""
-    edge = _SPAWN.Process(target=build, args=(folder, objects, filling.EMBEDDER))
-    edge.start()
+def _fill_edge(folder: Path, objects: int) -> Place:
+    """The same points in Qdrant Edge, made unless they are there whole."""
+    process = _SPAWN.Process(target=build, args=(folder, objects, filling.EMBEDDER))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit("Qdrant Edge was not filled")
+    return Place(IndexOptions(location=str(folder / "index")))
+
+
+def _fill(options: IndexOptions, objects: int) -> None:
+    """Write the table, unless it is there whole, and make its indexes."""
     rows = objects // 10 * 11
     there = _in_a_fresh_process(filling.count_rows, options)
     if there not in (0, rows):
@@ -72,9 +82,6 @@ def _fill(options: IndexOptions, folder: Path, objects: int) -> None:
         started = time.perf_counter()
         _in_a_fresh_process(filling.fill, options, objects)
         _console.print(f"{rows:,} points written in {time.perf_counter() - started:.0f} s")
-    edge.join()
-    if edge.exitcode:
-        raise SystemExit("Qdrant Edge was not filled")
     made = _in_a_fresh_process(filling.optimize, options)
     stored = filling.stored_mb(options)
     _console.print(
@@ -84,23 +91,26 @@ def _fill(options: IndexOptions, folder: Path, objects: int) -> None:
 
 
 def _ask(
-    name: str, lance: Place, edge: Place, queries: Queries, processes: int
-) -> tuple[list[First], Others, Others]:
+    name: str, lance: Place, edge: Place | None, queries: Queries, processes: int
+) -> tuple[list[First], Others, Others | None]:
     count = len(queries.texts)
     first, others = _in_a_fresh_process(time_question, lance, name, queries, count)
     firsts = [first] + [
         _in_a_fresh_process(time_question, lance, name, queries, 1)[0] for _ in range(processes - 1)
     ]
-    _, theirs = _in_a_fresh_process(time_question, edge, name, queries, count)
-    return firsts, others, theirs
+    if edge is None:
+        return firsts, others, None
+    return firsts, others, _in_a_fresh_process(time_question, edge, name, queries, count)[1]
 
 
-def _row(name: str, firsts: list[First], ours: Others, theirs: Others, quality: str) -> list[str]:
+def _row(
+    name: str, firsts: list[First], ours: Others, theirs: Others | None, quality: str
+) -> list[str]:
     cold = statistics.median(first.seconds for first in firsts) * 1e3
     requests = statistics.median(first.traffic.requests for first in firsts)
     rounds = statistics.median(first.traffic.rounds for first in firsts)
     received = statistics.median(first.traffic.received_mb for first in firsts)
-    edge_ms = theirs.percentile_ms(50)
+    edge_ms = theirs.percentile_ms(50) if theirs else math.nan
     return [
         name,
         f"{cold:.0f} / {requests:.0f} / {rounds:.0f} / {received:.1f}",
@@ -131,38 +141,46 @@ def _quality(name: str, truth: Truth, answers: list[Answer]) -> str:
     return f"equal {equal_share(found, [[s for _, s in known[:FIRST]] for known in exact]):.3f}"
 
 
+def _print_questions(
+    args: argparse.Namespace, lance: Place, edge: Place | None, truth: Truth, queries: Queries
+) -> None:
+    columns = (
+        "question", "first: ms / requests / rounds / MB", "others: p50 / p95 ms", "requests / MB",
+        "CPU ms", "MiB", "Edge p50 ms", "x", "",
+    )  # fmt: skip
+    table = Table(*columns, box=None)
+    for name in args.only or QUESTIONS:
+        firsts, ours, theirs = _ask(name, lance, edge, queries, args.processes)
+        row = _row(name, firsts, ours, theirs, _quality(name, truth, ours.answers))
+        table.add_row(*row)
+        _console.print(" | ".join(row), style="dim")
+    _console.print(table)
+
+
+def _print_replacing(place: Place, seed: int) -> None:
+    replacing, finding = _in_a_fresh_process(time_replacing, place, seed)
+    _console.print(
+        f"an image replaced in {statistics.median(replacing) * 1e3:.0f} ms (the first "
+        f"{replacing[0] * 1e3:.0f}), found by the next query in "
+        f"{statistics.median(finding) * 1e3:.0f} ms"
+    )
+
+
 def main() -> None:
     args = _parse()
     prepare_lance()
     objects = filling.objects_of(args.points)
     place = f"lance+s3://{args.bucket}/points-{args.points}"
     direct = IndexOptions(location=place, endpoint_url=args.endpoint)
-    folder = args.folder / str(args.points)
     queries = Queries.draw(args.queries, args.seed, objects)
     with running_proxy(args.endpoint) as proxy:
         through = direct.model_copy(update={"endpoint_url": proxy.url})
-        _fill(through, folder, objects)
+        _fill(through, objects)
+        edge = None if args.without_edge else _fill_edge(args.folder / str(args.points), objects)
         truth = _in_a_fresh_process(find_truth, direct, queries)
         proxy.set_latency(args.latency_ms)
-        lance = Place(through, proxy)
-        edge = Place(IndexOptions(location=str(folder / "index")))
-        columns = (
-            "question", "first: ms / requests / rounds / MB", "others: p50 / p95 ms",
-            "requests / MB", "CPU ms", "MiB", "Edge p50 ms", "x", "",
-        )  # fmt: skip
-        table = Table(*columns, box=None)
-        for name in args.only or QUESTIONS:
-            firsts, ours, theirs = _ask(name, lance, edge, queries, args.processes)
-            row = _row(name, firsts, ours, theirs, _quality(name, truth, ours.answers))
-            table.add_row(*row)
-            _console.print(" | ".join(row), style="dim")
-        _console.print(table)
-        replacing, finding = _in_a_fresh_process(time_replacing, lance, args.seed)
-        _console.print(
-            f"an image replaced in {statistics.median(replacing) * 1e3:.0f} ms (the first "
-            f"{replacing[0] * 1e3:.0f}), found by the next query in "
-            f"{statistics.median(finding) * 1e3:.0f} ms"
-        )
+        _print_questions(args, Place(through, proxy), edge, truth, queries)
+        _print_replacing(Place(through, proxy), args.seed)
     if args.scenes:
         count, share = _in_a_fresh_process(text_recall.measure, args.folder, args.scenes, args.seed)
         _console.print(f"texts among {count:,} points of drawn scenes: recall {share:.4f}")
