@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
-from schemas.labels import Label, Naming, parse_labels
+from schemas.labels import Label, LabelEntry, Naming, parse_labels
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import IndexOptions
 from schemas.records import (
@@ -31,6 +32,7 @@ DIM = 512
 OBJECTS_AN_IMAGE = 10
 BUCKETS = 10
 FOLDERS = 1000
+REVISION = ImageRevision("v1", "synthetic")
 _CLUSTERS = 2000
 # CLIP's vectors lie in a narrow cone: two of any images have a cosine of about 0.5, and those of
 # one kind of thing about 0.8.
@@ -65,32 +67,47 @@ def _unit(rows: np.ndarray) -> Float32Matrix:
 def images(objects: int, embedder: str) -> Iterator[EmbeddedImage]:
     """Images with ten objects each, in `BUCKETS` buckets of `FOLDERS` folders together."""
     cone = Cone()
-    names = parse_labels(bundled_file("labels_general.txt").read_text().splitlines())
-    revision = ImageRevision("v1", "synthetic")
-    shapes = _shapes()
     for number in range(objects // OBJECTS_AN_IMAGE):
-        vectors, kinds = cone.rows(OBJECTS_AN_IMAGE, number)
-        folder = number % FOLDERS
-        key = f"2026/{folder:03}/{number:07}.jpg"
-        ref = ImageRef("s3", f"photos-{folder % BUCKETS}", key, "v1", 100_000)
-        identity = image_id(ref)
-        records = []
-        for ordinal, (vector, kind) in enumerate(zip(vectors, kinds.tolist(), strict=True)):
-            entries = [names[(kind + step) % len(names)] for step in range(3)]
-            pairs = zip(entries, (0.61, 0.17, 0.08), strict=True)
-            naming = Naming(tuple(Label(entry, score) for entry, score in pairs), 80.0)
-            mask = shapes[(number + ordinal) % len(shapes)]
-            point = object_id(identity, revision, ordinal)
-            records.append(ObjectRecord(point, mask, {VECTOR_NAME: vector}, naming))
-        whole = ImageRecord(
-            object_id(identity, revision, IMAGE_ORDINAL),
-            {VECTOR_NAME: _unit(vectors.mean(axis=0, keepdims=True))[0]},
-        )
-        yield EmbeddedImage(
-            ref, _SIZE_HW, revision, "sam_demo", embedder, whole, tuple(records), "synthetic"
-        )
+        yield make_image(number, *cone.rows(OBJECTS_AN_IMAGE, number), embedder)
 
 
+def make_image(
+    number: int, vectors: Float32Matrix, kinds: np.ndarray, embedder: str
+) -> EmbeddedImage:
+    """The image of a number, with an object for each of the vectors (n, any) and kinds (n,)."""
+    names, shapes = _names(), _shapes()
+    ref = image_ref(number)
+    identity = image_id(ref)
+    records = []
+    for ordinal, (vector, kind) in enumerate(zip(vectors, kinds.tolist(), strict=True)):
+        entries = [names[(kind + step) % len(names)] for step in range(3)]
+        pairs = zip(entries, (0.61, 0.17, 0.08), strict=True)
+        naming = Naming(tuple(Label(entry, score) for entry, score in pairs), 80.0)
+        mask = shapes[(number + ordinal) % len(shapes)]
+        point = object_id(identity, REVISION, ordinal)
+        records.append(ObjectRecord(point, mask, {VECTOR_NAME: vector}, naming))
+    whole = ImageRecord(
+        object_id(identity, REVISION, IMAGE_ORDINAL),
+        {VECTOR_NAME: _unit(vectors.mean(axis=0, keepdims=True))[0]},
+    )
+    return EmbeddedImage(
+        ref, _SIZE_HW, REVISION, "sam_demo", embedder, whole, tuple(records), "synthetic"
+    )
+
+
+def image_ref(number: int) -> ImageRef:
+    """Where the image of a number is."""
+    folder = number % FOLDERS
+    key = f"2026/{folder:03}/{number:07}.jpg"
+    return ImageRef("s3", f"photos-{folder % BUCKETS}", key, "v1", 100_000)
+
+
+@cache
+def _names() -> list[LabelEntry]:
+    return parse_labels(bundled_file("labels_general.txt").read_text().splitlines())
+
+
+@cache
 def _shapes() -> list[ObjectMask]:
     """Discs of many sizes and places; their strings are as long as a real mask's."""
     rng, rows, columns = np.random.default_rng(5), *np.indices(_SIZE_HW)

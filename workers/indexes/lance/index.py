@@ -17,9 +17,13 @@ from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVe
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from schemas.search import SearchHit
 from schemas.thumbnails import THUMBNAIL
+from workers.indexes import ranking
 from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Test
 from workers.indexes.lance import changes, own_columns, queries, ranked
+from workers.indexes.lance.reading import Reading
 from workers.indexes.lance.rows import (
+    RANKING_COLUMNS,
+    ROW_ADDRESS,
     SPARSE_COLUMNS,
     VECTOR,
     from_rows,
@@ -33,7 +37,7 @@ from workers.indexes.lance.table import LanceTable, open_table
 from workers.indexes.lance.upkeep import Upkeep
 from workers.indexes.operations import Offset
 from workers.indexes.point_index import PointIndex, PointsOf
-from workers.indexes.points import THUMBNAIL_FIELDS
+from workers.indexes.points import THUMBNAIL_FIELDS, read_hits
 
 if TYPE_CHECKING:
     import lance
@@ -96,22 +100,33 @@ class LanceIndex(PointIndex):
     @contextmanager
     def _version(self) -> Iterator[lance.LanceDataset]:
         """The version to read: that of the search which this thread is in, else the newest."""
-        pinned = getattr(self._pinned, "dataset", None)
-        with self._table.raising_errors():
-            yield self._table.current() if pinned is None else pinned
+        with self._reading() as reading:
+            yield reading.dataset
 
     @contextmanager
-    def _one_version(self) -> Iterator[None]:
-        """Have all that this thread reads in the block be of one version."""
-        self._pinned.dataset = self._table.current()
-        try:
-            yield
-        finally:
-            self._pinned.dataset = None
+    def _reading(self) -> Iterator[Reading]:
+        pinned: Reading | None = getattr(self._pinned, "reading", None)
+        with self._table.raising_errors():
+            yield Reading(self._table.current()) if pinned is None else pinned
 
     def search(self, query: IndexQuery) -> list[SearchHit]:
-        with self._one_version():
-            return super().search(query)
+        words = None if query.text_sum is None else query.words
+        self._pinned.reading = Reading(self._table.current(), words)
+        try:
+            ranked_points = ranking.search(self, query, self.dim, self.note_broken)
+            return list(read_hits(self._complete(ranked_points), self.note_broken))
+        finally:
+            self._pinned.reading = None
+
+    def _complete(self, points: Sequence[ScoredPoint]) -> Iterator[ScoredPoint]:
+        """Points with all that hits show, where they have what ranks them alone."""
+        ranked_only = [point.id for point in points if "ordinal" not in point.payload]
+        with self._reading() as reading:
+            columns = payload_columns(reading.dataset.schema)
+        full = {point.id: point for point in self._read(ranked_only, columns)}
+        for point in points:
+            payload = full[point.id].payload if point.id in full else point.payload
+            yield ScoredPoint(point.id, payload, score=point.score)
 
     def replace_all(
         self, images: Sequence[str], points_of: PointsOf, run_started_at: datetime
@@ -191,40 +206,65 @@ class LanceIndex(PointIndex):
         exact: bool = False,
     ) -> list[ScoredPoint]:
         condition = self._condition(where)
-        with self._version() as dataset:
-            table = queries.find_nearest(dataset, vector, condition, limit, exact=exact)
-        points = scored_from_rows(table)
+        with self._reading() as reading:
+            reading.look_ahead(condition, limit)
+            table = queries.find_nearest(
+                reading.dataset,
+                vector,
+                condition,
+                limit,
+                exact=exact,
+                with_words=reading.words is not None,
+            )
+        addresses = table[ROW_ADDRESS].to_pylist()
+        points = list(scored_from_rows(table.drop_columns([ROW_ADDRESS])))
+        reading.note_nearest(points, addresses)
         return [point for point in points if threshold is None or point.score > threshold]
 
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: PointFilter, limit: int
     ) -> list[tuple[uuid.UUID, float]]:
         condition = self._condition(where)
-        with self._version() as dataset:
-            if name == WORDS_NAME:
-                vector = queries.weigh_by_rarity(dataset, vector)
-            columns = SPARSE_COLUMNS[name]
-            found = queries.find_by_sparse(dataset, columns, vector, condition, limit)
-        return [(uuid.UUID(identity), score) for identity, score in found]
+        with self._reading() as reading:
+            found = reading.find_by_sparse(name, vector, condition, limit)
+        return [(uuid.UUID(row.id), row.score) for row in found]
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
         return ranked.rank(self, query, where, pool)
 
     def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        with self._version() as dataset:
-            return self._read(ids, [*payload_columns(dataset.schema), VECTOR])
+        """As `PointOperations.retrieve`; within a search with what ranks points alone."""
+        names = [*map(str, ids)]
+        with self._reading() as reading:
+            known = reading.points_of(names)
+            if known is not None:
+                return known
+            columns = RANKING_COLUMNS
+            if getattr(self._pinned, "reading", None) is None:
+                columns = payload_columns(reading.dataset.schema)
+            return self._read(names, [*columns, VECTOR])
 
     def retrieve_vectors(self, ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Point]:
-        return self._read(ids, ["id", *_vector_columns(names)])
+        if list(names) == [WORDS_NAME]:
+            with self._reading() as reading:
+                known = reading.words_of([*map(str, ids)])
+            if known is not None:
+                return known
+        return self._read([*map(str, ids)], ["id", *_vector_columns(names)])
 
     def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        return self._read(ids, ["id", *THUMBNAIL_FIELDS])
+        return self._read([*map(str, ids)], ["id", *THUMBNAIL_FIELDS])
 
-    def _read(self, ids: Sequence[uuid.UUID], columns: list[str]) -> list[Point]:
-        if not ids:
+    def _read(self, names: Sequence[str], columns: list[str]) -> list[Point]:
+        """These columns of the points of some ids."""
+        if not names:
             return []
-        with self._version() as dataset:
-            table = dataset.to_table(columns=columns, filter=one_of("id", map(str, ids)))
+        with self._reading() as reading:
+            addresses = reading.addresses_of(names)
+            if addresses is None:
+                table = reading.dataset.to_table(columns=columns, filter=one_of("id", names))
+            else:
+                table = queries.take(reading.dataset, addresses, columns)
         return list(from_rows(table))
 
     def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:

@@ -92,6 +92,13 @@ def to_rows(points: Sequence[Point], dim: int, schema: pa.Schema) -> pa.Table:
     return own_columns.add_columns(table, points, schema)
 
 
+RANKING_COLUMNS = [
+    "id", "kind", "image_id", "uri", "width", "height", "rle", "predicted_iou", "label_logsumexp",
+    "t_key",
+]  # fmt: skip
+"""What ranks points, and tells whether they overlap: a fifth of what hits show."""
+
+
 def payload_columns(schema: pa.Schema) -> list[str]:
     """The columns of what a hit shows: all but its vectors and its thumbnail."""
     return [
@@ -113,7 +120,7 @@ def scored_from_rows(table: pa.Table) -> Iterator[ScoredPoint]:
     for row in _plain_rows(table):
         distance = row.pop(DISTANCE)
         point = _to_point(row, None)
-        yield ScoredPoint(point.id, point.payload, score=1.0 - distance)
+        yield ScoredPoint(point.id, point.payload, words=point.words, score=1.0 - distance)
 
 
 def _vectors(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]] | None:

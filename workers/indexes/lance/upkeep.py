@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,10 +19,14 @@ _log = logging.getLogger(__name__)
 ROWS_TO_TIDY = 20_000
 """Written since the last time; a search compares whole vectors of rows that no index has."""
 _ROWS_TO_INDEX = 5_000
-_ROWS_A_PARTITION = 1000
+# A query reads some whole partitions. Of few rows these are to be few, as texts need most of them;
+# of many, as many partitions as each has rows cost least to make and to read.
+_LEAST_ROWS_A_PARTITION = 500
 _BITS = 4
 _SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**20  # rows
-_RETRAINED_AT = 4  # times as many rows as when partitions were made
+# Times as many partitions as there are. Each time the rows are at least twice as many, so that all
+# times together cost at most twice what the last does.
+_RETRAINED_AT = 2
 _ATTEMPTS = 5
 _BITMAPS = ("kind", "store", "bucket", "segmenter", "embedder", "labelled_by", "level")
 _TREES = (
@@ -50,21 +55,24 @@ class Upkeep:
             self.tidy()
 
     def tidy(self) -> None:
-        """Put small files together, index new rows, drop versions unread for a day."""
+        """Put small files together, index new rows, drop versions unread for a day.
+
+        Partitions are made anew where the table has grown much: an ingest begins with few rows.
+        """
         self._written = 0
-        self._do(_SMALL_FRAGMENT, retrain=False)
+        self._do(_SMALL_FRAGMENT)
 
     def optimize(self) -> None:
-        """The same for all files, with partitions made anew where the table has grown much."""
+        """The same for all files."""
         self._written = 0
-        self._do(_LARGE_FRAGMENT, retrain=True)
+        self._do(_LARGE_FRAGMENT)
 
-    def _do(self, rows_a_fragment: int, *, retrain: bool) -> None:
+    def _do(self, rows_a_fragment: int) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             dataset = self._table.latest()
             try:
                 with self._table.raising_errors():
-                    self._table.adopt(_tidy(dataset, rows_a_fragment, retrain=retrain))
+                    self._table.adopt(_tidy(dataset, rows_a_fragment))
                 return
             except IndexUnavailableError as exc:
                 # Another writer has changed the same files: next time is soon enough.
@@ -72,18 +80,18 @@ class Upkeep:
                     _log.warning("the index was not tidied up: %s", exc)
 
 
-def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int, *, retrain: bool) -> Any:
+def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int) -> Any:
     # Not the one that others read: it goes on to the version that it makes.
     dataset = dataset.checkout_version(dataset.version)
     dataset.optimize.compact_files(target_rows_per_fragment=rows_a_fragment)
     rows = dataset.count_rows()
     if rows >= _ROWS_TO_INDEX:
-        _index(dataset, rows, retrain=retrain)
+        _index(dataset, rows)
     drop_unread(dataset, datetime.now(UTC))
     return dataset
 
 
-def _index(dataset: lance.LanceDataset, rows: int, *, retrain: bool) -> None:
+def _index(dataset: lance.LanceDataset, rows: int) -> None:
     """Make the indexes that are not there; add new rows to the others."""
     there = {index.name for index in dataset.describe_indices()}
     kinds: dict[str, Literal["BITMAP", "BTREE", "LABEL_LIST"]] = {
@@ -96,19 +104,25 @@ def _index(dataset: lance.LanceDataset, rows: int, *, retrain: bool) -> None:
     for column, kind in kinds.items():
         if f"{column}_idx" not in there:
             dataset.create_scalar_index(column, kind)
-    if f"{VECTOR}_idx" not in there or (retrain and rows >= _RETRAINED_AT * _trained_for(dataset)):
+    partitions = partitions_for(rows)
+    made = f"{VECTOR}_idx" in there
+    if not made or partitions >= _RETRAINED_AT * partitions_of(dataset):
         dataset.create_index(
             VECTOR,
             "IVF_RQ",
             metric="cosine",
-            num_partitions=max(1, rows // _ROWS_A_PARTITION),
+            num_partitions=partitions,
             num_bits=_BITS,
             replace=True,
         )
 
 
-def _trained_for(dataset: lance.LanceDataset) -> int:
-    """For how many rows the partitions were made."""
+def partitions_for(rows: int) -> int:
+    """How many partitions so many rows are to have."""
+    return max(1, min(rows // _LEAST_ROWS_A_PARTITION, math.isqrt(rows)))
+
+
+def partitions_of(dataset: lance.LanceDataset) -> int:
+    """How many partitions the index of vectors has."""
     statistics = dataset.stats.index_stats(f"{VECTOR}_idx")
-    partitions = max(int(index.get("num_partitions", 1)) for index in statistics["indices"])
-    return partitions * _ROWS_A_PARTITION
+    return max(int(index.get("num_partitions", 1)) for index in statistics["indices"])
