@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from bench.object_storage.questions import CANDIDATES, FILTERS, FIRST, Answer, Queries
 from schemas.options import IndexOptions
 from schemas.points import Point, ScoredPoint, SparseVector, TextSum
+from schemas.records import WORDS_NAME
 from schemas.search import MAX_OVERLAP
 from workers.indexes.bm25 import share_of_words
-from workers.indexes.lance.rows import VECTOR, from_rows, payload_columns
+from workers.indexes.lance.rows import SPARSE_COLUMNS, VECTOR, from_rows, payload_columns
 from workers.indexes.lance.storage import storage_options
 from workers.indexes.location import LANCE_TABLE, lance_place
 from workers.indexes.ranking import drop_overlapping
@@ -24,7 +25,8 @@ from workers.indexes.ranking import drop_overlapping
 _POOL = 124  # four times what a text asks for: as many as a search ranks
 _KNOWN_BY_WORDS = 5000
 _ROWS_AT_ONCE = 8192
-_COLUMNS = ("id", "kind", "bucket", "key", VECTOR, *WORDS)
+_WORDS = SPARSE_COLUMNS[WORDS_NAME].stored
+_COLUMNS = ("id", "kind", "bucket", "key", VECTOR, *_WORDS)
 
 
 def equal_share(found: Sequence[Sequence[float]], exact: Sequence[Sequence[float]]) -> float:
@@ -93,7 +95,7 @@ class _Words:
         self._rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        lists, values = (batch.column(name) for name in WORDS)
+        lists, values = (batch.column(name) for name in _WORDS)
         terms = lists.flatten().to_numpy()
         wanted = np.isin(terms, self._terms)
         owners = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
@@ -200,7 +202,7 @@ def _rank_for_texts(dataset: lance.LanceDataset, seen: _Pass) -> list[list[float
         for number in numbers
     ]
     rows = sorted(set().union(*candidates))
-    columns = [*payload_columns(dataset.schema), VECTOR, *WORDS]
+    columns = [*payload_columns(dataset.schema), VECTOR, *_WORDS]
     points = dict(zip(rows, from_rows(dataset.take(rows, columns=columns)), strict=True))
     return [
         _rank(
