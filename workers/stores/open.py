@@ -8,13 +8,19 @@ from schemas.errors import UsageError
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import ObjectStore
+from workers.stores.inventory.source import names_inventory
 
 
 def build_store(source: str, options: StoreOptions) -> ObjectStore:
     """The store of `s3://bucket/prefix`, a folder, a file or a glob (also as a `file://` uri).
 
+    Of an S3 Inventory: its manifest.json, or `inventory+` and where its folders by date are.
     Nothing is contacted yet. Raises UsageError for another scheme.
     """
+    if names_inventory(source):
+        from workers.stores.inventory import store
+
+        return store.build(source, options)
     if source.startswith("s3://"):
         from workers.stores import s3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -65,7 +65,7 @@ def list_objects(bucket: str, prefix: str, options: StoreOptions) -> Iterator[li
             if not found.key or found.key != last_key:
                 listed.append(found)
             last_key = found.key or last_key
-        yield _with_versions(bucket, listed, options)
+        yield add_versions(bucket, listed, options)
 
 
 def head_object(bucket: str, key: str, uri: str, options: StoreOptions) -> dict[str, Any]:
@@ -92,9 +92,14 @@ def _read_item(item: dict[str, Any]) -> ListedObject:
     )
 
 
+def is_archive(storage_class: str) -> bool:
+    """Whether objects of this class have to be restored before they can be read."""
+    return storage_class.upper().replace("-", "_") in _ARCHIVES
+
+
 def _is_archived(item: dict[str, Any]) -> bool:
     """Whether it has to be restored before it can be read."""
-    if str(item.get("StorageClass", "")).upper().replace("-", "_") not in _ARCHIVES:
+    if not is_archive(str(item.get("StorageClass", ""))):
         return False
     restored = item.get("RestoreStatus") or {}
     expires = restored.get("RestoreExpiryDate")
@@ -102,20 +107,27 @@ def _is_archived(item: dict[str, Any]) -> bool:
     return not (is_there and not restored.get("IsRestoreInProgress"))
 
 
-def _with_versions(
-    bucket: str, listed: list[ListedObject], options: StoreOptions
+def add_versions(
+    bucket: str,
+    listed: list[ListedObject],
+    options: StoreOptions,
+    needed: Callable[[ListedObject], bool] = lambda found: True,
 ) -> list[ListedObject]:
+    """The same with the versions of those of which they are `needed`; what is gone is left out."""
+
+    def complete(found: ListedObject) -> ListedObject | None:
+        if found.version or not found.key or found.is_archived or not needed(found):
+            return found
+        return _complete(bucket, options, found)
+
     if all(found.version or not found.key or found.is_archived for found in listed):
         return listed
     with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-        completed = pool.map(partial(_complete, bucket, options), listed)
-        return [found for found in completed if found is not None]
+        return [found for found in pool.map(complete, listed) if found is not None]
 
 
 def _complete(bucket: str, options: StoreOptions, found: ListedObject) -> ListedObject | None:
     """The same with its version; None if it is gone."""
-    if found.version or not found.key or found.is_archived:
-        return found
     uri = f"s3://{bucket}/{found.key}"
     try:
         head = retry(lambda: head_object(bucket, found.key, uri, options), uri, options)

@@ -29,6 +29,9 @@ Videos are MP4, MOV, MKV, WebM, AVI, MPEG, WMV and others, read where PyAV is in
 `video`), and with --animations GIF and WebP. What is followed through the frames of a video is one
 object, with a time span; sound is not read. See docs/video.md.
 
+A bucket of many millions is listed from its S3 Inventory: name its manifest.json, or inventory+ and
+where its folders by date are, for the newest. See docs/scale.md.
+
 What an earlier run has done is left alone, so an interrupted run continues where it stopped.
 
 Examples:
@@ -44,6 +47,10 @@ Examples:
     objseek ingest s3://clips --index clips-index --video-fps 4
 
     objseek ingest ~/Pictures --segmenter "grounded:a red mug,a plate"
+
+    objseek ingest s3://inventories/photos/daily/2026-11-01T01-00Z/manifest.json
+
+    objseek ingest inventory+s3://inventories/photos/daily
 
     objseek ingest s3://photos --endpoint-url http://minio:9000 --index http://qdrant:6333/photos
 """
