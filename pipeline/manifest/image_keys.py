@@ -41,6 +41,11 @@ def keys_of(ids: pa.StringArray) -> Keys:
     return _halves(digits[:, ::2] << np.uint8(4) | digits[:, 1::2])
 
 
+def keys_of_ids(ids: bytes | bytearray) -> Keys:
+    """The bits of image ids that follow one another, in 16 bytes each."""
+    return _halves(np.frombuffer(bytes(ids), np.uint8).reshape(-1, 16))
+
+
 def content_keys(versions: Sequence[str]) -> Keys:
     """The bits of the hashes that versions by content end in."""
     digits = "".join(version[-_CONTENT_DIGITS:] for version in versions)
@@ -73,6 +78,10 @@ class KeySet:
 
     def __len__(self) -> int:
         return len(self._high)
+
+    def keys(self) -> Keys:
+        """All keys, sorted by their high half."""
+        return np.stack([self._high, self._low], axis=1)
 
     def has(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """bool (n,): whether each key is in the set."""
