@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.ids import image_ids_bytes
 from schemas.images import ImageRef
+from schemas.listed_part import Shard
 from workers.stores.file_version import is_stamp, older_version, size_of
 
 Keys = npt.NDArray[np.uint64]
@@ -50,6 +51,14 @@ def content_keys(versions: Sequence[str]) -> Keys:
     """The bits of the hashes that versions by content end in."""
     digits = "".join(version[-_CONTENT_DIGITS:] for version in versions)
     return _halves(np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, 16))
+
+
+def in_shard(keys: Keys, shard: Shard) -> npt.NDArray[np.bool_]:
+    """bool (n,): whether each image is in a shard, as a listing has it."""
+    # The lowest 16 bits of the high half hold the version of UUIDs.
+    hashes = keys[:, 0] >> np.uint64(16)
+    mask: npt.NDArray[np.bool_] = hashes % np.uint64(shard.count) == shard.number - 1
+    return mask
 
 
 def _halves(raw: npt.NDArray[np.uint8]) -> Keys:

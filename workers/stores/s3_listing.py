@@ -46,14 +46,14 @@ class ListedObject:
 def list_objects(bucket: str, prefix: str, options: StoreOptions) -> Iterator[list[ListedObject]]:
     """The objects of a bucket whose keys begin with `prefix`, page by page, in their order.
 
-    Where it has folders, up to `options.list_threads` pages are requested at a time.
+    Of `options.key_range` only its pages are requested. Where there are folders, up to
+    `options.list_threads` pages are requested at a time.
 
     Of objects whose version the listing does not tell, each is asked for (HEAD); one that is gone
     by then is left out. Raises StoreAccessError, StoreUnavailableError, UsageError.
     """
     last_key: str | None = None
-    threads = 1 if bucket.endswith(_UNORDERED) else options.list_threads
-    for page in KeyWalk(PageRequests(bucket, prefix, options), threads).walk():
+    for page in _read_pages(PageRequests(bucket, prefix, options), options):
         listed = []
         for item in page:
             found = _read_item(item)
@@ -62,6 +62,22 @@ def list_objects(bucket: str, prefix: str, options: StoreOptions) -> Iterator[li
                 listed.append(found)
             last_key = found.key or last_key
         yield add_versions(bucket, listed, options)
+
+
+def _read_pages(requests: PageRequests, options: StoreOptions) -> Iterator[list[dict[str, Any]]]:
+    """The pages that may have keys of the chosen range; others may be in them."""
+    if requests.bucket.endswith(_UNORDERED):
+        yield from KeyWalk(requests, threads=1).walk()
+        return
+    chosen, walk = options.chosen_keys, KeyWalk(requests, options.list_threads)
+    if chosen is None or chosen.first <= requests.prefix:
+        yield from walk.walk(None, chosen.end if chosen else None)
+        return
+    if chosen.first.startswith(requests.prefix):
+        # Where S3 is to start it leaves out that key itself.
+        page = requests.request({}, Prefix=chosen.first, MaxKeys=1)
+        yield [item for item in page.items if item.get("Key") == chosen.first]
+    yield from walk.walk(chosen.first, chosen.end)
 
 
 def head_object(bucket: str, key: str, uri: str, options: StoreOptions) -> dict[str, Any]:
