@@ -31,14 +31,16 @@ def take(refs: list[ImageRef]) -> tuple[list[ImageRef], list[str]]:
     st.booleans(),
     st.integers(1, 4),
     st.sampled_from([1, 2, 8]),
+    st.integers(1, 5),
 )
 def test_an_image_is_new_once(
-    keys: list[str], in_order: bool, at_once: int, largest_merged: int
+    keys: list[str], in_order: bool, at_once: int, largest_merged: int, latest: int
 ) -> None:
     keys = sorted(keys) if in_order else keys
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seen_images, "_LOOKED_UP_AT_ONCE", at_once)
         patch.setattr(seen_images, "_LARGEST_MERGED", largest_merged)
+        patch.setattr(seen_images, "_LATEST", latest)
         new, repeated = take([ref(key) for key in keys])
     assert [image.key for image in new] == list(dict.fromkeys(keys))
     again = [key for number, key in enumerate(keys) if key in keys[:number]]
