@@ -32,7 +32,7 @@ from schemas.images import ImageRef
 from schemas.manifest import MANIFEST_SCHEMA, State
 
 _RESULTS = Path(__file__).parent / "results" / "manifest.json"
-_PIPELINE = "0123456789abcdef"
+PIPELINE = "0123456789abcdef"
 _ROWS_A_PART = 250_000
 _CHANGED_EVERY = 10
 _SPAWN = multiprocessing.get_context("spawn")
@@ -120,12 +120,13 @@ def write(folder: Path, images: int) -> None:
             "version": [ref.version for ref in refs],
             "size_bytes": [ref.size_bytes for ref in refs],
             "generation": [ref.version for ref in refs],
-            "fingerprint": [_PIPELINE] * rows,
+            "fingerprint": [PIPELINE] * rows,
             "state": [State.DONE.value] * rows,
             "objects": [9] * rows,
             **dict.fromkeys(("stage", "error_class", "message"), [""] * rows),
             "retryable": [False] * rows,
             "attempts": [1] * rows,
+            "shots": [0] * rows,
             "checksum": [ref.version for ref in refs],
             "at": [at] * rows,
             "stamp": [""] * rows,
@@ -138,7 +139,7 @@ def write(folder: Path, images: int) -> None:
 def hold_against(folder: Path, images: int) -> tuple[int, float]:
     """As an ingest does it: how many images need no work, and the seconds for the rows."""
     started = time.monotonic()
-    finished = Manifest(folder).finished_images(_PIPELINE)
+    finished = Manifest(folder).finished_images(PIPELINE)
     rows_s = time.monotonic() - started
     listed = listing(0, images, changed=True)
     unchanged = 0
@@ -157,7 +158,7 @@ def look_up_in_a_set(folder: Path, images: int) -> tuple[int, float]:
     finished = {
         (uri, row["version"])
         for uri, row in last.items()
-        if row["state"] in ("done", "rejected") and row["fingerprint"] == _PIPELINE
+        if row["state"] in ("done", "rejected") and row["fingerprint"] == PIPELINE
     }
     rows_s = time.monotonic() - started
     refs = listing(0, images, changed=True)

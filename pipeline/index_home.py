@@ -106,6 +106,16 @@ class IndexHome:
         """Whether others may write to it while it is open here: a folder has one owner."""
         return not has_one_owner(self.index.location)
 
+    def require_shareable(self) -> None:
+        """Raise UsageError where several jobs share the source, and the index has one owner."""
+        shard = self.store.chosen_shard
+        if shard is not None and shard.count > 1 and not self.is_shared:
+            raise UsageError(
+                f"expected an index that several jobs may write to for shard {shard}, a collection "
+                f"of a Qdrant server or a Lance table, got the folder {self.location!r}, which has "
+                "one owner"
+            )
+
     @contextmanager
     def points(self, *, create_for: int | None = None) -> Iterator[VectorIndex]:
         """The index, open during the block; `create_for`: made for vectors of so many numbers.

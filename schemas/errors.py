@@ -9,7 +9,7 @@ ObjseekError
 │   ├── EmbedderMismatchError
 │   ├── NotIndexedError   the index has no such image or object
 │   ├── NotAddedError     an ingest has found this object: it was not added by hand
-│   └── DatasetError      an export, a backup or a COCO file is damaged, or is none
+│   └── DatasetError      an export, backup, inventory or COCO file is damaged, or none
 ├── BadImageError         this image can never be read: rejected, with a reason   (rejects_input)
 ├── StoreError            the object store
 │   ├── ObjectArchivedError   in an archive, to be restored first         (rejects_input)
@@ -77,7 +77,7 @@ class NotAddedError(UsageError):
 
 
 class DatasetError(UsageError):
-    """An export, a backup or a COCO file is damaged, or is none."""
+    """An export, a backup, an inventory or a COCO file is damaged, or is none."""
 
 
 class BadImageError(ObjseekError):

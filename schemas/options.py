@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from schemas.selection_options import SelectionOptions
+
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 FixedPrecisionName = Literal["fp32", "bf16"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
@@ -29,11 +31,8 @@ class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class StoreOptions(_Options):
-    """How to reach and select. Patterns are `fnmatch` patterns against the whole key or path.
-
-    `videos` are listed too, where PyAV is installed; with `animations` GIF and WebP files are taken
-    as videos, those that do not move as videos of one frame.
+class StoreOptions(SelectionOptions):
+    """How to reach a store, and what of it is listed.
 
     `retry_budget_s` is for how long a read or a page of a listing is asked for again, however often
     a request of it is sent (`max_attempts`).
@@ -43,23 +42,10 @@ class StoreOptions(_Options):
     profile: str | None = None
     anonymous: bool = False
     requester_pays: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    videos: bool = True
-    animations: bool = False
     max_attempts: int = Field(default=5, ge=1)
     connect_timeout_s: float = Field(default=10.0, gt=0)
     read_timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
-
-    @property
-    def has_videos(self) -> bool:
-        """Whether anything that is listed may be read as a video."""
-        return self.videos or self.animations
-
-    def without_videos(self) -> Self:
-        """The same for whoever looks at images alone."""
-        return self.model_copy(update={"videos": False, "animations": False})
 
     @field_validator("endpoint_url")
     @classmethod

@@ -19,7 +19,7 @@ from pipeline.environment import prepare_lance
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions
 from workers.indexes.lance.index import LanceIndex
-from workers.indexes.lance.rows import to_rows
+from workers.indexes.lance.rows import table_schema, to_rows
 from workers.indexes.lance.storage import storage_options
 from workers.indexes.location import LANCE_TABLE, lance_place
 from workers.indexes.open import open_index
@@ -83,7 +83,7 @@ def _batches(objects: int) -> Iterator[pa.RecordBatch]:
     left = images(objects, EMBEDDER)
     while batch := list(islice(left, _IMAGES_AT_ONCE)):
         points = [point for image in batch for point in image_points(image, now, now)]
-        yield from to_rows(points, DIM).to_batches()
+        yield from to_rows(points, DIM, table_schema(DIM)).to_batches()
 
 
 def optimize(options: IndexOptions) -> Build:

@@ -84,7 +84,9 @@ def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(out(), f"{name:<{width}}  {value}")
-    if not counts.handled:
+    if not counts.listed:
+        typer.echo("Nothing to do: no image of the source is in this shard.")
+    elif not counts.handled:
         nothing = "Nothing else to do" if removed else "Nothing to do"
         typer.echo(f"{nothing}: everything was processed before, with the same settings.")
         _print_rejected_before(settings)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from pipeline.ingestion.seen_images import SeenImages
+from pipeline.ingestion.seen_images import drop_repeated
 from pipeline.manifest.image_keys import Keys, keys_of_images
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
@@ -17,8 +17,6 @@ from workers.stores.selection import ARCHIVED
 
 LISTED_AT_ONCE = 500
 """Images held against the manifest together: for a few at a time that takes many times as long."""
-
-LISTED_TWICE = "listed more than once"
 
 
 def list_chunks(
@@ -43,7 +41,7 @@ def list_images(
     stores = [build_store(source, options) for source in dict.fromkeys(sources)]
     listings = [store.list_images(skipped) for store in stores]
     repeated = skipped if len(listings) == 1 else ignore_skipped
-    return _drop_repeated(chain.from_iterable(listings), repeated)
+    return drop_repeated(chain.from_iterable(listings), repeated)
 
 
 def ignore_skipped(reason: str, uri: str) -> None:
@@ -86,12 +84,3 @@ def last_chunk_size(left: int, most: int, workers: int) -> int:
     if workers == 1:
         return min(most, left)
     return min(most, math.ceil(left / (2 * workers)))
-
-
-def _drop_repeated(refs: Iterable[ImageRef], repeated: Skipped) -> Iterator[ImageRef]:
-    seen = SeenImages()
-    for ref in refs:
-        if seen.add(ref):
-            yield ref
-        else:
-            repeated(LISTED_TWICE, ref.uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,9 @@ def job_log(folder: Path) -> Iterator[Path]:
 
     Only the last few files are kept. Raises IndexUnavailableError if the folder cannot be written.
     """
-    path = folder / f"ingest-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.log"
+    # Jobs may begin in the same second.
+    begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    path = folder / f"ingest-{begun}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")

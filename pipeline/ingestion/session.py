@@ -82,6 +82,7 @@ class _Run:
             of_videos,
             is_video=lambda ref: is_video(ref.key, self.home.store),
             boxes=self.boxes,
+            shard=self.home.store.chosen_shard,
         )
 
 
@@ -323,8 +324,11 @@ def _note_written(results: Sequence[Result], progress: Progress, videos: VideoQu
 
 
 def _begin_manifest(home: IndexHome) -> None:
-    """Move the manifest of an index that is gone out of the way of the new one's."""
-    if not home.parts.sizes():
+    """Move the manifest of an index that is gone out of the way of the new one's.
+
+    Where there are rows their index was made before them: another job may have begun meanwhile.
+    """
+    if not home.parts.sizes() or home.exists():
         return
     if home.index.state is not None:
         raise UsageError(

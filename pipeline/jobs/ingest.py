@@ -61,10 +61,12 @@ def ingest(
     (KeyboardInterrupt included): whatever was finished by then is written. `recipe` is what
     workers are built from, by default what the settings say; `index` the one that the settings
     name, if it is open here already, and stays so; `home` the generation of it, by default the one
-    in use. Raises ObjseekError: UsageError where there are
-    no images, and what stores, models and index raise.
+    in use. Raises ObjseekError: UsageError where there are no images, unless they are in other
+    shards, and for a shard into an index that has one owner; and what stores, models and index
+    raise.
     """
     progress, home = progress or Progress(), home or IndexHome.current(settings)
+    home.require_shareable()
     listing = _list_or_raise(sources, settings, progress)
     build = build_always(recipe) if recipe else build_recipe
     boxes = read_setting_boxes(settings, sources)
@@ -99,7 +101,10 @@ def _note_boxes(
 def _list_or_raise(
     sources: Sequence[str], settings: Settings, progress: Progress
 ) -> Iterator[list[ImageRef]]:
-    """The chunks of a listing. Raises UsageError, when the first is taken, if there is none."""
+    """The chunks of a listing.
+
+    Raises UsageError, when the first is taken, if there is none; a shard may be empty.
+    """
     skipped = progress.details.skipped
     empty = True
     for refs in list_chunks(
@@ -107,8 +112,11 @@ def _list_or_raise(
     ):
         empty = False
         yield refs
-    if empty:
+    if empty and settings.store.shard is None:
+        within = settings.store.key_range
+        where = f" in the range of keys {within!r}" if within else ""
         reasons = ", ".join(f"{number:,} as {reason}" for reason, number in sorted(skipped.items()))
         raise UsageError(
-            f"no images under {' '.join(sources)}" + (f" (skipped: {reasons})" if reasons else "")
+            f"no images under {' '.join(sources)}{where}"
+            + (f" (skipped: {reasons})" if reasons else "")
         )

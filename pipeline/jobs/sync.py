@@ -65,13 +65,15 @@ def sync(
 
     Files that are gone leave after the ingest, which may find that they were moved.
     Only images that `sources` would list, were they there, are removed: those of other sources,
-    those that patterns leave out, and those that are archived stay. Raises UsageError, with nothing
-    done, if that is a larger share of them than `max_delete`, and what `ingest` raises.
+    those that patterns, the shard or the range of keys leave out, and those that are archived stay.
+    Raises UsageError, with nothing done, if that is a larger share of them than `max_delete`, and
+    what `ingest` raises.
     """
     if settings.limit is not None:
         raise UsageError("expected no limit: a sync has to see all of its source")
     started_at = datetime.now(UTC)
     home = IndexHome.current(settings)
+    home.require_shareable()
     home.require_usable()
     progress = progress or Progress()
     with progress:
@@ -114,7 +116,7 @@ def find_gone(
     Raises TooManyGoneError if that is a larger share of them than `max_delete`.
     """
     stores = open_stores(sources, home.store)
-    known, others = home.manifest.find_absent(present)
+    known, others = home.manifest.find_absent(present, home.store.chosen_shard)
     gone = [row for row in others if any(store.covers(row.ref) for store in stores)]
     known += len(gone)
     if len(gone) > max_delete * known:

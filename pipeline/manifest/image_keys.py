@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.ids import image_ids_bytes
 from schemas.images import ImageRef
+from schemas.listed_part import Shard
 from workers.stores.file_version import is_stamp, older_version, size_of
 
 Keys = npt.NDArray[np.uint64]
@@ -41,10 +42,23 @@ def keys_of(ids: pa.StringArray) -> Keys:
     return _halves(digits[:, ::2] << np.uint8(4) | digits[:, 1::2])
 
 
+def keys_of_ids(ids: bytes | bytearray) -> Keys:
+    """The bits of image ids that follow one another, in 16 bytes each."""
+    return _halves(np.frombuffer(bytes(ids), np.uint8).reshape(-1, 16))
+
+
 def content_keys(versions: Sequence[str]) -> Keys:
     """The bits of the hashes that versions by content end in."""
     digits = "".join(version[-_CONTENT_DIGITS:] for version in versions)
     return _halves(np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, 16))
+
+
+def in_shard(keys: Keys, shard: Shard) -> npt.NDArray[np.bool_]:
+    """bool (n,): whether each image is in a shard, as a listing has it."""
+    # The lowest 16 bits of the high half hold the version of UUIDs.
+    hashes = keys[:, 0] >> np.uint64(16)
+    mask: npt.NDArray[np.bool_] = hashes % np.uint64(shard.count) == shard.number - 1
+    return mask
 
 
 def _halves(raw: npt.NDArray[np.uint8]) -> Keys:
@@ -73,6 +87,10 @@ class KeySet:
 
     def __len__(self) -> int:
         return len(self._high)
+
+    def keys(self) -> Keys:
+        """All keys, sorted by their high half."""
+        return np.stack([self._high, self._low], axis=1)
 
     def has(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """bool (n,): whether each key is in the set."""

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.manifest.added_objects import AddedObjects
-from pipeline.manifest.image_keys import (
-    FinishedImages,
-    KeySet,
-)
+from pipeline.manifest.image_keys import FinishedImages, KeySet
 from pipeline.manifest.kept_pieces import KeptPieces
 from pipeline.manifest.manifest_columns import filter_by_boxes, list_keys, list_versions
+from pipeline.manifest.part_reading import Part, filter_parts, find_last_rows
 from pipeline.manifest.part_storage import FolderParts, Parts
 from pipeline.manifest.row_tables import to_rows, to_table
 from pipeline.manifest.track_files import TrackFiles
-from schemas.errors import ManifestError, one_line
+from schemas.errors import ManifestError
 from schemas.ids import image_id
 from schemas.images import ImageRef
+from schemas.listed_part import Shard
 from schemas.manifest import MANIFEST_SCHEMA, ManifestRow, State
 
 _BUFFERED_ROWS = 4096
-_BATCH_ROWS = 65_536
 _READ_ATTEMPTS = 5
 _ADDED = "added"
-# The values of columns that older parts lack.
-_DEFAULTS: dict[str, object] = {
-    "retryable": False,
-    "attempts": 1,
-    "checksum": "",
-    "stamp": "",
-    "boxes": "",
-    "shots": 0,
-    "has_whole": True,
-}
 
 
 class Manifest:
@@ -102,10 +86,15 @@ class Manifest:
         """The last attempt at each image, streamed, in no particular order."""
         return (row for table in self.tables() for row in to_rows(table))
 
-    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """`latest` without an object a row: these columns of `MANIFEST_SCHEMA`, None for all."""
+    def tables(
+        self, columns: list[str] | None = None, shard: Shard | None = None
+    ) -> Iterator[pa.Table]:
+        """`latest` without an object a row: these columns of `MANIFEST_SCHEMA`, None for all.
+
+        Of a `shard` only its images, with as much less memory.
+        """
         with self._open_parts() as parts:
-            yield from _filter_parts(parts, _last_rows(parts), columns)
+            yield from filter_parts(parts, find_last_rows(parts, shard), columns)
 
     def failures(self) -> Iterator[ManifestRow]:
         """The last attempts that did not end as done."""
@@ -143,12 +132,13 @@ class Manifest:
         *,
         is_video: Callable[[ImageRef], bool] = lambda ref: False,
         boxes: Mapping[str, str] | None = None,
+        shard: Shard | None = None,
     ) -> FinishedImages:
         """The images whose last attempt is done or rejected under a fingerprint.
 
         With `of_videos` also what `is_video` now, and ended so under that one. `boxes`: the digests
         of those in force, by image id: what was done with others is not finished. None: whatever
-        they are.
+        they are. Of a `shard` only its images.
         """
         return self._select_images(
             pc.field("fingerprint").isin([fingerprint, of_videos or fingerprint])
@@ -156,6 +146,7 @@ class Manifest:
             boxes,
             of_videos,
             is_video,
+            shard,
         )
 
     def tried_images(self) -> FinishedImages:
@@ -168,9 +159,10 @@ class Manifest:
         boxes: Mapping[str, str] | None = None,
         of_videos: str | None = None,
         is_video: Callable[[ImageRef], bool] = lambda ref: False,
+        shard: Shard | None = None,
     ) -> FinishedImages:
         columns = ["image_id", "version", "fingerprint", "state", "stamp", "boxes"]
-        chosen = (table.filter(wanted) for table in self.tables(columns))
+        chosen = (table.filter(wanted) for table in self.tables(columns, shard))
         if boxes is not None:
             chosen = (filter_by_boxes(table, boxes) for table in chosen)
         parts = (
@@ -205,11 +197,16 @@ class Manifest:
             if row.version == ref.version:
                 self.append([replace(row, stamp=ref.stamp)])
 
-    def find_absent(self, present: KeySet) -> tuple[int, list[ManifestRow]]:
-        """Of the images that are not gone: how many are `present`, and the rows of the others."""
+    def find_absent(
+        self, present: KeySet, shard: Shard | None = None
+    ) -> tuple[int, list[ManifestRow]]:
+        """Of the images that are not gone: how many are `present`, and the rows of the others.
+
+        Of a `shard` only its images.
+        """
         count = 0
         absent: list[ManifestRow] = []
-        for table in self.tables():
+        for table in self.tables(shard=shard):
             table = table.filter(pc.field("state") != State.GONE.value)
             known = present.has(list_keys(table["image_id"]))
             count += int(known.sum())
@@ -273,22 +270,22 @@ class Manifest:
         names = _worth_merging(sizes)
         try:
             with self._open_parts(names) as parts:
-                last = _last_rows(parts)
+                last = find_last_rows(parts)
                 if len(names) < 2 and last.all():
                     return
                 # Readers allow for rows that are in two parts, until the old ones are removed.
-                self._write(_filter_parts(parts, last))
+                self._write(filter_parts(parts, last))
         except _PartGoneError:  # another process compacts
             return
         self._parts.remove(names)
 
     @contextmanager
-    def _open_parts(self, names: Sequence[str] | None = None) -> Iterator[list[_Part]]:
+    def _open_parts(self, names: Sequence[str] | None = None) -> Iterator[list[Part]]:
         """All parts, or those named, to be read to the end even if they are removed meanwhile."""
         with ExitStack() as stack:
             yield self._enter_parts(stack, names)
 
-    def _enter_parts(self, stack: ExitStack, names: Sequence[str] | None) -> list[_Part]:
+    def _enter_parts(self, stack: ExitStack, names: Sequence[str] | None) -> list[Part]:
         # Parts vanish while another process compacts; its new part is there by then.
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
@@ -302,9 +299,9 @@ class Manifest:
                 stack.close()
         raise AssertionError("the last attempt returns or raises")
 
-    def _enter_part(self, stack: ExitStack, name: str) -> _Part:
+    def _enter_part(self, stack: ExitStack, name: str) -> Part:
         try:
-            return _Part(name, self._parts.place, stack.enter_context(self._parts.open(name)))
+            return Part(name, self._parts.place, stack.enter_context(self._parts.open(name)))
         except FileNotFoundError as exc:
             raise _PartGoneError(
                 f"the manifest part {name} in {self._parts.place} is gone: another process "
@@ -321,17 +318,6 @@ class Manifest:
                 writer.write_table(table)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    name: str
-    place: str
-    file: BinaryIO
-
-    @property
-    def path(self) -> str:
-        return os.path.join(self.place, self.name)
-
-
 def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
     """The latest parts, back to the first that is more than twice as large as all later ones."""
     merged: list[str] = []
@@ -344,53 +330,5 @@ def _worth_merging(sizes: Mapping[str, int]) -> list[str]:
     return merged[::-1]
 
 
-def _last_rows(parts: Sequence[_Part]) -> npt.NDArray[np.bool_]:
-    """bool (rows,): for all rows of the parts, in their order, whether each is an image's last."""
-    columns = [
-        (list_keys(table["image_id"]), table["at"].cast(pa.int64()).to_numpy())
-        for part in parts
-        for table in _batches(part, ["image_id", "at"])
-    ]
-    if not columns:
-        return np.zeros(0, bool)
-    keys, at = (np.concatenate(column) for column in zip(*columns, strict=True))
-    del columns
-    # Stable, so that rows of the same time stay in the order of parts.
-    order = np.lexsort((at, keys[:, 1], keys[:, 0]))
-    keys = keys[order]
-    last = np.zeros(len(order), bool)
-    last[order[:-1]] = (keys[1:] != keys[:-1]).any(axis=1)
-    last[order[-1]] = True
-    return last
-
-
-def _filter_parts(
-    parts: Sequence[_Part], last: npt.NDArray[np.bool_], columns: list[str] | None = None
-) -> Iterator[pa.Table]:
-    start = 0
-    for part in parts:
-        for table in _batches(part, columns):
-            yield table.filter(pa.array(last[start : start + table.num_rows]))
-            start += table.num_rows
-
-
 class _PartGoneError(ManifestError):
     """A part was there when the folder was listed, and is no longer."""
-
-
-def _batches(part: _Part, columns: list[str] | None) -> Iterator[pa.Table]:
-    schema = MANIFEST_SCHEMA if columns is None else pa.schema(map(MANIFEST_SCHEMA.field, columns))
-    try:
-        part.file.seek(0)
-        file = pq.ParquetFile(part.file)
-        stored = set(file.schema_arrow.names)
-        wanted = [name for name in schema.names if name in stored or name not in _DEFAULTS]
-        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
-            table = pa.Table.from_batches([batch])
-            for name in set(schema.names) - set(wanted):
-                table = table.append_column(name, pa.array([_DEFAULTS[name]] * len(table)))
-            yield table.select(schema.names).cast(schema)
-    except (pa.ArrowException, KeyError, ValueError, OSError) as exc:
-        raise ManifestError(
-            f"the manifest part {part.path} cannot be read: {one_line(exc)}"
-        ) from exc

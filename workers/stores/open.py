@@ -8,13 +8,28 @@ from schemas.errors import StoreAccessError, UsageError
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 from workers.protocols import ObjectStore
+from workers.stores.inventory.source import names_inventory
+from workers.stores.part_of_store import PartOfStore
 
 
 def build_store(source: str, options: StoreOptions) -> ObjectStore:
     """The store of `s3://bucket/prefix`, a folder, a file or a glob (also as a `file://` uri).
 
-    Nothing is contacted yet. Raises UsageError for another scheme.
+    Of an S3 Inventory: its manifest.json, or `inventory+` and where its folders by date are.
+    Only the part that the options choose. Nothing is contacted yet. Raises UsageError for another
+    scheme.
     """
+    store = _build_whole(source, options)
+    if options.shard or options.key_range:
+        return PartOfStore(store, options.chosen_shard, options.chosen_keys)
+    return store
+
+
+def _build_whole(source: str, options: StoreOptions) -> ObjectStore:
+    if names_inventory(source):
+        from workers.stores.inventory import store
+
+        return store.build(source, options)
     if source.startswith("s3://"):
         from workers.stores import s3
 

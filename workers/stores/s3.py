@@ -79,7 +79,8 @@ class S3Store:
         UsageError are raised before anything is done with another source.
         """
         pages = list_objects(self._bucket, self._prefix, self._options)
-        return self._images(chain([next(pages)], pages), skipped)
+        pages = chain([next(pages)], pages)
+        return choose_images(self._bucket, pages, self._options, skipped)
 
     def covers(self, ref: ImageRef) -> bool:
         """See `ObjectStore.covers`."""
@@ -92,30 +93,35 @@ class S3Store:
     def read(self, ref: ImageRef) -> bytes:
         return read(ref, self._options)
 
-    def _images(self, pages: Iterator[list[ListedObject]], skipped: Skipped) -> Iterator[ImageRef]:
-        for listed in chain.from_iterable(pages):
-            ref = ImageRef("s3", self._bucket, listed.key, listed.version, listed.size_bytes or 0)
-            reason = reason_to_skip(listed.key, listed.size_bytes, self._options)
-            if not listed.key:
-                reason = UNNAMED
-            elif reason is None and listed.is_archived:
-                reason = ARCHIVED
-            if reason is not None:
-                skipped(reason, ref.uri)
-                continue
-            if not listed.has_etag:
-                self._note_missing_etags()
-            yield ref
 
-    def _note_missing_etags(self) -> None:
-        place = (self._options.endpoint_url, self._bucket)
-        if place not in _without_etags:
-            _without_etags.add(place)
-            _log.warning(
-                "expected an ETag of each object, s3://%s lists some without: a change of these "
-                "shows by their time and size only",
-                self._bucket,
-            )
+def choose_images(
+    bucket: str, pages: Iterator[list[ListedObject]], options: StoreOptions, skipped: Skipped
+) -> Iterator[ImageRef]:
+    """The images among the objects of a bucket that were listed; the others are `skipped`."""
+    for listed in chain.from_iterable(pages):
+        ref = ImageRef("s3", bucket, listed.key, listed.version, listed.size_bytes or 0)
+        reason = reason_to_skip(listed.key, listed.size_bytes, options)
+        if not listed.key:
+            reason = UNNAMED
+        elif reason is None and listed.is_archived:
+            reason = ARCHIVED
+        if reason is not None:
+            skipped(reason, ref.uri)
+            continue
+        if not listed.has_etag:
+            _note_missing_etags(bucket, options)
+        yield ref
+
+
+def _note_missing_etags(bucket: str, options: StoreOptions) -> None:
+    place = (options.endpoint_url, bucket)
+    if place not in _without_etags:
+        _without_etags.add(place)
+        _log.warning(
+            "expected an ETag of each object, s3://%s lists some without: a change of these "
+            "shows by their time and size only",
+            bucket,
+        )
 
 
 def _head(ref: ImageRef, options: StoreOptions) -> ImageRef:

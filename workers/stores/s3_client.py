@@ -29,10 +29,12 @@ from schemas.errors import (
     one_line,
 )
 from schemas.options import StoreOptions
+from schemas.selection_options import SelectionOptions
 from workers.backoff import Backoff
 
 _T = TypeVar("_T")
 _MAX_CONNECTIONS = 64
+_UNSELECTED = SelectionOptions().model_dump()
 _making_client = threading.Lock()
 _CREDENTIAL_ERRORS = (
     exceptions.NoCredentialsError,
@@ -89,7 +91,7 @@ def client_for(options: StoreOptions, bucket: str = "") -> Any:
     """
     with _making_client:
         # Which keys are selected makes no difference to the connection.
-        selected = options.model_copy(update={"include": (), "exclude": ()})
+        selected = options.model_copy(update=_UNSELECTED)
         return _client(selected, bucket.startswith("arn:"))
 
 

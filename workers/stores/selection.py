@@ -37,6 +37,10 @@ ARCHIVED = "archived, to be restored first"
 
 UNNAMED = "listed without a key"
 
+DELETE_MARKER = "deleted: a delete marker"
+
+OLDER_VERSION = "an older version"
+
 
 def reason_to_skip(key: str, size_bytes: int | None, options: StoreOptions) -> str | None:
     """Why a listed object is not read; None if it is. `size_bytes` None: not known.

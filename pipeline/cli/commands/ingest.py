@@ -14,10 +14,11 @@ from pipeline.cli.options import (
     Sources,
     TextPrompts,
 )
+from pipeline.cli.part_options import PART_OPTIONS, Shards
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
-    from pipeline.cli import run_job, service_fallback
+    from pipeline.cli import run_job, run_shards, service_fallback
     from pipeline.jobs import ingest
     from pipeline.service import delegation
 
@@ -28,6 +29,9 @@ Images are JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF, and HEIC where pillow-heif 
 Videos are MP4, MOV, MKV, WebM, AVI, MPEG, WMV and others, read where PyAV is installed (the extra
 `video`), and with --animations GIF and WebP. What is followed through the frames of a video is one
 object, with a time span; sound is not read. See docs/video.md.
+
+A bucket of many millions is listed from its S3 Inventory: name its manifest.json, or inventory+ and
+where its folders by date are, for the newest. See docs/scale.md.
 
 What an earlier run has done is left alone, so an interrupted run continues where it stopped.
 
@@ -45,6 +49,16 @@ Examples:
 
     objseek ingest ~/Pictures --segmenter "grounded:a red mug,a plate"
 
+    objseek ingest s3://inventories/photos/daily/2026-11-01T01-00Z/manifest.json
+
+    objseek ingest inventory+s3://inventories/photos/daily
+
+    objseek ingest s3://photos --shard 3/8 --index http://qdrant:6333/photos --state s3://state/photos
+
+    objseek ingest s3://photos --shards 8 --ray-address auto --index http://qdrant:6333/photos
+
+    objseek ingest s3://photos --key-range 2026/03..2026/06
+
     objseek ingest s3://photos --endpoint-url http://minio:9000 --index http://qdrant:6333/photos
 """
 
@@ -54,7 +68,7 @@ def register(app: typer.Typer) -> None:
     app.command("ingest", help=_HELP)(ingest_command)
 
 
-@add_options(*INGEST_OPTIONS)
+@add_options(*INGEST_OPTIONS, *PART_OPTIONS)
 @user_errors
 def ingest_command(
     load: Load,
@@ -64,9 +78,13 @@ def ingest_command(
     ] = None,
     boxes: Boxes = None,
     text_prompts: TextPrompts = None,
+    shards: Shards = None,
 ) -> None:
     """The command; its help stands above."""
     settings = load(limit=limit, boxes=boxes, text_prompts=text_prompts)
+    if shards is not None:
+        run_shards.run_shards(sources, settings, shards)
+        return
     summary = run_job.run_with_progress(
         settings,
         lambda progress: service_fallback.run_or_delegate(

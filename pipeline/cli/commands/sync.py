@@ -14,6 +14,7 @@ from pipeline.cli.options import (
     Sources,
     TextPrompts,
 )
+from pipeline.cli.part_options import PART_OPTIONS
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import describe_dropped, quantify
 
@@ -23,7 +24,8 @@ with lazy_imports():
 
 _HELP = """Ingest what is new or changed, and remove from the index what is gone from its source.
 
-Images of other sources stay, and so do those that --include and --exclude leave out. If more than
+Images of other sources stay, and so do those that --include, --exclude, --shard and --key-range
+leave out. If more than
 --max-delete of a source's images are gone, nothing is done: a mistyped prefix or an unmounted disk
 looks just like that. Give it the options of the ingest.
 
@@ -32,6 +34,8 @@ Examples:
     objseek sync s3://photos/2026/ --index photos-index
 
     objseek sync ~/Pictures --index photos-index --max-delete 0.5
+
+    objseek sync s3://photos --shard 3/8 --index http://qdrant:6333/photos --state s3://state/photos
 """
 
 
@@ -40,7 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("sync", help=_HELP)(sync_command)
 
 
-@add_options(*INGEST_OPTIONS)
+@add_options(*INGEST_OPTIONS, *PART_OPTIONS)
 @user_errors
 def sync_command(
     load: Load,

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.s3_server import Reply, Request, listing_page, scripted_server
 
-from pipeline.ingestion.listing import list_images
-from pipeline.ingestion.seen_images import SeenImages
+from pipeline.ingestion import seen_images
+from pipeline.ingestion.listing import ignore_skipped, list_images
+from pipeline.ingestion.seen_images import drop_repeated
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
 
@@ -19,20 +20,43 @@ def ref(key: str, bucket: str = "b") -> ImageRef:
     return ImageRef("s3", bucket, key, "v", 3)
 
 
-@given(st.lists(st.text("abcé", max_size=2)), st.booleans())
-def test_an_image_is_new_once(keys: list[str], in_order: bool) -> None:
+def take(refs: list[ImageRef]) -> tuple[list[ImageRef], list[str]]:
+    """What comes through, and the uris of what does not."""
+    repeated: list[str] = []
+    return list(drop_repeated(refs, lambda reason, uri: repeated.append(uri))), repeated
+
+
+@given(
+    st.lists(st.text("abcé", min_size=1, max_size=3), max_size=50),
+    st.booleans(),
+    st.integers(1, 4),
+    st.sampled_from([1, 2, 8]),
+    st.integers(1, 5),
+)
+def test_an_image_is_new_once(
+    keys: list[str], in_order: bool, at_once: int, largest_merged: int, latest: int
+) -> None:
     keys = sorted(keys) if in_order else keys
-    seen, known = SeenImages(), set()
-    for key in keys:
-        assert seen.add(ref(key or "x")) == ((key or "x") not in known)
-        known.add(key or "x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seen_images, "_LOOKED_UP_AT_ONCE", at_once)
+        patch.setattr(seen_images, "_LARGEST_MERGED", largest_merged)
+        patch.setattr(seen_images, "_LATEST", latest)
+        new, repeated = take([ref(key) for key in keys])
+    assert [image.key for image in new] == list(dict.fromkeys(keys))
+    again = [key for number, key in enumerate(keys) if key in keys[:number]]
+    assert repeated == [ref(key).uri for key in again]
 
 
 def test_the_same_key_of_another_bucket_is_another_image() -> None:
-    seen = SeenImages()
-    assert [seen.add(ref("a", bucket)) for bucket in ("b", "c", "b", "c")] == [True] * 2 + [
-        False
-    ] * 2
+    listed = [ref("a", bucket) for bucket in ("b", "c", "b", "c")]
+    assert take(listed) == (listed[:2], ["s3://b/a", "s3://c/a"])
+
+
+def test_images_in_order_are_passed_on_one_by_one() -> None:
+    taken: list[str] = []
+    source = (taken.append(key) or ref(key) for key in "abc")  # type: ignore[func-returns-value]
+    assert next(drop_repeated(source, ignore_skipped)).key == "a"
+    assert taken == ["a"]
 
 
 @pytest.mark.parametrize(

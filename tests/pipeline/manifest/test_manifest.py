@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.manifest import manifest as module
+from pipeline.manifest import part_reading
 from pipeline.manifest.manifest import Manifest
 from schemas.errors import IndexUnavailableError, ManifestError
 from schemas.ids import ImageRevision, image_id
@@ -91,7 +92,7 @@ def test_many_rows_are_written_without_being_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BUFFERED_ROWS", 10)
-    monkeypatch.setattr(module, "_BATCH_ROWS", 3)
+    monkeypatch.setattr(part_reading, "_BATCH_ROWS", 3)
     manifest = Manifest(tmp_path)
     for number in range(25):
         manifest.append([row(f"{number}.jpg")])
@@ -345,7 +346,7 @@ def test_reading_goes_on_while_another_process_compacts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, expected = filled(tmp_path)
-    real = module._batches
+    real = part_reading._batches
     pending = [lambda: Manifest(tmp_path).compact()]
 
     def interrupted(part: Any, columns: list[str] | None) -> Iterator[pa.Table]:
@@ -353,7 +354,7 @@ def test_reading_goes_on_while_another_process_compacts(
             pending.pop()()
         yield from real(part, columns)
 
-    monkeypatch.setattr(module, "_batches", interrupted)
+    monkeypatch.setattr(part_reading, "_batches", interrupted)
     assert Manifest(tmp_path).counts() == {
         **dict.fromkeys(State, 0),
         State.DONE: 1,

@@ -25,13 +25,19 @@ _NO_SUCH_REQUEST = (404, 405)
 
 
 def create_collection(client: QdrantClient, collection: str, dim: int) -> None:
+    """Make a collection for vectors of `dim` numbers, unless it is there."""
     vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
     words = models.SparseVectorParams(modifier=models.Modifier.IDF)
-    client.create_collection(
-        collection,
-        vectors_config={VECTOR_NAME: vectors},
-        sparse_vectors_config={WORDS_NAME: words, SPARSE_NAME: models.SparseVectorParams()},
-    )
+    try:
+        client.create_collection(
+            collection,
+            vectors_config={VECTOR_NAME: vectors},
+            sparse_vectors_config={WORDS_NAME: words, SPARSE_NAME: models.SparseVectorParams()},
+        )
+    except UnexpectedResponse:
+        # Another job may have made it meanwhile.
+        if not client.collection_exists(collection):
+            raise
 
 
 def add_sparse(client: QdrantClient, collection: str, details: models.CollectionInfo) -> bool:

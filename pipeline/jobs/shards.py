@@ -1,0 +1,210 @@
+"""Ingests the shards of a source at the same time, each as a job in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from pipeline.index_home import IndexHome
+from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.progress import Progress, RunDetails
+from pipeline.runners.recipe import Recipe
+from pipeline.settings import Settings
+from schemas.api import NewObject
+from schemas.counts import IngestCounts
+from schemas.errors import ObjseekError, UsageError
+from schemas.listed_part import Shard
+
+_SPAWN = multiprocessing.get_context("spawn")
+_MOST_FAILURES = 10
+_ADDED_UP = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects", "videos")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardsSummary:
+    """What all jobs came to together, and a sentence for each that did not come to its end."""
+
+    together: IngestSummary
+    errors: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a job tells of itself on its way."""
+
+    counts: IngestCounts
+    newest: tuple[NewObject, ...] = ()
+    seconds_left: float | None = None
+    working: bool = False
+
+
+@dataclass(slots=True)
+class _Job:
+    """A job as whoever waits for it knows it."""
+
+    shard: Shard
+    process: SpawnProcess
+    state: _State = field(default_factory=lambda: _State(IngestCounts()))
+    summary: IngestSummary | None = None
+    error: str | None = None
+
+    def take(self, message: _State | IngestSummary | str | None) -> None:
+        """Take what the job has told; None: it has ended."""
+        if isinstance(message, _State):
+            self.state = message
+        elif isinstance(message, IngestSummary):
+            self.summary = message
+            self.state = _State(message.counts, working=self.state.working)
+        elif message is not None:
+            self.error = message
+        elif self.summary is None and self.error is None:
+            self.process.join()
+            self.error = f"its process ended with exit code {self.process.exitcode}"
+
+
+def check_shards(settings: Settings, count: int) -> None:
+    """Raise UsageError unless settings are such that `count` jobs can share them."""
+    if settings.store.shard is not None:
+        raise UsageError(
+            f"expected either a shard or how many are to be run, got shard {settings.store.shard} "
+            f"and {count} shards"
+        )
+    if settings.limit is not None:
+        raise UsageError(f"expected no limit for {count} shards, got {settings.limit}")
+    if settings.runner.name == "ray" and settings.runner.ray_address is None:
+        raise UsageError(
+            f"expected the address of a Ray cluster for {count} shards (--ray-address auto): "
+            "on one machine without one, --workers does as much"
+        )
+    IndexHome.current(_choose(settings, Shard(1, count))).require_shareable()
+
+
+def ingest_shards(
+    sources: Sequence[str],
+    settings: Settings,
+    count: int,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+) -> ShardsSummary:
+    """Ingest all `count` shards of `sources` at the same time, into one index and one manifest.
+
+    `progress` is that of all together. A job that ends early ends no other. Raises UsageError for
+    settings that jobs cannot share; Ctrl-C ends all jobs, each of which writes what it has done.
+    """
+    check_shards(settings, count)
+    progress = progress or Progress()
+    jobs: dict[Connection, _Job] = {}
+    with progress:
+        try:
+            for number in range(1, count + 1):
+                shard = Shard(number, count)
+                ours, theirs = _SPAWN.Pipe(duplex=False)
+                given = (sources, _choose(settings, shard), recipe, theirs)
+                process = _SPAWN.Process(target=_run_job, args=given, name=f"shard {shard}")
+                process.start()
+                theirs.close()  # so that its end is seen here
+                jobs[ours] = _Job(shard, process)
+            _follow(jobs, progress)
+        finally:
+            for job in jobs.values():
+                # An interrupt of the terminal has reached them as well.
+                if job.summary is None and job.error is None:
+                    job.process.terminate()
+                job.process.join()
+    return _add_up(list(jobs.values()), settings, progress)
+
+
+def _choose(settings: Settings, shard: Shard) -> Settings:
+    store = settings.store.model_copy(update={"shard": str(shard)})
+    return settings.model_copy(update={"store": store})
+
+
+def _follow(jobs: Mapping[Connection, _Job], progress: Progress) -> None:
+    """Until all have ended."""
+    running = dict(jobs)
+    while running:
+        for told in wait(list(running)):
+            assert isinstance(told, Connection)
+            try:
+                message = told.recv()
+            except EOFError:
+                message = None
+                running.pop(told).take(None)
+                told.close()
+            else:
+                running[told].take(message)
+        _show([job.state for job in jobs.values()], progress)
+
+
+def _show(states: Sequence[_State], progress: Progress) -> None:
+    left = [state.seconds_left for state in states]
+    known = [seconds for seconds in left if seconds is not None]
+    newest = next((state.newest for state in states if state.newest), ())
+    progress.take(
+        _add_counts([state.counts for state in states]),
+        newest,
+        max(known) if len(known) == len(left) else None,
+    )
+    if not progress.working and any(state.working for state in states):
+        progress.begin()
+    if progress.working:
+        progress.advance()
+
+
+def _add_counts(counts: Sequence[IngestCounts]) -> IngestCounts:
+    sums = {name: sum(getattr(each, name) for each in counts) for name in _ADDED_UP}
+    return IngestCounts(**sums, all_listed=all(each.all_listed for each in counts))
+
+
+def _add_up(jobs: Sequence[_Job], settings: Settings, progress: Progress) -> ShardsSummary:
+    details = progress.details
+    for job in jobs:
+        if job.summary is not None:
+            _add_details(details, job.summary.details)
+    together = IngestSummary(
+        _add_counts([job.state.counts for job in jobs]),
+        details,
+        progress.seconds,
+        progress.rate,
+        settings.index.location,
+        None,
+    )
+    errors = {str(job.shard): job.error for job in jobs if job.error is not None}
+    return ShardsSummary(together, errors)
+
+
+def _add_details(details: RunDetails, more: RunDetails) -> None:
+    details.skipped += more.skipped
+    details.empty_uris += more.empty_uris
+    details.failures += more.failures[: _MOST_FAILURES - len(details.failures)]
+    details.warnings += [each for each in more.warnings if each not in details.warnings]
+    details.dropped_added += more.dropped_added
+
+
+class _SentProgress(Progress):
+    """Tells its counts to whoever waits for the job."""
+
+    def __init__(self, waiting: Connection) -> None:
+        super().__init__()
+        self._waiting = waiting
+
+    def advance(self) -> None:
+        state = _State(self.counts, self.newest, self.seconds_left, self.working)
+        self._waiting.send(state)
+
+
+def _run_job(
+    sources: Sequence[str], settings: Settings, recipe: Recipe | None, waiting: Connection
+) -> None:
+    """In a process of its own: one shard."""
+    try:
+        waiting.send(ingest(sources, settings, _SentProgress(waiting), recipe))
+    except ObjseekError as exc:
+        waiting.send(str(exc))
+    except (KeyboardInterrupt, BrokenPipeError):
+        return  # whoever waited has gone, or is told by the same key
+    finally:
+        waiting.close()
