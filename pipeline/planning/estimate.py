@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ MANIFEST_BYTES = 84
 """Of an image (docs/scale.md)."""
 SERVER_MEMORY_SHARE = 1.5
 """Of the vectors' bytes: what Qdrant's own rule of thumb adds for the graph and the rest."""
+_COMMIT_IMAGES, _COMMIT_POINTS = 1000, 16_384
+_COMMIT_PUTS = 3
+"""A data file, a transaction, a manifest."""
 _GB, _GIB = 1e9, 2**30
 _MILLION = 1_000_000
 
@@ -68,6 +72,7 @@ def estimate(
     working = [
         *_list_reading(workload, profile, layout, prices),
         *_list_computing(workload, profile, layout),
+        _price_writing(workload, profile, layout, index, prices),
         _price_machines(seconds, profile, layout, prices),
     ]
     stored = _list_stored(workload, profile, index, prices)
@@ -114,9 +119,22 @@ def _list_computing(workload: Workload, profile: Profile, layout: Layout) -> lis
     names = ("segmenting", "embedding", "crops, labels, thumbnails")
     spread = workload.images / pace.count_workers(profile, layout)
     taken = pace.model_seconds(workload, profile)
-    parts = [Part(name, seconds * spread) for name, seconds in zip(names, taken, strict=True)]
+    return [Part(name, seconds * spread) for name, seconds in zip(names, taken, strict=True)]
+
+
+def _price_writing(
+    workload: Workload, profile: Profile, layout: Layout, index: IndexPlan, prices: Prices
+) -> Part:
     writing = pace.write_seconds(workload, profile) * workload.images / layout.jobs
-    return [*parts, Part("writing", writing)]
+    if index.kind != "lance":
+        return Part("writing", writing)
+    return Part("writing", writing, count_commit_puts(workload) * prices.s3.puts_1000 / 1000)
+
+
+def count_commit_puts(workload: Workload) -> int:
+    """PUTs of the commits that write all images to a Lance table; its upkeep needs few beside."""
+    commits = max(workload.images / _COMMIT_IMAGES, workload.points / _COMMIT_POINTS)
+    return _COMMIT_PUTS * math.ceil(commits)
 
 
 def _price_machines(seconds: float, profile: Profile, layout: Layout, prices: Prices) -> Part:

@@ -8,7 +8,7 @@ import pytest
 from support.plans import PRICES, SEARCHES, make_profile
 
 from pipeline.planning import pace
-from pipeline.planning.estimate import Estimate, estimate
+from pipeline.planning.estimate import Estimate, count_commit_puts, estimate
 from pipeline.planning.workload import IndexPlan, Layout, Workload
 
 # An image takes a worker 2 + 10 x 0.02 + 10 x 0.01 = 2.3 s, a reader 0.4 / 8 + 0.1 = 0.15 s, the
@@ -123,6 +123,14 @@ def test_memory_and_searches_by_the_kind_of_index() -> None:
     server = bill(index=IndexPlan("server", 512))
     assert server.memory_bytes == pytest.approx(204.8e6 * 1.5)
     assert server.server == "1 x small, always on"
+
+
+def test_commits_of_a_table_are_counted() -> None:
+    # 10 commits by images; 10,000 x 30 points are 19 by points.
+    assert count_commit_puts(WORK) == 30
+    assert count_commit_puts(replace(WORK, objects=29)) == 57
+    parts = {part.name: part for part in bill(index=IndexPlan("lance", 512)).parts}
+    assert parts["writing"].usd == pytest.approx(30 * 0.005 / 1000)
 
 
 def test_files_of_a_folder_cost_no_requests() -> None:

@@ -74,5 +74,5 @@ def test_where_nothing_can_be_planned_for_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no images under .* \(skipped: 1 as not an image by"):
         sample(tmp_path)
     (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(UsageError, match="none of 1 images of .* can be read"):
+    with pytest.raises(UsageError, match=r"none of 1 images of .* can be read"):
         sample(tmp_path)
