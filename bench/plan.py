@@ -2,7 +2,7 @@
 
     python -m bench.plan --images 150
 
-Scenes are composed; three configurations of the bundled models are planned by a command of its own,
+Scenes are composed; configurations of the bundled models are planned by a command of its own,
 ingested by another, and planned again, as other work on the machine comes and goes: the foretold
 time is the mean of both. Whole commands are timed, with their start.
 """
@@ -50,6 +50,7 @@ CONFIGURATIONS = (
         2,
         _COARSE | {"OBJSEEK_SEGMENTER__PROMPTS": "grid"},
     ),
+    Configuration("tiles in place of a segmenter", 1, 1, {"OBJSEEK_SEGMENTER__NAME": "grid"}),
 )
 
 
@@ -121,21 +122,23 @@ def main() -> None:
     parser.add_argument("--only", type=int, choices=range(1, len(CONFIGURATIONS) + 1))
     args = parser.parse_args()
     chosen = CONFIGURATIONS if args.only is None else (CONFIGURATIONS[args.only - 1],)
+    console = Console(width=140)
+    console.print(f"{args.images} scenes each, {len(os.sched_getaffinity(0))} cores")
     table = Table("configuration", "foretold, s", "mean", "taken, s", "ratio", "CPU ratio", "load")
     for configuration in chosen:
         with tempfile.TemporaryDirectory() as folder:
             found = compare(configuration, args.images, args.seconds, Path(folder))
+        ratio = found.mean_s / found.taken_s
+        console.print(f"{configuration.name}: foretold / taken {ratio:.2f}")
         table.add_row(
             configuration.name,
             " / ".join(f"{each:.0f}" for each in found.foretold_s),
             f"{found.mean_s:.0f}",
             f"{found.taken_s:.0f}",
-            f"{found.mean_s / found.taken_s:.2f}",
+            f"{ratio:.2f}",
             f"{found.foretold_cpu_s / found.taken_cpu_s:.2f}",
             " / ".join(f"{each:.1f}" for each in found.loads),
         )
-    console = Console(width=140)
-    console.print(f"{args.images} scenes each, {len(os.sched_getaffinity(0))} cores")
     console.print(table)
 
 
