@@ -52,7 +52,7 @@ class _Begun(Progress):
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__()
         self._note = note
-        self.begun_s = 0.0
+        self.begun_s = self.begun_cpu_s = 0.0
         self.workers_throughput = Throughput()
 
     def note(self, text: str) -> None:
@@ -60,7 +60,7 @@ class _Begun(Progress):
 
     def begin(self, throughput: Throughput | None = None) -> None:
         super().begin(throughput)
-        self.begun_s = self.seconds
+        self.begun_s, self.begun_cpu_s = self.seconds, time.process_time()
         self.workers_throughput = throughput or Throughput()
 
 
@@ -163,15 +163,17 @@ def _time(
     done, size = 0, _FIRST_ROUND
     while done < len(refs) and wall_s < seconds:
         progress = _Begun(note)
-        started, cpu = time.perf_counter(), time.process_time()
+        started = time.perf_counter()
         session.run([list(refs[done : done + size])], home, progress)
-        cpu_s += time.process_time() - cpu
+        cpu_s += time.process_time() - progress.begun_cpu_s
         wall_s += time.perf_counter() - started
         done += size
         size = max(1, int((seconds - wall_s) / wall_s * done))
     throughput = progress.workers_throughput
     rate = throughput.rate
-    return _Timing(wall_s, cpu_s, throughput.workers / rate if rate else None)
+    return _Timing(
+        wall_s, cpu_s - home.clock.counting_cpu_s, throughput.workers / rate if rate else None
+    )
 
 
 def _time_writing(home: CountedHome, images: Sequence[EmbeddedImage]) -> float:
@@ -182,6 +184,7 @@ def _time_writing(home: CountedHome, images: Sequence[EmbeddedImage]) -> float:
         index.replace_images(few)  # the first write of an index makes what is needed once
         started = time.perf_counter()
         index.replace_images(images[len(few) :] or images)
+        index.optimize()  # as a run does whenever it has written many
         written_s = time.perf_counter() - started
     written = images[len(few) :] or images
     return written_s / sum(len(image.objects) + 1 for image in written)

@@ -29,7 +29,7 @@ class StageClock:
     """Seconds of all workers by stage, and what was written meanwhile. Safe to use from threads.
 
     `payload_bytes` are of the payloads as JSON without `thumbnail_bytes`; the first
-    images are `kept`.
+    images are `kept`. `counting_cpu_s` is what it took to count, which no ingest does.
     """
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -39,12 +39,14 @@ class StageClock:
     kept: list[EmbeddedImage] = field(default_factory=list)
     payload_bytes: int = 0
     thumbnail_bytes: int = 0
+    counting_cpu_s: float = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
         """Forget all that was timed and counted."""
         with self._lock:
             self.seconds.clear()
+            self.counting_cpu_s = 0
             self.kept.clear()
             self.images = self.points = self.payload_bytes = self.thumbnail_bytes = 0
 
@@ -58,7 +60,7 @@ class StageClock:
 
     def count(self, images: Sequence[EmbeddedImage]) -> None:
         """Count images that were written, and measure their payloads."""
-        now = datetime.now(UTC)
+        now, started = datetime.now(UTC), time.thread_time()
         payloads = [point.payload for image in images for point in image_points(image, now)]
         thumbnails = sum(len(payload.get(THUMBNAIL, "")) for payload in payloads)
         whole = sum(len(json.dumps(payload)) for payload in payloads)
@@ -68,6 +70,7 @@ class StageClock:
             self.points += len(payloads)
             self.thumbnail_bytes += thumbnails
             self.payload_bytes += whole - thumbnails
+            self.counting_cpu_s += time.thread_time() - started
 
     def watch_recipe(self, recipe: Recipe) -> Recipe:
         """The same workers, whose reading, segmenting and embedding counts here."""
