@@ -22,6 +22,10 @@ COMMANDS = {
         "ingest",
         "Segment every image, embed every object, and write both to the index.",
     ),
+    "plan": (
+        "plan",
+        "Say what an ingest will cost before it runs: time, money and storage, part by part.",
+    ),
     "search": (
         "search",
         "Search for objects by texts, an image, a region of it, other objects, or all of these.",

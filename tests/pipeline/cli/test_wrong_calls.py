@@ -468,6 +468,9 @@ CALLS: list[tuple[str, str]] = [
     ),
     ("models pull", "Missing argument 'name'."),
     ("models push", "No such command 'push'."),
+    ("plan", "expected a source or --images, got neither"),
+    ("plan {w}/notes", "no images under {w}/notes (skipped: 1 as not an image by its suffix)"),
+    ("plan --images 9 --gpu {w}/odd.toml", "the profile {w}/odd.toml: name: Field required"),
     ("ingst", "No such command 'ingst'. Did you mean 'ingest'?"),
 ]
 

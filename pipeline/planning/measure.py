@@ -1,0 +1,250 @@
+"""Measures this machine: a real ingest of some images into an index that is thrown away."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.index_home import IndexHome
+from pipeline.ingestion.session import IngestSession
+from pipeline.messages import quantify
+from pipeline.planning.profile import PointBytes, Profile, StageSeconds
+from pipeline.planning.sample import Sample
+from pipeline.planning.stage_clock import CountedHome, StageClock
+from pipeline.progress import Progress
+from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.settings import Settings
+from pipeline.throughput import Throughput
+from schemas.errors import UsageError
+from schemas.images import ImageRef
+from schemas.options import IndexOptions
+from schemas.records import EmbeddedImage
+from workers.indexes.location import kind_of
+from workers.indexes.open import open_index
+from workers.models.threads import count_usable_cpus
+
+_LEAST_IMAGES = 4
+_FIRST_ROUND = 4
+_S3_READ_S, _S3_READ_SOURCE = 0.063, "the median of a GET that turbopuffer's documentation gives"
+_S3_PAGE_S, _S3_PAGE_SOURCE = 0.1, "docs/scale.md, as a rule"
+
+
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """What one run of a session took, by the clock and of all cores."""
+
+    wall_s: float
+    cpu_s: float
+    worker_s: float | None
+
+
+class _Begun(Progress):
+    """Shows what another shows, and notes when work on images begins, and how fast it is."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__()
+        self._note = note
+        self.begun_s = self.begun_cpu_s = 0.0
+        self.workers_throughput = Throughput()
+
+    def note(self, text: str) -> None:
+        self._note(text)
+
+    def begin(self, throughput: Throughput | None = None) -> None:
+        super().begin(throughput)
+        self.begun_s, self.begun_cpu_s = self.seconds, time.process_time()
+        self.workers_throughput = throughput or Throughput()
+
+
+def measure(
+    settings: Settings,
+    sample: Sample,
+    seconds: float,
+    note: Callable[[str], None] = lambda text: None,
+    build: Callable[[Settings], Recipe] = build_recipe,
+) -> Profile:
+    """This machine's profile with the models of `settings`, after about so many seconds of work.
+
+    As many workers as the settings say, but no more than there are CPUs, are threads of this
+    process. `note` gets what is being waited for; `build` makes the workers. Raises UsageError
+    where there are too few images, and what an ingest raises.
+    """
+    if len(sample.refs) < _LEAST_IMAGES:
+        raise UsageError(
+            f"expected {_LEAST_IMAGES} images or more to measure with, got {len(sample.refs)}: "
+            "name a profile, or no source"
+        )
+    workers = min(settings.runner.workers, count_usable_cpus())
+    local = settings.runner.model_copy(update={"name": "local", "workers": workers})
+    clock = StageClock()
+    with tempfile.TemporaryDirectory(prefix="objseek-plan-") as folder:
+        measured = settings.model_copy(
+            update={
+                "runner": local,
+                "index": _temporary_index(settings, Path(folder)),
+                "store": settings.store.without_videos(),
+                "boxes": None,
+                "limit": None,
+            }
+        )
+        home = IndexHome.current(measured)
+        timed = CountedHome(home.location, home.generation, home.index, home.store, clock)
+
+        def build_timed(settled: Settings) -> Recipe:
+            return clock.watch_recipe(build(_with_threads_of(settings, settled)))
+
+        with IngestSession(measured, build_timed) as session:
+            return _measure(session, timed, sample, seconds, (settings, workers, note))
+
+
+def assume_bucket(profile: Profile) -> Profile:
+    """The same where images will be read from a bucket, and not from files as they were here."""
+    seconds = profile.seconds.model_copy(update={"read": _S3_READ_S, "list_page": _S3_PAGE_S})
+    sources = {"read": _S3_READ_SOURCE, "list_page": _S3_PAGE_SOURCE}
+    return profile.model_copy(update={"seconds": seconds, "sources": profile.sources | sources})
+
+
+def _temporary_index(settings: Settings, folder: Path) -> IndexOptions:
+    """An index of the settings' kind where that is files, else a folder: nothing of the user's."""
+    kind = kind_of(settings.index.location)
+    place = f"lance+file://{folder}/index" if kind == "lance" else str(folder / "index")
+    return IndexOptions(
+        location=place,
+        thumbnail_px=settings.index.thumbnail_px,
+        upsert_batch=settings.index.upsert_batch,
+    )
+
+
+def _with_threads_of(settings: Settings, settled: Settings) -> Settings:
+    """The settled precision, with the threads that workers of the real run would have."""
+    runner = settings.runner if settings.runner.name == "ray" else settled.runner
+    return settled.model_copy(update={"runner": runner})
+
+
+def _measure(
+    session: IngestSession,
+    home: CountedHome,
+    sample: Sample,
+    seconds: float,
+    how: tuple[Settings, int, Callable[[str], None]],
+) -> Profile:
+    settings, workers, note = how
+    refs, clock = _shuffle(sample.refs), home.clock
+    warm = min(2 * workers, len(refs) // 2)
+    begun = _Begun(note)
+    session.run([refs[:warm]], home, begun)
+    clock.reset()
+    note(f"measuring for about {seconds:.0f} s")
+    timing = _time(session, refs[warm:], home, seconds, note)
+    if not clock.images:
+        raise UsageError("expected images to measure with, got none that could be worked on")
+    write_s = _time_writing(home, clock.kept)
+    return _build_profile(settings, sample, clock, timing, (workers, begun.begun_s, write_s))
+
+
+def _time(
+    session: IngestSession,
+    refs: Sequence[ImageRef],
+    home: CountedHome,
+    seconds: float,
+    note: Callable[[str], None],
+) -> _Timing:
+    """Ingest `refs` in rounds, each of as many as there is time for by the one before."""
+    progress = _Begun(note)
+    cpu_s = wall_s = 0.0
+    done, size = 0, _FIRST_ROUND
+    while done < len(refs) and wall_s < seconds:
+        progress = _Begun(note)
+        started = time.perf_counter()
+        session.run([list(refs[done : done + size])], home, progress)
+        cpu_s += time.process_time() - progress.begun_cpu_s
+        wall_s += time.perf_counter() - started
+        done += size
+        size = max(1, int((seconds - wall_s) / wall_s * done))
+    throughput = progress.workers_throughput
+    rate = throughput.rate
+    return _Timing(
+        wall_s, cpu_s - home.clock.counting_cpu_s, throughput.workers / rate if rate else None
+    )
+
+
+def _time_writing(home: CountedHome, images: Sequence[EmbeddedImage]) -> float:
+    """Seconds a point where many are written together, as they are once a run is under way."""
+    place = home.index.model_copy(update={"location": f"{home.index.location}-writes"})
+    few = images[: max(1, len(images) // 8)]
+    with closing(open_index(place, home.clock.dim, create=True)) as index:
+        index.replace_images(few)  # the first write of an index makes what is needed once
+        started = time.perf_counter()
+        index.replace_images(images[len(few) :] or images)
+        index.optimize()  # as a run does whenever it has written many
+        written_s = time.perf_counter() - started
+    written = images[len(few) :] or images
+    return written_s / sum(len(image.objects) + 1 for image in written)
+
+
+def _shuffle(refs: Sequence[ImageRef]) -> list[ImageRef]:
+    """All of them, so that any first ones are spread over the listing; always the same way."""
+    step = max(1, round(len(refs) * 0.618))
+    while math.gcd(step, len(refs)) != 1:
+        step += 1
+    return [refs[number * step % len(refs)] for number in range(len(refs))]
+
+
+def _build_profile(
+    settings: Settings,
+    sample: Sample,
+    clock: StageClock,
+    timing: _Timing,
+    measured: tuple[int, float, float],
+) -> Profile:
+    workers, start_s, write_s = measured
+    images, points = clock.images, clock.points
+    stages = {name: clock.seconds.get(name, 0.0) for name in ("read", "segment", "embed")}
+    model_s = (stages["read"] + stages["segment"] + stages["embed"]) / images
+    finish_s = max(0.0, (timing.worker_s or model_s) - model_s)
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return Profile(
+        name=platform.node() or "this machine",
+        hardware=f"{platform.processor() or platform.machine()}, {count_usable_cpus()} CPUs",
+        models=f"{settings.segmenter.name}, {settings.embedder.name}",
+        cores=count_usable_cpus(),
+        gpus=_count_gpus(settings),
+        workers=workers,
+        megapixels=sample.megapixels,
+        image_bytes=sample.image_bytes,
+        objects=points / images - 1,
+        dim=clock.dim,
+        cpu_s=timing.cpu_s / images,
+        seconds=StageSeconds(
+            start=start_s,
+            list_page=sample.list_page_s,
+            read=sample.read_s,
+            decode_mpx=sample.decode_mpx_s,
+            segment=stages["segment"] / images,
+            embed=stages["embed"] / points,
+            finish=finish_s * images / points,
+            write=write_s,
+        ),
+        bytes=PointBytes(
+            payload=clock.payload_bytes / points, thumbnail=clock.thumbnail_bytes / points
+        ),
+        sources={
+            "all": f"measured on {quantify(images, 'image')} in {timing.wall_s:.0f} s by "
+            f"{quantify(workers, 'worker')}, {datetime.now(UTC):%Y-%m-%d}, at a load of {load}"
+        },
+    )
+
+
+def _count_gpus(settings: Settings) -> int:
+    """GPUs that the measured workers were on: they share one."""
+    from workers.registry import resolve_device
+
+    return 1 if resolve_device(settings.segmenter.device) == "cuda" else 0

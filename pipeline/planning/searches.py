@@ -1,0 +1,25 @@
+"""What a search of an index in a bucket asks of it, as it was measured."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.planning.toml_files import parse, read_bundled
+
+
+class Searches(BaseModel):
+    """GETs of a search by a text, in a process that has just opened the index, and later.
+
+    `gets_nearest_warm`: of a later one by a vector alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    gets_first: float = Field(ge=0)
+    gets_warm: float = Field(ge=0)
+    gets_nearest_warm: float = Field(ge=0)
+
+
+def read_searches() -> Searches:
+    """The figures that come with objseek."""
+    return parse(Searches, read_bundled("searches"), "the figures of searches")
