@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from schemas.masks import ObjectMask
@@ -41,8 +42,10 @@ def score_by_place_and_colours(
     masks: Sequence[ObjectMask],
     patches: Sequence[MaskPatch],
     colours: Float32Matrix,
-) -> Overlaps:
+) -> tuple[Overlaps, npt.NDArray[np.bool_]]:
     """How well each mask of a frame goes on with each track: float64 (tracks, masks), 0 to 1.
+
+    And whether it overlaps the track's: what does not goes on by its colours alone.
 
     Two fifths are the IoU with the track's last mask, moved as it moved before or left where it
     was, whichever fits better; the rest is how alike the colours are (see `mask_colours`), `means`
@@ -66,7 +69,7 @@ def score_by_place_and_colours(
         off = np.minimum(np.linalg.norm(way, axis=1), np.linalg.norm(way - shift, axis=1))
         is_out = (iou[row] < _OVERLAPS_FROM) & (off > _REACH * max(x1 - x0, y1 - y0))
         scores[row, is_out] = 0
-    return scores
+    return scores, iou >= _OVERLAPS_FROM
 
 
 def score_by_colours(

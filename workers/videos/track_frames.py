@@ -71,7 +71,7 @@ def _follow_near(frame: OpenFrame, tracks: Sequence[OpenTrack]) -> None:
         return
     places = list(frame.free)
     free = [frame.objects[place] for place in places]
-    scores = score_by_place_and_colours(
+    scores, overlaps = score_by_place_and_colours(
         [track.motion for track in near],
         np.stack([track.colours for track in near]),
         frame.time_s,
@@ -79,6 +79,11 @@ def _follow_near(frame: OpenFrame, tracks: Sequence[OpenTrack]) -> None:
         [seen.patch for seen in free],
         np.stack([seen.colours for seen in free]),
     )
+    # First by place: else two that go on by their colours alone would count for more than one that
+    # stays where it is.
+    for row, column in assign_pairs(np.where(overlaps, scores, 0), _LEAST_SCORE):
+        frame.give(places[column], near[row])
+        scores[row], scores[:, column] = 0, 0
     for row, column in assign_pairs(scores, _LEAST_SCORE):
         frame.give(places[column], near[row])
 
