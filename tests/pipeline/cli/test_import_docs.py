@@ -41,9 +41,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "embedding": list(vectors),
         "price": [4.5, 12.0, 3.0, 8.0, 20.0, 1.0],
         "shop": ["north", "south"] * 3,
+        "sparse": [
+            {"indices": [7, 90 + number], "values": [0.1 + number / 10, 1.0]} for number in range(6)
+        ],
     }
     vector_files.write_parquet(tmp_path / "vectors.parquet", pa.table(rows))
     np.save(tmp_path / "query.npy", vectors[2])
+    terms = '{"indices": [7, 91], "values": [0.5, 1.2]}'
+    (tmp_path / "terms.json").write_text(terms)
+    assert terms.replace("91", "90") in PAGE
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -56,9 +62,17 @@ def run(command: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_its_commands_run_one_after_the_other(place: Path) -> None:
-    assert len(COMMANDS) == 4
-    plan, brought, by_text, by_vector = map(run, COMMANDS)
+def order(output: str) -> list[int]:
+    """The numbers of the pictures, as hits have them."""
+    return [int(number) for number in re.findall(r"photos/(\d)\.png", output)]
+
+
+@pytest.mark.parametrize("index", ["./photos-index", "lance+file://{place}/table"])
+def test_its_commands_run_one_after_the_other(place: Path, index: str) -> None:
+    assert len(COMMANDS) == 6
+    there = index.format(place=place)
+    commands = [command.replace("./photos-index", there) for command in COMMANDS]
+    plan, brought, by_text, by_terms, by_both, by_vector = map(run, commands)
     table = re.search(r"^    vectors\.parquet: .*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
     assert table is not None
     for line in table[0].strip().splitlines():
@@ -70,6 +84,12 @@ def test_its_commands_run_one_after_the_other(place: Path) -> None:
     assert by_text[0] == 0, by_text[1]
     assert "0.png" in by_text[1]
     assert "1.png" not in by_text[1]  # it costs too much
+    assert by_terms[0] == 0, by_terms[1]
+    assert by_both[0] == 0, by_both[1]
+    assert order(by_terms[1]) == [1, 5, 4, 3, 2, 0]
+    # The first by terms is not the text's: ranks of both count.
+    assert order(by_both[1])[0] == 1
+    assert order(by_both[1]) != order(by_terms[1])
     assert by_vector[0] == 0, by_vector[1]
     assert by_vector[1].index("photos/2.png") < by_vector[1].index("photos/0.png")
 
