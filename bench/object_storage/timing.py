@@ -101,7 +101,7 @@ def time_replacing(place: Place, seed: int) -> tuple[list[float], list[float]]:
     replacing, finding = [], []
     with opened(place) as index:
         for number in range(_REPLACED):
-            vectors, kinds = Cone().rows(OBJECTS_AN_IMAGE, 10**9 + seed + number)
+            vectors, kinds = Cone().rows(OBJECTS_AN_IMAGE, 10**9 + 1000 * seed + number)
             changed = make_image(number, vectors, kinds, EMBEDDER)
             started = time.perf_counter()
             index.replace_images([changed])

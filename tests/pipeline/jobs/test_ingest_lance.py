@@ -28,6 +28,7 @@ from schemas.options import IndexOptions
 from workers.indexes.lance.index import LanceIndex
 from workers.indexes.lance.table import Change
 from workers.indexes.open import open_index
+from workers.stores import s3_client
 
 
 @pytest.fixture(name="server", params=["moto", "real"])
@@ -62,6 +63,8 @@ def test_a_bucket_holds_what_a_folder_holds_and_its_manifest(
 ) -> None:
     if by == "environment":
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint_url)
+        # A process has one environment: of an endpoint that it names one client is kept.
+        s3_client._client.cache_clear()
     source = tmp_path / "images"
     fakes.write_images(source, 6)
     settings = settings_of(server, tmp_path, by=by)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # So many more points are compared by their whole vectors than by four bits a number. Of many that
 # are wanted the last hardly matter, and each costs a request.
-_REFINED, _REFINED_OF_MANY = 4, 2
+_REFINED, _REFINED_OF_MANY = 4, 1
 MANY = 40
 # Fewer partitions miss neighbours of texts, whose vectors lie apart from those of objects.
 _PARTITIONS = 16
