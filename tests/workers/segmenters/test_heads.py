@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,17 @@ def test_panoptic_segments_are_fused_as_the_paper_does(
     )
     covered = sum(mask.rle.decode().astype(int) for mask in found)
     assert np.max(covered, initial=0) <= 1  # no pixel has two segments
+
+
+def test_what_is_nowhere_sure_where_it_wins_has_no_say_in_the_score_of_stuff() -> None:
+    place = Placement((1, 2), (4, 8), (4, 8))
+    masks = torch.tensor([[[6.0, -6.0]], [[0.1, -0.1]]])
+    class_logits = torch.full((2, 5), -9.0)
+    class_logits[:, 2] = torch.tensor([-6.0, 0.0])  # both are sky, the second for certain
+    head = PanopticHead(CLASSES, 0.5, 0.5, 0.1)
+    (sky,) = head.find([Queries(class_logits, PlacedLogits(masks, place))])
+    assert sky.rle.decode().tolist() == [[True, False]]
+    assert sky.segmenter_score == pytest.approx(float(torch.softmax(class_logits[0], 0)[2]))
 
 
 def test_masks_that_have_nothing_in_some_rows_are_left_out_of_them() -> None:

@@ -123,7 +123,8 @@ class PanopticHead:
         self, won: Int32s, areas: MaskAreas, scores: list[float], numbers: list[int]
     ) -> list[ObjectMask]:
         stays = areas.won >= self.overlap_mask_area_threshold * areas.whole
-        stays &= (areas.won > 0) & (areas.whole > 0)
+        # One that is nowhere sure where it wins has no pixel, and no say in the score of stuff.
+        stays &= np.bincount(won.ravel() % (len(scores) + 1), minlength=len(scores) + 1)[:-1] > 0
         segments = np.full(len(scores) + 1, -1, np.int32)  # the last is where nobody has won
         best: list[tuple[float, int]] = []
         of_stuff: dict[int, int] = {}
@@ -147,7 +148,7 @@ class PanopticHead:
     def describe(self) -> dict[str, object]:
         """For a fingerprint."""
         return {
-            "head": "mask classification, panoptic 1",
+            "head": "mask classification, panoptic 2",
             "classes": self.classes.describe(),
             "score_thresh": self.score_thresh,
             "mask_thresh": self.mask_thresh,
