@@ -20,6 +20,7 @@ from schemas.masks import CocoRle
 from schemas.payload import read_mask
 from schemas.points import IndexQuery, Point
 from workers.indexes.broken_points import BrokenPoints
+from workers.indexes.lance.index import LanceIndex
 from workers.indexes.point_index import PointIndex
 
 pytestmark = [
@@ -135,6 +136,8 @@ def test_sound_objects_overlap_and_none_is_broken(index: PointIndex) -> None:
 def test_a_broken_mask_overlaps_nothing(
     index: PointIndex, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    if isinstance(index, LanceIndex) and how == "of an enormous size":
+        pytest.skip("the columns of a table are typed, and hold no such size")
     alter(index, MASKS[how])
     with caplog.at_level(logging.WARNING):
         for found in search_in_every_way(index):
@@ -155,6 +158,8 @@ def test_a_broken_mask_overlaps_nothing(
 
 @pytest.mark.parametrize("how", PAYLOADS)
 def test_a_point_of_another_program_is_no_hit(index: PointIndex, how: str) -> None:
+    if isinstance(index, LanceIndex):
+        pytest.skip("the columns of a table are typed, and hold no such point")
     alter(index, PAYLOADS[how])
     for found in search_in_every_way(index):
         assert FIRST not in found
