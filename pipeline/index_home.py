@@ -25,6 +25,7 @@ from workers.indexes.location import (
     MANIFEST_FOLDER,
     has_one_owner,
     index_folder,
+    is_bucket_table,
     kind_of,
     lance_place,
     server_address,
@@ -238,7 +239,7 @@ def manifest_folder(location: str) -> Path:
     manifests = Path(data).expanduser() / "objseek" / "manifests"
     if kind == "lance":
         place = lance_place(location)
-        if not place.startswith("s3://"):
+        if not is_bucket_table(location):
             return Path(place) / MANIFEST_FOLDER
         return manifests / f"lance-{quote(place, safe='')}"
     address = server_address(location)
@@ -251,12 +252,10 @@ def manifest_folder(location: str) -> Path:
 
 def _manifest_parts(index: IndexOptions, store: StoreOptions) -> Parts:
     state = index.state
-    if state is None and kind_of(index.location) == "lance":
-        place = lance_place(index.location)
-        if place.startswith("s3://"):
-            state = f"{place}/{MANIFEST_FOLDER}"
-            how = {"endpoint_url": index.endpoint_url, "profile": index.profile}
-            store = store.model_copy(update=how)
+    if state is None and is_bucket_table(index.location):
+        state = f"{lance_place(index.location)}/{MANIFEST_FOLDER}"
+        how = {"endpoint_url": index.endpoint_url, "profile": index.profile}
+        store = store.model_copy(update=how)
     if state is None:
         return FolderParts(manifest_folder(index.location))
     if state.startswith("s3://"):

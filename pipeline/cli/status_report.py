@@ -20,6 +20,7 @@ from schemas.errors import IndexBusyError, IndexMissingError
 from schemas.options import IndexOptions
 from schemas.pipelines import Pipeline
 from schemas.points import IndexInfo
+from workers.indexes.location import is_bucket_table
 from workers.indexes.open import open_index
 
 
@@ -150,7 +151,8 @@ def print_fields(fields: Mapping[str, Any]) -> None:
         kept = (kept["name"] + " (in use)" * kept["current"] for kept in fields["kept"])
         lines["generations"] = ", ".join(kept)
     if fields["size_bytes"] is not None:
-        lines["size"] = f"{fields['size_bytes'] / 1e6:,.1f} MB on disk"
+        place = "in its bucket" if is_bucket_table(fields["index"]) else "on disk"
+        lines["size"] = f"{fields['size_bytes'] / 1e6:,.1f} MB {place}"
     for name, value in lines.items():
         if value:
             print_line(out(), f"{name + ':':<13}{value}")

@@ -60,6 +60,11 @@ def has_one_owner(location: str) -> bool:
     return kind_of(location) == "folder"
 
 
+def is_bucket_table(location: str) -> bool:
+    """Whether it is a Lance table in a bucket."""
+    return kind_of(location) == "lance" and lance_place(location).startswith("s3://")
+
+
 def lance_place(location: str) -> str:
     """`s3://bucket/prefix`, or the absolute path of a folder, of a `lance+` location.
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
-
-Offset = int | str | uuid.UUID | None
-"""Where a page of points begins; None: at the first point, or after the last."""
 
 
 class PointOperations(ABC):
@@ -85,10 +82,8 @@ class PointOperations(ABC):
         """Those of the points that exist, of their payload but the thumbnail and its check."""
 
     @abstractmethod
-    def read_page(
-        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
-    ) -> tuple[list[Point], Offset]:
-        """A page of points with the vectors of these names, and the offset of the next page.
+    def read_points(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
+        """All points that meet a filter, with the vectors of these names, as they are asked for.
 
         Without any vector, points come without their thumbnails, too.
         """
@@ -119,4 +114,4 @@ class PointOperations(ABC):
 
     @abstractmethod
     def size_bytes(self) -> int | None:
-        """Bytes on this machine's disk; None for a server."""
+        """Bytes on a disk or in a bucket; None for a server."""

@@ -25,7 +25,7 @@ from workers.indexes import fencing, ranking
 from workers.indexes.broken_points import BrokenPoints
 from workers.indexes.filters import EVERY_POINT, Ids, Numbers, OneOf, PointFilter, point_filter
 from workers.indexes.label_counts import count_sure_labels, most_frequent
-from workers.indexes.operations import Offset, PointOperations
+from workers.indexes.operations import PointOperations
 from workers.indexes.points import (
     added_points,
     batch_points,
@@ -138,7 +138,7 @@ class PointIndex(PointOperations, VectorIndex):
         return found
 
     def scroll(self, conditions: Sequence[Condition] = ()) -> Iterator[Point]:
-        return self._read_pages(point_filter(conditions), ())
+        return self.read_points(self.prepare(point_filter(conditions)), ())
 
     def scan(
         self,
@@ -150,16 +150,7 @@ class PointIndex(PointOperations, VectorIndex):
         names = [VECTOR_NAME]
         names += [WORDS_NAME] * (words and self.has_words())
         names += [SPARSE_NAME] * (sparse and self.has_sparse())
-        return self._read_pages(point_filter(conditions), names)
-
-    def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
-        where = self.prepare(where)
-        offset: Offset = None
-        while True:
-            page, offset = self.read_page(where, offset, vectors)
-            yield from page
-            if offset is None:
-                return
+        return self.read_points(self.prepare(point_filter(conditions)), names)
 
     def restore(self, points: Sequence[Point]) -> None:
         self._index_own_fields(points)

@@ -94,7 +94,7 @@ def test_a_newer_version_is_seen_once_the_time_has_come(
 def test_a_scroll_goes_on_in_the_version_in_which_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.indexes.lance.index._PAGE", 2)
+    monkeypatch.setattr("workers.indexes.lance.index._ROWS_AT_ONCE", 2)
     reader, writer = opened(tmp_path), opened(tmp_path)
     images = [embedded(f"{number}.jpg", unit(number, 8)) for number in range(8)]
     for image in images:

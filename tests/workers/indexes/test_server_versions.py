@@ -103,7 +103,7 @@ def test_too_many_values_to_look_through_need_a_newer_server(
 
 
 def test_a_page_of_a_scroll_looks_the_values_up_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_index, "_PAGE", 2)
+    monkeypatch.setattr(server_index, "PAGE", 2)
     with qdrant_server("1.18.3") as server, filled(server) as index:
         server.requests.clear()
         assert len(list(index.scroll([where("key", "^=", "2026")]))) == 12

@@ -64,7 +64,7 @@ from workers.indexes.location import (
     SERVICE_FILE,
     index_folder,
 )
-from workers.indexes.operations import Offset
+from workers.indexes.pages import PAGE, Offset, turn_pages
 from workers.indexes.point_index import PointIndex, PointsOf
 from workers.indexes.points import (
     THUMBNAIL_FIELDS,
@@ -76,7 +76,6 @@ from workers.indexes.points import (
 )
 
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
-_PAGE = 256
 _FACETS = 10_000
 # Write-ahead log, vectors, payload storage and payload indexes.
 _COPIES = 4
@@ -339,19 +338,19 @@ class EdgeIndex(PointIndex):
             records = self._shard.retrieve(list(ids), with_payload=payload, with_vector=vectors)
         return list(map(read_record, records))
 
-    def read_page(
-        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
-    ) -> tuple[list[Point], Offset]:
-        request = edge.ScrollRequest(
-            offset=offset,
-            limit=_PAGE,
-            filter=to_edge_filter(where),
-            with_payload=True if vectors else WITHOUT_THUMBNAIL,
-            with_vector=[*vectors] or False,
-        )
-        with self._using():
-            records, following = self._shard.scroll(request)
-        return list(map(read_record, records)), following
+    def read_points(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
+        def read_page(offset: Offset) -> tuple[Sequence[Any], Offset]:
+            request = edge.ScrollRequest(
+                offset=offset,
+                limit=PAGE,
+                filter=to_edge_filter(where),
+                with_payload=True if vectors else WITHOUT_THUMBNAIL,
+                with_vector=[*vectors] or False,
+            )
+            with self._using():
+                return self._shard.scroll(request)
+
+        return turn_pages(read_page)
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         with self._using():

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from schemas.options import IndexOptions
 from workers.indexes.lance.engine import import_lance
-from workers.indexes.lance.storage import is_bucket, raising_index_errors, store_options
-from workers.indexes.location import LANCE_TABLE, lance_place
+from workers.indexes.lance.storage import raising_index_errors, store_options
+from workers.indexes.location import LANCE_TABLE, is_bucket_table, lance_place
 from workers.stores.s3_prefix import S3Prefix
 
 FORMAT = "2.1"
@@ -37,7 +37,7 @@ def create_table(options: IndexOptions, schema: pa.Schema) -> None:
             for path in (*aside.rglob("*.txn"), version)  # the version last: it makes the table
         }
     for name, content in contents.items():
-        if is_bucket(options):
+        if is_bucket_table(options.location):
             with raising_index_errors(options.location):
                 S3Prefix(lance_place(options.location), store_options(options)).create(
                     name, content

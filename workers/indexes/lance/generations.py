@@ -10,7 +10,6 @@ from workers.durable_files import replace_file
 from workers.indexes.generations import FIRST
 from workers.indexes.lance import engine
 from workers.indexes.lance.storage import (
-    is_bucket,
     raising_index_errors,
     storage_options,
     store_options,
@@ -20,6 +19,7 @@ from workers.indexes.location import (
     CURRENT_FILE,
     GENERATIONS_FOLDER,
     LANCE_TABLE,
+    is_bucket_table,
     lance_place,
 )
 from workers.stores.s3_prefix import S3Prefix
@@ -31,7 +31,7 @@ class LanceGenerations:
     def __init__(self, options: IndexOptions) -> None:
         self._options = options
         self._place = lance_place(options.location)
-        self._in_bucket = is_bucket(options)
+        self._in_bucket = is_bucket_table(options.location)
 
     def names(self) -> list[str]:
         if self._in_bucket:

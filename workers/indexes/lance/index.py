@@ -35,7 +35,6 @@ from workers.indexes.lance.sql import is_prefix_of_list, one_of, text_column, to
 from workers.indexes.lance.storage import require_safe_commits
 from workers.indexes.lance.table import LanceTable, open_table
 from workers.indexes.lance.upkeep import Upkeep
-from workers.indexes.operations import Offset
 from workers.indexes.point_index import PointIndex, PointsOf
 from workers.indexes.points import THUMBNAIL_FIELDS, read_hits
 
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     import lance
 
 _FACETS = 10_000
-_PAGE = 1024
+_ROWS_AT_ONCE = 1024
 _VALUES = 100_000  # that are looked through for those with a beginning
 
 
@@ -267,21 +266,16 @@ class LanceIndex(PointIndex):
                 table = queries.take(reading.dataset, addresses, columns)
         return list(from_rows(table))
 
-    def _read_pages(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
-        """All points of one version, read as they are asked for."""
+    def read_points(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
+        """As `PointOperations.read_points`, all of one version."""
         condition = self._condition(where)
         with self._version() as dataset:
             columns = payload_columns(dataset.schema)
             if vectors:
                 columns += [THUMBNAIL, *_vector_columns(vectors)]
-            scanner = dataset.scanner(columns=columns, filter=condition, batch_size=_PAGE)
+            scanner = dataset.scanner(columns=columns, filter=condition, batch_size=_ROWS_AT_ONCE)
             for batch in scanner.to_batches():
                 yield from from_rows(pa.Table.from_batches([batch]))
-
-    def read_page(
-        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
-    ) -> tuple[list[Point], Offset]:
-        return list(self._read_pages(where, vectors)), None
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         condition = self._condition(where)

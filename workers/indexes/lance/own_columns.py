@@ -35,14 +35,21 @@ def missing_columns(schema: pa.Schema, points: Iterable[Point]) -> list[pa.Field
 
 def add_columns(rows: pa.Table, points: Sequence[Point], schema: pa.Schema) -> pa.Table:
     """Rows of points with the columns of the user's own that a table has."""
-    for column in schema:
-        for kind, kind_type in _TYPES.items():
-            start = column_name("", kind)
-            if column.name.startswith(start):
-                name = column.name.removeprefix(start)
-                values = [_to_value(_own_of(point).get(name), kind) for point in points]
-                rows = rows.append_column(column.name, pa.array(values, kind_type))
+    for column, kind in kinds_of(schema).items():
+        name = column.removeprefix(column_name("", kind))
+        values = [_to_value(_own_of(point).get(name), kind) for point in points]
+        rows = rows.append_column(column, pa.array(values, _TYPES[kind]))
     return rows
+
+
+def kinds_of(schema: pa.Schema) -> dict[str, OwnKind]:
+    """What the columns of the user's own hold, by their names."""
+    return {
+        name: kind
+        for name in schema.names
+        for kind in _TYPES
+        if name.startswith(column_name("", kind))
+    }
 
 
 def _own_of(point: Point) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import boto3
 from schemas.errors import IndexUnavailableError, StoreError
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions, StoreOptions
-from workers.indexes.location import LANCE_TABLE, lance_place
+from workers.indexes.location import LANCE_TABLE, is_bucket_table, lance_place
 from workers.stores.s3_client import client_for
 from workers.stores.s3_prefix import S3Prefix
 
@@ -39,7 +39,7 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
 
     Credentials that expire are found anew by Lance itself, unless a profile is named.
     """
-    if not is_bucket(options):
+    if not is_bucket_table(options.location):
         return {}
     client = client_for(store_options(options))
     endpoint = client.meta.endpoint_url
@@ -64,11 +64,6 @@ def storage_options(options: IndexOptions) -> dict[str, str]:
     return found
 
 
-def is_bucket(options: IndexOptions) -> bool:
-    """Whether the table is in a bucket, not in a folder."""
-    return lance_place(options.location).startswith("s3://")
-
-
 def table_uri(location: str) -> str:
     """The table of a Lance index as Lance is to have it: keys of a bucket are parts of a URL."""
     place = lance_place(location)
@@ -85,7 +80,11 @@ def require_safe_commits(options: IndexOptions) -> None:
     servers do, would tell both writers that theirs is the one.
     """
     place = lance_place(options.location)
-    safe = _creates_once(options, place) if is_bucket(options) else _links_once(Path(place))
+    safe = (
+        _creates_once(options, place)
+        if is_bucket_table(options.location)
+        else _links_once(Path(place))
+    )
     if not safe:
         raise IndexUnavailableError(
             f"expected a place where a file can be created only if it is not there yet, {place} is "

@@ -19,7 +19,8 @@ from workers.backoff import Backoff
 from workers.indexes.lance.creation import FORMAT, create_table
 from workers.indexes.lance.engine import import_lance, raising_index_errors
 from workers.indexes.lance.rows import table_schema
-from workers.indexes.lance.storage import is_bucket, storage_options, table_uri
+from workers.indexes.lance.storage import storage_options, table_uri
+from workers.indexes.location import is_bucket_table
 
 if TYPE_CHECKING:
     from lance import LanceDataset
@@ -65,7 +66,7 @@ class LanceTable:
             only=ChangedMeanwhileError,
         )
         # A disk that is full will be so later, too.
-        self._away = Backoff(options.retry_budget_s if is_bucket(options) else 0.0)
+        self._away = Backoff(options.retry_budget_s if is_bucket_table(options.location) else 0.0)
         self._dataset = dataset
         self._looked_at = time.monotonic()
         self._turn = threading.Lock()

@@ -7,7 +7,8 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.errors import IndexUnavailableError
+from schemas.errors import IndexUnavailableError, VectorIndexError
+from workers.indexes.lance import own_columns
 from workers.indexes.lance.old_versions import drop_unread
 from workers.indexes.lance.rows import SPARSE_COLUMNS, VECTOR
 from workers.indexes.lance.table import LanceTable
@@ -60,10 +61,14 @@ class Upkeep:
         Partitions are made anew where the table has grown much: an ingest begins with few rows.
         """
         self._written = 0
-        self._do(_SMALL_FRAGMENT)
+        try:
+            self._do(_SMALL_FRAGMENT)
+        except VectorIndexError as exc:
+            # What was written is there: next time is soon enough.
+            _log.warning("the index was not tidied up: %s", exc)
 
     def optimize(self) -> None:
-        """The same for all files."""
+        """The same for all files. Raises VectorIndexError where it could not be done."""
         self._written = 0
         self._do(_LARGE_FRAGMENT)
 
@@ -74,10 +79,10 @@ class Upkeep:
                 with self._table.raising_errors():
                     self._table.adopt(_tidy(dataset, rows_a_fragment))
                 return
-            except IndexUnavailableError as exc:
-                # Another writer has changed the same files: next time is soon enough.
+            except IndexUnavailableError:
+                # Another writer may have changed the same files meanwhile.
                 if attempt == _ATTEMPTS:
-                    _log.warning("the index was not tidied up: %s", exc)
+                    raise
 
 
 def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int) -> Any:
@@ -98,6 +103,10 @@ def _index(dataset: lance.LanceDataset, rows: int) -> None:
         **dict.fromkeys(_BITMAPS, "BITMAP"),
         **dict.fromkeys(_TREES, "BTREE"),
         **dict.fromkeys(_LISTS, "LABEL_LIST"),
+        **{
+            column: "BTREE" if kind == "number" else "LABEL_LIST"
+            for column, kind in own_columns.kinds_of(dataset.schema).items()
+        },
     }
     if there:
         dataset.optimize.optimize_indices()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,11 +21,10 @@ from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
 from workers.indexes.location import ServerAddress, server_address
-from workers.indexes.operations import Offset
+from workers.indexes.pages import PAGE, Offset, turn_pages
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
     NO_WORDS,
-    RRF_K,
     THUMBNAIL_FIELDS,
     labels_payload,
     read_record,
@@ -46,8 +45,8 @@ from workers.indexes.server.connection import (
     raising_index_errors,
     read_features,
 )
+from workers.indexes.server.queries import ranking_request, to_sparse
 
-_PAGE = 256
 _FACETS = 10_000
 # Of a field whose values are looked through for those with a prefix, and of those with it.
 _MOST_VALUES, _MOST_WITH_PREFIX = 200_000, 20_000
@@ -104,10 +103,6 @@ def build(
         counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
         features=features,
     )
-
-
-def _to_sparse(vector: SparseVector) -> models.SparseVector:
-    return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
 
 
 class ServerIndex(PointIndex):
@@ -206,14 +201,14 @@ class ServerIndex(PointIndex):
         vectors: dict[str, Any] = {VECTOR_NAME: require_vector(point).tolist()}
         # A collection that is older than words has no place for them.
         if self._words:
-            vectors[WORDS_NAME] = _to_sparse(point.words or NO_WORDS)
+            vectors[WORDS_NAME] = to_sparse(point.words or NO_WORDS)
         if point.sparse is not None:
             if not self._sparse:
                 raise UsageError(
                     f"the collection {self._collection!r} at {self._address.url} has no place for "
                     f"sparse vectors, which point {point.id} has"
                 )
-            vectors[SPARSE_NAME] = _to_sparse(point.sparse)
+            vectors[SPARSE_NAME] = to_sparse(point.sparse)
         return vectors
 
     def prepare(self, where: PointFilter) -> PointFilter:
@@ -263,29 +258,7 @@ class ServerIndex(PointIndex):
         return list(map(read_scored, points))
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
-        filtered = self._filter(where)
-        nearest = query.require_vector().tolist()
-        request: dict[str, Any] = {"query": nearest, "using": VECTOR_NAME}
-        if query.liked is not None:
-            disliked = [] if query.disliked is None else query.disliked.tolist()
-            examples = models.RecommendInput(
-                positive=query.liked.tolist(),
-                negative=disliked,
-                strategy=models.RecommendStrategy.BEST_SCORE,
-            )
-            request["query"] = models.RecommendQuery(recommend=examples)
-        if query.words is not None and self._words:
-            sparse = models.Prefetch(
-                query=_to_sparse(query.words), using=WORDS_NAME, limit=pool, filter=filtered
-            )
-            both = [models.Prefetch(**request, limit=pool, filter=filtered), sparse]
-            request = {"query": models.RrfQuery(rrf=models.Rrf(k=RRF_K)), "prefetch": both}
-        if query.diversity:
-            before = models.Prefetch(**request, limit=pool, filter=filtered)
-            mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
-            varied = models.NearestQuery(nearest=nearest, mmr=mmr)
-            request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
-        request |= {"query_filter": filtered, "limit": pool}
+        request = ranking_request(query, self._filter(where), pool, with_words=self._words)
         points = self._query(**request, with_payload=False)
         if query.diversity:
             # A number is the id of a point that objseek has not written.
@@ -296,7 +269,7 @@ class ServerIndex(PointIndex):
         self, name: str, vector: SparseVector, where: PointFilter, limit: int
     ) -> list[tuple[UUID, float]]:
         points = self._query(
-            query=_to_sparse(vector),
+            query=to_sparse(vector),
             using=name,
             query_filter=self._filter(where),
             limit=limit,
@@ -328,7 +301,7 @@ class ServerIndex(PointIndex):
             )
             operations.append(models.SetPayloadOperation(set_payload=payload))
             if self._words:
-                words = {WORDS_NAME: _to_sparse(item.words)}
+                words = {WORDS_NAME: to_sparse(item.words)}
                 vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
         if vectors:
             update = models.UpdateVectors(points=vectors)
@@ -365,22 +338,23 @@ class ServerIndex(PointIndex):
         )
         return list(map(read_record, records))
 
-    def read_page(
-        self, where: PointFilter, offset: Offset, vectors: Sequence[str]
-    ) -> tuple[list[Point], Offset]:
+    def read_points(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
         filtered = self._filter(where)
-        records, following = self._request(
-            "a page of",
-            lambda: self._client.scroll(
-                self._collection,
-                scroll_filter=filtered,
-                limit=_PAGE,
-                offset=offset,
-                with_payload=True if vectors else _WITHOUT_THUMBNAIL,
-                with_vectors=[*vectors] or False,
-            ),
-        )
-        return list(map(read_record, records)), following
+
+        def read_page(offset: Offset) -> tuple[Sequence[Any], Offset]:
+            return self._request(
+                "a page of",
+                lambda: self._client.scroll(
+                    self._collection,
+                    scroll_filter=filtered,
+                    limit=PAGE,
+                    offset=offset,
+                    with_payload=True if vectors else _WITHOUT_THUMBNAIL,
+                    with_vectors=[*vectors] or False,
+                ),
+            )
+
+        return turn_pages(read_page)
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         filtered = self._filter(where)

@@ -1,0 +1,44 @@
+"""Builds queries of a Qdrant server: by words, by examples, fused and varied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdrant_client import models
+
+from schemas.points import IndexQuery, SparseVector
+from schemas.records import VECTOR_NAME, WORDS_NAME
+from workers.indexes.points import RRF_K
+
+
+def to_sparse(vector: SparseVector) -> models.SparseVector:
+    """The server's sparse vector."""
+    return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+
+
+def ranking_request(
+    query: IndexQuery, where: models.Filter | None, pool: int, *, with_words: bool
+) -> dict[str, Any]:
+    """The first `pool` points as `query` ranks them; its words count `with_words` alone."""
+    nearest = query.require_vector().tolist()
+    request: dict[str, Any] = {"query": nearest, "using": VECTOR_NAME}
+    if query.liked is not None:
+        disliked = [] if query.disliked is None else query.disliked.tolist()
+        examples = models.RecommendInput(
+            positive=query.liked.tolist(),
+            negative=disliked,
+            strategy=models.RecommendStrategy.BEST_SCORE,
+        )
+        request["query"] = models.RecommendQuery(recommend=examples)
+    if query.words is not None and with_words:
+        sparse = models.Prefetch(
+            query=to_sparse(query.words), using=WORDS_NAME, limit=pool, filter=where
+        )
+        both = [models.Prefetch(**request, limit=pool, filter=where), sparse]
+        request = {"query": models.RrfQuery(rrf=models.Rrf(k=RRF_K)), "prefetch": both}
+    if query.diversity:
+        before = models.Prefetch(**request, limit=pool, filter=where)
+        mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
+        varied = models.NearestQuery(nearest=nearest, mmr=mmr)
+        request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
+    return request | {"query_filter": where, "limit": pool}
