@@ -26,7 +26,10 @@ def read_vector(path: Path | None) -> tuple[float, ...] | None:
     except OSError as exc:
         raise UsageError(f"the vector {path} cannot be read: {exc.strerror or exc}") from exc
     except (ValueError, EOFError) as exc:
-        raise UsageError(f"expected a .npy file in {path}: {one_line(exc)}") from exc
+        # What numpy says is how to have it run a pickle.
+        raise UsageError(
+            f"expected a .npy file of floats in {path}, got another file, or one that is cut short"
+        ) from exc
     if not isinstance(stored, np.ndarray):
         stored.close()
         raise UsageError(f"expected one vector in {path}, as a .npy file has it, got an archive")

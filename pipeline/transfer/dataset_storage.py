@@ -76,7 +76,8 @@ def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Ite
         _check_scheme(source)
         folder = Path(source).expanduser()
         if not folder.is_dir():
-            raise UsageError(f"expected a folder or s3://bucket/prefix, got {source!r}")
+            found = "a file" if folder.exists() else "nothing"
+            raise UsageError(f"expected a folder or s3://bucket/prefix, got {found} at {source!r}")
         yield folder
         return
     objects = S3Prefix(source, options)

@@ -22,10 +22,13 @@ SPARSE = {"indices": [1, 2], "values": [2.0, 1.0]}
 CALLS: list[tuple[str, str]] = [
     ("--vector {w}/none.npy", "the vector {w}/none.npy cannot be read: No such file or directory"),
     ("--vector {w}", "the vector {w} cannot be read: Is a directory"),
-    ("--vector {w}/good.json", "expected a .npy file in {w}/good.json: "),
-    ("--vector {w}/empty", "expected a .npy file in {w}/empty: "),
-    ("--vector {w}/object.npy", "expected a .npy file in {w}/object.npy: "),
-    ("--vector {w}/cut.npy", "expected a .npy file in {w}/cut.npy: "),
+    ("--vector {w}/good.json", "expected a .npy file of floats in {w}/good.json, got another file"),
+    ("--vector {w}/empty", "expected a .npy file of floats in {w}/empty, got another file"),
+    (
+        "--vector {w}/object.npy",
+        "expected a .npy file of floats in {w}/object.npy, got another file",
+    ),
+    ("--vector {w}/cut.npy", "expected a .npy file of floats in {w}/cut.npy, got another file"),
     ("--vector {w}/many.npz", "expected one vector in {w}/many.npz, as a .npy file has it, got an"),
     (
         "--vector {w}/whole.npy",
