@@ -12,9 +12,7 @@ from bench.clock import Clock
 from bench.kept_clips import FoundPiece, Frames, KeptClip
 from pipeline.evaluation.tracking.compared_video import ComparedVideo, compare_video
 from pipeline.evaluation.tracking.cuts import CutCounts, count_cuts
-from pipeline.runners.piece_tracker import PieceTracker
-from schemas.images import UInt8Image
-from schemas.masks import ObjectMask
+from pipeline.runners.piece_tracker import PieceTracker, SegmentFrames
 from schemas.options import EmbedderOptions, VideoOptions
 from schemas.records import Float32Matrix
 from schemas.videos import TrackedPiece
@@ -51,20 +49,10 @@ def count_clip_cuts(kept: KeptClip, found_s: Sequence[float]) -> CutCounts:
     return count_cuts(found_s, [(cut_s, cut_s + fades_s) for cut_s in kept.clip.cuts_s])
 
 
-class _KnownMasks:
-    """A segmenter that answers with the masks of a piece, in the order of its frames."""
-
-    name = fingerprint = "known"
-    notes = ()
-
-    def __init__(self, frames: Frames) -> None:
-        self._rest = iter(frames)
-
-    def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
-        return [next(self._rest)[1] for _ in images]
-
-    def segment_at(self, image: UInt8Image, point_xy: tuple[float, float]) -> ObjectMask | None:
-        raise NotImplementedError
+def _known_masks(frames: Frames) -> SegmentFrames:
+    """What answers with the masks of a piece, in the order of its frames."""
+    rest = iter(frames)
+    return lambda images: [next(rest)[1] for _ in images]
 
 
 @dataclass
@@ -109,7 +97,7 @@ def track_clip(
     found = 0
     for each in pieces:
         with clock.of("track"):
-            tracker = PieceTracker(_KnownMasks(each.frames), timed, options, 0)
+            tracker = PieceTracker(_known_masks(each.frames), timed, options, 0)
             tracked.append(tracker.track(each.piece))
         spent_s["read"] += each.read_s
         spent_s["segment"] += each.segment_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
@@ -50,6 +50,10 @@ class RunDetails:
         self.skipped[reason] += 1
         if reason == EMPTY and len(self.empty_uris) < _MOST_EMPTY:
             self.empty_uris.append(uri)
+
+    def add_failures(self, failures: Iterable[Failure]) -> None:
+        """Keep those that are among the first few."""
+        self.failures += islice(failures, _MOST_FAILURES - len(self.failures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +102,7 @@ class Progress:
         """Count the results of images that have been written."""
         self.counts = self.counts.plus_results(results)
         self.newest = list_newest(results) or self.newest
-        failures = (result for result in results if isinstance(result, Failure))
-        room = _MOST_FAILURES - len(self.details.failures)
-        self.details.failures += islice(failures, room)
+        self.details.add_failures(result for result in results if isinstance(result, Failure))
 
     def note(self, text: str) -> None:
         """Say what is being waited for."""

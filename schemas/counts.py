@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +29,13 @@ class IngestCounts(BaseModel):
     gone: int = 0
     objects: int = 0
     videos: int = 0
+
+    @classmethod
+    def add_up(cls, counts: Sequence[IngestCounts]) -> Self:
+        """Those of several runs together; all is listed when each has listed all."""
+        numbers = cls.model_fields.keys() - {"all_listed"}
+        sums = {name: sum(getattr(each, name) for each in counts) for name in numbers}
+        return cls(**sums, all_listed=all(each.all_listed for each in counts))
 
     @property
     def noun(self) -> str:

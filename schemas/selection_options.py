@@ -53,11 +53,11 @@ class SelectionOptions(BaseModel):
     @field_validator("shard")
     @classmethod
     def _shard_is_one(cls, given: str | None) -> str | None:
-        return given and str(Shard.parse(given))
+        return None if given is None else str(Shard.parse(given))
 
     @field_validator("key_range")
     @classmethod
     def _range_is_one(cls, given: str | None) -> str | None:
-        if given:
+        if given is not None:
             KeyRange.parse(given)
         return given

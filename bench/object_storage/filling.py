@@ -61,21 +61,13 @@ def fill(options: IndexOptions, objects: int) -> None:
     """Write the rows, some thousand in memory at a time, to a new table."""
     ensure_bucket(options)
     open_index(options, DIM, create=True).close()
-    batches = _batches(objects)
-    first = next(batches)
-    rows = pa.RecordBatchReader.from_batches(first.schema, _chain(first, batches))
     lance.write_dataset(
-        rows,
+        pa.RecordBatchReader.from_batches(table_schema(DIM), _batches(objects)),
         f"{lance_place(options.location)}/{LANCE_TABLE}",
         mode="append",
         max_rows_per_file=_ROWS_A_FRAGMENT,
         storage_options=storage_options(options),
     )
-
-
-def _chain(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from others
 
 
 def _batches(objects: int) -> Iterator[pa.RecordBatch]:

@@ -54,7 +54,10 @@ def running_proxy(endpoint: str) -> Iterator[ProxyControl]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield ProxyControl(process.stdout.readline().strip())
+            url = process.stdout.readline().strip()
+            if not url:
+                raise SystemExit("the proxy has not started")
+            yield ProxyControl(url)
         finally:
             process.terminate()
 
@@ -169,7 +172,9 @@ class Proxy:
 
 async def _run(endpoint: str) -> None:
     behind = urlsplit(endpoint)
-    proxy = Proxy(behind.hostname or "127.0.0.1", behind.port or 80)
+    if behind.scheme != "http" or not behind.hostname:
+        raise SystemExit(f"expected an endpoint such as http://127.0.0.1:7480, got {endpoint!r}")
+    proxy = Proxy(behind.hostname, behind.port or 80)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, limit=_BUFFER, backlog=512)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     async with server:
@@ -178,4 +183,4 @@ async def _run(endpoint: str) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(_run(sys.argv[1]))
+        asyncio.run(_run("".join(sys.argv[1:2])))

@@ -42,7 +42,6 @@ class First:
 
     seconds: float
     traffic: Traffic
-    opening: Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +76,11 @@ def time_question(
 ) -> tuple[First, Others | None]:
     """Ask `count` queries, of which the first meets nothing in memory."""
     ask = QUESTIONS[name]
-    place.take_traffic()
     with opened(place) as index:
-        opening = place.take_traffic()
+        place.take_traffic()  # that of opening it
         started = time.perf_counter()
         answers = [ask(index, queries, 0)]
-        first = First(time.perf_counter() - started, place.take_traffic(), opening)
+        first = First(time.perf_counter() - started, place.take_traffic())
         if count == 1:
             return first, None
         spent, cpu = [], time.process_time()

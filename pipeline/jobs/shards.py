@@ -19,8 +19,6 @@ from schemas.errors import ObjseekError, UsageError
 from schemas.listed_part import Shard
 
 _SPAWN = multiprocessing.get_context("spawn")
-_MOST_FAILURES = 10
-_ADDED_UP = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects", "videos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class _Job:
     error: str | None = None
 
     def take(self, message: _State | IngestSummary | str | None) -> None:
-        """Take what the job has told; None: it has ended."""
+        """Take a message of the job; None: it has ended."""
         if isinstance(message, _State):
             self.state = message
         elif isinstance(message, IngestSummary):
@@ -126,16 +124,15 @@ def _follow(jobs: Mapping[Connection, _Job], progress: Progress) -> None:
     """Until all have ended."""
     running = dict(jobs)
     while running:
-        for told in wait(list(running)):
-            assert isinstance(told, Connection)
+        for ready in wait(list(running)):
+            assert isinstance(ready, Connection)
             try:
-                message = told.recv()
+                message = ready.recv()
             except EOFError:
-                message = None
-                running.pop(told).take(None)
-                told.close()
+                running.pop(ready).take(None)
+                ready.close()
             else:
-                running[told].take(message)
+                running[ready].take(message)
         _show([job.state for job in jobs.values()], progress)
 
 
@@ -144,7 +141,7 @@ def _show(states: Sequence[_State], progress: Progress) -> None:
     known = [seconds for seconds in left if seconds is not None]
     newest = next((state.newest for state in states if state.newest), ())
     progress.take(
-        _add_counts([state.counts for state in states]),
+        IngestCounts.add_up([state.counts for state in states]),
         newest,
         max(known) if len(known) == len(left) else None,
     )
@@ -154,18 +151,13 @@ def _show(states: Sequence[_State], progress: Progress) -> None:
         progress.advance()
 
 
-def _add_counts(counts: Sequence[IngestCounts]) -> IngestCounts:
-    sums = {name: sum(getattr(each, name) for each in counts) for name in _ADDED_UP}
-    return IngestCounts(**sums, all_listed=all(each.all_listed for each in counts))
-
-
 def _add_up(jobs: Sequence[_Job], settings: Settings, progress: Progress) -> ShardsSummary:
     details = progress.details
     for job in jobs:
         if job.summary is not None:
             _add_details(details, job.summary.details)
     together = IngestSummary(
-        _add_counts([job.state.counts for job in jobs]),
+        IngestCounts.add_up([job.state.counts for job in jobs]),
         details,
         progress.seconds,
         progress.rate,
@@ -179,7 +171,7 @@ def _add_up(jobs: Sequence[_Job], settings: Settings, progress: Progress) -> Sha
 def _add_details(details: RunDetails, more: RunDetails) -> None:
     details.skipped += more.skipped
     details.empty_uris += more.empty_uris
-    details.failures += more.failures[: _MOST_FAILURES - len(details.failures)]
+    details.add_failures(more.failures)
     details.warnings += [each for each in more.warnings if each not in details.warnings]
     details.dropped_added += more.dropped_added
 

@@ -160,7 +160,11 @@ class ModelWorker:
         segmenter = self._segmenter if build is None else build()
         recipe = self._recipe
         return PieceTracker(
-            segmenter, self._embedder, recipe.embedding, recipe.thumbnail_px, self._propagator
+            segmenter.segment,
+            self._embedder,
+            recipe.embedding,
+            recipe.thumbnail_px,
+            self._propagator,
         )
 
     def _run_steps(self, work: Sequence[_Work]) -> list[EmbeddedImage]:

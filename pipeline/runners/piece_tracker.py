@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -20,12 +20,14 @@ from workers.embedders.embed_objects import embed_pairs
 from workers.images.crops import square_image
 from workers.images.surroundings import Box, square_crop_box
 from workers.images.thumbnails import make_thumbnail
-from workers.protocols import ImageEmbedder, Segmenter
+from workers.protocols import ImageEmbedder
 from workers.videos.open_track import embed_best
 from workers.videos.propagator import MaskCarrier, Propagator
 from workers.videos.seen_object import SeenObject, list_seen
 from workers.videos.track_frames import track_frames
 
+SegmentFrames = Callable[[Sequence[UInt8Image]], list[list[ObjectMask]]]
+"""As `Segmenter.segment`."""
 _FRAMES_AT_ONCE = 8
 _WHOLE_EVERY_S = 4.0
 """A frame of a shot in so many seconds is embedded as a whole: they are much alike."""
@@ -38,7 +40,7 @@ class PieceTracker:
     With a `propagator` masks are carried from each frame to the next of its shot and piece.
     """
 
-    segmenter: Segmenter
+    segment: SegmentFrames
     embedder: ImageEmbedder
     options: EmbedderOptions
     thumbnail_px: int
@@ -71,7 +73,7 @@ class PieceTracker:
         """The times of frames, and what is in each."""
         looked = []
         for batch in batched(frames, _FRAMES_AT_ONCE):
-            found = self.segmenter.segment([frame.pixels for frame in batch])
+            found = self.segment([frame.pixels for frame in batch])
             for frame, masks in zip(batch, found, strict=True):
                 looked.append((frame.time_s, list_seen(frame.time_s, frame.pixels, masks)))
         return looked

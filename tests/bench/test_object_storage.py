@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
+from support.loopback_server import running_server
 
 from bench.object_storage.proxy import running_proxy
 from bench.object_storage.traffic import Request, Traffic, count_rounds
@@ -68,7 +68,7 @@ def test_first_of_batches_are_the_first_of_all() -> None:
 def _echo() -> Iterator[str]:
     """A server that answers a PUT with its body, and a GET with its path."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -86,15 +86,8 @@ def _echo() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running_server(Handler) as endpoint:
+        yield endpoint
 
 
 def test_the_proxy_hands_on_and_tells_what_was_asked() -> None:

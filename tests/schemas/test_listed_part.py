@@ -45,4 +45,9 @@ def test_a_wrong_part_is_said_in_a_sentence() -> None:
         load_settings(None, {"store": {"shard": "9/8"}})
     with pytest.raises(UsageError, match=r"^setting store.key_range: expected a range of keys"):
         load_settings(None, {"store": {"key_range": "z..a"}})
+    # A variable of a script that is not set must not stand for the whole source.
+    with pytest.raises(UsageError, match=r"^setting store.shard: expected a shard .*, got ''$"):
+        load_settings(None, {"store": {"shard": ""}})
+    with pytest.raises(UsageError, match=r"^setting store.key_range: expected .*, got ''$"):
+        load_settings(None, {"store": {"key_range": ""}})
     assert load_settings(None, {"store": {"shard": "3/8"}}).store.chosen_shard == Shard(3, 8)

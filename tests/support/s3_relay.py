@@ -9,9 +9,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Literal
 from urllib.parse import urlsplit
+
+from support.loopback_server import running_server
 
 _HOP = {"connection", "content-length", "transfer-encoding", "keep-alive", "date", "server"}
 Fault = Literal["hang", "lose", "keep"]
@@ -72,18 +74,11 @@ def relaying(behind: str, *, forgets_conditions: bool = False) -> Iterator[S3Rel
         pass
 
     Handler.relay = relay
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    relay.endpoint_url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        yield relay
-    finally:
-        relay.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running_server(Handler) as relay.endpoint_url:
+        try:
+            yield relay
+        finally:
+            relay.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

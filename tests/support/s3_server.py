@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from support.loopback_server import running_server
 
 REAL_ENDPOINT = "OBJSEEK_TEST_S3_ENDPOINT"
 _CREDENTIALS = {
@@ -150,16 +150,8 @@ def scripted_server(respond: Callable[[Request], Reply]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        with made_up_credentials():
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running_server(Handler) as endpoint, made_up_credentials():
+        yield endpoint
 
 
 def error_reply(status: int, code: str) -> Reply:

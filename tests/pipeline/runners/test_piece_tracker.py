@@ -41,7 +41,7 @@ def draw_piece(frames: int, cuts_s: tuple[float, ...] = ()) -> DecodedPiece:
 def test_of_each_track_three_sightings_are_embedded_and_a_frame_every_four_seconds() -> None:
     embedder = CountingEmbedder()
     options = EmbedderOptions(device="cpu")
-    tracker = PieceTracker(BrightSegmenter(), embedder, options, 0)
+    tracker = PieceTracker(BrightSegmenter().segment, embedder, options, 0)
     piece = tracker.track(draw_piece(20, cuts_s=(6.0,)))
     assert [len(shot.times_s) for shot in piece.shots] == [12, 8]
     counts = [sorted(len(track.sightings) for track in tracks) for tracks in piece.tracks]
@@ -53,7 +53,9 @@ def test_of_each_track_three_sightings_are_embedded_and_a_frame_every_four_secon
 
 
 def test_the_sum_of_a_shot_is_that_of_all_its_frames() -> None:
-    tracker = PieceTracker(BrightSegmenter(), MeanEmbedder(), EmbedderOptions(device="cpu"), 0)
+    tracker = PieceTracker(
+        BrightSegmenter().segment, MeanEmbedder(), EmbedderOptions(device="cpu"), 0
+    )
     (shot,) = tracker.track(draw_piece(12)).shots
     # All frames have one mean colour.
     assert shot.vector_sum == pytest.approx(12 * shot.typical_vector, rel=1e-5)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from qdrant_client import QdrantClient, models
 from support.index_cases import DIM, embedded, held, ids_of, options_for, unit, where
+from support.loopback_server import running_server
 from support.qdrant_server import BEHIND, QdrantServer, qdrant_server
 
 from pipeline.index_home import manifest_folder
@@ -255,15 +255,8 @@ def answering(respond: Callable[[str], tuple[int, bytes]]) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running_server(Handler) as endpoint:
+        yield endpoint
 
 
 ODD = [
