@@ -139,14 +139,26 @@ def _rows_beside(arrays: Path) -> Path:
 
 def _pair_by_number(folder: Path) -> list[tuple[Path, Path]]:
     """The arrays of clip-retrieval with their metadata: files of both have the same number."""
-    arrays = {_number(path): path for path in _files(folder / _ARRAYS, (".npy",))}
-    rows = {_number(path): path for path in _files(folder / _ROWS, PARQUET)}
+    arrays = _number_files(folder / _ARRAYS, (".npy",))
+    rows = _number_files(folder / _ROWS, PARQUET)
     if not arrays or set(arrays) != set(rows):
         raise UsageError(
             f"expected a file in {folder / _ROWS} for each in {folder / _ARRAYS}, got "
             f"{len(rows):,} for {len(arrays):,}"
         )
     return [(arrays[number], rows[number]) for number in sorted(arrays)]
+
+
+def _number_files(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
+    numbered: dict[int, Path] = {}
+    for path in _files(folder, suffixes):
+        other = numbered.setdefault(_number(path), path)
+        if other is not path:
+            raise UsageError(
+                f"expected names that end in a number of their own in {folder}, got {other.name} "
+                f"and {path.name}"
+            )
+    return numbered
 
 
 def _number(path: Path) -> int:

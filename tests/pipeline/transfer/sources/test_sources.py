@@ -136,6 +136,20 @@ def test_what_clip_retrieval_leaves(tmp_path: Path) -> None:
         read(folder, ["url"])
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("emb_0", "img_00")])
+def test_files_of_clip_retrieval_that_numbers_do_not_tell_apart_are_refused(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    for name in (first, second):
+        vector_files.write_parquet(
+            tmp_path / "metadata" / f"{name}.parquet", vector_files.table().select(["uri"])
+        )
+        (tmp_path / "img_emb").mkdir(exist_ok=True)
+        np.save(tmp_path / "img_emb" / f"{name}.npy", _VECTORS)
+    with pytest.raises(UsageError, match=rf"in .*img_emb, got {first}.npy and {second}.npy"):
+        read(tmp_path, ["uri"])
+
+
 def test_what_img2dataset_leaves_with_vectors(tmp_path: Path) -> None:
     folder = vector_files.write_img2dataset(tmp_path / "out")
     found = read(folder, ["url", "key"])
