@@ -186,7 +186,11 @@ def test_a_collection_of_a_qdrant_server() -> None:
             models.PointStruct(
                 id=number,
                 vector=_VECTORS[number].tolist(),
-                payload={"uri": f"s3://shop/{number}.jpg", "price": number * 1.5},
+                payload={
+                    "uri": f"s3://shop/{number}.jpg",
+                    "price": number * 1.5,
+                    "serial": 2**64 - 1,  # more than Arrow guesses a type for
+                },
             )
             for number in range(6)
         ]
@@ -221,6 +225,11 @@ def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "v.jsonl").write_text('{"uri": "a"}\n[]\n')
     with pytest.raises(DatasetError, match=r"v.jsonl cannot be read: expected a JSON object"):
         read(tmp_path / "v.jsonl", ["uri"])
+    for value in (2**70, "a"):
+        lines = [{"price": 1}, {"price": value}]
+        (tmp_path / "v.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        with pytest.raises(DatasetError, match=r"v.jsonl cannot be read: .* the field 'price': "):
+            read(tmp_path / "v.jsonl", ["price"])
     whole = vector_files.write_parquet(tmp_path / "d" / "a.parquet", vector_files.table())
     vector_files.write_parquet(whole.with_name("b.parquet"), vector_files.table().select(["uri"]))
     with pytest.raises(DatasetError, match=r"columns of a.parquet in b.parquet, it has no 'emb"):
