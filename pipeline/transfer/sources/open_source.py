@@ -11,7 +11,11 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_storage import CATALOGUE
 from pipeline.transfer.sources.array_source import ArraySource
-from pipeline.transfer.sources.fetched_place import fetched_place, has_own_export
+from pipeline.transfer.sources.fetched_place import (
+    fetched_place,
+    has_own_export,
+    names_file,
+)
 from pipeline.transfer.sources.row_source import RowSource
 from pipeline.transfer.sources.table_file import ARROW, PARQUET, TEXTS
 from pipeline.transfer.sources.table_source import TableSource
@@ -31,7 +35,8 @@ def is_own_export(place: str, settings: Settings) -> bool:
     Also where there is nothing that vectors could be read from, for the reader of exports to say.
     """
     if place.startswith("s3://"):
-        return _is_prefix(place) and has_own_export(place, settings.store)
+        is_theirs = names_file(place) or _is_lance(place)
+        return not is_theirs and has_own_export(place, settings.store)
     if "://" in place:
         return False
     path = Path(place).expanduser()
@@ -54,7 +59,7 @@ def open_source(place: str, settings: Settings, progress: Progress) -> Iterator[
 
         with closing(QdrantSource(place, settings.index)) as source:
             yield source
-    elif place.startswith("s3://") and place.rstrip("/").endswith(".lance"):
+    elif place.startswith("s3://") and _is_lance(place):
         from pipeline.transfer.sources.lance_source import LanceSource
 
         yield LanceSource(place.rstrip("/"), settings.store)
@@ -65,8 +70,8 @@ def open_source(place: str, settings: Settings, progress: Progress) -> Iterator[
         yield _open_path(Path(place).expanduser(), place, settings)
 
 
-def _is_prefix(place: str) -> bool:
-    return not place.endswith((*PARQUET, *ARROW, *TEXTS, ".npy", ".lance"))
+def _is_lance(place: str) -> bool:
+    return place.rstrip("/").endswith(".lance")
 
 
 def _open_path(path: Path, place: str, settings: Settings) -> RowSource:

@@ -205,17 +205,19 @@ def test_a_collection_of_a_qdrant_server() -> None:
     np.testing.assert_allclose(vectors, _VECTORS, atol=1e-6)
 
 
-@pytest.mark.parametrize("place", ["", "v.parquet"])
-def test_a_bucket(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "place"), [("v.parquet", ""), ("v.parquet", "v.parquet"), ("V.PARQUET", "V.PARQUET")]
+)
+def test_a_bucket(tmp_path: Path, name: str, place: str) -> None:
     path = vector_files.write_parquet(tmp_path / "v.parquet", vector_files.table())
     with moto_server() as server:
-        bucket = server.make_bucket({"x/v.parquet": path.read_bytes(), "x/0.tar": b"not fetched"})
+        bucket = server.make_bucket({f"x/{name}": path.read_bytes(), "x/0.tar": b"not fetched"})
         source = f"s3://{bucket}/x/{place}"
         store = StoreOptions(endpoint_url=server.endpoint_url)
         settings = fakes.settings(tmp_path).model_copy(update={"store": store})
         assert not is_own_export(source, settings)
         with open_source(source, settings, Progress()) as rows:
-            assert rows_of(rows, ["uri", "embedding"]) == expected("v.parquet")
+            assert rows_of(rows, ["uri", "embedding"]) == expected(name)
 
 
 def test_what_is_damaged_is_named(tmp_path: Path) -> None:
@@ -246,5 +248,7 @@ def test_exports_of_objseek_are_told_apart(tmp_path: Path) -> None:
     assert is_own_export(str(tmp_path / "nowhere"), settings)
     assert not is_own_export(str(tmp_path / "theirs"), settings)
     assert not is_own_export("http://localhost:6333/photos", settings)
+    assert not is_own_export("s3://shop/photos.lance", settings)
+    assert not is_own_export("s3://shop/photos.lance/", settings)
     with pytest.raises(UsageError, match=r"expected Parquet, Arrow or Feather files, .npy with"):
         read(tmp_path / "notes", ["uri"])
