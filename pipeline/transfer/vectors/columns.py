@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,6 +35,7 @@ FIELDS = tuple(_NAMES)
 _NEEDED = {"vector": "a list of numbers for each row", "uri": "where the image of each row is"}
 _OWN_NAME_CHARS = 60
 _ONLY_LIST = "the only list of numbers"
+_REPEATED = "several columns have this name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,9 @@ def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> Colu
 
     Raises UsageError where vectors or uris cannot be found, or a column that was told is not there.
     """
-    _check_told(schema, told)
-    taken = {name for names in told.values() for name in names}
+    repeated = {name for name, count in Counter(schema.names).items() if count > 1}
+    _check_told(schema, told, repeated)
+    taken = {name for names in told.values() for name in names} | repeated
     choices = []
     for field in FIELDS:
         if field in told:
@@ -111,15 +114,22 @@ def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> Colu
     # What the user's rows are called stays to be seen, and filtered by.
     identities = [name for each in choices if each.field in ("id", "text") for name in each.columns]
     own, left_out = _choose_own(schema, taken - set(identities))
+    left_out |= dict.fromkeys(sorted(repeated), _REPEATED)
     return ColumnMapping(tuple(choices), own, left_out)
 
 
-def _check_told(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> None:
+def _check_told(
+    schema: pa.Schema, told: Mapping[str, Sequence[str]], repeated: Collection[str]
+) -> None:
     for field, names in told.items():
         for name in names:
             if name not in schema.names:
                 raise UsageError(
                     f"expected a column for {field} among {', '.join(schema.names)}, got {name!r}"
+                )
+            if name in repeated:
+                raise UsageError(
+                    f"expected one column for {field} that is called {name!r}, got several"
                 )
             if field == "vector" and not _is_number_list(schema.field(name).type):
                 raise UsageError(
