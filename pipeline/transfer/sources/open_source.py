@@ -41,7 +41,7 @@ def is_own_export(place: str, settings: Settings) -> bool:
         return False
     path = Path(place).expanduser()
     if not path.is_dir():
-        return not path.is_file()
+        return not path.is_file() and not names_file(place)
     if (path / CATALOGUE).exists() or (path / "points").is_dir():
         return True
     return _kind(path) is None
@@ -77,7 +77,8 @@ def _is_lance(place: str) -> bool:
 def _open_path(path: Path, place: str, settings: Settings) -> RowSource:
     kind = _kind(path)
     if kind is None:
-        raise UsageError(f"expected {_EXPECTED}, got {place}")
+        found = place if path.exists() else f"nothing at {place}"
+        raise UsageError(f"expected {_EXPECTED}, got {found}")
     if kind == "lance":
         from pipeline.transfer.sources.lance_source import LanceSource
 

@@ -247,6 +247,10 @@ def test_exports_of_objseek_are_told_apart(tmp_path: Path) -> None:
     assert is_own_export(str(tmp_path / "notes"), settings)  # whose reader says what is missing
     assert is_own_export(str(tmp_path / "nowhere"), settings)
     assert not is_own_export(str(tmp_path / "theirs"), settings)
+    absent = str(tmp_path / "none.parquet")
+    assert not is_own_export(absent, settings)
+    with pytest.raises(UsageError, match=r"clip-retrieval, got nothing at .*none.parquet"):
+        read(absent, ["uri"])
     assert not is_own_export("http://localhost:6333/photos", settings)
     assert not is_own_export("s3://shop/photos.lance", settings)
     assert not is_own_export("s3://shop/photos.lance/", settings)
