@@ -180,9 +180,9 @@ def import_command(
 ) -> None:
     """The command; its help stands above."""
     settings = load()
-    told = {"--images": images, "--strict": strict, "--columns": columns, "--dry-run": dry_run}
+    given = {"--images": images, "--strict": strict, "--columns": columns, "--dry-run": dry_run}
     if source.endswith(".json"):
-        _refuse(told, ("--columns", "--dry-run"), f"vectors only, got {source}")
+        _refuse(given, ("--columns", "--dry-run"), f"vectors only, got {source}")
         path = Path(source).expanduser()
         work = partial(import_coco.import_coco, settings, path, images, strict=strict)
         brought = run_job.run_with_progress(settings, work, segmenting=False)
@@ -190,7 +190,7 @@ def import_command(
         run_job.print_summary(brought.run, settings)
         return
     if open_source.is_own_export(source, settings):
-        _refuse(told, tuple(told), f"a COCO file or vectors only, got {source}")
+        _refuse(given, tuple(given), f"a COCO file or vectors only, got {source}")
         with progress_bars.show_progress(err()) as progress:
             summary = import_parquet.import_dataset(settings, source, progress)
         print_import(summary, settings.index.location)
@@ -213,8 +213,8 @@ def import_command(
         print_imported(result, settings.index.location)
 
 
-def _refuse(told: Mapping[str, object], options: Sequence[str], where: str) -> None:
+def _refuse(given: Mapping[str, object], options: Sequence[str], where: str) -> None:
     """Raise UsageError if one of these options was given."""
     for option in options:
-        if told[option]:
+        if given[option]:
             raise UsageError(f"expected {option} with {where}")

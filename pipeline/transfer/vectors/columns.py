@@ -1,4 +1,4 @@
-"""Says which columns of somebody else's rows mean what: guessed by name and type, or as told."""
+"""Says which columns of somebody else's rows mean what: guessed by name and type, or as given."""
 
 from __future__ import annotations
 
@@ -92,18 +92,18 @@ def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
     return chosen
 
 
-def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> ColumnMapping:
-    """What the columns of a schema are: as `told`, else as their names and types say.
+def choose_columns(schema: pa.Schema, given: Mapping[str, Sequence[str]]) -> ColumnMapping:
+    """What the columns of a schema are: as `given`, else as their names and types say.
 
-    Raises UsageError where vectors or uris cannot be found, or a column that was told is not there.
+    Raises UsageError where vectors or uris cannot be found, or a column that is given is not there.
     """
     repeated = {name for name, count in Counter(schema.names).items() if count > 1}
-    _check_told(schema, told, repeated)
-    taken = {name for names in told.values() for name in names} | repeated
+    _check_given(schema, given, repeated)
+    taken = {name for names in given.values() for name in names} | repeated
     choices = []
     for field in FIELDS:
-        if field in told:
-            choice = Choice(field, tuple(told[field]), "--columns")
+        if field in given:
+            choice = Choice(field, tuple(given[field]), "--columns")
         else:
             choice = _guess(field, schema, taken)
         taken.update(choice.columns)
@@ -118,10 +118,10 @@ def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> Colu
     return ColumnMapping(tuple(choices), own, left_out)
 
 
-def _check_told(
-    schema: pa.Schema, told: Mapping[str, Sequence[str]], repeated: Collection[str]
+def _check_given(
+    schema: pa.Schema, given: Mapping[str, Sequence[str]], repeated: Collection[str]
 ) -> None:
-    for field, names in told.items():
+    for field, names in given.items():
         for name in names:
             if name not in schema.names:
                 raise UsageError(
