@@ -8,15 +8,10 @@ from pipeline.planning.toml_files import Figures, parse, read_bundled
 
 
 class Searches(Figures):
-    """GETs of a search by a text, in a process that has just opened the index, and later.
-
-    `gets_nearest_warm`: of a later one by a vector alone.
-    """
+    """GETs of a search by a text; `warm`: in a process that has searched before."""
 
     source: str
-    gets_first: float = Field(ge=0)
     gets_warm: float = Field(ge=0)
-    gets_nearest_warm: float = Field(ge=0)
 
 
 def read_searches() -> Searches:
