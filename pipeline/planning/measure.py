@@ -38,12 +38,22 @@ _S3_PAGE_S, _S3_PAGE_SOURCE = 0.1, "docs/scale.md, as a rule"
 
 
 @dataclass(frozen=True, slots=True)
-class _Timing:
-    """What one run of a session took, by the clock and of all cores."""
+class _Rounds:
+    """What ingesting in rounds took, by the clock and of all cores; `worker_s` of an image."""
 
     wall_s: float
     cpu_s: float
     worker_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """What was timed beside the stages: `start_s` until work began, `write_s` of a point."""
+
+    workers: int
+    start_s: float
+    rounds: _Rounds
+    write_s: float
 
 
 class _Begun(Progress):
@@ -82,8 +92,9 @@ def measure(
             f"expected {_LEAST_IMAGES} images or more to measure with, got {len(sample.refs)}: "
             "name a profile, or no source"
         )
-    workers = min(settings.runner.workers, count_usable_cpus())
-    local = settings.runner.model_copy(update={"name": "local", "workers": workers})
+    local = settings.runner.model_copy(
+        update={"name": "local", "workers": _count_workers(settings)}
+    )
     clock = StageClock()
     with tempfile.TemporaryDirectory(prefix="objseek-plan-") as folder:
         measured = settings.model_copy(
@@ -102,7 +113,7 @@ def measure(
             return clock.watch_recipe(build(_with_threads_of(settings, settled)))
 
         with IngestSession(measured, build_timed) as session:
-            return _measure(session, timed, sample, seconds, (settings, workers, note))
+            return _measure(session, timed, sample, seconds, settings, note)
 
 
 def assume_bucket(profile: Profile) -> Profile:
@@ -123,6 +134,10 @@ def _temporary_index(settings: Settings, folder: Path) -> IndexOptions:
     )
 
 
+def _count_workers(settings: Settings) -> int:
+    return min(settings.runner.workers, count_usable_cpus())
+
+
 def _with_threads_of(settings: Settings, settled: Settings) -> Settings:
     """The settled precision, with the threads that workers of the real run would have."""
     runner = settings.runner if settings.runner.name == "ray" else settled.runner
@@ -134,29 +149,29 @@ def _measure(
     home: CountedHome,
     sample: Sample,
     seconds: float,
-    how: tuple[Settings, int, Callable[[str], None]],
+    settings: Settings,
+    note: Callable[[str], None],
 ) -> Profile:
-    settings, workers, note = how
-    refs, clock = _shuffle(sample.refs), home.clock
+    workers, refs, clock = _count_workers(settings), _shuffle(sample.refs), home.clock
     warm = min(2 * workers, len(refs) // 2)
     begun = _Begun(note)
     session.run([refs[:warm]], home, begun)
     clock.reset()
     note(f"measuring for about {seconds:.0f} s")
-    timing = _time(session, refs[warm:], home, seconds, note)
+    rounds = _time_rounds(session, refs[warm:], home, seconds, note)
     if not clock.images:
         raise UsageError("expected images to measure with, got none that could be worked on")
-    write_s = _time_writing(home, clock.kept)
-    return _build_profile(settings, sample, clock, timing, (workers, begun.begun_s, write_s))
+    timing = _Timing(workers, begun.begun_s, rounds, _time_writing(home, clock.kept))
+    return _build_profile(settings, sample, clock, timing)
 
 
-def _time(
+def _time_rounds(
     session: IngestSession,
     refs: Sequence[ImageRef],
     home: CountedHome,
     seconds: float,
     note: Callable[[str], None],
-) -> _Timing:
+) -> _Rounds:
     """Ingest `refs` in rounds, each of as many as there is time for by the one before."""
     progress = _Begun(note)
     cpu_s = wall_s = 0.0
@@ -171,7 +186,7 @@ def _time(
         size = max(1, int((seconds - wall_s) / wall_s * done))
     throughput = progress.workers_throughput
     rate = throughput.rate
-    return _Timing(
+    return _Rounds(
         wall_s, cpu_s - home.clock.counting_cpu_s, throughput.workers / rate if rate else None
     )
 
@@ -180,14 +195,14 @@ def _time_writing(home: CountedHome, images: Sequence[EmbeddedImage]) -> float:
     """Seconds a point where many are written together, as they are once a run is under way."""
     place = home.index.model_copy(update={"location": f"{home.index.location}-writes"})
     few = images[: max(1, len(images) // 8)]
+    many = images[len(few) :] or images
     with closing(open_index(place, home.clock.dim, create=True)) as index:
         index.replace_images(few)  # the first write of an index makes what is needed once
         started = time.perf_counter()
-        index.replace_images(images[len(few) :] or images)
+        index.replace_images(many)
         index.optimize()  # as a run does whenever it has written many
         written_s = time.perf_counter() - started
-    written = images[len(few) :] or images
-    return written_s / sum(len(image.objects) + 1 for image in written)
+    return written_s / sum(len(image.objects) + 1 for image in many)
 
 
 def _shuffle(refs: Sequence[ImageRef]) -> list[ImageRef]:
@@ -199,47 +214,52 @@ def _shuffle(refs: Sequence[ImageRef]) -> list[ImageRef]:
 
 
 def _build_profile(
-    settings: Settings,
-    sample: Sample,
-    clock: StageClock,
-    timing: _Timing,
-    measured: tuple[int, float, float],
+    settings: Settings, sample: Sample, clock: StageClock, timing: _Timing
 ) -> Profile:
-    workers, start_s, write_s = measured
     images, points = clock.images, clock.points
-    stages = {name: clock.seconds.get(name, 0.0) for name in ("read", "segment", "embed")}
-    model_s = (stages["read"] + stages["segment"] + stages["embed"]) / images
-    finish_s = max(0.0, (timing.worker_s or model_s) - model_s)
-    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return Profile(
         name=platform.node() or "this machine",
         hardware=f"{platform.processor() or platform.machine()}, {count_usable_cpus()} CPUs",
         models=f"{settings.segmenter.name}, {settings.embedder.name}",
         cores=count_usable_cpus(),
         gpus=_count_gpus(settings),
-        workers=workers,
+        workers=timing.workers,
         megapixels=sample.megapixels,
         image_bytes=sample.image_bytes,
         objects=points / images - 1,
         dim=clock.dim,
-        cpu_s=timing.cpu_s / images,
-        seconds=StageSeconds(
-            start=start_s,
-            list_page=sample.list_page_s,
-            read=sample.read_s,
-            decode_mpx=sample.decode_mpx_s,
-            segment=stages["segment"] / images,
-            embed=stages["embed"] / points,
-            finish=finish_s * images / points,
-            write=write_s,
-        ),
+        cpu_s=timing.rounds.cpu_s / images,
+        seconds=_divide_seconds(sample, clock, timing),
         bytes=PointBytes(
             payload=clock.payload_bytes / points, thumbnail=clock.thumbnail_bytes / points
         ),
-        sources={
-            "all": f"measured on {quantify(images, 'image')} in {timing.wall_s:.0f} s by "
-            f"{quantify(workers, 'worker')}, {datetime.now(UTC):%Y-%m-%d}, at a load of {load}"
-        },
+        sources={"all": _describe_source(images, timing)},
+    )
+
+
+def _divide_seconds(sample: Sample, clock: StageClock, timing: _Timing) -> StageSeconds:
+    """Seconds of each stage; what a worker takes beside its models and reading is `finish`."""
+    images, points = clock.images, clock.points
+    stages = {name: clock.seconds.get(name, 0.0) for name in ("read", "segment", "embed")}
+    staged_s = sum(stages.values()) / images
+    finish_s = max(0.0, (timing.rounds.worker_s or staged_s) - staged_s)
+    return StageSeconds(
+        start=timing.start_s,
+        list_page=sample.list_page_s,
+        read=sample.read_s,
+        decode_mpx=sample.decode_mpx_s,
+        segment=stages["segment"] / images,
+        embed=stages["embed"] / points,
+        finish=finish_s * images / points,
+        write=timing.write_s,
+    )
+
+
+def _describe_source(images: int, timing: _Timing) -> str:
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return (
+        f"measured on {quantify(images, 'image')} in {timing.rounds.wall_s:.0f} s by "
+        f"{quantify(timing.workers, 'worker')}, {datetime.now(UTC):%Y-%m-%d}, at a load of {load}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.messages import quantify
 from pipeline.planning.estimate import Estimate, estimate
 from pipeline.planning.prices import Prices
 from pipeline.planning.profile import Profile
@@ -16,6 +17,12 @@ from pipeline.planning.workload import IndexPlan, Layout, TransferName, Workload
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from workers.indexes.location import kind_of
+
+_DESTINATIONS: dict[TransferName, str] = {
+    "same-region": "a machine in the bucket's region",
+    "other-region": "another region",
+    "internet": "the internet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,10 @@ def build_plan(
     index = IndexPlan(kind, profile.dim)
     searches = read_searches()
     bill = estimate(workload, profile, layout, index, prices, searches)
-    said = _list_assumptions(workload, profile, layout, index, sample)
-    assumptions = (*said, *_list_sources(profile, prices, searches, index))
+    assumptions = (
+        *_list_assumptions(workload, profile, layout, index, sample),
+        *_list_sources(profile, prices, searches, index),
+    )
     return Plan(workload, layout, index, profile, bill, assumptions)
 
 
@@ -129,7 +138,8 @@ def _list_assumptions(
         f"{workload.image_bytes / 1e6:.2f} MB; all are new, and none is a video"
     )
     yield "Stages overlap, so that the slowest decides; segmenting takes as long whatever is found"
-    yield f"The models are {profile.models}, measured with {_name_workers(profile)} at once"
+    workers = quantify(profile.workers, "worker")
+    yield f"The models are {profile.models}, measured with {workers} at once"
     if layout.machines > 1:
         yield "Machines get as far together as each alone, and the store and the index keep up"
         yield (
@@ -141,20 +151,9 @@ def _list_assumptions(
         yield "A server keeps all vectors in memory, with half as much again for its graph"
     if workload.from_s3:
         yield (
-            f"Each image is one GET; its bytes go to {_NEAR[workload.transfer]}, "
+            f"Each image is one GET; its bytes go to {_DESTINATIONS[workload.transfer]}, "
             "and nothing is asked for again"
         )
-
-
-_NEAR = {
-    "same-region": "a machine in the bucket's region",
-    "other-region": "another region",
-    "internet": "the internet",
-}
-
-
-def _name_workers(profile: Profile) -> str:
-    return "1 worker" if profile.workers == 1 else f"{profile.workers} workers"
 
 
 def _list_sources(

@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pipeline.planning.toml_files import parse, read_bundled, read_file
+from pipeline.planning.toml_files import Figures, parse, read_bundled, read_file
 
 HOURS_A_MONTH = 730
 _NEARLY = 1.05
 
 
-class _Prices(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StoragePrices(_Prices):
+class StoragePrices(Figures):
     """Of object storage. A listing costs as much as a PUT."""
 
     storage_gb_month: float = Field(ge=0)
@@ -25,7 +21,7 @@ class StoragePrices(_Prices):
     puts_1000: float = Field(ge=0)
 
 
-class TransferPrices(_Prices):
+class TransferPrices(Figures):
     """Of a GB that leaves a bucket, by where it goes."""
 
     same_region: float = Field(ge=0, alias="same-region")
@@ -33,13 +29,13 @@ class TransferPrices(_Prices):
     internet: float = Field(ge=0)
 
 
-class DiskPrices(_Prices):
+class DiskPrices(Figures):
     """Of a disk beside a machine."""
 
     gb_month: float = Field(ge=0)
 
 
-class InstancePrice(_Prices):
+class InstancePrice(Figures):
     """Of a machine by the hour, or of the share of one with one GPU."""
 
     usd_per_hour: float = Field(ge=0)
@@ -52,14 +48,14 @@ class ServerPrice(InstancePrice):
     gib: float = Field(gt=0)
 
 
-class Prices(_Prices):
+class Prices(Figures):
     """All prices; `source` says whose and when. GB are 10^9 bytes, as in price lists."""
 
     source: str
     s3: StoragePrices
     transfer_gb: TransferPrices
     disk: DiskPrices
-    instances: dict[str, InstancePrice] = {}
+    instances: dict[str, InstancePrice] = Field(default_factory=dict)
     servers: list[ServerPrice] = Field(min_length=1)
 
     def transfer(self, name: str) -> float:

@@ -6,9 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.planning.toml_files import bundled_names, parse, read_bundled, read_file
+from pipeline.planning.toml_files import (
+    Figures,
+    bundled_names,
+    parse,
+    read_bundled,
+    read_file,
+)
 from schemas.errors import UsageError
 from workers.durable_files import replace_file
 
@@ -16,11 +22,7 @@ _MACHINE_NOTES = ("prices", "searches")
 """Files beside the profiles that are none."""
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StageSeconds(_Figures):
+class StageSeconds(Figures):
     """Seconds of one worker, reader or writer while the others are at work too.
 
     `start` is until work on the first image begins; `list_page` a thousand keys; `read` one image
@@ -40,14 +42,14 @@ class StageSeconds(_Figures):
     write: float = Field(ge=0)
 
 
-class PointBytes(_Figures):
+class PointBytes(Figures):
     """Of a point: its payload as JSON without its thumbnail, and that as text."""
 
     payload: float = Field(ge=0)
     thumbnail: float = Field(ge=0)
 
 
-class Profile(_Figures):
+class Profile(Figures):
     """One machine with one set of models.
 
     `workers` were at work at once, on images of `megapixels` with `objects` each; `cpu_s` is what

@@ -24,7 +24,6 @@ LISTED = 5_000
 class ReadImage:
     """One that was read and decoded, and how long both took; `format` as Pillow calls it."""
 
-    size_bytes: int
     pixels: int
     format: str
     read_s: float
@@ -135,7 +134,6 @@ def _read(ref: ImageRef, store: StoreOptions, options: DecodeOptions) -> ReadIma
     ended = time.perf_counter()
     height, width = decoded.size_hw
     return ReadImage(
-        size_bytes=len(data),
         pixels=height * width,
         format=find_format(data) or "another",
         read_s=fetched - started,

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pipeline.planning.toml_files import parse, read_bundled
+from pipeline.planning.toml_files import Figures, parse, read_bundled
 
 
-class Searches(BaseModel):
-    """GETs of a search by a text, in a process that has just opened the index, and later.
+class Searches(Figures):
+    """GETs of a search by a text; `warm`: in a process that has searched before."""
 
-    `gets_nearest_warm`: of a later one by a vector alone.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
     source: str
-    gets_first: float = Field(ge=0)
     gets_warm: float = Field(ge=0)
-    gets_nearest_warm: float = Field(ge=0)
 
 
 def read_searches() -> Searches:

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.messages import validation_sentence
 from schemas.errors import UsageError
@@ -16,6 +16,12 @@ _PACKAGE = "pipeline.planning"
 _FOLDER = "profiles"
 _SUFFIX = ".toml"
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Figures(BaseModel):
+    """A table of figures: all finite, and none that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def read_bundled(name: str) -> dict[str, Any]:

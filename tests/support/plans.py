@@ -19,7 +19,7 @@ PRICES = Prices.model_validate(
         ],
     }
 )
-SEARCHES = Searches(source="made up", gets_first=300, gets_warm=100, gets_nearest_warm=50)
+SEARCHES = Searches(source="made up", gets_warm=100)
 
 
 def make_profile(cpu_s: float | None = 0.5) -> Profile:

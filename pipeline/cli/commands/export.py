@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,7 @@ import typer
 
 from pipeline.cli.console import err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    INGEST_OPTIONS,
-    PLACE_OPTIONS,
-    Strict,
-)
+from pipeline.cli.options import INGEST_OPTIONS, PLACE_OPTIONS, Strict
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.transfer_output import print_export, print_import, print_left_out
 from pipeline.cli.vector_output import print_imported, print_plan
@@ -180,9 +176,14 @@ def import_command(
 ) -> None:
     """The command; its help stands above."""
     settings = load()
-    told = {"--images": images, "--strict": strict, "--columns": columns, "--dry-run": dry_run}
+    of_vectors = {
+        "--columns": bool(columns),
+        "--boxes": boxes is not BoxNumbers.XYXY,
+        "--no-check": not check,
+        "--dry-run": dry_run,
+    }
     if source.endswith(".json"):
-        _refuse(told, ("--columns", "--dry-run"), f"vectors only, got {source}")
+        _refuse(of_vectors, f"vectors only, got {source}")
         path = Path(source).expanduser()
         work = partial(import_coco.import_coco, settings, path, images, strict=strict)
         brought = run_job.run_with_progress(settings, work, segmenting=False)
@@ -190,7 +191,8 @@ def import_command(
         run_job.print_summary(brought.run, settings)
         return
     if open_source.is_own_export(source, settings):
-        _refuse(told, tuple(told), f"a COCO file or vectors only, got {source}")
+        of_others = {"--images": images is not None, "--strict": strict, **of_vectors}
+        _refuse(of_others, f"a COCO file or vectors only, got {source}")
         with progress_bars.show_progress(err()) as progress:
             summary = import_parquet.import_dataset(settings, source, progress)
         print_import(summary, settings.index.location)
@@ -213,8 +215,8 @@ def import_command(
         print_imported(result, settings.index.location)
 
 
-def _refuse(told: Mapping[str, object], options: Sequence[str], where: str) -> None:
-    """Raise UsageError if one of these options was given."""
-    for option in options:
-        if told[option]:
+def _refuse(given: Mapping[str, bool], where: str) -> None:
+    """Raise UsageError for the first of these options that was given."""
+    for option, is_given in given.items():
+        if is_given:
             raise UsageError(f"expected {option} with {where}")

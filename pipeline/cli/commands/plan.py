@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,6 +41,13 @@ Examples:
 _IMAGES, _MACHINE, _MONEY = "The images", "The machine", "The bill"
 
 
+def _check_finite(value: float | None) -> float | None:
+    """The value. Raises BadParameter for one that no bill can be made of."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a finite number, got {value}")
+    return value
+
+
 def register(app: typer.Typer) -> None:
     """Add `plan` to the command line."""
     app.command("plan", help=_HELP)(plan_command)
@@ -62,16 +70,32 @@ def plan_command(
     objects_per_image: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Objects of an image.", show_default="found", rich_help_panel=_IMAGES
+            min=0,
+            callback=_check_finite,
+            help="Objects of an image.",
+            show_default="found",
+            rich_help_panel=_IMAGES,
         ),
     ] = None,
     megapixels: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Of an image.", show_default="found", rich_help_panel=_IMAGES),
+        typer.Option(
+            min=0.001,
+            callback=_check_finite,
+            help="Of an image.",
+            show_default="found",
+            rich_help_panel=_IMAGES,
+        ),
     ] = None,
     megabytes: Annotated[
         float | None,
-        typer.Option(min=0, help="Of an image.", show_default="found", rich_help_panel=_IMAGES),
+        typer.Option(
+            min=0,
+            callback=_check_finite,
+            help="Of an image.",
+            show_default="found",
+            rich_help_panel=_IMAGES,
+        ),
     ] = None,
     count: Annotated[
         bool,
@@ -95,7 +119,12 @@ def plan_command(
     ] = 1,
     seconds: Annotated[
         float,
-        typer.Option(min=1, help="How long to measure.", rich_help_panel=_MACHINE),
+        typer.Option(
+            min=1,
+            callback=_check_finite,
+            help="How long to measure.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = 60.0,
     save_profile: Annotated[
         Path | None,
@@ -107,7 +136,12 @@ def plan_command(
     ] = "same-region",
     usd_per_hour: Annotated[
         float | None,
-        typer.Option(min=0, help="What a machine costs.", rich_help_panel=_MONEY),
+        typer.Option(
+            min=0,
+            callback=_check_finite,
+            help="What a machine costs.",
+            rich_help_panel=_MONEY,
+        ),
     ] = None,
     prices: Annotated[
         Path | None,

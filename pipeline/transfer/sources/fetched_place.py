@@ -17,12 +17,17 @@ from workers.stores.s3_prefix import S3Prefix
 _WANTED = (*PARQUET, *ARROW, *TEXTS, ".npy")
 
 
+def names_file(place: str) -> bool:
+    """Whether a place is by its name one file that may hold vectors, or rows beside them."""
+    return place.lower().endswith(_WANTED)
+
+
 def has_own_export(place: str, options: StoreOptions) -> bool:
     """Whether there is an export or a backup of objseek below a prefix, or nothing at all."""
     objects = S3Prefix(place, options)
     if any(objects.sizes(start) for start in (CATALOGUE, "points/")):
         return True
-    return not any(name.lower().endswith(_WANTED) for name in objects.sizes(""))
+    return not any(map(names_file, objects.sizes("")))
 
 
 @contextmanager
@@ -33,14 +38,14 @@ def fetched_place(place: str, options: StoreOptions, progress: Progress) -> Iter
     DatasetError if it changes meanwhile, and what a bucket raises.
     """
     parent, _, name = place.rpartition("/")
-    is_file = place.lower().endswith(_WANTED)
+    is_file = names_file(place)
     objects = S3Prefix(parent if is_file else place, options)
     # Of an array also what is beside it.
     start = name.rpartition(".")[0] + "." if is_file else ""
     names = sorted(
         each
         for each in objects.sizes(start)
-        if each.lower().endswith(_WANTED) and (not is_file or name.endswith(".npy") or each == name)
+        if names_file(each) and (not is_file or name.lower().endswith(".npy") or each == name)
     )
     if not names:
         raise UsageError(f"expected files of vectors at {place}, there are none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.transfer.sources.row_source import ROWS_AT_ONCE
+from schemas.errors import one_line
 from workers.batching import batched
 
 
@@ -22,7 +23,7 @@ class JsonRows:
         first = list(islice(self._objects(), ROWS_AT_ONCE))
         names = list(dict.fromkeys(name for row in first for name in row))
         self.schema: pa.Schema = pa.schema(
-            [pa.field(name, pa.array([row.get(name) for row in first]).type) for name in names]
+            [pa.field(name, _array(name, first).type) for name in names]
         )
 
     def count(self) -> int:
@@ -31,8 +32,7 @@ class JsonRows:
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         fields = [self.schema.field(name) for name in columns]
         for rows in batched(self._objects(), ROWS_AT_ONCE):
-            arrays = [pa.array([row.get(field.name) for row in rows], field.type)
-                      for field in fields]  # fmt: skip
+            arrays = [_array(field.name, rows, field.type) for field in fields]
             yield pa.record_batch(arrays, schema=pa.schema(fields))
 
     def _objects(self) -> Iterator[dict[str, Any]]:
@@ -44,3 +44,14 @@ class JsonRows:
                 if not isinstance(row, dict):
                     raise ValueError(f"expected a JSON object on line {number}, got {line[:80]!r}")
                 yield row
+
+
+def _array(
+    name: str, rows: Sequence[Mapping[str, Any]], kind: pa.DataType | None = None
+) -> pa.Array:
+    try:
+        return pa.array([row.get(name) for row in rows], kind)
+    except (pa.ArrowException, OverflowError) as exc:
+        raise ValueError(
+            f"expected values of one type in the field {name!r}: {one_line(exc)}"
+        ) from exc

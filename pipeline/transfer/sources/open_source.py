@@ -11,7 +11,11 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_storage import CATALOGUE
 from pipeline.transfer.sources.array_source import ArraySource
-from pipeline.transfer.sources.fetched_place import fetched_place, has_own_export
+from pipeline.transfer.sources.fetched_place import (
+    fetched_place,
+    has_own_export,
+    names_file,
+)
 from pipeline.transfer.sources.row_source import RowSource
 from pipeline.transfer.sources.table_file import ARROW, PARQUET, TEXTS
 from pipeline.transfer.sources.table_source import TableSource
@@ -31,12 +35,13 @@ def is_own_export(place: str, settings: Settings) -> bool:
     Also where there is nothing that vectors could be read from, for the reader of exports to say.
     """
     if place.startswith("s3://"):
-        return _is_prefix(place) and has_own_export(place, settings.store)
+        is_theirs = names_file(place) or _is_lance(place)
+        return not is_theirs and has_own_export(place, settings.store)
     if "://" in place:
         return False
     path = Path(place).expanduser()
     if not path.is_dir():
-        return not path.is_file()
+        return not path.is_file() and not names_file(place)
     if (path / CATALOGUE).exists() or (path / "points").is_dir():
         return True
     return _kind(path) is None
@@ -54,7 +59,7 @@ def open_source(place: str, settings: Settings, progress: Progress) -> Iterator[
 
         with closing(QdrantSource(place, settings.index)) as source:
             yield source
-    elif place.startswith("s3://") and place.rstrip("/").endswith(".lance"):
+    elif place.startswith("s3://") and _is_lance(place):
         from pipeline.transfer.sources.lance_source import LanceSource
 
         yield LanceSource(place.rstrip("/"), settings.store)
@@ -65,14 +70,15 @@ def open_source(place: str, settings: Settings, progress: Progress) -> Iterator[
         yield _open_path(Path(place).expanduser(), place, settings)
 
 
-def _is_prefix(place: str) -> bool:
-    return not place.endswith((*PARQUET, *ARROW, *TEXTS, ".npy", ".lance"))
+def _is_lance(place: str) -> bool:
+    return place.rstrip("/").endswith(".lance")
 
 
 def _open_path(path: Path, place: str, settings: Settings) -> RowSource:
     kind = _kind(path)
     if kind is None:
-        raise UsageError(f"expected {_EXPECTED}, got {place}")
+        found = place if path.exists() else f"nothing at {place}"
+        raise UsageError(f"expected {_EXPECTED}, got {found}")
     if kind == "lance":
         from pipeline.transfer.sources.lance_source import LanceSource
 
@@ -139,14 +145,26 @@ def _rows_beside(arrays: Path) -> Path:
 
 def _pair_by_number(folder: Path) -> list[tuple[Path, Path]]:
     """The arrays of clip-retrieval with their metadata: files of both have the same number."""
-    arrays = {_number(path): path for path in _files(folder / _ARRAYS, (".npy",))}
-    rows = {_number(path): path for path in _files(folder / _ROWS, PARQUET)}
+    arrays = _number_files(folder / _ARRAYS, (".npy",))
+    rows = _number_files(folder / _ROWS, PARQUET)
     if not arrays or set(arrays) != set(rows):
         raise UsageError(
             f"expected a file in {folder / _ROWS} for each in {folder / _ARRAYS}, got "
             f"{len(rows):,} for {len(arrays):,}"
         )
     return [(arrays[number], rows[number]) for number in sorted(arrays)]
+
+
+def _number_files(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
+    numbered: dict[int, Path] = {}
+    for path in _files(folder, suffixes):
+        other = numbered.setdefault(_number(path), path)
+        if other is not path:
+            raise UsageError(
+                f"expected names that end in a number of their own in {folder}, got {other.name} "
+                f"and {path.name}"
+            )
+    return numbered
 
 
 def _number(path: Path) -> int:

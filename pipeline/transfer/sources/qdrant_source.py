@@ -87,7 +87,7 @@ class QdrantSource:
         values = [(record.payload or {}).get(name) for record in records]
         try:
             return pa.field(name, pa.array(values).type)
-        except pa.ArrowException:  # of several types: left out, unless it is asked for
+        except (pa.ArrowException, OverflowError):  # left out, unless it is asked for
             return pa.field(name, pa.null())
 
     def _scroll(self, *, with_vectors: bool) -> Iterator[list[Any]]:

@@ -1,9 +1,10 @@
-"""Says which columns of somebody else's rows mean what: guessed by name and type, or as told."""
+"""Says which columns of somebody else's rows mean what: guessed by name and type, or as given."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,6 +35,7 @@ FIELDS = tuple(_NAMES)
 _NEEDED = {"vector": "a list of numbers for each row", "uri": "where the image of each row is"}
 _OWN_NAME_CHARS = 60
 _ONLY_LIST = "the only list of numbers"
+_REPEATED = "several columns have this name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +92,18 @@ def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
     return chosen
 
 
-def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> ColumnMapping:
-    """What the columns of a schema are: as `told`, else as their names and types say.
+def choose_columns(schema: pa.Schema, given: Mapping[str, Sequence[str]]) -> ColumnMapping:
+    """What the columns of a schema are: as `given`, else as their names and types say.
 
-    Raises UsageError where vectors or uris cannot be found, or a column that was told is not there.
+    Raises UsageError where vectors or uris cannot be found, or a column that is given is not there.
     """
-    _check_told(schema, told)
-    taken = {name for names in told.values() for name in names}
+    repeated = {name for name, count in Counter(schema.names).items() if count > 1}
+    _check_given(schema, given, repeated)
+    taken = {name for names in given.values() for name in names} | repeated
     choices = []
     for field in FIELDS:
-        if field in told:
-            choice = Choice(field, tuple(told[field]), "--columns")
+        if field in given:
+            choice = Choice(field, tuple(given[field]), "--columns")
         else:
             choice = _guess(field, schema, taken)
         taken.update(choice.columns)
@@ -111,15 +114,22 @@ def choose_columns(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> Colu
     # What the user's rows are called stays to be seen, and filtered by.
     identities = [name for each in choices if each.field in ("id", "text") for name in each.columns]
     own, left_out = _choose_own(schema, taken - set(identities))
+    left_out |= dict.fromkeys(sorted(repeated), _REPEATED)
     return ColumnMapping(tuple(choices), own, left_out)
 
 
-def _check_told(schema: pa.Schema, told: Mapping[str, Sequence[str]]) -> None:
-    for field, names in told.items():
+def _check_given(
+    schema: pa.Schema, given: Mapping[str, Sequence[str]], repeated: Collection[str]
+) -> None:
+    for field, names in given.items():
         for name in names:
             if name not in schema.names:
                 raise UsageError(
                     f"expected a column for {field} among {', '.join(schema.names)}, got {name!r}"
+                )
+            if name in repeated:
+                raise UsageError(
+                    f"expected one column for {field} that is called {name!r}, got several"
                 )
             if field == "vector" and not _is_number_list(schema.field(name).type):
                 raise UsageError(

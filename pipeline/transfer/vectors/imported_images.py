@@ -10,6 +10,7 @@ from uuid import UUID
 from pipeline.transfer.vectors.rows import RefusedRow, VectorRow
 from pipeline.transfer.vectors.values import parse_mask, size_of_mask
 from schemas.checksums import checksum, digest
+from schemas.errors import one_line
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.labels import Label, LabelEntry
@@ -70,7 +71,7 @@ class ImageBuilder:
                 rle = None if row.mask is None else parse_mask(row.mask, size_hw)
                 _check_fit(row, size_hw, whole)
             except ValueError as exc:
-                refused.append(RefusedRow(row.place, " ".join(str(exc).split())))
+                refused.append(RefusedRow(row.place, one_line(exc)))
                 continue
             whole = whole if row.is_object else row
             shaped.append((row, rle))

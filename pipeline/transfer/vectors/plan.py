@@ -55,8 +55,7 @@ class ImportPlan:
 
     @property
     def uri_column(self) -> str:
-        (column,) = self.mapping.columns_of("uri")
-        return column
+        return self.mapping.single["uri"]
 
     @property
     def reader(self) -> RowReader:
@@ -94,7 +93,6 @@ def plan_import(source: RowSource, settings: Settings, options: ImportOptions) -
     """
     mapping = choose_columns(source.schema, options.columns)
     is_named = "name" in settings.embedder.model_fields_set
-    (vector,) = mapping.columns_of("vector")
     try:
         check_embedder(settings.embedder)
         is_known = is_named
@@ -103,7 +101,7 @@ def plan_import(source: RowSource, settings: Settings, options: ImportOptions) -
     return ImportPlan(
         source=source,
         mapping=mapping,
-        dim=_find_dim(source, vector),
+        dim=_find_dim(source, mapping.single["vector"]),
         embedder=settings.embedder.name if is_named else OWN_EMBEDDER,
         is_known=is_known,
         options=options,

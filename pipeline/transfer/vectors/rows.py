@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.transfer.vectors.columns import ColumnMapping
 from pipeline.transfer.vectors.image_places import ImagePlaces
 from pipeline.transfer.vectors.values import BoxForm, parse_box, parse_own, parse_sparse
+from schemas.errors import one_line
 from schemas.images import ImageRef
 from schemas.payload import OwnValue
 from schemas.points import SparseVector
@@ -89,7 +90,7 @@ class RowReader:
                     raise ValueError(faults[number])
                 yield self._parse(values, vectors[number], place)
             except ValueError as exc:
-                yield RefusedRow(place, " ".join(str(exc).split()))
+                yield RefusedRow(place, one_line(exc))
 
     def _parse(
         self, values: Mapping[str, Any], vector: Float32Vector, place: RowPlace

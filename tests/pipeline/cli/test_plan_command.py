@@ -162,6 +162,23 @@ def test_wrong_calls_are_a_sentence(tmp_path: Path, args: list[str], sentence: s
 
 
 @pytest.mark.parametrize(
+    "option", ["objects-per-image", "megapixels", "megabytes", "seconds", "usd-per-hour"]
+)
+def test_figures_are_finite(option: str) -> None:
+    code, _, err = invoke("--images", 9, "--gpu", "cpu2", f"--{option}", "inf")
+    assert code == 2
+    assert f"--{option}" in err
+    assert "expected a finite number" in err
+
+
+def test_prices_are_finite(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text("[s3]\ngets_1000 = inf\n")
+    code, _, err = invoke("--images", 9, "--gpu", "cpu2", "--prices", prices)
+    assert (code, "s3.gets_1000: Input should be a finite number" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.123, "0.12 s"), (2.46, "2.5 s"), (59.4, "59 s"), (61, "1 min 1 s"),

@@ -136,6 +136,20 @@ def test_what_clip_retrieval_leaves(tmp_path: Path) -> None:
         read(folder, ["url"])
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("emb_0", "img_00")])
+def test_files_of_clip_retrieval_that_numbers_do_not_tell_apart_are_refused(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    for name in (first, second):
+        vector_files.write_parquet(
+            tmp_path / "metadata" / f"{name}.parquet", vector_files.table().select(["uri"])
+        )
+        (tmp_path / "img_emb").mkdir(exist_ok=True)
+        np.save(tmp_path / "img_emb" / f"{name}.npy", _VECTORS)
+    with pytest.raises(UsageError, match=rf"in .*img_emb, got {first}.npy and {second}.npy"):
+        read(tmp_path, ["uri"])
+
+
 def test_what_img2dataset_leaves_with_vectors(tmp_path: Path) -> None:
     folder = vector_files.write_img2dataset(tmp_path / "out")
     found = read(folder, ["url", "key"])
@@ -172,7 +186,11 @@ def test_a_collection_of_a_qdrant_server() -> None:
             models.PointStruct(
                 id=number,
                 vector=_VECTORS[number].tolist(),
-                payload={"uri": f"s3://shop/{number}.jpg", "price": number * 1.5},
+                payload={
+                    "uri": f"s3://shop/{number}.jpg",
+                    "price": number * 1.5,
+                    "serial": 2**64 - 1,  # more than Arrow guesses a type for
+                },
             )
             for number in range(6)
         ]
@@ -187,17 +205,19 @@ def test_a_collection_of_a_qdrant_server() -> None:
     np.testing.assert_allclose(vectors, _VECTORS, atol=1e-6)
 
 
-@pytest.mark.parametrize("place", ["", "v.parquet"])
-def test_a_bucket(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "place"), [("v.parquet", ""), ("v.parquet", "v.parquet"), ("V.PARQUET", "V.PARQUET")]
+)
+def test_a_bucket(tmp_path: Path, name: str, place: str) -> None:
     path = vector_files.write_parquet(tmp_path / "v.parquet", vector_files.table())
     with moto_server() as server:
-        bucket = server.make_bucket({"x/v.parquet": path.read_bytes(), "x/0.tar": b"not fetched"})
+        bucket = server.make_bucket({f"x/{name}": path.read_bytes(), "x/0.tar": b"not fetched"})
         source = f"s3://{bucket}/x/{place}"
         store = StoreOptions(endpoint_url=server.endpoint_url)
         settings = fakes.settings(tmp_path).model_copy(update={"store": store})
         assert not is_own_export(source, settings)
         with open_source(source, settings, Progress()) as rows:
-            assert rows_of(rows, ["uri", "embedding"]) == expected("v.parquet")
+            assert rows_of(rows, ["uri", "embedding"]) == expected(name)
 
 
 def test_what_is_damaged_is_named(tmp_path: Path) -> None:
@@ -207,6 +227,11 @@ def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "v.jsonl").write_text('{"uri": "a"}\n[]\n')
     with pytest.raises(DatasetError, match=r"v.jsonl cannot be read: expected a JSON object"):
         read(tmp_path / "v.jsonl", ["uri"])
+    for value in (2**70, "a"):
+        lines = [{"price": 1}, {"price": value}]
+        (tmp_path / "v.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        with pytest.raises(DatasetError, match=r"v.jsonl cannot be read: .* the field 'price': "):
+            read(tmp_path / "v.jsonl", ["price"])
     whole = vector_files.write_parquet(tmp_path / "d" / "a.parquet", vector_files.table())
     vector_files.write_parquet(whole.with_name("b.parquet"), vector_files.table().select(["uri"]))
     with pytest.raises(DatasetError, match=r"columns of a.parquet in b.parquet, it has no 'emb"):
@@ -222,6 +247,12 @@ def test_exports_of_objseek_are_told_apart(tmp_path: Path) -> None:
     assert is_own_export(str(tmp_path / "notes"), settings)  # whose reader says what is missing
     assert is_own_export(str(tmp_path / "nowhere"), settings)
     assert not is_own_export(str(tmp_path / "theirs"), settings)
+    absent = str(tmp_path / "none.parquet")
+    assert not is_own_export(absent, settings)
+    with pytest.raises(UsageError, match=r"clip-retrieval, got nothing at .*none.parquet"):
+        read(absent, ["uri"])
     assert not is_own_export("http://localhost:6333/photos", settings)
+    assert not is_own_export("s3://shop/photos.lance", settings)
+    assert not is_own_export("s3://shop/photos.lance/", settings)
     with pytest.raises(UsageError, match=r"expected Parquet, Arrow or Feather files, .npy with"):
         read(tmp_path / "notes", ["uri"])

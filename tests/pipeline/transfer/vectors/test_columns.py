@@ -52,6 +52,20 @@ def test_names_in_capitals_are_names() -> None:
     }  # fmt: skip
 
 
+def test_columns_of_one_name_are_left_out() -> None:
+    schema = pa.schema(
+        [("vector", _FLOATS), ("uri", _TEXT), ("price", _WHOLE), ("price", _TEXT), ("url", _TEXT)]
+    )
+    mapping = choose_columns(schema, {})
+    assert (chosen(mapping)["uri"], mapping.own) == ("uri", {"url": "url"})
+    assert mapping.left_out == {"price": "several columns have this name"}
+    assert mapping.read == ("vector", "uri", "url")
+    twice = schema.append(pa.field("uri", _TEXT))
+    assert chosen(choose_columns(twice, {}))["uri"] == "url"
+    with pytest.raises(UsageError, match=r"one column for uri that is called 'uri', got several"):
+        choose_columns(twice, parse_columns("uri=uri"))
+
+
 def test_the_only_list_of_numbers_is_the_vector() -> None:
     mapping = guess(path=_TEXT, dino=pa.list_(pa.float16()), bbox=_FLOATS)
     assert chosen(mapping) == {"vector": "dino", "uri": "path", "bbox": "bbox"}
