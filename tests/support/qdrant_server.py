@@ -164,6 +164,14 @@ class QdrantServer:
 class RefusedError(Exception):
     """What a server answers with status 400."""
 
+    status = 400
+
+
+class ConflictError(RefusedError):
+    """What is there already."""
+
+    status = 409
+
 
 def _as_version(request: Request, version: str) -> Request:
     """The request as a server of this version understands it. Raises RefusedError, LookupError.
@@ -206,6 +214,8 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
     if request.operation == "GET /exists":
         return models.CollectionExistence(exists=engine.collection_exists(name))
     if request.operation == "PUT /":
+        if engine.collection_exists(name):
+            raise ConflictError(f"Wrong input: Collection `{name}` already exists!")
         made = models.CreateCollection.model_validate(body)
         return engine.create_collection(
             name, vectors_config=made.vectors, sparse_vectors_config=made.sparse_vectors
@@ -348,7 +358,7 @@ class _Handler(BaseHTTPRequestHandler):
                 title = "qdrant - vector search engine"
                 status, answer = 200, {"title": title, "version": self.server.version}
         except RefusedError as exc:
-            status, answer = 400, {"status": {"error": str(exc)}}
+            status, answer = exc.status, {"status": {"error": str(exc)}}
         except LookupError as exc:
             status, answer = 404, {"status": {"error": str(exc)}}
         except StoppedError:
