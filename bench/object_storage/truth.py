@@ -17,7 +17,7 @@ from schemas.points import Point, ScoredPoint, SparseVector, TextSum
 from schemas.records import WORDS_NAME
 from schemas.search import MAX_OVERLAP
 from workers.indexes.bm25 import share_of_words
-from workers.indexes.lance.rows import SPARSE_COLUMNS, VECTOR, from_rows, payload_columns
+from workers.indexes.lance.rows import PACKED, SPARSE_COLUMNS, VECTOR, from_rows
 from workers.indexes.lance.storage import storage_options
 from workers.indexes.location import LANCE_TABLE, lance_place
 from workers.indexes.ranking import drop_overlapping
@@ -202,8 +202,7 @@ def _rank_for_texts(dataset: lance.LanceDataset, seen: _Pass) -> list[list[float
         for number in numbers
     ]
     rows = sorted(set().union(*candidates))
-    columns = [*payload_columns(dataset.schema), VECTOR, *_WORDS]
-    points = dict(zip(rows, from_rows(dataset.take(rows, columns=columns)), strict=True))
+    points = dict(zip(rows, from_rows(dataset.take(rows, columns=[PACKED])), strict=True))
     return [
         _rank(
             [points[row] for row in candidates[number]],

@@ -8,8 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.points import SparseVector
-from workers.indexes.lance.impact_codes import STEPS, impact_codes, step_bounds
-from workers.indexes.lance.impact_search import find_best
+from workers.indexes.lance.impact_codes import (
+    STEPS,
+    bit_codes,
+    impact_codes,
+    part_bounds,
+    step_bounds,
+    step_code,
+)
+from workers.indexes.lance.impact_search import SPARE, find_best
 
 
 def sparse(weights: dict[int, float]) -> SparseVector:
@@ -20,13 +27,30 @@ def sparse(weights: dict[int, float]) -> SparseVector:
 def test_a_code_says_the_term_and_between_what_its_weight_lies() -> None:
     weights = np.array([-3, -1e-9, 1e-9, 0.0624, 0.0625, 0.7, 1.0, 5.0, 5.7, 1e6], np.float32)
     terms = np.arange(2**32 - 11, 2**32 - 1, dtype=np.uint32)
-    codes = impact_codes(SparseVector(terms, weights))
-    assert (codes // STEPS).tolist() == terms.tolist()
+    first = impact_codes(SparseVector(terms, weights))[: len(terms)].tolist()
     lower, upper = step_bounds()
-    steps = codes % STEPS
+    steps = [0, 0, 1, 1, 2, 8, 10, 14, 15, 15]
+    assert first == [step_code(*pair) for pair in zip(terms.tolist(), steps, strict=True)]
     assert (lower[steps] <= weights).all()
     assert (weights < upper[steps]).all()
-    assert steps.tolist() == [0, 0, 1, 1, 2, 8, 10, 14, 15, 15]
+
+
+@given(st.floats(2.0**-149, 1000, width=32))
+def test_bits_say_in_which_part_of_its_step_a_weight_lies(weight: float) -> None:
+    codes = impact_codes(sparse({3: weight})).tolist()
+    (step,) = [step for step in range(STEPS) if step_code(3, step) in codes]
+    bits = bit_codes(3, step)
+    part = sum(1 << bit for bit, code in enumerate(bits) if code in codes)
+    assert set(codes) <= {step_code(3, step), *bits}
+    lower, upper = part_bounds(step)
+    assert lower[part] <= weight <= upper[part]
+    assert (upper[:-1] - lower[:-1] <= 0.002 * np.maximum(lower[:-1], 0.2)).all()
+
+
+def test_weights_below_0_have_no_bits() -> None:
+    assert impact_codes(sparse({3: -0.5})).tolist() == [step_code(3, 0)]
+    with pytest.raises(ValueError, match="below 0"):
+        part_bounds(0)
 
 
 def test_terms_without_weight_have_no_code() -> None:
@@ -41,8 +65,11 @@ def _vectors(weights: st.SearchStrategy[float], least: int) -> st.SearchStrategy
     return st.dictionaries(st.integers(0, 12), weights, min_size=least, max_size=6).map(sparse)
 
 
+@pytest.mark.parametrize("spare", [64, 4], ids=["all are scored", "parts tell rows apart"])
 @pytest.mark.parametrize("weights", [_WEIGHTS, _ANY], ids=["above 0", "any"])
-def test_the_best_are_those_of_all_dot_products(weights: st.SearchStrategy[float]) -> None:
+def test_the_best_are_those_of_all_dot_products(
+    weights: st.SearchStrategy[float], spare: int
+) -> None:
     @settings(max_examples=150, deadline=None)
     @given(
         st.lists(_vectors(weights, 0), min_size=1, max_size=60),
@@ -65,21 +92,57 @@ def test_the_best_are_those_of_all_dot_products(weights: st.SearchStrategy[float
                 for code in wanted  # type: ignore[attr-defined]
             ]
 
-        found, scores = find_best(query, limit, find_rows, lambda at: exact[at.astype(int)])
-        assert np.allclose(scores[:limit], np.sort(exact[having])[::-1][:limit])
+        found, scores = find_best(
+            query, limit, find_rows, lambda at: exact[at.astype(int)], spare=spare
+        )
+        best = np.sort(exact[having])[::-1][:limit]
+        if spare == 64:
+            assert np.allclose(scores[:limit], best)
+        else:
+            assert_near(scores[:limit], best, dense, query)
         assert np.allclose(scores, exact[found.astype(int)])
 
     holds()
 
 
-def test_rows_of_little_weight_are_not_read_where_enough_have_more() -> None:
-    read: list[int] = []
+def assert_near(
+    scores: np.ndarray, best: np.ndarray, dense: np.ndarray, query: SparseVector
+) -> None:
+    """Each is as good as the best of its rank, but for a part of the step of each term."""
+    assert len(scores) == len(best)
+    widest = np.abs(dense[:, query.indices]).max(axis=0, initial=0)
+    open_left = float((np.abs(query.values) * np.maximum(widest, 1) * 0.004).sum()) + 1e-6
+    assert (scores >= best - open_left).all()
 
-    def find_rows(codes: list[int]) -> list[np.ndarray]:
-        read.extend(codes)
-        return [np.arange(20, dtype=np.uint64) if code == 7 * STEPS + 15 else np.zeros(0, np.uint64)
-                for code in codes]  # fmt: skip
+
+def test_more_rows_than_are_worth_a_look_are_told_apart_by_parts() -> None:
+    rng = np.random.default_rng(3)
+    weights = rng.uniform(0.71, 0.99, 2000).astype(np.float32)
+    codes = [set(impact_codes(sparse({7: float(weight)})).tolist()) for weight in weights]
+    scored: list[np.ndarray] = []
+
+    def find_rows(wanted: list[int]) -> list[np.ndarray]:
+        return [
+            np.array([n for n, each in enumerate(codes) if code in each], np.uint64)
+            for code in wanted
+        ]
+
+    def score_rows(at: np.ndarray) -> np.ndarray:
+        scored.append(at)
+        return weights[at.astype(int)].astype(np.float64)
+
+    found, scores = find_best(sparse({7: 1.0}), 5, find_rows, score_rows)  # type: ignore[arg-type]
+    assert len(scored) == 1
+    assert 5 <= scored[0].size <= 5 + SPARE
+    assert scores[:5].tolist() == np.sort(weights)[::-1][:5].astype(np.float64).tolist()
+    assert (weights[found.astype(int)] == scores).all()
+
+
+def test_of_rows_that_weigh_the_same_the_first_are_taken() -> None:
+    codes = set(impact_codes(sparse({7: 0.8})).tolist())
+
+    def find_rows(wanted: list[int]) -> list[np.ndarray]:
+        return [np.arange(500 if code in codes else 0, dtype=np.uint64) for code in wanted]
 
     found, _ = find_best(sparse({7: 1.0}), 5, find_rows, lambda at: np.ones(at.size))  # type: ignore[arg-type]
-    assert found.size == 20
-    assert min(code % STEPS for code in read if code % STEPS) > 10
+    assert found.tolist() == list(range(5 + SPARE))

@@ -85,13 +85,13 @@ def test_a_search_for_a_text_looks_the_words_up_once(
     index: LanceIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
-    read = sparse_queries._read_lists
+    find = sparse_queries.find_best
 
-    def noted(*args: object) -> object:
+    def noted(*args: object, spare: int) -> object:
         threads.append(threading.current_thread())
-        return read(*args)  # type: ignore[arg-type]
+        return find(*args, spare=spare)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sparse_queries, "_read_lists", noted)
+    monkeypatch.setattr(sparse_queries, "find_best", noted)
     query = SparseVector(np.array([1, 5], np.uint32), np.ones(2, np.float32))
     text = IndexQuery(unit(99, 1)[0], 3, words=query, text_sum=TextSum("any", label_words=1.0))
     first = [hit.object_id for hit in index.search(text)]

@@ -27,7 +27,8 @@ from schemas.points import Point, PointLabels
 from schemas.records import WORDS_NAME
 from workers.batching import batched
 from workers.indexes.lance.impact_codes import impact_codes
-from workers.indexes.lance.rows import ROW_ADDRESS, SPARSE_COLUMNS, to_rows
+from workers.indexes.lance.packed_points import pack_point
+from workers.indexes.lance.rows import PACKED, ROW_ADDRESS, SPARSE_COLUMNS, from_rows, to_rows
 from workers.indexes.lance.sql import one_of
 from workers.indexes.lance.table import Addresses, Change, LanceTable
 from workers.indexes.points import labels_payload
@@ -213,6 +214,11 @@ def _relabelled(rows: pa.Table, by_id: Mapping[str, PointLabels], labelled_by: s
     columns[words.indices] = [item.words.indices.tolist() for item in items]
     columns[words.values] = [item.words.values.tolist() for item in items]
     columns[words.impacts] = [impact_codes(item.words).tolist() for item in items]
+    points = (
+        replace(point, payload={**point.payload, **payload}, words=item.words)
+        for point, payload, item in zip(from_rows(rows), payloads, items, strict=True)
+    )
+    columns[PACKED] = [*map(pack_point, points)]
     for name, values in columns.items():
         place = rows.schema.get_field_index(name)
         field = rows.schema.field(place)

@@ -1,20 +1,27 @@
 """Finds the points that count most for a sparse vector, by an index over `impact_codes`.
 
-The rows of a query's terms are read step by step, the steps that count most first (as in R. Fagin,
-A. Lotem and M. Naor, Optimal aggregation algorithms for middleware, 2003), until no row that was
-not read can be among the first. What is left is scored exactly.
+The rows of a query's terms are read with the step of each weight, which says between what a row's
+score lies. Where more rows than are worth a look each may be among the first, parts of the steps
+tell them apart. What is left is scored exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.points import SparseVector
-from workers.indexes.lance.impact_codes import STEPS, step_bounds
+from workers.indexes.lance.impact_codes import (
+    BITS,
+    STEPS,
+    bit_codes,
+    part_bounds,
+    step_bounds,
+    step_code,
+)
 
 Addresses = npt.NDArray[np.uint64]
 Scores = npt.NDArray[np.float64]
@@ -22,93 +29,138 @@ FindRows = Callable[[Sequence[int]], list[Addresses]]
 """The rows that have each of some codes, uint64 (n,) each."""
 ScoreRows = Callable[[Addresses], Scores]
 """The exact scores of rows, float64 (n,)."""
+_TermStep = tuple[int, int]
+"""The place of a term in a query, and a step of its weight."""
 
-_STEPS_AT_ONCE = 5
+# Each row that is scored is a request. What more of them cannot be told apart weighs the same but
+# for 0.2%, a part of a step: which of them are first is left to the order of rows.
+SPARE = 64
+# Weights below 0 have no least.
 _MOST_SCORED = 4096
+_MOST_TOLD_APART = 24  # terms' steps, each eight lists
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Read:
-    """The rows that were read, each once, and what is known of their scores by that.
+    """Rows, each once, and what they score at least and at most; (n,) each."""
 
-    `least` and `most` by the terms whose weight was read; `known` is the sum of the query's weights
-    above 0 of these. All (n,).
-    """
+    addresses: Addresses
+    least: Scores
+    most: Scores
 
-    addresses: Addresses = field(default_factory=lambda: np.zeros(0, np.uint64))
-    least: Scores = field(default_factory=lambda: np.zeros(0))
-    most: Scores = field(default_factory=lambda: np.zeros(0))
-    known: Scores = field(default_factory=lambda: np.zeros(0))
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Addresses, float, float]]) -> _Read:
+        """Of rows with what one term of them scores at least and at most."""
+        sizes = [rows.size for rows, *_ in parts]
+        every = np.concatenate([np.zeros(0, np.uint64), *(rows for rows, *_ in parts)])
+        unique, inverse = np.unique(every, return_inverse=True)
 
-    def add(self, parts: Sequence[tuple[Addresses, float, float, float]]) -> None:
-        """Add rows, with what one term of them scores at least and at most, and its weight."""
-        addresses = np.concatenate([self.addresses, *(rows for rows, *_ in parts)])
-        unique, inverse = np.unique(addresses, return_inverse=True)
-
-        def add_up(before: Scores, values: Sequence[float]) -> Scores:
-            sizes = [rows.size for rows, *_ in parts]
-            each = np.concatenate([before, np.repeat(values, sizes)])
+        def add_up(values: list[float]) -> Scores:
+            each = np.repeat(np.array(values, np.float64), sizes)
             total: Scores = np.bincount(inverse, each, unique.size).astype(np.float64)
             return total
 
-        _, least, most, known = zip(*parts, strict=True)
-        self.least = add_up(self.least, least)
-        self.most = add_up(self.most, most)
-        self.known = add_up(self.known, known)
-        self.addresses = unique
+        return cls(
+            unique, add_up([least for _, least, _ in parts]), add_up([most for *_, most in parts])
+        )
 
-    def floor(self, limit: int) -> float:
-        """What the `limit`-th best row scores at least."""
-        if self.least.size < limit:
-            return -np.inf
-        return float(np.partition(self.least, -limit)[-limit])
+    def find_hopeful(self, limit: int) -> npt.NDArray[np.intp]:
+        """Which rows may be among the first `limit`."""
+        floor = -np.inf
+        if self.least.size >= limit:
+            floor = float(np.partition(self.least, -limit)[-limit])
+        return np.flatnonzero(self.most >= floor)
 
 
 def find_best(
-    query: SparseVector, limit: int, find_rows: FindRows, score_rows: ScoreRows
+    query: SparseVector,
+    limit: int,
+    find_rows: FindRows,
+    score_rows: ScoreRows,
+    *,
+    spare: int = SPARE,
 ) -> tuple[Addresses, Scores]:
     """The first `limit` rows, or more, that have a term of the query, by the dot product.
 
-    Best first. Where more than can be scored may be among the first, these are the likeliest.
+    Best first. Where more than `limit` and `spare` may be among the first, these are the likeliest.
     """
-    gains = np.maximum(query.values.astype(np.float64), 0)
-    read = _Read()
-    # What takes away is read first: without it the least that a row scores would not be known.
-    _read_steps(read, query, range(1), find_rows)
-    unread = STEPS  # steps from 1 to below this one
-    while unread > 1:
-        steps = range(max(1, unread - _STEPS_AT_ONCE), unread)
-        _read_steps(read, query, steps, find_rows)
-        unread = steps.start
-        surely_first = read.floor(limit) > _most_weight(unread) * gains.sum()
-        if surely_first and (query.values >= 0).all():
-            break
-    most = read.most + _most_weight(unread) * (gains.sum() - read.known)
-    hopeful = np.flatnonzero(most >= read.floor(limit))
-    if hopeful.size > _MOST_SCORED:
-        hopeful = hopeful[np.argsort(-most[hopeful], kind="stable")[:_MOST_SCORED]]
+    lists = _read_steps(query, find_rows)
+    lower, upper = step_bounds()
+    read = _Read.of(
+        [
+            (rows, *_bounds(query, place, lower[step], upper[step]))
+            for (place, step), rows in lists.items()
+        ]
+    )
+    hopeful = read.find_hopeful(limit)
+    if hopeful.size > limit + spare:
+        read = _tell_apart(query, lists, read.addresses[hopeful], find_rows)
+        hopeful = read.find_hopeful(limit)
+        likeliest = np.lexsort((-read.most[hopeful], -read.least[hopeful]))
+        bounded = bool(np.isfinite(read.least[hopeful]).all())
+        hopeful = hopeful[likeliest[: limit + spare if bounded else _MOST_SCORED]]
     scores = score_rows(read.addresses[hopeful])
     order = np.argsort(-scores, kind="stable")
     return read.addresses[hopeful][order], scores[order]
 
 
-def _read_steps(read: _Read, query: SparseVector, steps: range, find_rows: FindRows) -> None:
-    """Read the rows of these steps of all terms."""
+def _read_steps(query: SparseVector, find_rows: FindRows) -> dict[_TermStep, Addresses]:
+    """The rows of each step of all terms that has any."""
+    terms = query.indices.tolist()
+    wanted = [(place, step) for place in range(len(terms)) for step in range(STEPS)]
+    found = find_rows([step_code(terms[place], step) for place, step in wanted])
+    return {key: rows for key, rows in zip(wanted, found, strict=True) if rows.size}
+
+
+def _bounds(query: SparseVector, place: int, lower: float, upper: float) -> tuple[float, float]:
+    """What a term of a query adds at least and at most."""
+    weight = float(query.values[place])
+    least, most = sorted((weight * lower, weight * upper))
+    return least, most
+
+
+def _tell_apart(
+    query: SparseVector,
+    lists: Mapping[_TermStep, Addresses],
+    hopeful: Addresses,
+    find_rows: FindRows,
+) -> _Read:
+    """What is known of hopeful rows by the parts of the steps that leave most open."""
     lower, upper = step_bounds()
-    weights = query.values.tolist()
-    wanted = [(place, step) for place in range(len(weights)) for step in steps]
-    found = find_rows([int(query.indices[place]) * STEPS + step for place, step in wanted])
+    rows_of = {key: np.intersect1d(rows, hopeful) for key, rows in lists.items()}
+
+    def leaves_open(key: _TermStep) -> float:
+        place, step = key
+        span = upper[step] - lower[step] if np.isfinite(upper[step]) else lower[step]
+        return float(abs(query.values[place]) * span * rows_of[key].size)
+
+    bounded = [key for key in rows_of if np.isfinite(lower[key[1]]) and rows_of[key].size]
+    chosen = sorted(bounded, key=leaves_open, reverse=True)[:_MOST_TOLD_APART]
+    parts_of = _read_parts(query, {key: rows_of[key] for key in chosen}, find_rows)
     parts = []
-    for (place, step), rows in zip(wanted, found, strict=True):
-        if rows.size:
-            weight = weights[place]
-            least, most = sorted((weight * lower[step], weight * upper[step]))
-            parts.append((rows, least, most, max(weight, 0.0)))
-    if parts:
-        read.add(parts)
+    for (place, step), rows in rows_of.items():
+        if (place, step) not in parts_of:
+            parts.append((rows, *_bounds(query, place, lower[step], upper[step])))
+            continue
+        least, most = part_bounds(step)
+        of_row = parts_of[place, step]
+        parts += [
+            (rows[of_row == part], *_bounds(query, place, least[part], most[part]))
+            for part in np.unique(of_row).tolist()
+        ]
+    return _Read.of(parts)
 
 
-def _most_weight(unread: int) -> float:
-    """The greatest weight of a term in the steps from 1 to below `unread`; 0 if there are none."""
-    _, upper = step_bounds()
-    return float(upper[unread - 1]) if unread > 1 else 0.0
+def _read_parts(
+    query: SparseVector, rows_of: Mapping[_TermStep, Addresses], find_rows: FindRows
+) -> dict[_TermStep, npt.NDArray[np.int64]]:
+    """Which part of its step each row's weight lies in, int64 (n,) for each term's step."""
+    codes = [bit_codes(int(query.indices[place]), step) for place, step in rows_of]
+    found = iter(find_rows([code for each in codes for code in each]))
+    parts_of = {}
+    for key, rows in rows_of.items():
+        parts = np.zeros(rows.size, np.int64)
+        for bit in range(BITS):
+            parts |= np.isin(rows, next(found)).astype(np.int64) << bit
+        parts_of[key] = parts
+    return parts_of

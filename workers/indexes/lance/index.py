@@ -14,7 +14,7 @@ import pyarrow as pa
 from schemas.errors import EmbedderMismatchError
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.records import SPARSE_NAME, Float32Vector
 from schemas.search import SearchHit
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes import ranking
@@ -22,21 +22,18 @@ from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Test
 from workers.indexes.lance import changes, own_columns, queries, ranked
 from workers.indexes.lance.reading import Reading
 from workers.indexes.lance.rows import (
-    RANKING_COLUMNS,
-    ROW_ADDRESS,
+    PACKED,
+    PACKED_VECTORS,
     SPARSE_COLUMNS,
-    VECTOR,
     from_rows,
-    payload_columns,
     read_dim,
-    scored_from_rows,
 )
 from workers.indexes.lance.sql import is_prefix_of_list, one_of, text_column, to_sql
 from workers.indexes.lance.storage import require_safe_commits
 from workers.indexes.lance.table import LanceTable, open_table
 from workers.indexes.lance.upkeep import Upkeep
 from workers.indexes.point_index import PointIndex, PointsOf
-from workers.indexes.points import THUMBNAIL_FIELDS, read_hits
+from workers.indexes.points import read_hits
 
 if TYPE_CHECKING:
     import lance
@@ -113,19 +110,9 @@ class LanceIndex(PointIndex):
         self._pinned.reading = Reading(self._table.current(), words)
         try:
             ranked_points = ranking.search(self, query, self.dim, self.note_broken)
-            return list(read_hits(self._complete(ranked_points), self.note_broken))
+            return list(read_hits(ranked_points, self.note_broken))
         finally:
             self._pinned.reading = None
-
-    def _complete(self, points: Sequence[ScoredPoint]) -> Iterator[ScoredPoint]:
-        """Points with all that hits show, where they have what ranks them alone."""
-        ranked_only = [point.id for point in points if "ordinal" not in point.payload]
-        with self._reading() as reading:
-            columns = payload_columns(reading.dataset.schema)
-        full = {point.id: point for point in self._read(ranked_only, columns)}
-        for point in points:
-            payload = full[point.id].payload if point.id in full else point.payload
-            yield ScoredPoint(point.id, payload, score=point.score)
 
     def replace_all(
         self, images: Sequence[str], points_of: PointsOf, run_started_at: datetime
@@ -207,17 +194,7 @@ class LanceIndex(PointIndex):
         condition = self._condition(where)
         with self._reading() as reading:
             reading.look_ahead(condition, limit)
-            table = queries.find_nearest(
-                reading.dataset,
-                vector,
-                condition,
-                limit,
-                exact=exact,
-                with_words=reading.words is not None,
-            )
-        addresses = table[ROW_ADDRESS].to_pylist()
-        points = list(scored_from_rows(table.drop_columns([ROW_ADDRESS])))
-        reading.note_nearest(points, addresses)
+            points = reading.find_nearest(vector, condition, limit, exact=exact)
         return [point for point in points if threshold is None or point.score > threshold]
 
     def find_by_sparse(
@@ -226,36 +203,29 @@ class LanceIndex(PointIndex):
         condition = self._condition(where)
         with self._reading() as reading:
             found = reading.find_by_sparse(name, vector, condition, limit)
-        return [(uuid.UUID(row.id), row.score) for row in found]
+        return [(uuid.UUID(row.point.id), row.score) for row in found]
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[uuid.UUID]:
         return ranked.rank(self, query, where, pool)
 
     def retrieve(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        """As `PointOperations.retrieve`; within a search with what ranks points alone."""
-        names = [*map(str, ids)]
         with self._reading() as reading:
-            known = reading.points_of(names)
-            if known is not None:
-                return known
-            columns = RANKING_COLUMNS
-            if getattr(self._pinned, "reading", None) is None:
-                columns = payload_columns(reading.dataset.schema)
-            return self._read(names, [*columns, VECTOR])
+            known = reading.read_points([*map(str, ids)])
+        return self._read(ids, PACKED_VECTORS) if known is None else known
 
     def retrieve_vectors(self, ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Point]:
-        if list(names) == [WORDS_NAME]:
-            with self._reading() as reading:
-                known = reading.words_of([*map(str, ids)])
-            if known is not None:
-                return known
-        return self._read([*map(str, ids)], ["id", *_vector_columns(names)])
+        if SPARSE_NAME in names:
+            return self._read(ids, names, SPARSE_COLUMNS[SPARSE_NAME].stored)
+        return self.retrieve(ids)
 
     def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
-        return self._read([*map(str, ids)], ["id", *THUMBNAIL_FIELDS])
+        return self._read(ids, (), [THUMBNAIL])
 
-    def _read(self, names: Sequence[str], columns: list[str]) -> list[Point]:
-        """These columns of the points of some ids."""
+    def _read(
+        self, ids: Sequence[uuid.UUID], vectors: Sequence[str], columns: Sequence[str] = ()
+    ) -> list[Point]:
+        """The points of some ids, with these vectors, and with what columns have besides."""
+        names, columns = [*map(str, ids)], [PACKED, *columns]
         if not names:
             return []
         with self._reading() as reading:
@@ -264,18 +234,20 @@ class LanceIndex(PointIndex):
                 table = reading.dataset.to_table(columns=columns, filter=one_of("id", names))
             else:
                 table = queries.take(reading.dataset, addresses, columns)
-        return list(from_rows(table))
+        return list(from_rows(table, vectors))
 
     def read_points(self, where: PointFilter, vectors: Sequence[str]) -> Iterator[Point]:
         """As `PointOperations.read_points`, all of one version."""
         condition = self._condition(where)
         with self._version() as dataset:
-            columns = payload_columns(dataset.schema)
+            columns = [PACKED]
             if vectors:
-                columns += [THUMBNAIL, *_vector_columns(vectors)]
+                columns.append(THUMBNAIL)
+            if SPARSE_NAME in vectors:
+                columns += SPARSE_COLUMNS[SPARSE_NAME].stored
             scanner = dataset.scanner(columns=columns, filter=condition, batch_size=_ROWS_AT_ONCE)
             for batch in scanner.to_batches():
-                yield from from_rows(pa.Table.from_batches([batch]))
+                yield from from_rows(pa.Table.from_batches([batch]), vectors)
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         condition = self._condition(where)
@@ -300,9 +272,3 @@ class LanceIndex(PointIndex):
         with self._version() as dataset:
             files = (file for fragment in dataset.get_fragments() for file in fragment.data_files())
             return sum(file.file_size_bytes or 0 for file in files)
-
-
-def _vector_columns(names: Sequence[str]) -> list[str]:
-    dense = [VECTOR] if VECTOR_NAME in names else []
-    sparse = [SPARSE_COLUMNS[name].stored for name in names if name in SPARSE_COLUMNS]
-    return [*dense, *(column for stored in sparse for column in stored)]

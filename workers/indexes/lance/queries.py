@@ -5,27 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.records import WORDS_NAME, Float32Vector
+from schemas.records import Float32Vector
 from workers.indexes.lance.impact_search import Addresses
-from workers.indexes.lance.rows import (
-    DISTANCE,
-    RANKING_COLUMNS,
-    ROW_ADDRESS,
-    SPARSE_COLUMNS,
-    VECTOR,
-    payload_columns,
-)
+from workers.indexes.lance.rows import DISTANCE, ROW_ADDRESS, VECTOR
 
 if TYPE_CHECKING:
     import lance
 
-# So many more points are compared by their whole vectors than by four bits a number. Of many that
-# are wanted the last hardly matter, and each costs a request.
-_REFINED, _REFINED_OF_MANY = 4, 1
-MANY = 40
+# So many more points than wanted are found by four bits a number, and ranked by all: a request
+# each.
+_TIMES_MORE, _MOST_MORE = 4, 40
 # Fewer partitions miss neighbours of texts, whose vectors lie apart from those of objects.
 _PARTITIONS = 16
 _MOST_PARTITIONS = 400
@@ -40,19 +33,17 @@ def find_nearest(
     limit: int,
     *,
     exact: bool = False,
-    with_words: bool = False,
-) -> pa.Table:
-    """The `limit` nearest rows under a condition, with what hits show, distance and address.
+    as_pool: bool = False,
+) -> Addresses:
+    """The addresses of the `limit` nearest rows under a condition, and of some more, uint64 (n,).
 
-    Of many rows only what ranks them is read, as few of them will be hits.
-
-    The more rows a condition leaves out, the more partitions are looked at; of few rows each is.
+    Nearly in the order of their distances. As a pool that other things rank, there are no more: the
+    last of it hardly matter. The more rows a condition leaves out, the more partitions are looked
+    at; of few rows each is.
     """
     rows = dataset.count_rows()
     if not rows:
-        nothing = dataset.schema.empty_table()
-        nothing = nothing.append_column(DISTANCE, pa.array([], pa.float32()))
-        return nothing.append_column(ROW_ADDRESS, pa.array([], pa.uint64()))
+        return np.zeros(0, np.uint64)
     matching = rows if where is None else dataset.count_rows(where)
     nearest = {"column": VECTOR, "q": vector, "k": limit, "metric": "cosine"}
     if exact or matching <= max(_FEW, limit):
@@ -61,14 +52,13 @@ def find_nearest(
         # What is near among a share of the rows lies further away, but not as much further.
         probes = min(_MOST_PARTITIONS, math.ceil(_PARTITIONS * math.sqrt(rows / matching)))
         nearest["minimum_nprobes"] = nearest["maximum_nprobes"] = probes
-        nearest["refine_factor"] = _REFINED if limit < MANY else _REFINED_OF_MANY
-    words = SPARSE_COLUMNS[WORDS_NAME].stored if with_words else []
-    shown = payload_columns(dataset.schema) if limit < MANY else RANKING_COLUMNS
-    columns = [*shown, *words, DISTANCE]
+        if not as_pool:
+            nearest["k"] = min(_TIMES_MORE * limit, limit + _MOST_MORE)
     scanner = dataset.scanner(
-        columns=columns, nearest=nearest, filter=where, prefilter=True, with_row_address=True
+        columns=[DISTANCE], nearest=nearest, filter=where, prefilter=True, with_row_address=True
     )
-    return scanner.to_table()
+    found: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
+    return found
 
 
 def take(dataset: lance.LanceDataset, addresses: Addresses, columns: list[str]) -> pa.Table:

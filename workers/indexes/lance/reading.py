@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.points import Point, SparseVector
-from schemas.records import WORDS_NAME
-from workers.indexes.lance.impact_search import Addresses
-from workers.indexes.lance.queries import take
-from workers.indexes.lance.rows import RANKING_COLUMNS, VECTOR, from_rows
+from schemas.points import Point, ScoredPoint, SparseVector
+from schemas.records import WORDS_NAME, Float32Vector
+from workers.indexes.lance import queries
+from workers.indexes.lance.impact_search import SPARE, Addresses
+from workers.indexes.lance.rows import PACKED, from_rows
 from workers.indexes.lance.sparse_queries import FoundRow, find_by_sparse
 
 if TYPE_CHECKING:
@@ -20,73 +20,76 @@ if TYPE_CHECKING:
 
 _SEARCHES_AT_ONCE = 8
 _pool = ThreadPoolExecutor(_SEARCHES_AT_ONCE, thread_name_prefix="lance-words")
-_Ahead = tuple[list[FoundRow], list[Point]]
 
 
 class Reading:
     """A version, what a search for `words` has found in it, and where.
 
     Rows that are read by address take one round of requests; by id, pages of an index over ids come
-    first, and random ids are each on another. Rows are looked for by words, and read, while the
-    nearest are looked for: each takes several rounds.
+    first, and random ids are each on another page. Rows are looked for by words while the nearest
+    are looked for: each takes several rounds. What was read is not read again for a larger pool.
     """
 
     def __init__(self, dataset: lance.LanceDataset, words: SparseVector | None = None) -> None:
         self.dataset, self.words = dataset, words
         self._addresses: dict[str, int] = {}
-        self._words_of: dict[str, SparseVector] = {}
-        self._points: dict[str, Point] = {}
-        self._ahead: dict[tuple[str | None, int], Future[_Ahead]] = {}
+        self._points: dict[int, Point] = {}
+        self._ahead: dict[tuple[str | None, int], Future[list[FoundRow]]] = {}
 
     def look_ahead(self, where: str | None, limit: int) -> None:
         """Begin to look for rows by the words, if there are any."""
         key = where, limit
         if self.words is not None and key not in self._ahead:
-            self._ahead[key] = _pool.submit(_find_and_read, self.dataset, self.words, *key)
+            self._ahead[key] = _pool.submit(self._find_by_sparse, WORDS_NAME, self.words, *key, 0)
+
+    def _find_by_sparse(
+        self, name: str, vector: SparseVector, where: str | None, limit: int, spare: int
+    ) -> list[FoundRow]:
+        return find_by_sparse(self.dataset, name, vector, where, limit, self.read_rows, spare=spare)
 
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: str | None, limit: int
     ) -> list[FoundRow]:
         """The first `limit` rows; `name` is WORDS_NAME or SPARSE_NAME."""
         ahead = self._ahead.get((where, limit)) if vector is self.words else None
-        if ahead is None:
-            found = find_by_sparse(self.dataset, name, vector, where, limit)
-        else:
-            found, points = ahead.result()
-            self._points.update((point.id, point) for point in points)
-        self._addresses.update((row.id, row.address) for row in found)
-        if name == WORDS_NAME:
-            self._words_of.update((row.id, row.sparse) for row in found)
-        return found
+        if ahead is not None:
+            return ahead.result()
+        return self._find_by_sparse(name, vector, where, limit, SPARE)
 
-    def note_nearest(self, points: Iterable[Point], addresses: Iterable[int]) -> None:
-        """Remember where points are, and their words if they came with them."""
-        for point, address in zip(points, addresses, strict=True):
-            self._addresses[point.id] = address
-            if point.words is not None:
-                self._words_of[point.id] = point.words
+    def find_nearest(
+        self, vector: Float32Vector, where: str | None, limit: int, *, exact: bool
+    ) -> list[ScoredPoint]:
+        """The `limit` nearest points, best first."""
+        addresses = queries.find_nearest(
+            self.dataset, vector, where, limit, exact=exact, as_pool=self.words is not None
+        )
+        unit = vector / np.linalg.norm(vector)
+        points = [
+            ScoredPoint(point.id, point.payload, point.vector, point.words, score=score)
+            for point in self.read_rows(addresses)
+            if point.vector is not None
+            for score in (float(point.vector @ unit / np.linalg.norm(point.vector)),)
+        ]
+        return sorted(points, key=lambda point: (-point.score, point.id))[:limit]
+
+    def read_rows(self, addresses: Addresses, columns: Sequence[str] = ()) -> list[Point]:
+        """The points of rows, with what columns have besides, in their order."""
+        wanted = addresses.tolist()
+        unread = addresses
+        if not columns:
+            unread = addresses[[address not in self._points for address in wanted]]
+        table = queries.take(self.dataset, unread, [PACKED, *columns])
+        read = dict(zip(unread.tolist(), from_rows(table), strict=True))
+        self._points.update(read)
+        self._addresses.update((point.id, address) for address, point in read.items())
+        return [self._points[address] for address in wanted]
+
+    def read_points(self, ids: Sequence[str]) -> list[Point] | None:
+        """Points with their vectors; None unless where each is was found before."""
+        found = self.addresses_of(ids)
+        return None if found is None else self.read_rows(found)
 
     def addresses_of(self, ids: Sequence[str]) -> Addresses | None:
         """uint64 (n,); None unless all of them were found before."""
         found = [self._addresses.get(identity) for identity in ids]
         return None if None in found else np.array(found, np.uint64)
-
-    def points_of(self, ids: Sequence[str]) -> list[Point] | None:
-        """Points with what ranks them, and vectors; None unless all of them were read before."""
-        known = [self._points[identity] for identity in ids if identity in self._points]
-        return known if len(known) == len(ids) else None
-
-    def words_of(self, ids: Sequence[str]) -> list[Point] | None:
-        """Points with their words; None unless those of all are known."""
-        if not all(identity in self._words_of for identity in ids):
-            return None
-        return [Point(identity, {}, words=self._words_of[identity]) for identity in ids]
-
-
-def _find_and_read(
-    dataset: lance.LanceDataset, words: SparseVector, where: str | None, limit: int
-) -> _Ahead:
-    found = find_by_sparse(dataset, WORDS_NAME, words, where, limit)
-    addresses = np.array([row.address for row in found], np.uint64)
-    table = take(dataset, addresses, [*RANKING_COLUMNS, VECTOR])
-    return found, list(from_rows(table))

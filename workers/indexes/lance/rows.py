@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
-from schemas.payload import OWN
-from schemas.points import Point, ScoredPoint, SparseVector
-from schemas.records import SPARSE_NAME, WORDS_NAME
+from schemas.points import Point, SparseVector
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from schemas.thumbnails import THUMBNAIL, to_text
 from workers.indexes.lance import own_columns
 from workers.indexes.lance.impact_codes import impact_codes
+from workers.indexes.lance.packed_points import pack_point, unpack_point
 
 DISTANCE, ROW_ADDRESS = "_distance", "_rowaddr"
-VECTOR = "vector"
-_TIME = pa.timestamp("us", tz="UTC")
+VECTOR, PACKED = "vector", "packed"
+PACKED_VECTORS = (VECTOR_NAME, WORDS_NAME)
 _IMPACTS = pa.list_(pa.int64())
 """Of 64 bits: an index over lists of other whole numbers is never used."""
 
@@ -45,21 +42,17 @@ SPARSE_COLUMNS = {
     WORDS_NAME: SparseColumns("word_indices", "word_values", "word_impacts"),
     SPARSE_NAME: SparseColumns("sparse_indices", "sparse_values", "sparse_impacts"),
 }
-_NOT_SHOWN = frozenset(
-    [VECTOR, THUMBNAIL]
-    + [name for each in SPARSE_COLUMNS.values() for name in (*each.stored, each.impacts)]
-)
 
 
 def table_schema(dim: int) -> pa.Schema:
-    """One row a point, as exports have them: typed columns, for every other program to read.
+    """One row a point, as exports have them: typed columns, for filters and other programs to read.
 
-    `vector` float32 (dim,), unit length.
+    `vector` float32 (dim,), unit length. `packed` has the point once more, as hits are read.
     """
     schema = points_schema(dim)
     for columns in SPARSE_COLUMNS.values():
         schema = schema.append(pa.field(columns.impacts, _IMPACTS))
-    return schema
+    return schema.append(pa.field(PACKED, pa.binary(), nullable=False))
 
 
 def read_dim(schema: pa.Schema) -> int:
@@ -89,80 +82,40 @@ def to_rows(points: Sequence[Point], dim: int, schema: pa.Schema) -> pa.Table:
     ):
         codes = [None if each is None else impact_codes(each).tolist() for each in vectors]
         table = table.append_column(columns.impacts, pa.array(codes, _IMPACTS))
+    field = pa.field(PACKED, pa.binary(), nullable=False)
+    table = table.append_column(field, pa.array(map(pack_point, points), pa.binary()))
     return own_columns.add_columns(table, points, schema)
 
 
-RANKING_COLUMNS = [
-    "id", "kind", "image_id", "uri", "width", "height", "rle", "predicted_iou", "label_logsumexp",
-    "t_key",
-]  # fmt: skip
-"""What ranks points, and tells whether they overlap: a fifth of what hits show."""
+def from_rows(table: pa.Table, vectors: Collection[str] = PACKED_VECTORS) -> Iterator[Point]:
+    """The points of rows with `packed`, in their order, with the vectors of these names.
+
+    And with thumbnails and users' sparse vectors where these columns are read.
+    """
+    sparse = _sparse(table)
+    thumbnails = table[THUMBNAIL].to_pylist() if THUMBNAIL in table.column_names else None
+    for position, value in enumerate(table[PACKED].to_pylist()):
+        point = unpack_point(value)
+        payload = dict(point.payload)
+        if thumbnails is not None and thumbnails[position] is not None:
+            payload[THUMBNAIL] = to_text(thumbnails[position])
+        yield Point(
+            point.id,
+            payload,
+            point.vector if VECTOR_NAME in vectors else None,
+            point.words if WORDS_NAME in vectors else None,
+            sparse[position],
+        )
 
 
-def payload_columns(schema: pa.Schema) -> list[str]:
-    """The columns of what a hit shows: all but its vectors and its thumbnail."""
+def _sparse(table: pa.Table) -> list[SparseVector | None]:
+    columns = SPARSE_COLUMNS[SPARSE_NAME]
+    if columns.indices not in table.column_names:
+        return [None] * table.num_rows
+    lists = (table[name].to_pylist() for name in columns.stored)
     return [
-        name
-        for name in schema.names
-        if name not in _NOT_SHOWN and not name.startswith(own_columns.PREFIX)
+        None
+        if indices is None
+        else SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
+        for indices, values in zip(*lists, strict=True)
     ]
-
-
-def from_rows(table: pa.Table) -> Iterator[Point]:
-    """The points of rows, in their order, with what of vector and words the columns have."""
-    vectors = _vectors(table)
-    for position, row in enumerate(_plain_rows(table)):
-        yield _to_point(row, None if vectors is None else vectors[position])
-
-
-def scored_from_rows(table: pa.Table) -> Iterator[ScoredPoint]:
-    """The points of rows that a search has found; the score is 1 minus the cosine distance."""
-    for row in _plain_rows(table):
-        distance = row.pop(DISTANCE)
-        point = _to_point(row, None)
-        yield ScoredPoint(point.id, point.payload, words=point.words, score=1.0 - distance)
-
-
-def _vectors(table: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    if VECTOR not in table.column_names:
-        return None
-    column = table[VECTOR].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    rows: np.ndarray[Any, np.dtype[np.float32]] = flat.reshape(-1, column.type.list_size)
-    return rows
-
-
-def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows as Python has them; times have no zone, whose database small containers lack."""
-    if VECTOR in table.column_names:
-        table = table.drop_columns([VECTOR])
-    for position, field in enumerate(table.schema):
-        if field.type == _TIME:
-            times = table[field.name].cast(pa.timestamp("us"))
-            table = table.set_column(position, field.name, times)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
-
-
-def _to_point(row: dict[str, Any], vector: np.ndarray[Any, Any] | None) -> Point:
-    identity = row.pop("id")
-    words, sparse = (_pop_sparse(row, SPARSE_COLUMNS[name]) for name in (WORDS_NAME, SPARSE_NAME))
-    payload = {name: _to_json(value) for name, value in row.items() if value is not None}
-    if OWN in payload:
-        payload[OWN] = json.loads(payload[OWN])
-    dense = None if vector is None else vector.astype(np.float32)
-    return Point(identity, payload, dense, words, sparse)
-
-
-def _pop_sparse(row: dict[str, Any], columns: SparseColumns) -> SparseVector | None:
-    indices, values = row.pop(columns.indices, None), row.pop(columns.values, None)
-    if indices is None:
-        return None
-    return SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
-
-
-def _to_json(value: Any) -> Any:
-    """A value as the payload of a point has it in every index."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
-    return to_text(value) if isinstance(value, bytes) else value

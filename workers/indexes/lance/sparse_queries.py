@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 import pyarrow.compute as pc
 
-from schemas.points import SparseVector
+from schemas.points import Point, SparseVector
 from schemas.records import WORDS_NAME
-from workers.indexes.lance.impact_codes import STEPS
-from workers.indexes.lance.impact_search import Addresses, Scores, find_best
-from workers.indexes.lance.queries import take
-from workers.indexes.lance.rows import ROW_ADDRESS, SPARSE_COLUMNS, SparseColumns
+from workers.indexes.lance.impact_codes import STEPS, step_code
+from workers.indexes.lance.impact_search import SPARE, Addresses, Scores, find_best
+from workers.indexes.lance.rows import ROW_ADDRESS, SPARSE_COLUMNS
 
 if TYPE_CHECKING:
     import lance
@@ -26,71 +25,111 @@ _lists = ThreadPoolExecutor(_LISTS_AT_ONCE, thread_name_prefix="lance-lists")
 
 
 class FoundRow(NamedTuple):
-    """A row: the id of its point, its address, its sparse vector and the dot product."""
+    """A row: its address, its point, and the dot product."""
 
-    id: str
     address: int
-    sparse: SparseVector
+    point: Point
     score: float
 
 
+ReadRows = Callable[[Addresses, Sequence[str]], list[Point]]
+"""The points of rows, with what some columns have besides."""
+
+
 def find_by_sparse(
-    dataset: lance.LanceDataset, name: str, vector: SparseVector, where: str | None, limit: int
+    dataset: lance.LanceDataset,
+    name: str,
+    vector: SparseVector,
+    where: str | None,
+    limit: int,
+    read_rows: ReadRows,
+    *,
+    spare: int = SPARE,
 ) -> list[FoundRow]:
     """The first `limit` rows under a condition, by the dot product; ties by id.
 
-    `name` is WORDS_NAME, where terms weigh by their rarity too, or SPARSE_NAME.
+    `name` is WORDS_NAME, where terms weigh by their rarity too, or SPARSE_NAME. So many rows more,
+    `spare`, are looked at where the first cannot be told from others by the index.
     """
-    columns = SPARSE_COLUMNS[name]
     condition = None if where is None else _lists.submit(_rows_that, dataset, where)
-    lists = _read_lists(dataset, columns, vector)
-    query = vector
-    if name == WORDS_NAME:
-        query = _weigh_by_rarity(vector, lists, dataset.count_rows())
+    lists = ListsOfRows(dataset, SPARSE_COLUMNS[name].impacts)
+    query = _weigh_by_rarity(vector, lists, dataset.count_rows()) if name == WORDS_NAME else vector
     meeting = None if condition is None else np.sort(condition.result())
-    rows = pa.table({})
+    asked = dict(zip(query.indices.tolist(), query.values.tolist(), strict=True))
+    stored = [] if name == WORDS_NAME else SPARSE_COLUMNS[name].stored
+    rows: list[FoundRow] = []
 
     def find_rows(codes: Sequence[int]) -> list[Addresses]:
-        return [_among(lists[code], meeting) for code in codes]
+        return [_among(found, meeting) for found in lists.read(codes)]
 
     def score_rows(addresses: Addresses) -> Scores:
-        nonlocal rows
-        rows = take(dataset, addresses, ["id", *columns.stored])
-        rows = rows.append_column(ROW_ADDRESS, pa.array(addresses, pa.uint64()))
-        return _score(rows, columns, query)
+        points = read_rows(addresses, stored)
+        vectors = [point.words if name == WORDS_NAME else point.sparse for point in points]
+        scores = np.array([_dot(vector, asked) for vector in vectors], np.float64)
+        found = zip(addresses.tolist(), points, scores.tolist(), strict=True)
+        rows[:] = [FoundRow(*row) for row in found]
+        return scores
 
-    _, scores = find_best(query, limit, find_rows, score_rows)
-    # By id those on a par with the last, too.
-    last = scores[limit - 1] if scores.size > limit else -np.inf
-    rows = rows.append_column("score", pa.array(_score(rows, columns, query)))
-    rows = rows.filter(pc.greater_equal(rows["score"], last))
-    rows = rows.sort_by([("score", "descending"), ("id", "ascending")])[:limit]
-    return [
-        FoundRow(row["id"], row[ROW_ADDRESS], _to_vector(row, columns), row["score"])
-        for row in rows.to_pylist()
-    ]
+    find_best(query, limit, find_rows, score_rows, spare=spare)
+    return sorted(rows, key=lambda row: (-row.score, row.point.id))[:limit]
 
 
-def _to_vector(row: dict[str, Any], columns: SparseColumns) -> SparseVector:
-    indices, values = row[columns.indices], row[columns.values]
-    return SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
+class ListsOfRows:
+    """The rows that have each number of a list column, each number looked up once.
+
+    Rows that the index over the column does not have yet are read once for all numbers.
+    """
+
+    def __init__(self, dataset: lance.LanceDataset, column: str) -> None:
+        self._dataset, self._column = dataset, column
+        indexed = {
+            fragment
+            for index in dataset.describe_indices()
+            if index.field_names == [column]
+            for segment in index.segments
+            for fragment in segment.fragment_ids
+        }
+        fragments = dataset.get_fragments()
+        self._indexed = [each for each in fragments if each.fragment_id in indexed]
+        new = [each for each in fragments if each.fragment_id not in indexed]
+        self._new = _lists.submit(self._read_new, new) if new else None
+        self._rows: dict[int, Addresses] = {}
+
+    def read(self, codes: Sequence[int]) -> list[Addresses]:
+        """The rows that have each of some numbers, uint64 (n,) each."""
+        unread = [code for code in dict.fromkeys(codes) if code not in self._rows]
+        self._rows.update(zip(unread, _lists.map(self._look_up, unread), strict=True))
+        return [self._rows[code] for code in codes]
+
+    def _look_up(self, code: int) -> Addresses:
+        found = np.zeros(0, np.uint64)
+        if self._indexed:
+            having = f"array_has({self._column}, {code})"
+            found = _rows_that(self._dataset, having, fragments=self._indexed)
+        if self._new is None:
+            return found
+        numbers, addresses = self._new.result()
+        first, last = np.searchsorted(numbers, [code, code + 1])
+        return np.concatenate([found, addresses[first:last]])
+
+    def _read_new(self, fragments: Sequence[Any]) -> tuple[npt.NDArray[np.int64], Addresses]:
+        """All numbers of rows without an index, sorted, and the row of each; (n,) both."""
+        table = self._dataset.scanner(
+            columns=[self._column], fragments=[*fragments], with_row_address=True
+        ).to_table()
+        lists = table[self._column].combine_chunks()
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+        numbers = lists.flatten().to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        return numbers[order], np.repeat(table[ROW_ADDRESS].to_numpy(), lengths)[order]
 
 
-def _read_lists(
-    dataset: lance.LanceDataset, columns: SparseColumns, vector: SparseVector
-) -> dict[int, Addresses]:
-    """The rows that have each term, by its code at each step of its weight."""
-    codes = vector.indices.astype(np.int64)[:, None] * STEPS + np.arange(STEPS)
-    wanted: list[int] = codes.ravel().tolist()
-
-    def read(code: int) -> Addresses:
-        return _rows_that(dataset, f"array_has({columns.impacts}, {code})")
-
-    return dict(zip(wanted, _lists.map(read, wanted), strict=True))
-
-
-def _rows_that(dataset: lance.LanceDataset, condition: str) -> Addresses:
-    scanner = dataset.scanner(columns=[], filter=condition, with_row_address=True)
+def _rows_that(
+    dataset: lance.LanceDataset, condition: str, fragments: list[Any] | None = None
+) -> Addresses:
+    scanner = dataset.scanner(
+        columns=[], filter=condition, fragments=fragments, with_row_address=True
+    )
     found: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
     return found
 
@@ -106,27 +145,18 @@ def _among(rows: Addresses, meeting: Addresses | None) -> Addresses:
     return among
 
 
-def _weigh_by_rarity(words: SparseVector, lists: dict[int, Addresses], rows: int) -> SparseVector:
+def _weigh_by_rarity(words: SparseVector, lists: ListsOfRows, rows: int) -> SparseVector:
     """Words times their inverse document frequency, as Qdrant counts it for `Modifier.Idf`."""
+    terms = words.indices.tolist()
+    found = lists.read([step_code(term, step) for term in terms for step in range(STEPS)])
     # A row has a term with one weight, so that the rows of all steps add up.
-    having = np.array(
-        [
-            sum(lists[term * STEPS + step].size for step in range(STEPS))
-            for term in words.indices.tolist()
-        ]
-    )
+    having = np.array([each.size for each in found]).reshape(-1, STEPS).sum(axis=1)
     rarity = np.log1p((rows - having + 0.5) / (having + 0.5))
     return SparseVector(words.indices, (words.values * rarity).astype(np.float32))
 
 
-def _score(rows: pa.Table, columns: SparseColumns, query: SparseVector) -> Scores:
-    """The dot products of rows with a query, float64 (n,)."""
-    lists, values = (rows[name].combine_chunks() for name in columns.stored)
-    terms = lists.flatten().to_numpy()
-    order = np.argsort(query.indices)
-    place = np.searchsorted(query.indices, terms, sorter=order).clip(max=len(order) - 1)
-    known = query.indices[order[place]] == terms
-    products = np.where(known, query.values[order[place]] * values.flatten().to_numpy(), 0.0)
-    owners = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
-    scores: Scores = np.bincount(owners, products, len(lists)).astype(np.float64)
-    return scores
+def _dot(vector: SparseVector | None, asked: Mapping[int, float]) -> float:
+    if vector is None:
+        return 0.0
+    pairs = zip(vector.indices.tolist(), vector.values.tolist(), strict=True)
+    return float(sum(asked[term] * value for term, value in pairs if term in asked))
