@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.bucket import settings_for
-from bench.meter import Memory
+from bench.process_memory import Memory
 from pipeline.demo.clips import draw_clip, write_clip
 from pipeline.jobs.ingest import IngestSummary, ingest
 
