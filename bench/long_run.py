@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.bucket import BUCKET, put_images, settings_for
-from bench.meter import Diary, Memory, noted
+from bench.meter import Diary, noted
+from bench.process_memory import Memory
 from pipeline.jobs.ingest import ingest
 from pipeline.runners.recipe import build_recipe
 

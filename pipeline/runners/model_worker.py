@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +32,7 @@ from schemas.redaction import redact
 from schemas.videos import DecodedPiece
 from schemas.work import Readable, Worked
 from workers.embedders.embed_objects import embed_added, embed_segmented, keep_objects
+from workers.freed_memory import return_freed_memory
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
 from workers.protocols import BoxSegmenter
@@ -129,7 +128,7 @@ class ModelWorker:
             next(results) if isinstance(read, DecodedImage) else self._work_on_video(read)
             for read in chunk
         ]
-        _return_freed_memory()
+        return_freed_memory()
         return worked
 
     def _work_on_video(self, read: DecodedPiece | EmbeddedImage | Failure) -> Worked:
@@ -360,17 +359,6 @@ def _raise_if_fatal(error: BaseException) -> None:
     broken = getattr(torch, "AcceleratorError", None)
     if broken is not None and isinstance(error, broken):
         raise WorkerDiedError(f"the device failed: {one_line(error)}") from error
-
-
-def _return_freed_memory() -> None:
-    """Give what is free back to the system, where the C library is glibc.
-
-    Left to itself, glibc keeps the space of whatever was once largest, in pieces that fit nothing:
-    a worker held a third more after 1,000 images than after 100.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
 
 
 def _free_memory() -> None:

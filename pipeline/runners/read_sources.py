@@ -9,6 +9,7 @@ from schemas.errors import ObjseekError
 from schemas.images import Failure, ImageRef, Stage
 from schemas.videos import DecodedPiece, VideoPiece
 from schemas.work import Readable, Source
+from workers.freed_memory import return_freed_memory
 
 
 def read_sources(sources: Sequence[Source], recipe: Recipe) -> list[Readable]:
@@ -26,6 +27,7 @@ def read_sources(sources: Sequence[Source], recipe: Recipe) -> list[Readable]:
 
 
 def _read_piece(piece: VideoPiece, recipe: Recipe) -> DecodedPiece | Failure:
+    return_freed_memory()  # Only here nothing is left of the piece before, not even its pixels.
     try:
         return recipe.piece_reader(piece)
     except ObjseekError as exc:

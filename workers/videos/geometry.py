@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -76,8 +77,10 @@ def _find_turn(frame: VideoFrame) -> Turn:
 
     Turns by other than quarters are rounded to them.
     """
-    # PyAV's stubs know of one kind of it only.
-    kinds = cast(SideDataContainer, frame.side_data)
+    # `frame.side_data` would make a circle with the frame, whose pixels, 12 MB of 4K, then stay
+    # until Python happens to look for circles. PyAV's stubs don't know of what makes one.
+    list_kinds = cast(Callable[[VideoFrame], SideDataContainer], SideDataContainer)
+    kinds = list_kinds(frame)
     if _MATRIX not in kinds:
         return Turn()
     matrix = np.frombuffer(bytes(kinds[_MATRIX]), np.int32)
