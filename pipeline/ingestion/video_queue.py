@@ -24,6 +24,7 @@ from schemas.options import StoreOptions
 from schemas.records import EmbeddedImage, Result
 from schemas.videos import Shot, TrackedPiece, VideoInfo, VideoPiece
 from schemas.work import Worked, WorkItem
+from workers.freed_memory import return_freed_memory
 from workers.stores.selection import is_video
 from workers.videos.build_video import VideoMaker
 
@@ -253,6 +254,7 @@ class VideoQueue:
         except ManifestError as exc:
             self._begin_anew(video, exc)
             return
+        return_freed_memory()  # What it takes to read the pieces is more than the tracks are.
         built = self.maker.build(video.ref, video.info, video.shots)
         self._due.appendleft(WorkItem(video.ref, video=built))
 
