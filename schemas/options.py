@@ -352,7 +352,8 @@ class RunnerOptions(BaseModel):
     `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one
     for two workers. Each is ended if it takes more memory than `reader_memory_mb` (MiB) above what
     it began with, or longer than `decode_timeout_s` for one image. A run that gets no further for
-    `stall_timeout_s` ends.
+    `stall_timeout_s` ends, and so does one that waits longer than `node_timeout_s` for the first
+    node of a cluster with room for a worker.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -366,6 +367,7 @@ class RunnerOptions(BaseModel):
     reader_memory_mb: int = Field(default=2048, ge=64)
     decode_timeout_s: float = Field(default=30.0, gt=0)
     stall_timeout_s: float = Field(default=300.0, gt=0)
+    node_timeout_s: float = Field(default=1800.0, gt=0)
     batch_size: int = Field(default=8, ge=1, le=256)
 
 

@@ -77,7 +77,7 @@ class ReadAhead:
         """
         self._reading.remove(chunk)
         try:
-            ray.get(ended)
+            chunk.read_on = ray.get(ended)
         except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as exc:
             return exc
         except RayTaskError as exc:
@@ -86,6 +86,10 @@ class ReadAhead:
             raise_cause(exc)
         (self.suspects if chunk.suspect else self.waiting).append(chunk)
         return None
+
+    def put_back(self, chunk: Chunk) -> None:
+        """Have a chunk that is read, and that no worker has any more, be the next."""
+        (self.suspects if chunk.suspect else self.waiting).appendleft(chunk)
 
     def _start_chunk(self, chunk: Chunk) -> tuple[Chunk, Any]:
         chunk.reads += 1
