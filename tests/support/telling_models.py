@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import ray
 from support import fakes
+from support.waiting import PATIENCE_S, until
 
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
@@ -22,23 +22,40 @@ MOST_IMAGES = 50
 
 
 class TellingSegmenter(fakes.BrightSegmenter):
-    def __init__(self, log: Path, image_s: float) -> None:
+    """One that works on a first chunk, and on more once two nodes have had one."""
+
+    def __init__(self, log: Path) -> None:
         super().__init__()
-        self._log, self._image_s = log, image_s
+        self._log = log
+        self._has_worked = False
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
         node = ray.get_runtime_context().get_node_id()
         with self._log.open("a") as log:
             log.writelines(f"{node} {image[-1, -1, 0]}\n" for image in images)
-        time.sleep(self._image_s * len(images))
+        if self._has_worked:
+            until(lambda: len(set(read_nodes(self._log))) == 2)
+        self._has_worked = True
         return super().segment(images)
 
 
-def telling_recipe(settings: Settings, log: Path, image_s: float) -> Recipe:
-    """The fakes for models, of which the segmenter tells and takes its time."""
+def telling_settings(index: Path, **changes: object) -> Settings:
+    """Settings for two workers with a GPU each, which may wait for each other for long."""
+    return fakes.settings(
+        index,
+        "ray",
+        workers=2,
+        cpus_per_worker=0.5,
+        gpus_per_worker=1,
+        stall_timeout_s=10 * PATIENCE_S,
+        **changes,
+    )
+
+
+def telling_recipe(settings: Settings, log: Path) -> Recipe:
+    """The fakes for models, with a `TellingSegmenter`."""
     log.touch()
-    made = fakes.recipe(settings)
-    return replace(made, segmenter=partial(TellingSegmenter, log, image_s))
+    return replace(fakes.recipe(settings), segmenter=partial(TellingSegmenter, log))
 
 
 def read_nodes(log: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support import fakes
-from support.telling_models import count_repeats, read_nodes, telling_recipe
+from support.telling_models import count_repeats, read_nodes, telling_recipe, telling_settings
 
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
@@ -46,10 +46,6 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def settings_of(tmp_path: Path, **changes: object) -> Settings:
-    return fakes.settings(tmp_path / "index", "ray", workers=2, cpus_per_worker=0.5, **changes)
-
-
 def check_all_done(found: IngestSummary, settings: Settings, images: Path, tmp_path: Path) -> None:
     """Exact counts, and the points of a run without Ray."""
     counts = found.counts
@@ -82,9 +78,9 @@ def test_a_lost_node_costs_the_chunks_in_flight_and_the_rest_goes_on(
     for _ in range(2):
         cluster.add_node(**NODE)
     log = tmp_path / "log"
-    settings = settings_of(tmp_path, gpus_per_worker=1)
+    settings = telling_settings(tmp_path / "index")
     progress = Losing(cluster, log)
-    found = ingest([str(images)], settings, progress, telling_recipe(settings, log, 0.2))
+    found = ingest([str(images)], settings, progress, telling_recipe(settings, log))
     check_all_done(found, settings, images, tmp_path)
     assert progress.lost is not None
     assert len(set(read_nodes(log))) == 2
@@ -114,10 +110,9 @@ class Growing(Progress):
 def test_a_run_begins_without_a_node_and_takes_those_that_come(
     cluster: Cluster, images: Path, tmp_path: Path
 ) -> None:
-    log, settings = tmp_path / "log", settings_of(tmp_path, gpus_per_worker=1)
+    log, settings = tmp_path / "log", telling_settings(tmp_path / "index")
     progress = Growing(cluster)
-    recipe = telling_recipe(settings, log, 1.0)
-    found = ingest([str(images)], settings, progress, recipe)
+    found = ingest([str(images)], settings, progress, telling_recipe(settings, log))
     check_all_done(found, settings, images, tmp_path)
     waited = [note for note in progress.notes if note.startswith("waiting for a node")]
     assert waited[0] == (
@@ -131,7 +126,7 @@ def test_a_run_without_a_node_ends_with_one_sentence(
     cluster: Cluster, images: Path, tmp_path: Path
 ) -> None:
     cluster.add_node(num_cpus=2, **MEMORY)
-    settings = settings_of(tmp_path, gpus_per_worker=1, node_timeout_s=0.5)
+    settings = telling_settings(tmp_path / "index", node_timeout_s=0.5)
     with pytest.raises(StalledError) as caught:
         ingest([str(images)], settings, recipe=fakes.recipe(settings))
     assert str(caught.value) == (
