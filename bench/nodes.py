@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,10 +32,12 @@ from bench.sleeping_models import build_sleeping_recipe, write_images
 from pipeline.environment import set_environment
 from pipeline.jobs.ingest import ingest
 from pipeline.progress import Progress
+from pipeline.runners.ray_pool.private_ray import reload_authentication
 from pipeline.settings import Settings
 from schemas.options import IndexOptions, RunnerOptions, SegmenterOptions
 
-_RESULTS = Path(__file__).parent / "results" / "nodes.json"
+_ROOT = Path(__file__).parents[1]
+_RESULTS = _ROOT / "bench" / "results" / "nodes.json"
 _GATE = 0.95
 _WARM_IMAGES = 16
 """For each worker beside those that are counted: done while the last of them still load."""
@@ -137,8 +140,14 @@ def main() -> None:
     kinds = {"test": test_cluster, "processes": node_processes}
     chosen = kinds if args.kind == "both" else {args.kind: kinds[args.kind]}
     console, figures = Console(), {}
-    here = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    with tempfile.TemporaryDirectory() as name, set_environment({"PYTHONPATH": here}):
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+        # `ray start` makes a key otherwise, and leaves it in the user's home.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    with tempfile.TemporaryDirectory() as name, set_environment(variables):
+        reload_authentication()
         count = args.nodes * args.workers * (args.images + _WARM_IMAGES)
         images = write_images(Path(name) / "images", count)
         for kind, open_cluster in chosen.items():
