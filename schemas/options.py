@@ -346,7 +346,8 @@ class IndexOptions(_Options):
 class RunnerOptions(BaseModel):
     """How the work is spread. `workers` are model actors, or threads where `name` is local.
 
-    Resources are declared, never probed.
+    Resources are declared, never probed. With `gpus_per_worker` below 1 workers share a GPU, and
+    each takes no more than that part of its memory.
 
     `batch_size` is images in a chunk, `read_concurrency` is requests in flight per read task.
     `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one
@@ -369,6 +370,14 @@ class RunnerOptions(BaseModel):
     stall_timeout_s: float = Field(default=300.0, gt=0)
     node_timeout_s: float = Field(default=1800.0, gt=0)
     batch_size: int = Field(default=8, ge=1, le=256)
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _check_part(cls, gpus: float) -> float:
+        # Ray gives a process parts of one GPU, or whole ones.
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"expected a part of a GPU, or whole GPUs, got {gpus:g}")
+        return gpus
 
 
 class ServeOptions(BaseModel):

@@ -12,9 +12,12 @@ import ray
 from ray.cluster_utils import Cluster
 from support import fakes
 from support.telling_models import count_repeats, read_nodes, telling_recipe, telling_settings
+from support.waiting import until
 
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
+from pipeline.runners.ray_pool.actors import ActorPool
+from pipeline.runners.ray_pool.pending_calls import PendingCalls
 from pipeline.runners.ray_pool.runner import IN_FLIGHT
 from pipeline.settings import Settings
 from schemas.errors import StalledError
@@ -120,6 +123,20 @@ def test_a_run_begins_without_a_node_and_takes_those_that_come(
     )
     assert len(set(read_nodes(log))) == 2
     assert count_repeats(log) == 0
+
+
+def test_workers_share_a_gpu_by_its_parts(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.add_node(**NODE)
+    settings = fakes.settings(
+        tmp_path / "index", "ray", workers=4, cpus_per_worker=0.25, gpus_per_worker=0.25
+    )
+    recipe, log = fakes.recipe(settings), tmp_path / "log"
+    actors = ActorPool(recipe, settings.runner, log, PendingCalls())
+    actors.start()
+    until(lambda: actors.count_placed() == 4)
+    until(lambda: "GPU" not in ray.available_resources())
+    actors.close()
+    until(lambda: ray.available_resources().get("GPU") == 1)
 
 
 def test_a_run_without_a_node_ends_with_one_sentence(
