@@ -95,9 +95,9 @@ def measure(nodes: int, address: str, images: Path, index: Path, args: argparse.
         wait_for_nodes(nodes)
         recipe = build_sleeping_recipe(settings, args.image_s, args.read_s)
         counts = ingest([str(images)], settings, progress, recipe).counts
+        ended = time.monotonic()
     finally:
         ray.shutdown()
-    ended = time.monotonic()
     if counts.done != settings.limit:
         raise SystemExit(f"expected {settings.limit} images done, got {counts.done}")
     return progress.rate_since(ended)
@@ -119,11 +119,16 @@ def run_kind(
         ):
             rates[nodes] = measure(nodes, address, images, Path(name) / "index", args)
         share = rates[nodes] / (nodes * rates[1])
-        console.print(f"{kind}: {nodes} nodes, {rates[nodes]:.2f} images/s, {share:.3f} of linear")
+        busy = rates[nodes] * args.image_s / (nodes * args.workers)
+        console.print(
+            f"{kind}: {nodes} nodes, {rates[nodes]:.2f} images/s, {share:.3f} of linear, "
+            f"models at work for {busy:.3f} of the time"
+        )
     most = max(rates)
     return {f"images_per_s_{nodes}": round(rate, 3) for nodes, rate in rates.items()} | {
         "nodes": most,
         "share_of_linear": round(rates[most] / (most * rates[1]), 3),
+        "models_at_work": round(rates[most] * args.image_s / (most * args.workers), 3),
     }
 
 
@@ -134,6 +139,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64, help="for each worker")
     parser.add_argument("--image-s", type=float, default=0.5, help="what a model sleeps an image")
     parser.add_argument("--read-s", type=float, default=0.0, help="what reading sleeps an image")
+    parser.add_argument("--width", type=int, default=128, help="of images, pixels; 3/4 as high")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--kind", choices=("test", "processes", "both"), default="both")
     args = parser.parse_args()
@@ -149,7 +155,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, set_environment(variables):
         reload_authentication()
         count = args.nodes * args.workers * (args.images + _WARM_IMAGES)
-        images = write_images(Path(name) / "images", count)
+        images = write_images(Path(name) / "images", count, args.width)
         for kind, open_cluster in chosen.items():
             figures[kind] = run_kind(console, kind, open_cluster, images, args)
     _keep(figures, args)

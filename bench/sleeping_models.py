@@ -18,8 +18,6 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.records import Float32Matrix
 from workers.protocols import UInt8Crops
 
-_SIZE_HW = (96, 128)
-
 
 class SleepingSegmenter:
     """Finds the left half of every image, after `image_s` seconds for each."""
@@ -92,12 +90,12 @@ def _build_nothing() -> None:
     """What labels, and names of texts, are made with: there are none."""
 
 
-def write_images(folder: Path, count: int, size_hw: tuple[int, int] = _SIZE_HW) -> Path:
-    """`count` images of noise that differ; the folder."""
+def write_images(folder: Path, count: int, width: int) -> Path:
+    """`count` images of noise that differ, `width` pixels wide and 3/4 as high; the folder."""
     folder.mkdir(parents=True)
     chance = np.random.default_rng(7)
     for number in range(count):
-        tiles = chance.integers(0, 255, (size_hw[0] // 8, size_hw[1] // 8, 3), np.uint8)
+        tiles = chance.integers(0, 255, (width * 3 // 32, width // 8, 3), np.uint8)
         pixels = tiles.repeat(8, axis=0).repeat(8, axis=1)
-        Image.fromarray(pixels).save(folder / f"{number:05}.png", compress_level=1)
+        Image.fromarray(pixels).save(folder / f"{number:05}.jpg", quality=80)
     return folder
