@@ -37,7 +37,7 @@ _KEEP_MEMORY = {
 class Slot:
     """A place for a model actor. `reserved`: for suspects only, as long as there are any.
 
-    `placed` refers to the end of its start on a node, `loaded` to what its models are.
+    `placed` refers to the id of the node that has started it, `loaded` to what its models are.
     `since`: when work on the first of its chunks began, by `time.monotonic`; `finished`: chunks
     that the actor is done with; `hung_s`: the seconds after which it was killed for one.
     """
@@ -51,6 +51,12 @@ class Slot:
     since: float = 0.0
     finished: int = 0
     hung_s: float | None = None
+
+    @property
+    def node(self) -> str:
+        """The id of the node of an actor that is ready."""
+        node: str = ray.get(self.placed)
+        return node
 
     def begin(self, chunk: Chunk, images_at_once: int | None) -> Any:
         """Give the actor one more chunk; the reference of its results."""
@@ -162,7 +168,7 @@ class ActorPool:
             max_restarts=0,
             runtime_env={"env_vars": _KEEP_MEMORY},
         )(ModelActor).remote(self._recipe)
-        slot = Slot(actor, actor.tell_place.remote(), actor.info.remote(), reserved=reserved)
+        slot = Slot(actor, actor.tell_node.remote(), actor.info.remote(), reserved=reserved)
         self.slots.append(slot)
         self._pending.add(slot.loaded, partial(self._finish_start, slot))
 

@@ -8,6 +8,7 @@ reader ends itself, see `ReadLimits`, an actor is killed when it is at one chunk
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from schemas.images import Stage
 from schemas.options import RunnerOptions
 from schemas.work import Worked, WorkItem
 
+_log = logging.getLogger(__name__)
 IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
 _MOST_READS = 3
@@ -159,7 +161,7 @@ class RayRunner:
         except (RayActorError, OutOfMemoryError) as exc:
             if slot.hung_s is None and self._is_lost(chunk, exc):
                 self._actors.replace(slot)
-                self._reads.put_back(chunk)
+                self._reads.put_back(chunk, slot.node)
                 return []
             return self._handle_death(slot, chunk, exc)
         except ObjectLostError as exc:
@@ -183,7 +185,9 @@ class RayRunner:
         known = self._images_at_once
         if images_at_once is not None and (known is None or images_at_once < known):
             self._images_at_once = images_at_once
-            self._note(f"out of memory: from now on {quantify(images_at_once, 'image')} at once")
+            told = f"out of memory: from now on {quantify(images_at_once, 'image')} at once"
+            _log.warning("%s", told)
+            self._note(told)
 
     def _is_lost(self, chunk: Chunk, error: Exception) -> bool:
         """Whether a chunk went with its node, and is to be done again without blame."""

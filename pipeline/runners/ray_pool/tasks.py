@@ -52,8 +52,10 @@ class ModelActor:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
 
-    def tell_place(self) -> None:
-        """Return once there is a process, before its models are loaded."""
+    def tell_node(self) -> str:
+        """The id of its node, once there is a process: before its models are loaded."""
+        node: str = ray.get_runtime_context().get_node_id()
+        return node
 
     def info(self) -> WorkerInfo:
         """What the models are, which this loads. Raises what keeps them from being loaded."""
