@@ -167,7 +167,8 @@ def _keep(figures: dict[str, dict[str, float]], args: argparse.Namespace) -> Non
     """Into the file of results; kinds that were left out keep what they had."""
     sleeps = {"image_s": args.image_s, "read_s": args.read_s, "workers": args.workers}
     kept: dict[str, Any] = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {}
-    kept |= {kind: {**found, **sleeps} for kind, found in figures.items()}
+    suffix = f"_reading_{args.read_s:g}_s_at_{args.width}_px" if args.read_s else ""
+    kept |= {f"{kind}{suffix}": {**found, **sleeps} for kind, found in figures.items()}
     kept["cores"] = len(os.sched_getaffinity(0))
     _RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
