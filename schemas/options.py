@@ -346,13 +346,15 @@ class IndexOptions(_Options):
 class RunnerOptions(BaseModel):
     """How the work is spread. `workers` are model actors, or threads where `name` is local.
 
-    Resources are declared, never probed.
+    Resources are declared, never probed. With `gpus_per_worker` below 1 workers share a GPU, and
+    each takes no more than that part of its memory.
 
     `batch_size` is images in a chunk, `read_concurrency` is requests in flight per read task.
     `readers` are processes of a Ray of our own that fetch and decode, beside the workers; None: one
     for two workers. Each is ended if it takes more memory than `reader_memory_mb` (MiB) above what
     it began with, or longer than `decode_timeout_s` for one image. A run that gets no further for
-    `stall_timeout_s` ends.
+    `stall_timeout_s` ends, and so does one that waits longer than `node_timeout_s` for the first
+    node of a cluster with room for a worker.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -366,7 +368,16 @@ class RunnerOptions(BaseModel):
     reader_memory_mb: int = Field(default=2048, ge=64)
     decode_timeout_s: float = Field(default=30.0, gt=0)
     stall_timeout_s: float = Field(default=300.0, gt=0)
+    node_timeout_s: float = Field(default=1800.0, gt=0)
     batch_size: int = Field(default=8, ge=1, le=256)
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _check_part(cls, gpus: float) -> float:
+        # Ray gives a process parts of one GPU, or whole ones.
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"expected a part of a GPU, or whole GPUs, got {gpus:g}")
+        return gpus
 
 
 class ServeOptions(BaseModel):

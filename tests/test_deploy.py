@@ -83,9 +83,14 @@ def test_rayjob_entrypoint_is_a_real_command_line() -> None:
     words = shlex.split(job()["spec"]["entrypoint"])
     assert words[0] == "objseek"
     params = parse(words[1:])
-    workers = job()["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
-    assert params["workers"] == workers["replicas"]
     assert params["ray_address"] == "auto"
+    cluster = job()["spec"]["rayClusterSpec"]
+    (nodes,) = cluster["workerGroupSpecs"]
+    # From none to one for each worker, whatever the head could do itself.
+    assert cluster["enableInTreeAutoscaling"]
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0", "num-gpus": "0"}
+    replicas = [nodes[name] for name in ("replicas", "minReplicas", "maxReplicas")]
+    assert replicas == [0, 0, params["workers"]]
 
 
 def test_nobody_talks_to_what_asks_for_no_key() -> None:

@@ -31,10 +31,13 @@ from schemas.records import VECTOR_NAME, EmbeddedImage, Result, check_vectors
 from schemas.redaction import redact
 from schemas.videos import DecodedPiece
 from schemas.work import Readable, Worked
+from workers.batching import WithinMemory, free_memory
 from workers.embedders.embed_objects import embed_added, embed_segmented, keep_objects
+from workers.embedders.within_memory import EmbedderWithinMemory
 from workers.freed_memory import return_freed_memory
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
+from workers.models.gpu_memory import limit_gpu_memory
 from workers.protocols import BoxSegmenter
 from workers.videos.build_video import keep_tracks
 
@@ -64,6 +67,9 @@ class _Work:
     added: tuple[AddedObject, ...]
 
 
+_Steps = Callable[[Sequence[_Work]], list[EmbeddedImage]]
+
+
 def set_threads(recipe: Recipe) -> None:
     """Have torch use as many threads as the recipe says, in this thread and in later ones."""
     if recipe.threads is not None:
@@ -77,11 +83,12 @@ class ModelWorker:
 
     def __init__(self, recipe: Recipe) -> None:
         set_threads(recipe)
+        limit_gpu_memory(recipe.gpus)
         self._recipe = recipe
         self._segmenter = recipe.segmenter()
         # Now, so that what is wrong with it ends the run, and not every video.
         self._propagator = recipe.propagator()
-        self._embedder = recipe.embedder()
+        self._embedder = EmbedderWithinMemory(recipe.embedder())
         self._labeller = recipe.labeller()
         self._matcher = recipe.matcher()
         pipeline = Pipeline.of(
@@ -93,6 +100,16 @@ class ModelWorker:
         if recipe.calibration is not None:
             recipe.calibration.check_embedding(pipeline.embedding)
         self.info = WorkerInfo(pipeline, self._embedder.dim, self._segmenter.notes)
+        self._images = WithinMemory(self._run_steps, "images")
+
+    @property
+    def images_at_once(self) -> int | None:
+        """How many images there is memory for at once, None: as many as have come so far."""
+        return self._images.at_once
+
+    def lower_images_at_once(self, most: int | None) -> None:
+        """Take no more at once than another worker has found to fit."""
+        self._images.lower(most)
 
     def _fingerprint_objects(self) -> str:
         """Of what decides which objects an image has."""
@@ -112,8 +129,9 @@ class ModelWorker:
         So it is with pieces of videos, which are tracked, and with videos that are to be labelled.
 
         `known`: of the objects of each image; None if that is nothing of any. `added`: what was
-        added to each by hand; of other versions than the image has it is left out. If a step fails
-        on the chunk, each of its images is tried alone, and those that fail alone become failures.
+        added to each by hand; of other versions than the image has it is left out. A chunk that
+        does not fit into memory is worked on by halves, and so are all that follow. If a step fails
+        otherwise, each of its images is tried alone, and those that fail alone become failures.
         What it fails with must be one of `_INPUT_ERRORS`: anything else is a bug, and is raised.
         Raises WorkerDiedError if the device is beyond use.
         """
@@ -123,7 +141,7 @@ class ModelWorker:
             for image, known_of_image, added_to_image in zip(chunk, known, added, strict=True)
             if isinstance(image, DecodedImage)
         ]
-        results = iter(_try_together_then_alone(self._run_steps, work))
+        results = iter(_try_together_then_alone(self._images, self._run_steps, work))
         worked = [
             next(results) if isinstance(read, DecodedImage) else self._work_on_video(read)
             for read in chunk
@@ -159,7 +177,7 @@ class ModelWorker:
         segmenter = self._segmenter if build is None else build()
         recipe = self._recipe
         return PieceTracker(
-            segmenter.segment,
+            WithinMemory(segmenter.segment, "frames"),
             self._embedder,
             recipe.embedding,
             recipe.thumbnail_px,
@@ -288,22 +306,22 @@ def _raise_step_errors(stage: Stage) -> Iterator[None]:
 
 
 def _try_together_then_alone(
-    run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], work: Sequence[_Work]
+    run_together: _Steps, run_steps: _Steps, work: Sequence[_Work]
 ) -> list[Result]:
-    """All images at once; if that fails, each alone, and a failure for each that fails so."""
+    """All images together; if that fails, each alone, and a failure for each that fails so."""
     if not work:
         return []
     try:
-        return list(run_steps(work))
+        return list(run_together(work))
     except _StepError as exc:
         if len(work) > 1:
             _log.warning("chunk of %d images failed, trying each alone: %s", len(work), exc)
     # Only here, where the error no longer holds what the steps had in memory.
-    _free_memory()
+    free_memory()
     return [_try_alone(run_steps, item) for item in work]
 
 
-def _try_alone(run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], item: _Work) -> Result:
+def _try_alone(run_steps: _Steps, item: _Work) -> Result:
     try:
         (result,) = run_steps([item])
     except _StepError as exc:
@@ -313,7 +331,7 @@ def _try_alone(run_steps: Callable[[Sequence[_Work]], list[EmbeddedImage]], item
 
 def _fail(ref: ImageRef, error: _StepError) -> Failure:
     _log.warning("%r failed in %s", ref.uri, error.stage, exc_info=error.cause)
-    _free_memory()
+    free_memory()
     return _build_failure(ref, error.stage, error.cause)
 
 
@@ -359,12 +377,6 @@ def _raise_if_fatal(error: BaseException) -> None:
     broken = getattr(torch, "AcceleratorError", None)
     if broken is not None and isinstance(error, broken):
         raise WorkerDiedError(f"the device failed: {one_line(error)}") from error
-
-
-def _free_memory() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _build_failure(ref: ImageRef, stage: Stage, error: Exception) -> Failure:

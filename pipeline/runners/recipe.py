@@ -60,10 +60,11 @@ class Recipe:
 
     `reader` fetches and decodes images: one result per ref, in their order. `decode` and
     `embedding` are the options that images are decoded and crops embedded with. `threads` is how
-    many CPU threads torch may use in a worker; None leaves that to torch. `thumbnail_px` is the
-    longer side of thumbnails, 0: none are made. `calibration` is what labels are judged with, where
-    the settings name one: it has to be the embedder's. With a `matcher` only objects that show one
-    of its texts are kept.
+    many CPU threads torch may use in a worker; None leaves that to torch. `gpus` is the part of a
+    GPU that a worker has, 0 where it has no process of its own. `thumbnail_px` is the longer side
+    of thumbnails, 0: none are made. `calibration` is what labels are judged with, where the
+    settings name one: it has to be the embedder's. With a `matcher` only objects that show one of
+    its texts are kept.
 
     `piece_reader` reads a piece of a video; `frame_segmenter` segments its frames, None: as images
     are. `video` are the options of both. `propagator` carries masks from frame to frame.
@@ -75,6 +76,7 @@ class Recipe:
     decode: DecodeOptions
     embedding: EmbedderOptions
     threads: int | None = None
+    gpus: float = 0.0
     labeller: Callable[[], Labeller | None] = build_no_labeller
     thumbnail_px: int = 0
     calibration: TunedCalibration | None = None
@@ -112,7 +114,8 @@ def build_recipe(settings: Settings) -> Recipe:
     tuned = read_chosen(settings.embedder, settings.cache_dir)
     calibration = None if tuned is None else tuned.calibration
     runner = settings.runner
-    cpus = runner.cpus_per_worker if runner.name == "ray" else count_usable_cpus() / runner.workers
+    on_ray = runner.name == "ray"
+    cpus = runner.cpus_per_worker if on_ray else count_usable_cpus() / runner.workers
     return Recipe(
         segmenter=partial(build_segmenter, settings.segmenter, settings.cache_dir, scorer),
         embedder=partial(build_image_embedder, settings.embedder),
@@ -125,6 +128,7 @@ def build_recipe(settings: Settings) -> Recipe:
         decode=settings.decode,
         embedding=settings.embedder,
         threads=max(1, int(cpus)),
+        gpus=runner.gpus_per_worker if on_ray else 0.0,
         labeller=partial(
             build_labeller,
             settings.labels,

@@ -111,6 +111,10 @@ def test_wrong_value_is_told_with_its_name_and_place(
     [
         ("[embedder]\ncutout_fill = [300, 0, 0]", r"setting embedder.cutout_fill.0: .*got 300"),
         (
+            "[runner]\ngpus_per_worker = 1.5",
+            "setting runner.gpus_per_worker: expected a part of a GPU, or whole GPUs, got 1.5",
+        ),
+        (
             "[embedder]\nviews = 'context'\ncutout_background = 'blur'",
             "setting embedder: expected views with a cutout for cutout_background 'blur', "
             "got 'context'",

@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.runners.ray_pool.chunks import Chunk
+from pipeline.runners.ray_pool.nodes import describe_needs, is_node_lost
 from pipeline.runners.ray_pool.pending_calls import PendingCalls
 from pipeline.runners.ray_pool.tasks import ModelActor, raise_cause
 from pipeline.runners.ray_pool.time_limits import Pace
@@ -22,7 +23,6 @@ from schemas.options import RunnerOptions
 from schemas.work import Worked
 
 _MOST_BAD_STARTS = 3
-_NODE_DIED = "its node has died"  # the only thing by which Ray tells it from a worker's own death
 # glibc hands large blocks back to the system at once, and every mask of every batch is one: getting
 # them anew took a quarter of a CPU actor's time. What is free after a chunk is handed back by
 # `ModelWorker`. Other C libraries do not read these.
@@ -37,11 +37,14 @@ _KEEP_MEMORY = {
 class Slot:
     """A place for a model actor. `reserved`: for suspects only, as long as there are any.
 
+    `placed` refers to the id of the node that has started it, `loaded` to what its models are.
     `since`: when work on the first of its chunks began, by `time.monotonic`; `finished`: chunks
     that the actor is done with; `hung_s`: the seconds after which it was killed for one.
     """
 
     actor: Any
+    placed: Any
+    loaded: Any
     ready: bool = False
     reserved: bool = False
     chunks: list[Chunk] = field(default_factory=list)
@@ -49,13 +52,20 @@ class Slot:
     finished: int = 0
     hung_s: float | None = None
 
-    def begin(self, chunk: Chunk) -> Any:
+    @property
+    def node(self) -> str:
+        """The id of the node of an actor that is ready."""
+        node: str = ray.get(self.placed)
+        return node
+
+    def begin(self, chunk: Chunk, images_at_once: int | None) -> Any:
         """Give the actor one more chunk; the reference of its results."""
         if not self.chunks:
             self.since = time.monotonic()
         self.chunks.append(chunk)
-        chunk.work = self.actor.process.remote(chunk.data, chunk.known, chunk.added)
-        return chunk.work
+        work = self.actor.process.remote(chunk.data, chunk.known, chunk.added, images_at_once)
+        chunk.work = work
+        return work
 
     def finish(self, chunk: Chunk) -> float:
         """Take a chunk from the actor; the seconds that it was worked on."""
@@ -82,7 +92,8 @@ class ActorPool:
         self._info: WorkerInfo | None = None
         self._bad_starts = 0
         self.slots: list[Slot] = []
-        self.needs = f"{options.cpus_per_worker:g} CPU, {options.gpus_per_worker:g} GPU"
+        needs = {"CPU": options.cpus_per_worker, "GPU": options.gpus_per_worker}
+        self.needs = describe_needs(needs)
 
     def start(self) -> None:
         """Begin to load the models in every actor."""
@@ -90,17 +101,16 @@ class ActorPool:
             self._add()
 
     def wait_for_first(self, patience_s: float) -> WorkerInfo | None:
-        """What the models of the first actor are, None if they are not loaded yet.
+        """What the models of the first actor to load them are, None if they are not loaded yet.
 
         Raises what kept them from being loaded; WorkerDiedError if several processes ended there.
         """
-        slot = self.slots[0]
-        loaded = slot.actor.info.remote()
-        if ray.wait([loaded], timeout=patience_s)[0]:
+        loading = {slot.loaded: slot for slot in self.slots}
+        for loaded in ray.wait(list(loading), timeout=patience_s)[0]:
             try:
                 self._info = self._get_info(loaded)
             except WorkerDiedError as exc:
-                self._start_again(slot, exc)
+                self._start_again(loading[loaded], exc)
         return self._info
 
     def replace(self, slot: Slot) -> None:
@@ -136,6 +146,16 @@ class ActorPool:
         """Actors that have loaded their models."""
         return sum(slot.ready for slot in self.slots)
 
+    def has_place_for_suspects(self) -> bool:
+        """Whether an actor that is reserved for them has a process."""
+        reserved = [slot.placed for slot in self.slots if slot.reserved]
+        return bool(reserved and ray.wait(reserved, timeout=0)[0])
+
+    def count_placed(self) -> int:
+        """Actors whose process a node has started."""
+        placed = [slot.placed for slot in self.slots]
+        return len(ray.wait(placed, num_returns=len(placed), timeout=0)[0])
+
     def close(self) -> None:
         """End all actors, whatever they are at."""
         for slot in self.slots:
@@ -148,9 +168,9 @@ class ActorPool:
             max_restarts=0,
             runtime_env={"env_vars": _KEEP_MEMORY},
         )(ModelActor).remote(self._recipe)
-        slot = Slot(actor, reserved=reserved)
+        slot = Slot(actor, actor.tell_node.remote(), actor.info.remote(), reserved=reserved)
         self.slots.append(slot)
-        self._pending.add(actor.info.remote(), partial(self._finish_start, slot))
+        self._pending.add(slot.loaded, partial(self._finish_start, slot))
 
     def _finish_start(self, slot: Slot, ref: Any) -> list[Worked]:
         if slot not in self.slots:
@@ -168,7 +188,7 @@ class ActorPool:
 
     def _start_again(self, slot: Slot, error: WorkerDiedError) -> None:
         # A machine that has gone says nothing about the models. Ray sends actors there for a while.
-        self._bad_starts += _NODE_DIED not in str(error.__cause__)
+        self._bad_starts += not is_node_lost(error.__cause__)
         if self._bad_starts == _MOST_BAD_STARTS:
             raise error
         self.replace(slot)

@@ -20,16 +20,19 @@ _MOST_BYTES = 256 << 20
 class Chunk:
     """Images that travel together.
 
-    `suspect`: it may have killed a model actor. `deaths` and `reads` count how often it has killed
-    a process while alone with it, and been read. `data` refers to the pixels once they are read,
-    `work` to the results once an actor has the chunk.
+    `suspect`: it may have killed a model actor. `deaths`, `reads` and `losses` count how often it
+    has killed a process while alone with it, been read, and gone with a node. `data` refers to the
+    pixels once they are read, on the node `read_on`, `work` to the results once an actor has the
+    chunk.
     """
 
     items: list[WorkItem]
     suspect: bool = False
     deaths: int = 0
     reads: int = 0
+    losses: int = 0
     data: Any = None
+    read_on: str = ""
     work: Any = None
 
     @property

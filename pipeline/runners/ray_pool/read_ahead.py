@@ -77,7 +77,7 @@ class ReadAhead:
         """
         self._reading.remove(chunk)
         try:
-            ray.get(ended)
+            chunk.read_on = ray.get(ended)
         except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as exc:
             return exc
         except RayTaskError as exc:
@@ -86,6 +86,19 @@ class ReadAhead:
             raise_cause(exc)
         (self.suspects if chunk.suspect else self.waiting).append(chunk)
         return None
+
+    def put_back(self, chunk: Chunk, lost_node: str) -> None:
+        """Have a chunk be the next that no worker has any more, as its node is lost.
+
+        What was read there is read again: an actor that asks for it would wait until Ray gives the
+        node up.
+        """
+        (self.suspects if chunk.suspect else self.waiting).appendleft(chunk)
+        for queue in (self.suspects, self.waiting):
+            lost = [chunk for chunk in queue if chunk.read_on == lost_node]
+            for chunk in lost:
+                queue.remove(chunk)
+            self.read_again(lost)
 
     def _start_chunk(self, chunk: Chunk) -> tuple[Chunk, Any]:
         chunk.reads += 1

@@ -8,6 +8,8 @@ reader ends itself, see `ReadLimits`, an actor is killed when it is at one chunk
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,15 +19,23 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 
+from pipeline.messages import quantify
 from pipeline.runners.base import Note
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.runners.ray_pool.actors import ActorPool, Slot
 from pipeline.runners.ray_pool.blame import Blame
 from pipeline.runners.ray_pool.chunks import Chunk
+from pipeline.runners.ray_pool.nodes import (
+    MOST_LOSSES,
+    NOTE_EVERY_S,
+    NodeWait,
+    is_node_alive,
+    is_node_lost,
+)
 from pipeline.runners.ray_pool.pending_calls import PendingCalls
 from pipeline.runners.ray_pool.read_ahead import ReadAhead
 from pipeline.runners.ray_pool.session import ray_session
-from pipeline.runners.ray_pool.tasks import raise_cause
+from pipeline.runners.ray_pool.tasks import WorkedTogether, raise_cause
 from pipeline.runners.ray_pool.time_limits import Pace, StallTimer
 from pipeline.runners.recipe import Recipe
 from pipeline.throughput import Throughput, WorkedChunk
@@ -34,10 +44,10 @@ from schemas.images import Stage
 from schemas.options import RunnerOptions
 from schemas.work import Worked, WorkItem
 
+_log = logging.getLogger(__name__)
 IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
 _MOST_READS = 3
-_PATIENCE_S = 20.0
 _CHECK_EVERY_S = 1.0
 """Also while no image comes through: what takes too long is found at most so much later."""
 
@@ -49,9 +59,9 @@ def open_ray_runner(
     """A pool of model actors on Ray; see `open_runner`."""
     note("starting Ray" if options.ray_address is None else f"connecting to {options.ray_address}")
     with ray_session(options, log):
-        runner = RayRunner(recipe, options, log)
+        runner = RayRunner(recipe, options, log, note)
         try:
-            runner.start(early, note)
+            runner.start(early)
             yield runner
         finally:
             runner.close()
@@ -63,27 +73,33 @@ class RayRunner:
     info: WorkerInfo
     throughput: Throughput
 
-    def __init__(self, recipe: Recipe, options: RunnerOptions, log: Path) -> None:
+    def __init__(self, recipe: Recipe, options: RunnerOptions, log: Path, note: Note) -> None:
         self._options = options
         self._log = log
+        self._note = note
         self._pace = Pace(options.stall_timeout_s)
         self._timer = StallTimer(options.stall_timeout_s)
         self._pending = PendingCalls()
         self._reads = ReadAhead(recipe, options, self._pace)
         self._actors = ActorPool(recipe, options, log, self._pending)
+        self._nodes = NodeWait(options, note)
         self._blame = Blame(options.reader_memory_mb, log)
+        self._images_at_once: int | None = None
         self.throughput = Throughput()
 
-    def start(self, early: Iterator[list[WorkItem]], note: Note) -> None:
+    def start(self, early: Iterator[list[WorkItem]]) -> None:
         """Return when the first actor has loaded its models. Raises what kept it from that."""
-        note("loading the models")
+        self._note("loading the models")
         # One chunk only: actors that import and load have better use for the cores.
         self._read_ahead(self._timer.restart_with_each(early), most=1)
         self._actors.start()
-        patience_s = min(_PATIENCE_S, self._options.stall_timeout_s)
-        while (info := self._actors.wait_for_first(patience_s)) is None:
+        noted = time.monotonic()
+        while (info := self._actors.wait_for_first(_CHECK_EVERY_S)) is None:
             self._check_stall()
-            note(f"still waiting for a worker with {self._actors.needs} to load the models")
+            if self._actors.count_placed() and time.monotonic() > noted + NOTE_EVERY_S:
+                noted = time.monotonic()
+                needs = self._actors.needs
+                self._note(f"still waiting for a worker with {needs} to load the models")
         self.info = info
 
     def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Worked]]:
@@ -111,7 +127,12 @@ class RayRunner:
 
     def _finish_read(self, chunk: Chunk, ended: Any) -> list[Worked]:
         error = self._reads.finish(chunk, ended)
-        return [] if error is None else self._judge(chunk, Stage.READ, error)
+        if error is None:
+            return []
+        if self._is_lost(chunk, error):
+            self._reads.read_again([chunk])
+            return []
+        return self._judge(chunk, Stage.READ, error)
 
     def _dispatch(self) -> None:
         if not self._blame.suspects:
@@ -124,19 +145,27 @@ class RayRunner:
     def _give_next(self, slot: Slot) -> None:
         if slot.reserved and slot.chunks:
             return  # a suspect has the actor to itself
+        if self._reads.suspects and not self._reads.waiting and not slot.chunks:
+            # The actor that was to have them may have no place: its node is gone.
+            slot.reserved = slot.reserved or not self._actors.has_place_for_suspects()
         queue = self._reads.suspects if slot.reserved else self._reads.waiting
         if queue:
             chunk = queue.popleft()
-            self._pending.add(slot.begin(chunk), partial(self._finish_work, slot, chunk))
+            work = slot.begin(chunk, self._images_at_once)
+            self._pending.add(work, partial(self._finish_work, slot, chunk))
 
     def _finish_work(self, slot: Slot, chunk: Chunk, ref: Any) -> list[Worked]:
         seconds = slot.finish(chunk)
         try:
-            results: list[Worked] = ray.get(ref)
+            worked: WorkedTogether = ray.get(ref)
         except (RayActorError, OutOfMemoryError) as exc:
+            if slot.hung_s is None and self._is_lost(chunk, exc):
+                self._actors.replace(slot)
+                self._reads.put_back(chunk, slot.node)
+                return []
             return self._handle_death(slot, chunk, exc)
         except ObjectLostError as exc:
-            if chunk.reads == _MOST_READS:
+            if chunk.reads >= _MOST_READS and is_node_alive(chunk.read_on):
                 return self._judge(chunk, Stage.READ, exc)
             self._reads.read_again([chunk])
             return []
@@ -148,7 +177,25 @@ class RayRunner:
         self.throughput.workers = self._actors.count_ready()
         self.throughput.record(WorkedChunk(chunk.frames, seconds, slot.finished == 1))
         self._blame.clear(chunk)
-        return results
+        self._remember_fit(worked.images_at_once)
+        return worked.results
+
+    def _remember_fit(self, images_at_once: int | None) -> None:
+        """Have all workers take no more images at once than one has found to fit."""
+        known = self._images_at_once
+        if images_at_once is not None and (known is None or images_at_once < known):
+            self._images_at_once = images_at_once
+            told = f"out of memory: from now on {quantify(images_at_once, 'image')} at once"
+            _log.warning("%s", told)
+            self._note(told)
+
+    def _is_lost(self, chunk: Chunk, error: Exception) -> bool:
+        """Whether a chunk went with its node, and is to be done again without blame."""
+        if not is_node_lost(error) or chunk.losses == MOST_LOSSES:
+            return False
+        chunk.losses += 1
+        self._restart_timer_if_working()
+        return True
 
     def _handle_death(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Worked]:
         """Replace an actor that died, which had this chunk."""
@@ -176,7 +223,12 @@ class RayRunner:
             self._timer.restart()
 
     def _check_stall(self) -> None:
-        """Raise StalledError if no image came through, nor was listed, for too long."""
+        """Raise StalledError if no image came through, nor was listed, for too long.
+
+        Or if there is no node for any worker for too long.
+        """
+        if self._nodes.check(self._actors.count_placed()):
+            self._timer.restart()
         if not self._timer.expired:
             return
         uris = [ref.uri for slot in self._actors.list_busy() for ref in slot.chunks[0].refs]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NoReturn
 
 import numpy as np
+import ray
 from ray.exceptions import RayTaskError
 
 from pipeline.runners.model_worker import ModelWorker, WorkerInfo
@@ -23,45 +25,58 @@ from workers.images.read_limits import ReadLimits, limit_process
 
 def read_chunk(
     sources: list[Source], recipe: Recipe, limits: ReadLimits
-) -> tuple[list[Readable], None]:
-    """What of a chunk is read, and a second value that marks the end without the pixels.
+) -> tuple[list[Readable], str]:
+    """What of a chunk is read, and the id of the node, which marks the end without the pixels.
 
     A read that exceeds the times of `limits` ends the process; more memory raises MemoryError.
     """
     with limit_process(limits):
-        return read_sources(sources, recipe), None
+        return read_sources(sources, recipe), ray.get_runtime_context().get_node_id()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkedTogether:
+    """The results of a chunk; `images_at_once` fit into memory, None: as many as have come."""
+
+    results: list[Worked]
+    images_at_once: int | None
 
 
 class ModelActor:
     """A ModelWorker in a process of its own.
 
-    Its constructor does not raise: Ray would hand over only the text of the traceback.
+    Its constructor does nothing: Ray would hand over only the text of a traceback, and a process
+    that has a place is to be told from one that waits for a node.
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self._worker: ModelWorker | Exception
-        try:
-            self._worker = ModelWorker(recipe)
-        except Exception as exc:
-            self._worker = exc
+        self._recipe = recipe
+
+    def tell_node(self) -> str:
+        """The id of its node, once there is a process: before its models are loaded."""
+        node: str = ray.get_runtime_context().get_node_id()
+        return node
 
     def info(self) -> WorkerInfo:
-        """What the models are. Raises what kept them from being loaded."""
-        return self._get_worker().info
+        """What the models are, which this loads. Raises what keeps them from being loaded."""
+        return self._worker.info
 
     def process(
         self,
         chunk: Sequence[Readable],
         known: Sequence[KnownObjects],
         added: Sequence[tuple[AddedObject, ...]],
-    ) -> list[Worked]:
-        """See `ModelWorker.process`."""
-        return self._get_worker().process([_copy_pixels(image) for image in chunk], known, added)
+        images_at_once: int | None,
+    ) -> WorkedTogether:
+        """See `ModelWorker.process`. `images_at_once`: as many as fitted elsewhere."""
+        worker = self._worker
+        worker.lower_images_at_once(images_at_once)
+        results = worker.process([_copy_pixels(image) for image in chunk], known, added)
+        return WorkedTogether(results, worker.images_at_once)
 
-    def _get_worker(self) -> ModelWorker:
-        if isinstance(self._worker, Exception):
-            raise self._worker
-        return self._worker
+    @cached_property
+    def _worker(self) -> ModelWorker:
+        return ModelWorker(self._recipe)
 
 
 def _copy_pixels(read: Readable) -> Readable:

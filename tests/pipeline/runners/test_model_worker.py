@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import fakes
+from support.telling_models import NarrowSegmenter, read_sizes
 
 from pipeline.runners.local import LocalRunner
 from pipeline.runners.model_worker import ModelWorker
@@ -161,3 +162,30 @@ def test_only_objects_that_show_a_text_are_kept(recipe: Recipe, tmp_path: Path) 
     assert (record.level, record.parent_id) == ("whole", None)
     other = ModelWorker(replace(recipe, matcher=partial(match_bright, "a lamp")))
     assert len({each.info.fingerprint for each in (of_all, worker, other)}) == 3
+
+
+def test_a_chunk_that_does_not_fit_into_memory_is_worked_on_by_halves(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    images = read(recipe, *fakes.write_images(tmp_path / "images", 7))
+    log = tmp_path / "log"
+    worker = ModelWorker(replace(recipe, segmenter=partial(NarrowSegmenter, log, 3)))
+    found, expected = worker.process(images), ModelWorker(recipe).process(images)
+    assert [image.ref for image in found] == [image.ref for image in expected]
+    assert all(isinstance(image, EmbeddedImage) for image in found)
+    assert read_sizes(log) == [7, 4, 2, 2, 2, 1]
+    assert worker.images_at_once == 2
+    worker.lower_images_at_once(1)
+    worker.process(images[:2])
+    assert read_sizes(log)[6:] == [1, 1]
+
+
+def test_an_image_that_does_not_fit_alone_is_its_own_failure(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    images = read(recipe, *fakes.write_images(tmp_path / "images", 2))
+    worker = ModelWorker(replace(recipe, segmenter=partial(NarrowSegmenter, tmp_path / "log", 0)))
+    for failure in worker.process(images):
+        assert isinstance(failure, Failure)
+        assert (failure.stage, failure.error_class) == (Stage.SEGMENT, "MemoryError")
+        assert failure.retryable

@@ -19,11 +19,13 @@ from support import fakes
 from support.fakes import points, rows
 from support.paths import IMPORTS, ROOT
 from support.processes import descendants, listening
+from support.telling_models import NarrowSegmenter, read_sizes
 from support.waiting import PATIENCE_S, until
 
 from pipeline.index_home import manifest_folder
 from pipeline.jobs.ingest import ingest
 from pipeline.manifest.manifest import Manifest
+from pipeline.progress import Progress
 from pipeline.runners.ray_pool import blame, read_ahead, runner
 from pipeline.runners.ray_pool.session import ray_session
 from pipeline.runners.ray_pool.time_limits import Pace
@@ -291,6 +293,26 @@ def test_a_worker_whose_machine_goes_while_it_loads_is_replaced(
     )
     assert run(images, settings, recipe) == {"listed": 20, "done": 20}
     assert loads.read_text().count("\n") == 2
+
+
+@pytest.mark.long
+def test_how_many_images_fit_into_memory_is_found_once_for_all_workers(
+    images: Path, tmp_path: Path
+) -> None:
+    class Noting(Progress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    notes: list[str] = []
+    log = tmp_path / "log"
+    settings = fakes.settings(tmp_path / "index", "ray", workers=2, cpus_per_worker=0.5)
+    recipe = replace(fakes.recipe(settings), segmenter=partial(NarrowSegmenter, log, 1))
+    counts = ingest([str(images)], settings, Noting(), recipe).counts
+    assert (counts.listed, counts.done) == (20, 20)
+    assert notes[-1] == "out of memory: from now on 1 image at once"
+    # Each worker, until it has found out or been told; none of it is done again by anyone.
+    assert sum(size > 1 for size in read_sizes(log)) <= 2 * 2
+    assert read_sizes(log).count(1) == 20
 
 
 def written(index: Path) -> int:

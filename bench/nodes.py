@@ -1,0 +1,177 @@
+"""How throughput grows with the nodes of a Ray cluster, by models that sleep.
+
+    python -m bench.nodes --nodes 4
+
+Listing, reading, dispatch, embedding, index and manifest are the product's; only the segmenter
+sleeps, so that a few cores stand for all nodes: with `--image-s 0.5` and two workers a node, four
+nodes do 16 images a second, whose other work takes less than a core. Clusters are Ray's own for
+tests (`ray.cluster_utils.Cluster`), then processes of `ray start` on loopback (`--kind processes`),
+each node with its own ports. Counted is from the moment at which all workers have loaded until all
+is written, so that how long processes take to start on these cores is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+from rich.console import Console
+
+from bench.node_processes import node_processes, wait_for_nodes
+from bench.sleeping_models import build_sleeping_recipe, write_images
+from pipeline.environment import set_environment
+from pipeline.jobs.ingest import ingest
+from pipeline.progress import Progress
+from pipeline.runners.ray_pool.private_ray import reload_authentication
+from pipeline.settings import Settings
+from schemas.options import IndexOptions, RunnerOptions, SegmenterOptions
+
+_ROOT = Path(__file__).parents[1]
+_RESULTS = _ROOT / "bench" / "results" / "nodes.json"
+_GATE = 0.95
+_WARM_IMAGES = 16
+"""For each worker beside those that are counted: done while the last of them still load."""
+_NODE_MEMORY = 100 << 20
+
+
+class ClockedProgress(Progress):
+    """Knows when all workers had loaded, and how many images were finished by then."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self._workers = workers
+        self.all_ready: tuple[float, int] | None = None
+
+    def add_finished(self, images: int) -> None:
+        super().add_finished(images)
+        if self.all_ready is None and self._throughput.workers == self._workers:
+            self.all_ready = time.monotonic(), self._finished
+
+    def rate_since(self, ended: float) -> float:
+        """Images a second from when all workers had loaded until `ended`."""
+        if self.all_ready is None:
+            raise SystemExit(f"expected {self._workers} workers, got {self._throughput.workers}")
+        began, finished = self.all_ready
+        return (self._finished - finished) / (ended - began)
+
+
+@contextmanager
+def test_cluster(nodes: int, cpus: int) -> Iterator[str]:
+    """The address of a head that does no work, and so many nodes, by Ray's means for tests."""
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "object_store_memory": _NODE_MEMORY},
+    )
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=cpus, object_store_memory=_NODE_MEMORY)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def measure(nodes: int, address: str, images: Path, index: Path, args: argparse.Namespace) -> float:
+    """Images a second of an ingest on the cluster at `address`."""
+    workers = nodes * args.workers
+    settings = Settings(
+        segmenter=SegmenterOptions(name="sam_demo"),
+        index=IndexOptions(location=str(index)),
+        runner=RunnerOptions(workers=workers, batch_size=args.batch_size, cpus_per_worker=1),
+        limit=workers * (args.images + _WARM_IMAGES),
+    )
+    progress = ClockedProgress(workers)
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    try:
+        wait_for_nodes(nodes)
+        recipe = build_sleeping_recipe(settings, args.image_s, args.read_s)
+        counts = ingest([str(images)], settings, progress, recipe).counts
+        ended = time.monotonic()
+    finally:
+        ray.shutdown()
+    if counts.done != settings.limit:
+        raise SystemExit(f"expected {settings.limit} images done, got {counts.done}")
+    return progress.rate_since(ended)
+
+
+def run_kind(
+    console: Console,
+    kind: str,
+    open_cluster: Callable[[int, int], AbstractContextManager[str]],
+    images: Path,
+    args: argparse.Namespace,
+) -> dict[str, float]:
+    """The rate by number of nodes, and its share of a line through that of one node."""
+    rates: dict[int, float] = {}
+    for nodes in (count for count in (1, 2, 4, 8, 16) if count <= args.nodes):
+        with (
+            tempfile.TemporaryDirectory() as name,
+            open_cluster(nodes, 2 * args.workers) as address,
+        ):
+            rates[nodes] = measure(nodes, address, images, Path(name) / "index", args)
+        share = rates[nodes] / (nodes * rates[1])
+        busy = rates[nodes] * args.image_s / (nodes * args.workers)
+        console.print(
+            f"{kind}: {nodes} nodes, {rates[nodes]:.2f} images/s, {share:.3f} of linear, "
+            f"models at work for {busy:.3f} of the time"
+        )
+    most = max(rates)
+    return {f"images_per_s_{nodes}": round(rate, 3) for nodes, rate in rates.items()} | {
+        "nodes": most,
+        "share_of_linear": round(rates[most] / (most * rates[1]), 3),
+        "models_at_work": round(rates[most] * args.image_s / (most * args.workers), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--nodes", type=int, default=4, choices=(1, 2, 4, 8, 16), help="at most")
+    parser.add_argument("--workers", type=int, default=2, help="of each node")
+    parser.add_argument("--images", type=int, default=64, help="for each worker")
+    parser.add_argument("--image-s", type=float, default=0.5, help="what a model sleeps an image")
+    parser.add_argument("--read-s", type=float, default=0.0, help="what reading sleeps an image")
+    parser.add_argument("--width", type=int, default=128, help="of images, pixels; 3/4 as high")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--kind", choices=("test", "processes", "both"), default="both")
+    args = parser.parse_args()
+    kinds = {"test": test_cluster, "processes": node_processes}
+    chosen = kinds if args.kind == "both" else {args.kind: kinds[args.kind]}
+    console, figures = Console(), {}
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+        # `ray start` makes a key otherwise, and leaves it in the user's home.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    with tempfile.TemporaryDirectory() as name, set_environment(variables):
+        reload_authentication()
+        count = args.nodes * args.workers * (args.images + _WARM_IMAGES)
+        images = write_images(Path(name) / "images", count, args.width)
+        for kind, open_cluster in chosen.items():
+            figures[kind] = run_kind(console, kind, open_cluster, images, args)
+    _keep(figures, args)
+    if any(found["share_of_linear"] < _GATE for found in figures.values()):
+        raise SystemExit(f"expected {_GATE} of linear")
+
+
+def _keep(figures: dict[str, dict[str, float]], args: argparse.Namespace) -> None:
+    """Into the file of results; kinds that were left out keep what they had."""
+    sleeps = {"image_s": args.image_s, "read_s": args.read_s, "workers": args.workers}
+    kept: dict[str, Any] = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {}
+    suffix = f"_reading_{args.read_s:g}_s_at_{args.width}_px" if args.read_s else ""
+    kept |= {f"{kind}{suffix}": {**found, **sleeps} for kind, found in figures.items()}
+    kept["cores"] = len(os.sched_getaffinity(0))
+    _RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
