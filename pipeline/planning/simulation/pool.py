@@ -30,12 +30,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class PoolPace:
-    """`start_s` until a worker has loaded its models; `overhead_s` of a chunk beside its images."""
+    """`first_s` until the first workers have loaded their models, `start_s` until others have."""
 
     workers: int
+    first_s: float
     start_s: float
     crashes_per_hour: float = 0.0
-    overhead_s: float = 0.0
 
 
 class Pool:
@@ -61,7 +61,7 @@ class Pool:
         self.suspected.clear()
         self._suspects = 0
         for _ in range(self._pace.workers):
-            self._add()
+            self._add(self._pace.first_s)
 
     @property
     def is_busy(self) -> bool:
@@ -87,7 +87,7 @@ class Pool:
         self._lose(place)
         self._totals.deaths += 1
         self.places.remove(place)
-        self._add(reserved=True)
+        self._add(self._pace.start_s, reserved=True)
         for chunk in place.chunks:
             if not chunk.suspect:
                 chunk.suspect = True
@@ -123,10 +123,10 @@ class Pool:
             self._totals.busy_s += spent_s
             self._totals.lost_s += spent_s
 
-    def _add(self, *, reserved: bool = False) -> None:
+    def _add(self, start_s: float, *, reserved: bool = False) -> None:
         place = Place(reserved=reserved)
         self.places.append(place)
-        self._later(self._pace.start_s, lambda: self._make_ready(place))
+        self._later(start_s, lambda: self._make_ready(place))
 
     def _make_ready(self, place: Place) -> None:
         if not place.alive:
@@ -163,7 +163,7 @@ class Pool:
         chunk = place.chunks[0]
         self._count(chunk)
         images: range = chunk.items  # type: ignore[assignment]
-        seconds = self._work.seconds(images) + self._pace.overhead_s
+        seconds = self._work.seconds(images)
         if self._work.kills(images):
             self._later(seconds / 2, lambda: self._crash(place))
             return

@@ -91,7 +91,9 @@ def build_pace(planned: Planned, scenario: Scenario) -> JobPace:
     decode_s = profile.seconds.decode_mpx * workload.megapixels
     return JobPace(
         reading=ReadPace(layout.readers, layout.reads_at_once, profile.seconds.read, decode_s),
-        pool=PoolPace(workers, pace.start_seconds(profile, layout), scenario.crashes),
+        pool=PoolPace(
+            workers, pace.start_seconds(profile, layout), profile.seconds.start, scenario.crashes
+        ),
         most_images=min(layout.batch_size, largest),
         stall_timeout_s=RunnerOptions().stall_timeout_s,
         write_s=pace.write_seconds(workload, profile),
