@@ -38,8 +38,8 @@ def run_job(work: KnownWork, images: int, most_images: int = 4, workers: int = 1
     """A job alone, whose reading and writing take no time; models are there after ten seconds."""
     world = World.make(None, None, seed=1)
     job_pace = JobPace(
-        reading=ReadPace(1, 8, 0.0, 0.0), pool=PoolPace(workers, 10.0, 10.0), most_images=most_images,
-        stall_timeout_s=300.0, write_s=0.0, points=1.0, at_once=64,
+        reading=ReadPace(1, 8, 0.0, 0.0), pool=PoolPace(workers, 10.0, 10.0),
+        most_images=most_images, stall_timeout_s=300.0, write_s=0.0, points=1.0, at_once=64,
     )  # fmt: skip
     job = Job(range(images), job_pace, work, world)
     job.start()
