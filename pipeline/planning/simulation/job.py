@@ -71,6 +71,7 @@ class Job:
     def stop(self) -> None:
         """Lose what is not written."""
         self._life += 1
+        self.pool.stop()
         self._totals.stops += 1
         self._totals.chunks_again += sum(1 for chunk in self._open if chunk.work)
         self._totals.images_again += sum(len(chunk.items) for chunk in self._open if chunk.work)

@@ -52,14 +52,17 @@ class Pool:
         self.suspected: deque[Chunk] = deque()
         self._suspects = 0
 
-    def start(self) -> None:
-        """Begin to load the models in every worker; whatever was there is forgotten."""
+    def stop(self) -> None:
+        """All workers end now, and what was for them is forgotten."""
         for place in self.places:
             self._lose(place)
         self.places = []
         self.waiting.clear()
         self.suspected.clear()
         self._suspects = 0
+
+    def start(self) -> None:
+        """Begin to load the models in every worker."""
         for _ in range(self._pace.workers):
             self._add(self._pace.first_s)
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Totals:
-    """Of all jobs. Images are `done` once they are written, rejected ones included.
+    """Of all jobs. Images are `done` once their rows are written, whatever came of them.
 
     `chunks` that workers began, of which `chunks_again` had been begun before, wholly or in part;
     `images_again` are those of them. `busy_s` of workers, of which `lost_s` came to nothing;
-    `deaths` of workers, `stops` of machines; `given_up` images ended two of them
-    alone; `failed` could not be read.
-    `history`: seconds and images done, now and then.
+    `deaths` of workers, `stops` of machines; `given_up` images ended two of them alone; `failed`
+    could not be read. `history`: seconds and images done, now and then.
     """
 
     done: int = 0

@@ -111,6 +111,7 @@ def test_every_image_is_done_whatever_is_lost() -> None:
     assert found.totals.deaths > found.totals.stops
     assert 0 < found.totals.given_up < 20
     assert found.totals.images_again > 0
+    assert 0 < found.totals.lost_s < found.totals.busy_s / 10
     assert found.busy_share < run(PLAIN).busy_share
     assert found.seconds > run(PLAIN).seconds
     assert [done for _, done in found.totals.history] == sorted(
