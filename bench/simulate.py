@@ -3,9 +3,9 @@
     python -m bench.simulate --plots docs/simulated.webp
     python -m bench.simulate --check
 
-Its seconds are those of `objseek plan`, its chunks, limits and pauses those of the code. A part of
-the images is simulated (`--share`), on all machines, and taken for all. `--check` holds a
-simulation of 2,000 images against a real ingest of them, with models that sleep.
+Its seconds are those of `objseek plan`, its chunks, limits and pauses those of the code. Some of
+the machines are simulated (`--machines`), with all of their images, and taken for all. `--check`
+holds a simulation of 2,000 images against a real ingest of them, with models that sleep.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from bench.simulated_scenarios import PLANNED, RECLAIMS, SCENARIOS, SPOT
 from pipeline.planning import pace
 from pipeline.planning.simulation.simulate import Outcome, simulate
 
-_THROTTLED_SHARE = 0.02
-"""Of `--share`: each request of a store that throttles is an event of its own."""
-_SHOWN = ("as planned", "spot machines", "a store that throttles", "all of these")
+_THROTTLED_PART = 0.01
+"""Of the images: each request of a store that throttles is an event of its own."""
+_SHOWN = ("as planned", "spot machines", "a store that throttles", "spot and a slow index")
 
 
-def run_scenarios(console: Console, share: float) -> list[Outcome]:
+def run_scenarios(console: Console, machines: int) -> list[Outcome]:
     """Simulate all of them, one after the other."""
     outcomes = []
     for scenario in SCENARIOS:
-        part = share if scenario.gets_per_s is None else share * _THROTTLED_SHARE
-        outcomes.append(simulate(PLANNED, scenario, share=part))
+        part = 1.0 if scenario.gets_per_s is None else _THROTTLED_PART
+        outcomes.append(simulate(PLANNED, scenario, machines=machines, part=part))
         console.print(f"{scenario.name}: {scenario.source}")
     return outcomes
 
@@ -65,10 +65,12 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     console.print(table)
 
 
-def plot_outcomes(outcomes: Sequence[Outcome], share: float, path: Path) -> None:
+def plot_outcomes(outcomes: Sequence[Outcome], machines: int, path: Path) -> None:
     """Draw what is done by when, and days and dollars by how often spot machines go."""
     shown = [each for each in outcomes if each.scenario.name in _SHOWN]
-    swept = [simulate(PLANNED, replace(SPOT, reclaims=rate), share=share) for rate in RECLAIMS]
+    swept = [
+        simulate(PLANNED, replace(SPOT, reclaims=rate), machines=machines) for rate in RECLAIMS
+    ]
     steady = next(each for each in outcomes if each.scenario.name == "machines lost")
     draw_sheet(
         [
@@ -99,7 +101,7 @@ def print_check(console: Console, images: int, mean_s: float, seconds: float) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--share", type=float, default=0.05, help="of the images, simulated")
+    parser.add_argument("--machines", type=int, default=4, help="of 64, simulated")
     parser.add_argument("--plots", type=Path, help="a WebP file")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--images", type=int, default=2000, help="of the check")
@@ -110,10 +112,10 @@ def main() -> None:
     if args.check:
         print_check(console, args.images, args.mean_s, args.seconds)
         return
-    outcomes = run_scenarios(console, args.share)
+    outcomes = run_scenarios(console, args.machines)
     print_outcomes(console, outcomes)
     if args.plots is not None:
-        plot_outcomes(outcomes, args.share, args.plots)
+        plot_outcomes(outcomes, args.machines, args.plots)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def _list_progress(outcome: Outcome) -> Series:
     history = outcome.totals.history
     step = max(1, len(history) // 300)
     shown = history[::step]
-    days = [0.0, *((start_s + (at_s - start_s) / outcome.share) / 86_400 for at_s, _ in shown)]
+    days = [0.0, *((start_s + (at_s - start_s) / outcome.part) / 86_400 for at_s, _ in shown)]
     millions = [0.0, *(done / outcome.share / 1e6 for _, done in shown)]
     return Series(
         outcome.scenario.name,

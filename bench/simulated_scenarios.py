@@ -52,7 +52,8 @@ SCENARIOS = (
         source="assumed: 3,000 points a second of all jobs together, 4,400 are wanted",
     ),
     replace(
-        SPOT, name="all of these", gets_per_s=300.0, points_per_s=3000.0, source="all of the above"
+        SPOT, name="spot and a slow index", points_per_s=3000.0,
+        source="both of the above",
     ),
 )  # fmt: skip
 RECLAIMS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)

@@ -18,12 +18,12 @@ from pipeline.planning.simulation.simulate import Outcome, simulate
 from pipeline.settings import Settings
 from schemas.options import IndexOptions, RunnerOptions
 
-SHARE = 2e-4
+PART = 3e-3
 
 
 @pytest.fixture(scope="module")
 def planned() -> Outcome:
-    return simulate(PLANNED, SCENARIOS[0], share=SHARE)
+    return simulate(PLANNED, SCENARIOS[0], machines=4, part=PART)
 
 
 def test_each_says_what_it_is_by() -> None:
@@ -37,7 +37,9 @@ def test_as_planned_is_as_planned(planned: Outcome) -> None:
 
 
 def test_plots_are_drawn(planned: Outcome, tmp_path: Path) -> None:
-    few, spot = (simulate(PLANNED, replace(SPOT, reclaims=n), share=SHARE) for n in (0.5, 1.0))
+    few, spot = (
+        simulate(PLANNED, replace(SPOT, reclaims=n), machines=4, part=PART) for n in (0.5, 1.0)
+    )
     progress = plot_progress([planned, spot])
     days = plot_by_reclaims([few, spot], planned, "days")
     assert progress.series[0].y[-1] == 1000.0

@@ -51,6 +51,7 @@ class Job:
         self._readers = Readers(pace.reading, world, self._later)
         self.pool = Pool(pace.pool, work, world, self._later)
         self.pool.finish, self.pool.retry, self.pool.give_up = self._finish, self._retry, self._drop
+        self.pool.wake = lambda: self._do(lambda: None)
         self._life = 0
         self._todo: deque[range] = deque([images])
         self.written = 0
@@ -92,15 +93,16 @@ class Job:
             self._inbox.append(action)
             return
         action()
-        self._pump()
+        if not self._is_writing:
+            self._pump()
 
     def _pump(self) -> None:
-        while self._again and not self._is_writing:
+        while self._again:
             self._read(self._again.popleft())
         for chunk in self._cut():
             self._read(chunk)
         self.pool.dispatch()
-        if not (self._is_writing or self._reading or self.pool.is_busy or self._again):
+        if not (self._inbox or self._reading or self.pool.is_busy or self._again):
             self._finish_all()
 
     def _cut(self) -> Iterator[Chunk]:
@@ -176,10 +178,9 @@ class Job:
         if not history or self._clock.now - history[-1][0] >= HISTORY_S:
             history.append((self._clock.now, self._totals.done))
         self._is_writing, self._written_s = False, self._clock.now
+        self._pump()
         while self._inbox and not self._is_writing:
-            self._inbox.popleft()()
-        if not self._is_writing:
-            self._pump()
+            self._do(self._inbox.popleft())
 
     def _finish_all(self) -> None:
         if self._results:

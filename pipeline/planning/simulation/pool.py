@@ -39,7 +39,10 @@ class PoolPace:
 
 
 class Pool:
-    """The workers; `finish` gets a chunk and its seconds, `retry` chunks to be read once more."""
+    """The workers; `finish` gets a chunk and its seconds, `retry` chunks to be read once more.
+
+    `give_up` gets the chunk of an image that ends every worker; `wake`: there is room for a chunk.
+    """
 
     def __init__(self, pace: PoolPace, work: ImageWork, world: World, later: Later) -> None:
         self._pace, self._work, self._later = pace, work, later
@@ -47,6 +50,7 @@ class Pool:
         self.finish: Callable[[Chunk, float], None] = lambda chunk, seconds: None
         self.retry: Callable[[list[Chunk]], None] = lambda chunks: None
         self.give_up: Callable[[Chunk], None] = lambda chunk: None
+        self.wake: Callable[[], None] = lambda: None
         self.places: list[Place] = []
         self.waiting: deque[Chunk] = deque()
         self.suspected: deque[Chunk] = deque()
@@ -138,7 +142,7 @@ class Pool:
         crash_s = wait_s(self._pace.crashes_per_hour, self._random)
         if crash_s < math.inf:
             self._later(crash_s, lambda: self._crash(place))
-        self.dispatch()
+        self.wake()
 
     def _crash(self, place: Place) -> None:
         if place.alive:

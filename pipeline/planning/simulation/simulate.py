@@ -30,12 +30,15 @@ _HELD_S = 3.9e-6
 class Outcome:
     """What a simulated run took. `share` of all images was simulated; `totals` are of these.
 
+    Of each machine's images that was a `part`.
+
     `seconds` and `usd` are of all images; `usd` None where nobody knows what a machine costs.
     `busy_share`: of the time of workers that was paid, what went into images that came through.
     """
 
     scenario: Scenario
     share: float
+    part: float
     seconds: float
     usd: float | None
     busy_share: float
@@ -53,34 +56,48 @@ class Planned:
     prices: Prices
 
 
-def simulate(planned: Planned, scenario: Scenario, *, share: float = 1.0, seed: int = 1) -> Outcome:
+def simulate(
+    planned: Planned,
+    scenario: Scenario,
+    *,
+    machines: int | None = None,
+    part: float = 1.0,
+    seed: int = 1,
+) -> Outcome:
     """An ingest by a job on each machine of the layout.
 
-    Each job has an equal range of the keys, listed ahead of its work. With a `share` below one so
-    much of each range is done, at rates and durations as they are, and a job that begins anew finds
-    as many images done as there would be with all of them.
+    Each job has an equal range of the keys, listed ahead of its work. Of all `machines` so many are
+    simulated, None: all; they have their share of the store and of the index, and a job that begins
+    anew finds rows of all. With a `part` below one, so much of each range is done, at rates and
+    durations as they are: only for what happens often.
     """
-    world = World.make(scenario.gets_per_s, scenario.points_per_s, seed)
     workload, profile = planned.workload, planned.profile
-    images = max(1, round(workload.images * share / planned.layout.machines))
+    simulated = machines or planned.layout.machines
+    share = simulated / planned.layout.machines
+    world = World.make(
+        None if scenario.gets_per_s is None else scenario.gets_per_s * share,
+        None if scenario.points_per_s is None else scenario.points_per_s * share,
+        seed,
+    )
+    images = max(1, round(workload.images * part / planned.layout.machines))
     mean_s = sum(pace.model_seconds(workload, profile))
     job_pace = build_pace(planned, scenario)
 
     def resume_s(written: int) -> float:
         """Until a job that begins anew has work: it reads the rows of all, and lists its range."""
         listed_s = profile.seconds.list_page / 1000 + _HELD_S
-        return (world.totals.done * _ROW_S + written * listed_s) / share
+        return (world.totals.done / share * _ROW_S + written * listed_s) / part
 
-    jobs, machines = [], []
-    for number in range(planned.layout.machines):
+    jobs, used = [], []
+    for number in range(simulated):
         work = DrawnWork(images, mean_s, scenario, seed * 100_003 + number)
         jobs.append(Job(range(images), job_pace, work, world))
-        machines.append(Machine(jobs[-1], scenario, world, resume_s))
-        machines[-1].start()
+        used.append(Machine(jobs[-1], scenario, world, resume_s))
+        used[-1].start()
     world.clock.run(lambda: all(job.ended_s is not None for job in jobs))
     ended_s = max(job.ended_s or 0.0 for job in jobs)
-    paid_s = sum(machine.paid_s for machine in machines)
-    return _sum_up(planned, scenario, share, world, (ended_s, paid_s))
+    paid_s = sum(machine.paid_s for machine in used)
+    return _sum_up(planned, scenario, (share, part), world, (ended_s, paid_s))
 
 
 def build_pace(planned: Planned, scenario: Scenario) -> JobPace:
@@ -105,11 +122,12 @@ def build_pace(planned: Planned, scenario: Scenario) -> JobPace:
 def _sum_up(
     planned: Planned,
     scenario: Scenario,
-    share: float,
+    share_and_part: tuple[float, float],
     world: World,
     ended_and_paid_s: tuple[float, float],
 ) -> Outcome:
     ended_s, paid_s = ended_and_paid_s
+    share, part = share_and_part[0] * share_and_part[1], share_and_part[1]
     prices, layout, totals, store = planned.prices, planned.layout, world.totals, world.store
     start_s = pace.start_seconds(planned.profile, layout)
     workers = pace.count_workers(planned.profile, layout) // layout.machines
@@ -123,7 +141,8 @@ def _sum_up(
     return Outcome(
         scenario,
         share,
-        seconds=start_s + (ended_s - start_s) / share,
+        part,
+        seconds=start_s + (ended_s - start_s) / part,
         usd=usd,
         busy_share=(totals.busy_s - totals.lost_s) / (paid_s * workers),
         totals=totals,

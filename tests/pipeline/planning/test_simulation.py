@@ -73,9 +73,10 @@ def test_dollars_are_those_of_machines_and_requests() -> None:
     assert found.usd == pytest.approx(hours * 3.6 + requests, rel=0.01)
 
 
-def test_a_share_takes_as_long_as_all() -> None:
+@pytest.mark.parametrize("changes", [{"machines": 1}, {"part": 0.25}])
+def test_a_share_takes_as_long_as_all(changes: dict[str, float]) -> None:
     whole = run(PLAIN)
-    part = simulate(PLANNED, PLAIN, share=0.25)
+    part = simulate(PLANNED, PLAIN, **changes)  # type: ignore[arg-type]
     assert part.totals.done == IMAGES // 4
     assert part.seconds == pytest.approx(whole.seconds, rel=0.01)
     assert part.usd == pytest.approx(whole.usd, rel=0.02)
@@ -129,7 +130,7 @@ def test_a_spot_machine_is_paid_while_it_is_there() -> None:
 
 
 def test_what_a_store_refuses_is_asked_for_again() -> None:
-    few = simulate(PLANNED, Scenario("slow", gets_per_s=2.0), share=0.02)
+    few = simulate(PLANNED, Scenario("slow", gets_per_s=2.0), part=0.02)
     assert few.refused > 0
     images = IMAGES // 50
     assert few.totals.done == images
@@ -148,3 +149,6 @@ def test_an_index_takes_what_it_takes_of_all() -> None:
     # Four machines, each writes five points an image.
     found = run(Scenario("slow index", points_per_s=10.0))
     assert found.seconds == pytest.approx(IMAGES * 5 / 10, rel=0.02)
+    alone = simulate(PLANNED, Scenario("slow index", points_per_s=10.0), machines=1)
+    # A driver that waits for the index gives its workers nothing to do.
+    assert alone.seconds > IMAGES * 5 / 10 * 1.1
