@@ -87,16 +87,14 @@ def print_check(console: Console, images: int, mean_s: float, seconds: float) ->
     found = check(images, mean_s, 1.0, seconds)
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     table = Table("", "s", "done", "rejected", "given up", "chunks", "again", "images again")
-    for name, run in (("real", found.real), ("simulated", found.simulated)):
+    runs = [("real", found.real)]
+    runs += [(f"simulated, start {p.seconds.start:.1f} s", run) for p, run in found.simulated]
+    for name, run in runs:
         first, *rest = astuple(run)
         table.add_row(name, f"{first:.1f}", *(f"{each:,}" for each in rest))
     console.print(table)
-    ratio = found.simulated.seconds / found.real.seconds
-    taken = found.profile.seconds
-    console.print(
-        f"simulated / real {ratio:.2f}, at a load of {load}; start {taken.start:.1f} s, "
-        f"{taken.finish * 1e3:.1f} ms of a worker and {taken.write * 1e3:.1f} of the writer a point"
-    )
+    ratio = found.simulated_s / found.real.seconds
+    console.print(f"simulated, the mean, / real {ratio:.2f}, at a load of {load}")
 
 
 def main() -> None:
