@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.runners.recipe import Recipe, build_recipe
+from pipeline.runners.recipe import Recipe, build_no_labeller, build_recipe
 from pipeline.settings import Settings
 from schemas.images import Decoded, ImageRef, UInt8Image
 from schemas.masks import CocoRle, ObjectMask
@@ -81,13 +81,9 @@ def build_sleeping_recipe(settings: Settings, image_s: float, read_s: float = 0.
         reader=partial(_read_slowly, reader=recipe.reader, image_s=read_s)
         if read_s
         else recipe.reader,
-        labeller=_build_nothing,
+        labeller=build_no_labeller,
         calibration=None,
     )
-
-
-def _build_nothing() -> None:
-    """What labels, and names of texts, are made with: there are none."""
 
 
 def write_images(folder: Path, count: int, width: int) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,16 +37,22 @@ class Backoff:
         `what` names it in the log. Raises the last error when the budget is spent.
         """
         failed_at: float | None = None
-        bound = self.first_s
+        bounds = self.list_bounds()
         while True:
             try:
                 return action()
             except self.only as exc:
-                pause, now = random.uniform(0, bound), time.monotonic()
+                pause, now = random.uniform(0, next(bounds)), time.monotonic()
                 failed_at = now if failed_at is None else failed_at
                 if not exc.retryable or now + pause > failed_at + self.budget_s:
                     raise
                 level = logging.WARNING if now > failed_at + _WARN_AFTER_S else logging.INFO
                 _log.log(level, "%s, trying again in %.1f s: %s", what, pause, exc)
             time.sleep(pause)
+
+    def list_bounds(self) -> Iterator[float]:
+        """What each pause is shorter than, in seconds; without end."""
+        bound = self.first_s
+        while True:
+            yield bound
             bound = min(2 * bound, self.longest_s)

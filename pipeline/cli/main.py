@@ -26,6 +26,10 @@ COMMANDS = {
         "plan",
         "Say what an ingest will cost before it runs: time, money and storage, part by part.",
     ),
+    "init": (
+        "init",
+        "Set up a collection of a Qdrant server for so many objects, and explain each choice.",
+    ),
     "search": (
         "search",
         "Search for objects by texts, an image, a region of it, other objects, or all of these.",

@@ -28,9 +28,9 @@ from workers.stores.file_version import is_stamp
 
 _log = logging.getLogger(__name__)
 # Those of a batch are held at once, and a long video has thousands.
-_MOST_OBJECTS = 16_384
-_MOST_SECONDS = 10.0
-_FEWEST_SECONDS = 1.0
+MOST_OBJECTS = 16_384
+MOST_SECONDS = 10.0
+FEWEST_SECONDS = 1.0
 _WRITES_TO_COMPACT = 1000
 
 
@@ -84,10 +84,10 @@ class Writer:
         self._results.extend(results)
         waited = time.monotonic() - self._written_at
         most = self._index.images_at_once
-        is_full = len(self._results) >= most or self._count_objects() >= _MOST_OBJECTS
+        is_full = len(self._results) >= most or self._count_objects() >= MOST_OBJECTS
         if is_full or waited >= self._patience_s:
             self.flush()
-            self._patience_s = min(max(_FEWEST_SECONDS, 2 * self._patience_s), _MOST_SECONDS)
+            self._patience_s = min(max(FEWEST_SECONDS, 2 * self._patience_s), MOST_SECONDS)
 
     def flush(self) -> None:
         """Write all results; Ctrl-C waits until they are written.

@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic_core import to_jsonable_python
 from qdrant_client import QdrantClient, models
+from support.kept_settings import KeptSettings
 
 NEWEST = "1.20.0"
 BEHIND = "behind/qdrant"
@@ -82,6 +83,7 @@ class QdrantServer:
         self.version = version
         self.requests: list[Request] = []
         self._engine = QdrantClient(":memory:")
+        self._settings = KeptSettings()
         self._lock = threading.Lock()
         self._planned: list[Outage] = []
         self._listener: _Listener | None = None
@@ -138,7 +140,10 @@ class QdrantServer:
             request = _as_version(request, self.version)
             outage = self._due(request)
             if outage is None:
-                return result_of(self._engine, request)
+                done = result_of(self._engine, request)
+                return self._settings.after(
+                    request.operation, request.collection, request.body, done
+                )
             if outage.moment is Moment.HALF:
                 result_of(self._engine, half_of(self._engine, request))
             elif outage.moment is Moment.UNANSWERED:
@@ -225,6 +230,8 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
     match request.operation:
         case "GET /":
             return engine.get_collection(name)
+        case "PATCH /":
+            return True
         case "PUT /vectors/sparse":
             added = models.SparseVectorNameConfig.model_validate(body)
             return engine.create_vector_name(name, "sparse", added)
@@ -338,6 +345,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._do()
 
     def do_POST(self) -> None:
+        self._do()
+
+    def do_PATCH(self) -> None:
         self._do()
 
     def do_DELETE(self) -> None:

@@ -202,6 +202,7 @@ CALLS: list[tuple[str, str]] = [
         "generations --drop first --index {w}/index",
         "expected a generation that is not in use, first is: use another first",
     ),
+    ("init --objects 5 --index http://127.0.0.1:9/photos", "at http://127.0.0.1:9 does not answer"),
     ("plan", "expected a source or --images, got neither"),
     ("plan {w}/notes", "no images under {w}/notes (skipped: 1 as not an image by its suffix)"),
     ("plan --images 9 --gpu {w}/odd.toml", "the profile {w}/odd.toml: name: Field required"),

@@ -265,5 +265,5 @@ CALLS: list[tuple[str, str]] = [
     ),
     ("models pull", "Missing argument 'name'."),
     ("models push", "No such command 'push'."),
-    ("ingst", "No such command 'ingst'. Did you mean 'ingest'?"),
+    ("ingst", "No such command 'ingst'. Did you mean 'ingest', 'init'?"),
 ]

@@ -12,7 +12,7 @@ from schemas.images import ImageRef
 from schemas.masks import KnownObjects
 from schemas.work import Source, WorkItem
 
-_MOST_BYTES = 256 << 20
+MOST_BYTES = 256 << 20
 """Of the files of a chunk: a reader has them in memory, and their pixels."""
 
 
@@ -66,5 +66,5 @@ def cut_first_chunk(items: Sequence[WorkItem], most_images: int) -> Chunk:
     """The first of `items` that may travel together, at least one; of videos each is alone."""
     images = list(takewhile(lambda item: item.video is None, items[:most_images]))
     sizes = accumulate(item.ref.size_bytes for item in images)
-    count = sum(1 for _ in takewhile(lambda size: size <= _MOST_BYTES, sizes))
+    count = sum(1 for _ in takewhile(lambda size: size <= MOST_BYTES, sizes))
     return Chunk(list(items[: max(1, count)]))

@@ -47,6 +47,8 @@ from schemas.work import Worked, WorkItem
 _log = logging.getLogger(__name__)
 IN_FLIGHT = 2
 """Chunks that a model actor holds: one worked on, one whose pixels already travel."""
+READ_AHEAD = 1
+"""Chunks that are read or being read beyond one for each worker."""
 _MOST_READS = 3
 _CHECK_EVERY_S = 1.0
 """Also while no image comes through: what takes too long is found at most so much later."""
@@ -106,7 +108,7 @@ class RayRunner:
         self._timer.restart()
         source = self._timer.restart_with_each(chunks)
         while True:
-            self._read_ahead(source, self._options.workers + 1)
+            self._read_ahead(source, self._options.workers + READ_AHEAD)
             self._dispatch()
             if self._reads.empty and not self._actors.list_busy():
                 return

@@ -33,7 +33,7 @@ def test_videos_of_many_objects_are_not_held_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writers, "time", Clock())
-    monkeypatch.setattr(writers, "_MOST_OBJECTS", 5)
+    monkeypatch.setattr(writers, "MOST_OBJECTS", 5)
     written: list[int] = []
     with (
         open_index(IndexOptions(location=str(tmp_path / "index")), DIM, create=True) as index,

@@ -19,25 +19,39 @@ from schemas.payload import (
 )
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from workers.indexes.location import ServerAddress
+from workers.indexes.server.layout import GRAPH_M, NO_GRAPH_M, CollectionLayout
 
 # What a server answers that does not know a request, or does not know its method.
 _NO_SUCH_REQUEST = (404, 405)
 
 
-def create_collection(client: QdrantClient, collection: str, dim: int) -> None:
-    """Make a collection for vectors of `dim` numbers, unless it is there."""
-    vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
+def create_collection(
+    client: QdrantClient, collection: str, dim: int, layout: CollectionLayout | None = None
+) -> None:
+    """Make a collection for vectors of `dim` numbers, unless it is there.
+
+    `layout`: None leaves all that it decides to the server.
+    """
+    on_disk = None if layout is None else layout.vectors_on_disk
+    vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE, on_disk=on_disk)
     words = models.SparseVectorParams(modifier=models.Modifier.IDF)
     try:
         client.create_collection(
             collection,
             vectors_config={VECTOR_NAME: vectors},
             sparse_vectors_config={WORDS_NAME: words, SPARSE_NAME: models.SparseVectorParams()},
+            **({} if layout is None else layout.to_request()),
         )
     except UnexpectedResponse:
         # Another job may have made it meanwhile.
         if not client.collection_exists(collection):
             raise
+
+
+def end_filling(client: QdrantClient, collection: str) -> None:
+    """Have the server make the graph of a collection that was filled without; it takes its time."""
+    if client.get_collection(collection).config.hnsw_config.m == NO_GRAPH_M:
+        client.update_collection(collection, hnsw_config=models.HnswConfigDiff(m=GRAPH_M))
 
 
 def add_sparse(client: QdrantClient, collection: str, details: models.CollectionInfo) -> bool:

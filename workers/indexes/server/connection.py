@@ -36,6 +36,8 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _FENCES = (1, 16)
 # The first that matches by prefix.
 _PREFIXES = (1, 19)
+# The first with TurboQuant.
+_TURBO = (1, 18)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class ServerFeatures:
 
     version: str
     has_prefixes: bool = True
+    has_turbo: bool = True
 
 
 def read_features(client: QdrantClient, address: ServerAddress) -> ServerFeatures:
@@ -73,7 +76,7 @@ def read_features(client: QdrantClient, address: ServerAddress) -> ServerFeature
             f"expected a Qdrant server of version 1.16 or newer at {address.url}, got {version}: "
             "it ignores `update_filter`, which keeps two runs from overwriting each other"
         )
-    return ServerFeatures(version, found >= _PREFIXES)
+    return ServerFeatures(version, found >= _PREFIXES, found >= _TURBO)
 
 
 def _of_unknown_version(address: ServerAddress, got: str) -> ServerFeatures:

@@ -35,6 +35,7 @@ from workers.indexes.points import (
 from workers.indexes.server.collection import (
     add_sparse,
     create_collection,
+    end_filling,
     index_own_fields,
     index_payload,
     read_dim,
@@ -45,6 +46,7 @@ from workers.indexes.server.connection import (
     raising_index_errors,
     read_features,
 )
+from workers.indexes.server.layout import RESCORED, CollectionLayout
 from workers.indexes.server.queries import ranking_request, to_sparse
 
 _FACETS = 10_000
@@ -62,11 +64,13 @@ def build(
     *,
     create: bool = False,
     client: QdrantClient | None = None,
+    layout: CollectionLayout | None = None,
 ) -> ServerIndex:
     """Open the collection that `options.location` names, or make it; see `open_index`.
 
     Nothing is retried here: an address where there has never been a server fails at once. `client`
-    takes the place of one that connects to the address in `options`.
+    takes the place of one that connects to the address in `options`; `layout` is of a collection
+    that is made.
     """
     address = server_address(options.location)
     if client is None:
@@ -80,7 +84,7 @@ def build(
                     f"there is no collection {address.collection!r} on the Qdrant server "
                     f"at {address.url}"
                 )
-            create_collection(client, address.collection, dim)
+            create_collection(client, address.collection, dim, layout)
         details = client.get_collection(address.collection)
         stored = read_dim(details, address)
         if dim is not None and dim != stored:
@@ -102,6 +106,7 @@ def build(
         has_sparse=sparse,
         counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
         features=features,
+        is_quantized=details.config.quantization_config is not None,
     )
 
 
@@ -127,8 +132,10 @@ class ServerIndex(PointIndex):
         has_sparse: bool,
         counts_first_labels: bool,
         features: ServerFeatures,
+        is_quantized: bool = False,
     ) -> None:
         super().__init__(dim, upsert_batch)
+        self._params = RESCORED if is_quantized else None
         self._features = features
         self._words, self._sparse, self._first_labels = has_words, has_sparse, counts_first_labels
         self._client = client
@@ -144,7 +151,8 @@ class ServerIndex(PointIndex):
         """Nothing to do: others ask the server."""
 
     def optimize(self) -> None:
-        """Nothing to do: a server does it by itself."""
+        """Have the graph made of a collection that was filled without: a server does the rest."""
+        self._request("the graph of", lambda: end_filling(self._client, self._collection))
 
     def require_writable(self) -> None:
         """Nothing to do: a key that may only read is refused by the server, when it writes."""
@@ -253,12 +261,14 @@ class ServerIndex(PointIndex):
             query_filter=self._filter(where),
             limit=limit,
             score_threshold=threshold,
-            search_params=models.SearchParams(exact=True) if exact else None,
+            search_params=models.SearchParams(exact=True) if exact else self._params,
         )
         return list(map(read_scored, points))
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
-        request = ranking_request(query, self._filter(where), pool, with_words=self._words)
+        request = ranking_request(
+            query, self._filter(where), pool, with_words=self._words, params=self._params
+        )
         points = self._query(**request, with_payload=False)
         if query.diversity:
             # A number is the id of a point that objseek has not written.

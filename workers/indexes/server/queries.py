@@ -17,9 +17,17 @@ def to_sparse(vector: SparseVector) -> models.SparseVector:
 
 
 def ranking_request(
-    query: IndexQuery, where: models.Filter | None, pool: int, *, with_words: bool
+    query: IndexQuery,
+    where: models.Filter | None,
+    pool: int,
+    *,
+    with_words: bool,
+    params: models.SearchParams | None = None,
 ) -> dict[str, Any]:
-    """The first `pool` points as `query` ranks them; its words count `with_words` alone."""
+    """The first `pool` points as `query` ranks them; its words count `with_words` alone.
+
+    `params` is how vectors are compared.
+    """
     nearest = query.require_vector().tolist()
     request: dict[str, Any] = {"query": nearest, "using": VECTOR_NAME}
     if query.liked is not None:
@@ -34,11 +42,15 @@ def ranking_request(
         sparse = models.Prefetch(
             query=to_sparse(query.words), using=WORDS_NAME, limit=pool, filter=where
         )
-        both = [models.Prefetch(**request, limit=pool, filter=where), sparse]
+        both = [models.Prefetch(**request, params=params, limit=pool, filter=where), sparse]
         request = {"query": models.RrfQuery(rrf=models.Rrf(k=RRF_K)), "prefetch": both}
+        params = None
     if query.diversity:
-        before = models.Prefetch(**request, limit=pool, filter=where)
+        before = models.Prefetch(**request, params=params, limit=pool, filter=where)
         mmr = models.Mmr(diversity=query.diversity, candidates_limit=pool)
         varied = models.NearestQuery(nearest=nearest, mmr=mmr)
         request = {"query": varied, "using": VECTOR_NAME, "prefetch": before}
+        params = None
+    if params is not None:
+        request["search_params"] = params
     return request | {"query_filter": where, "limit": pool}
