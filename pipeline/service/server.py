@@ -14,8 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from pipeline.index_home import IndexHome
+from pipeline.observing.json_lines import json_log
 from pipeline.search.searcher import Searcher
 from pipeline.service.access import is_loopback
 from pipeline.service.api_keys import KeyFile
@@ -57,7 +59,7 @@ def serve(
     """
     check_exposure(settings.serve)
     source = _copy_index(settings) if snapshot else contextlib.nullcontext(settings)
-    with source as opened:
+    with json_log(settings.observe), source as opened:
         searcher = Searcher.open(opened)
         try:
             with closing(_listen(settings.serve)) as listener:
@@ -94,6 +96,8 @@ def _run(
         config = uvicorn.Config(
             app,
             log_level="warning",
+            # None: uvicorn's own records go where all others do.
+            log_config=None if settings.observe.log_format == "json" else LOGGING_CONFIG,
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from typing import Any
 
+from pipeline.observing.work_reports import WorkReport
 from schemas.added import AddedObject
 from schemas.images import ImageRef
 from schemas.masks import KnownObjects
@@ -22,7 +23,7 @@ class Chunk:
 
     `suspect`: it may have killed a model actor. `deaths` and `reads` count how often it has killed
     a process while alone with it, and been read. `data` refers to the pixels once they are read,
-    `work` to the results once an actor has the chunk.
+    `work` to the results once an actor has the chunk; `report` is of the last reading.
     """
 
     items: list[WorkItem]
@@ -31,6 +32,7 @@ class Chunk:
     reads: int = 0
     data: Any = None
     work: Any = None
+    report: WorkReport = field(default_factory=WorkReport)
 
     @property
     def refs(self) -> list[ImageRef]:

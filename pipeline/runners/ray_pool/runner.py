@@ -17,6 +17,8 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 
+from pipeline.observing.observer import RunObserver
+from pipeline.observing.work_reports import WorkReport
 from pipeline.runners.base import Note
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.runners.ray_pool.actors import ActorPool, Slot
@@ -73,6 +75,7 @@ class RayRunner:
         self._actors = ActorPool(recipe, options, log, self._pending)
         self._blame = Blame(options.reader_memory_mb, log)
         self.throughput = Throughput()
+        self.observer = RunObserver()
 
     def start(self, early: Iterator[list[WorkItem]], note: Note) -> None:
         """Return when the first actor has loaded its models. Raises what kept it from that."""
@@ -92,6 +95,7 @@ class RayRunner:
         while True:
             self._read_ahead(source, self._options.workers + 1)
             self._dispatch()
+            self._note_queues()
             if self._reads.empty and not self._actors.list_busy():
                 return
             for results in self._pending.wait(_CHECK_EVERY_S):
@@ -132,13 +136,16 @@ class RayRunner:
     def _finish_work(self, slot: Slot, chunk: Chunk, ref: Any) -> list[Worked]:
         seconds = slot.finish(chunk)
         try:
-            results: list[Worked] = ray.get(ref)
+            results: list[Worked]
+            report: WorkReport
+            results, report = ray.get(ref)
         except (RayActorError, OutOfMemoryError) as exc:
             return self._handle_death(slot, chunk, exc)
         except ObjectLostError as exc:
             if chunk.reads == _MOST_READS:
                 return self._judge(chunk, Stage.READ, exc)
             self._reads.read_again([chunk])
+            self.observer.note_retry("chunk")
             return []
         except RayTaskError as exc:
             if isinstance(exc.cause, WorkerDiedError | MemoryError):
@@ -148,7 +155,17 @@ class RayRunner:
         self.throughput.workers = self._actors.count_ready()
         self.throughput.record(WorkedChunk(chunk.frames, seconds, slot.finished == 1))
         self._blame.clear(chunk)
+        self.observer.note_worked(chunk.refs, chunk.report.plus(report))
         return results
+
+    def _note_queues(self) -> None:
+        reads, slots = self._reads, self._actors.slots
+        self.observer.note_queues(
+            reading=reads.reading,
+            waiting=len(reads.waiting) + len(reads.suspects),
+            working=sum(len(slot.chunks) for slot in slots),
+            workers=self._actors.count_ready(),
+        )
 
     def _handle_death(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Worked]:
         """Replace an actor that died, which had this chunk."""
@@ -162,12 +179,15 @@ class RayRunner:
         self._restart_timer_if_working()
         self._blame.suspect(chunk)
         self._reads.suspects.append(chunk)
+        self.observer.note_retry("chunk")
         return []
 
     def _judge(self, chunk: Chunk, stage: Stage, error: Exception) -> list[Worked]:
         self._restart_timer_if_working()
         chunks, failure = self._blame.judge(chunk, stage, error)
         self._reads.read_again(chunks)
+        for _ in chunks:
+            self.observer.note_retry("chunk")
         return [] if failure is None else [failure]
 
     def _restart_timer_if_working(self) -> None:
