@@ -18,6 +18,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from pipeline.index_home import IndexHome
 from pipeline.observing.json_lines import json_log
+from pipeline.observing.observe import check_traces
 from pipeline.search.searcher import Searcher
 from pipeline.service.access import is_loopback
 from pipeline.service.api_keys import KeyFile
@@ -55,9 +56,10 @@ def serve(
 
     With `snapshot` the index is first copied and then released, so that others may write to it.
     Raises UsageError for an address beyond loopback without keys, or one that cannot be listened
-    on, and whatever opening the index raises.
+    on, or for traces without their libraries, and whatever opening the index raises.
     """
     check_exposure(settings.serve)
+    check_traces(settings.observe)
     source = _copy_index(settings) if snapshot else contextlib.nullcontext(settings)
     with json_log(settings.observe), source as opened:
         searcher = Searcher.open(opened)
