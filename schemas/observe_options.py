@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from schemas.redaction import redact
 
 
 class ObserveOptions(BaseModel):
@@ -19,9 +22,16 @@ class ObserveOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     metrics_host: str = "127.0.0.1"
-    push_gateway: str | None = Field(default=None, pattern=r"^https?://[^\s/]")
+    push_gateway: str | None = None
     push_every_s: float = Field(default=15.0, gt=0)
     log_format: Literal["text", "json"] = "text"
     progress_every_s: float = Field(default=30.0, gt=0)
     traces: Literal["none", "otlp"] = "none"
     trace_share: float = Field(default=0.01, ge=0, le=1)
+
+    @field_validator("push_gateway")
+    @classmethod
+    def _check_gateway(cls, url: str | None) -> str | None:
+        if url is not None and re.match(r"https?://[^\s/]", url) is None:
+            raise ValueError(f"expected a URL such as http://pushgateway:9091, got {redact(url)!r}")
+        return url

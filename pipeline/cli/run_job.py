@@ -44,8 +44,9 @@ def run_with_progress(
                 prepare_propagator(settings)
             return _run_interruptible(settings, work)
         except ObjseekError as exc:
-            fields = {"event": "error", "reason": type(exc).__name__}
-            _log.error("%s", exc, extra={"fields": fields})
+            if settings.observe.log_format == "json":  # a text is printed by whoever ends
+                fields = {"event": "error", "reason": type(exc).__name__}
+                _log.error("%s", exc, extra={"fields": fields})
             raise
 
 

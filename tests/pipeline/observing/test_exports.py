@@ -21,6 +21,7 @@ from support.metric_samples import read_samples
 from pipeline.jobs.ingest import ingest
 from pipeline.observing.exports import push_metrics, serve_metrics
 from pipeline.observing.ingest_metrics import IngestMetrics
+from pipeline.settings import load_settings
 from schemas.errors import UsageError
 from schemas.observe_options import ObserveOptions
 
@@ -69,6 +70,15 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"metrics cannot be served at 127.0.0.1:{port} (observe.metrics_host, "
         "observe.metrics_port): Address already in use"
+    )
+
+
+def test_a_gateway_that_is_no_url_is_one_sentence() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {"observe": {"push_gateway": "pushgateway:9091"}})
+    assert str(caught.value) == (
+        "setting observe.push_gateway: expected a URL such as http://pushgateway:9091, got "
+        "'pushgateway:9091'"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import fakes
 
+from pipeline.cli.commands.serve import log_address
 from pipeline.cli.run_job import run_with_progress
 from pipeline.jobs.ingest import ingest
 from pipeline.observing.json_lines import JsonLine, json_log
@@ -84,6 +85,24 @@ def test_a_run_that_ends_early_says_why(tmp_path: Path, capsys: pytest.CaptureFi
     (line,) = lines(capsys)
     assert (line["event"], line["reason"]) == ("error", "UsageError")
     assert line["message"] == "expected images at s3://***@bucket, got none"
+
+
+def test_a_text_log_leaves_it_to_the_command_to_say_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(progress: object) -> None:
+        raise UsageError("expected images, got none")
+
+    with pytest.raises(UsageError):
+        run_with_progress(fakes.settings(tmp_path / "index"), fail, segmenting=False)
+    assert caplog.records == []
+
+
+def test_a_service_logs_its_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with json_log(JSON):
+        log_address("index")("http://127.0.0.1:1")
+    (line,) = lines(capsys)
+    assert (line["event"], line["url"]) == ("listening", "http://127.0.0.1:1")
 
 
 def test_what_is_tried_again_is_an_event(capsys: pytest.CaptureFixture[str]) -> None:
