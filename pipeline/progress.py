@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Self
 
 from pipeline.messages import printable, quantify
+from pipeline.observing.observer import RunObserver
 from pipeline.throughput import Throughput
 from schemas.api import NewObject
 from schemas.counts import IngestCounts
@@ -66,9 +67,13 @@ class VideoFrames:
 
 
 class Progress:
-    """Holds the counts of a run and shows nothing. Subclasses do."""
+    """Holds the counts of a run and shows nothing. Subclasses do.
+
+    `observer` is told what passes beside the counts.
+    """
 
     def __init__(self) -> None:
+        self.observer = RunObserver()
         self.counts = IngestCounts()
         self.details = RunDetails()
         self._started = time.monotonic()
@@ -86,9 +91,14 @@ class Progress:
     def __exit__(self, *exc_info: object) -> None:
         return
 
+    def tell(self, observer: RunObserver) -> None:
+        """From now on have `observer` told what passes."""
+        self.observer = observer
+
     def add_listed(self, images: int) -> None:
         """Count images that a listing has given."""
         self.counts = self.counts.plus(listed=images)
+        self.observer.note_listed(images)
 
     def end_listing(self) -> None:
         """There is no more to be listed."""
@@ -97,6 +107,7 @@ class Progress:
     def add_unchanged(self, images: int) -> None:
         """Count images that need no work."""
         self.counts = self.counts.plus(unchanged=images)
+        self.observer.note_unchanged(images)
 
     def add_results(self, results: Sequence[EmbeddedImage | Failure]) -> None:
         """Count the results of images that have been written."""

@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from schemas.errors import UsageError
 from schemas.fusion import SearchOptions
+from schemas.observe_options import ObserveOptions
 from schemas.options import (
     DecodeOptions,
     EmbedderOptions,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     search: SearchOptions = SearchOptions()
     runner: RunnerOptions = RunnerOptions()
     serve: ServeOptions = ServeOptions()
+    observe: ObserveOptions = ObserveOptions()
     cache_dir: Path | None = None
     limit: int | None = Field(default=None, ge=1)
     boxes: Path | None = None

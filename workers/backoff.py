@@ -12,9 +12,18 @@ from typing import TypeVar
 from schemas.errors import ObjseekError
 
 _T = TypeVar("_T")
+_listeners: list[Callable[[str], None]] = []
 _log = logging.getLogger(__name__)
 # What is over within this time, or raised as an error, needs no warning.
 _WARN_AFTER_S = 3.0
+
+
+def listen_to_retries(listener: Callable[[str], None]) -> None:
+    """Call `listener`, in any thread, with the kind of everything that is tried again from now on.
+
+    There are few kinds: store, credentials, index, request.
+    """
+    _listeners.append(listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +32,14 @@ class Backoff:
 
     Full jitter (Brooker, Exponential Backoff And Jitter, 2015), so that clients which failed
     together do not retry together. No attempt begins later than `budget_s` after the first one
-    failed. `only`: of the retryable errors, those that are retried.
+    failed. `only`: of the retryable errors, those that are retried. `kind` is what listeners get.
     """
 
     budget_s: float
     first_s: float = 0.2
     longest_s: float = 20.0
     only: type[ObjseekError] = ObjseekError
+    kind: str = "request"
 
     def retry(self, action: Callable[[], _T], what: str) -> _T:
         """The result of `action`, repeated while it raises an ObjseekError that is retryable.
@@ -47,7 +57,13 @@ class Backoff:
                 if not exc.retryable or now + pause > failed_at + self.budget_s:
                     raise
                 level = logging.WARNING if now > failed_at + _WARN_AFTER_S else logging.INFO
-                _log.log(level, "%s, trying again in %.1f s: %s", what, pause, exc)
+                event = {"event": "retry", "what": self.kind, "reason": type(exc).__name__}
+                _log.log(
+                    level, "%s, trying again in %.1f s: %s", what, pause, exc,
+                    extra={"fields": event},
+                )  # fmt: skip
+                for listener in _listeners:
+                    listener(self.kind)
             time.sleep(pause)
 
     def list_bounds(self) -> Iterator[float]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 import typer
 
 from pipeline.cli.console import EXIT_FAILED, err, out, print_line
+from pipeline.cli.logged_progress import LoggedProgress
 from pipeline.cli.progress_bars import show_progress
 from pipeline.cli.weights import fetch_propagator, fetch_segmenter
 from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import IngestSummary
 from pipeline.messages import describe_dropped, printable, sanitize
+from pipeline.observing.json_lines import json_log
 from pipeline.progress import Progress, RunDetails
 from pipeline.settings import Settings
+from schemas.errors import ObjseekError
 from schemas.manifest import State
 from workers.models.propagator_options import check_propagator
 from workers.registry import check_embedder, check_segmenter
 from workers.stores.selection import EMPTY
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 _STATES = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects")
 
@@ -32,10 +37,29 @@ def run_with_progress(
 
     Without `segmenting` there is no segmenter, and no weights of one are fetched.
     """
-    prepare_models(settings, segmenting=segmenting)
-    if segmenting:
-        prepare_propagator(settings)
-    progress = show_progress(err())
+    with json_log(settings.observe):
+        try:
+            prepare_models(settings, segmenting=segmenting)
+            if segmenting:
+                prepare_propagator(settings)
+            return _run_interruptible(settings, work)
+        except ObjseekError as exc:
+            if settings.observe.log_format == "json":  # a text is printed by whoever ends
+                fields = {"event": "error", "reason": type(exc).__name__}
+                _log.error("%s", exc, extra={"fields": fields})
+            raise
+
+
+def choose_progress(settings: Settings) -> Progress:
+    """What shows a run: on the screen, or in the log where that is JSON."""
+    observe = settings.observe
+    if observe.log_format == "json":
+        return LoggedProgress(observe.progress_every_s)
+    return show_progress(err())
+
+
+def _run_interruptible(settings: Settings, work: Callable[[Progress], _T]) -> _T:
+    progress = choose_progress(settings)
     try:
         return work(progress)
     except KeyboardInterrupt:

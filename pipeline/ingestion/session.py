@@ -22,6 +22,10 @@ from pipeline.ingestion.video_queue import VideoQueue
 from pipeline.ingestion.writer import Writer
 from pipeline.manifest.image_keys import FinishedImages
 from pipeline.messages import describe_dropped
+from pipeline.observing.event_log import log_failures
+from pipeline.observing.observe import observe
+from pipeline.observing.observer import RunObserver
+from pipeline.observing.work_reports import StageRecorder
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
@@ -36,7 +40,7 @@ from schemas.errors import (
     UsageError,
 )
 from schemas.ids import image_id
-from schemas.images import Failure, ImageRef
+from schemas.images import ImageRef
 from schemas.masks import KnownObjects, ObjectMask
 from schemas.options import Precision, VideoOptions
 from schemas.pipelines import video_fingerprint
@@ -92,7 +96,8 @@ class IngestSession:
     `build` makes what workers are built from, of the settings with the precision that the index
     goes on in; `index` is the one that the settings name, if it is open
     here already, and stays so. Images whose `masks` are given are not segmented, those that have
-    `boxes` are with them. For one thread.
+    `boxes` are with them. `observer` is told what passes, None: those that the settings name. For
+    one thread.
     """
 
     def __init__(
@@ -102,22 +107,28 @@ class IngestSession:
         index: VectorIndex | None = None,
         masks: StoredMasks | None = None,
         boxes: BoxesByImage | None = None,
+        observer: RunObserver | None = None,
     ) -> None:
         self._settings = settings
+        self._observer = observer or RunObserver()
+        self._observes = observer is None
         self._build = build
         self._index = index
         self._masks, self._boxes = masks or {}, boxes or {}
         self._digests = {str(image): given.digest for image, given in self._boxes.items()}
-        self._held = ExitStack()
+        self._held, self._observing = ExitStack(), ExitStack()
         self._runner: Runner | None = None
         self._log: Path | None = None
         self._precision: Precision | None = None
 
     def __enter__(self) -> Self:
+        if self._observes:
+            self._observer = self._observing.enter_context(observe(self._settings.observe))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        with self._observing:
+            self.close()
 
     def close(self) -> None:
         """Let the models go; the next image would have them loaded again."""
@@ -140,6 +151,7 @@ class IngestSession:
         models are let go then, as what was in flight would come out of the next run.
         """
         started_at = started_at or datetime.now(UTC)
+        progress.tell(self._observer)
         run = _Run(home, progress, started_at, again, self._digests, video_options(self._settings))
         try:
             log = self._run(listing, run)
@@ -230,7 +242,9 @@ class IngestSession:
             new_index=new_index,
             attempts={} if new_index else manifest.attempts(),
             boxes=run.boxes,
+            observer=progress.observer,
         ) as writer:
+            runner.observer = progress.observer
             progress.begin(runner.throughput)
             progress.advance()
             for worked in runner.run(items):
@@ -239,9 +253,7 @@ class IngestSession:
                 progress.add_finished(len(results))
                 writer.add(results)
                 progress.advance()
-                for result in results:
-                    if isinstance(result, Failure):
-                        _log.warning("%s: %s", result.stage, result.message)
+                log_failures(results)
         if writer.dropped:
             progress.details.dropped_added += writer.dropped
             _log.warning("%s", describe_dropped(writer.dropped))
@@ -339,7 +351,13 @@ def _begin_manifest(home: IndexHome) -> None:
 
 
 def _count_listed(listing: Listing, progress: Progress) -> Iterator[list[ImageRef]]:
-    for refs in listing:
+    stages, chunks = StageRecorder(), iter(listing)
+    while True:
+        with stages.of("list"):
+            refs = next(chunks, None)
+        if refs is None:
+            break
         progress.add_listed(len(refs))
+        progress.observer.note_listing(refs, stages.take()[-1])
         yield refs
     progress.end_listing()

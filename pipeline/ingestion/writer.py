@@ -16,6 +16,8 @@ from typing import Self
 
 from pipeline.manifest.added_objects import AddedObjects
 from pipeline.manifest.manifest import Manifest
+from pipeline.observing.observer import RunObserver, WrittenImage
+from pipeline.observing.work_reports import StageRecorder
 from schemas.added import AddedObject
 from schemas.checksums import checksum_of
 from schemas.errors import ManifestError, SupersededError, VectorIndexError
@@ -45,7 +47,7 @@ class Writer:
     UTC; what runs that started later have written stays, and is recorded as failed. `new_index`:
     the index held nothing before this run; `attempts`: how often images have failed before it, by
     image id and version; `added`: where it is recorded what was added to the images by hand, None:
-    in the manifest itself.
+    in the manifest itself. `observer` is told of every write.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Writer:
         attempts: Mapping[tuple[str, str], int] | None = None,
         boxes: Mapping[str, str] | None = None,
         added: AddedObjects | None = None,
+        observer: RunObserver | None = None,
     ) -> None:
         self._index = index
         self._manifest = manifest
@@ -70,6 +73,8 @@ class Writer:
         self._attempts = attempts or {}
         self._boxes = boxes or {}
         self._added = added or manifest.added
+        self._observer = observer or RunObserver()
+        self._stages = StageRecorder()
         self._results: list[Result] = []
         self._written_at = time.monotonic()
         self._patience_s = 0.0
@@ -88,6 +93,7 @@ class Writer:
         if is_full or waited >= self._patience_s:
             self.flush()
             self._patience_s = min(max(FEWEST_SECONDS, 2 * self._patience_s), MOST_SECONDS)
+        self._observer.note_unwritten(len(self._results))
 
     def flush(self) -> None:
         """Write all results; Ctrl-C waits until they are written.
@@ -99,6 +105,7 @@ class Writer:
         with hold_interrupts():
             self._write(self._results)
             self._results = []
+        self._observer.note_unwritten(0)
         self._written_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -113,6 +120,17 @@ class Writer:
         return sum(0 if isinstance(each, Failure) else len(each.objects) for each in self._results)
 
     def _write(self, results: Sequence[Result]) -> None:
+        with self._stages.of(Stage.WRITE):
+            results = self._commit(results)
+        self._on_written(results)
+        written = [WrittenImage.of(result) for result in results]
+        self._observer.note_written(written, self._stages.take()[-1])
+        self._writes += 1
+        if self._writes % _WRITES_TO_COMPACT == 0:
+            self._manifest.compact()
+
+    def _commit(self, results: Sequence[Result]) -> Sequence[Result]:
+        """What was written: for images that a later run has written, their failures."""
         failures = [result for result in results if isinstance(result, Failure)]
         embedded = [result for result in results if not isinstance(result, Failure)]
         superseded = self._index.replace_images(embedded, self._run_started_at)
@@ -131,10 +149,7 @@ class Writer:
         self._delete_removed(results)
         self._manifest.append([self._row(result, superseded) for result in results])
         self._manifest.flush()
-        self._on_written(results)
-        self._writes += 1
-        if self._writes % _WRITES_TO_COMPACT == 0:
-            self._manifest.compact()
+        return results
 
     def _drop_added(self, results: Sequence[Result]) -> None:
         """Drop the records of what was added to images that have changed, or are gone."""

@@ -20,6 +20,7 @@ from pipeline.ingestion.writer import Writer
 from pipeline.jobs.reembedded_videos import ReembeddedVideos
 from pipeline.manifest.manifest import Manifest
 from pipeline.messages import quantify
+from pipeline.observing.observe import observe
 from pipeline.progress import Progress
 from pipeline.runners.base import Runner
 from pipeline.runners.open import open_runner
@@ -27,10 +28,7 @@ from pipeline.runners.recipe import Recipe, build_recipe, video_options
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from schemas.counts import IngestCounts
-from schemas.errors import (
-    UsageError,
-    VectorIndexError,
-)
+from schemas.errors import UsageError, VectorIndexError
 from schemas.ids import ImageRevision, image_id, revision_by
 from schemas.images import Failure
 from schemas.manifest import ManifestRow, State
@@ -92,7 +90,8 @@ def reembed(
         _require_change(settings)
     precision = settle_precision(settings, None, progress.warn)
     recipe = recipe or build_recipe(settings.with_precision(precision))
-    with progress:
+    with progress, observe(settings.observe) as observer:
+        progress.tell(observer)
         return _Reembed(settings, recipe, precision, progress, index).run(force=force)
 
 
@@ -219,13 +218,14 @@ class _Reembed:
             with (
                 new.points(create_for=runner.info.dim) as index,
                 Writer(
-                    index, new.manifest,
-                    revision_by(pipeline.fingerprint),
+                    index, new.manifest, revision_by(pipeline.fingerprint),
                     on_written=partial(self._note_written, new.manifest),
                     run_started_at=self._started_at, attempts=new.manifest.attempts(),
                     boxes=self._old.manifest.boxes(), added=self._old.manifest.added,
+                    observer=self._progress.observer,
                 ) as writer,
             ):  # fmt: skip
+                runner.observer = self._progress.observer
                 self._progress.begin(runner.throughput)
                 if pipeline.video is not None:
                     self._embed_videos(before.fingerprint, pipeline, runner, old, new, writer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -10,6 +11,9 @@ from multiprocessing.context import SpawnProcess
 
 from pipeline.index_home import IndexHome
 from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.observing.forwarding import ForwardingObserver, JobQueues, Observed
+from pipeline.observing.observe import observe
+from pipeline.observing.observer import RunObserver
 from pipeline.progress import Progress, RunDetails
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
@@ -17,6 +21,8 @@ from schemas.api import NewObject
 from schemas.counts import IngestCounts
 from schemas.errors import ObjseekError, UsageError
 from schemas.listed_part import Shard
+from schemas.observe_options import ObserveOptions
+from workers.backoff import listen_to_retries
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -95,7 +101,7 @@ def ingest_shards(
     check_shards(settings, count)
     progress = progress or Progress()
     jobs: dict[Connection, _Job] = {}
-    with progress:
+    with progress, observe(settings.observe) as observer:
         try:
             for number in range(1, count + 1):
                 shard = Shard(number, count)
@@ -105,7 +111,7 @@ def ingest_shards(
                 process.start()
                 theirs.close()  # so that its end is seen here
                 jobs[ours] = _Job(shard, process)
-            _follow(jobs, progress)
+            _follow(jobs, progress, JobQueues(observer))
         finally:
             for job in jobs.values():
                 # An interrupt of the terminal has reached them as well.
@@ -117,10 +123,12 @@ def ingest_shards(
 
 def _choose(settings: Settings, shard: Shard) -> Settings:
     store = settings.store.model_copy(update={"shard": str(shard)})
-    return settings.model_copy(update={"store": store})
+    # Metrics and traces are those of all together, and leave the process that waits for them.
+    observe = ObserveOptions(log_format=settings.observe.log_format)
+    return settings.model_copy(update={"store": store, "observe": observe})
 
 
-def _follow(jobs: Mapping[Connection, _Job], progress: Progress) -> None:
+def _follow(jobs: Mapping[Connection, _Job], progress: Progress, queues: JobQueues) -> None:
     """Until all have ended."""
     running = dict(jobs)
     while running:
@@ -132,6 +140,9 @@ def _follow(jobs: Mapping[Connection, _Job], progress: Progress) -> None:
                 running.pop(ready).take(None)
                 ready.close()
             else:
+                if isinstance(message, Observed):
+                    queues.take(ready, message)
+                    continue
                 running[ready].take(message)
         _show([job.state for job in jobs.values()], progress)
 
@@ -177,15 +188,24 @@ def _add_details(details: RunDetails, more: RunDetails) -> None:
 
 
 class _SentProgress(Progress):
-    """Tells its counts to whoever waits for the job."""
+    """Tells its counts, and what passes, to whoever waits for the job and has the observers."""
 
     def __init__(self, waiting: Connection) -> None:
         super().__init__()
         self._waiting = waiting
+        self._turn = threading.Lock()
+        self.observer = ForwardingObserver(self.send)
+
+    def tell(self, observer: RunObserver) -> None:
+        listen_to_retries(self.observer.note_retry)
 
     def advance(self) -> None:
-        state = _State(self.counts, self.newest, self.seconds_left, self.working)
-        self._waiting.send(state)
+        self.send(_State(self.counts, self.newest, self.seconds_left, self.working))
+
+    def send(self, message: _State | Observed) -> None:
+        """Send from any thread."""
+        with self._turn:
+            self._waiting.send(message)
 
 
 def _run_job(

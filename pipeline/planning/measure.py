@@ -109,10 +109,10 @@ def measure(
         home = IndexHome.current(measured)
         timed = CountedHome(home.location, home.generation, home.index, home.store, clock)
 
-        def build_timed(settled: Settings) -> Recipe:
-            return clock.watch_recipe(build(_with_threads_of(settings, settled)))
+        def build_alike(settled: Settings) -> Recipe:
+            return build(_with_threads_of(settings, settled))
 
-        with IngestSession(measured, build_timed) as session:
+        with IngestSession(measured, build_alike, observer=clock) as session:
             return _measure(session, timed, sample, seconds, settings, note)
 
 

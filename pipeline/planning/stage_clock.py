@@ -1,4 +1,4 @@
-"""Times the stages of a real ingest, by standing between it and its reader, models and index."""
+"""Adds up the stages of a real ingest, and looks at what it writes to its index."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, cast
 
 from pipeline.index_home import IndexHome
-from pipeline.runners.recipe import Recipe
-from schemas.images import Decoded, ImageRef
+from pipeline.observing.observer import RunObserver
+from pipeline.observing.work_reports import WorkReport
+from schemas.images import ImageRef
 from schemas.records import EmbeddedImage
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes.points import image_points
-from workers.protocols import ImageEmbedder, Segmenter, VectorIndex
+from workers.protocols import VectorIndex
 
 _MOST_KEPT = 200
 
 
 @dataclass
-class StageClock:
+class StageClock(RunObserver):
     """Seconds of all workers by stage, and what was written meanwhile. Safe to use from threads.
 
     `payload_bytes` are of the payloads as JSON without `thumbnail_bytes`; the first
@@ -50,13 +50,10 @@ class StageClock:
             self.kept.clear()
             self.images = self.points = self.payload_bytes = self.thumbnail_bytes = 0
 
-    @contextmanager
-    def of(self, stage: str) -> Iterator[None]:
-        """Count the block for a stage."""
-        started = time.perf_counter()
-        yield
+    def note_worked(self, refs: Sequence[ImageRef], report: WorkReport) -> None:
         with self._lock:
-            self.seconds[stage] += time.perf_counter() - started
+            for span in report.spans:
+                self.seconds[span.stage] += span.seconds
 
     def count(self, images: Sequence[EmbeddedImage]) -> None:
         """Count images that were written, and measure their payloads."""
@@ -71,45 +68,6 @@ class StageClock:
             self.thumbnail_bytes += thumbnails
             self.payload_bytes += whole - thumbnails
             self.counting_cpu_s += time.thread_time() - started
-
-    def watch_recipe(self, recipe: Recipe) -> Recipe:
-        """The same workers, whose reading, segmenting and embedding counts here."""
-        return replace(
-            recipe,
-            reader=partial(self._read, recipe.reader),
-            segmenter=partial(self._build_segmenter, recipe.segmenter),
-            embedder=partial(self._build_embedder, recipe.embedder),
-        )
-
-    def _read(
-        self, read: Callable[[Sequence[ImageRef]], list[Decoded]], refs: Sequence[ImageRef]
-    ) -> list[Decoded]:
-        with self.of("read"):
-            return read(refs)
-
-    def _build_segmenter(self, build: Callable[[], Segmenter]) -> Segmenter:
-        return cast(Segmenter, _Timed(build(), self, "segment", ("segment", "segment_with_boxes")))
-
-    def _build_embedder(self, build: Callable[[], ImageEmbedder]) -> ImageEmbedder:
-        return cast(ImageEmbedder, _Timed(build(), self, "embed", ("embed_images",)))
-
-
-class _Timed:
-    """Stands for what it wraps, and counts the time of some of its methods."""
-
-    def __init__(self, inner: object, clock: StageClock, stage: str, timed: tuple[str, ...]):
-        self._inner, self._clock, self._stage, self._names = inner, clock, stage, timed
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._inner, name)
-        if name not in self._names:
-            return attribute
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with self._clock.of(self._stage):
-                return attribute(*args, **kwargs)
-
-        return run
 
 
 class _CountedIndex:

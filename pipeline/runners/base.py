@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from pipeline.observing.observer import RunObserver
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.throughput import Throughput
 from schemas.work import Worked, WorkItem
@@ -16,11 +17,13 @@ Note = Callable[[str], None]
 class Runner(Protocol):
     """Takes chunks as fast as they are worked on.
 
-    `info` describes its workers, `throughput` says how fast they are.
+    `info` describes its workers, `throughput` says how fast they are. `observer` is told what they
+    do; whoever has them run may set another one before.
     """
 
     info: WorkerInfo
     throughput: Throughput
+    observer: RunObserver
 
     def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Worked]]:
         """The results of each chunk, one for each item; chunks come in any order.

@@ -8,6 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Self
 
+from pipeline.observing.observer import RunObserver
+from pipeline.observing.work_reports import WorkReport, read_gpu_memory
 from pipeline.runners.model_worker import ModelWorker, set_threads
 from pipeline.runners.read_sources import read_sources
 from pipeline.runners.recipe import Recipe
@@ -31,6 +33,7 @@ class LocalRunner:
             self._idle.put(worker)
         self.info = self._workers[0].info
         self.throughput = Throughput(workers)
+        self.observer = RunObserver()
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +43,11 @@ class LocalRunner:
 
     def run(self, chunks: Iterable[list[WorkItem]]) -> Iterator[list[Worked]]:
         if len(self._workers) == 1:
-            yield from (self._process(items) for items in chunks if items)
+            for items in chunks:
+                if items:
+                    self._note_working(1)
+                    yield self._process(items)
+                    self._note_working(0)
             return
         # A thread takes torch's number from whichever set it last, which may be one that decodes.
         pool = ThreadPoolExecutor(
@@ -50,6 +57,7 @@ class LocalRunner:
             yield from self._spread(pool, chunks)
         finally:
             pool.shutdown(cancel_futures=True)
+            self._note_working(0)
 
     def _spread(
         self, pool: ThreadPoolExecutor, chunks: Iterable[list[WorkItem]]
@@ -58,6 +66,7 @@ class LocalRunner:
         for items in chunks:
             if items:
                 running.add(pool.submit(self._process, items))
+                self._note_working(len(running))
             # One more than there are workers: whoever is free need not wait for the next.
             if len(running) > len(self._workers) or not items:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -69,14 +78,26 @@ class LocalRunner:
     def _process(self, items: list[WorkItem]) -> list[Worked]:
         worker, started = self._idle.get(), time.monotonic()
         try:
-            decoded = read_sources([item.source for item in items], self._recipe)
+            with worker.stages.of("read"):
+                decoded = read_sources([item.source for item in items], self._recipe)
             results = worker.process(
                 decoded, [item.known for item in items], [item.added for item in items]
             )
         finally:
+            spans, gpu = worker.stages.take(), read_gpu_memory()
             self._idle.put(worker)
+        # What this process tries again the driver counts itself: it is this process.
+        report = WorkReport(spans, gpu=gpu)
+        self.observer.note_worked([item.ref for item in items], report)
         seconds = time.monotonic() - started
         frames = sum(item.frames for item in items)
         self.throughput.record(WorkedChunk(frames, seconds, worker not in self._warm))
         self._warm.add(worker)
         return results
+
+    def _note_working(self, chunks: int) -> None:
+        workers = len(self._workers)
+        waiting = max(0, chunks - workers)
+        self.observer.note_queues(
+            reading=0, waiting=waiting, working=chunks - waiting, workers=workers
+        )

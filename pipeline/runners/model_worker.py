@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.observing.work_reports import StageRecorder
 from pipeline.runners.recipe import Recipe
 from schemas.added import AddedObject
 from schemas.boxes import ImageBoxes
@@ -79,11 +80,15 @@ def set_threads(recipe: Recipe) -> None:
 
 
 class ModelWorker:
-    """Segments and embeds chunks of images. Raises ModelError and UsageError when constructed."""
+    """Segments and embeds chunks of images. Raises ModelError and UsageError when constructed.
+
+    `stages` times what is done to them.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         set_threads(recipe)
         limit_gpu_memory(recipe.gpus)
+        self.stages = StageRecorder()
         self._recipe = recipe
         self._segmenter = recipe.segmenter()
         # Now, so that what is wrong with it ends the run, and not every video.
@@ -152,7 +157,7 @@ class ModelWorker:
     def _work_on_video(self, read: DecodedPiece | EmbeddedImage | Failure) -> Worked:
         try:
             if isinstance(read, DecodedPiece):
-                with _raise_step_errors(Stage.SEGMENT):
+                with _raise_step_errors(Stage.SEGMENT), self.stages.of("track"):
                     return self._tracker.track(read)
             if isinstance(read, EmbeddedImage):
                 with _raise_step_errors(Stage.EMBED):
@@ -164,8 +169,10 @@ class ModelWorker:
 
     def _name_video(self, video: EmbeddedImage) -> EmbeddedImage:
         """The video with its labels, and with the objects alone that show one of the texts."""
-        (named,) = self._label([self._match(video)])
-        self._check([named])
+        with self.stages.of("label"):
+            (named,) = self._label([self._match(video)])
+        with self.stages.of("check"):
+            self._check([named])
         return named
 
     @cached_property
@@ -186,13 +193,19 @@ class ModelWorker:
 
     def _run_steps(self, work: Sequence[_Work]) -> list[EmbeddedImage]:
         """The way of images through the worker. Raises _StepError."""
-        with _raise_step_errors(Stage.SEGMENT):
+        stages = self.stages
+        with _raise_step_errors(Stage.SEGMENT), stages.of("segment"):
             segmented = self._segment(work)
         with _raise_step_errors(Stage.EMBED):
-            embedded = [self._match(image) for image in self._embed(work, segmented)]
-            named = self._label(self._add_by_hand(work, embedded))
-            self._check(named)
-            return self._add_thumbnails(work, named)
+            with stages.of("embed"):
+                embedded = [self._match(image) for image in self._embed(work, segmented)]
+                embedded = self._add_by_hand(work, embedded)
+            with stages.of("label"):
+                named = self._label(embedded)
+            with stages.of("check"):
+                self._check(named)
+            with stages.of("thumbnail"):
+                return self._add_thumbnails(work, named)
 
     def _segment(self, work: Sequence[_Work]) -> list[Sequence[ObjectMask]]:
         unknown = [item.image.pixels for item in work if item.known is None]

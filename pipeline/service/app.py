@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
+from pipeline.observing.observe import trace_searches
 from pipeline.search.searcher import Searcher
 from pipeline.service import problems
 from pipeline.service.access import Access
@@ -130,6 +131,13 @@ def _build_service(
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
+    with trace_searches(service.settings.observe) as service.traces:
+        async with _run_parts(service):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def _run_parts(service: Service) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(_warm_up(service)), asyncio.create_task(_maintain(service))]
     try:
         yield

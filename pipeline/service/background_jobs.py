@@ -86,7 +86,11 @@ class BackgroundJobs:
         on_written: Callable[[], None],
         follow: Callable[[], None],
     ) -> None:
-        self._index, self._settings = index, settings
+        # The service's own /metrics have those of its jobs.
+        unserved = {"metrics_port": None, "push_gateway": None}
+        observe = settings.observe.model_copy(update=unserved)
+        self._index = index
+        self._settings = settings.model_copy(update={"observe": observe})
         self._on_written, self._follow = on_written, follow
         self._lock = threading.Lock()
         self._job: _Job | None = None

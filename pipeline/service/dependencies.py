@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -22,11 +22,18 @@ from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
 from pipeline.settings import Settings
+from schemas.search import SearchPage
+
+if TYPE_CHECKING:
+    from pipeline.observing.traces import SearchTraces
 
 
 @dataclass(slots=True)
 class Service:
-    """The parts of a running service. `jobs` is None if it only reads."""
+    """The parts of a running service.
+
+    `jobs` is None if it only reads, `traces` if none are made.
+    """
 
     settings: Settings
     queue: SearchQueue
@@ -39,8 +46,15 @@ class Service:
     metrics: Metrics
     jobs: BackgroundJobs | None
     needs_key: bool
+    traces: SearchTraces | None = None
     started_at_s: float = field(default_factory=time.monotonic)
     is_ready: bool = False
+
+    def note_search(self, page: SearchPage) -> None:
+        """Count, and trace, a search that has been answered."""
+        self.metrics.count_search(page.seconds, page.relevance)
+        if self.traces is not None:
+            self.traces.note_search(page.seconds, page.relevance)
 
 
 def _get_service(request: Request) -> Service:

@@ -5,42 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+from pipeline.observing import metric_names as names
+from pipeline.observing.ingest_metrics import process_metrics
+from pipeline.observing.metric_makers import make_counter, make_gauge, make_histogram
+from schemas.points import IndexInfo
 
 
 class Metrics:
-    """The metrics of one service."""
+    """The metrics of one service, and of the ingests that it runs."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Histogram(
-            "objseek_request_seconds", "Duration of requests, from the first byte to the last.",
-            ("route", "method", "status"), buckets=_BUCKETS, registry=self._registry,
-        )  # fmt: skip
-        self._stages = Histogram(
-            "objseek_stage_seconds", "Duration of the stages of a search.",
-            ("stage",), buckets=_BUCKETS, registry=self._registry,
-        )  # fmt: skip
-        self._searches = Counter(
-            "objseek_searches", "Queries answered, by the relevance of the best hit.",
-            ("relevance",), registry=self._registry,
-        )  # fmt: skip
-        self.points = self._gauge("objseek_index_points", "Points in the index.")
-        self.objects = self._gauge("objseek_index_objects", "Objects in the index.")
-        self.images = self._gauge("objseek_index_images", "Images in the index.")
-        self.broken = self._gauge(
-            "objseek_index_broken_points",
-            "Points that were found broken since the index was opened: a mask that does not fit "
-            "its image is left out of overlaps, a payload that is none of objseek's of hits.",
-        )
-        self.index_bytes = self._gauge("objseek_index_bytes", "Size of the index on disk.")
-        self.upload_bytes = self._gauge("objseek_upload_bytes", "Uploads held in memory.")
-        self.waiting = self._gauge("objseek_waiting", "Requests that wait or are worked on.")
+        self._registry = registry = CollectorRegistry()
+        self._requests = make_histogram(names.REQUESTS, registry)
+        self._stages = make_histogram(names.SEARCH_STAGES, registry)
+        self._searches = make_counter(names.SEARCHES, registry)
+        self.points = make_gauge(names.INDEX_POINTS, registry)
+        self.objects = make_gauge(names.INDEX_OBJECTS, registry)
+        self.images = make_gauge(names.INDEX_IMAGES, registry)
+        self.broken = make_gauge(names.INDEX_BROKEN, registry)
+        self.index_bytes = make_gauge(names.INDEX_BYTES, registry)
+        self.upload_bytes = make_gauge(names.UPLOAD_BYTES, registry)
+        self.waiting = make_gauge(names.WAITING, registry)
+        self._changed = make_gauge(names.INDEX_CHANGED, registry)
+        self._changed.set_to_current_time()
+        self._index: IndexInfo | None = None
 
-    def _gauge(self, name: str, about: str) -> Gauge:
-        return Gauge(name, about, registry=self._registry)
+    def note_index(self, info: IndexInfo) -> None:
+        """Take what the index holds now."""
+        if self._index not in (None, info):
+            self._changed.set_to_current_time()
+        self._index = info
+        self.points.set(info.points)
+        self.objects.set(info.objects)
+        self.images.set(info.images)
+        self.index_bytes.set(info.size_bytes or 0)
 
     def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
         """Count a response by its route's pattern: paths hold ids, of which there are many."""
@@ -56,4 +56,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry) + process_metrics().text()

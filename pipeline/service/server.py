@@ -14,8 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from pipeline.index_home import IndexHome
+from pipeline.observing.json_lines import json_log
+from pipeline.observing.observe import check_traces
 from pipeline.search.searcher import Searcher
 from pipeline.service.access import is_loopback
 from pipeline.service.api_keys import KeyFile
@@ -53,11 +56,12 @@ def serve(
 
     With `snapshot` the index is first copied and then released, so that others may write to it.
     Raises UsageError for an address beyond loopback without keys, or one that cannot be listened
-    on, and whatever opening the index raises.
+    on, or for traces without their libraries, and whatever opening the index raises.
     """
     check_exposure(settings.serve)
+    check_traces(settings.observe)
     source = _copy_index(settings) if snapshot else contextlib.nullcontext(settings)
-    with source as opened:
+    with json_log(settings.observe), source as opened:
         searcher = Searcher.open(opened)
         try:
             with closing(_listen(settings.serve)) as listener:
@@ -94,6 +98,8 @@ def _run(
         config = uvicorn.Config(
             app,
             log_level="warning",
+            # None: uvicorn's own records go where all others do.
+            log_config=None if settings.observe.log_format == "json" else LOGGING_CONFIG,
             access_log=False,
             server_header=False,
             proxy_headers=False,

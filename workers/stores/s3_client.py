@@ -72,8 +72,9 @@ _EXPIRED_BUDGET_S = 20.0
 
 def retry(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
     """The result of one request about `what`, retried while the store does not answer."""
-    expired = Backoff(min(options.retry_budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError)
-    away = Backoff(options.retry_budget_s, only=StoreUnavailableError)
+    budget_s = options.retry_budget_s
+    expired = Backoff(min(budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError, kind="credentials")
+    away = Backoff(budget_s, only=StoreUnavailableError, kind="store")
     return away.retry(lambda: expired.retry(action, what), what)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated
 
@@ -20,6 +21,8 @@ from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
     from pipeline.service import server
+
+_log = logging.getLogger(__name__)
 
 _HELP = """Search an index from a browser, and over HTTP.
 
@@ -66,7 +69,8 @@ def serve_command(
 ) -> None:
     """The command; its help stands above."""
     settings = load(serve={"host": host, "port": port, "keys": keys})
-    announce = announce_address(settings.index.location)
+    is_logged = settings.observe.log_format == "json"
+    announce = (log_address if is_logged else announce_address)(settings.index.location)
     server.serve(settings, snapshot=snapshot, listening=announce)
 
 
@@ -76,5 +80,15 @@ def announce_address(location: str) -> Callable[[str], None]:
     def announce(url: str) -> None:
         print_line(err(), f"Searching {location} at {url}")
         print_line(err(), "Press Ctrl-C to end it.")
+
+    return announce
+
+
+def log_address(location: str) -> Callable[[str], None]:
+    """What logs where the service of the index at `location` is, once it listens."""
+
+    def announce(url: str) -> None:
+        fields = {"event": "listening", "url": url}
+        _log.info("searching %s at %s", location, url, extra={"fields": fields})
 
     return announce

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,8 +28,10 @@ with lazy_imports():
     import pipeline.progress
     from pipeline.cli import progress_bars, run_job
     from pipeline.jobs import watch
+    from pipeline.observing import json_lines
     from workers.queues import sqs
 
+_log = logging.getLogger(__name__)
 _EVERY_S = 30.0
 _EVERY_WITH_QUEUE_S = 300.0
 
@@ -81,16 +85,22 @@ def watch_command(
     # While Ray runs, sys.stdout and sys.stderr are others: what is printed goes to its log.
     results, notes = progress_bars.bind(out()), progress_bars.bind(err())
     rounds = _RoundPrinter(results, as_json=as_json)
-    print_line(notes, f"Watching {' '.join(sources)}; press Ctrl-C to end it.")
+    is_logged = settings.observe.log_format == "json"
+    if not is_logged:
+        print_line(notes, f"Watching {' '.join(sources)}; press Ctrl-C to end it.")
     try:
-        with _end_on_sigterm():
+        with _end_on_sigterm(), json_lines.json_log(settings.observe):
             watch.watch(
                 sources,
                 settings,
                 watch.WatchReporter(
                     rounds.print_round,
-                    lambda text: print_line(notes, f"warning: {sanitize(text)}"),
-                    _progress_factory(notes),
+                    _log_trouble
+                    if is_logged
+                    else lambda text: print_line(notes, f"warning: {sanitize(text)}"),
+                    partial(run_job.choose_progress, settings)
+                    if is_logged
+                    else _progress_factory(notes),
                 ),
                 every_s=usual if every is None else every,
                 queue=messages,
@@ -99,6 +109,10 @@ def watch_command(
             )
     finally:
         print_line(notes if as_json else results, rounds.summarize())
+
+
+def _log_trouble(text: str) -> None:
+    _log.warning("%s", text, extra={"fields": {"event": "trouble"}})
 
 
 @contextmanager

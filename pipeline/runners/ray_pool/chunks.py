@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from typing import Any
 
+from pipeline.observing.work_reports import WorkReport
 from schemas.added import AddedObject
 from schemas.images import ImageRef
 from schemas.masks import KnownObjects
@@ -23,7 +24,7 @@ class Chunk:
     `suspect`: it may have killed a model actor. `deaths`, `reads` and `losses` count how often it
     has killed a process while alone with it, been read, and gone with a node. `data` refers to the
     pixels once they are read, on the node `read_on`, `work` to the results once an actor has the
-    chunk.
+    chunk; `report` is of the last reading.
     """
 
     items: list[WorkItem]
@@ -34,6 +35,7 @@ class Chunk:
     data: Any = None
     read_on: str = ""
     work: Any = None
+    report: WorkReport = field(default_factory=WorkReport)
 
     @property
     def refs(self) -> list[ImageRef]:

@@ -48,6 +48,11 @@ class ReadAhead:
         return not (self._reading or self.waiting or self.suspects)
 
     @property
+    def reading(self) -> int:
+        """Chunks that are being read."""
+        return len(self._reading)
+
+    @property
     def first_uri(self) -> str:
         """An image that is being read."""
         return next(iter(self._reading)).items[0].ref.uri
@@ -77,7 +82,7 @@ class ReadAhead:
         """
         self._reading.remove(chunk)
         try:
-            chunk.read_on = ray.get(ended)
+            chunk.read_on, chunk.report = ray.get(ended)
         except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as exc:
             return exc
         except RayTaskError as exc:

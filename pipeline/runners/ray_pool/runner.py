@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 
 from pipeline.messages import quantify
+from pipeline.observing.observer import RunObserver
 from pipeline.runners.base import Note
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.runners.ray_pool.actors import ActorPool, Slot
@@ -88,6 +89,7 @@ class RayRunner:
         self._blame = Blame(options.reader_memory_mb, log)
         self._images_at_once: int | None = None
         self.throughput = Throughput()
+        self.observer = RunObserver()
 
     def start(self, early: Iterator[list[WorkItem]]) -> None:
         """Return when the first actor has loaded its models. Raises what kept it from that."""
@@ -110,6 +112,7 @@ class RayRunner:
         while True:
             self._read_ahead(source, self._options.workers + READ_AHEAD)
             self._dispatch()
+            self._note_queues()
             if self._reads.empty and not self._actors.list_busy():
                 return
             for results in self._pending.wait(_CHECK_EVERY_S):
@@ -170,6 +173,7 @@ class RayRunner:
             if chunk.reads >= _MOST_READS and is_node_alive(chunk.read_on):
                 return self._judge(chunk, Stage.READ, exc)
             self._reads.read_again([chunk])
+            self.observer.note_retry("chunk")
             return []
         except RayTaskError as exc:
             if isinstance(exc.cause, WorkerDiedError | MemoryError):
@@ -179,6 +183,7 @@ class RayRunner:
         self.throughput.workers = self._actors.count_ready()
         self.throughput.record(WorkedChunk(chunk.frames, seconds, slot.finished == 1))
         self._blame.clear(chunk)
+        self.observer.note_worked(chunk.refs, chunk.report.plus(worked.report))
         self._remember_fit(worked.images_at_once)
         return worked.results
 
@@ -199,6 +204,15 @@ class RayRunner:
         self._restart_timer_if_working()
         return True
 
+    def _note_queues(self) -> None:
+        reads, slots = self._reads, self._actors.slots
+        self.observer.note_queues(
+            reading=reads.reading,
+            waiting=len(reads.waiting) + len(reads.suspects),
+            working=sum(len(slot.chunks) for slot in slots),
+            workers=self._actors.count_ready(),
+        )
+
     def _handle_death(self, slot: Slot, chunk: Chunk, error: Exception) -> list[Worked]:
         """Replace an actor that died, which had this chunk."""
         slot.reserved = True
@@ -211,12 +225,15 @@ class RayRunner:
         self._restart_timer_if_working()
         self._blame.suspect(chunk)
         self._reads.suspects.append(chunk)
+        self.observer.note_retry("chunk")
         return []
 
     def _judge(self, chunk: Chunk, stage: Stage, error: Exception) -> list[Worked]:
         self._restart_timer_if_working()
         chunks, failure = self._blame.judge(chunk, stage, error)
         self._reads.read_again(chunks)
+        for _ in chunks:
+            self.observer.note_retry("chunk")
         return [] if failure is None else [failure]
 
     def _restart_timer_if_working(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NoReturn
 
 import numpy as np
 import ray
 from ray.exceptions import RayTaskError
 
+from pipeline.observing.work_reports import StageRecorder, WorkReport, read_gpu_memory
 from pipeline.runners.model_worker import ModelWorker, WorkerInfo
 from pipeline.runners.read_sources import read_sources
 from pipeline.runners.recipe import Recipe
@@ -20,26 +22,37 @@ from schemas.images import DecodedImage
 from schemas.masks import KnownObjects
 from schemas.videos import DecodedPiece
 from schemas.work import Readable, Source, Worked
+from workers.backoff import listen_to_retries
 from workers.images.read_limits import ReadLimits, limit_process
+
+_retries: Counter[str] = Counter()
 
 
 def read_chunk(
     sources: list[Source], recipe: Recipe, limits: ReadLimits
-) -> tuple[list[Readable], str]:
-    """What of a chunk is read, and the id of the node, which marks the end without the pixels.
+) -> tuple[list[Readable], tuple[str, WorkReport]]:
+    """What of a chunk is read; and on which node with a report, which mark the end without pixels.
 
     A read that exceeds the times of `limits` ends the process; more memory raises MemoryError.
     """
-    with limit_process(limits):
-        return read_sources(sources, recipe), ray.get_runtime_context().get_node_id()
+    _count_retries()
+    stages = StageRecorder()
+    with limit_process(limits), stages.of("read"):
+        read = read_sources(sources, recipe)
+    node = ray.get_runtime_context().get_node_id()
+    return read, (node, WorkReport(stages.take(), _take_retries()))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkedTogether:
-    """The results of a chunk; `images_at_once` fit into memory, None: as many as have come."""
+    """The results of a chunk, with the report of the work.
+
+    `images_at_once` fit into memory, None: as many as have come.
+    """
 
     results: list[Worked]
     images_at_once: int | None
+    report: WorkReport
 
 
 class ModelActor:
@@ -69,14 +82,29 @@ class ModelActor:
         images_at_once: int | None,
     ) -> WorkedTogether:
         """See `ModelWorker.process`. `images_at_once`: as many as fitted elsewhere."""
+        _count_retries()
         worker = self._worker
         worker.lower_images_at_once(images_at_once)
         results = worker.process([_copy_pixels(image) for image in chunk], known, added)
-        return WorkedTogether(results, worker.images_at_once)
+        report = WorkReport(worker.stages.take(), _take_retries(), read_gpu_memory())
+        return WorkedTogether(results, worker.images_at_once, report)
 
     @cached_property
     def _worker(self) -> ModelWorker:
         return ModelWorker(self._recipe)
+
+
+@cache
+def _count_retries() -> None:
+    """Count from now on what this process tries again."""
+    listen_to_retries(lambda what: _retries.update([what]))
+
+
+def _take_retries() -> dict[str, int]:
+    """What was tried again since the last time. A process of Ray is at one chunk at a time."""
+    taken = dict(_retries)
+    _retries.subtract(taken)
+    return {what: number for what, number in taken.items() if number}
 
 
 def _copy_pixels(read: Readable) -> Readable:

@@ -58,12 +58,8 @@ async def get_stats(service: ServiceDep) -> StatsAnswer:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def get_metrics(service: ServiceDep) -> Response:
     """Metrics for Prometheus."""
-    info = service.queue.searcher.info
-    service.metrics.points.set(info.points)
-    service.metrics.objects.set(info.objects)
-    service.metrics.images.set(info.images)
+    service.metrics.note_index(service.queue.searcher.info)
     service.metrics.broken.set(service.queue.searcher.index.count_broken())
-    service.metrics.index_bytes.set(info.size_bytes or 0)
     service.metrics.upload_bytes.set(service.uploads.held_bytes)
     service.metrics.waiting.set(service.queue.waiting)
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -35,7 +35,7 @@ async def search(query: SearchRequest, service: ServiceDep) -> Response:
     """Find the objects most like everything that is wanted, best first."""
     await _wait_for_uploads(service, [query])
     page = await service.queue.run(lambda searcher: searcher.search(query))
-    service.metrics.count_search(page.seconds, page.relevance)
+    service.note_search(page)
     return _json_response(SearchAnswer.from_page(page))
 
 
@@ -79,7 +79,7 @@ def _answer_query(
         page = searcher.search(query)
     except ObjseekError as exc:
         return BatchError(status=status_of(exc), detail=str(exc))
-    service.metrics.count_search(page.seconds, page.relevance)
+    service.note_search(page)
     return SearchAnswer.from_page(page)
 
 

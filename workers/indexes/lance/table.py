@@ -64,9 +64,11 @@ class LanceTable:
             first_s=0.05,
             longest_s=2.0,
             only=ChangedMeanwhileError,
+            kind="index",
         )
         # A disk that is full will be so later, too.
-        self._away = Backoff(options.retry_budget_s if is_bucket_table(options.location) else 0.0)
+        budget_s = options.retry_budget_s if is_bucket_table(options.location) else 0.0
+        self._away = Backoff(budget_s, kind="index")
         self._dataset = dataset
         self._looked_at = time.monotonic()
         self._turn = threading.Lock()

@@ -101,7 +101,7 @@ def build(
         address,
         stored,
         options.upsert_batch,
-        Backoff(options.retry_budget_s),
+        Backoff(options.retry_budget_s, kind="index"),
         has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
         has_sparse=sparse,
         counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
