@@ -29,6 +29,9 @@ TEXT = (DEPLOY / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: each for name, each in SERVICES.items() if each["image"].startswith("objseek:")}
+KEY = "/etc/prometheus/objseek-key"
+"""Where Prometheus looks for its key of the service."""
+
 COMMANDS = {name: each for name, each in OURS.items() if "entrypoint" not in each}
 
 
@@ -148,7 +151,7 @@ def test_prometheus_and_grafana_find_what_they_are_given() -> None:
     ]
     assert {f"service:{ServeOptions().port}", "ingest:9464"} <= set(targets)
     keys = {job["authorization"]["credentials_file"] for job in jobs if "authorization" in job}
-    assert keys == {"/keys/prometheus.key"}
+    assert keys == {KEY}
     providers = DEPLOY / "grafana" / "provisioning" / "dashboards"
     for path in providers.glob("*.yaml"):
         for provider in yaml.safe_load(path.read_text())["providers"]:
@@ -162,8 +165,8 @@ def test_prometheus_and_grafana_find_what_they_are_given() -> None:
 
 def test_prometheus_reads_its_configuration() -> None:
     command = SERVICES["prometheus"]["command"]
-    assert "--config.file=/etc/prometheus/prometheus.yaml" in command
-    assert mounts("prometheus")["/etc/prometheus"] == "./prometheus"
+    assert "--config.file=/etc/objseek/prometheus.yaml" in command
+    assert mounts("prometheus")["/etc/objseek"] == "./prometheus"
     ingest = OURS["ingest"]
     assert ingest["expose"] == [ingest["environment"]["OBJSEEK_OBSERVE__METRICS_PORT"]] == ["9464"]
 
@@ -192,5 +195,8 @@ def test_the_key_of_prometheus_is_made_once(tmp_path: Path) -> None:
         )
     (stored,) = KeyFile(tmp_path / "keys.json").load()
     assert (stored.name, stored.scope) == ("prometheus", "read")
-    assert (tmp_path / "prometheus.key").read_text().startswith("objseek_")
-    assert mounts("prometheus")["/keys"] == mounts("keys")["/keys"] == "keys"
+    folder, _, name = KEY.rpartition("/")
+    assert (tmp_path / name).read_text().startswith("objseek_")
+    assert mounts("prometheus")[folder] == mounts("keys")["/keys"] == "keys"
+    cluster = (DEPLOY / "kubernetes" / "scrape-configs.yaml").read_text()
+    assert f"credentials_file: {KEY}\n" in cluster

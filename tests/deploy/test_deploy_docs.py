@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+import lightkube.models
 import pytest
 import yaml
 from support.deploy_files import DEPLOY, parse
@@ -37,6 +38,15 @@ def test_files_and_folders_that_are_named_exist() -> None:
         assert (ROOT / "docs" / target).exists(), target
     for path in re.findall(r"\bdeploy/[\w./-]+\w", PAGE):
         assert (ROOT / path).exists(), path
+
+
+def test_versions_are_those_of_schemas_and_lock() -> None:
+    kubernetes = re.search(r"Kubernetes (1\.\d+)", PAGE)
+    assert kubernetes is not None
+    assert lightkube.models.__version__.startswith(f"{kubernetes[1]}.")
+    # Of CUDA 13, which needs this driver.
+    assert "a driver, 580 or newer" in PAGE
+    assert "\nnvidia-cublas==13." in (ROOT / "requirements.txt").read_text()
 
 
 def test_targets_are_stages() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.deploy_files import DEPLOY, load_yaml, walk
+from support.deploy_files import DEPLOY, load_with, load_yaml, walk
 from support.kubernetes_schemas import check_object
 from support.kustomize import build
+
+from schemas.errors import UsageError
 
 FOLDER = DEPLOY / "kubernetes"
 BUILDS = {
@@ -112,6 +114,8 @@ def test_services_of_kubernetes_become_no_variables(name: str) -> None:
     """OBJSEEK_SERVICE_HOST would be refused: it is no setting."""
     for _, pod, _ in containers(name):
         assert pod["enableServiceLinks"] is False
+    with pytest.raises(UsageError, match="OBJSEEK_SERVICE_HOST"):
+        load_with({"OBJSEEK_SERVICE_HOST": "10.0.0.1"})
 
 
 @EVERY
