@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ NAMES = ["base", "cpu", "gpu", "spot"]
 EVERY = pytest.mark.parametrize("name", NAMES)
 
 
+@cache
 def objects(name: str) -> dict[tuple[str, str], dict[str, Any]]:
     folder = FOLDER / "base" if name == "base" else FOLDER / "overlays" / name
     return {(each["kind"], each["metadata"]["name"]): each for each in build(folder)}

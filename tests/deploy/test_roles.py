@@ -149,6 +149,7 @@ def test_a_role_may_do_what_it_is_for_and_nothing_else(
                 take_events(account)
 
 
+@pytest.mark.long
 def test_roles_without_one_of_their_rights_could_not(
     account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
