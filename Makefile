@@ -83,9 +83,10 @@ UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --gener
 
 lock:
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q uv; }
-	$(UV_COMPILE) pyproject.toml -o requirements.txt
+	$(UV_COMPILE) pyproject.toml --extra cluster --extra lance -o requirements.txt
 	$(UV_COMPILE) pyproject.toml --extra dev --extra demo --extra train -c requirements.txt -o requirements-dev.txt
 	echo uv | $(UV_COMPILE) - -c requirements-dev.txt -o requirements-uv.txt
+	echo cyclonedx-bom | $(UV_COMPILE) - -c requirements-dev.txt -o requirements-sbom.txt
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
