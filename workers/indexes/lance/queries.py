@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # So many more points than wanted are found by four bits a number, and ranked by all: a request
 # each.
-_TIMES_MORE, _MOST_MORE, _POOL_MORE = 4, 40, 0
+_TIMES_MORE, _MOST_MORE = 4, 40
 # Fewer partitions miss neighbours of texts, whose vectors lie apart from those of objects.
-_PARTITIONS = 16
+_PARTITIONS = 20
 _MOST_PARTITIONS = 400
 # The vectors of so few are all read: partitions would be many, and none of them certain.
 _FEW = 5000
@@ -52,8 +52,8 @@ def find_nearest(
         # What is near among a share of the rows lies further away, but not as much further.
         probes = min(_MOST_PARTITIONS, math.ceil(_PARTITIONS * math.sqrt(rows / matching)))
         nearest["minimum_nprobes"] = nearest["maximum_nprobes"] = probes
-        more = _POOL_MORE if as_pool else min((_TIMES_MORE - 1) * limit, _MOST_MORE)
-        nearest["k"] = limit + more
+        if not as_pool:
+            nearest["k"] = min(_TIMES_MORE * limit, limit + _MOST_MORE)
     scanner = dataset.scanner(
         columns=[DISTANCE], nearest=nearest, filter=where, prefilter=True, with_row_address=True
     )

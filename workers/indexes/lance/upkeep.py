@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.errors import IndexUnavailableError, VectorIndexError
+from workers.freed_memory import return_freed_memory
 from workers.indexes.lance import own_columns
 from workers.indexes.lance.old_versions import drop_unread
 from workers.indexes.lance.rows import SPARSE_COLUMNS, VECTOR
@@ -24,7 +25,8 @@ _ROWS_TO_INDEX = 5_000
 # of many, as many partitions as each has rows cost least to make and to read.
 _LEAST_ROWS_A_PARTITION = 500
 _BITS = 4
-_SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**20  # rows
+# Rows. Those of one that is made of others are in memory for the most part.
+_SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**19
 # Times as many partitions as there are. Each time the rows are at least twice as many, so that all
 # times together cost at most twice what the last does.
 _RETRAINED_AT = 2
@@ -88,7 +90,8 @@ class Upkeep:
 def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int) -> Any:
     # Not the one that others read: it goes on to the version that it makes.
     dataset = dataset.checkout_version(dataset.version)
-    dataset.optimize.compact_files(target_rows_per_fragment=rows_a_fragment)
+    dataset.optimize.compact_files(target_rows_per_fragment=rows_a_fragment, num_threads=1)
+    return_freed_memory()
     rows = dataset.count_rows()
     if rows >= _ROWS_TO_INDEX:
         _index(dataset, rows)
