@@ -326,9 +326,9 @@ class IndexOptions(_Options):
     `state`: where the manifest is kept, a folder or `s3://bucket/prefix`; None: beside the index,
     or for a server in the user's data. `endpoint_url` and `profile` are how the bucket of a Lance
     table is reached, None: as that of the images. `refresh_s`: how old what is searched of it may
-    be. `retry_budget_s` is for how long a server that does not answer is asked again.
-    `thumbnail_px` is the longer side of the thumbnails that are kept of objects which come in, 0:
-    none are.
+    be; `cache_mb` (MiB): how much of its indexes a process keeps. `retry_budget_s` is for how long
+    a server that does not answer is asked again. `thumbnail_px` is the longer side of the
+    thumbnails that are kept of objects which come in, 0: none are.
     """
 
     location: str = Field(default="objseek-index", min_length=1)
@@ -337,6 +337,7 @@ class IndexOptions(_Options):
     endpoint_url: str | None = None
     profile: str | None = None
     refresh_s: float = Field(default=1.0, ge=0)
+    cache_mb: int = Field(default=512, ge=16)
     timeout_s: float = Field(default=60.0, gt=0)
     retry_budget_s: float = Field(default=120.0, ge=0)
     upsert_batch: int = Field(default=128, ge=1)

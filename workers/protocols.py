@@ -394,6 +394,10 @@ class VectorIndex(Protocol):
         """Raise IndexUnavailableError where this process may only read, before long work begins."""
         ...
 
+    def warm_up(self) -> None:
+        """Read ahead what searches need, where it is far away and there is memory for it."""
+        ...
+
     def optimize(self) -> None:
         """Put in order what was written, for quick searches; what needs it, whenever it is idle."""
         ...

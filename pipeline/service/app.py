@@ -26,7 +26,7 @@ from pipeline.service.image_cache import ImageCache
 from pipeline.service.image_segmenter import ImageSegmenter
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
-from pipeline.service.model_loading import load_pictures, load_texts
+from pipeline.service.model_loading import load_pictures, load_texts, warm_index
 from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.routes import added_objects as routes_added_objects
 from pipeline.service.routes import ingest as routes_ingest
@@ -153,13 +153,14 @@ async def _run_parts(service: Service) -> AsyncIterator[None]:
 
 
 async def _warm_up(service: Service) -> None:
-    """Load the text model before anybody waits for it, then those for pictures."""
+    """Load the text model before anybody waits for it, then of the index, then for pictures."""
     try:
         await load_texts(service.queue)
     except ObjseekError as exc:
         _log.error("texts cannot be searched for: %s", exc)
         return
     service.is_ready = True
+    await warm_index(service.queue)
     await load_pictures(service.queue)
 
 

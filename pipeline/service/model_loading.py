@@ -1,4 +1,4 @@
-"""Loads the models of a service before anybody waits for them."""
+"""Loads the models of a service, and its index, before anybody waits for them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ _PICTURE = np.full((64, 64, 3), 128, np.uint8)
 async def load_texts(queue: SearchQueue) -> None:
     """Load the embedder of texts, and use it once. Raises ObjseekError."""
     await queue.run(_use_texts, _TIMEOUT_S)
+
+
+async def warm_index(queue: SearchQueue) -> None:
+    """Read ahead of the index what searches need, while searches go on."""
+    with suppress(ObjseekError):
+        await queue.find(queue.searcher.index.warm_up, _TIMEOUT_S)
 
 
 async def load_pictures(queue: SearchQueue) -> None:

@@ -9,7 +9,8 @@ import pytest
 from support.index_cases import DIM, embedded, unit
 
 from schemas.options import IndexOptions
-from workers.indexes.lance import upkeep
+from schemas.points import IndexQuery
+from workers.indexes.lance import queries, upkeep
 from workers.indexes.lance.index import LanceIndex
 from workers.indexes.open import open_index
 
@@ -39,3 +40,35 @@ def test_partitions_are_made_anew_as_the_table_grows(
     assert grow(range(20)) == 4
     assert grow(range(20, 24)) == 4
     assert grow(range(24, 50)) == 10
+
+
+def test_what_searches_need_is_read_ahead_where_there_is_memory_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_ROWS_TO_INDEX", 100)
+    monkeypatch.setattr(upkeep, "_LEAST_ROWS_A_PARTITION", 50)
+    monkeypatch.setattr(queries, "_FEW", 10)
+    options = IndexOptions(location=f"lance+file://{tmp_path}/index")
+    with closing(open_index(options, DIM, create=True)) as index:
+        index.replace_images([embedded(f"{number}.jpg", unit(number, 10)) for number in range(40)])
+        index.optimize()
+
+    def count_requests(cache_mb: int) -> tuple[int, int]:
+        """Of the first search, where it was warmed up and where not."""
+        few = options.model_copy(update={"cache_mb": cache_mb})
+        counts = []
+        for is_warm in (True, False):
+            with closing(open_index(few, None)) as index:
+                assert isinstance(index, LanceIndex)
+                if is_warm:
+                    index.warm_up()
+                dataset = index._table.current()
+                dataset.io_stats_incremental()
+                assert len(index.search(IndexQuery(unit(1, 1)[0], 3))) == 3
+                counts.append(dataset.io_stats_incremental().read_iops)
+        return counts[0], counts[1]
+
+    warm, cold = count_requests(16)
+    assert warm < cold
+    warm, cold = count_requests(0)
+    assert warm == cold

@@ -261,6 +261,9 @@ class EdgeIndex(PointIndex):
             self._shard.flush()
             give_copies(self._folder, self._shard.flush)
 
+    def warm_up(self) -> None:
+        """Nothing to do: it is on this machine."""
+
     def give_copies(self) -> None:
         # A flush does the same.
         with self._using():

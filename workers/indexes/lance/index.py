@@ -31,7 +31,7 @@ from workers.indexes.lance.rows import (
 from workers.indexes.lance.sql import is_prefix_of_list, one_of, text_column, to_sql
 from workers.indexes.lance.storage import require_safe_commits
 from workers.indexes.lance.table import LanceTable, open_table
-from workers.indexes.lance.upkeep import Upkeep
+from workers.indexes.lance.upkeep import WARM_INDEXES, Upkeep
 from workers.indexes.point_index import PointIndex, PointsOf
 from workers.indexes.points import read_hits
 
@@ -88,6 +88,17 @@ class LanceIndex(PointIndex):
 
     def give_copies(self) -> None:
         """Nothing to do: others read the table itself."""
+
+    def warm_up(self) -> None:
+        """Read what the nearest and words are found by, each if there is memory for all of it."""
+        left = self._options.cache_mb * 2**20
+        with self._version() as dataset:
+            sizes = {each.name: each.total_size_bytes for each in dataset.describe_indices()}
+            for name in WARM_INDEXES:
+                size = sizes.get(name)
+                if size is not None and size <= left:
+                    left -= size
+                    dataset.prewarm_index(name)
 
     def optimize(self) -> None:
         self.require_writable()

@@ -25,7 +25,6 @@ from workers.indexes.location import is_bucket_table
 if TYPE_CHECKING:
     from lance import LanceDataset
 
-_INDEX_CACHE = 512 * 2**20
 _METADATA_CACHE = 128 * 2**20
 _ROWS_A_FRAGMENT = 2**20
 _CONFLICT_BUDGET_S = 60.0
@@ -200,7 +199,7 @@ def open_table(options: IndexOptions, dim: int | None, *, create: bool) -> Lance
     place = table_uri(options.location)
     how = {"storage_options": storage_options(options) or None}
     session = lance.Session(
-        index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE
+        index_cache_size_bytes=options.cache_mb * 2**20, metadata_cache_size_bytes=_METADATA_CACHE
     )
     with raising_index_errors(options.location):
         try:

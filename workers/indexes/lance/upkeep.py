@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.errors import IndexUnavailableError, VectorIndexError
+from schemas.records import WORDS_NAME
 from workers.freed_memory import return_freed_memory
 from workers.indexes.lance import own_columns
 from workers.indexes.lance.old_versions import drop_unread
@@ -37,6 +38,12 @@ _TREES = (
     "ingested_at", "t_start", "segmenter_label",
 )  # fmt: skip
 _LISTS = ("labels", *(columns.impacts for columns in SPARSE_COLUMNS.values()))
+
+
+WARM_INDEXES = tuple(
+    f"{column}_idx" for column in ("kind", VECTOR, SPARSE_COLUMNS[WORDS_NAME].impacts)
+)
+"""What a search by a text reads of."""
 
 
 class Upkeep:

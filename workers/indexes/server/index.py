@@ -150,6 +150,9 @@ class ServerIndex(PointIndex):
     def give_copies(self) -> None:
         """Nothing to do: others ask the server."""
 
+    def warm_up(self) -> None:
+        """Nothing to do: a server keeps what it needs."""
+
     def optimize(self) -> None:
         """Have the graph made of a collection that was filled without: a server does the rest."""
         self._request("the graph of", lambda: end_filling(self._client, self._collection))
