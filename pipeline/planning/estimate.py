@@ -147,11 +147,13 @@ def _price_machines(seconds: float, profile: Profile, layout: Layout, prices: Pr
 def _list_stored(
     workload: Workload, profile: Profile, index: IndexPlan, prices: Prices
 ) -> list[Part]:
+    packed = workload.points * (index.dim * 4 + profile.bytes.payload)
     sizes = {
         "vectors": workload.points * index.dim * 4,
         # A server keeps whole vectors alone, in memory.
         "vectors in four bits": workload.points * index.dim / 2 if index.kind != "server" else 0,
         "payload and masks": workload.points * profile.bytes.payload,
+        "points packed, to be read whole": packed if index.kind == "lance" else 0,
         "thumbnails": workload.points * profile.bytes.thumbnail,
         "manifest": workload.images * MANIFEST_BYTES,
     }
