@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pipeline.cli.console import err
 from pipeline.cli.progress_bars import show_progress
 from pipeline.cli.run_job import prepare_models
 from pipeline.demo.bucket import write_bucket
-from pipeline.planning.measure import assume_bucket, measure
+from pipeline.planning.measure import add_imports, assume_bucket, measure
 from pipeline.planning.plan import Plan, Wishes, build_plan, count_images
 from pipeline.planning.prices import InstancePrice, Prices, read_prices
 from pipeline.planning.profile import Profile, read_profile, save_profile
@@ -82,14 +83,19 @@ def _sample(sources: Sequence[str], settings: Settings, request: PlanRequest) ->
 def _measure(settings: Settings, sample: Sample | None, request: PlanRequest) -> Profile:
     prepare_models(settings)
     progress = show_progress(err())
+    # So far, but for the sample, there was little but imports: none of it waits for anything.
+    sampled_s = 0.0 if sample is None else sum(image.decode_s for image in sample.images)
+    imported_s = max(0.0, time.process_time() - sampled_s)
     with progress:
         if sample is not None:
-            return measure(settings, sample, request.seconds, progress.note)
+            measured = measure(settings, sample, request.seconds, progress.note)
+            return add_imports(measured, imported_s)
         with tempfile.TemporaryDirectory(prefix="objseek-plan-") as folder:
             progress.note("composing scenes to measure with")
             write_bucket(Path(folder), _SCENES, _SEED)
             scenes = take_sample([folder], settings.store, settings.decode, request.sampled, None)
-            return assume_bucket(measure(settings, scenes, request.seconds, progress.note))
+            measured = measure(settings, scenes, request.seconds, progress.note)
+            return assume_bucket(add_imports(measured, imported_s))
 
 
 def _set_price(

@@ -30,17 +30,26 @@ class GpuMemory:
 
 @dataclass(frozen=True, slots=True)
 class WorkReport:
-    """What was done to a chunk; `retries`: those of another process than the driver, by what."""
+    """What was done to a chunk; `retries`: those of another process than the driver, by what.
+
+    `waited_s`: between its work and that on the chunk before, by the clock of its model actor.
+    """
 
     spans: tuple[StageSpan, ...] = ()
     retries: Mapping[str, int] = field(default_factory=dict)
     gpu: GpuMemory | None = None
+    waited_s: float = 0.0
 
     def plus(self, later: WorkReport) -> WorkReport:
         """Both together, of the same chunk."""
         retries = Counter(self.retries)
         retries.update(later.retries)
-        return WorkReport(self.spans + later.spans, dict(retries), later.gpu or self.gpu)
+        return WorkReport(
+            self.spans + later.spans,
+            dict(retries),
+            later.gpu or self.gpu,
+            self.waited_s + later.waited_s,
+        )
 
 
 class StageRecorder:

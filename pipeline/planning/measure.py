@@ -19,6 +19,7 @@ from pipeline.messages import quantify
 from pipeline.planning.profile import PointBytes, Profile, StageSeconds
 from pipeline.planning.sample import Sample
 from pipeline.planning.stage_clock import CountedHome, StageClock
+from pipeline.planning.timed_writes import time_writing
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_recipe
 from pipeline.settings import Settings
@@ -33,17 +34,20 @@ from workers.models.threads import count_usable_cpus
 
 _LEAST_IMAGES = 4
 _FIRST_ROUND = 4
+_LEAST_TIMED, _LONGEST = 16, 2
+"""Of fewer images there is more chance than time in what they take; unless that takes so many times
+as long as was asked for."""
+_FINISHING = ("label", "check", "thumbnail")
 _S3_READ_S, _S3_READ_SOURCE = 0.063, "the median of a GET that turbopuffer's documentation gives"
 _S3_PAGE_S, _S3_PAGE_SOURCE = 0.1, "docs/scale.md, as a rule"
 
 
 @dataclass(frozen=True, slots=True)
 class _Rounds:
-    """What ingesting in rounds took, by the clock and of all cores; `worker_s` of an image."""
+    """What ingesting in rounds took, by the clock and of all cores."""
 
     wall_s: float
     cpu_s: float
-    worker_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,12 @@ class _Timing:
 
 
 class _Begun(Progress):
-    """Shows what another shows, and notes when work on images begins, and how fast it is."""
+    """Shows what another shows, and notes when work on images begins."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__()
         self._note = note
         self.begun_s = self.begun_cpu_s = 0.0
-        self.workers_throughput = Throughput()
 
     def note(self, text: str) -> None:
         self._note(text)
@@ -71,7 +74,6 @@ class _Begun(Progress):
     def begin(self, throughput: Throughput | None = None) -> None:
         super().begin(throughput)
         self.begun_s, self.begun_cpu_s = self.seconds, time.process_time()
-        self.workers_throughput = throughput or Throughput()
 
 
 def measure(
@@ -123,6 +125,12 @@ def assume_bucket(profile: Profile) -> Profile:
     return profile.model_copy(update={"seconds": seconds, "sources": profile.sources | sources})
 
 
+def add_imports(profile: Profile, seconds: float) -> Profile:
+    """The same with what a command takes to import before it measures, as an ingest's does, too."""
+    started = profile.seconds.model_copy(update={"start": profile.seconds.start + seconds})
+    return profile.model_copy(update={"seconds": started})
+
+
 def _temporary_index(settings: Settings, folder: Path) -> IndexOptions:
     """An index of the settings' kind where that is files, else a folder: nothing of the user's."""
     kind = kind_of(settings.index.location)
@@ -171,38 +179,37 @@ def _time_rounds(
     home: CountedHome,
     seconds: float,
     note: Callable[[str], None],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> _Rounds:
     """Ingest `refs` in rounds, each of as many as there is time for by the one before."""
-    progress = _Begun(note)
     cpu_s = wall_s = 0.0
     done, size = 0, _FIRST_ROUND
-    while done < len(refs) and wall_s < seconds:
+    while done < len(refs) and size:
         progress = _Begun(note)
-        started = time.perf_counter()
+        started = clock()
         session.run([list(refs[done : done + size])], home, progress)
         cpu_s += time.process_time() - progress.begun_cpu_s
-        wall_s += time.perf_counter() - started
+        wall_s += clock() - started
         done += size
-        size = max(1, int((seconds - wall_s) / wall_s * done))
-    throughput = progress.workers_throughput
-    rate = throughput.rate
-    return _Rounds(
-        wall_s, cpu_s - home.clock.counting_cpu_s, throughput.workers / rate if rate else None
-    )
+        size = _choose_round(done, wall_s, seconds)
+    return _Rounds(wall_s, cpu_s - home.clock.counting_cpu_s)
+
+
+def _choose_round(done: int, wall_s: float, seconds: float) -> int:
+    """Images of the next round, after `done` have taken `wall_s`; 0: it is enough."""
+    lacking = max(0, _LEAST_TIMED - done)
+    limit_s = _LONGEST * seconds if lacking else seconds
+    if wall_s >= limit_s:
+        return 0
+    timely, at_most = (int((limit - wall_s) / wall_s * done) for limit in (seconds, limit_s))
+    return max(1, timely, min(lacking, at_most))
 
 
 def _time_writing(home: CountedHome, images: Sequence[EmbeddedImage]) -> float:
-    """Seconds a point where many are written together, as they are once a run is under way."""
+    """Seconds a point, of an index of its own beside the one that was written to."""
     place = home.index.model_copy(update={"location": f"{home.index.location}-writes"})
-    few = images[: max(1, len(images) // 8)]
-    many = images[len(few) :] or images
     with closing(open_index(place, home.clock.dim, create=True)) as index:
-        index.replace_images(few)  # the first write of an index makes what is needed once
-        started = time.perf_counter()
-        index.replace_images(many)
-        index.optimize()  # as a run does whenever it has written many
-        written_s = time.perf_counter() - started
-    return written_s / sum(len(image.objects) + 1 for image in many)
+        return time_writing(index, images)
 
 
 def _shuffle(refs: Sequence[ImageRef]) -> list[ImageRef]:
@@ -238,19 +245,16 @@ def _build_profile(
 
 
 def _divide_seconds(sample: Sample, clock: StageClock, timing: _Timing) -> StageSeconds:
-    """Seconds of each stage; what a worker takes beside its models and reading is `finish`."""
-    images, points = clock.images, clock.points
-    stages = {name: clock.seconds.get(name, 0.0) for name in ("read", "segment", "embed")}
-    staged_s = sum(stages.values()) / images
-    finish_s = max(0.0, (timing.rounds.worker_s or staged_s) - staged_s)
+    """Seconds of each stage; what a worker does to objects after its models is `finish`."""
+    images, points, stages = clock.images, clock.points, clock.seconds
     return StageSeconds(
         start=timing.start_s,
         list_page=sample.list_page_s,
         read=sample.read_s,
         decode_mpx=sample.decode_mpx_s,
-        segment=stages["segment"] / images,
-        embed=stages["embed"] / points,
-        finish=finish_s * images / points,
+        segment=stages.get("segment", 0.0) / images,
+        embed=stages.get("embed", 0.0) / points,
+        finish=sum(stages.get(name, 0.0) for name in _FINISHING) / points,
         write=timing.write_s,
     )
 

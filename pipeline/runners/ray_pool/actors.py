@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from pipeline.runners.model_worker import WorkerInfo
 from pipeline.runners.ray_pool.chunks import Chunk
+from pipeline.runners.ray_pool.node_cpus import compute_worker_cpus
 from pipeline.runners.ray_pool.nodes import describe_needs, is_node_lost
 from pipeline.runners.ray_pool.pending_calls import PendingCalls
 from pipeline.runners.ray_pool.tasks import ModelActor, raise_cause
@@ -163,7 +164,7 @@ class ActorPool:
 
     def _add(self, *, reserved: bool = False) -> None:
         actor: Any = ray.remote(
-            num_cpus=self._options.cpus_per_worker,
+            num_cpus=compute_worker_cpus(self._options.cpus_per_worker),
             num_gpus=self._options.gpus_per_worker,
             max_restarts=0,
             runtime_env={"env_vars": _KEEP_MEMORY},

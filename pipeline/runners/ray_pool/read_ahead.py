@@ -24,13 +24,19 @@ _READ_SHARE = 0.45
 class ReadAhead:
     """Chunks on their way to a worker: listed, being read, or read.
 
-    Those that are read stand in `waiting`, suspects in `suspects`.
+    Those that are read stand in `waiting`, suspects in `suspects`. Reading one asks for
+    `reader_cpus`.
     """
 
-    def __init__(self, recipe: Recipe, options: RunnerOptions, pace: Pace) -> None:
+    def __init__(
+        self, recipe: Recipe, options: RunnerOptions, pace: Pace, reader_cpus: float
+    ) -> None:
         self._recipe = recipe
         self._pace = pace
-        self._read: Any = ray.remote(num_cpus=1, num_returns=2, max_retries=0)(read_chunk)
+        # By what they ask for alone all readers would go to one node.
+        self._read: Any = ray.remote(
+            num_cpus=reader_cpus, num_returns=2, max_retries=0, scheduling_strategy="SPREAD"
+        )(read_chunk)
         self._limits = ReadLimits(
             memory_bytes=options.reader_memory_mb << 20,
             decode_s=options.decode_timeout_s,

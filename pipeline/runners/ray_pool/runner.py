@@ -61,8 +61,8 @@ def open_ray_runner(
 ) -> Iterator[RayRunner]:
     """A pool of model actors on Ray; see `open_runner`."""
     note("starting Ray" if options.ray_address is None else f"connecting to {options.ray_address}")
-    with ray_session(options, log):
-        runner = RayRunner(recipe, options, log, note)
+    with ray_session(options, log) as reader_cpus:
+        runner = RayRunner(recipe, options, log, note, reader_cpus)
         try:
             runner.start(early)
             yield runner
@@ -76,14 +76,16 @@ class RayRunner:
     info: WorkerInfo
     throughput: Throughput
 
-    def __init__(self, recipe: Recipe, options: RunnerOptions, log: Path, note: Note) -> None:
+    def __init__(
+        self, recipe: Recipe, options: RunnerOptions, log: Path, note: Note, reader_cpus: float
+    ) -> None:
         self._options = options
         self._log = log
         self._note = note
         self._pace = Pace(options.stall_timeout_s)
         self._timer = StallTimer(options.stall_timeout_s)
         self._pending = PendingCalls()
-        self._reads = ReadAhead(recipe, options, self._pace)
+        self._reads = ReadAhead(recipe, options, self._pace, reader_cpus)
         self._actors = ActorPool(recipe, options, log, self._pending)
         self._nodes = NodeWait(options, note)
         self._blame = Blame(options.reader_memory_mb, log)

@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from pipeline.environment import set_environment
+from pipeline.runners.ray_pool.node_cpus import READER_CPUS
 from pipeline.runners.ray_pool.private_ray import (
     CLUSTER_VARIABLE,
     OwnPathAlone,
@@ -36,20 +37,23 @@ _STARTS = 3
 
 
 @contextmanager
-def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
+def ray_session(options: RunnerOptions, log: Path) -> Iterator[float]:
     """Ray for as long as the context lasts; one that runs already is used and left alone.
+
+    What reading a chunk is to ask it for, in CPUs: one of a Ray of our own, which has as many as it
+    is to have readers.
 
     What Ray prints, and what its workers printed, goes to the file `log`. Raises UsageError if
     the cluster at `options.ray_address` cannot be reached, WorkerDiedError if Ray does not start.
     """
     if ray.is_initialized():
-        yield
+        yield READER_CPUS
     elif options.ray_address is not None:
         with _redirect_output(log):
             with _keep_sigterm():
                 _connect(options.ray_address)
             try:
-                yield
+                yield READER_CPUS
             finally:
                 ray.shutdown()
     else:
@@ -57,7 +61,7 @@ def ray_session(options: RunnerOptions, log: Path) -> Iterator[None]:
             try:
                 with _keep_sigterm():
                     _start(options, folder)
-                yield
+                yield 1.0
             finally:
                 ray.shutdown()
                 reload_authentication()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ class ModelActor:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._ended: float | None = None
 
     def tell_node(self) -> str:
         """The id of its node, once there is a process: before its models are loaded."""
@@ -85,8 +87,11 @@ class ModelActor:
         _count_retries()
         worker = self._worker
         worker.lower_images_at_once(images_at_once)
-        results = worker.process([_copy_pixels(image) for image in chunk], known, added)
-        report = WorkReport(worker.stages.take(), _take_retries(), read_gpu_memory())
+        copied = [_copy_pixels(image) for image in chunk]
+        waited_s = 0.0 if self._ended is None else time.monotonic() - self._ended
+        results = worker.process(copied, known, added)
+        self._ended = time.monotonic()
+        report = WorkReport(worker.stages.take(), _take_retries(), read_gpu_memory(), waited_s)
         return WorkedTogether(results, worker.images_at_once, report)
 
     @cached_property

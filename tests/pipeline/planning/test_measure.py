@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from support import fakes
@@ -51,6 +53,62 @@ def test_it_measures_what_an_ingest_does(tmp_path: Path, workers: int) -> None:
 def test_too_few_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected 4 images or more to measure with, got 3"):
         profile_of(tmp_path, 3)
+
+
+class SlowSession:
+    """Ingests an image in `each` seconds, and a round in `once` more, by a clock of its own."""
+
+    def __init__(self, each: float, once: float = 0.0) -> None:
+        self.now, self.rounds = 0.0, list[int]()
+        self._each, self._once = each, once
+
+    def run(self, listing: list[list[int]], home: object, progress: object) -> None:
+        self.rounds.append(len(listing[0]))
+        self.now += self._once + self._each * len(listing[0])
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("each", "images", "rounds"),
+    [
+        (0.1, 1000, [4, 196]),  # 20 s, as asked for
+        (4.0, 1000, [4, 6]),  # 16 images would take 64 s, and there are 40
+        (2.0, 1000, [4, 12]),  # 32 s
+        (50.0, 1000, [4]),
+        (0.1, 30, [4, 26]),
+    ],
+)
+def test_images_are_enough_to_tell_unless_they_take_too_long(
+    each: float, images: int, rounds: list[int]
+) -> None:
+    session, home = SlowSession(each), SimpleNamespace(clock=StageClock())
+    refs: list[Any] = list(range(images))
+    found = measure._time_rounds(
+        cast(Any, session), refs, cast(Any, home), 20, lambda text: None, session.clock
+    )
+    assert session.rounds == rounds
+    assert found.wall_s == pytest.approx(each * sum(rounds))
+
+
+def test_finishing_is_what_follows_the_models() -> None:
+    clock, sample = StageClock(), SimpleNamespace(list_page_s=0.0, read_s=0.0, decode_mpx_s=0.0)
+    clock.images, clock.points = 2, 10
+    names = ("read", "segment", "embed", "label", "check", "thumbnail")
+    spans = [StageSpan(name, 0.0, float(number)) for number, name in enumerate(names)]
+    clock.note_worked([], WorkReport(tuple(spans)))
+    timing = measure._Timing(1, 5.0, measure._Rounds(20.0, 20.0), 0.003)
+    seconds = measure._divide_seconds(cast(Any, sample), clock, timing)
+    assert (seconds.segment, seconds.embed, seconds.finish) == (0.5, 0.2, 1.2)
+    assert (seconds.start, seconds.write) == (5.0, 0.003)
+
+
+def test_imports_are_part_of_the_start() -> None:
+    profile = read_profile("cpu2")
+    longer = measure.add_imports(profile, 2.5)
+    assert longer.seconds.start == profile.seconds.start + 2.5
+    assert longer.seconds.segment == profile.seconds.segment
 
 
 def test_stages_add_up_over_chunks() -> None:

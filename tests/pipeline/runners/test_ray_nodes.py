@@ -12,7 +12,7 @@ import ray
 from ray.cluster_utils import Cluster
 from support import fakes
 from support.telling_models import count_repeats, read_nodes, telling_recipe, telling_settings
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.progress import Progress
@@ -123,6 +123,17 @@ def test_a_run_begins_without_a_node_and_takes_those_that_come(
     )
     assert len(set(read_nodes(log))) == 2
     assert count_repeats(log) == 0
+
+
+def test_workers_that_fill_all_cpus_leave_reading_a_place(
+    cluster: Cluster, images: Path, tmp_path: Path
+) -> None:
+    cluster.add_node(num_cpus=2, **MEMORY)
+    settings = fakes.settings(
+        tmp_path / "index", "ray", workers=2, cpus_per_worker=1, stall_timeout_s=PATIENCE_S
+    )
+    found = ingest([str(images)], settings, recipe=fakes.recipe(settings))
+    check_all_done(found, settings, images, tmp_path)
 
 
 def test_workers_share_a_gpu_by_its_parts(cluster: Cluster, tmp_path: Path) -> None:
