@@ -45,13 +45,16 @@ def _write_route(name: str, operation: Mapping[str, Any]) -> Iterator[str]:
     for status, answer in operation["responses"].items():
         kinds = answer.get("content", {}) or {"": {}}
         rows += [
-            (
-                f"{status} {write_code(kind)}",
-                _describe(each.get("schema", {})) or answer["description"],
-            )
+            (f"{status} {write_code(kind)}", _write_answer(answer["description"], each))
             for kind, each in kinds.items()
         ]
     yield write_table(("sent, answered", ""), rows)
+
+
+def _write_answer(description: str, content: Mapping[str, Any]) -> str:
+    """What is answered, or what it means where its fields have no name."""
+    fields = _describe(content.get("schema", {}))
+    return description if fields in ("", "object") else fields
 
 
 def _write_schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:

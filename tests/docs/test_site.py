@@ -61,6 +61,7 @@ def test_every_route_is_there_with_its_fields() -> None:
         re.findall(r"^## (\w+ /\S+)$", page, re.MULTILINE)
     )
     assert "| `diversity` |" in page
+    assert "| 429 `application/problem+json` | Too many requests in the last minute. |" in page
     anchors = {name.lower() for name in re.findall(r"^### (.+)$", page, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
 
