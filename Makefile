@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements-dev.txt
 
-.PHONY: setup demo test test-all trials faults lint format bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed bench-device lock clean
+.PHONY: setup demo test test-all trials faults lint format docs bench bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed bench-device lock clean
 
 setup: .venv/.installed
 
@@ -55,6 +55,10 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Into build/site, with warnings as errors.
+docs: setup
+	$(BIN)/python -m docs.site.build
+
 bench: bench-segment bench-ingest bench-search bench-transfer bench-watch bench-reembed
 
 bench-segment: setup
@@ -84,7 +88,7 @@ UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --gener
 lock:
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q uv; }
 	$(UV_COMPILE) pyproject.toml --extra cluster --extra lance -o requirements.txt
-	$(UV_COMPILE) pyproject.toml --extra dev --extra demo --extra train -c requirements.txt -o requirements-dev.txt
+	$(UV_COMPILE) pyproject.toml --extra dev --extra demo --extra train --extra docs -c requirements.txt -o requirements-dev.txt
 	echo uv | $(UV_COMPILE) - -c requirements-dev.txt -o requirements-uv.txt
 	echo cyclonedx-bom | $(UV_COMPILE) - -c requirements-dev.txt -o requirements-sbom.txt
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Lifespan
 
 from pipeline.observing.observe import trace_searches
 from pipeline.search.searcher import Searcher
@@ -57,12 +58,27 @@ def build_app(
     serve = settings.serve
     access = _build_access(settings, owner_token)
     service = _build_service(searcher, settings, access.needs_key, read_only)
-    app = FastAPI(
-        title="objseek", description=_DESCRIPTION, version=version("objseek"), lifespan=_lifespan,
-        docs_url=None, redoc_url=None,
-    )  # fmt: skip
+    app = describe_service(_lifespan)
     app.state.service = service
     problems.add_handlers(app)
+    _add_pages(app)
+    limits = Limits(serve.max_body_kb * 1024, serve.max_upload_mb * 2**20, serve.body_timeout_s)
+    app.add_middleware(
+        Guard,
+        access=access,
+        limits=limits,
+        observe=service.metrics.observe,
+        is_ending=lambda: service.queue.is_ending,
+    )
+    return app
+
+
+def describe_service(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """All routes, and the document that describes them; nothing answers yet."""
+    app = FastAPI(
+        title="objseek", description=_DESCRIPTION, version=version("objseek"), lifespan=lifespan,
+        docs_url=None, redoc_url=None,
+    )  # fmt: skip
     for routes in (
         routes_search,
         routes_uploads,
@@ -74,15 +90,6 @@ def build_app(
         routes_ops,
     ):
         app.include_router(routes.router)
-    _add_pages(app)
-    limits = Limits(serve.max_body_kb * 1024, serve.max_upload_mb * 2**20, serve.body_timeout_s)
-    app.add_middleware(
-        Guard,
-        access=access,
-        limits=limits,
-        observe=service.metrics.observe,
-        is_ending=lambda: service.queue.is_ending,
-    )
     return app
 
 

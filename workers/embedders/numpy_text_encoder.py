@@ -218,6 +218,8 @@ def _files(name: str) -> tuple[Path, Path] | None:
     if entry.source == "bundled":
         weights = catalog.bundled_path(entry)
         return weights.with_suffix(".json"), weights
+    if not entry.hub_repo:
+        return None
     import huggingface_hub
 
     cached = huggingface_hub.try_to_load_from_cache(entry.hub_repo, _WEIGHTS_NAME)
