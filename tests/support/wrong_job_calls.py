@@ -7,7 +7,7 @@ CALLS: list[tuple[str, str]] = [
     ("demo --scenes 0", "Invalid value for '--scenes': Input should be greater than or equal to 1"),
     (
         "demo --workers 0",
-        "Invalid value for '--workers': Input should be greater than or equal to 1",
+        "Invalid value for '--workers' / '-w': Input should be greater than or equal to 1",
     ),
     (
         "demo --port 70000",
@@ -64,7 +64,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "ingest {w}/one.png --limit x",
-        "Invalid value for '--limit': Input should be a valid integer, unable to",
+        "Invalid value for '--limit' / '-n': Input should be a valid integer, unable to",
     ),
     (
         "ingest {w}/one.png --workers 0",
@@ -86,7 +86,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "ingest {w}/one.png --device tpu",
-        "Invalid value for '--device': Value error, 'tpu' is not one of 'auto',",
+        "Invalid value for '--device' / '-d': Value error, 'tpu' is not one of 'auto',",
     ),
     (
         "ingest {w}/one.png --preset best",
@@ -153,14 +153,20 @@ CALLS: list[tuple[str, str]] = [
     ),
     ("failures --index none", "expected an index at 'none', nothing was ingested there"),
     (
-        "failures --state done --index {w}/index",
-        "Invalid value for '--state': Value error, 'done' is not one of",
+        "failures --only done --index {w}/index",
+        "Invalid value for '--only': Value error, 'done' is not one of",
     ),
     ("retry --index none", "expected an index at 'none', nothing was ingested there"),
     (
-        "retry --state done --index {w}/index",
-        "Invalid value for '--state': Value error, 'done' is not one of",
+        "retry --only done --index {w}/index",
+        "Invalid value for '--only': Value error, 'done' is not one of",
     ),
+    (
+        "failures --state a --state b --index {w}/index",
+        "expected one place with --state, got a and b",
+    ),
+    ("doctor --device tpu", "Invalid value for '--device' / '-d': Value error, 'tpu' is not one"),
+    ("status -q -v --index {w}/index", "expected either --quiet or --verbose, got both"),
     ("optimize --index none", "expected an index at 'none', nothing was ingested there"),
     ("verify --index none", "expected an index at 'none', nothing was ingested there"),
     (

@@ -74,7 +74,8 @@ def ingest_command(
     load: Load,
     sources: Sources,
     limit: Annotated[
-        int | None, typer.Option(help="Stop after this many images and videos.")
+        int | None,
+        typer.Option("--limit", "-n", help="Stop after this many images and videos."),
     ] = None,
     boxes: Boxes = None,
     text_prompts: TextPrompts = None,

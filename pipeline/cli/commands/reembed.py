@@ -10,13 +10,8 @@ import typer
 
 from pipeline.cli.console import EXIT_FAILED, out, print_line, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    CONFIG,
-    INDEX,
-    INGEST_OPTIONS,
-    STATE,
-    AsJson,
-)
+from pipeline.cli.options import CONFIG, INDEX, INGEST_OPTIONS, STATE
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify
 from schemas.errors import IndexMissingError, UsageError
