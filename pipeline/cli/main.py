@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from typer._completion_classes import completion_init
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from pipeline.cli.command_list import COMMANDS
 from pipeline.cli.verbosity import QUIET, VERBOSE, add_verbosity, forget_verbosity
 from pipeline.ingestion.log_file import show_warnings_as_text
+
+_COMPLETING = "_OBJSEEK_COMPLETE"
+"""Set by whoever wants a shell's script, or by that script."""
 
 
 def load_command(name: str) -> TyperCommand | TyperGroup:
@@ -47,7 +52,7 @@ app = typer.Typer(
     help="Make every object in every image of a bucket searchable.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
-    # Scripts are printed as docs/guide.md says; nobody's shell is changed.
+    # Two options that change the files of a shell: docs/guide.md has a line for each shell.
     add_completion=False,
     # A traceback is for a bug report, and is wanted as Python prints it.
     pretty_exceptions_enable=False,
@@ -81,7 +86,9 @@ def _set_up(
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script, which shells ask for completions as well."""
+    if _COMPLETING in os.environ:
+        completion_init()
     app()
 
 
