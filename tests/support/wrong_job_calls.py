@@ -129,6 +129,12 @@ CALLS: list[tuple[str, str]] = [
         "sync {w}/one.png --max-delete 2 --index {w}/index",
         "Invalid value for '--max-delete': Input should be less than or equal to 1",
     ),
+    ("ingest {w}/notes --dry-run", "no images under {w}/notes"),
+    ("ingest {w}/one.png --dry-run --segmenter sam_vit_x", "no segmenter is called 'sam_vit_x'"),
+    ("reembed --embedder ViT-B-32/openai --dry-run --index none", "nothing was ingested there"),
+    ("restore {w}/notes --dry-run --index new", "{w}/notes is no whole backup"),
+    ("migrate other --dry-run --index none", "nothing was ingested there"),
+    ("export {w}/list.json --format coco --index {w}/index", "is there: --force writes over it"),
     ("watch", "Missing argument 'SOURCE...'."),
     (
         "watch {w}/none --once --index {w}/index",
