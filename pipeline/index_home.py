@@ -166,6 +166,11 @@ def current_generation(settings: Settings) -> str:
     return generations_of(index_options(settings)).current()
 
 
+def has_index(home: IndexHome, settings: Settings) -> bool:
+    """Whether there is the index of a generation; unlike `IndexHome.exists` nothing is opened."""
+    return home.generation in generations_of(index_options(settings)).names()
+
+
 def list_generations(settings: Settings) -> list[GenerationInfo]:
     """All generations of an index, the first one first."""
     generations = generations_of(index_options(settings))

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from pipeline.cli.verbosity import is_quiet
 from pipeline.messages import sanitize, validation_sentence
 from schemas.errors import ObjseekError, UsageError
 
@@ -34,6 +35,12 @@ def err() -> Console:
 def print_line(console: Console, line: str) -> None:
     """Print `line` as it stands: no markup, and never folded."""
     console.print(line, markup=False, soft_wrap=True)
+
+
+def print_note(line: str) -> None:
+    """Print what is neither a result nor an error on standard error, unless --quiet is given."""
+    if not is_quiet():
+        typer.echo(line, err=True)
 
 
 def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:

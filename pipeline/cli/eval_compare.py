@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.cli.console import out, print_line
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.mask_reading import follow, read_masks, read_truth
 from pipeline.cli.reports.change_pictures import draw_changes
 from pipeline.cli.reports.comparison_report import (
@@ -46,7 +46,7 @@ class ComparedRuns:
 def measure(
     runs: ComparedRuns,
     settings: Settings,
-    json_file: Path | None,
+    target: FiguresTarget,
     report: Path | None,
     *,
     strict: bool,
@@ -70,7 +70,7 @@ def measure(
         )
     names = {category.id: category.name for category in truth.categories}
     _print_comparison(compared, names, time.monotonic() - started)
-    write_figures(_describe(compared, runs, names), time.monotonic() - started, json_file)
+    write_figures(_describe(compared, runs, names), time.monotonic() - started, target)
     if report is None:
         return
     pictures = SourcePictures(runs.images, (first.refs, second.refs), settings)

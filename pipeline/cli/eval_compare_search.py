@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.cli.console import out, print_line
 from pipeline.cli.eval_compare import describe_figure, show_row
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.judged_search import QuerySource, SearchRun, run_queries
 from pipeline.cli.mask_reading import follow
 from pipeline.cli.reports.comparison_report import say_outcomes
@@ -33,7 +33,7 @@ def measure(
     places: tuple[str, str],
     source: QuerySource,
     settings: Settings,
-    json_file: Path | None,
+    target: FiguresTarget,
     report: Path | None,
 ) -> None:
     """Print the tables, and write their figures to a file and a report.
@@ -48,7 +48,7 @@ def measure(
     changes = list_changes(first.results, second.results, source.limit)
     seconds = time.monotonic() - started
     _print_comparison((first, second), figures, changes, seconds)
-    write_figures(_describe(places, len(first.results), figures, changes), seconds, json_file)
+    write_figures(_describe(places, len(first.results), figures, changes), seconds, target)
     if report is not None:
         page = build_search_comparison_report((first, second), figures, changes, places)
         write_report(report, page)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.cli.console import out
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.mask_reading import follow, read_masks, read_truth
 from pipeline.cli.reports.figure_cells import show_figure
 from pipeline.cli.reports.mask_figures import ROWS
@@ -27,7 +27,7 @@ def measure(
     truth_file: Path,
     found: str,
     settings: Settings,
-    json_file: Path | None,
+    target: FiguresTarget,
     report: Path | None,
     *,
     strict: bool,
@@ -46,7 +46,7 @@ def measure(
         scores = evaluation.measure(note=note)
     names = {category.id: category.name for category in truth.categories}
     _print_scores(scores, names, time.monotonic() - started)
-    write_figures(_describe(scores, names), time.monotonic() - started, json_file)
+    write_figures(_describe(scores, names), time.monotonic() - started, target)
     if report is not None:
         write_report(report, build_mask_report(scores, names, str(truth_file), found))
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 from pipeline.cli.console import out
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.fresh_scenes import compose_scenes
 from pipeline.cli.tables import print_rows
 from pipeline.evaluation.prompts import CORRECTIONS, GENERATED, PromptScore, score_prompts
@@ -37,7 +36,7 @@ ROWS = {
 }
 
 
-def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) -> None:
+def measure(scenes: int, seed: int, settings: Settings, target: FiguresTarget) -> None:
     """Print the table, and write its figures to a file. Raises UsageError, ModelError."""
     started = time.monotonic()
     segmenter = build_segmenter(settings.segmenter, settings.cache_dir)
@@ -48,7 +47,7 @@ def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) 
     seconds = time.monotonic() - started
     _print_scores(scores, scenes, seconds)
     figures = {name: asdict(score) for name, score in scores.items()}
-    write_figures({"prompts": figures}, seconds, json_file)
+    write_figures({"prompts": figures}, seconds, target)
 
 
 def _print_scores(scores: Mapping[str, PromptScore], scenes: int, seconds: float) -> None:

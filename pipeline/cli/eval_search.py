@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.cli.console import out, print_line
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.judged_search import QuerySource, SearchRun, run_queries
 from pipeline.cli.reports.figure_cells import NOTHING, show_figure
 from pipeline.cli.reports.hit_pictures import draw_worst
@@ -39,7 +39,7 @@ _MOST_NAME = 48  # characters of a query in a table
 
 
 def measure(
-    source: QuerySource, settings: Settings, json_file: Path | None, report_file: Path | None
+    source: QuerySource, settings: Settings, target: FiguresTarget, report_file: Path | None
 ) -> None:
     """Print the tables, and write their figures to a file, and a report to another.
 
@@ -53,7 +53,7 @@ def measure(
     scores = measure_results(run.results, source.limit)
     seconds = time.monotonic() - started
     _print_run(run, scores, seconds)
-    write_figures(_describe(run, scores), seconds, json_file)
+    write_figures(_describe(run, scores), seconds, target)
     if report_file is not None:
         place = settings.index.location
         write_report(report_file, build_search_report(run, scores, place, galleries))

@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from pathlib import Path
 
 from pipeline.cli.console import out
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.fresh_scenes import compose_scenes
 from pipeline.cli.tables import print_rows
 from pipeline.demo.groups import find_groups
@@ -55,7 +54,7 @@ class _Measured:
         return self.models.build_matcher((text,))
 
 
-def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) -> None:
+def measure(scenes: int, seed: int, settings: Settings, target: FiguresTarget) -> None:
     """Print the table, and write its figures to a file. Raises UsageError, ModelError."""
     started = time.monotonic()
     settings = settings.model_copy(update={"labels": _LABELS})
@@ -73,7 +72,7 @@ def measure(scenes: int, seed: int, settings: Settings, json_file: Path | None) 
         )
     seconds = time.monotonic() - started
     _print_scores(scores, seconds)
-    write_figures({"segmentation": asdict(scores)}, seconds, json_file)
+    write_figures({"segmentation": asdict(scores)}, seconds, target)
 
 
 def _list_labels() -> tuple[LabelEntry, ...]:

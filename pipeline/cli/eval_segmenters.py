@@ -6,10 +6,9 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 from pipeline.cli.console import out
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.figures_file import FiguresTarget, write_figures
 from pipeline.cli.fresh_scenes import FreshScenes, compose_scenes
 from pipeline.cli.tables import print_rows
 from pipeline.demo.groups import GROUPS, find_groups
@@ -49,7 +48,7 @@ def list_segmenters(names: str) -> list[str]:
     return wanted
 
 
-def measure(names: str, scenes: int, seed: int, settings: Settings, json_file: Path | None) -> None:
+def measure(names: str, scenes: int, seed: int, settings: Settings, target: FiguresTarget) -> None:
     """Print the table, and write its figures to a file. Raises UsageError, ModelError."""
     started = time.monotonic()
     wanted = list_segmenters(names)
@@ -66,7 +65,7 @@ def measure(names: str, scenes: int, seed: int, settings: Settings, json_file: P
     objects = len(composed.truth.annotations)
     out().print(f"{objects:,} objects in {scenes:,} images, {seconds:.0f} s")
     figures = {name: asdict(score) for name, score in scores.items()}
-    write_figures({"segmenters": figures}, seconds, json_file)
+    write_figures({"segmenters": figures}, seconds, target)
 
 
 def _group_categories(truth: CocoTruth) -> dict[Hashable, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 
-import typer
-
+from pipeline.cli.console import print_note
 from pipeline.messages import sanitize
 from schemas.search import Condition
 
@@ -26,7 +25,7 @@ def print_label_hint(
     for label in wanted:
         if label not in labels:
             near = ", ".join(find_near_labels(label, labels)) or "none"
-            typer.echo(sanitize(f"no object is labelled {label!r}; there are: {near}"), err=True)
+            print_note(sanitize(f"no object is labelled {label!r}; there are: {near}"))
 
 
 def find_near_labels(label: str, labels: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +19,7 @@ INDEX = SharedOption(
     "index",
     Annotated[
         str | None,
-        typer.Option(help=f"Where it is: {PLACES}.", show_default="objseek-index"),
+        typer.Option("--index", "-i", help=f"Where it is: {PLACES}.", show_default="objseek-index"),
     ],
     ("index.location",),
 )
@@ -36,23 +35,13 @@ STATE = SharedOption(
     ],
     ("index.state",),
 )
-# For commands whose --state chooses images by their state.
-STATE_PLACE = SharedOption(
-    "state_place",
-    Annotated[
-        str | None,
-        typer.Option(
-            help="What other commands call --state: where the record of each image is kept.",
-            show_default="with the index",
-        ),
-    ],
-    ("index.state",),
-)
 CONFIG = SharedOption(
     "config",
     Annotated[
         Path | None,
         typer.Option(
+            "--config",
+            "-c",
             envvar="OBJSEEK_CONFIG",
             help="A TOML file of settings. Environment variables OBJSEEK_SECTION__KEY override "
             "it, and options override both.",
@@ -120,6 +109,8 @@ SEGMENTER = SharedOption(
     Annotated[
         str | None,
         typer.Option(
+            "--segmenter",
+            "-s",
             help="The segmentation model; see `objseek models`.",
             show_default="sam_demo",
             rich_help_panel=_MODELS,
@@ -132,6 +123,8 @@ EMBEDDER = SharedOption(
     Annotated[
         str | None,
         typer.Option(
+            "--embedder",
+            "-e",
             help="The embedding model: clip_demo, architecture/pretrained of open_clip, or "
             "local-dir:FOLDER.",
             show_default="clip_demo",
@@ -145,6 +138,8 @@ INDEX_EMBEDDER = SharedOption(
     Annotated[
         str | None,
         typer.Option(
+            "--embedder",
+            "-e",
             help="The embedding model, as for `objseek ingest`.",
             show_default="the one that the index was built with",
         ),
@@ -155,7 +150,13 @@ DEVICE = SharedOption(
     "device",
     Annotated[
         Literal["auto", "cpu", "cuda", "mps"] | None,
-        typer.Option(help="Where both models run.", show_default="auto", rich_help_panel=_MODELS),
+        typer.Option(
+            "--device",
+            "-d",
+            help="Where both models run.",
+            show_default="auto",
+            rich_help_panel=_MODELS,
+        ),
     ],
     ("segmenter.device", "embedder.device"),
 )
@@ -275,6 +276,8 @@ WORKERS = SharedOption(
     Annotated[
         int | None,
         typer.Option(
+            "--workers",
+            "-w",
             help="Processes that run the models; threads with --runner local.",
             show_default="1",
             rich_help_panel=_RUN,
@@ -366,19 +369,6 @@ MaxDelete = Annotated[
 ]
 # As pipeline.jobs.sync has it, which takes a second to import; a test holds them equal.
 MAX_DELETE = 0.1
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
-Scenes = Annotated[int, typer.Option(min=1, help="How many images to compose.")]
-Seed = Annotated[int, typer.Option(help="Another seed composes other scenes.")]
-DemoWorkers = Annotated[
-    int,
-    typer.Option(min=1, help="Threads that run the models, or with --runner ray processes."),
-]
-DemoRunner = Annotated[
-    Literal["ray", "local"],
-    typer.Option(help="local: everything in one process; ray: as an ingest does by default."),
-]
-
-
 Grouping = Literal["prefix", "day", "both"]
 """What `objseek status` groups images by."""
 
@@ -389,11 +379,3 @@ Strict = Annotated[
         "--strict", help="Refuse files with a wrong annotation or row, rather than leave that out."
     ),
 ]
-
-
-class UnfinishedState(StrEnum):
-    """The states of images that are not in the index."""
-
-    REJECTED = "rejected"
-    FAILED = "failed"
-    GONE = "gone"

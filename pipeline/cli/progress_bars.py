@@ -10,6 +10,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from pipeline.cli.console import print_line
+from pipeline.cli.verbosity import is_quiet, is_verbose
 from pipeline.progress import Progress
 
 _SECONDS_A_LINE = 5.0
@@ -77,9 +78,14 @@ class LiveProgress(Progress):
 
 
 def show_progress(console: Console) -> Progress:
-    """The display that suits `console`, which keeps writing to the stream that it has now."""
+    """The display that suits `console`, which keeps writing to the stream that it has now.
+
+    With --quiet there is none; with --verbose lines, as a bar would stand among those of the log.
+    """
+    if is_quiet():
+        return Progress()
     bound = bind(console)
-    return LiveProgress(bound) if bound.is_terminal else PlainProgress(bound)
+    return LiveProgress(bound) if bound.is_terminal and not is_verbose() else PlainProgress(bound)
 
 
 def bind(console: Console) -> Console:

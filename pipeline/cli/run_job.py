@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 
@@ -98,12 +99,19 @@ def prepare_propagator(settings: Settings) -> None:
     fetch_propagator(settings.video, settings.segmenter, settings.cache_dir, err())
 
 
-def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 0) -> None:
+def print_summary(
+    summary: IngestSummary, settings: Settings, *, removed: int = 0, as_json: bool = False
+) -> None:
     """Print what came of a run; if images have failed, end with the exit code for that.
 
     `removed` images were taken out of the index before it.
     """
     counts = summary.counts
+    if as_json:
+        typer.echo(json.dumps(_list_fields(summary, removed), indent=2))
+        if counts.failed:
+            raise typer.Exit(EXIT_FAILED)
+        return
     rows = _summary_rows(summary)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -122,6 +130,23 @@ def print_summary(summary: IngestSummary, settings: Settings, *, removed: int = 
     _print_failures(summary, settings)
     if counts.failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _list_fields(summary: IngestSummary, removed: int) -> dict[str, Any]:
+    """What came of a run, as JSON has it; of failures the first few."""
+    details = summary.details
+    return {
+        **summary.counts.model_dump(exclude={"all_listed"}),
+        "removed": removed,
+        "skipped": dict(details.skipped),
+        "failures": [sanitize(failure.message) for failure in details.failures],
+        "notes": [sanitize(warning) for warning in details.warnings],
+        "dropped_added": details.dropped_added,
+        "seconds": summary.seconds,
+        "images_per_s": summary.images_per_s,
+        "index": summary.location,
+        "log": None if summary.log is None else str(summary.log),
+    }
 
 
 def _summary_rows(summary: IngestSummary) -> list[tuple[str, str]]:

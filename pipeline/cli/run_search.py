@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from pipeline.cli.console import print_note
 from pipeline.cli.label_hint import print_label_hint
 from pipeline.cli.query_vectors import require_length
 from pipeline.cli.search_output import print_page
@@ -83,7 +84,7 @@ def _search_by_service(
     vector_file: Path | None,
 ) -> None:
     if settings.embedder.calibration is not None:
-        typer.echo("note: the service answers, with the calibration it was started with", err=True)
+        print_note("note: the service answers, with the calibration it was started with")
     stats = service.stats()
     embedder = stats.embedder
     require_length(query, vector_file, stats.dim)
@@ -114,7 +115,7 @@ def _list_labels_of(service: Client) -> list[str]:
 
 def _save_sheet(drawn: Sheet, path: Path) -> None:
     save_sheet(drawn.picture, path)
-    typer.echo(f"sheet: {path}", err=True)
+    print_note(f"sheet: {path}")
     if drawn.unread:
         count, why = len(drawn.unread), drawn.unread[0].message
         typer.echo(f"tiles without their image: {count}; the first: {why}", err=True)

@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 import typer
 
-from pipeline.cli.console import EXIT_FAILED, EXIT_USAGE, err, out, print_line
+from pipeline.cli.console import EXIT_FAILED, EXIT_USAGE, err, out, print_line, print_note
 from pipeline.cli.progress_bars import show_progress
 from pipeline.cli.run_job import prepare_models
 from pipeline.cli.segment_output import MaskTable, Outputs
@@ -63,7 +63,7 @@ def run_segment(
     if isinstance(query, TextQuery) and (finder := models.text_finder()) is not None:
         notes = (f"the texts are found by {finder.name}", *notes)
     for note in (*notes, *_describe_skipped(progress)):
-        print_line(err(), f"note: {sanitize(note)}")
+        print_note(f"note: {sanitize(note)}")
     report.print()
 
 

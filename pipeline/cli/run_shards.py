@@ -13,7 +13,9 @@ from pipeline.messages import sanitize
 from pipeline.settings import Settings
 
 
-def run_shards(sources: Sequence[str], settings: Settings, count: int) -> None:
+def run_shards(
+    sources: Sequence[str], settings: Settings, count: int, *, as_json: bool = False
+) -> None:
     """`objseek ingest --shards`. Ends with the exit code for failures if any job did not end well.
 
     Raises UsageError for settings that jobs cannot share.
@@ -24,6 +26,6 @@ def run_shards(sources: Sequence[str], settings: Settings, count: int) -> None:
     )
     for shard, error in summary.errors.items():
         print_line(err(), f"Error in shard {shard}: {sanitize(error)}")
-    run_job.print_summary(summary.together, settings)
+    run_job.print_summary(summary.together, settings, as_json=as_json)
     if summary.errors:
         raise typer.Exit(EXIT_FAILED)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pipeline.cli.console import out
+from pipeline.cli.console import out, print_note
 from pipeline.cli.picture_output import describe_pictures
 from pipeline.cli.tables import print_rows
 from pipeline.messages import format_span, quantify
@@ -38,13 +38,13 @@ def print_page(
     if likely:
         found = f"{found}, {likely} of them likely,"
     how = f"{embedder}, with words" if page.hybrid else embedder
-    typer.echo(f"{found} in {seconds * 1000:.0f} ms ({how})", err=True)
+    print_note(f"{found} in {seconds * 1000:.0f} ms ({how})")
     for line in describe_pictures(page):
-        typer.echo(line, err=True)
+        print_note(line)
     if page.relevance == "weak":
-        typer.echo("no hit is likely to show what you searched for: these come nearest", err=True)
+        print_note("no hit is likely to show what you searched for: these come nearest")
     if page.cursor is not None:
-        typer.echo(f"more: --cursor {page.cursor}", err=True)
+        print_note(f"more: --cursor {page.cursor}")
 
 
 def _print_groups(hits: Sequence[SearchHit]) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from pipeline.cli.lazy_imports import lazy_imports
 
 with lazy_imports():
     import pipeline.settings
-
-Load = Callable[..., "pipeline.settings.Settings"]
-"""Loads the settings that the command line, environment and settings file make; sections and
-values given to it are added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,37 @@ class SharedOption:
     name: str
     annotation: object
     keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Loads the settings that the command line, environment and settings file make.
+
+    `values` are those of `options` by their names, None where one was not given.
+    """
+
+    options: tuple[SharedOption, ...]
+    values: Mapping[str, Any]
+
+    @property
+    def config(self) -> Path | None:
+        """The settings file that was named."""
+        config: Path | None = self.values.get("config")
+        return config
+
+    def __call__(self, **more: Any) -> pipeline.settings.Settings:
+        """The settings; sections and values in `more` are added to those of the command line."""
+        sections: dict[str, Any] = {}
+        for option in self.options:
+            value = self.values[option.name]
+            for key in option.keys:
+                section, _, name = key.partition(".")
+                # An option for a list that was not given is an empty one.
+                sections.setdefault(section, {})[name] = None if value == [] else value
+        for name, value in more.items():
+            is_section = isinstance(value, Mapping)
+            sections[name] = {**sections.get(name, {}), **value} if is_section else value
+        return pipeline.settings.load_settings(self.config, sections)
 
 
 def add_options(
@@ -43,7 +71,7 @@ def add_options(
         @wraps(command)
         def run(**given: Any) -> None:
             values = {option.name: given.pop(option.name) for option in options}
-            command(load=partial(_load, options, values), **given)
+            command(load=Load(options, values), **given)
 
         parameters = dict(inspect.signature(command, eval_str=True).parameters)
         del parameters["load"]
@@ -60,16 +88,3 @@ def add_options(
         return run
 
     return decorate
-
-
-def _load(
-    options: Sequence[SharedOption], values: Mapping[str, Any], **more: Any
-) -> pipeline.settings.Settings:
-    sections: dict[str, Any] = {}
-    for option in options:
-        value = values[option.name]
-        for key in option.keys:
-            section, _, name = key.partition(".")
-            # An option for a list that was not given is an empty one.
-            sections.setdefault(section, {})[name] = None if value == [] else value
-    return pipeline.settings.load_settings(values.get("config"), sections | more)

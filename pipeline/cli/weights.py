@@ -16,6 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from pipeline.cli.verbosity import is_quiet
 from schemas.errors import ModelError, UsageError
 from schemas.options import SegmenterOptions, VideoOptions
 from workers.models import catalog, hub, open_clip_names
@@ -24,7 +25,7 @@ from workers.models.grounded_options import ask_for_weights, list_fetched
 from workers.models.model_entry import ModelEntry
 from workers.models.propagator_options import list_fetched_propagators
 from workers.models.refiner_options import list_fetched_sams
-from workers.models.weights import cache_folder, fetch, sha256_of
+from workers.models.weights import cache_folder, fetch, no_report, sha256_of
 
 
 def fetch_model(name: str, cache: Path | None, console: Console) -> Path:
@@ -122,7 +123,13 @@ def cached_file(entry: ModelEntry, cache: Path | None) -> Path | None:
 
 @contextmanager
 def _show_download(name: str, console: Console) -> Iterator[Report]:
-    """A progress bar on a terminal; otherwise a line at the start and after every tenth."""
+    """A progress bar on a terminal; otherwise a line at the start and after every tenth.
+
+    With --quiet neither.
+    """
+    if is_quiet():
+        yield no_report
+        return
     if not console.is_terminal:
         yield _plain_report(name, console)
         return

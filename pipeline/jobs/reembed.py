@@ -87,7 +87,7 @@ def reembed(
     """
     progress = progress or Progress()
     if recipe is None:
-        _require_change(settings)
+        require_change(settings)
     precision = settle_precision(settings, None, progress.warn)
     recipe = recipe or build_recipe(settings.with_precision(precision))
     with progress, observe(settings.observe) as observer:
@@ -101,7 +101,7 @@ def generation_name(pipeline: Pipeline) -> str:
     return f"{named[-_NAME_LENGTH:]}-{pipeline.embedding[:_HASH_LENGTH]}"
 
 
-def _require_change(settings: Settings) -> None:
+def require_change(settings: Settings) -> None:
     """Raise UsageError if the vectors of `settings` are those in use, as far as that is known.
 
     It is known without the models where they have run with the same settings before.

@@ -21,22 +21,25 @@ _UNFINISHED = ".unfinished-"
 
 
 @contextmanager
-def new_dataset(target: str, options: StoreOptions, progress: Progress) -> Iterator[Path]:
+def new_dataset(
+    target: str, options: StoreOptions, progress: Progress, *, replacing: bool = False
+) -> Iterator[Path]:
     """A folder to be filled, which becomes `target`, a folder or `s3://bucket/prefix`, at the end.
 
     A folder appears whole; to a bucket the files are uploaded one by one, the catalogue last.
-    Raises UsageError where there is something already, IndexUnavailableError for a folder that
+    `replacing`: in place of a dataset that is there, and of nothing else. Raises UsageError where
+    there is something already, IndexUnavailableError for a folder that
     cannot be written, and what a bucket raises.
     """
     if target.startswith("s3://"):
-        with _staged_upload(S3Prefix(target, options), target, progress) as folder:
+        objects = S3Prefix(target, options)
+        with _staged_upload(objects, target, progress, replacing=replacing) as folder:
             yield folder
         return
     _check_scheme(target)
     folder = Path(target).expanduser()
     with _raising_write_errors(folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"expected a new or empty folder to write to, {folder} is neither")
+        _check_folder(folder, replacing=replacing)
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
         try:
@@ -44,18 +47,52 @@ def new_dataset(target: str, options: StoreOptions, progress: Progress) -> Itera
             for path in unfinished.rglob("*"):
                 sync(path)
             unfinished.chmod(0o755)
-            if folder.exists():
-                folder.rmdir()
-            unfinished.rename(folder)
-            sync(folder.parent)
+            _put_in_place(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _check_folder(folder: Path, *, replacing: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / CATALOGUE).is_file():
+        raise UsageError(f"expected a new or empty folder to write to, {folder} is neither")
+    if not replacing:
+        raise UsageError(
+            f"expected a new or empty folder to write to, {folder} has an export or a backup: "
+            "`objseek export --force` puts another export in its place"
+        )
+
+
+def _put_in_place(unfinished: Path, folder: Path) -> None:
+    """Give a folder that is whole its name; what had it before goes afterwards."""
+    before = None
+    if folder.exists():
+        before = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+        folder.rename(before)  # onto an empty folder, which it replaces
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if before is not None:
+            before.rename(folder)
+        raise
+    sync(folder.parent)
+    if before is not None:
+        shutil.rmtree(before, ignore_errors=True)
+
+
 @contextmanager
-def _staged_upload(objects: S3Prefix, target: str, progress: Progress) -> Iterator[Path]:
-    if objects.sizes(""):
+def _staged_upload(
+    objects: S3Prefix, target: str, progress: Progress, *, replacing: bool
+) -> Iterator[Path]:
+    there = objects.sizes("")
+    if there and CATALOGUE not in there:
         raise UsageError(f"expected a prefix without objects to write to, {target} has some")
+    if there and not replacing:
+        raise UsageError(
+            f"expected a prefix without objects to write to, {target} has an export or a backup: "
+            "`objseek export --force` puts another export in its place"
+        )
     with tempfile.TemporaryDirectory(prefix="objseek-dataset-") as temporary:
         folder = Path(temporary)
         yield folder
@@ -63,6 +100,8 @@ def _staged_upload(objects: S3Prefix, target: str, progress: Progress) -> Iterat
         for number, name in enumerate(names, start=1):
             progress.note(f"uploading {number:,} of {len(names):,} files")
             objects.upload(folder / name, name)
+        # Until here the catalogue was the old one: what ends before it can be done again.
+        objects.remove(sorted(there.keys() - set(names)))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pipeline.settings import Settings
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoVideo, frame_name
-from schemas.errors import NotIndexedError
+from schemas.errors import NotIndexedError, UsageError
 from schemas.ids import IMAGE_ORDINAL
 from schemas.labels import UNLABELLED
 from schemas.masks import ObjectMask
@@ -33,7 +33,7 @@ _DECIMALS = 6
 
 
 def export_coco(
-    settings: Settings, target: Path, progress: Progress | None = None
+    settings: Settings, target: Path, progress: Progress | None = None, *, replacing: bool = True
 ) -> ExportSummary:
     """Write every mask as an annotation; its category is its surest label.
 
@@ -44,10 +44,15 @@ def export_coco(
     `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images `uri`,
     `version`, `generation`, `time_s`. Objects whose mask does not fit its image, at which other
     programs hang, or whose box does not, are left out, and so are imported ones that have a box
-    alone. Raises UsageError where nothing can be written, and what `hold_source` raises.
+    alone. Raises UsageError where nothing can be written, or unless `replacing` a file is there,
+    and what `hold_source` raises.
     """
     progress = progress or Progress()
     check_output_file(target, "the COCO file")
+    if target.exists() and not replacing:
+        raise UsageError(
+            f"expected a new file to write to, {target} is there: --force writes over it"
+        )
     with (
         hold_source(settings, progress) as source,
         replace_file(target) as file,

@@ -49,19 +49,25 @@ class ExportSummary:
 
 
 def export(
-    settings: Settings, target: str, progress: Progress | None = None, *, checking: bool = False
+    settings: Settings,
+    target: str,
+    progress: Progress | None = None,
+    *,
+    checking: bool = False,
+    replacing: bool = False,
 ) -> ExportSummary:
     """Write all points and the manifest's rows as Parquet files to a folder or `s3://…` prefix.
 
     While another process has the index open, a copy that it makes is what is written. Memory does
     not grow with the index, unless points have to be held against the manifest: if `checking`, or
-    if others may write meanwhile. Raises UsageError where `target` holds something,
-    IndexMissingError, IndexBusyError, VectorIndexError for a point that is none of objseek's.
+    if others may write meanwhile. `replacing`: an export that is there gives way to this one, when
+    it is whole. Raises UsageError where `target` holds something else, IndexMissingError,
+    IndexBusyError, VectorIndexError for a point that is none of objseek's.
     """
     progress = progress or Progress()
     with (
         hold_source(settings, progress) as source,
-        new_dataset(target, settings.store, progress) as folder,
+        new_dataset(target, settings.store, progress, replacing=replacing) as folder,
     ):
         manifest = Manifest(folder / IMAGES)
         source.manifest.copy_to(manifest)

@@ -7,7 +7,7 @@ CALLS: list[tuple[str, str]] = [
     ("demo --scenes 0", "Invalid value for '--scenes': Input should be greater than or equal to 1"),
     (
         "demo --workers 0",
-        "Invalid value for '--workers': Input should be greater than or equal to 1",
+        "Invalid value for '--workers' / '-w': Input should be greater than or equal to 1",
     ),
     (
         "demo --port 70000",
@@ -64,7 +64,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "ingest {w}/one.png --limit x",
-        "Invalid value for '--limit': Input should be a valid integer, unable to",
+        "Invalid value for '--limit' / '-n': Input should be a valid integer, unable to",
     ),
     (
         "ingest {w}/one.png --workers 0",
@@ -86,7 +86,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "ingest {w}/one.png --device tpu",
-        "Invalid value for '--device': Value error, 'tpu' is not one of 'auto',",
+        "Invalid value for '--device' / '-d': Value error, 'tpu' is not one of 'auto',",
     ),
     (
         "ingest {w}/one.png --preset best",
@@ -129,6 +129,12 @@ CALLS: list[tuple[str, str]] = [
         "sync {w}/one.png --max-delete 2 --index {w}/index",
         "Invalid value for '--max-delete': Input should be less than or equal to 1",
     ),
+    ("ingest {w}/notes --dry-run", "no images under {w}/notes"),
+    ("ingest {w}/one.png --dry-run --segmenter sam_vit_x", "no segmenter is called 'sam_vit_x'"),
+    ("reembed --embedder ViT-B-32/openai --dry-run --index none", "nothing was ingested there"),
+    ("restore {w}/notes --dry-run --index new", "{w}/notes is no whole backup"),
+    ("migrate other --dry-run --index none", "nothing was ingested there"),
+    ("export {w}/list.json --format coco --index {w}/index", "is there: --force writes over it"),
     ("watch", "Missing argument 'SOURCE...'."),
     (
         "watch {w}/none --once --index {w}/index",
@@ -153,14 +159,20 @@ CALLS: list[tuple[str, str]] = [
     ),
     ("failures --index none", "expected an index at 'none', nothing was ingested there"),
     (
-        "failures --state done --index {w}/index",
-        "Invalid value for '--state': Value error, 'done' is not one of",
+        "failures --only done --index {w}/index",
+        "Invalid value for '--only': Value error, 'done' is not one of",
     ),
     ("retry --index none", "expected an index at 'none', nothing was ingested there"),
     (
-        "retry --state done --index {w}/index",
-        "Invalid value for '--state': Value error, 'done' is not one of",
+        "retry --only done --index {w}/index",
+        "Invalid value for '--only': Value error, 'done' is not one of",
     ),
+    (
+        "failures --state a --state b --index {w}/index",
+        "expected one place with --state, got a and b",
+    ),
+    ("doctor --device tpu", "Invalid value for '--device' / '-d': Value error, 'tpu' is not one"),
+    ("status -q -v --index {w}/index", "expected either --quiet or --verbose, got both"),
     ("optimize --index none", "expected an index at 'none', nothing was ingested there"),
     ("verify --index none", "expected an index at 'none', nothing was ingested there"),
     (

@@ -240,7 +240,7 @@ CALLS: list[tuple[str, str]] = [
         "expected a COCO file, {w}/no.json is no JSON: Expecting value at line 1,",
     ),
     (
-        "eval demo --json {w}/none/figures.json",
+        "eval demo --figures {w}/none/figures.json",
         "the figures cannot be written to {w}/none/figures.json: no folder to",
     ),
     ("keys create", "Missing argument 'name'."),

@@ -96,6 +96,12 @@ def client_for(options: StoreOptions, bucket: str = "") -> Any:
         return _client(selected, bucket.startswith("arn:"))
 
 
+def credentials_for(options: StoreOptions) -> str | None:
+    """Where boto3 finds credentials, by botocore's name of that place; None if it finds none."""
+    found = _session(options).get_credentials()
+    return None if found is None else str(found.method)
+
+
 @lru_cache(maxsize=8)
 def _client(options: StoreOptions, for_access_points: bool) -> Any:
     session = _session(options)
@@ -201,7 +207,7 @@ def _response_error(exc: exceptions.ClientError, uri: str) -> ObjseekError:
     if code == _ARCHIVED:
         return ObjectArchivedError(
             f"expected an object that can be read, it is archived: restore it, then `objseek retry "
-            f"--state rejected`; got {got}"
+            f"--only rejected`; got {got}"
         )
     if code in _REFUSALS or (status in (400, 401, 403) and code not in _NOT_NOW):
         return StoreAccessError(f"expected access to the bucket and its objects, got {got}")

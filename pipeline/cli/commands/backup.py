@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,14 +14,15 @@ from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     PLACE_OPTIONS,
 )
+from pipeline.cli.output_options import AsJson, DryRun
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.transfer_output import print_export, print_import
 from pipeline.messages import quantify
 from workers.indexes.location import PLACES
 
 with lazy_imports():
-    from pipeline.cli import progress_bars
-    from pipeline.transfer import backup, migrate
+    from pipeline.cli import forecast_output, progress_bars
+    from pipeline.transfer import backup, forecast, migrate
 
 _BACKUP = """Write an index and its manifest to a folder or bucket, from which they can be restored.
 
@@ -86,11 +89,19 @@ def backup_command(
 def restore_command(
     load: Load,
     source: Annotated[str, typer.Argument(help="What a backup has written.")],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
+    if dry_run:
+        forecast_output.print_transfer(forecast.forecast_restore(settings, source), as_json=as_json)
+        return
     with progress_bars.show_progress(err()) as progress:
         summary = backup.restore(settings, source, progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(summary), indent=2))
+        return
     print_import(summary, settings.index.location)
 
 
@@ -103,12 +114,21 @@ def migrate_command(
         str | None,
         typer.Option(help="As --state, for the target.", show_default="with the index"),
     ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
     index = settings.index.model_copy(update={"location": target, "state": target_state})
+    there = settings.model_copy(update={"index": index})
+    if dry_run:
+        forecast_output.print_transfer(forecast.forecast_migrate(settings, there), as_json=as_json)
+        return
     with progress_bars.show_progress(err()) as progress:
-        summary = migrate.migrate(settings, settings.model_copy(update={"index": index}), progress)
+        summary = migrate.migrate(settings, there, progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(summary), indent=2))
+        return
     print_line(
         out(),
         f"{quantify(summary.points, 'point')} of {quantify(summary.images, 'image')} copied to "

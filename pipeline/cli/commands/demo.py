@@ -9,8 +9,8 @@ import typer
 
 from pipeline.cli.commands.serve import announce_address
 from pipeline.cli.console import EXIT_FAILED, err, user_errors
+from pipeline.cli.demo_options import DemoRunner, DemoWorkers, Seed
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import DemoRunner, DemoWorkers, Seed
 from schemas.errors import UsageError
 from workers.indexes.location import PLACES
 
@@ -59,6 +59,7 @@ def demo_command(
         Path | None,
         typer.Option(
             "--out",
+            "-o",
             help="Where everything is written.",
             show_default=f"{_FOLDER}, of clips {_VIDEO_FOLDER}",
         ),
@@ -74,7 +75,10 @@ def demo_command(
     index: Annotated[
         str | None,
         typer.Option(
-            help=f"Where the index is made: {PLACES}.", show_default="in the folder of --out"
+            "--index",
+            "-i",
+            help=f"Where the index is made: {PLACES}.",
+            show_default="in the folder of --out",
         ),
     ] = None,
     video: Annotated[

@@ -7,27 +7,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 import typer
+from typer.core import TyperCommand
 
-from pipeline.cli.console import err, out, user_errors
-from pipeline.cli.figures_file import write_figures
+from pipeline.cli.console import err, out, print_note, user_errors
+from pipeline.cli.demo_options import DemoRunner, DemoWorkers, Scenes
+from pipeline.cli.figures_file import open_target, write_figures
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    CALIBRATION,
-    CONFIG,
-    INDEX,
-    DemoRunner,
-    DemoWorkers,
-    Scenes,
-    Strict,
-)
+from pipeline.cli.options import CALIBRATION, CONFIG, INDEX, Strict
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.tables import print_rows
 from pipeline.cli.transfer_output import print_left_out
 from schemas.errors import UsageError
-from workers.durable_files import check_output_file
 
 if TYPE_CHECKING:
     import schemas.coco
@@ -83,7 +77,7 @@ Annotations that are wrong are left out and listed; with --strict the file is re
 
 Examples:
 
-    objseek eval demo --scenes 200 --json scores.json
+    objseek eval demo --scenes 200 --figures scores.json
 
     objseek eval demo --segmenters all
 
@@ -130,17 +124,45 @@ _ROWS = {
 }
 
 
+Part = Literal["demo", "prompts", "segmentation", "masks", "compare", "search"]
+"""What is measured, if it is no index with a --truth."""
+
+
+class _EvalCommand(TyperCommand):
+    """Takes `--json FILE` for `--figures FILE`, as it was once spelt."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _rename_figures(args))
+
+
+def _rename_figures(args: Sequence[str]) -> list[str]:
+    """The arguments as they are spelt now; a line says so where that is another way."""
+    renamed = list(args)
+    for position, arg in enumerate(args):
+        name, _, value = arg.partition("=")
+        if name != "--json":
+            continue
+        if not value:
+            value = next(iter(args[position + 1 : position + 2]), "")
+            if not value or value.startswith("-") or value in get_args(Part):
+                continue
+        renamed[position] = arg.replace("--json", "--figures", 1)
+        print_note(f"note: --json {value} is spelt --figures {value} now")
+    return renamed
+
+
 def register(app: typer.Typer) -> None:
     """Add `eval` to the command line."""
-    app.command("eval", help=_HELP)(eval_command)
+    app.command("eval", cls=_EvalCommand, help=_HELP)(eval_command)
 
 
 @add_options(INDEX, CALIBRATION, CONFIG)
 @user_errors
 def eval_command(
     load: Load,
+    context: typer.Context,
     what: Annotated[
-        Literal["demo", "prompts", "segmentation", "masks", "compare", "search"] | None,
+        Part | None,
         typer.Argument(
             help="demo: a fresh validation set; prompts: clicks and boxes on it; segmentation: "
             "texts, and labels for every pixel; masks: masks of a file or an index; compare: masks "
@@ -177,7 +199,10 @@ def eval_command(
         bool, typer.Option("--force", help="With --suggest: write over a file that is there.")
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, max=100, help="With --queries: at most this many hits a query.")
+        int,
+        typer.Option(
+            "--limit", "-n", min=1, max=100, help="With --queries: at most this many hits a query."
+        ),
     ] = 10,
     iou: Annotated[
         float,
@@ -198,9 +223,10 @@ def eval_command(
             help="With demo: names with commas between them, or all of which the weights are here."
         ),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, as JSON.")
     ] = None,
+    as_json: AsJson = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -225,29 +251,30 @@ def eval_command(
         raise UsageError("--images goes with `eval compare A B --truth FILE --report FILE`")
     if segmenters is not None and what != "demo":
         raise UsageError("--segmenters goes with `eval demo`")
-    if json_file is not None:
-        check_output_file(json_file, "the figures")
+    if as_json and suggest is not None:
+        raise UsageError("--json goes with figures, and --suggest writes queries")
+    target = context.with_resource(open_target(figures, as_json=as_json))
     source = None
     if queries is not None:
         source = judged_search.QuerySource(queries, truth, limit, iou, strict)
     if what == "compare" and source is not None:
         places = (compared[0], compared[1])
-        return eval_compare_search.measure(places, source, load(), json_file, report)
+        return eval_compare_search.measure(places, source, load(), target, report)
     if what == "compare" and truth is not None:
         runs = eval_compare.ComparedRuns(compared[0], compared[1], truth, images)
-        return eval_compare.measure(runs, load(), json_file, report, strict=strict)
+        return eval_compare.measure(runs, load(), target, report, strict=strict)
     if what == "masks" and truth is not None and pred is not None:
-        return eval_masks.measure(truth, pred, load(), json_file, report, strict=strict)
+        return eval_masks.measure(truth, pred, load(), target, report, strict=strict)
     if suggest is not None:
         return eval_suggest.suggest(suggest, truth, load(), count, seed, force=force)
     if source is not None:
-        return eval_search.measure(source, load(), json_file, report)
+        return eval_search.measure(source, load(), target, report)
     if what == "prompts":
-        return eval_prompts.measure(scenes, seed, load(), json_file)
+        return eval_prompts.measure(scenes, seed, load(), target)
     if what == "segmentation":
-        return eval_segmentation.measure(scenes, seed, load(), json_file)
+        return eval_segmentation.measure(scenes, seed, load(), target)
     if segmenters is not None:
-        return eval_segmenters.measure(segmenters, scenes, seed, load(), json_file)
+        return eval_segmenters.measure(segmenters, scenes, seed, load(), target)
     started = time.monotonic()
     held_out = None
     if truth is not None:
@@ -259,7 +286,7 @@ def eval_command(
         held_out = _score_demo(scenes, seed, settings, held_out=True)
     seconds = time.monotonic() - started
     _print_scores(scored, held_out, seconds)
-    write_figures(_describe_scores(scored, held_out), seconds, json_file)
+    write_figures(_describe_scores(scored, held_out), seconds, target)
 
 
 class _Scored(NamedTuple):

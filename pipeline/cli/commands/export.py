@@ -45,7 +45,7 @@ Examples:
 
     objseek export s3://datasets/photos/ --index http://localhost:6333/photos
 
-    objseek export masks.json --format coco --index photos-index
+    objseek export masks.json --format coco --index photos-index --force
 """
 _IMPORT = """Bring an export, masks, or vectors that you already have into an index.
 
@@ -114,14 +114,17 @@ def export_command(
         str, typer.Argument(help="A new folder or s3://bucket/prefix; for coco, a file.")
     ],
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PARQUET,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a COCO file, or an export, that is there.")
+    ] = False,
 ) -> None:
     """The command; its help stands above."""
     settings, began = load(), time.monotonic()
     with progress_bars.show_progress(err()) as progress:
         if form is Format.COCO:
-            summary = export_coco.export_coco(settings, Path(target), progress)
+            summary = export_coco.export_coco(settings, Path(target), progress, replacing=force)
         else:
-            summary = export_parquet.export(settings, target, progress)
+            summary = export_parquet.export(settings, target, progress, replacing=force)
     print_export(summary, target, time.monotonic() - began)
 
 

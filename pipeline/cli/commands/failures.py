@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import user_errors
+from pipeline.cli.console import print_note, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    CONFIG,
-    INDEX,
-    STATE_PLACE,
-    UnfinishedState,
-)
+from pipeline.cli.options import CONFIG, INDEX
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
+from pipeline.cli.state_options import (
+    ONLY_HELP,
+    OldStatePlace,
+    StatePlaces,
+    UnfinishedState,
+    sort_states,
+)
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify
 
@@ -32,7 +35,7 @@ Examples:
 
     objseek failures --index objseek-index
 
-    objseek failures --index objseek-index --state rejected --json
+    objseek failures --index objseek-index --only rejected --json
 """
 _COLUMNS = ("state", "stage", "attempts", "image", "reason")
 
@@ -42,20 +45,18 @@ def register(app: typer.Typer) -> None:
     app.command("failures", help=_HELP)(failures_command)
 
 
-@add_options(INDEX, STATE_PLACE, CONFIG)
+@add_options(INDEX, CONFIG)
 @user_errors
 def failures_command(
     load: Load,
-    states: Annotated[
-        list[UnfinishedState] | None,
-        typer.Option("--state", help="Only images in this state. May be given several times."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per image.")
-    ] = False,
+    only: Annotated[list[UnfinishedState] | None, typer.Option(help=ONLY_HELP)] = None,
+    state: StatePlaces = None,
+    state_place: OldStatePlace = None,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
-    settings = load()
+    states, place = sort_states(only, state, state_place)
+    settings = load(index={"state": place})
     home = index_home.IndexHome.current(settings)
     home.require_ingested()
     failures = home.manifest.failures()
@@ -70,7 +71,7 @@ def failures_command(
             (row.state.value, row.stage, str(row.attempts), row.uri, row.message) for row in rows
         ]
         print_rows(_COLUMNS, cells, stacked=2)
-    typer.echo(quantify(len(rows), "image"), err=True)
+    print_note(quantify(len(rows), "image"))
 
 
 def _fields(row: schemas.manifest.ManifestRow) -> dict[str, object]:

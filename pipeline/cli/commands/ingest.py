@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import user_errors
+from pipeline.cli.console import err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     INGEST_OPTIONS,
@@ -14,12 +14,13 @@ from pipeline.cli.options import (
     Sources,
     TextPrompts,
 )
+from pipeline.cli.output_options import AsJson, DryRun
 from pipeline.cli.part_options import PART_OPTIONS, Shards
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
-    from pipeline.cli import run_job, run_shards, service_fallback
-    from pipeline.jobs import ingest
+    from pipeline.cli import forecast_output, progress_bars, run_job, run_shards, service_fallback
+    from pipeline.jobs import forecast, ingest
     from pipeline.service import delegation
 
 _HELP = """Segment every image, embed every object, and write both to the index.
@@ -34,10 +35,13 @@ A bucket of many millions is listed from its S3 Inventory: name its manifest.jso
 where its folders by date are, for the newest. See docs/scale.md.
 
 What an earlier run has done is left alone, so an interrupted run continues where it stopped.
+--dry-run says how much is left to do, and how long that takes at the pace of an earlier run.
 
 Examples:
 
     objseek ingest s3://photos/2026/ --index photos-index --workers 4
+
+    objseek ingest s3://photos/2026/ --index photos-index --dry-run
 
     objseek ingest s3://public-bucket --anonymous --include '*.jpg' --limit 1000
 
@@ -74,16 +78,25 @@ def ingest_command(
     load: Load,
     sources: Sources,
     limit: Annotated[
-        int | None, typer.Option(help="Stop after this many images and videos.")
+        int | None,
+        typer.Option("--limit", "-n", help="Stop after this many images and videos."),
     ] = None,
     boxes: Boxes = None,
     text_prompts: TextPrompts = None,
     shards: Shards = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load(limit=limit, boxes=boxes, text_prompts=text_prompts)
+    if dry_run:
+        forecast_output.check_models(settings)
+        with progress_bars.show_progress(err()) as progress:
+            found = forecast.forecast_ingest(sources, settings, progress)
+        forecast_output.print_ingest(found, as_json=as_json)
+        return
     if shards is not None:
-        run_shards.run_shards(sources, settings, shards)
+        run_shards.run_shards(sources, settings, shards, as_json=as_json)
         return
     summary = run_job.run_with_progress(
         settings,
@@ -93,4 +106,4 @@ def ingest_command(
             lambda service: delegation.delegate_ingest(service, sources, settings, progress),
         ),
     )
-    run_job.print_summary(summary, settings)
+    run_job.print_summary(summary, settings, as_json=as_json)

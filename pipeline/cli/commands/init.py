@@ -11,7 +11,8 @@ import typer
 
 from pipeline.cli.console import out, print_line, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import CONFIG, EMBEDDER, INDEX, AsJson
+from pipeline.cli.options import CONFIG, EMBEDDER, INDEX
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():

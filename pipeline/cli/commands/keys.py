@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.console import user_errors
+from pipeline.cli.console import print_note, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.tables import print_rows
 
@@ -53,7 +53,7 @@ def create_key(
 ) -> None:
     """Create a key and print it; it cannot be shown again."""
     stored, text = api_keys.KeyFile(keys).create(name, api_keys.Scope(scope), days)
-    typer.echo(f"{stored.id}: {name}, {scope}, in {keys}", err=True)
+    print_note(f"{stored.id}: {name}, {scope}, in {keys}")
     typer.echo(text)
 
 
@@ -73,7 +73,7 @@ def list_keys(keys: KeysPath = _DEFAULT) -> None:
     if rows:
         print_rows(("id", "scope", "until", "name"), rows)
     else:
-        typer.echo(f"no keys in {keys}", err=True)
+        print_note(f"no keys in {keys}")
 
 
 @user_errors
@@ -83,7 +83,7 @@ def revoke_key(
 ) -> None:
     """Revoke a key."""
     revoked = api_keys.KeyFile(keys).revoke(identity)
-    typer.echo(f"{revoked.id} ({revoked.name}) is no longer valid", err=True)
+    print_note(f"{revoked.id} ({revoked.name}) is no longer valid")
 
 
 def _format_expiry(moment: datetime | None) -> str:

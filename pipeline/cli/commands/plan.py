@@ -11,7 +11,8 @@ import typer
 
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import INGEST_OPTIONS, AsJson
+from pipeline.cli.options import INGEST_OPTIONS
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():

@@ -10,13 +10,8 @@ import typer
 
 from pipeline.cli.console import EXIT_FAILED, out, print_line, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    CONFIG,
-    INDEX,
-    INGEST_OPTIONS,
-    STATE,
-    AsJson,
-)
+from pipeline.cli.options import CONFIG, INDEX, INGEST_OPTIONS, STATE
+from pipeline.cli.output_options import AsJson, DryRun
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify
 from schemas.errors import IndexMissingError, UsageError
@@ -26,8 +21,8 @@ with lazy_imports():
     import pipeline.settings
     import schemas.options
     from pipeline import index_home
-    from pipeline.cli import run_job, service_fallback
-    from pipeline.jobs import reembed
+    from pipeline.cli import forecast_output, run_job, service_fallback
+    from pipeline.jobs import reembed, reembed_forecast
     from pipeline.service import delegation
 
 _REEMBED = """Embed every object of an index with another embedder; nothing is segmented again.
@@ -74,18 +69,31 @@ def reembed_command(
         bool,
         typer.Option("--force", help="Switch over even if images could not be embedded."),
     ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
     embedder, usual = settings.embedder, schemas.options.EmbedderOptions()
     if "name" not in embedder.model_fields_set and embedder.model_dump() == usual.model_dump():
         raise UsageError("expected the embedder to change to, got none: name it with --embedder")
+    if dry_run:
+        forecast_output.check_models(settings, segmenting=False)
+        forecast_output.print_reembed(reembed_forecast.forecast_reembed(settings), as_json=as_json)
+        return
     progress, (generation, why_not) = run_job.run_with_progress(
         settings,
         lambda progress: (progress, _reembed(settings, progress, force=force)),
         segmenting=False,
     )
     counts = progress.counts
+    if as_json:
+        fields = counts.model_dump(exclude={"all_listed"})
+        result = {**fields, "seconds": progress.seconds, "generation": generation}
+        typer.echo(json.dumps({**result, "in_use": why_not is None}, indent=2))
+        if why_not is not None:
+            raise typer.Exit(EXIT_FAILED)
+        return
     print_line(
         out(),
         f"{quantify(counts.done, 'image')} with {quantify(counts.objects, 'object')} embedded in "

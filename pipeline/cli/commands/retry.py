@@ -8,13 +8,15 @@ import typer
 
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    INGEST_OPTIONS,
-    STATE,
-    STATE_PLACE,
-    UnfinishedState,
-)
 from pipeline.cli.shared_options import Load, add_options
+from pipeline.cli.state_options import (
+    ONLY_HELP,
+    OPTIONS_WITHOUT_STATE,
+    OldStatePlace,
+    StatePlaces,
+    UnfinishedState,
+    sort_states,
+)
 
 with lazy_imports():
     import schemas.manifest
@@ -30,9 +32,8 @@ Examples:
 
     objseek retry --index photos-index
 
-    objseek retry --index photos-index --state rejected --state failed
+    objseek retry --index photos-index --only rejected --only failed
 """
-_OPTIONS = tuple(STATE_PLACE if option is STATE else option for option in INGEST_OPTIONS)
 
 
 def register(app: typer.Typer) -> None:
@@ -40,21 +41,19 @@ def register(app: typer.Typer) -> None:
     app.command("retry", help=_HELP)(retry_command)
 
 
-@add_options(*_OPTIONS)
+@add_options(*OPTIONS_WITHOUT_STATE)
 @user_errors
 def retry_command(
     load: Load,
-    states: Annotated[
-        list[UnfinishedState] | None,
-        typer.Option(
-            "--state",
-            help="Only images in this state. May be given several times.",
-            show_default="failed",
-        ),
+    only: Annotated[
+        list[UnfinishedState] | None, typer.Option(help=ONLY_HELP, show_default="failed")
     ] = None,
+    state: StatePlaces = None,
+    state_place: OldStatePlace = None,
 ) -> None:
     """The command; its help stands above."""
-    settings = load()
+    states, place = sort_states(only, state, state_place)
+    settings = load(index={"state": place})
     chosen = [schemas.manifest.State(state) for state in states or (UnfinishedState.FAILED,)]
     summary = run_job.run_with_progress(
         settings, lambda progress: retry.retry(settings, chosen, progress)

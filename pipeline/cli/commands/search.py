@@ -19,6 +19,7 @@ from pipeline.cli.options import (
     INDEX_EMBEDDER,
     STORE_OPTIONS,
 )
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
@@ -58,7 +59,7 @@ def _repeat_filter(args: Sequence[str]) -> list[str]:
     repeated: list[str] = []
     in_filter = False
     for position, arg in enumerate(args):
-        if arg.startswith("--filter=") or (position and args[position - 1] == "--filter"):
+        if arg.startswith("--filter=") or (position and args[position - 1] in ("--filter", "-f")):
             in_filter = True
         elif in_filter and filter_syntax.looks_like_condition(arg):
             repeated.append("--filter")
@@ -126,7 +127,7 @@ def search_command(
             help="An indexed object that the hits should not be like. May be given several times."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most this many hits.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most this many hits.")] = 10,
     min_score: Annotated[
         float | None,
         typer.Option(
@@ -137,6 +138,7 @@ def search_command(
         list[str] | None,
         typer.Option(
             "--filter",
+            "-f",
             help="Only points that meet a condition: a field, one of = != < <= > >= ^= (begins "
             "with), a value. May be given several times.",
         ),
@@ -176,7 +178,7 @@ def search_command(
     cursor: Annotated[
         str | None, typer.Option(help="Continue after the page that ended with this cursor.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON.")] = False,
+    as_json: AsJson = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet of the hits to this file.")
     ] = None,

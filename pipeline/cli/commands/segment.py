@@ -16,6 +16,7 @@ from pipeline.cli.options import (
     MODEL_OPTIONS,
     STORE_OPTIONS,
 )
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
@@ -157,10 +158,7 @@ def segment_command(
             rich_help_panel=_OUTPUTS,
         ),
     ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print the masks as JSON.", rich_help_panel=_OUTPUTS),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     given = segment_query.GivenPrompts(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import err, print_line, user_errors
+from pipeline.cli.console import err, print_line, print_note, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     CALIBRATION,
@@ -79,7 +79,7 @@ def announce_address(location: str) -> Callable[[str], None]:
 
     def announce(url: str) -> None:
         print_line(err(), f"Searching {location} at {url}")
-        print_line(err(), "Press Ctrl-C to end it.")
+        print_note("Press Ctrl-C to end it.")
 
     return announce
 

@@ -9,11 +9,8 @@ import typer
 
 from pipeline.cli.console import out, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    PLACE_OPTIONS,
-    AsJson,
-    Grouping,
-)
+from pipeline.cli.options import PLACE_OPTIONS, Grouping
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():

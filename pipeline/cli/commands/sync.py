@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import typer
 
-from pipeline.cli.console import user_errors
+from pipeline.cli.console import err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     INGEST_OPTIONS,
@@ -14,20 +16,21 @@ from pipeline.cli.options import (
     Sources,
     TextPrompts,
 )
+from pipeline.cli.output_options import AsJson, DryRun
 from pipeline.cli.part_options import PART_OPTIONS
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import describe_dropped, quantify
 
 with lazy_imports():
-    from pipeline.cli import run_job
-    from pipeline.jobs import sync
+    from pipeline.cli import forecast_output, progress_bars, run_job
+    from pipeline.jobs import forecast, sync
 
 _HELP = """Ingest what is new or changed, and remove from the index what is gone from its source.
 
 Images of other sources stay, and so do those that --include, --exclude, --shard and --key-range
 leave out. If more than
 --max-delete of a source's images are gone, nothing is done: a mistyped prefix or an unmounted disk
-looks just like that. Give it the options of the ingest.
+looks just like that. --dry-run says how many would come and go. Give it the options of the ingest.
 
 Examples:
 
@@ -52,12 +55,26 @@ def sync_command(
     max_delete: MaxDelete = MAX_DELETE,
     boxes: Boxes = None,
     text_prompts: TextPrompts = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load(boxes=boxes, text_prompts=text_prompts)
+    if dry_run:
+        forecast_output.check_models(settings)
+        with progress_bars.show_progress(err()) as progress:
+            found = forecast.forecast_sync(sources, settings, max_delete, progress)
+        forecast_output.print_ingest(found, as_json=as_json)
+        return
     summary = run_job.run_with_progress(
         settings, lambda progress: sync.sync(sources, settings, max_delete, progress)
     )
+    if as_json and summary.ingest is None:
+        typer.echo(json.dumps({"listed": 0, "removed": summary.removed}, indent=2))
+        return
+    if as_json and summary.ingest is not None:
+        run_job.print_summary(summary.ingest, settings, removed=summary.removed, as_json=True)
+        return
     verb = "is" if summary.removed == 1 else "are"
     typer.echo(f"removed {quantify(summary.removed, 'image')} that {verb} no longer there")
     if summary.removed_added:

@@ -25,9 +25,9 @@ from pipeline.cli.options import (
     PROFILE,
     REQUESTER_PAYS,
     SEGMENTER,
-    AsJson,
     Strict,
 )
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 from schemas.errors import UsageError
 

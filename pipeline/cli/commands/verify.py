@@ -11,12 +11,8 @@ import typer
 
 from pipeline.cli.console import EXIT_FAILED, err, out, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import (
-    MAX_DELETE,
-    PLACE_OPTIONS,
-    AsJson,
-    MaxDelete,
-)
+from pipeline.cli.options import MAX_DELETE, PLACE_OPTIONS, MaxDelete
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.cli.tables import print_rows
 from pipeline.messages import quantify

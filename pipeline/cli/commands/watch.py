@@ -21,7 +21,9 @@ from pipeline.cli.options import (
     MaxDelete,
     Sources,
 )
+from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
+from pipeline.cli.verbosity import is_quiet
 from pipeline.messages import quantify, sanitize
 
 with lazy_imports():
@@ -74,7 +76,7 @@ def watch_command(
     ] = None,
     max_delete: MaxDelete = MAX_DELETE,
     once: Annotated[bool, typer.Option("--once", help="List once, then end.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print rounds as lines of JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
@@ -86,7 +88,7 @@ def watch_command(
     results, notes = progress_bars.bind(out()), progress_bars.bind(err())
     rounds = _RoundPrinter(results, as_json=as_json)
     is_logged = settings.observe.log_format == "json"
-    if not is_logged:
+    if not (is_logged or is_quiet()):
         print_line(notes, f"Watching {' '.join(sources)}; press Ctrl-C to end it.")
     try:
         with _end_on_sigterm(), json_lines.json_log(settings.observe):
@@ -137,7 +139,7 @@ def _end_on_sigterm() -> Iterator[None]:
 
 def _progress_factory(console: Console) -> Callable[[], pipeline.progress.Progress]:
     """Makes a bar on a terminal; a log gets nothing but what was done."""
-    if console.is_terminal:
+    if console.is_terminal and not is_quiet():
         return lambda: progress_bars.show_progress(console)
     return pipeline.progress.Progress
 

@@ -261,7 +261,7 @@ def test_an_empty_source_is_not_the_working_folder(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_an_evaluation_need_a_folder_before_the_work(tmp_path: Path) -> None:
-    code, out, err = objseek("eval", "demo", "--json", tmp_path / "none" / "figures.json")
+    code, out, err = objseek("eval", "demo", "--figures", tmp_path / "none" / "figures.json")
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert "the figures cannot be written to" in err
@@ -328,8 +328,8 @@ def test_retry_takes_states_and_a_place_of_states(tmp_path: Path) -> None:
     ingest(tmp_path / "images", tmp_path / "index", "--state", tmp_path / "state")
     options = ("--index", tmp_path / "index", "--runner", "local")
     code, out, _ = objseek(
-        "retry", *options, "--state-place", tmp_path / "state",
-        "--state", "rejected", "--state", "failed",
+        "retry", *options, "--state", tmp_path / "state",
+        "--only", "rejected", "--only", "failed",
     )  # fmt: skip
     assert (code, summary(out)["rejected"]) == (0, "1")
 

@@ -55,7 +55,7 @@ def test_demo_then_again_then_eval_of_its_index(tmp_path: Path) -> None:
 
     figures = tmp_path / "scores.json"
     truth, index = str(tmp_path / "bucket" / "truth.json"), str(tmp_path / "index")
-    scored = run(app, ["eval", "--truth", truth, "--index", index, "--json", str(figures)])
+    scored = run(app, ["eval", "--truth", truth, "--index", index, "--figures", str(figures)])
     assert scored.exit_code == 0, scored.stderr
     scores = json.loads(figures.read_text())
     assert set(scores) == FIGURES
@@ -68,7 +68,7 @@ def test_demo_then_again_then_eval_of_its_index(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_eval_demo_makes_its_own_set(tmp_path: Path) -> None:
     figures = tmp_path / "scores.json"
-    command = ["eval", "demo", "--scenes", "2", "--runner", "local", "--json", str(figures)]
+    command = ["eval", "demo", "--scenes", "2", "--runner", "local", "--figures", str(figures)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.stderr
     scores = json.loads(figures.read_text())

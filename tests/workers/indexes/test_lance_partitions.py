@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -40,6 +41,31 @@ def test_partitions_are_made_anew_as_the_table_grows(
     assert grow(range(20)) == 4
     assert grow(range(20, 24)) == 4
     assert grow(range(24, 50)) == 10
+
+
+def test_a_few_new_rows_leave_large_files_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_LARGE_FRAGMENT", 100)
+    options = IndexOptions(location=f"lance+file://{tmp_path}/index")
+
+    def put_in_order(names: Sequence[str]) -> dict[int, int]:
+        """Rows by the numbers of files; each image has eleven, and comes in a file of its own."""
+        with closing(open_index(options, DIM, create=True)) as index:
+            assert isinstance(index, LanceIndex)
+            for place, name in enumerate(names):
+                index.replace_images([embedded(name, unit(place, 10))])
+            index.optimize()
+            fragments = index._table.latest().get_fragments()
+            return {each.fragment_id: each.count_rows() for each in fragments}
+
+    first = put_in_order([f"{number}.jpg" for number in range(8)])
+    assert list(first.values()) == [80]
+    then = put_in_order(["8.jpg", "9.jpg"])
+    assert [(number, then[number]) for number in first] == [*first.items()]
+    assert sorted(then.values()) == [20, 80]
+    # Where much of a file is gone it is written again.
+    assert sum(put_in_order([f"{number}.jpg" for number in range(4)]).values()) == 100
 
 
 def test_what_searches_need_is_read_ahead_where_there_is_memory_for_it(

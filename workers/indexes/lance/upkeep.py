@@ -32,6 +32,7 @@ _SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**19
 # times together cost at most twice what the last does.
 _RETRAINED_AT = 2
 _ATTEMPTS = 5
+_MOST_DELETED = 0.1  # of the rows of a file
 _BITMAPS = ("kind", "store", "bucket", "segmenter", "embedder", "labelled_by", "level")
 _TREES = (
     "id", "image_id", "uri", "key", "area_frac", "predicted_iou", "ordinal", "run_started_at",
@@ -97,13 +98,28 @@ class Upkeep:
 def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int) -> Any:
     # Not the one that others read: it goes on to the version that it makes.
     dataset = dataset.checkout_version(dataset.version)
-    dataset.optimize.compact_files(target_rows_per_fragment=rows_a_fragment, num_threads=1)
+    dataset.optimize.compact_files(
+        target_rows_per_fragment=rows_a_fragment,
+        excluded_fragment_ids=_list_settled(dataset, rows_a_fragment),
+        num_threads=1,
+    )
     return_freed_memory()
     rows = dataset.count_rows()
     if rows >= _ROWS_TO_INDEX:
         _index(dataset, rows)
     drop_unread(dataset, datetime.now(UTC))
     return dataset
+
+
+def _list_settled(dataset: lance.LanceDataset, rows_a_fragment: int) -> list[int]:
+    """The files that stay: Lance would write half a million rows again for the few beside them."""
+    settled = []
+    for fragment in dataset.get_fragments():
+        rows = fragment.metadata.physical_rows
+        is_large = 2 * rows >= rows_a_fragment
+        if is_large and fragment.num_deletions <= _MOST_DELETED * rows:
+            settled.append(fragment.fragment_id)
+    return settled
 
 
 def _index(dataset: lance.LanceDataset, rows: int) -> None:
