@@ -68,6 +68,25 @@ def test_a_few_new_rows_leave_large_files_as_they_are(
     assert sum(put_in_order([f"{number}.jpg" for number in range(4)]).values()) == 100
 
 
+def test_a_table_that_is_in_order_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_ROWS_TO_INDEX", 10)
+    options = IndexOptions(location=f"lance+file://{tmp_path}/index")
+    with closing(open_index(options, DIM, create=True)) as index:
+        assert isinstance(index, LanceIndex)
+        index.replace_images([embedded("a.jpg", unit(1, 12))])
+        index.optimize()
+        before = index._table.latest().version
+        index.optimize()
+        assert index._table.latest().version == before
+        index.replace_images([embedded("b.jpg", unit(2, 12))])
+        index.optimize()
+        new = {each.fragment_id for each in index._table.latest().get_fragments()}
+        for described in index._table.latest().describe_indices():
+            assert not new.difference(*(each.fragment_ids for each in described.segments))
+
+
 def test_what_searches_need_is_read_ahead_where_there_is_memory_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,8 +134,8 @@ def _index(dataset: lance.LanceDataset, rows: int) -> None:
             for column, kind in own_columns.kinds_of(dataset.schema).items()
         },
     }
-    if there:
-        dataset.optimize.optimize_indices()
+    if behind := _list_behind(dataset):
+        dataset.optimize.optimize_indices(index_names=behind)
     for column, kind in kinds.items():
         if f"{column}_idx" not in there:
             dataset.create_scalar_index(column, kind)
@@ -150,6 +150,16 @@ def _index(dataset: lance.LanceDataset, rows: int) -> None:
             num_bits=_BITS,
             replace=True,
         )
+
+
+def _list_behind(dataset: lance.LanceDataset) -> list[str]:
+    """The indexes that have not all rows: Lance would write the others again, too."""
+    fragments = {each.fragment_id for each in dataset.get_fragments()}
+    return [
+        index.name
+        for index in dataset.describe_indices()
+        if fragments.difference(*(segment.fragment_ids for segment in index.segments))
+    ]
 
 
 def partitions_for(rows: int) -> int:
