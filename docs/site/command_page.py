@@ -18,9 +18,13 @@ _OTHERS = "Options"
 
 def write_commands() -> str:
     """The page: a section for each command, in the order of `objseek --help`."""
-    overview = [(f"[`{name}`](#objseek-{name})", help) for name, (_, help) in COMMANDS.items()]
+    overview: dict[str, list[tuple[str, str]]] = {}
+    for name, listed in COMMANDS.items():
+        row = f"[`{name}`](#objseek-{name})", listed.summary
+        overview.setdefault(listed.group, []).append(row)
+    tables = (write_table((group, ""), rows) for group, rows in overview.items())
     sections = (part for name in COMMANDS for part in _write(f"objseek {name}", load_command(name)))
-    return "\n".join([_INTRODUCTION, write_table(("command", "what it does"), overview), *sections])
+    return "\n".join([_INTRODUCTION, *tables, *sections])
 
 
 def _write(path: str, command: Any, level: str = "##") -> Iterator[str]:

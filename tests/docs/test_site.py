@@ -49,7 +49,7 @@ def test_every_command_is_there_with_its_options() -> None:
     assert headings == list(COMMANDS)
     assert "\n### objseek keys create\n" in page
     search = page.partition("## objseek search\n")[2].partition("\n## ")[0]
-    (limit,) = (line for line in search.splitlines() if line.startswith("| `--limit"))
+    (limit,) = (line for line in search.splitlines() if line.startswith("| `-n, --limit"))
     assert "At most this many hits." in limit
     assert "[default: 10]" in limit
     assert '\n    objseek search "' in search
