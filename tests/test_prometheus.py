@@ -118,6 +118,7 @@ def ask(url: str, key: str) -> None:
     assert httpx.post(f"{url}/v1/search", json={"k": "?"}, headers=headers).status_code == 422
 
 
+@pytest.mark.faults
 def test_the_dashboard_shows_a_run_and_a_service(tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     _, key = KeyFile(keys).create("prometheus", Scope.READ, None)

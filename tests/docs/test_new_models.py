@@ -59,6 +59,7 @@ class Checkout:
 
 
 @pytest.mark.long
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("name", "kind", "contract"),
     [
