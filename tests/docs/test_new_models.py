@@ -59,7 +59,6 @@ class Checkout:
 
 
 @pytest.mark.long
-@pytest.mark.faults
 @pytest.mark.parametrize(
     ("name", "kind", "contract"),
     [

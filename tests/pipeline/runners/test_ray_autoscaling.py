@@ -20,7 +20,7 @@ from pipeline.jobs.ingest import ingest
 from pipeline.progress import Progress
 from pipeline.runners.ray_pool.private_ray import reload_authentication
 
-pytestmark = [pytest.mark.long, pytest.mark.faults]
+pytestmark = pytest.mark.long
 
 NODE = {"CPU": 2, "GPU": 1, "object_store_memory": 80 << 20}
 
