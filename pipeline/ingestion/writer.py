@@ -112,9 +112,12 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        # What has just failed to be written is not tried once more.
-        if kind is None or not issubclass(kind, VectorIndexError | ManifestError):
-            self.flush()
+        try:
+            # What has just failed to be written is not tried once more.
+            if kind is None or not issubclass(kind, VectorIndexError | ManifestError):
+                self.flush()
+        finally:
+            self._observer.note_unwritten(0)
 
     def _count_objects(self) -> int:
         return sum(0 if isinstance(each, Failure) else len(each.objects) for each in self._results)

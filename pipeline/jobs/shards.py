@@ -138,6 +138,7 @@ def _follow(jobs: Mapping[Connection, _Job], progress: Progress, queues: JobQueu
                 message = ready.recv()
             except EOFError:
                 running.pop(ready).take(None)
+                queues.drop(ready)
                 ready.close()
             else:
                 if isinstance(message, Observed):

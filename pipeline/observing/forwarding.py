@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -60,20 +61,33 @@ class JobQueues:
 
     def __init__(self, observer: RunObserver) -> None:
         self._observer = observer
-        self._queues: dict[object, dict[str, int]] = {}
+        self._queues: dict[object, Counter[str]] = {}
         self._unwritten: dict[object, int] = {}
 
     def take(self, job: object, observed: Observed) -> None:
         """Take what a job has sent."""
         if observed.method == "note_queues":
-            self._queues[job] = observed.numbers
-            each = self._queues.values()
-            sums = {name: sum(queue[name] for queue in each) for name in observed.numbers}
-            self._observer.note_queues(**sums)
+            self._queues[job] = Counter(observed.numbers)
+            self._note_queues()
         elif observed.method == "note_unwritten":
             (images,) = observed.values
             assert isinstance(images, int)
             self._unwritten[job] = images
-            self._observer.note_unwritten(sum(self._unwritten.values()))
+            self._note_unwritten()
         else:
             observed.replay(self._observer)
+
+    def drop(self, job: object) -> None:
+        """A job has ended, or was killed: nothing is left in its queues."""
+        self._queues.pop(job, None)
+        self._unwritten.pop(job, None)
+        self._note_queues()
+        self._note_unwritten()
+
+    def _note_queues(self) -> None:
+        sums = sum(self._queues.values(), Counter[str]())
+        names = ("reading", "waiting", "working", "workers")
+        self._observer.note_queues(**{name: sums[name] for name in names})
+
+    def _note_unwritten(self) -> None:
+        self._observer.note_unwritten(sum(self._unwritten.values()))

@@ -16,7 +16,7 @@ from schemas.observe_options import ObserveOptions
 _OURS = ("pipeline", "workers")
 # What a worker says of an image that fails, with its traceback, the driver says once more as the
 # event; on Ray it is in another process.
-_TOLD_ELSEWHERE = "pipeline.runners.model_worker"
+_LOGGED_BY_DRIVER = "pipeline.runners.model_worker"
 
 
 class JsonLine(logging.Formatter):
@@ -49,7 +49,7 @@ class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """To the stream that was standard error when it was made: Ray's output goes elsewhere."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.name != _TOLD_ELSEWHERE and bool(super().filter(record))
+        return record.name != _LOGGED_BY_DRIVER and bool(super().filter(record))
 
 
 @contextmanager

@@ -56,7 +56,8 @@ INGEST_FAILURES = MetricSpec(
 INGEST_RETRIES = MetricSpec(
     "objseek_ingest_retries_total",
     "counter",
-    "What was tried again: requests to the store or the index, chunks whose process died.",
+    "What was tried again: requests to the store or the index, chunks whose process died or whose "
+    "node was lost.",
     ("what",),
 )
 INGEST_STAGES = MetricSpec(

@@ -62,7 +62,7 @@ class ImageTraces(RunObserver):
         self._pending = OrderedDict[UUID, list[tuple[StageSpan, int]]]()
 
     def note_listing(self, refs: Sequence[ImageRef], span: StageSpan) -> None:
-        self._add(refs, [span])
+        self._add(refs, [span], begins=True)
 
     def note_worked(self, refs: Sequence[ImageRef], report: WorkReport) -> None:
         self._add(refs, report.spans)
@@ -79,10 +79,14 @@ class ImageTraces(RunObserver):
     def _is_traced(self, identity: UUID) -> bool:
         return identity.int % _SHARES < self._share * _SHARES
 
-    def _add(self, refs: Sequence[ImageRef], spans: Sequence[StageSpan]) -> None:
+    def _add(
+        self, refs: Sequence[ImageRef], spans: Sequence[StageSpan], *, begins: bool = False
+    ) -> None:
         traced = [each for each in map(image_id, refs) if self._is_traced(each)]
         with self._lock:
             for identity in traced:
+                if begins:  # a watch lists it again and again, and it may be unchanged for long
+                    self._pending.pop(identity, None)
                 pending = self._pending.setdefault(identity, [])
                 pending += [(span, len(refs)) for span in spans]
             while len(self._pending) > _MOST_PENDING:

@@ -46,8 +46,9 @@ class LocalRunner:
             for items in chunks:
                 if items:
                     self._note_working(1)
-                    yield self._process(items)
+                    results = self._process(items)
                     self._note_working(0)
+                    yield results
             return
         # A thread takes torch's number from whichever set it last, which may be one that decodes.
         pool = ThreadPoolExecutor(
@@ -57,7 +58,7 @@ class LocalRunner:
             yield from self._spread(pool, chunks)
         finally:
             pool.shutdown(cancel_futures=True)
-            self._note_working(0)
+        self._note_working(0)
 
     def _spread(
         self, pool: ThreadPoolExecutor, chunks: Iterable[list[WorkItem]]

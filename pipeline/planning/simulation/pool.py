@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from pipeline.planning.simulation.readers import Later
 from pipeline.planning.simulation.work import ImageWork, wait_s
 from pipeline.planning.simulation.world import World
+from pipeline.runners.ray_pool.blame import Suspects
 from pipeline.runners.ray_pool.chunks import Chunk
 from pipeline.runners.ray_pool.runner import IN_FLIGHT
-
-_MOST_DEATHS = 2
-"""So often an image may end a worker while alone with it, as `ray_pool.blame` has it."""
 
 
 @dataclass(eq=False)
@@ -54,7 +52,7 @@ class Pool:
         self.places: list[Place] = []
         self.waiting: deque[Chunk] = deque()
         self.suspected: deque[Chunk] = deque()
-        self._suspects = 0
+        self._blame = Suspects()
 
     def stop(self) -> None:
         """All workers end now, and what was for them is forgotten."""
@@ -63,7 +61,7 @@ class Pool:
         self.places = []
         self.waiting.clear()
         self.suspected.clear()
-        self._suspects = 0
+        self._blame = Suspects()
 
     def start(self) -> None:
         """Begin to load the models in every worker."""
@@ -81,7 +79,7 @@ class Pool:
 
     def dispatch(self) -> None:
         """Give workers what they have room for, as `RayRunner` does."""
-        if not self._suspects:
+        if not self._blame.suspects:
             for place in self.places:
                 place.reserved = False
         for depth in range(IN_FLIGHT):
@@ -97,29 +95,22 @@ class Pool:
         self._add(self._pace.start_s, reserved=True)
         for chunk in place.chunks:
             if not chunk.suspect:
-                chunk.suspect = True
-                self._suspects += 1
+                self._blame.suspect(chunk)
                 self.suspected.append(chunk)
             else:
                 self._judge(chunk)
 
     def clear(self, chunk: Chunk) -> None:
         """It has been worked on."""
-        self._suspects -= chunk.suspect
+        self._blame.clear(chunk)
 
     def _judge(self, chunk: Chunk) -> None:
-        if len(chunk.items) > 1:
-            self._suspects += 1
-            halves = chunk.halve()
-            for half in halves:
-                half.work = chunk.work
-            self.retry(halves)
+        again = self._blame.narrow_down(chunk)
+        for part in again:
+            part.work = chunk.work
+        if again:
+            self.retry(again)
             return
-        chunk.deaths += 1
-        if chunk.deaths < _MOST_DEATHS:
-            self.retry([chunk])
-            return
-        self._suspects -= 1
         self._totals.given_up += 1
         self.give_up(chunk)
 

@@ -13,14 +13,14 @@ class Store:
 
     clock: Clock
     gets_per_s: float | None
-    asked: int = 0
+    requests: int = 0
     refused: int = 0
     _left: float = 0.0
     _at_s: float = 0.0
 
     def admit(self, requests: int) -> int:
         """How many of them are answered now."""
-        self.asked += requests
+        self.requests += requests
         if self.gets_per_s is None:
             return requests
         earned = (self.clock.now - self._at_s) * self.gets_per_s

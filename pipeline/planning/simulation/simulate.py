@@ -134,7 +134,7 @@ def _sum_up(
     hourly = prices.usd_per_hour(planned.profile.instance)
     usd = None
     if hourly is not None:
-        answered = store.asked - store.refused
+        answered = store.requests - store.refused
         listed = planned.workload.pages * share
         requests = (answered * prices.s3.gets_1000 + listed * prices.s3.puts_1000) / 1000
         usd = (paid_s / 3600 * hourly * scenario.price + requests) / share

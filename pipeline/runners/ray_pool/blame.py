@@ -14,19 +14,17 @@ from pipeline.runners.ray_pool.chunks import Chunk
 from schemas.errors import BadImageError, WorkerDiedError
 from schemas.images import Failure, ImageRef, Stage
 
+_MOST_DEATHS = 2
 _MOST_GIVEN_UP = 10
 """So many images in a row, each alone on a fresh worker: it is not the images."""
 
 
-class Blame:
-    """Counts suspects and deaths. `memory_mb` is what a reader may take, in MiB."""
+class Suspects:
+    """Counts the chunks under suspicion, wherever they are, and narrows down who kills."""
 
-    def __init__(self, memory_mb: int, log: Path) -> None:
-        self._memory_mb = memory_mb
-        self._log = log
-        self._given_up = 0
+    def __init__(self) -> None:
         self.suspects = 0
-        """Chunks under suspicion, wherever they are: read, waiting or worked on."""
+        """Chunks that are read, wait or are worked on."""
 
     def suspect(self, chunk: Chunk) -> None:
         """It was with an actor that died, as another may have been."""
@@ -35,8 +33,38 @@ class Blame:
 
     def clear(self, chunk: Chunk) -> None:
         """It has been worked on."""
-        self._given_up = 0
         self.suspects -= chunk.suspect
+
+    def narrow_down(self, chunk: Chunk) -> list[Chunk]:
+        """What is to be tried again of a chunk that killed a process while it was alone with it.
+
+        Nothing: the one image that it has is given up.
+        """
+        if len(chunk.items) > 1:
+            self.suspects += chunk.suspect
+            return chunk.halve()
+        chunk.deaths += 1
+        if chunk.deaths < _MOST_DEATHS:
+            return [chunk]
+        self.suspects -= chunk.suspect
+        return []
+
+
+class Blame(Suspects):
+    """Also says what is recorded of who is to blame. `memory_mb`: what a reader may take, in MiB.
+
+    Ends a run in which no image between those that are given up comes through.
+    """
+
+    def __init__(self, memory_mb: int, log: Path) -> None:
+        super().__init__()
+        self._memory_mb = memory_mb
+        self._log = log
+        self._given_up = 0
+
+    def clear(self, chunk: Chunk) -> None:
+        super().clear(chunk)
+        self._given_up = 0
 
     def judge(
         self, chunk: Chunk, stage: Stage, error: Exception
@@ -46,13 +74,8 @@ class Blame:
         Chunks to be tried again, or the failure of an image that is given up. Raises
         WorkerDiedError when too many have been given up in a row.
         """
-        if len(chunk.items) > 1:
-            self.suspects += chunk.suspect
-            return chunk.halve(), None
-        chunk.deaths += 1
-        if chunk.deaths < 2:
-            return [chunk], None
-        self.suspects -= chunk.suspect
+        if again := self.narrow_down(chunk):
+            return again, None
         failure = build_failure(chunk.items[0].ref, stage, error, self._memory_mb)
         self._given_up += stage is Stage.SEGMENT
         if self._given_up == _MOST_GIVEN_UP:

@@ -194,9 +194,9 @@ class RayRunner:
         known = self._images_at_once
         if images_at_once is not None and (known is None or images_at_once < known):
             self._images_at_once = images_at_once
-            told = f"out of memory: from now on {quantify(images_at_once, 'image')} at once"
-            _log.warning("%s", told)
-            self._note(told)
+            sentence = f"out of memory: from now on {quantify(images_at_once, 'image')} at once"
+            _log.warning("%s", sentence)
+            self._note(sentence)
 
     def _is_lost(self, chunk: Chunk, error: Exception) -> bool:
         """Whether a chunk went with its node, and is to be done again without blame."""
@@ -204,6 +204,7 @@ class RayRunner:
             return False
         chunk.losses += 1
         self._restart_timer_if_working()
+        self.observer.note_retry("chunk")
         return True
 
     def _note_queues(self) -> None:

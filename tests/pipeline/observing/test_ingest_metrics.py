@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support import fakes
@@ -12,11 +15,13 @@ from support.qdrant_server import QdrantServer
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import reembed
 from pipeline.jobs.shards import ingest_shards
+from pipeline.manifest.manifest import Manifest
+from pipeline.observing.forwarding import ForwardingObserver, JobQueues
 from pipeline.observing.ingest_metrics import IngestMetrics, process_metrics
 from pipeline.observing.observer import WrittenImage
 from pipeline.observing.work_reports import GpuMemory, StageSpan, WorkReport
 from pipeline.settings import Settings
-from schemas.errors import StoreUnavailableError
+from schemas.errors import ManifestError, StoreUnavailableError
 from schemas.images import ImageRef
 from workers.backoff import Backoff
 
@@ -33,6 +38,14 @@ def counts(samples: Samples) -> Samples:
     """Those that are exact: no times, and no queues, which have come and gone."""
     left_out = ("_bucket", "_sum", "_count", "_chunks", "_workers", "_unwritten")
     return {key: value for key, value in samples.items() if not any(x in key for x in left_out)}
+
+
+def check_nothing_is_on_its_way() -> None:
+    now = registry_samples(METRICS)
+    assert now["objseek_ingest_workers"] == 0
+    assert now["objseek_ingest_unwritten_images"] == 0
+    chunks = {key: now[key] for key in now if key.startswith("objseek_ingest_chunks{")}
+    assert list(chunks.values()) == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("runner", "workers"), WORKERS)
@@ -62,16 +75,58 @@ def test_every_image_of_a_run_is_counted_once(runner: str, workers: int, tmp_pat
     chunks = added['objseek_ingest_stage_seconds_count{stage="read"}']
     assert chunks >= 3
     assert added['objseek_ingest_stage_seconds_count{stage="write"}'] >= 1
-    now = registry_samples(METRICS)
-    assert now["objseek_ingest_workers"] == workers
-    assert now["objseek_ingest_unwritten_images"] == 0
-    assert {now[key] for key in now if key.startswith("objseek_ingest_chunks{")} == {0}
+    check_nothing_is_on_its_way()
 
     with added_samples(METRICS) as added:
         ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
     done_before = 'objseek_ingest_images_total{outcome="unchanged"}'
     assert added["objseek_ingest_listed_images_total"] == 12
     assert added[done_before] == 11
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_ends_early_leaves_nothing_in_the_queues(workers: int, tmp_path: Path) -> None:
+    fakes.write_images(tmp_path / "images", 10)
+    settings = fakes.settings(tmp_path / "index", workers=workers)
+
+    def fail(refs: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    recipe = replace(fakes.recipe(settings), reader=fail)
+    with pytest.raises(ZeroDivisionError):
+        ingest([str(tmp_path / "images")], settings, recipe=recipe)
+    check_nothing_is_on_its_way()
+
+
+def test_a_write_that_fails_leaves_no_image_waiting_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.write_images(tmp_path / "images", 4)
+    settings = fakes.settings(tmp_path / "index")
+
+    def fail(self: Manifest, rows: object) -> NoReturn:
+        raise ManifestError("the disk is full")
+
+    monkeypatch.setattr(Manifest, "append", fail)
+    with pytest.raises(ManifestError):
+        ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    check_nothing_is_on_its_way()
+
+
+def test_a_job_that_was_killed_has_nothing_in_the_queues_of_all() -> None:
+    metrics = IngestMetrics()
+    queues = JobQueues(metrics)
+    for job, working in (("first", 2), ("second", 3)):
+        observer = ForwardingObserver(partial(queues.take, job))
+        observer.note_queues(reading=1, waiting=0, working=working, workers=4)
+        observer.note_unwritten(10)
+    queues.drop("first")
+    samples = registry_samples(metrics.registry)
+    assert samples['objseek_ingest_chunks{state="working"}'] == 3
+    assert samples["objseek_ingest_workers"] == 4
+    assert samples["objseek_ingest_unwritten_images"] == 10
+    queues.drop("second")
+    assert registry_samples(metrics.registry)['objseek_ingest_chunks{state="reading"}'] == 0
 
 
 def test_a_reembedding_is_counted_too(tmp_path: Path) -> None:
@@ -103,7 +158,7 @@ def test_shards_are_counted_by_whoever_waits_for_them(tmp_path: Path) -> None:
     assert added['objseek_ingest_images_total{outcome="done"}'] == 24
     assert added["objseek_ingest_listed_images_total"] == 24
     assert added['objseek_ingest_stage_seconds_sum{stage="segment"}'] > 0
-    assert registry_samples(METRICS)["objseek_ingest_workers"] == 2
+    check_nothing_is_on_its_way()
 
 
 def test_what_a_request_is_tried_again_for_is_counted() -> None:

@@ -25,6 +25,7 @@ from pipeline.ingestion.listing import ignore_skipped, list_chunks
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import ingest
 from pipeline.observing.observe import observe
+from pipeline.observing.observer import WrittenImage
 from pipeline.observing.traces import ImageTraces, SearchTraces, open_tracer
 from pipeline.observing.work_reports import StageSpan
 from pipeline.progress import Progress
@@ -121,6 +122,18 @@ def test_images_that_turn_out_to_be_done_are_forgotten() -> None:
     assert len(traces._pending) == 10_000
     assert image_id(refs[-1]) in traces._pending
     assert image_id(refs[0]) not in traces._pending
+
+
+def test_what_an_image_was_listed_for_before_is_no_part_of_its_way() -> None:
+    ref = ImageRef("s3", "bucket", "1.jpg", "v", 1)
+    with traced_images() as (traces, exporter):
+        for started_s in (100.0, 200.0, 300.0):
+            traces.note_listing([ref], StageSpan("list", started_s, 1.0))
+        traces.note_written([WrittenImage(ref, "done", 2)], StageSpan("write", 310.0, 1.0))
+        spans = exporter.get_finished_spans()
+    (root,) = roots(spans)
+    assert [span.name for span in stages(spans, root)] == ["list", "write"]
+    assert (root.start_time, root.end_time) == (300 * 10**9, 311 * 10**9)
 
 
 def test_no_image_is_traced_with_a_share_of_nothing(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_what_a_store_refuses_is_asked_for_again() -> None:
     assert free.admit(2) == 0  # nothing is earned yet
     free.clock.now = 10.0
     assert [free.admit(2), free.admit(2)] == [2, 1]
-    assert (free.asked, free.refused) == (6, 3)
+    assert (free.requests, free.refused) == (6, 3)
 
 
 def test_an_index_takes_what_it_takes_of_all() -> None:

@@ -11,10 +11,12 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support import fakes
+from support.metric_samples import added_samples
 from support.telling_models import count_repeats, read_nodes, telling_recipe, telling_settings
 from support.waiting import PATIENCE_S, until
 
 from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.observing.ingest_metrics import process_metrics
 from pipeline.progress import Progress
 from pipeline.runners.ray_pool.actors import ActorPool
 from pipeline.runners.ray_pool.pending_calls import PendingCalls
@@ -83,9 +85,11 @@ def test_a_lost_node_costs_the_chunks_in_flight_and_the_rest_goes_on(
     log = tmp_path / "log"
     settings = telling_settings(tmp_path / "index")
     progress = Losing(cluster, log)
-    found = ingest([str(images)], settings, progress, telling_recipe(settings, log))
+    with added_samples(process_metrics().registry) as added:
+        found = ingest([str(images)], settings, progress, telling_recipe(settings, log))
     check_all_done(found, settings, images, tmp_path)
     assert progress.lost is not None
+    assert added['objseek_ingest_retries_total{what="chunk"}'] >= 1
     assert len(set(read_nodes(log))) == 2
     # The worker that was lost had so many.
     assert count_repeats(log) <= IN_FLIGHT * BATCH
