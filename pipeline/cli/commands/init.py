@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.console import out, print_line, user_errors
+from pipeline.cli.finite_numbers import check_finite
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import CONFIG, EMBEDDER, INDEX
 from pipeline.cli.output_options import AsJson
@@ -52,12 +52,6 @@ def _parse_size(text: str) -> float:
     return float(found[1]) * _UNITS[found[2].lower()]
 
 
-def _check_finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"expected a finite number, got {value}")
-    return value
-
-
 def register(app: typer.Typer) -> None:
     """Add `init` to the command line."""
     app.command("init", help=_HELP)(init_command)
@@ -94,7 +88,7 @@ def init_command(
         float,
         typer.Option(
             min=0.01,
-            callback=_check_finite,
+            callback=check_finite,
             help="Objects of an image: each image is a point as well.",
         ),
     ] = 10.0,
