@@ -12,7 +12,7 @@ from pipeline.cli.console import out, print_line, user_errors
 from pipeline.cli.finite_numbers import check_finite
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import CONFIG, EMBEDDER, INDEX
-from pipeline.cli.output_options import AsJson
+from pipeline.cli.output_options import AsJson, DryRun
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
@@ -100,13 +100,16 @@ def init_command(
             show_default="for a million points or more",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and make nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
     place = settings.index.location
     if (kind := location.kind_of(place)) != "server":
+        if as_json:
+            typer.echo(json.dumps({"index": place, "made": None}, indent=2))
+            return
         name = "folder" if kind == "folder" else "Lance table"
         print_line(out(), f"A {name} is made by its first ingest: nothing is to be set up.")
         return
