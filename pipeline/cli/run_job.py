@@ -100,15 +100,21 @@ def prepare_propagator(settings: Settings) -> None:
 
 
 def print_summary(
-    summary: IngestSummary, settings: Settings, *, removed: int = 0, as_json: bool = False
+    summary: IngestSummary,
+    settings: Settings,
+    *,
+    removed: int = 0,
+    removed_added: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Print what came of a run; if images have failed, end with the exit code for that.
 
-    `removed` images were taken out of the index before it.
+    `removed` images were taken out of the index before it, and `removed_added` objects that were
+    added by hand with them, which JSON counts with those that the run itself dropped.
     """
     counts = summary.counts
     if as_json:
-        typer.echo(json.dumps(_list_fields(summary, removed), indent=2))
+        typer.echo(json.dumps(_list_fields(summary, removed, removed_added), indent=2))
         if counts.failed:
             raise typer.Exit(EXIT_FAILED)
         return
@@ -132,7 +138,7 @@ def print_summary(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _list_fields(summary: IngestSummary, removed: int) -> dict[str, Any]:
+def _list_fields(summary: IngestSummary, removed: int, removed_added: int) -> dict[str, Any]:
     """What came of a run, as JSON has it; of failures the first few."""
     details = summary.details
     return {
@@ -141,7 +147,7 @@ def _list_fields(summary: IngestSummary, removed: int) -> dict[str, Any]:
         "skipped": dict(details.skipped),
         "failures": [sanitize(failure.message) for failure in details.failures],
         "notes": [sanitize(warning) for warning in details.warnings],
-        "dropped_added": details.dropped_added,
+        "dropped_added": details.dropped_added + removed_added,
         "seconds": summary.seconds,
         "images_per_s": summary.images_per_s,
         "index": summary.location,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support import fakes
+from support.added_objects import add
 from support.folder_digest import digest_folder
 from support.s3_server import moto_server
 from typer.testing import CliRunner, Result
@@ -176,3 +177,21 @@ def test_what_was_done_is_json_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert fields["index"] == str(tmp_path / "index")
     moved = json.loads(run("migrate", tmp_path / "moved", "-i", tmp_path / "index", "-j").stdout)
     assert (moved["points"], moved["images"]) == (6, 2)
+
+
+@pytest.mark.parametrize("left", [["001.png"], []])
+def test_json_counts_added_objects_that_go_with_their_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: list[str]
+) -> None:
+    monkeypatch.setattr("pipeline.jobs.ingest.build_recipe", fakes.recipe)
+    images = tmp_path / "images"
+    fakes.write_images(images, 2)
+    assert run("ingest", images, *place(tmp_path)).exit_code == 0
+    add(fakes.settings(tmp_path / "index"), images / "000.png")
+    for path in images.iterdir():
+        if path.name not in left:
+            path.unlink()
+    result = run("sync", images, *place(tmp_path), "--max-delete", "1", "--json")
+    fields = json.loads(result.stdout)
+    found = [fields[name] for name in ("listed", "removed", "dropped_added")]
+    assert found == [len(left), 2 - len(left), 1]
