@@ -86,7 +86,7 @@ def test_a_person_reads_counts_and_a_time(world: Path) -> None:
         ["listed", "2"], ["unchanged", "1"], ["to", "do", "1"], ["of", "them", "new", "0"],
         ["of", "them", "again", "1"],
     ]  # fmt: skip
-    assert lines[-2].startswith("That takes about 0.")
+    assert lines[-2].startswith("That takes about ")
     assert "images/s of the run of 20" in lines[-2]
     assert lines[-1] == "Nothing was done (--dry-run)."
 
