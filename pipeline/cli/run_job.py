@@ -73,6 +73,17 @@ def _run_interruptible(settings: Settings, work: Callable[[Progress], _T]) -> _T
         raise
 
 
+def check_models(settings: Settings, *, segmenting: bool = True) -> None:
+    """Raise what a run would of the names of models: nothing is fetched or loaded."""
+    if settings.runner.ray_address is not None:
+        return
+    check_embedder(settings.embedder)
+    if segmenting:
+        check_segmenter(settings.segmenter, settings.cache_dir)
+        if settings.store.has_videos:
+            check_propagator(settings.video, settings.segmenter)
+
+
 def prepare_models(settings: Settings, *, segmenting: bool = True, for_texts: bool = False) -> None:
     """Check what is named before anything takes long, then fetch the segmenter's weights.
 
@@ -81,13 +92,8 @@ def prepare_models(settings: Settings, *, segmenting: bool = True, for_texts: bo
     cluster fetch them for themselves, and have local files of their own. Raises UnknownModelError,
     ModelError, DownloadError.
     """
-    if settings.runner.ray_address is None:
-        check_embedder(settings.embedder)
-        if segmenting:
-            check_segmenter(settings.segmenter, settings.cache_dir)
-    if not segmenting:
-        return
-    if settings.runner.ray_address is None:
+    check_models(settings, segmenting=segmenting)
+    if segmenting and settings.runner.ray_address is None:
         fetch_segmenter(settings.segmenter, settings.cache_dir, err(), for_texts=for_texts)
 
 
@@ -95,7 +101,6 @@ def prepare_propagator(settings: Settings) -> None:
     """As `prepare_models`, for the video model that carries masks, where videos are read."""
     if not settings.store.has_videos or settings.runner.ray_address is not None:
         return
-    check_propagator(settings.video, settings.segmenter)
     fetch_propagator(settings.video, settings.segmenter, settings.cache_dir, err())
 
 

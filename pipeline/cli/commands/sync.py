@@ -62,7 +62,7 @@ def sync_command(
     """The command; its help stands above."""
     settings = load(boxes=boxes, text_prompts=text_prompts)
     if dry_run:
-        forecast_output.check_models(settings)
+        run_job.check_models(settings)
         with progress_bars.show_progress(err()) as progress:
             found = forecast.forecast_sync(sources, settings, max_delete, progress)
         forecast_output.print_ingest(found, as_json=as_json)

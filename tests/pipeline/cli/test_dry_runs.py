@@ -121,6 +121,9 @@ def test_a_sync_that_would_be_refused_is(world: Path) -> None:
 def test_what_names_no_model_is_told(world: Path) -> None:
     result = run("ingest", world / "images", *place(world), "--dry-run", "-e", "clip")
     assert (result.exit_code, "no embedder is called 'clip'" in result.stderr) == (2, True)
+    wrong = ("--videos", "--video-propagate", "sam2.1_x", "--dry-run")
+    result = run("ingest", world / "images", *place(world), *wrong)
+    assert (result.exit_code, "'sam2.1_x'" in result.stderr) == (2, True), result.stderr
 
 
 def test_a_reembedding_counts_images_and_objects(world: Path) -> None:
