@@ -18,7 +18,7 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.options import DecodeOptions, StoreOptions, VideoOptions
 from schemas.videos import DecodedPiece, SampledFrame, VideoPiece
 from workers.durable_files import replace_file
-from workers.protocols import Segmenter
+from workers.segmenter_protocols import Segmenter
 from workers.stores.open import find
 from workers.videos.read_piece import read_piece
 

@@ -17,8 +17,8 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.durable_files import replace_file
-from workers.protocols import Segmenter
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import Segmenter
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.runners.recipe import Recipe
 from schemas.images import Decoded, ImageRef
-from workers.protocols import ImageEmbedder, Segmenter
+from workers.protocols import ImageEmbedder
+from workers.segmenter_protocols import Segmenter
 
 
 @dataclass(frozen=True, slots=True)

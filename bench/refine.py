@@ -36,9 +36,9 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
 from schemas.overlaps import mask_iou
-from workers.protocols import Refiner
 from workers.refiners.chain import RefiningChain, build_refiners
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import Refiner
 from workers.segmenters.refining_sam import load_sam
 
 _FOUND_IOU, _NO_CHANGE = 0.5, 0.005

@@ -30,10 +30,10 @@ from schemas.options import (
     Precision,
     RunnerOptions,
     SegmenterOptions,
-    ServeOptions,
     StoreOptions,
     VideoOptions,
 )
+from schemas.serve_options import ServeOptions
 
 _PREFIX = "OBJSEEK_"
 # Variables that are no settings: which settings file, what tests use.

@@ -23,7 +23,7 @@ from support.paths import ROOT
 from pipeline.observing.ingest_metrics import IngestMetrics
 from pipeline.observing.metric_names import INGEST_METRICS, SERVICE_METRICS, MetricSpec
 from pipeline.service.metrics import Metrics
-from schemas.options import ServeOptions
+from schemas.serve_options import ServeOptions
 
 QUERIES = [*panel_queries(), *alert_queries()]
 PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"

@@ -14,16 +14,9 @@ from workers.models.model_entry import ModelEntry
 from workers.models.propagator_options import choose_propagator
 from workers.models.refiner_options import check_sam
 from workers.models.threads import limit_threads
-from workers.protocols import (
-    BoxMasker,
-    Embedder,
-    ImageEmbedder,
-    PromptedSam,
-    Segmenter,
-    TextEmbedder,
-    TextFinder,
-)
+from workers.protocols import Embedder, ImageEmbedder, TextEmbedder
 from workers.refiners.chain import build_refiners
+from workers.segmenter_protocols import BoxMasker, PromptedSam, Segmenter, TextFinder
 from workers.segmenters.refined_segmenter import refine_segmenter
 from workers.segmenters.tuned_scorers import ScorerFile, read_scorer
 from workers.videos.propagator import Propagator

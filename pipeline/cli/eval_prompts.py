@@ -13,8 +13,8 @@ from pipeline.cli.tables import print_rows
 from pipeline.evaluation.prompts import CORRECTIONS, GENERATED, PromptScore, score_prompts
 from pipeline.settings import Settings
 from schemas.errors import UsageError
-from workers.protocols import PromptableSegmenter
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import PromptableSegmenter
 
 _COLUMNS = ("prompt", "IoU >= 0.5", "IoU >= 0.8", "mean IoU")
 _CLICKS = {

@@ -19,8 +19,8 @@ from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from workers.models import catalog
-from workers.protocols import BoxSegmenter, Segmenter
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import BoxSegmenter, Segmenter
 
 ALL = "all"
 SEGMENTERS = ("sam_demo", "sam_demo:grid", "maskrcnn_demo", "boxes", "grid")

@@ -11,23 +11,12 @@ import typer
 from pipeline.cli.console import out, print_line
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.plan_report import format_duration, format_size
-from pipeline.settings import Settings
-from workers.registry import check_embedder, check_segmenter
 
 with lazy_imports():
     from pipeline.jobs import forecast, reembed_forecast
     from pipeline.transfer import forecast as transfer_forecast
 
 _NOTHING = "Nothing was done (--dry-run)."
-
-
-def check_models(settings: Settings, *, segmenting: bool = True) -> None:
-    """Raise what a run would of the names of models: nothing is fetched or loaded."""
-    if settings.runner.ray_address is not None:
-        return
-    check_embedder(settings.embedder)
-    if segmenting:
-        check_segmenter(settings.segmenter, settings.cache_dir)
 
 
 def print_ingest(found: forecast.IngestForecast, *, as_json: bool) -> None:

@@ -73,6 +73,17 @@ def _run_interruptible(settings: Settings, work: Callable[[Progress], _T]) -> _T
         raise
 
 
+def check_models(settings: Settings, *, segmenting: bool = True) -> None:
+    """Raise what a run would of the names of models: nothing is fetched or loaded."""
+    if settings.runner.ray_address is not None:
+        return
+    check_embedder(settings.embedder)
+    if segmenting:
+        check_segmenter(settings.segmenter, settings.cache_dir)
+        if settings.store.has_videos:
+            check_propagator(settings.video, settings.segmenter)
+
+
 def prepare_models(settings: Settings, *, segmenting: bool = True, for_texts: bool = False) -> None:
     """Check what is named before anything takes long, then fetch the segmenter's weights.
 
@@ -81,13 +92,8 @@ def prepare_models(settings: Settings, *, segmenting: bool = True, for_texts: bo
     cluster fetch them for themselves, and have local files of their own. Raises UnknownModelError,
     ModelError, DownloadError.
     """
-    if settings.runner.ray_address is None:
-        check_embedder(settings.embedder)
-        if segmenting:
-            check_segmenter(settings.segmenter, settings.cache_dir)
-    if not segmenting:
-        return
-    if settings.runner.ray_address is None:
+    check_models(settings, segmenting=segmenting)
+    if segmenting and settings.runner.ray_address is None:
         fetch_segmenter(settings.segmenter, settings.cache_dir, err(), for_texts=for_texts)
 
 
@@ -95,20 +101,25 @@ def prepare_propagator(settings: Settings) -> None:
     """As `prepare_models`, for the video model that carries masks, where videos are read."""
     if not settings.store.has_videos or settings.runner.ray_address is not None:
         return
-    check_propagator(settings.video, settings.segmenter)
     fetch_propagator(settings.video, settings.segmenter, settings.cache_dir, err())
 
 
 def print_summary(
-    summary: IngestSummary, settings: Settings, *, removed: int = 0, as_json: bool = False
+    summary: IngestSummary,
+    settings: Settings,
+    *,
+    removed: int = 0,
+    removed_added: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Print what came of a run; if images have failed, end with the exit code for that.
 
-    `removed` images were taken out of the index before it.
+    `removed` images were taken out of the index before it, and `removed_added` objects that were
+    added by hand with them, which JSON counts with those that the run itself dropped.
     """
     counts = summary.counts
     if as_json:
-        typer.echo(json.dumps(_list_fields(summary, removed), indent=2))
+        typer.echo(json.dumps(_list_fields(summary, removed, removed_added), indent=2))
         if counts.failed:
             raise typer.Exit(EXIT_FAILED)
         return
@@ -132,7 +143,7 @@ def print_summary(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _list_fields(summary: IngestSummary, removed: int) -> dict[str, Any]:
+def _list_fields(summary: IngestSummary, removed: int, removed_added: int) -> dict[str, Any]:
     """What came of a run, as JSON has it; of failures the first few."""
     details = summary.details
     return {
@@ -141,7 +152,7 @@ def _list_fields(summary: IngestSummary, removed: int) -> dict[str, Any]:
         "skipped": dict(details.skipped),
         "failures": [sanitize(failure.message) for failure in details.failures],
         "notes": [sanitize(warning) for warning in details.warnings],
-        "dropped_added": details.dropped_added,
+        "dropped_added": details.dropped_added + removed_added,
         "seconds": summary.seconds,
         "images_per_s": summary.images_per_s,
         "index": summary.location,

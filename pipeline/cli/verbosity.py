@@ -17,7 +17,7 @@ _PANEL = "What is told"
 
 
 @dataclass(slots=True)
-class _Told:
+class _Verbosity:
     """What the command line of this process asks for."""
 
     quiet: bool = False
@@ -28,22 +28,22 @@ class _LogLines(logging.StreamHandler):  # type: ignore[type-arg]
     """To the stream that was standard error when it was made: Ray's output goes elsewhere."""
 
 
-_told = _Told()
+_chosen = _Verbosity()
 
 
 def is_quiet() -> bool:
     """Whether only results and errors are wanted."""
-    return _told.quiet
+    return _chosen.quiet
 
 
 def is_verbose() -> bool:
     """Whether what is logged is wanted on the screen."""
-    return _told.verbose
+    return _chosen.verbose
 
 
 def forget_verbosity() -> None:
     """Tell what is usual again, for the next command of this process."""
-    _told.quiet = _told.verbose = False
+    _chosen.quiet = _chosen.verbose = False
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, _LogLines)]:
         root.removeHandler(handler)
@@ -56,17 +56,17 @@ def forget_verbosity() -> None:
 def _be_quiet(wanted: bool) -> None:
     if not wanted:
         return
-    _check_one(_told.verbose)
-    _told.quiet = True
+    _refuse_both(_chosen.verbose)
+    _chosen.quiet = True
     if logging.lastResort is not None:
         logging.lastResort.setLevel(logging.ERROR)
 
 
 def _be_verbose(wanted: bool) -> None:
-    if not wanted or _told.verbose:
+    if not wanted or _chosen.verbose:
         return
-    _check_one(_told.quiet)
-    _told.verbose = True
+    _refuse_both(_chosen.quiet)
+    _chosen.verbose = True
     handler = _LogLines()
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
@@ -74,8 +74,8 @@ def _be_verbose(wanted: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def _check_one(other: bool) -> None:
-    if other:
+def _refuse_both(has_other: bool) -> None:
+    if has_other:
         forget_verbosity()
         raise typer.BadParameter("expected either --quiet or --verbose, got both")
 

@@ -17,8 +17,8 @@ from schemas.coco import CocoAnnotation, CocoId, CocoImage, CocoTruth
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
 from schemas.search import Box
-from workers.protocols import PromptableSegmenter, PromptSession, Segmenter
 from workers.refiners.innermost import find_innermost
+from workers.segmenter_protocols import PromptableSegmenter, PromptSession, Segmenter
 
 CORRECTIONS = 2
 """How many clicks follow the first."""

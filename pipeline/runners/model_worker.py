@@ -39,7 +39,7 @@ from workers.freed_memory import return_freed_memory
 from workers.images.thumbnails import add_thumbnails
 from workers.labelling.labeller import label_image
 from workers.models.gpu_memory import limit_gpu_memory
-from workers.protocols import BoxSegmenter
+from workers.segmenter_protocols import BoxSegmenter
 from workers.videos.build_video import keep_tracks
 
 if TYPE_CHECKING:

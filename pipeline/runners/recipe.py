@@ -24,7 +24,7 @@ from workers.labelling.text_match import TextMatcher, build_matcher
 from workers.labelling.tuned_calibrations import TunedCalibration, read_chosen
 from workers.models.propagator_options import identify_propagator
 from workers.models.threads import count_usable_cpus
-from workers.protocols import ImageEmbedder, Segmenter
+from workers.protocols import ImageEmbedder
 from workers.read_images import read_images
 from workers.registry import (
     build_image_embedder,
@@ -32,6 +32,7 @@ from workers.registry import (
     build_segmenter,
     read_options_scorer,
 )
+from workers.segmenter_protocols import Segmenter
 from workers.videos.propagator import Propagator
 
 _VIDEO = VideoOptions()

@@ -22,8 +22,9 @@ from schemas.search import (
     UploadExample,
 )
 from workers.embedders.embed_objects import embed_masks
-from workers.protocols import Embedder, Segmenter, TextEmbedder
+from workers.protocols import Embedder, TextEmbedder
 from workers.registry import build_embedder, build_segmenter, build_text_embedder
+from workers.segmenter_protocols import Segmenter
 
 
 class QueryModels:

@@ -22,16 +22,9 @@ from workers.labelling.labeller import Labeller, build_labeller, texts_of
 from workers.labelling.text_match import TextMatcher, match_texts, require_distractors
 from workers.labelling.tuned_calibrations import read_chosen
 from workers.models.grounded_options import choose_detector
-from workers.protocols import (
-    BoxMasker,
-    Embedder,
-    ImageEmbedder,
-    Segmenter,
-    TextEmbedder,
-    TextFinder,
-    TextSegmenter,
-)
+from workers.protocols import Embedder, ImageEmbedder, TextEmbedder
 from workers.registry import build_embedder, build_segmenter, build_text_finder
+from workers.segmenter_protocols import BoxMasker, Segmenter, TextFinder, TextSegmenter
 
 _NEAREST = LabelOptions(top_k=1, min_score=0.0)
 _MOST_LISTS = 8  # of labels and of texts, whose vectors are kept

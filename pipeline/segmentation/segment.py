@@ -22,8 +22,14 @@ from schemas.records import Float32Matrix
 from workers.labelling.labeller import Labeller
 from workers.labelling.panoptic import label_segments
 from workers.labelling.text_match import TextMatcher
-from workers.protocols import BoxMasker, BoxSegmenter, PromptableSegmenter, Segmenter, TextFinder
 from workers.refiners.innermost import find_innermost
+from workers.segmenter_protocols import (
+    BoxMasker,
+    BoxSegmenter,
+    PromptableSegmenter,
+    Segmenter,
+    TextFinder,
+)
 
 
 class SegmentModels(Protocol):

@@ -13,7 +13,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Upload, Uploads
 from schemas.errors import ModelError, ObjseekError
-from workers.protocols import Segmenter
+from workers.segmenter_protocols import Segmenter
 
 _log = logging.getLogger(__name__)
 _LOOK_TIMEOUT_S = 3600

@@ -27,7 +27,7 @@ from pipeline.service.discovery import Handle, write_handle
 from pipeline.service.search_queue import SearchQueue
 from pipeline.settings import Settings
 from schemas.errors import UsageError
-from schemas.options import ServeOptions
+from schemas.serve_options import ServeOptions
 from workers.indexes.edge.copies import SHARD, copy_tree
 from workers.indexes.location import has_one_owner, index_folder
 

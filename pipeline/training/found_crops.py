@@ -28,8 +28,8 @@ from schemas.masks import CocoRle, ObjectMask
 from schemas.options import EmbedderOptions, SegmenterOptions
 from schemas.overlaps import mask_iou
 from workers.images.crops import object_views
-from workers.protocols import Segmenter
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import Segmenter
 
 CROP_SIDE_PX = 96
 _SHOWS_IOU, _JUNK_IOU = 0.5, 0.3

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pipeline.index_home import IndexHome
 from pipeline.progress import Progress
 from pipeline.settings import Settings
-from pipeline.transfer.dataset_catalogue import Catalogue, check_files, read_catalogue
-from pipeline.transfer.dataset_storage import CATALOGUE, local_dataset
+from pipeline.transfer.dataset_catalogue import Catalogue, check_files, require_catalogue
+from pipeline.transfer.dataset_storage import local_dataset
 from pipeline.transfer.export_parquet import ExportSummary, export
 from pipeline.transfer.import_parquet import Dataset, ImportSummary, bring_in
-from schemas.errors import DatasetError, UsageError
+from pipeline.transfer.import_target import require_no_images
+from schemas.errors import UsageError
 
 
 def backup(settings: Settings, target: str, progress: Progress | None = None) -> ExportSummary:
@@ -30,12 +31,9 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
     """
     progress = progress or Progress()
     home = IndexHome.current(settings)
-    if any(home.manifest.counts().values()):
-        raise UsageError(f"expected nothing at {home.location} to restore to, there are images")
+    require_no_images(home, "to restore to")
     with local_dataset(source, settings.store, progress) as folder:
-        catalogue = read_catalogue(folder)
-        if catalogue is None:
-            raise DatasetError(f"{source} is no whole backup: it has no {CATALOGUE}")
+        catalogue = require_catalogue(folder, source)
         progress.note("checking the files of the backup")
         check_files(folder, catalogue)
         _check_empty(home, catalogue)

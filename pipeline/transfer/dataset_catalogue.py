@@ -84,6 +84,14 @@ def read_catalogue(folder: Path) -> Catalogue | None:
         raise DatasetError(f"expected a catalogue in {folder / CATALOGUE}: {first}") from exc
 
 
+def require_catalogue(folder: Path, source: str) -> Catalogue:
+    """The catalogue of a backup that `source` names. Raises DatasetError if there is none."""
+    catalogue = read_catalogue(folder)
+    if catalogue is None:
+        raise DatasetError(f"{source} is no whole backup: it has no {CATALOGUE}")
+    return catalogue
+
+
 def check_files(folder: Path, catalogue: Catalogue) -> None:
     """Raise DatasetError, which names the first, unless all files are as they were written."""
     there = set(files_of(folder)) - {CATALOGUE}

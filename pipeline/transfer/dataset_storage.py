@@ -112,12 +112,7 @@ def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Ite
     bucket raises.
     """
     if not source.startswith("s3://"):
-        _check_scheme(source)
-        folder = Path(source).expanduser()
-        if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing"
-            raise UsageError(f"expected a folder or s3://bucket/prefix, got {found} at {source!r}")
-        yield folder
+        yield local_folder(source)
         return
     objects = S3Prefix(source, options)
     with tempfile.TemporaryDirectory(prefix="objseek-dataset-") as temporary:
@@ -134,6 +129,16 @@ def local_dataset(source: str, options: StoreOptions, progress: Progress) -> Ite
             except ObjectGoneError as exc:
                 raise DatasetError(f"{source} changes while it is read: {exc}") from exc
         yield Path(temporary)
+
+
+def local_folder(source: str) -> Path:
+    """The folder of a dataset that is on this machine. Raises UsageError if there is none."""
+    _check_scheme(source)
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise UsageError(f"expected a folder or s3://bucket/prefix, got {found} at {source!r}")
+    return folder
 
 
 def files_of(folder: Path) -> list[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.index_home import IndexHome
 from pipeline.settings import Settings
-from pipeline.transfer.dataset_catalogue import Catalogue, read_catalogue
-from pipeline.transfer.dataset_storage import CATALOGUE
-from schemas.errors import DatasetError, ObjectGoneError, UsageError
+from pipeline.transfer.dataset_catalogue import Catalogue, require_catalogue
+from pipeline.transfer.dataset_storage import CATALOGUE, local_folder
+from pipeline.transfer.import_target import require_no_images
+from pipeline.transfer.migrate import open_target
+from schemas.errors import ObjectGoneError
 from schemas.manifest import State
 from workers.stores.s3_prefix import S3Prefix
 
@@ -29,9 +32,11 @@ class TransferForecast:
 def forecast_restore(settings: Settings, source: str) -> TransferForecast:
     """What `restore` of a backup would write: as its catalogue says, its files are not checked.
 
-    Raises UsageError where it would be refused, DatasetError for what is no backup.
+    Raises UsageError where images are recorded already, or there is no such folder, DatasetError
+    for what is no backup.
     """
-    home = _require_empty(settings, "to restore to, there are images")
+    home = IndexHome.current(settings)
+    require_no_images(home, "to restore to")
     catalogue = _read_catalogue(source, settings)
     return TransferForecast(
         images=catalogue.images,
@@ -45,44 +50,27 @@ def forecast_restore(settings: Settings, source: str) -> TransferForecast:
 def forecast_migrate(settings: Settings, target: Settings) -> TransferForecast:
     """What `migrate` would write, as the manifest of the source says.
 
-    Raises UsageError where it would be refused, IndexMissingError where there is no source.
+    Raises UsageError where images are recorded at the target, IndexMissingError where there is no
+    source.
     """
-    if settings.index.location == target.index.location:
-        raise UsageError(f"expected another place than {settings.index.location} to migrate to")
-    empty = _require_empty(target, "to migrate to, there are images")
+    there = open_target(settings, target)
     home = IndexHome.current(settings)
     home.require_ingested()
-    rows = list(home.manifest.latest())
-    points = sum(row.points for row in rows if row.state is State.DONE)
+    points = sum(row.points for row in home.manifest.latest() if row.state is State.DONE)
     return TransferForecast(
-        images=len(rows),
+        images=sum(home.manifest.counts().values()),
         points=points + len(home.manifest.added.all()),
         source=home.location,
-        target=empty.location,
+        target=there.location,
     )
-
-
-def _require_empty(settings: Settings, why: str) -> IndexHome:
-    home = IndexHome.current(settings)
-    if any(home.manifest.counts().values()):
-        raise UsageError(f"expected nothing at {home.location} {why}")
-    return home
 
 
 def _read_catalogue(source: str, settings: Settings) -> Catalogue:
     if not source.startswith("s3://"):
-        return _require_catalogue(Path(source).expanduser(), source)
+        return require_catalogue(local_folder(source), source)
     with TemporaryDirectory(prefix="objseek-catalogue-") as name:
-        path = Path(name) / CATALOGUE
-        try:
-            path.write_bytes(S3Prefix(source, settings.store).read(CATALOGUE))
-        except ObjectGoneError as exc:
-            raise DatasetError(f"{source} is no whole backup: it has no {CATALOGUE}") from exc
-        return _require_catalogue(Path(name), source)
-
-
-def _require_catalogue(folder: Path, source: str) -> Catalogue:
-    catalogue = read_catalogue(folder)
-    if catalogue is None:
-        raise DatasetError(f"{source} is no whole backup: it has no {CATALOGUE}")
-    return catalogue
+        # Without the file there is no catalogue, as in a folder without it.
+        with suppress(ObjectGoneError):
+            read = S3Prefix(source, settings.store).read(CATALOGUE)
+            (Path(name) / CATALOGUE).write_bytes(read)
+        return require_catalogue(Path(name), source)

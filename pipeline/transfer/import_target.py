@@ -1,4 +1,4 @@
-"""Checks the index that something is to be imported into."""
+"""Checks the index that something is to be imported into, restored or migrated to."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ def check_target(home: IndexHome, dim: int, *, exists: bool) -> None:
                     f"the index at {home.location} holds vectors of {index.dim} numbers, "
                     f"but what is to be imported has vectors of {dim}"
                 )
+
+
+def require_no_images(home: IndexHome, purpose: str) -> None:
+    """Raise UsageError where images are recorded; `purpose` of the place, as `to restore to`."""
+    if any(home.manifest.counts().values()):
+        raise UsageError(f"expected nothing at {home.location} {purpose}, there are images")

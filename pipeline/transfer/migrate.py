@@ -15,6 +15,7 @@ from pipeline.manifest.audit import Comparison
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
+from pipeline.transfer.import_target import require_no_images
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.checksums import checksum
 from schemas.dataset import point_digest
@@ -48,11 +49,7 @@ def migrate(
     VectorIndexError if it does not come to hold what the source does.
     """
     progress = progress or Progress()
-    if settings.index.location == target.index.location:
-        raise UsageError(f"expected another place than {settings.index.location} to migrate to")
-    home = IndexHome.current(target)
-    if any(home.manifest.counts().values()):
-        raise UsageError(f"expected no images at {home.location} yet, it has some")
+    home = open_target(settings, target)
     with (
         hold_source(settings, progress) as source,
         tempfile.TemporaryDirectory(prefix="objseek-migrate-") as temporary,
@@ -66,6 +63,18 @@ def migrate(
         home.pipelines.describe(*source.pipelines)
         manifest.copy_to(home.manifest)
     return summary
+
+
+def open_target(settings: Settings, target: Settings) -> IndexHome:
+    """Where `target` has an index migrated to, of which no points are looked at yet.
+
+    Raises UsageError where that is the place of `settings`, or images are recorded there.
+    """
+    if settings.index.location == target.index.location:
+        raise UsageError(f"expected another place than {settings.index.location} to migrate to")
+    home = IndexHome.current(target)
+    require_no_images(home, "to migrate to")
+    return home
 
 
 def _check_whole(source: VectorIndex, manifest: Manifest, progress: Progress) -> None:

@@ -23,7 +23,7 @@ from support.s3_server import moto_server
 
 from pipeline.service.api_keys import KeyFile
 from pipeline.settings import load_settings
-from schemas.options import ServeOptions
+from schemas.serve_options import ServeOptions
 
 TEXT = (DEPLOY / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)

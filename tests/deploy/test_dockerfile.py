@@ -18,7 +18,7 @@ from support.dockerfile import environment, lineage, read_stages
 from support.paths import ROOT
 
 from pipeline.index_home import manifest_folder
-from schemas.options import ServeOptions
+from schemas.serve_options import ServeOptions
 
 STAGES = read_stages(DEPLOY / "Dockerfile")
 IMAGES = ("cpu", "cuda", "cpu-with-weights", "cuda-with-weights")

@@ -21,7 +21,7 @@ from support.paths import ROOT
 
 from pipeline.service.access import Access
 from pipeline.service.routes import ops
-from schemas.options import ServeOptions
+from schemas.serve_options import ServeOptions
 
 FOLDER = DEPLOY / "kubernetes"
 NAMES = ["base", "cpu", "gpu", "spot"]

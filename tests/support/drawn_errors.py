@@ -11,7 +11,7 @@ import numpy as np
 from schemas.boxes import BoxXyxy
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from workers.protocols import Float32Logits, PromptedMask, PromptedSam, PromptSession
+from workers.segmenter_protocols import Float32Logits, PromptedMask, PromptedSam, PromptSession
 
 SIZE_HW = (120, 160)
 RADIUS = 40

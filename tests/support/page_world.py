@@ -23,7 +23,8 @@ from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
 from pipeline.settings import Settings
 from workers.indexes.open import open_index
-from workers.protocols import Embedder, Segmenter
+from workers.protocols import Embedder
+from workers.segmenter_protocols import Segmenter
 
 CHROMIUM = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
 ARTEFACTS = ROOT / "build" / "screenshots"

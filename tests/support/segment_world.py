@@ -15,7 +15,7 @@ from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle, ObjectMask
 from workers.labelling.labeller import Labeller, entries_of
-from workers.protocols import Float32Logits, PromptedMask
+from workers.segmenter_protocols import Float32Logits, PromptedMask
 from workers.segmenters.mask_logits import frame_logits
 
 SIDE = 64

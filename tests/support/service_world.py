@@ -17,8 +17,8 @@ from pipeline.service.app import build_app
 from pipeline.settings import Settings
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
-from schemas.options import ServeOptions
 from schemas.records import Float32Matrix
+from schemas.serve_options import ServeOptions
 from workers.indexes.open import open_index
 
 OWNER = "the-owner's-token"

@@ -133,6 +133,10 @@ CALLS: list[tuple[str, str]] = [
     ("ingest {w}/one.png --dry-run --segmenter sam_vit_x", "no segmenter is called 'sam_vit_x'"),
     ("reembed --embedder ViT-B-32/openai --dry-run --index none", "nothing was ingested there"),
     ("restore {w}/notes --dry-run --index new", "{w}/notes is no whole backup"),
+    (
+        "restore {w}/none --dry-run --index new",
+        "expected a folder or s3://bucket/prefix, got nothing at '{w}/none'",
+    ),
     ("migrate other --dry-run --index none", "nothing was ingested there"),
     ("export {w}/list.json --format coco --index {w}/index", "is there: --force writes over it"),
     ("watch", "Missing argument 'SOURCE...'."),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import RefinerName, RefinerOptions
-from workers.protocols import FindSam, ImageRefiner, Refiner
+from workers.segmenter_protocols import FindSam, ImageRefiner, Refiner
 
 
 def build_refiners(

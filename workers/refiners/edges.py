@@ -12,11 +12,11 @@ import numpy as np
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions
-from workers.protocols import FindSam
 from workers.refiners.band_field import FIELD, Field, decide_border
 from workers.refiners.colour_model import find_bins, fit_colours
 from workers.refiners.pyramid import carry_changes, halve_image, halve_mask
 from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
+from workers.segmenter_protocols import FindSam
 
 LONGEST_PX = 1024
 """Masks of larger images are as coarse as of these, so their borders are looked for from afar."""

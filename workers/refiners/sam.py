@@ -11,8 +11,14 @@ from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import RefinerOptions
 from schemas.overlaps import mask_iou
-from workers.protocols import BoxMasker, FindSam, PromptableSegmenter, PromptedSam, PromptSession
 from workers.refiners.innermost import find_innermost
+from workers.segmenter_protocols import (
+    BoxMasker,
+    FindSam,
+    PromptableSegmenter,
+    PromptedSam,
+    PromptSession,
+)
 
 
 class SamRefiner:

@@ -12,9 +12,9 @@ from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerOptions, TidyOptions
 from workers.numba_jit import jit_exact
-from workers.protocols import FindSam
 from workers.refiners.small_regions import remove_by_share
 from workers.refiners.strips import STRIP_PX, Rectangle, decide_anew
+from workers.segmenter_protocols import FindSam
 
 Int32s = npt.NDArray[np.int32]
 

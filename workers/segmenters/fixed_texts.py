@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import SegmenterOptions
-from workers.protocols import TextFinder
+from workers.segmenter_protocols import TextFinder
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
 from workers.segmenters.masks.selection import select_masks
 

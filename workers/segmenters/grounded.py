@@ -13,7 +13,7 @@ from schemas.masks import ObjectMask
 from schemas.options import SegmenterOptions
 from workers.models.grounded_options import find_mask_model, read_texts
 from workers.models.model_entry import ModelEntry
-from workers.protocols import BoxMasker
+from workers.segmenter_protocols import BoxMasker
 from workers.segmenters.fixed_texts import FixedTextSegmenter, select_surest
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_session import PromptableGridSegmenter

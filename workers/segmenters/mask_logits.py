@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from schemas.masks import BoolMask
-from workers.protocols import Float32Logits
+from workers.segmenter_protocols import Float32Logits
 
 _REACH = 10.0
 """Logits of a pixel inside and, negated, of one outside: what SAM 2 makes of a mask that it gets

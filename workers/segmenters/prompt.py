@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
-from workers.protocols import Float32Logits
+from workers.segmenter_protocols import Float32Logits
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,8 +17,8 @@ from schemas.boxes import BoxXyxy
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
-from workers.protocols import Float32Logits, PromptedMask, Refiner
 from workers.refiners.chain import RefiningChain
+from workers.segmenter_protocols import Float32Logits, PromptedMask, Refiner
 from workers.segmenters.candidates import Crop
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.mask_logits import frame_logits

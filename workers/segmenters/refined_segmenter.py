@@ -9,7 +9,8 @@ from schemas.boxes import BoxXyxy
 from schemas.ids import fingerprint
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, ObjectMask
-from workers.protocols import (
+from workers.refiners.chain import RefiningChain
+from workers.segmenter_protocols import (
     BoxMasker,
     BoxSegmenter,
     Float32Logits,
@@ -21,7 +22,6 @@ from workers.protocols import (
     TextFinder,
     TextSegmenter,
 )
-from workers.refiners.chain import RefiningChain
 
 
 def refine_segmenter(segmenter: Segmenter, refiners: Sequence[Refiner]) -> Segmenter:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from schemas.options import SegmenterOptions
 from workers.models.refiner_options import choose_sam
-from workers.protocols import PromptedSam, Segmenter
+from workers.segmenter_protocols import PromptedSam, Segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_session import PromptableGridSegmenter
 

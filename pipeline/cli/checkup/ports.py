@@ -26,8 +26,9 @@ def check_ports(settings: Settings) -> Iterator[Check]:
 
 def check_port(name: str, host: str, port: int, advice: str) -> Check:
     """Whether a port is free; one that is in use may be in use by what it is meant for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, port)):
+        with socket.create_server((host, port), family=family):
             return passed(name, f"{host}:{port} is free")
     except OSError as exc:
         return warned(name, f"{host}:{port} cannot be taken: {exc.strerror or exc}", advice)
@@ -42,5 +43,5 @@ def check_cluster(address: str) -> Check:
     try:
         with socket.create_connection((host, int(port)), _PATIENCE_S):
             return passed("ray cluster", f"{address} answers")
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:  # the latter of what can be no host's name
         return failed("ray cluster", f"{address} does not answer: {exc}", advice)

@@ -90,7 +90,7 @@ def ingest_command(
     """The command; its help stands above."""
     settings = load(limit=limit, boxes=boxes, text_prompts=text_prompts)
     if dry_run:
-        forecast_output.check_models(settings)
+        run_job.check_models(settings)
         with progress_bars.show_progress(err()) as progress:
             found = forecast.forecast_ingest(sources, settings, progress)
         forecast_output.print_ingest(found, as_json=as_json)

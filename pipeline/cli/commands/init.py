@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.console import out, print_line, user_errors
+from pipeline.cli.finite_numbers import check_finite
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import CONFIG, EMBEDDER, INDEX
-from pipeline.cli.output_options import AsJson
+from pipeline.cli.output_options import AsJson, DryRun
 from pipeline.cli.shared_options import Load, add_options
 
 with lazy_imports():
@@ -52,12 +52,6 @@ def _parse_size(text: str) -> float:
     return float(found[1]) * _UNITS[found[2].lower()]
 
 
-def _check_finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"expected a finite number, got {value}")
-    return value
-
-
 def register(app: typer.Typer) -> None:
     """Add `init` to the command line."""
     app.command("init", help=_HELP)(init_command)
@@ -94,7 +88,7 @@ def init_command(
         float,
         typer.Option(
             min=0.01,
-            callback=_check_finite,
+            callback=check_finite,
             help="Objects of an image: each image is a point as well.",
         ),
     ] = 10.0,
@@ -106,13 +100,16 @@ def init_command(
             show_default="for a million points or more",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and make nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """The command; its help stands above."""
     settings = load()
     place = settings.index.location
     if (kind := location.kind_of(place)) != "server":
+        if as_json:
+            typer.echo(json.dumps({"index": place, "made": None}, indent=2))
+            return
         name = "folder" if kind == "folder" else "Lance table"
         print_line(out(), f"A {name} is made by its first ingest: nothing is to be set up.")
         return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from pipeline.cli.console import user_errors
+from pipeline.cli.finite_numbers import check_finite
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import INGEST_OPTIONS
 from pipeline.cli.output_options import AsJson
@@ -42,13 +42,6 @@ Examples:
 _IMAGES, _MACHINE, _MONEY = "The images", "The machine", "The bill"
 
 
-def _check_finite(value: float | None) -> float | None:
-    """The value. Raises BadParameter for one that no bill can be made of."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"expected a finite number, got {value}")
-    return value
-
-
 def register(app: typer.Typer) -> None:
     """Add `plan` to the command line."""
     app.command("plan", help=_HELP)(plan_command)
@@ -72,7 +65,7 @@ def plan_command(
         float | None,
         typer.Option(
             min=0,
-            callback=_check_finite,
+            callback=check_finite,
             help="Objects of an image.",
             show_default="found",
             rich_help_panel=_IMAGES,
@@ -82,7 +75,7 @@ def plan_command(
         float | None,
         typer.Option(
             min=0.001,
-            callback=_check_finite,
+            callback=check_finite,
             help="Of an image.",
             show_default="found",
             rich_help_panel=_IMAGES,
@@ -92,7 +85,7 @@ def plan_command(
         float | None,
         typer.Option(
             min=0,
-            callback=_check_finite,
+            callback=check_finite,
             help="Of an image.",
             show_default="found",
             rich_help_panel=_IMAGES,
@@ -122,7 +115,7 @@ def plan_command(
         float,
         typer.Option(
             min=1,
-            callback=_check_finite,
+            callback=check_finite,
             help="How long to measure.",
             rich_help_panel=_MACHINE,
         ),
@@ -139,7 +132,7 @@ def plan_command(
         float | None,
         typer.Option(
             min=0,
-            callback=_check_finite,
+            callback=check_finite,
             help="What a machine costs.",
             rich_help_panel=_MONEY,
         ),

@@ -78,7 +78,7 @@ def reembed_command(
     if "name" not in embedder.model_fields_set and embedder.model_dump() == usual.model_dump():
         raise UsageError("expected the embedder to change to, got none: name it with --embedder")
     if dry_run:
-        forecast_output.check_models(settings, segmenting=False)
+        run_job.check_models(settings, segmenting=False)
         forecast_output.print_reembed(reembed_forecast.forecast_reembed(settings), as_json=as_json)
         return
     progress, (generation, why_not) = run_job.run_with_progress(

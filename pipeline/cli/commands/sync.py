@@ -22,6 +22,7 @@ from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import describe_dropped, quantify
 
 with lazy_imports():
+    import pipeline.settings
     from pipeline.cli import forecast_output, progress_bars, run_job
     from pipeline.jobs import forecast, sync
 
@@ -61,7 +62,7 @@ def sync_command(
     """The command; its help stands above."""
     settings = load(boxes=boxes, text_prompts=text_prompts)
     if dry_run:
-        forecast_output.check_models(settings)
+        run_job.check_models(settings)
         with progress_bars.show_progress(err()) as progress:
             found = forecast.forecast_sync(sources, settings, max_delete, progress)
         forecast_output.print_ingest(found, as_json=as_json)
@@ -69,11 +70,8 @@ def sync_command(
     summary = run_job.run_with_progress(
         settings, lambda progress: sync.sync(sources, settings, max_delete, progress)
     )
-    if as_json and summary.ingest is None:
-        typer.echo(json.dumps({"listed": 0, "removed": summary.removed}, indent=2))
-        return
-    if as_json and summary.ingest is not None:
-        run_job.print_summary(summary.ingest, settings, removed=summary.removed, as_json=True)
+    if as_json:
+        _print_json(summary, settings)
         return
     verb = "is" if summary.removed == 1 else "are"
     typer.echo(f"removed {quantify(summary.removed, 'image')} that {verb} no longer there")
@@ -83,3 +81,14 @@ def sync_command(
         typer.echo("The source is empty: there is nothing to ingest.")
         return
     run_job.print_summary(summary.ingest, settings, removed=summary.removed)
+
+
+def _print_json(summary: sync.SyncSummary, settings: pipeline.settings.Settings) -> None:
+    removed, removed_added = summary.removed, summary.removed_added
+    if summary.ingest is None:
+        fields = {"listed": 0, "removed": removed, "dropped_added": removed_added}
+        typer.echo(json.dumps(fields, indent=2))
+        return
+    run_job.print_summary(
+        summary.ingest, settings, removed=removed, removed_added=removed_added, as_json=True
+    )

@@ -132,3 +132,19 @@ def test_a_cluster_that_does_not_answer_is_wrong() -> None:
         port = held.getsockname()[1]
     assert check_cluster(f"127.0.0.1:{port}").outcome is Outcome.WRONG
     assert check_cluster("head").found == "expected host:port or auto, got head"
+
+
+def test_an_address_of_ipv6_can_be_taken() -> None:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert check_port("port of serve", "::1", 0, "another").outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("host", ["none..", "a" * 70 + ".b"])
+def test_what_can_be_no_hosts_name_does_not_answer(host: str) -> None:
+    check = check_cluster(f"{host}:6379")
+    assert check.outcome is Outcome.WRONG
+    assert f"{host}:6379 does not answer" in check.found

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support import fakes
+from support.added_objects import add
 from support.folder_digest import digest_folder
 from support.s3_server import moto_server
 from typer.testing import CliRunner, Result
@@ -85,7 +86,7 @@ def test_a_person_reads_counts_and_a_time(world: Path) -> None:
         ["listed", "2"], ["unchanged", "1"], ["to", "do", "1"], ["of", "them", "new", "0"],
         ["of", "them", "again", "1"],
     ]  # fmt: skip
-    assert lines[-2].startswith("That takes about 0.")
+    assert lines[-2].startswith("That takes about ")
     assert "images/s of the run of 20" in lines[-2]
     assert lines[-1] == "Nothing was done (--dry-run)."
 
@@ -120,6 +121,9 @@ def test_a_sync_that_would_be_refused_is(world: Path) -> None:
 def test_what_names_no_model_is_told(world: Path) -> None:
     result = run("ingest", world / "images", *place(world), "--dry-run", "-e", "clip")
     assert (result.exit_code, "no embedder is called 'clip'" in result.stderr) == (2, True)
+    wrong = ("--videos", "--video-propagate", "sam2.1_x", "--dry-run")
+    result = run("ingest", world / "images", *place(world), *wrong)
+    assert (result.exit_code, "'sam2.1_x'" in result.stderr) == (2, True), result.stderr
 
 
 def test_a_reembedding_counts_images_and_objects(world: Path) -> None:
@@ -176,3 +180,21 @@ def test_what_was_done_is_json_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert fields["index"] == str(tmp_path / "index")
     moved = json.loads(run("migrate", tmp_path / "moved", "-i", tmp_path / "index", "-j").stdout)
     assert (moved["points"], moved["images"]) == (6, 2)
+
+
+@pytest.mark.parametrize("left", [["001.png"], []])
+def test_json_counts_added_objects_that_go_with_their_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: list[str]
+) -> None:
+    monkeypatch.setattr("pipeline.jobs.ingest.build_recipe", fakes.recipe)
+    images = tmp_path / "images"
+    fakes.write_images(images, 2)
+    assert run("ingest", images, *place(tmp_path)).exit_code == 0
+    add(fakes.settings(tmp_path / "index"), images / "000.png")
+    for path in images.iterdir():
+        if path.name not in left:
+            path.unlink()
+    result = run("sync", images, *place(tmp_path), "--max-delete", "1", "--json")
+    fields = json.loads(result.stdout)
+    found = [fields[name] for name in ("listed", "removed", "dropped_added")]
+    assert found == [len(left), 2 - len(left), 1]

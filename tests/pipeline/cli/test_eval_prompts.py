@@ -16,7 +16,7 @@ from pipeline.cli.commands import eval as eval_command
 from schemas.boxes import BoxXyxy
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
-from workers.protocols import Float32Logits, PromptedMask
+from workers.segmenter_protocols import Float32Logits, PromptedMask
 
 app = typer.Typer()
 eval_command.register(app)

@@ -163,7 +163,9 @@ def test_a_dry_run_makes_nothing(server: QdrantServer) -> None:
 )
 def test_other_kinds_need_no_setting_up(place: str, kind: str) -> None:
     expected = f"A {kind} is made by its first ingest: nothing is to be set up.\n"
-    assert invoke("init", "--index", place, "--objects", 5) == (0, expected, "")
+    call = ("init", "--index", place, "--objects", 5)
+    assert invoke(*call) == (0, expected, "")
+    assert json.loads(invoke(*call, "--json")[1]) == {"index": place, "made": None}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -36,8 +37,10 @@ def as_json(*args: object) -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture
-def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setattr(run_plan, "measure", partial(measure, build=fakes.recipe))
+    # The index that is thrown away waits for its disk: it took half a minute beside other work.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
 def test_a_table_of_all_parts_and_what_is_slowest() -> None:

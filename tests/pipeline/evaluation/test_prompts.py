@@ -15,8 +15,8 @@ from schemas.boxes import BoxXyxy
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoTruth
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask, CocoRle, ObjectMask
-from workers.protocols import Float32Logits, PromptedMask
 from workers.refiners.innermost import find_innermost
+from workers.segmenter_protocols import Float32Logits, PromptedMask
 
 HW = (60, 80)
 

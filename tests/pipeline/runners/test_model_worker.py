@@ -23,7 +23,7 @@ from schemas.records import EmbeddedImage
 from schemas.work import WorkItem
 from workers.labelling.labeller import Labeller
 from workers.labelling.text_match import TextMatcher
-from workers.protocols import Segmenter
+from workers.segmenter_protocols import Segmenter
 
 
 @pytest.fixture

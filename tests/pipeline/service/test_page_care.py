@@ -34,7 +34,8 @@ from schemas.api import IngestRequest, IngestState, NewObject, SearchRequest
 from schemas.coco import CocoTruth
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.masks import CocoRle
-from schemas.options import EmbedderOptions, ServeOptions
+from schemas.options import EmbedderOptions
+from schemas.serve_options import ServeOptions
 from workers.embedders.embed_objects import embed_segmented
 from workers.indexes.open import open_index
 from workers.registry import build_embedder

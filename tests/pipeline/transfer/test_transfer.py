@@ -360,7 +360,7 @@ def test_a_migration_to_a_server_and_back(world: Settings, tmp_path: Path) -> No
         assert agree(top_ten(there), top_ten(world))
         assert agree(top_ten(back), top_ten(world))
         assert verify(back).findings == []
-        with pytest.raises(UsageError, match="expected no images at"):
+        with pytest.raises(UsageError, match="to migrate to, there are images"):
             migrate(world, there)
     finally:
         server.close()

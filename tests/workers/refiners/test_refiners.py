@@ -12,8 +12,8 @@ from pipeline.evaluation.masks.boundary import measure_boundary_iou, measure_con
 from schemas.masks import BoolMask, CocoRle
 from schemas.options import RefinerName, RefinerOptions
 from schemas.overlaps import mask_iou
-from workers.protocols import Refiner
 from workers.refiners.chain import build_refiners
+from workers.segmenter_protocols import Refiner
 
 NAMES: tuple[RefinerName, ...] = get_args(RefinerName)
 TRUE = CocoRle.from_mask(draw_true())

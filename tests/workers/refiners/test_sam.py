@@ -14,9 +14,9 @@ from schemas.masks import CocoRle
 from schemas.options import RefinerOptions, SamOptions, SegmenterOptions
 from workers.models import catalog
 from workers.models.refiner_options import check_sam, choose_sam, list_fetched_sams
-from workers.protocols import PromptableSegmenter
 from workers.refiners.sam import build
 from workers.registry import build_segmenter, check_segmenter
+from workers.segmenter_protocols import PromptableSegmenter
 
 TRUE = CocoRle.from_mask(draw_true())
 IMAGE = paint(draw_true())

@@ -20,8 +20,8 @@ from schemas.masks import BoolMask, ObjectMask
 from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.weights import read_weights
-from workers.protocols import BoxSegmenter, Segmenter
 from workers.registry import build_segmenter, check_segmenter
+from workers.segmenter_protocols import BoxSegmenter, Segmenter
 from workers.segmenters import mask_rcnn
 from workers.segmenters.heads.classes import Classes, read_classes
 from workers.segmenters.heads.pasted_masks import paste_mask

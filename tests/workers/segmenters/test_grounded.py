@@ -22,8 +22,8 @@ from schemas.errors import ModelError, UnknownModelError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import SegmenterOptions
-from workers.protocols import BoxMasker, TextSegmenter
 from workers.registry import build_segmenter, check_segmenter
+from workers.segmenter_protocols import BoxMasker, TextSegmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.grounded import Grounding, build_from
 from workers.segmenters.heads.grounding import read_text_boxes

@@ -23,9 +23,9 @@ from schemas.overlaps import mask_iou
 from workers.models import catalog
 from workers.models.sam_demo_architecture import build_sam_demo
 from workers.models.weights import fill, read_weights
-from workers.protocols import PromptableSegmenter, PromptedMask, Segmenter
 from workers.refiners.innermost import find_innermost
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import PromptableSegmenter, PromptedMask, Segmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_parts import MASK_CHANNELS, PromptParts
 from workers.segmenters.prompt_session import PromptableGridSegmenter

@@ -15,16 +15,16 @@ from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import RefinerOptions, SegmenterOptions, TidyOptions
-from workers.protocols import (
+from workers.refiners.chain import RefiningChain
+from workers.refiners.edges import refine_edges
+from workers.registry import build_segmenter
+from workers.segmenter_protocols import (
     BoxMasker,
     BoxSegmenter,
     ImageRefiner,
     PromptableSegmenter,
     TextSegmenter,
 )
-from workers.refiners.chain import RefiningChain
-from workers.refiners.edges import refine_edges
-from workers.registry import build_segmenter
 from workers.segmenters.fixed_texts import FixedTextSegmenter
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.prompt_session import PromptableGridSegmenter

@@ -22,8 +22,8 @@ from schemas.errors import ModelError, UsageError
 from schemas.images import UInt8Image
 from schemas.masks import ObjectMask
 from schemas.options import SegmenterOptions
-from workers.protocols import Segmenter, TextSegmenter
 from workers.registry import build_segmenter, check_segmenter
+from workers.segmenter_protocols import Segmenter, TextSegmenter
 
 TEXTS = ("a mug", "dog")
 ASKED = "the weights of sam3 are given on request, under the SAM License: get the files of facebook"

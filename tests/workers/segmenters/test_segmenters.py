@@ -29,8 +29,8 @@ from workers.images.decode import decode
 from workers.models import catalog
 from workers.models.sam_demo_architecture import build_sam_demo
 from workers.models.weights import fill, read_weights
-from workers.protocols import Segmenter
 from workers.registry import build_segmenter
+from workers.segmenter_protocols import Segmenter
 from workers.segmenters import sam_demo
 from workers.segmenters.grid_segmenter import GridSegmenter
 from workers.segmenters.parameters import batch_sizes
