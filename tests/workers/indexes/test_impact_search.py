@@ -44,7 +44,8 @@ def test_bits_say_in_which_part_of_its_step_a_weight_lies(weight: float) -> None
     assert set(codes) <= {step_code(3, step), *bits}
     lower, upper = part_bounds(step)
     assert lower[part] <= weight <= upper[part]
-    assert (upper[:-1] - lower[:-1] <= 0.002 * np.maximum(lower[:-1], 0.2)).all()
+    widest = 0.022 if step == STEPS - 1 else 0.002
+    assert (upper[:-1] - lower[:-1] <= widest * np.maximum(lower[:-1], 0.2)).all()
 
 
 def test_weights_below_0_have_no_bits() -> None:
@@ -115,9 +116,16 @@ def assert_near(
     assert (scores >= best - open_left).all()
 
 
-def test_more_rows_than_are_worth_a_look_are_told_apart_by_parts() -> None:
+@pytest.mark.parametrize(
+    ("least", "most", "scored_at_most"),
+    [(0.71, 0.99, 5 + SPARE), (9.0, 900.0, 5 + SPARE), (2000.0, 9000.0, 2000)],
+    ids=["in one step", "in the last step", "in the last part of all"],
+)
+def test_more_rows_than_are_worth_a_look_are_told_apart_by_parts(
+    least: float, most: float, scored_at_most: int
+) -> None:
     rng = np.random.default_rng(3)
-    weights = rng.uniform(0.71, 0.99, 2000).astype(np.float32)
+    weights = rng.uniform(least, most, 2000).astype(np.float32)
     codes = [set(impact_codes(sparse({7: float(weight)})).tolist()) for weight in weights]
     scored: list[np.ndarray] = []
 
@@ -133,7 +141,7 @@ def test_more_rows_than_are_worth_a_look_are_told_apart_by_parts() -> None:
 
     found, scores = find_best(sparse({7: 1.0}), 5, find_rows, score_rows)  # type: ignore[arg-type]
     assert len(scored) == 1
-    assert 5 <= scored[0].size <= 5 + SPARE
+    assert 5 <= scored[0].size <= scored_at_most
     assert scores[:5].tolist() == np.sort(weights)[::-1][:5].astype(np.float64).tolist()
     assert (weights[found.astype(int)] == scores).all()
 

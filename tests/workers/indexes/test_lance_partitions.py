@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.index_cases import DIM, embedded, unit
@@ -85,6 +86,32 @@ def test_a_table_that_is_in_order_is_not_written_to(
         new = {each.fragment_id for each in index._table.latest().get_fragments()}
         for described in index._table.latest().describe_indices():
             assert not new.difference(*(each.fragment_ids for each in described.segments))
+
+
+def test_an_upkeep_is_done_however_often_another_writer_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = IndexOptions(location=f"lance+file://{tmp_path}/index")
+    list_settled, first = upkeep._list_settled, [embedded(f"{n}.jpg", unit(n, 4)) for n in range(8)]
+    monkeypatch.setattr("workers.backoff.time.sleep", lambda _: None)
+    with (
+        closing(open_index(options, DIM, create=True)) as index,
+        closing(open_index(options, DIM)) as other,
+    ):
+        assert isinstance(index, LanceIndex)
+        for image in first:
+            index.replace_images([image])
+
+        def overtaken(*arguments: Any) -> list[int]:
+            if first:
+                other.replace_images([first.pop()])
+            return list_settled(*arguments)
+
+        monkeypatch.setattr(upkeep, "_list_settled", overtaken)
+        index.optimize()
+        assert not first
+        assert len(index._table.latest().get_fragments()) == 1
+        assert index.count() == 32
 
 
 def test_what_searches_need_is_read_ahead_where_there_is_memory_for_it(

@@ -14,8 +14,9 @@ from support.interleaving import Step, Writer, in_every_order, interleaved
 
 from schemas.ids import image_id
 from schemas.records import EmbeddedImage
+from workers.indexes.lance.engine import ChangedMeanwhileError
 from workers.indexes.lance.index import LanceIndex
-from workers.indexes.lance.table import ChangedMeanwhileError, LanceTable
+from workers.indexes.lance.table import LanceTable
 
 BEFORE, EARLIER, LATER = (datetime(2026, 1, 31, hour, tzinfo=UTC) for hour in range(3))
 STEPS = ("latest", "_commit")

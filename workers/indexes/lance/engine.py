@@ -16,11 +16,17 @@ from schemas.errors import (
 )
 
 _BY_THE_PLACE = "LanceError(IO)"
+# Of an upkeep it has no class of its own.
+_CONFLICT = "commit conflict"
 # What it says of a request: how long it took, how often it was made, the whole answer of the store.
 _REQUEST = re.compile(r"^.*?Error performing ([A-Z]+) ([^\s?]+)\S* in .*? - (?=\S)")
 _STATUS = re.compile(r"Server returned non-2xx status code: ")
 _DOCUMENT = re.compile(r": <\?xml .*?<Code>(\w+)</Code>.*</Error>")
 _SOURCE_LINE = re.compile(r",? /\S+\.rs:\d+(:\d+)?")
+
+
+class ChangedMeanwhileError(IndexUnavailableError):
+    """Another writer has changed the same rows meanwhile; it is tried again."""
 
 
 def import_lance() -> Any:
@@ -46,9 +52,19 @@ def raising_index_errors(location: str) -> Iterator[None]:
         if isinstance(exc, VectorIndexError | ModelError | UsageError):
             raise
         raw, text = str(exc), _shorten(one_line(exc))
+        if _is_conflict(exc):
+            raise ChangedMeanwhileError(
+                f"another writer has changed the index {location} meanwhile: {text}"
+            ) from exc
         if isinstance(exc, OSError) or _BY_THE_PLACE in raw:
             raise IndexUnavailableError(f"the index {location} cannot be used: {text}") from exc
         raise VectorIndexError(f"the index {location} failed: {text}") from exc
+
+
+def _is_conflict(error: Exception) -> bool:
+    from lance.commit import CommitConflictError
+
+    return isinstance(error, CommitConflictError) or _CONFLICT in str(error).lower()
 
 
 def _shorten(text: str) -> str:

@@ -32,10 +32,10 @@ ScoreRows = Callable[[Addresses], Scores]
 _TermStep = tuple[int, int]
 """The place of a term in a query, and a step of its weight."""
 
-# Each row that is scored is a request. What more of them cannot be told apart weighs the same but
-# for 0.2%, a part of a step: which of them are first is left to the order of rows.
+# Each row that is scored is a request. What more of them cannot be told apart has terms in the same
+# parts of steps, or more terms than are told apart: those with the highest least score are taken.
 SPARE = 64
-# Weights below 0 have no least.
+# Of rows whose least or most is not known: weights below 0, and those of the last part, have none.
 _MOST_SCORED = 4096
 _MOST_TOLD_APART = 24  # terms' steps, each eight lists
 
@@ -97,7 +97,7 @@ def find_best(
         read = _tell_apart(query, lists, read.addresses[hopeful], find_rows)
         hopeful = read.find_hopeful(limit)
         likeliest = np.lexsort((-read.most[hopeful], -read.least[hopeful]))
-        bounded = bool(np.isfinite(read.least[hopeful]).all())
+        bounded = bool(np.isfinite([read.least[hopeful], read.most[hopeful]]).all())
         hopeful = hopeful[likeliest[: limit + spare if bounded else _MOST_SCORED]]
     scores = score_rows(read.addresses[hopeful])
     order = np.argsort(-scores, kind="stable")
@@ -131,8 +131,7 @@ def _tell_apart(
 
     def leaves_open(key: _TermStep) -> float:
         place, step = key
-        span = upper[step] - lower[step] if np.isfinite(upper[step]) else lower[step]
-        return float(abs(query.values[place]) * span * rows_of[key].size)
+        return float(abs(query.values[place]) * (upper[step] - lower[step]) * rows_of[key].size)
 
     bounded = [key for key in rows_of if np.isfinite(lower[key[1]]) and rows_of[key].size]
     chosen = sorted(bounded, key=leaves_open, reverse=True)[:_MOST_TOLD_APART]

@@ -35,9 +35,7 @@ def rank(index: LanceIndex, query: IndexQuery, where: PointFilter, pool: int) ->
 def _nearest(
     index: LanceIndex, vector: Float32Vector, where: PointFilter, limit: int
 ) -> list[uuid.UUID]:
-    points = index.find_nearest(vector, where, limit, None)
-    ordered = sorted(points, key=lambda point: (-point.score, point.id))
-    return [uuid.UUID(point.id) for point in ordered]
+    return [uuid.UUID(point.id) for point in index.find_nearest(vector, where, limit, None)]
 
 
 def _by_examples(

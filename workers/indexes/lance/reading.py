@@ -80,9 +80,10 @@ class Reading:
             unread = addresses[[address not in self._points for address in wanted]]
         table = queries.take(self.dataset, unread, [PACKED, *columns])
         read = dict(zip(unread.tolist(), from_rows(table), strict=True))
+        # Another thread may read the same rows, and without these columns.
         self._points.update(read)
         self._addresses.update((point.id, address) for address, point in read.items())
-        return [self._points[address] for address in wanted]
+        return [read.get(address) or self._points[address] for address in wanted]
 
     def read_points(self, ids: Sequence[str]) -> list[Point] | None:
         """Points with their vectors; None unless where each is was found before."""

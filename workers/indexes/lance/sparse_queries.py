@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ from schemas.records import WORDS_NAME
 from workers.indexes.lance.impact_codes import STEPS, step_code
 from workers.indexes.lance.impact_search import SPARE, Addresses, Scores, find_best
 from workers.indexes.lance.rows import ROW_ADDRESS, SPARSE_COLUMNS
+from workers.indexes.sparse_ranking import dot
 
 if TYPE_CHECKING:
     import lance
@@ -55,7 +56,6 @@ def find_by_sparse(
     lists = ListsOfRows(dataset, SPARSE_COLUMNS[name].impacts)
     query = _weigh_by_rarity(vector, lists, dataset.count_rows()) if name == WORDS_NAME else vector
     meeting = None if condition is None else np.sort(condition.result())
-    asked = dict(zip(query.indices.tolist(), query.values.tolist(), strict=True))
     stored = [] if name == WORDS_NAME else SPARSE_COLUMNS[name].stored
     rows: list[FoundRow] = []
 
@@ -65,7 +65,9 @@ def find_by_sparse(
     def score_rows(addresses: Addresses) -> Scores:
         points = read_rows(addresses, stored)
         vectors = [point.words if name == WORDS_NAME else point.sparse for point in points]
-        scores = np.array([_dot(vector, asked) for vector in vectors], np.float64)
+        scores = np.array(
+            [0.0 if vector is None else dot(query, vector) for vector in vectors], np.float64
+        )
         found = zip(addresses.tolist(), points, scores.tolist(), strict=True)
         rows[:] = [FoundRow(*row) for row in found]
         return scores
@@ -153,10 +155,3 @@ def _weigh_by_rarity(words: SparseVector, lists: ListsOfRows, rows: int) -> Spar
     having = np.array([each.size for each in found]).reshape(-1, STEPS).sum(axis=1)
     rarity = np.log1p((rows - having + 0.5) / (having + 0.5))
     return SparseVector(words.indices, (words.values * rarity).astype(np.float32))
-
-
-def _dot(vector: SparseVector | None, asked: Mapping[int, float]) -> float:
-    if vector is None:
-        return 0.0
-    pairs = zip(vector.indices.tolist(), vector.values.tolist(), strict=True)
-    return float(sum(asked[term] * value for term, value in pairs if term in asked))

@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.errors import IndexMissingError, IndexUnavailableError, one_line
+from schemas.errors import IndexMissingError
 from schemas.options import IndexOptions
 from workers.backoff import Backoff
 from workers.indexes.lance.creation import FORMAT, create_table
-from workers.indexes.lance.engine import import_lance, raising_index_errors
+from workers.indexes.lance.engine import (
+    ChangedMeanwhileError,
+    import_lance,
+    raising_index_errors,
+)
 from workers.indexes.lance.rows import table_schema
 from workers.indexes.lance.storage import storage_options, table_uri
 from workers.indexes.location import is_bucket_table
@@ -30,6 +34,7 @@ _ROWS_A_FRAGMENT = 2**20
 _CONFLICT_BUDGET_S = 60.0
 _ADDRESS_BITS = 32  # of the row; the fragment is above
 Addresses = npt.NDArray[np.uint64]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +47,6 @@ class Change:
     @property
     def is_empty(self) -> bool:
         return not self.gone.size and (self.new is None or not self.new.num_rows)
-
-
-class ChangedMeanwhileError(IndexUnavailableError):
-    """Another writer has changed the same rows meanwhile; it is tried again."""
 
 
 class LanceTable:
@@ -132,15 +133,17 @@ class LanceTable:
             self.adopt(after)
             return bool(after.version != before.version + 1)
 
-        what = f"a commit to {self.location}"
+        return self.retry(attempt, "a commit to")
+
+    def retry(self, attempt: Callable[[], _T], doing: str) -> _T:
+        """What `attempt` returns, made anew while other writers come first or the place is away."""
+        what = f"{doing} {self.location}"
         return self._away.retry(lambda: self._conflicts.retry(attempt, what), what)
 
     def _commit(
         self, dataset: LanceDataset, change: Change, written: list[tuple[pa.Table, Any]]
     ) -> LanceDataset:
         lance = import_lance()
-        from lance.commit import CommitConflictError
-
         if change.new is not None and not (written and written[0][0] is change.new):
             written[:] = [(change.new, write_files(dataset, change.new))]
         updated, removed = _mark_gone(dataset, change.gone)
@@ -149,15 +152,10 @@ class LanceTable:
             updated_fragments=updated,
             new_fragments=[] if change.new is None else written[0][1],
         )
-        try:
-            after: LanceDataset = lance.LanceDataset.commit(
-                dataset, operation, read_version=dataset.version
-            )
-            return after
-        except CommitConflictError as exc:
-            raise ChangedMeanwhileError(
-                f"another writer has changed the index {self.location} meanwhile: {one_line(exc)}"
-            ) from exc
+        after: LanceDataset = lance.LanceDataset.commit(
+            dataset, operation, read_version=dataset.version
+        )
+        return after
 
 
 def write_files(dataset: LanceDataset, rows: pa.Table) -> Any:

@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.errors import IndexUnavailableError, VectorIndexError
+from schemas.errors import VectorIndexError
 from schemas.records import WORDS_NAME
 from workers.freed_memory import return_freed_memory
 from workers.indexes.lance import own_columns
@@ -31,7 +31,6 @@ _SMALL_FRAGMENT, _LARGE_FRAGMENT = 100_000, 2**19
 # Times as many partitions as there are. Each time the rows are at least twice as many, so that all
 # times together cost at most twice what the last does.
 _RETRAINED_AT = 2
-_ATTEMPTS = 5
 _MOST_DELETED = 0.1  # of the rows of a file
 _BITMAPS = ("kind", "store", "bucket", "segmenter", "embedder", "labelled_by", "level")
 _TREES = (
@@ -83,16 +82,12 @@ class Upkeep:
         self._do(_LARGE_FRAGMENT)
 
     def _do(self, rows_a_fragment: int) -> None:
-        for attempt in range(1, _ATTEMPTS + 1):
+        def attempt() -> None:
             dataset = self._table.latest()
-            try:
-                with self._table.raising_errors():
-                    self._table.adopt(_tidy(dataset, rows_a_fragment))
-                return
-            except IndexUnavailableError:
-                # Another writer may have changed the same files meanwhile.
-                if attempt == _ATTEMPTS:
-                    raise
+            with self._table.raising_errors():
+                self._table.adopt(_tidy(dataset, rows_a_fragment))
+
+        self._table.retry(attempt, "upkeep of")
 
 
 def _tidy(dataset: lance.LanceDataset, rows_a_fragment: int) -> Any:
