@@ -192,10 +192,14 @@ function places(query, change) {
 function field(id, label, type, start, query, change, { stop = "", ...more } = {}) {
   const value = query.filters.find((filter) => filter.startsWith(start))?.slice(start.length).replace(stop, "") ?? "";
   const others = query.filters.filter((filter) => !filter.startsWith(start));
-  const apply = ({ target }) => target.value !== value && target.reportValidity() && change({ filters: target.value ? [...others, `${start}${target.value}${stop}`] : others });
+  const apply = (target) => target.isConnected && target.value !== value && target.reportValidity() && change({ filters: target.value ? [...others, `${start}${target.value}${stop}`] : others });
+  // Only when the event is over is it known where the focus goes, and whether the event came of the field
+  // being taken away because the panel was drawn anew.
+  const onchange = ({ target }) => setTimeout(() => apply(target));
   // A field that was drawn anew while somebody wrote in it does not know that it was changed.
-  const onkeydown = (event) => event.key === "Enter" && apply(event);
-  return make("div", { class: "row" }, make("label", { for: id }, label), make("input", { id, type, "data-id": id, value, onchange: apply, onkeydown, ...more }));
+  const onblur = (event) => event.target.checkValidity() && onchange(event);
+  const onkeydown = (event) => event.key === "Enter" && apply(event.target);
+  return make("div", { class: "row" }, make("label", { for: id }, label), make("input", { id, type, "data-id": id, value, onchange, onblur, onkeydown, ...more }));
 }
 
 function fields(query, change) {

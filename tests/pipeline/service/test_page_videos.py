@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support import fakes
 from support.moving_squares import write_squares
 from support.page_world import (
@@ -338,3 +338,30 @@ def test_what_is_in_videos_is_narrowed_by_its_times(page: Page) -> None:
     page.get_by_role("button", name="Clear all filters").click()
     expect(page.locator(".chip")).to_have_count(0)
     expect(page.locator("#status")).to_contain_text(f"{everything} objects")
+
+
+@pytest.mark.parametrize("page", ["desk-light"], indirect=True)
+def test_what_is_written_while_counts_come_is_kept(page: Page) -> None:
+    look_for(page, "a square")
+    narrow(page)
+    expect(page.get_by_label("Seen from, s")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/v1/facets*", lambda route: route.continue_() if held else held.append(route))
+    page.get_by_label("Seen from, s").focus()
+    page.keyboard.type("3")
+    with page.expect_request("**/v1/facets*"):
+        page.keyboard.press("Tab")
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page.get_by_label("Seen until, s")).to_be_focused()
+    page.keyboard.type("4.5")
+    with page.expect_response("**/v1/facets*"):
+        held[0].continue_()
+    expect(page.get_by_label("Seen until, s")).to_have_value("4.5")
+    page.keyboard.press("Tab")
+    expect(page.locator(".chip")).to_have_count(2)
+    expect(page.get_by_label("Lasts at least, s")).to_be_focused()
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_have_count(3)
+    filters = parse_qs(urlsplit(page.url).query)["filter"]
+    assert filters == ["t_end>=3", "t_start<=4.5", "duration>=1"]
