@@ -122,9 +122,9 @@ def test_only_who_stays_asks_for_a_clip(browser: Browser, url: str) -> None:
         page.clock.run_for(10 * INTENT_MS)
         assert asked == []
         tile.hover()
-        page.clock.run_for(INTENT_MS + 1)
-        until(lambda: asked)
-        assert asked[0].endswith("/clip.mp4?around=true")
+        with page.expect_response(CLIP):
+            page.clock.run_for(INTENT_MS + 1)
+        assert [url.rpartition("/")[2] for url in asked] == ["clip.mp4?around=true"]
 
 
 def test_a_tile_plays_with_the_focus_or_a_finger(browser: Browser, url: str) -> None:
