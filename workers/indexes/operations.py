@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import Float32Vector
+from schemas.records import Float32Matrix, Float32Vector
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 
@@ -50,6 +50,15 @@ class PointOperations(ABC):
         """The `limit` nearest points above `threshold`, best first; the score is the cosine.
 
         With payloads, but for the thumbnails.
+        """
+
+    @abstractmethod
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[uuid.UUID, float]]]:
+        """Of each row the ids and cosines of the `limit` nearest points above `threshold`.
+
+        Best first, ties by id. `vectors` is float32 (n, dim), of unit length.
         """
 
     @abstractmethod

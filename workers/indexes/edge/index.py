@@ -23,7 +23,7 @@ from schemas.errors import (
 from schemas.options import IndexOptions
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
     OPEN_RESERVE,
@@ -38,6 +38,7 @@ from workers.indexes.edge.queries import (
     max_failing,
     meets,
     nearest_request,
+    neighbour_request,
     ranking_request,
     sparse_request,
     usual_tests,
@@ -287,6 +288,13 @@ class EdgeIndex(PointIndex):
             if len(meeting) >= limit or len(near) < more:
                 return meeting[:limit]
         return self._query(nearest_request(vector, where, limit, threshold, exact=exact))
+
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[UUID, float]]]:
+        requests = [neighbour_request(vector, where, limit, threshold) for vector in vectors]
+        with self._using():
+            return list(map(read_scores, self._shard.query_batch(edge.QueryBatchRequest(requests))))
 
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: PointFilter, limit: int

@@ -14,7 +14,7 @@ import pyarrow as pa
 from schemas.errors import EmbedderMismatchError
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import SPARSE_NAME, Float32Vector
+from schemas.records import SPARSE_NAME, Float32Matrix, Float32Vector
 from schemas.search import SearchHit
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes import ranking
@@ -207,6 +207,13 @@ class LanceIndex(PointIndex):
             reading.look_ahead(condition, limit)
             points = reading.find_nearest(vector, condition, limit, exact=exact)
         return [point for point in points if threshold is None or point.score > threshold]
+
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[uuid.UUID, float]]]:
+        condition = self._condition(where)
+        with self._version() as dataset:
+            return queries.find_neighbours(dataset, vectors, condition, limit, threshold)
 
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: PointFilter, limit: int

@@ -16,7 +16,7 @@ from schemas.errors import (
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
@@ -24,13 +24,10 @@ from workers.indexes.location import ServerAddress, server_address
 from workers.indexes.pages import PAGE, Offset, turn_pages
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
-    NO_WORDS,
     THUMBNAIL_FIELDS,
-    labels_payload,
     read_record,
     read_scored,
     read_scores,
-    require_vector,
 )
 from workers.indexes.server.collection import (
     add_sparse,
@@ -47,7 +44,13 @@ from workers.indexes.server.connection import (
     read_features,
 )
 from workers.indexes.server.layout import RESCORED, CollectionLayout
-from workers.indexes.server.queries import ranking_request, to_sparse
+from workers.indexes.server.queries import (
+    label_operations,
+    neighbour_requests,
+    ranking_request,
+    to_sparse,
+    to_vectors,
+)
 
 _FACETS = 10_000
 # Of a field whose values are looked through for those with a prefix, and of those with it.
@@ -209,18 +212,12 @@ class ServerIndex(PointIndex):
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
 
     def _vectors_of(self, point: Point) -> dict[str, Any]:
-        vectors: dict[str, Any] = {VECTOR_NAME: require_vector(point).tolist()}
-        # A collection that is older than words has no place for them.
-        if self._words:
-            vectors[WORDS_NAME] = to_sparse(point.words or NO_WORDS)
-        if point.sparse is not None:
-            if not self._sparse:
-                raise UsageError(
-                    f"the collection {self._collection!r} at {self._address.url} has no place for "
-                    f"sparse vectors, which point {point.id} has"
-                )
-            vectors[SPARSE_NAME] = to_sparse(point.sparse)
-        return vectors
+        if point.sparse is not None and not self._sparse:
+            raise UsageError(
+                f"the collection {self._collection!r} at {self._address.url} has no place for "
+                f"sparse vectors, which point {point.id} has"
+            )
+        return to_vectors(point, with_words=self._words)
 
     def prepare(self, where: PointFilter) -> PointFilter:
         """The same filter without prefixes, where the server does not match by them.
@@ -268,6 +265,16 @@ class ServerIndex(PointIndex):
         )
         return list(map(read_scored, points))
 
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[UUID, float]]]:
+        requests = neighbour_requests(vectors, self._filter(where), limit, threshold, self._params)
+        answers = self._request(
+            "queries of",
+            lambda: self._client.query_batch_points(self._collection, requests),
+        )
+        return [read_scores(answer.points) for answer in answers]
+
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         request = ranking_request(
             query, self._filter(where), pool, with_words=self._words, params=self._params
@@ -304,21 +311,11 @@ class ServerIndex(PointIndex):
 
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
-        operations: list[models.UpdateOperation] = []
-        vectors: list[models.PointVectors] = []
-        for item in items:
-            if str(UUID(item.point_id)) not in existing:
-                continue
-            payload = models.SetPayload(
-                payload=labels_payload(item, labelled_by), points=[item.point_id]
-            )
-            operations.append(models.SetPayloadOperation(set_payload=payload))
-            if self._words:
-                words = {WORDS_NAME: to_sparse(item.words)}
-                vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
-        if vectors:
-            update = models.UpdateVectors(points=vectors)
-            operations.append(models.UpdateVectorsOperation(update_vectors=update))
+        operations = label_operations(
+            [item for item in items if str(UUID(item.point_id)) in existing],
+            labelled_by,
+            with_words=self._words,
+        )
         if operations:
             self._request(
                 "labels of",

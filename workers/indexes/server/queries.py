@@ -1,19 +1,34 @@
-"""Builds queries of a Qdrant server: by words, by examples, fused and varied."""
+"""Builds requests to a Qdrant server: queries by words, by examples, fused, varied; labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qdrant_client import models
 
-from schemas.points import IndexQuery, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME
-from workers.indexes.points import RRF_K
+from schemas.points import IndexQuery, Point, PointLabels, SparseVector
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Matrix
+from workers.indexes.points import NO_WORDS, RRF_K, labels_payload, require_vector
 
 
 def to_sparse(vector: SparseVector) -> models.SparseVector:
     """The server's sparse vector."""
     return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+
+
+def to_vectors(point: Point, *, with_words: bool) -> dict[str, Any]:
+    """The vectors that a point is written with.
+
+    A collection that is older than words has no place for them. Raises ValueError for a point
+    without a vector.
+    """
+    vectors: dict[str, Any] = {VECTOR_NAME: require_vector(point).tolist()}
+    if with_words:
+        vectors[WORDS_NAME] = to_sparse(point.words or NO_WORDS)
+    if point.sparse is not None:
+        vectors[SPARSE_NAME] = to_sparse(point.sparse)
+    return vectors
 
 
 def ranking_request(
@@ -54,3 +69,45 @@ def ranking_request(
     if params is not None:
         request["search_params"] = params
     return request | {"query_filter": where, "limit": pool}
+
+
+def neighbour_requests(
+    vectors: Float32Matrix,
+    where: models.Filter | None,
+    limit: int,
+    threshold: float,
+    params: models.SearchParams | None,
+) -> list[models.QueryRequest]:
+    """The `limit` nearest points to each row, above `threshold`, without payloads."""
+    return [
+        models.QueryRequest(
+            query=vector.tolist(),
+            using=VECTOR_NAME,
+            filter=where,
+            limit=limit,
+            score_threshold=threshold,
+            params=params,
+            with_payload=False,
+        )
+        for vector in vectors
+    ]
+
+
+def label_operations(
+    items: Sequence[PointLabels], labelled_by: str, *, with_words: bool
+) -> list[models.UpdateOperation]:
+    """Set labels of points, and their words."""
+    operations: list[models.UpdateOperation] = []
+    vectors: list[models.PointVectors] = []
+    for item in items:
+        payload = models.SetPayload(
+            payload=labels_payload(item, labelled_by), points=[item.point_id]
+        )
+        operations.append(models.SetPayloadOperation(set_payload=payload))
+        if with_words:
+            words = {WORDS_NAME: to_sparse(item.words)}
+            vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
+    if vectors:
+        update = models.UpdateVectors(points=vectors)
+        operations.append(models.UpdateVectorsOperation(update_vectors=update))
+    return operations
