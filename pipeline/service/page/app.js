@@ -6,6 +6,7 @@ import { startDrop } from "./drop.js";
 import { startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
+import { closeMap, startMap } from "./map.js";
 import { openImage, openVideo } from "./open_viewer.js";
 import { addExample, searchAgain, searchWith, startSearch, watchTheEnd } from "./search.js";
 import { startShortcuts } from "./shortcuts.js";
@@ -17,9 +18,13 @@ startGrid({
   less: (hit) => addExample(hit, "less"),
   opened: watchTheEnd,
 });
-startViewer(searchWith);
+startViewer((example) => {
+  closeMap();
+  searchWith(example);
+});
 onKeyNeeded(askForKey);
 startDrop(complain);
 startShortcuts();
+startMap();
 startSearch();
 watchIngest(searchAgain);
