@@ -1,7 +1,8 @@
 /* Draws a map's points: all of them anew in each frame, as pixels, which takes some milliseconds of 100,000. */
 
 const MARGIN = 0.94, HOVER_PX = 10, MOST_ZOOM = 400;
-const DIM = 0.16;
+const DIM = 0.22;
+const LEAST_PX = 2, MOST_PX = 9, ROOM_PX = 160;
 
 export class MapCanvas {
   /** Draws `map` on a canvas; `colours` are [r, g, b] by the place of a label, `paper` that behind. */
@@ -40,6 +41,12 @@ export class MapCanvas {
     return (Math.min(this.width, this.height) / 2) * MARGIN * this.zoom;
   }
 
+  /** How wide a point is, in the canvas's own pixels: the fewer there are, and the larger the map is shown, the wider. */
+  get side() {
+    const alone = ROOM_PX / Math.sqrt(this.map.count) + Math.max(0, Math.log2(this.zoom));
+    return Math.round(Math.min(Math.max(alone, LEAST_PX), MOST_PX) * this.sharpness);
+  }
+
   /** Draw once before the next frame, however often it is called. */
   draw() {
     if (this.asked) return;
@@ -67,15 +74,15 @@ export class MapCanvas {
     const { positions, labelOf, count } = this.map;
     const { width, height, pixels, scale } = this;
     const left = width / 2 - this.centre[0] * scale, top = height / 2 - this.centre[1] * scale;
-    const side = Math.round(Math.min(2 + Math.log2(this.zoom), 7) * this.sharpness);
+    const side = this.side, insets = discInsets(side);
     const half = side >> 1, other = colours.length - 1;
     for (let number = 0; number < count; number++) {
       if (wanted && !wanted(number)) continue;
       const x = (left + positions[2 * number] * scale - half) | 0, y = (top + positions[2 * number + 1] * scale - half) | 0;
       if (x < 0 || y < 0 || x + side > width || y + side > height) continue;
       const colour = colours[Math.min(labelOf[number], other)];
-      for (let row = y * width + x, end = row + side * width; row < end; row += width) {
-        for (let at = row; at < row + side; at++) pixels[at] = colour;
+      for (let line = 0, row = y * width + x; line < side; line++, row += width) {
+        for (let at = row + insets[line], end = row + side - insets[line]; at < end; at++) pixels[at] = colour;
       }
     }
   }
@@ -160,6 +167,12 @@ export class MapCanvas {
     }
     this.draw();
   }
+}
+
+/** Of each line of a disc, how many pixels of its square are left free on either side. */
+function discInsets(side) {
+  const radius = side / 2;
+  return Int32Array.from({ length: side }, (_, line) => Math.round(radius - Math.sqrt(radius * radius - (line + 0.5 - radius) ** 2)));
 }
 
 /** Whether a point is inside of a polygon: a ray from it crosses the border an odd number of times. */
