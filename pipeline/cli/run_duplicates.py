@@ -16,7 +16,7 @@ from pipeline.drawing.duplicates_sheet import MAX_ROWS, Row, draw_groups, most_d
 from pipeline.drawing.search_sheet import check_sheet_path, save_sheet
 from pipeline.messages import quantify
 from pipeline.progress import Progress
-from pipeline.search.alike import LEAST_SIMILARITY
+from pipeline.search.alike import LEAST_BLIND, LEAST_SIMILARITY
 from pipeline.search.kept_pictures import PictureSource, read_pictures
 from pipeline.search.near_duplicates import AlikeGroup, NearDuplicates
 from pipeline.search.query_models import choose_embedder
@@ -70,9 +70,11 @@ def find_groups(
     request: DuplicatesRequest, index: VectorIndex, settings: Settings, progress: Progress
 ) -> list[AlikeGroup]:
     """The groups with the most members first, at most as many as were asked for."""
-    least = LEAST_SIMILARITY[request.kind] if request.similarity is None else request.similarity
+    least, least_blind = LEAST_SIMILARITY[request.kind], LEAST_BLIND[request.kind]
+    if request.similarity is not None:
+        least = least_blind = request.similarity
     conditions = (*request.conditions, *_of_one_embedder(index, settings))
-    search = NearDuplicates(index, request.kind, conditions, least)
+    search = NearDuplicates(index, request.kind, conditions, least, least_blind)
     noun, reported = f"{request.kind}s", 0
 
     def report(compared: int, total: int) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
-from pipeline.search.alike import LEAST_SIMILARITY, Thumbnails
+from pipeline.search.alike import LEAST_BLIND, LEAST_SIMILARITY, Thumbnails
 from pipeline.search.same_object import has_length, unit
 from schemas.records import Float32Vector
 from schemas.search import SearchHit
@@ -57,6 +57,10 @@ def _find_better(
         return None
     cosines = np.stack([vectors[name] for name in others]) @ own
     order = np.argsort(-cosines, kind="stable")
-    near = [others[place] for place in order if cosines[place] >= LEAST_SIMILARITY[kind]]
-    alike = thumbnails.select_alike(hit.object_id, near) if near else []
+    near = {
+        others[place]: float(cosines[place])
+        for place in order
+        if cosines[place] >= LEAST_SIMILARITY[kind]
+    }
+    alike = thumbnails.select_alike(hit.object_id, near, LEAST_BLIND[kind]) if near else []
     return alike[0] if alike else None

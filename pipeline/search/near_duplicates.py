@@ -63,8 +63,8 @@ class AlikeGroup:
 class NearDuplicates:
     """Finds groups of near-duplicates of one kind, under conditions.
 
-    `min_score` is the least cosine. Memory holds an id and a size of every point, and what is in
-    groups.
+    `min_score` is the least cosine, `least_blind` that of points without thumbnails. Memory holds
+    an id and a size of every point, and what is in groups.
     """
 
     def __init__(
@@ -73,8 +73,9 @@ class NearDuplicates:
         kind: Kind,
         conditions: Sequence[Condition],
         min_score: float,
+        least_blind: float,
     ) -> None:
-        self._index, self._min_score = index, min_score
+        self._index, self._min_score, self._least_blind = index, min_score, least_blind
         of_kind = Condition(field="kind", op="=", value=kind)
         self._conditions = (of_kind, *conditions)
         self._thumbnails = Thumbnails(index)
@@ -128,11 +129,14 @@ class NearDuplicates:
 
     def _build(self, centre: str, scores: dict[UUID, float]) -> AlikeGroup | None:
         """The group around a point, None where nothing is alike; its members are taken."""
-        others = [str(name) for name in scores if str(name) not in self._taken]
-        others = [name for name in others if name != centre]
+        others = {
+            str(name): score
+            for name, score in scores.items()
+            if str(name) not in self._taken and str(name) != centre
+        }
         if not others:
             return None
-        alike = self._thumbnails.select_alike(centre, others)
+        alike = self._thumbnails.select_alike(centre, others, self._least_blind)
         if not alike:
             return None
         stored = self._index.stored([UUID(centre), *map(UUID, alike)])

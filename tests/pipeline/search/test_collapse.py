@@ -82,7 +82,8 @@ def test_pages_are_full_and_nothing_comes_twice(
     searcher: Searcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     least = {"image": 0.999, "object": 0.999}
-    monkeypatch.setattr("pipeline.search.collapse.LEAST_SIMILARITY", least)
+    for name_of in ("LEAST_SIMILARITY", "LEAST_BLIND"):
+        monkeypatch.setattr(f"pipeline.search.collapse.{name_of}", least)
     assert len({name(hit)[:2] for hit in ask(searcher).hits}) == 1
     things, cursor = [], None
     for expected in (5, 5, 2):
