@@ -56,7 +56,8 @@ class RegionAnswer(_Answer):
 
     `choice` says how it was chosen: `indexed` and `found` are the masks of the index, and of the
     segmenter, that fit the box best; `fallback` is the box itself, as no object fits it; `box` is
-    the box as it was wanted, `point` the mask at a point. `object_id` is that of an indexed mask.
+    the box as it was wanted, `point` the mask at a point, `mask` the one that was given.
+    `object_id` is that of an indexed mask.
     """
 
     bbox: tuple[int, int, int, int]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.masks import ObjectMask
-from schemas.payload import Kind, PointPayload
+from schemas.payload import Kind, PointPayload, RlePayload
 from schemas.sparse_terms import SparseTerms
 
 MAX_OVERLAP = 0.5
@@ -85,19 +85,25 @@ class ObjectExample(_Example):
 
 
 class _Region(_Example):
-    """A picture, or the object in it that a box is drawn round, or that is at a point.
+    """A picture, or the object in it that a box is drawn round, that is at a point, or of a mask.
 
-    The point is x, y in pixels. `exact_box`: all that is in the box, as it is.
+    The point is x, y in pixels. `exact_box`: all that is in the box, as it is. `mask` is COCO's
+    compressed run lengths, of the size of the picture.
     """
 
     box_xyxy: Box | None = None
     point_xy: tuple[float, float] | None = None
     exact_box: bool = False
+    mask: RlePayload | None = None
 
     @model_validator(mode="after")
     def _check_region(self) -> Self:
-        if self.box_xyxy is not None and self.point_xy is not None:
-            raise ValueError("expected a box or a point, got both")
+        given = {"a box": self.box_xyxy, "a point": self.point_xy, "a mask": self.mask}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise ValueError(
+                f"expected one of a box, a point and a mask, got {' and '.join(names)}"
+            )
         if self.exact_box and self.box_xyxy is None:
             raise ValueError("expected a box that is taken exactly, got none")
         return self
@@ -105,7 +111,7 @@ class _Region(_Example):
     @property
     def is_whole(self) -> bool:
         """Whether all of the picture is meant."""
-        return self.box_xyxy is None and self.point_xy is None
+        return self.box_xyxy is None and self.point_xy is None and self.mask is None
 
 
 class FileExample(_Region):
@@ -132,7 +138,7 @@ class UploadExample(_Region):
     @model_validator(mode="after")
     def _check_object(self) -> Self:
         if self.object_index is not None and not super().is_whole:
-            raise ValueError("expected an object, a box or a point, got two of them")
+            raise ValueError("expected an object, a box, a point or a mask, got two of them")
         return self
 
     @property
@@ -156,7 +162,8 @@ class RegionChoice(StrEnum):
 
     By a box: the mask of the index that fits it best (`indexed`), or of those that the segmenter
     finds in the image (`found`); the box as it is because that was wanted (`box`), or because no
-    object fits it (`fallback`). By a point: the mask there (`point`).
+    object fits it (`fallback`). By a point: the mask there (`point`). `mask`: the one that was
+    given.
     """
 
     INDEXED = "indexed"
@@ -164,6 +171,7 @@ class RegionChoice(StrEnum):
     POINT = "point"
     BOX = "box"
     FALLBACK = "fallback"
+    MASK = "mask"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from pipeline.python_api.segmentation import (
 )
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.kept_pictures import PictureSource, thumbnails_of
+from pipeline.search.mask_prompt import encode_mask
 from pipeline.search.query_examples import parse_object_id
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
@@ -35,7 +36,7 @@ from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
 from pipeline.settings import Settings, load_settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
-from schemas.masks import BoolMask, CocoRle
+from schemas.masks import BoolMask
 from schemas.records import Float32Matrix, Float32Vector
 from schemas.search import (
     Box,
@@ -99,6 +100,7 @@ class Index:
         box: Box | None = None,
         point: tuple[float, float] | None = None,
         exact_box: bool = False,
+        mask: BoolMask | None = None,
         like: str | IndexedObject | None = None,
         unlike: str | IndexedObject | None = None,
         vector: VectorLike | None = None,
@@ -111,15 +113,16 @@ class Index:
         """Objects that are like everything that is given, best first.
 
         `text` is what they show; `image` a path or uri, of which the object is meant that `box`
-        (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels; with
-        `exact_box` all that is in the box. A whole image finds whole images, too. `like` is an
-        indexed object or its id, `unlike` an object, its id, or a text that hits should not be
-        like. `vector` is one of your own, float (dim,), as long as those of the index; `sparse` the
-        weights of terms by number, or a pair of indices and weights: ranks by its dot product are
-        fused with those by all else, and by itself that product is the score. With either, how
-        likely hits are is not known; no model is loaded for them. `group_size` hits of an image
-        stand together if it is given; `diversity` above 0 trades nearness against variety. Hits in
-        videos have a time span, by which they can be filtered: `["t_start<=12", "t_end>=12"]`.
+        (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels, or that
+        `mask` shows, bool (height, width); with `exact_box` all that is in the box. A whole image
+        finds whole images, too. `like` is an indexed object or its id, `unlike` an object, its id,
+        or a text that hits should not be like. `vector` is one of your own, float (dim,), as long
+        as those of the index; `sparse` the weights of terms by number, or a pair of indices and
+        weights: ranks by its dot product are fused with those by all else, and by itself that
+        product is the score. With either, how likely hits are is not known; no model is loaded for
+        them. `group_size` hits of an image stand together if it is given; `diversity` above 0
+        trades nearness against variety. Hits in videos have a time span, by which they can be
+        filtered: `["t_start<=12", "t_end>=12"]`.
         Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
@@ -135,7 +138,7 @@ class Index:
             text=text,
             vector=parse_vector(vector),
             sparse=parse_sparse(sparse),
-            positive=tuple(_parse_wanted(_parse_picture(image, box, point, exact_box), like)),
+            positive=tuple(_parse_wanted(_parse_picture(image, box, point, mask, exact_box), like)),
             negative=tuple(_parse_unwanted(unlike)),
             limit=limit,
             conditions=_conditions(filter),
@@ -236,7 +239,7 @@ class Index:
         >>> index.remove_object(added)
         """
         uri = image if isinstance(image, str) else image.uri
-        rle = _encode(mask) if isinstance(mask, np.ndarray) else mask.object_mask.rle
+        rle = encode_mask(mask).to_rle() if isinstance(mask, np.ndarray) else mask.object_mask.rle
         searcher = self._searcher()
         point = add_object(ObjectToAdd(uri, rle, label), searcher)
         searcher.refresh()
@@ -283,13 +286,6 @@ class Index:
         return self._open_searcher
 
 
-def _encode(mask: BoolMask) -> CocoRle:
-    try:
-        return CocoRle.from_mask(mask)
-    except ValueError as exc:
-        raise UsageError(f"the mask is not valid: {exc}") from exc
-
-
 def _parse_wanted(
     picture: FileExample | None, like: str | IndexedObject | None
 ) -> Iterator[Example]:
@@ -303,15 +299,19 @@ def _parse_picture(
     image: str | os.PathLike[str] | None,
     box: Box | None,
     point: tuple[float, float] | None,
+    mask: BoolMask | None,
     exact_box: bool,
 ) -> FileExample | None:
     if exact_box and box is None:
         raise UsageError("expected a box that is taken exactly, got none")
     if image is not None:
         path = os.fspath(image)
-        return FileExample(path=path, box_xyxy=box, point_xy=point, exact_box=exact_box)
-    if box is not None or point is not None:
-        raise UsageError("expected an image that the box or point is in, got none")
+        region = None if mask is None else encode_mask(mask)
+        return FileExample(
+            path=path, box_xyxy=box, point_xy=point, exact_box=exact_box, mask=region
+        )
+    if box is not None or point is not None or mask is not None:
+        raise UsageError("expected an image that the box, point or mask is in, got none")
     return None
 
 

@@ -100,6 +100,13 @@ def search_command(
     point: Annotated[
         str | None, typer.Option(help="Only the object at this point of --image: x,y in pixels.")
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="Only the object of --image that a picture of its size shows, white inside.",
+        ),
+    ] = None,
     like: Annotated[
         list[str] | None,
         typer.Option(help="Search with an indexed object, by its id. May be given several times."),
@@ -189,7 +196,7 @@ def search_command(
         sparse=query_vectors.read_sparse(sparse),
         positive=(
             *search_examples.parse_texts(texts),
-            *search_examples.parse_image(image, box, point, exact_box=exact_box),
+            *search_examples.parse_image(image, box, point, mask, exact_box=exact_box),
             *search_examples.parse_object_ids(like),
         ),
         negative=(

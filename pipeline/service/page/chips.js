@@ -41,6 +41,7 @@ function exampleWords(example, how) {
 
 function partWords(example) {
   if (example.box_xyxy) return example.exact_box ? "a box in an image" : "what is in a box";
+  if (example.mask) return "what a mask shows";
   if (example.point_xy) return "what is at a point";
   if (example.object_index != null) return "an object in an image";
   return example.object_id ? "this object" : "this image";

@@ -59,7 +59,7 @@ export class SegmentTool {
   /** Search with the object that the mask shows if the image has it already, or else with what is in its box. */
   exampleOf(mask) {
     const same = findSame(mask, this.viewer.objects);
-    return same ? this.viewer.exampleOf(same) : { ...this.viewer.example, box_xyxy: mask.box, exact_box: true };
+    return same ? this.viewer.exampleOf(same) : { ...this.viewer.example, mask: mask.payload.rle };
   }
 
   async save(label) {
