@@ -43,6 +43,8 @@ Examples:
 
     objseek search --vector query.npy --sparse query.json
 
+    objseek search --vector title.npy --using title
+
     objseek search "a cup" --not "a glass" --filter 'uri^=s3://photos/2026/' 'labels=mug' --json
 """
 
@@ -113,6 +115,10 @@ def search_command(
         typer.Option(
             help="Search with a sparse vector: a JSON file, {'indices': [...], 'values': [...]}."
         ),
+    ] = None,
+    using: Annotated[
+        str | None,
+        typer.Option(help="Compare --vector with the named vectors of this name, and no others."),
     ] = None,
     negative: Annotated[
         list[str] | None,
@@ -187,6 +193,7 @@ def search_command(
     query = schemas.search.SearchQuery(
         vector=query_vectors.read_vector(vector),
         sparse=query_vectors.read_sparse(sparse),
+        using=using,
         positive=(
             *search_examples.parse_texts(texts),
             *search_examples.parse_image(image, box, point, exact_box=exact_box),
