@@ -7,7 +7,7 @@ they are kept, as a column or as a vector of a collection, `title` is called `ve
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,9 +122,14 @@ def read_named(table: pa.Table) -> list[dict[str, npt.NDArray[np.float32]]]:
     return rows
 
 
-def require_places(points: Iterable[Point], dims: NamedDims) -> None:
-    """Raise UsageError for a point with a vector that an index has no place for."""
-    for point in points:
+def require_places(points: Iterable[Point], read_dims: Callable[[], NamedDims]) -> None:
+    """Raise UsageError for a point with a vector that an index has no place for.
+
+    What it has places for is read where a point has named vectors at all.
+    """
+    having = [point for point in points if point.named_vectors]
+    dims = read_dims() if having else NO_NAMED
+    for point in having:
         for name, vector in point.named_vectors.items():
             if vector.shape != (dims.get(name),):
                 raise UsageError(

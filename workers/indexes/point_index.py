@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Self
 
 from schemas.errors import UsageError
@@ -69,8 +70,8 @@ class PointIndex(PointOperations, VectorIndex):
     def replace_points(
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
+        require_places(chain.from_iterable(points.values()), self.named_dims)
         for of_image in points.values():
-            require_places(of_image, self.named_dims())
             self._index_own_fields(of_image)
         return self.replace_all(
             list(map(str, points)), lambda identity: points[uuid.UUID(identity)], run_started_at
@@ -162,7 +163,7 @@ class PointIndex(PointOperations, VectorIndex):
         return [*map(stored_name, self.named_dims())]
 
     def restore(self, points: Sequence[Point]) -> None:
-        require_places(points, self.named_dims())
+        require_places(points, self.named_dims)
         self._index_own_fields(points)
         for batch in batch_points(points, self._upsert_batch):
             self.upsert(batch)

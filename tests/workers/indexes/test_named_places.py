@@ -102,6 +102,19 @@ def test_a_server_that_cannot_add_one_says_so() -> None:
             assert find(index, "title", point.named_vectors["title"], 1) == [point.id]
 
 
+def test_who_has_a_collection_open_finds_what_others_add() -> None:
+    with qdrant_server() as server:
+        options = options_for(f"{server.url}/photos")
+        with closing(open_index(options, DIM, create=True)) as reader:
+            assert isinstance(reader, PointIndex)
+            assert reader.named_dims() == {}
+            with closing(open_index(options, DIM, create=True, named={"title": 3})) as index:
+                assert isinstance(index, PointIndex)
+                index.replace_images([embedded("a.jpg", unit(0, 2))])
+                (point, _) = write(index, "title", unit(1, 2, 3))
+            assert find(reader, "title", point.named_vectors["title"], 1) == [point.id]
+
+
 def test_vectors_of_others_in_a_collection_are_let_be() -> None:
     with qdrant_server() as server:
         cosine = models.VectorParams(size=DIM, distance=models.Distance.COSINE)

@@ -159,7 +159,7 @@ class LanceIndex(PointIndex):
         self._upkeep.note_written(len(points))
 
     def restore(self, points: Sequence[Point]) -> None:
-        require_places(points, self.named_dims())
+        require_places(points, self.named_dims)
         self.upsert(points)
 
     def delete(self, where: PointFilter) -> None:

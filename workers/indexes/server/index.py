@@ -96,11 +96,10 @@ def build(
                 f"{stored} numbers, but the embedder makes vectors of {dim}"
             )
         sparse = SPARSE_NAME in (details.config.params.sparse_vectors or {})
-        there = read_named(details)
         if create:
-            missing = find_missing(there, named, f"{address.url}/{address.collection}")
+            place = f"{address.url}/{address.collection}"
+            missing = find_missing(read_named(details), named, place)
             add_named(client, address.collection, missing, address)
-            there |= missing
             index_payload(client, address.collection, details, has_prefixes=features.has_prefixes)
             sparse = add_sparse(client, address.collection, details)
     return ServerIndex(
@@ -111,7 +110,6 @@ def build(
         Backoff(options.retry_budget_s, kind="index"),
         has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
         has_sparse=sparse,
-        named=there,
         counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
         features=features,
         is_quantized=details.config.quantization_config is not None,
@@ -138,7 +136,6 @@ class ServerIndex(PointIndex):
         *,
         has_words: bool,
         has_sparse: bool,
-        named: NamedDims,
         counts_first_labels: bool,
         features: ServerFeatures,
         is_quantized: bool = False,
@@ -147,7 +144,6 @@ class ServerIndex(PointIndex):
         self._params = RESCORED if is_quantized else None
         self._features = features
         self._words, self._sparse, self._first_labels = has_words, has_sparse, counts_first_labels
-        self._named = dict(named)
         self._client = client
         self._address = address
         self._collection = address.collection
@@ -321,7 +317,9 @@ class ServerIndex(PointIndex):
             )
 
     def named_dims(self) -> dict[str, int]:
-        return dict(self._named)
+        # Others may have added some since.
+        found = self._request("vectors of", lambda: self._client.get_collection(self._collection))
+        return read_named(found)
 
     def has_words(self) -> bool:
         return self._words
