@@ -18,6 +18,7 @@ from pipeline.manifest.part_storage import FolderParts, Parts
 from pipeline.settings import Settings
 from schemas.errors import IndexMissingError, UsageError
 from schemas.manifest import State
+from schemas.named_vectors import NO_NAMED, NamedDims
 from schemas.options import IndexOptions, StoreOptions
 from workers.indexes.generations import FIRST, Generations
 from workers.indexes.location import (
@@ -118,13 +119,15 @@ class IndexHome:
             )
 
     @contextmanager
-    def points(self, *, create_for: int | None = None) -> Iterator[VectorIndex]:
+    def points(
+        self, *, create_for: int | None = None, named: NamedDims = NO_NAMED
+    ) -> Iterator[VectorIndex]:
         """The index, open during the block; `create_for`: made for vectors of so many numbers.
 
-        Raises what `open_index` does.
+        And for `named` ones. Raises what `open_index` does.
         """
         create = create_for is not None
-        with closing(open_index(self.index, create_for, create=create)) as index:
+        with closing(open_index(self.index, create_for, create=create, named=named)) as index:
             yield index
 
     def exists(self) -> bool:

@@ -319,7 +319,7 @@ class FacetsAnswer(_Answer):
 
 
 class StatsAnswer(_Answer):
-    """What the index holds, and which service answers."""
+    """What the index holds, and which service answers; `vectors`: named ones, and their lengths."""
 
     version: str
     location: str
@@ -334,6 +334,7 @@ class StatsAnswer(_Answer):
     size_bytes: int | None
     words: bool
     sparse: bool
+    vectors: dict[str, int] = {}
     read_only: bool
     needs_key: bool
     uptime_s: float

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.masks import ObjectMask
+from schemas.named_vectors import MAX_NAME_CHARS
 from schemas.payload import Kind, PointPayload, RlePayload
 from schemas.sparse_terms import SparseTerms
 
@@ -191,10 +192,11 @@ class Region:
 class SearchQuery(_Frozen):
     """Objects that are like all of `text`, `vector` and `positive`, and not like `negative`.
 
-    `vector` is one of the caller's own, as long as those of the index. `sparse` is a sparse vector:
-    ranks by its dot product with those in the index are fused with those by all else, or count by
-    themselves; then that product is the score of a hit, and `min_score` one. Where a vector or a
-    sparse vector is searched with, how likely hits are is not known.
+    `vector` is one of the caller's own, as long as those of the index; with `using` it is compared
+    with the named vectors of that name instead, and nothing else is searched with. `sparse` is a
+    sparse vector: ranks by its dot product with those in the index are fused with those by all
+    else, or count by themselves; then that product is the score of a hit, and `min_score` one.
+    Where a vector or a sparse vector is searched with, how likely hits are is not known.
 
     A segmenter finds an object, its parts, and groups of objects: of hits in one image that share
     more than `max_overlap` of the smaller mask, the best stands for all; 1 keeps every hit. Masks
@@ -211,6 +213,7 @@ class SearchQuery(_Frozen):
     text: Text | None = None
     vector: Vector | None = None
     sparse: SparseTerms | None = None
+    using: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_CHARS)
     positive: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     negative: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     kind: Kind | Literal["auto"] | None = "auto"
@@ -236,6 +239,25 @@ class SearchQuery(_Frozen):
             raise ValueError(
                 "expected a text, an image, an object or a vector to look for where something is "
                 "not wanted, got a sparse vector alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_using(self) -> Self:
+        if self.using is None:
+            return self
+        if self.vector is None:
+            raise ValueError(f"expected a vector to search by {self.using!r}, got none")
+        beside = {
+            "a text": self.text is not None,
+            "further examples": bool(self.positive or self.negative),
+            "a sparse vector": self.sparse is not None,
+            "diversity": bool(self.diversity),
+            "the strategy best_score": self.strategy == "best_score",
+        }
+        if more := [name for name, given in beside.items() if given]:
+            raise ValueError(
+                f"expected a vector alone to search by {self.using!r}, got {more[0]} beside it"
             )
         return self
 

@@ -109,7 +109,10 @@ class VectorIndex(Protocol):
     def replace_points(
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
-        """As `replace_images`, with ready points, by image id; nothing about them is checked."""
+        """As `replace_images`, with ready points, by image id; nothing about them is checked.
+
+        But that there is a place for their named vectors, else UsageError.
+        """
         ...
 
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
@@ -146,11 +149,11 @@ class VectorIndex(Protocol):
         ...
 
     def vectors(
-        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool
+        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool, named: bool = False
     ) -> dict[uuid.UUID, Point]:
         """Those of the points that exist, by id, without payload.
 
-        With their `dense` vectors and their `words`, each if asked for and there.
+        With their `dense` vectors, their `words` and `named` vectors, as asked for and there.
         """
         ...
 
@@ -174,14 +177,19 @@ class VectorIndex(Protocol):
         *,
         words: bool = False,
         sparse: bool = False,
+        named: bool = False,
     ) -> Iterator[Point]:
-        """As `scroll`, with vectors and thumbnails, and with words and sparse vectors if wanted."""
+        """As `scroll`, with vectors and thumbnails, and further vectors as far as wanted.
+
+        With words, `sparse` vectors of the user's own, and `named` ones.
+        """
         ...
 
     def restore(self, points: Sequence[Point]) -> None:
         """Write points just as they are, over those of the same ids; durable on return.
 
         Each has a vector that fits. Nothing is fenced: nobody else writes these images meanwhile.
+        Raises UsageError for named vectors that there is no place for, before anything is written.
         """
         ...
 
@@ -211,6 +219,10 @@ class VectorIndex(Protocol):
 
     def relabel(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         """Give points other labels and words; durable on return. Missing points stay missing."""
+        ...
+
+    def named_dims(self) -> dict[str, int]:
+        """How many numbers the named vectors have for which there is a place, by name."""
         ...
 
     def info(self) -> IndexInfo:

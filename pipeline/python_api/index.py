@@ -18,6 +18,7 @@ from pipeline.python_api.query_vectors import (
     VectorLike,
     parse_sparse,
     parse_vector,
+    raising_usage_errors,
 )
 from pipeline.python_api.segmentation import (
     Picture,
@@ -105,6 +106,7 @@ class Index:
         unlike: str | IndexedObject | None = None,
         vector: VectorLike | None = None,
         sparse: SparseLike | None = None,
+        using: str | None = None,
         limit: int = 10,
         filter: Filter = (),
         group_size: int | None = None,
@@ -117,13 +119,13 @@ class Index:
         `mask` shows, bool (height, width); with `exact_box` all that is in the box. A whole image
         finds whole images, too. `like` is an indexed object or its id, `unlike` an object, its id,
         or a text that hits should not be like. `vector` is one of your own, float (dim,), as long
-        as those of the index; `sparse` the weights of terms by number, or a pair of indices and
-        weights: ranks by its dot product are fused with those by all else, and by itself that
-        product is the score. With either, how likely hits are is not known; no model is loaded for
-        them. `group_size` hits of an image stand together if it is given; `diversity` above 0
-        trades nearness against variety. Hits in videos have a time span, by which they can be
-        filtered: `["t_start<=12", "t_end>=12"]`.
-        Raises ObjseekError.
+        as those of the index; `using` is the name of further vectors that were imported, which it
+        is compared with instead, and by itself. `sparse` has the weights of terms by number, or is
+        a pair of indices and weights: ranks by its dot product are fused with those by all else,
+        and by itself that product is the score. With either, how likely hits are is not known; no
+        model is loaded for them. `group_size` hits of an image stand together if it is given;
+        `diversity` above 0 trades nearness against variety. Hits in videos have a time span, by
+        which they can be filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -134,17 +136,20 @@ class Index:
         >>> index.search(vector=index.embed_text("a red apple"), limit=1)[0].probability is None
         True
         """
-        query = SearchQuery(
-            text=text,
-            vector=parse_vector(vector),
-            sparse=parse_sparse(sparse),
-            positive=tuple(_parse_wanted(_parse_picture(image, box, point, mask, exact_box), like)),
-            negative=tuple(_parse_unwanted(unlike)),
-            limit=limit,
-            conditions=_conditions(filter),
-            group_size=group_size,
-            diversity=diversity,
-        )
+        with raising_usage_errors():
+            picture = _parse_picture(image, box, point, mask, exact_box)
+            query = SearchQuery(
+                text=text,
+                vector=parse_vector(vector),
+                sparse=parse_sparse(sparse),
+                using=using,
+                positive=tuple(_parse_wanted(picture, like)),
+                negative=tuple(_parse_unwanted(unlike)),
+                limit=limit,
+                conditions=_conditions(filter),
+                group_size=group_size,
+                diversity=diversity,
+            )
         return self.search_query(query)
 
     def search_query(self, query: SearchQuery) -> SearchResult:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Self
 
 from schemas.errors import UsageError
 from schemas.ids import IMAGE_ORDINAL, image_id
+from schemas.named_vectors import require_places, stored_name
 from schemas.payload import KEYWORD_FIELDS
 from schemas.points import (
     EmbedderCount,
@@ -68,6 +70,7 @@ class PointIndex(PointOperations, VectorIndex):
     def replace_points(
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
+        require_places(chain.from_iterable(points.values()), self.named_dims)
         for of_image in points.values():
             self._index_own_fields(of_image)
         return self.replace_all(
@@ -118,10 +121,12 @@ class PointIndex(PointOperations, VectorIndex):
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
 
     def vectors(
-        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool
+        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool, named: bool = False
     ) -> dict[uuid.UUID, Point]:
         names = [VECTOR_NAME] * dense + [WORDS_NAME] * (words and self.has_words())
-        points = self.retrieve_vectors(ids, names) if ids else []
+        names += self._stored_names() if named else []
+        batches = batched(ids, _MAX_IDS)
+        points = (point for batch in batches for point in self.retrieve_vectors(batch, names))
         return {uuid.UUID(point.id): point for point in points}
 
     def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
@@ -146,13 +151,19 @@ class PointIndex(PointOperations, VectorIndex):
         *,
         words: bool = False,
         sparse: bool = False,
+        named: bool = False,
     ) -> Iterator[Point]:
         names = [VECTOR_NAME]
         names += [WORDS_NAME] * (words and self.has_words())
         names += [SPARSE_NAME] * (sparse and self.has_sparse())
+        names += self._stored_names() if named else []
         return self.read_points(self.prepare(point_filter(conditions)), names)
 
+    def _stored_names(self) -> list[str]:
+        return [*map(stored_name, self.named_dims())]
+
     def restore(self, points: Sequence[Point]) -> None:
+        require_places(points, self.named_dims)
         self._index_own_fields(points)
         for batch in batch_points(points, self._upsert_batch):
             self.upsert(batch)
@@ -208,6 +219,7 @@ class PointIndex(PointOperations, VectorIndex):
             labelled=sum(self.count_values("labelled_by").values()),
             has_words=self.has_words(),
             has_sparse=self.has_sparse(),
+            named_dims=self.named_dims(),
         )
 
     def __enter__(self) -> Self:

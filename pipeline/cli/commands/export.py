@@ -63,10 +63,12 @@ reason, and so are frames of videos; with --strict the file is refused instead.
 Vectors with where their images are: Parquet, Arrow or Feather files, .npy with .jsonl, .csv or
 .parquet beside it, a Lance dataset, a Qdrant collection, a folder of clip-retrieval. What each
 column is taken for is printed first (--dry-run: only that), and --columns says it otherwise. All
-other columns of texts, numbers and truths become fields that searches filter by as own.NAME. Rows
-with a box or a mask are objects, others their images as a whole. Name the model that made the
-vectors with --embedder, so that texts can be searched. Rows that are wrong are left out and listed.
-The same command again changes nothing, and goes on where it was ended.
+other columns of texts, numbers and truths become fields that searches filter by as own.NAME.
+Further columns of vectors, of any length, are kept by their names (vector.title=COLUMN), for
+`objseek search --vector title.npy --using title`. Rows with a box or a mask are objects, others
+their images as a whole. Name the model that made the vectors with --embedder, so that texts can be
+searched. Rows that are wrong are left out and listed. The same command again changes nothing, and
+goes on where it was ended.
 
 Examples:
 
@@ -149,8 +151,8 @@ def import_command(
         str,
         typer.Option(
             metavar="FIELD=COLUMN,...",
-            help="Which columns of vectors are what, such as vector=emb,uri=url,sparse=idx+weights;"
-            " FIELD= with nothing behind it: none.",
+            help="Which columns of vectors are what, such as vector=emb,vector.title=t,uri=url,"
+            "sparse=idx+weights; FIELD= with nothing behind it: none.",
             rich_help_panel=_VECTORS,
         ),
     ] = "",

@@ -43,6 +43,8 @@ Examples:
 
     objseek search --vector query.npy --sparse query.json
 
+    objseek search --vector title.npy --using title
+
     objseek search "a cup" --not "a glass" --filter 'uri^=s3://photos/2026/' 'labels=mug' --json
 """
 
@@ -121,6 +123,10 @@ def search_command(
             help="Search with a sparse vector: a JSON file, {'indices': [...], 'values': [...]}."
         ),
     ] = None,
+    using: Annotated[
+        str | None,
+        typer.Option(help="Compare --vector with the named vectors of this name, and no others."),
+    ] = None,
     negative: Annotated[
         list[str] | None,
         typer.Option(
@@ -194,6 +200,7 @@ def search_command(
     query = schemas.search.SearchQuery(
         vector=query_vectors.read_vector(vector),
         sparse=query_vectors.read_sparse(sparse),
+        using=using,
         positive=(
             *search_examples.parse_texts(texts),
             *search_examples.parse_image(image, box, point, mask, exact_box=exact_box),

@@ -31,9 +31,10 @@ def nearest_request(
     threshold: float | None,
     *,
     exact: bool = False,
+    name: str = VECTOR_NAME,
 ) -> edge.QueryRequest:
     """The `limit` nearest points above `threshold`, with their payloads but the thumbnails."""
-    near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED, exact=exact)
+    near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED, exact=exact, name=name)
     return edge.QueryRequest(
         limit=limit, score_threshold=threshold, with_payload=WITHOUT_THUMBNAIL, **near
     )
@@ -73,13 +74,18 @@ def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.Qu
 
 
 def _nearest_fields(
-    vector: Float32Vector, where: PointFilter, candidates: int, *, exact: bool = False
+    vector: Float32Vector,
+    where: PointFilter,
+    candidates: int,
+    *,
+    exact: bool = False,
+    name: str = VECTOR_NAME,
 ) -> dict[str, Any]:
     """The request's fields for the nearest by whole vectors among `candidates` by four bits.
 
     Not left to the engine's own rescoring, which rescores as many in every segment.
     """
-    near = edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
+    near = edge.Query.Nearest(vector.tolist(), using=name)
     filtered = to_edge_filter(where)
     if exact:
         return {"query": near, "filter": filtered, "params": _EXACT}

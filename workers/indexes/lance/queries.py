@@ -34,18 +34,19 @@ def find_nearest(
     *,
     exact: bool = False,
     as_pool: bool = False,
+    column: str = VECTOR,
 ) -> Addresses:
     """The addresses of the `limit` nearest rows under a condition, and of some more, uint64 (n,).
 
     Nearly in the order of their distances. As a pool that other things rank, there are no more: the
     last of it hardly matter. The more rows a condition leaves out, the more partitions are looked
-    at; of few rows each is.
+    at; of few rows each is. `column` has the vectors; rows in which it is null are none of them.
     """
     rows = dataset.count_rows()
     if not rows:
         return np.zeros(0, np.uint64)
     matching = rows if where is None else dataset.count_rows(where)
-    nearest = {"column": VECTOR, "q": vector, "k": limit, "metric": "cosine"}
+    nearest = {"column": column, "q": vector, "k": limit, "metric": "cosine"}
     if exact or matching <= max(_FEW, limit):
         nearest["use_index"] = False
     else:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.dataset import points_schema, points_table
 from schemas.errors import VectorIndexError
+from schemas.named_vectors import dims_of, read_named, stored_among
 from schemas.points import Point, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from schemas.thumbnails import THUMBNAIL, to_text
@@ -74,7 +75,7 @@ def to_rows(points: Sequence[Point], dim: int, schema: pa.Schema) -> pa.Table:
 
     Raises ValueError, which names the point, for one that cannot be one.
     """
-    table = points_table(points, dim, all_digits=True)
+    table = points_table(points, dim, dims_of(schema), all_digits=True)
     for columns, vectors in zip(
         SPARSE_COLUMNS.values(),
         ([point.words for point in points], [point.sparse for point in points]),
@@ -84,15 +85,23 @@ def to_rows(points: Sequence[Point], dim: int, schema: pa.Schema) -> pa.Table:
         table = table.append_column(columns.impacts, pa.array(codes, _IMPACTS))
     field = pa.field(PACKED, pa.binary(), nullable=False)
     table = table.append_column(field, pa.array(map(pack_point, points), pa.binary()))
-    return own_columns.add_columns(table, points, schema)
+    table = own_columns.add_columns(table, points, schema)
+    # As they follow each other in the table, where each kind may have been added at any time.
+    return table.select([name for name in schema.names if name in table.column_names])
+
+
+def vector_columns(names: Collection[str]) -> list[str]:
+    """The columns beside `packed` that have the vectors of these names."""
+    sparse = SPARSE_COLUMNS[SPARSE_NAME].stored if SPARSE_NAME in names else []
+    return [*sparse, *stored_among(names)]
 
 
 def from_rows(table: pa.Table, vectors: Collection[str] = PACKED_VECTORS) -> Iterator[Point]:
     """The points of rows with `packed`, in their order, with the vectors of these names.
 
-    And with thumbnails and users' sparse vectors where these columns are read.
+    And with thumbnails, users' sparse vectors and named ones where these columns are read.
     """
-    sparse = _sparse(table)
+    sparse, named = _sparse(table), read_named(table)
     thumbnails = table[THUMBNAIL].to_pylist() if THUMBNAIL in table.column_names else None
     for position, value in enumerate(table[PACKED].to_pylist()):
         point = unpack_point(value)
@@ -105,6 +114,7 @@ def from_rows(table: pa.Table, vectors: Collection[str] = PACKED_VECTORS) -> Ite
             point.vector if VECTOR_NAME in vectors else None,
             point.words if WORDS_NAME in vectors else None,
             sparse[position],
+            named[position],
         )
 
 

@@ -13,6 +13,7 @@ from schemas.errors import (
     IndexMissingError,
     UsageError,
 )
+from schemas.named_vectors import NO_NAMED, NamedDims, find_missing
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
@@ -24,21 +25,21 @@ from workers.indexes.location import ServerAddress, server_address
 from workers.indexes.pages import PAGE, Offset, turn_pages
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
-    NO_WORDS,
     THUMBNAIL_FIELDS,
     labels_payload,
     read_record,
     read_scored,
     read_scores,
-    require_vector,
 )
 from workers.indexes.server.collection import (
+    add_named,
     add_sparse,
     create_collection,
     end_filling,
     index_own_fields,
     index_payload,
     read_dim,
+    read_named,
 )
 from workers.indexes.server.connection import (
     ServerFeatures,
@@ -48,6 +49,7 @@ from workers.indexes.server.connection import (
 )
 from workers.indexes.server.layout import RESCORED, CollectionLayout
 from workers.indexes.server.queries import ranking_request, to_sparse
+from workers.indexes.server.vectors import to_struct
 
 _FACETS = 10_000
 # Of a field whose values are looked through for those with a prefix, and of those with it.
@@ -65,6 +67,7 @@ def build(
     create: bool = False,
     client: QdrantClient | None = None,
     layout: CollectionLayout | None = None,
+    named: NamedDims = NO_NAMED,
 ) -> ServerIndex:
     """Open the collection that `options.location` names, or make it; see `open_index`.
 
@@ -84,7 +87,7 @@ def build(
                     f"there is no collection {address.collection!r} on the Qdrant server "
                     f"at {address.url}"
                 )
-            create_collection(client, address.collection, dim, layout)
+            create_collection(client, address.collection, dim, layout, named)
         details = client.get_collection(address.collection)
         stored = read_dim(details, address)
         if dim is not None and dim != stored:
@@ -94,6 +97,9 @@ def build(
             )
         sparse = SPARSE_NAME in (details.config.params.sparse_vectors or {})
         if create:
+            place = f"{address.url}/{address.collection}"
+            missing = find_missing(read_named(details), named, place)
+            add_named(client, address.collection, missing, address)
             index_payload(client, address.collection, details, has_prefixes=features.has_prefixes)
             sparse = add_sparse(client, address.collection, details)
     return ServerIndex(
@@ -182,9 +188,7 @@ class ServerIndex(PointIndex):
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         written = [
-            models.PointStruct(
-                id=point.id, vector=self._vectors_of(point), payload=dict(point.payload)
-            )
+            to_struct(point, self._address, with_words=self._words, with_sparse=self._sparse)
             for point in points
         ]
         condition = to_filter(over)
@@ -207,20 +211,6 @@ class ServerIndex(PointIndex):
 
     def flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
-
-    def _vectors_of(self, point: Point) -> dict[str, Any]:
-        vectors: dict[str, Any] = {VECTOR_NAME: require_vector(point).tolist()}
-        # A collection that is older than words has no place for them.
-        if self._words:
-            vectors[WORDS_NAME] = to_sparse(point.words or NO_WORDS)
-        if point.sparse is not None:
-            if not self._sparse:
-                raise UsageError(
-                    f"the collection {self._collection!r} at {self._address.url} has no place for "
-                    f"sparse vectors, which point {point.id} has"
-                )
-            vectors[SPARSE_NAME] = to_sparse(point.sparse)
-        return vectors
 
     def prepare(self, where: PointFilter) -> PointFilter:
         """The same filter without prefixes, where the server does not match by them.
@@ -257,10 +247,11 @@ class ServerIndex(PointIndex):
         threshold: float | None,
         *,
         exact: bool = False,
+        name: str = VECTOR_NAME,
     ) -> list[ScoredPoint]:
         points = self._query(
             query=vector.tolist(),
-            using=VECTOR_NAME,
+            using=name,
             query_filter=self._filter(where),
             limit=limit,
             score_threshold=threshold,
@@ -324,6 +315,11 @@ class ServerIndex(PointIndex):
                 "labels of",
                 lambda: self._client.batch_update_points(self._collection, operations, wait=True),
             )
+
+    def named_dims(self) -> dict[str, int]:
+        # Others may have added some since.
+        found = self._request("vectors of", lambda: self._client.get_collection(self._collection))
+        return read_named(found)
 
     def has_words(self) -> bool:
         return self._words
