@@ -17,6 +17,7 @@ IMAGE_HEADER = write_cells("file", "uri", "width", "height")
 _LEAST_POINTS = 3
 """Of a polygon; readers take lines with fewer for boxes."""
 _DECIMALS = 6
+_INTO_PIXEL = 0.25
 _LONGEST_NAME = 100
 
 
@@ -67,17 +68,17 @@ class YoloNames:
 def write_label_line(found: ExportedObject, class_number: int) -> str:
     """The number of the class, then x and y of each point as shares of width and height.
 
-    Points are middles of pixels: readers that take the pixels that the points are in, and fill and
-    draw the polygon, as ultralytics and supervision do, have the mask again, with its holes; of an
-    object in several parts also the pixels under the bridges between these. Raises ValueError for
-    an invalid mask.
+    Points are a quarter into their pixels: readers that cut them off to pixels, as ultralytics, or
+    round them, as supervision, and fill and draw the polygon, have the mask again, with its holes;
+    of an object in several parts also the pixels under the bridges between these. Raises ValueError
+    for an invalid mask.
     """
     path = trace_path(found.rle)
     height, width = found.image.size_hw
     points = path.tolist()
     points += points[-1:] * (_LEAST_POINTS - len(points))
     shares = (
-        f"{(place + 0.5) / side:.{_DECIMALS}f}"
+        f"{(place + _INTO_PIXEL) / side:.{_DECIMALS}f}"
         for x, y in points
         for place, side in ((x, width), (y, height))
     )

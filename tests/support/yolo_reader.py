@@ -42,8 +42,10 @@ def read_line(line: str, names: dict[int, str], size_wh: tuple[int, int]) -> Yol
     places = np.array(shares, np.float32).reshape(-1, 2)
     assert places.min() >= 0
     assert places.max() <= 1
-    # Cut off, not rounded.
-    return YoloObject(names[int(number)], fill_path((places * size_wh).astype(np.int64), size_wh))
+    points = places * size_wh
+    cut_off, rounded = points.astype(np.int64), np.round(points).astype(np.int64)
+    assert (cut_off == rounded).all()  # ultralytics does the first, supervision the second
+    return YoloObject(names[int(number)], fill_path(cut_off, size_wh))
 
 
 def fill_path(points: Points, size_wh: tuple[int, int]) -> BoolMask:
