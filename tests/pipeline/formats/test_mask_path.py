@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from support.yolo_reader import draw_line, fill_path
 
+from pipeline.formats import mask_path
 from pipeline.formats.mask_path import trace_path
 from pipeline.formats.mask_rings import trace_rings
 from schemas.masks import BoolMask, CocoRle
@@ -110,3 +111,11 @@ def test_a_large_mask_of_many_parts_and_holes() -> None:
     filled = fill_path(trace_path(rle), (200, 160))
     iou = (filled & mask).sum() / (filled | mask).sum()
     assert iou > 0.995, iou
+
+
+def test_of_noise_the_longest_rings_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask_path, "_MOST_RINGS", 2)
+    mask = draw("#..###..# ...#.#... ...###... .........")
+    filled = fill_path(trace_path(CocoRle.from_mask(mask)), (9, 4))
+    assert (filled[:3, 3:6] == mask[:3, 3:6]).all()
+    assert not filled[0, [0, 8]].any()
