@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from pipeline.settings import Settings, load_settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import BoolMask
+from schemas.payload import Kind
 from schemas.records import Float32Matrix, Float32Vector
 from schemas.search import (
     Box,
@@ -109,6 +110,7 @@ class Index:
         using: str | None = None,
         limit: int = 10,
         filter: Filter = (),
+        kind: Kind | Literal["auto"] | None = "auto",
         group_size: int | None = None,
         diversity: float = 0.0,
     ) -> SearchResult:
@@ -123,7 +125,8 @@ class Index:
         is compared with instead, and by itself. `sparse` has the weights of terms by number, or is
         a pair of indices and weights: ranks by its dot product are fused with those by all else,
         and by itself that product is the score. With either, how likely hits are is not known; no
-        model is loaded for them. `group_size` hits of an image stand together if it is given;
+        model is loaded for them. `kind` is "object", "image" or, for both, None; "auto" is objects,
+        and whole images with one. `group_size` hits of an image stand together if it is given;
         `diversity` above 0 trades nearness against variety. Hits in videos have a time span, by
         which they can be filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
 
@@ -147,6 +150,7 @@ class Index:
                 negative=tuple(_parse_unwanted(unlike)),
                 limit=limit,
                 conditions=_conditions(filter),
+                kind=kind,
                 group_size=group_size,
                 diversity=diversity,
             )

@@ -37,7 +37,7 @@ class ExportSummary:
     `queued`: images whose points were not those that their rows tell of, or are broken; they are
     recorded as failed, so that the next ingest does them again. `broken`: objects that were left
     out, as their box, area or mask does not fit their image. `left_out`: points that no row tells
-    of, which an import leaves out.
+    of, which an import leaves out. `of_videos`: objects of videos, where these were left out.
     """
 
     objects: int
@@ -47,6 +47,7 @@ class ExportSummary:
     queued: int
     left_out: int = 0
     broken: int = 0
+    of_videos: int = 0
 
 
 def export(
