@@ -35,6 +35,7 @@ from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
 from pipeline.service.routes import segment as routes_segment
+from pipeline.service.routes import tags as routes_tags
 from pipeline.service.routes import uploads as routes_uploads
 from pipeline.service.routes import videos as routes_videos
 from pipeline.service.search_queue import SearchQueue
@@ -86,6 +87,7 @@ def describe_service(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         routes_objects,
         routes_videos,
         routes_added_objects,
+        routes_tags,
         routes_ingest,
         routes_ops,
     ):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import Float32Vector
+from schemas.tags import ChangeTags, Tags
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 
@@ -99,6 +100,10 @@ class PointOperations(ABC):
     @abstractmethod
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         """Set labels and words of those points that exist."""
+
+    @abstractmethod
+    def set_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[str, Tags]:
+        """Give points other tags; what those that exist have then, by id."""
 
     @abstractmethod
     def has_words(self) -> bool:
