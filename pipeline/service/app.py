@@ -30,6 +30,7 @@ from pipeline.service.middleware import Guard, Limits
 from pipeline.service.model_loading import load_pictures, load_texts, warm_index
 from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.routes import added_objects as routes_added_objects
+from pipeline.service.routes import export as routes_export
 from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
@@ -88,6 +89,7 @@ def describe_service(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         routes_videos,
         routes_added_objects,
         routes_tags,
+        routes_export,
         routes_ingest,
         routes_ops,
     ):

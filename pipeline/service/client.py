@@ -34,6 +34,7 @@ from schemas.api import (
     UploadObjectsAnswer,
 )
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
+from schemas.export_api import ExportRequest
 from schemas.segment_api import SegmentAnswer, SegmentRequest
 from schemas.tag_api import TagAnswer, TagRequest
 
@@ -116,6 +117,13 @@ class Client:
     def tag(self, request: TagRequest) -> TagAnswer:
         """Tag up to 1,000 objects, or take tags from them; needs a key of the scope ingest."""
         return self._call(TagAnswer, "POST", "/v1/objects/tags", request)
+
+    def export(self, request: ExportRequest) -> bytes:
+        """Up to 1,000 objects as a file for other programs."""
+        return self._send(
+            "POST", "/v1/export", content=request.model_dump_json(),
+            headers={"Content-Type": "application/json"},
+        ).content  # fmt: skip
 
     def crop(self, object_id: str, size: int = 512, *, outline: bool = True) -> bytes:
         """The object with a margin, as a JPEG."""

@@ -21,7 +21,13 @@ from schemas.errors import UsageError
 
 with lazy_imports():
     from pipeline.cli import progress_bars, run_job
-    from pipeline.transfer import export_coco, export_parquet, import_coco, import_parquet
+    from pipeline.transfer import (
+        export_coco,
+        export_parquet,
+        export_yolo,
+        import_coco,
+        import_parquet,
+    )
     from pipeline.transfer.sources import open_source
     from pipeline.transfer.vectors import columns as vector_columns
     from pipeline.transfer.vectors import import_vectors, plan, values
@@ -39,6 +45,10 @@ and images/videos/ the masks that objects of videos have in each frame that was 
 coco: one JSON file of instances, with every mask and its most likely label; no vectors. Of a video
 each frame that shows an object is an image, as in COCO-VID: `video_id`, `frame_id`, `instance_id`.
 
+yolo: a zip file of labels for segmentation, a line of class and polygon for each mask (parts are
+joined, holes filled), a file an image; data.yaml names the classes, the most likely labels, and
+images.csv says where each image is.
+
 Examples:
 
     objseek export photos-parquet --index photos-index
@@ -46,6 +56,8 @@ Examples:
     objseek export s3://datasets/photos/ --index http://localhost:6333/photos
 
     objseek export masks.json --format coco --index photos-index --force
+
+    objseek export labels.zip --format yolo --index photos-index
 """
 _IMPORT = """Bring an export, masks, or vectors that you already have into an index.
 
@@ -98,6 +110,7 @@ class Format(StrEnum):
 
     PARQUET = "parquet"
     COCO = "coco"
+    YOLO = "yolo"
 
 
 def register(app: typer.Typer) -> None:
@@ -111,11 +124,11 @@ def register(app: typer.Typer) -> None:
 def export_command(
     load: Load,
     target: Annotated[
-        str, typer.Argument(help="A new folder or s3://bucket/prefix; for coco, a file.")
+        str, typer.Argument(help="A new folder or s3://bucket/prefix; for coco and yolo, a file.")
     ],
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PARQUET,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a COCO file, or an export, that is there.")
+        bool, typer.Option("--force", help="Replace a file, or an export, that is there.")
     ] = False,
 ) -> None:
     """The command; its help stands above."""
@@ -123,6 +136,8 @@ def export_command(
     with progress_bars.show_progress(err()) as progress:
         if form is Format.COCO:
             summary = export_coco.export_coco(settings, Path(target), progress, replacing=force)
+        elif form is Format.YOLO:
+            summary = export_yolo.export_yolo(settings, Path(target), progress, replacing=force)
         else:
             summary = export_parquet.export(settings, target, progress, replacing=force)
     print_export(summary, target, time.monotonic() - began)
