@@ -3,7 +3,7 @@
 import { canAdd } from "./added_objects.js";
 import { download } from "./api.js";
 import { complain } from "./complaint.js";
-import { byId, make } from "./dom.js";
+import { byId, counted, make } from "./dom.js";
 import { saveFile } from "./mask_files.js";
 import { clearSelection, selectAll, selectedHits, selectionNote, startSelection } from "./selection.js";
 import { tagHits } from "./tags.js";
@@ -71,8 +71,9 @@ async function exportAs(format) {
   exporting.disabled = true;
   exporting.textContent = "Exporting…";
   try {
-    const { file, name } = await download("/v1/export", { object_ids: selectedHits().map((hit) => hit.object_id), format });
+    const { file, name, leftOut } = await download("/v1/export", { object_ids: selectedHits().map((hit) => hit.object_id), format });
     saveFile(file, name);
+    if (leftOut) complain(`${counted(leftOut, "object")} without a sound mask ${leftOut === 1 ? "was" : "were"} left out of ${name}.`);
   } catch (error) {
     complain(error.message);
   } finally {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 from support.folder_digest import digest_folder
 from support.s3_server import moto_server
-from support.transfer_world import small_index
+from support.transfer_world import IMAGES, small_index
 from typer.testing import CliRunner, Result
 
 from pipeline.cli.main import app
@@ -34,6 +35,22 @@ def test_a_coco_file_is_written_over_with_force_alone(index: Path, tmp_path: Pat
     assert f"{path} is there: --force writes over it" in refused.stderr
     assert export(index, path, "--format", "coco", "--force").exit_code == 0
     assert len(json.loads(path.read_text())["annotations"]) > 0
+
+
+def test_labels_for_yolo_are_a_zip_with_a_file_an_image(index: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.zip"
+    path.write_text("mine")
+    assert export(index, path, "--format", "yolo").exit_code == 2
+    done = export(index, path, "--format", "yolo", "--force")
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(path) as made:
+        assert made.testzip() is None
+        files = [name for name in made.namelist() if name.startswith("labels/")]
+        assert len(files) == IMAGES + 1
+        lines = made.read("labels/000.txt").decode().splitlines()
+        # Rectangles, each of four corners within the image.
+        assert [len(line.split()) for line in lines] == [9, 9]
+        assert all(0 <= float(share) <= 1 for line in lines for share in line.split()[1:])
 
 
 def test_an_export_is_replaced_with_force_alone(index: Path, tmp_path: Path) -> None:
