@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from httpx import Headers
+from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
 from support.index_cases import DIM, embedded, held, options_for, unit, where
 
 from pipeline.search.filter_syntax import parse_conditions
@@ -23,7 +28,8 @@ from workers.indexes.lance import rows, table
 from workers.indexes.lance.index import LanceIndex
 from workers.indexes.open import open_index
 from workers.indexes.point_index import PointIndex
-from workers.indexes.points import NO_WORDS
+from workers.indexes.points import NO_WORDS, image_points
+from workers.indexes.server.facets import count_values
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -195,6 +201,57 @@ def test_a_table_that_is_older_than_tags_takes_them(
         assert found(opened, "tags=red") == {str(FIRST)}
         opened.optimize()
         assert opened.facet("tags")[0].count == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_table_loses_no_tag_that_is_given_while_its_image_is_written(
+    tmp_path: Path, is_first: bool
+) -> None:
+    options = options_for(f"lance+file://{tmp_path}/index")
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    image = str(image_id(IMAGE.ref))
+    meanwhile = iter([True])
+    with (
+        open_index(options, DIM, create=True) as writer,
+        open_index(options, DIM) as tagger,
+    ):
+        assert isinstance(writer, LanceIndex)
+        assert isinstance(tagger, LanceIndex)
+
+        def points_of(identity: str) -> list[Point]:
+            if is_first and next(meanwhile, False):
+                give(tagger, [FIRST], "red")
+            return image_points(IMAGE, now, now)
+
+        def tag(name: str, tags: Tags) -> Tags:
+            if not is_first and next(meanwhile, False):
+                writer.replace_all([image], points_of, now)
+            return (*tags, "blue")
+
+        writer.replace_images([IMAGE], now)
+        if is_first:
+            writer.replace_all([image], points_of, now)
+        else:
+            tagger.change_tags([FIRST], tag)
+        assert next(meanwhile, None) is None
+        assert tags_in(tagger) == {str(FIRST): ("red",) if is_first else ("blue",)}
+        assert held(tagger) == {str(each.id) for each in points_of(image)}
+
+
+class OlderCollection:
+    """Answers as a Qdrant server does that has no payload index of a field."""
+
+    def facet(self, collection: str, field: str, **how: Any) -> models.FacetResponse:
+        sentence = f"Wrong input: No appropriate index for faceting: `{field}`. Please create one"
+        content = json.dumps({"status": {"error": sentence}}).encode()
+        raise UnexpectedResponse(400, "Bad Request", content, Headers())
+
+
+def test_a_collection_that_is_older_than_tags_has_none() -> None:
+    client: Any = OlderCollection()
+    assert count_values(client, "photos", "tags", None, 10) == {}
+    with pytest.raises(UnexpectedResponse, match="No appropriate index for faceting: `labels`"):
+        count_values(client, "photos", "labels", None, 10)
 
 
 def test_a_table_of_points_has_them_and_checksums_do_not(index: PointIndex) -> None:
