@@ -313,6 +313,7 @@ class FacetsAnswer(_Answer):
     labels: tuple[FacetValue, ...]
     segmenter_labels: tuple[FacetValue, ...] = ()
     levels: tuple[FacetValue, ...] = ()
+    tags: tuple[FacetValue, ...] = ()
     buckets: tuple[FacetValue, ...]
     sizes: tuple[SizeFacet, ...]
     in_videos: int = 0

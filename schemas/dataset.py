@@ -34,6 +34,7 @@ from schemas.payload import OWN, PointPayload
 from schemas.points import Point, SparseVector
 from schemas.records import Float32Vector
 from schemas.sparse_terms import check_terms
+from schemas.tags import TAGS
 from schemas.thumbnails import THUMBNAIL, parse_webp, to_text
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -87,6 +88,7 @@ _LATER = (
     pa.field("shot", pa.int32()),
     pa.field("mean_area_frac", pa.float64()),
     pa.field("motion", pa.float64()),
+    pa.field(TAGS, pa.list_(pa.string())),
     pa.field(OWN, pa.string()),
 )
 # Likewise of later versions; beside the payload.

@@ -14,6 +14,7 @@ from schemas.images import ImageRef
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
 from schemas.search import Condition, SearchHit
+from schemas.tags import ChangeTags, Tags
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
@@ -223,6 +224,15 @@ class VectorIndex(Protocol):
 
     def named_dims(self) -> dict[str, int]:
         """How many numbers the named vectors have for which there is a place, by name."""
+        ...
+
+    def change_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[uuid.UUID, Tags]:
+        """Give points the tags that `change` makes of those they have; durable on return.
+
+        What those that exist have then, by id. A point that is written again under its id keeps
+        its tags, unless it is an import's and brings tags of its own, or `restore` writes it.
+        Raises what `change` does.
+        """
         ...
 
     def info(self) -> IndexInfo:

@@ -68,6 +68,10 @@ _GROUPS = {
             "Search for objects by texts, an image, a region of it, other objects, or all of "
             "these.",
         ),
+        "tag": (
+            "tag",
+            "Tag objects of an index, take tags from them, or list the tags that there are.",
+        ),
         "serve": ("serve", "Search an index from a browser, and over HTTP."),
         "keys": ("keys", "Manage the keys of a search service that others can reach."),
     },

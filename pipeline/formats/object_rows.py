@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import io
 
-from pipeline.formats.exported_object import ExportedObject
+from schemas.labels import UNLABELLED
+from schemas.payload import PointPayload
 
 COLUMNS = (
-    "object_id", "uri", "label", "score", "x0", "y0", "x1", "y1", "area", "width", "height",
-    "rle",
+    "object_id", "uri", "kind", "label", "score", "labels", "tags", "segmenter_label",
+    "x0", "y0", "x1", "y1", "area", "area_frac", "predicted_iou", "width", "height",
+    "t_start", "t_end", "t_key", "rle",
 )  # fmt: skip
+_BETWEEN = "; "
+# Of a text that begins so, a spreadsheet would make a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_cells(*cells: object) -> str:
@@ -20,10 +25,27 @@ def write_cells(*cells: object) -> str:
     return text.getvalue()
 
 
-def write_object_row(found: ExportedObject) -> str:
-    """An object's line, in the order of `COLUMNS`: its box in pixels, half-open, and COCO's RLE."""
-    height, width = found.image.size_hw
+def write_object_row(object_id: str, payload: PointPayload) -> str:
+    """The line of an object, or of an image as a whole, in the order of `COLUMNS`.
+
+    `label` is the surest, with its score; box and area are in pixels, the box half-open, times in
+    seconds; lists are between `; `. The mask is COCO's compressed run lengths, empty where it does
+    not fit the image. A text that a spreadsheet would take for a formula has an apostrophe before
+    it.
+    """
+    labels = payload.labels or ()
+    mask = payload.sound_mask()
     return write_cells(
-        found.object_id, found.image.uri, found.label, found.score, *found.bbox_xyxy,
-        found.rle.area_px, width, height, found.rle.counts,
+        object_id, _to_text(payload.uri), payload.kind,
+        _to_text(labels[0] if labels else UNLABELLED),
+        payload.label_scores[0] if payload.label_scores else None,
+        *(_to_text(_BETWEEN.join(names)) for names in (labels, payload.tags or ())),
+        _to_text(payload.segmenter_label or ""),
+        *payload.bbox, payload.area, payload.area_frac, payload.predicted_iou,
+        payload.width, payload.height, payload.t_start, payload.t_end, payload.t_key,
+        None if mask is None else mask.counts,
     )  # fmt: skip
+
+
+def _to_text(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.jobs.added_object import ObjectToAdd, add_object, remove_object
 from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.jobs.tag import tag_objects
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
 from pipeline.python_api.query_vectors import (
@@ -49,7 +50,9 @@ from schemas.search import (
     SearchQuery,
     TextExample,
 )
+from schemas.tags import TAGS, TagChange
 
+_MOST_TAGS = 1000
 Filter = str | Sequence[str]
 """Conditions as the command line takes them, such as `area_frac>0.05`; all have to hold."""
 
@@ -259,6 +262,48 @@ class Index:
         searcher = self._searcher()
         remove_object(parse_object_id(item if isinstance(item, str) else item.object_id), searcher)
         searcher.refresh()
+
+    def tag(
+        self,
+        objects: str | IndexedObject | Iterable[str | IndexedObject],
+        *,
+        add: str | Sequence[str] = (),
+        remove: str | Sequence[str] = (),
+    ) -> int:
+        """Tag objects, or those of these ids, and take tags from them; how many have others now.
+
+        A tag has 1 to 64 characters, as they are written. Tags stay with an object when its image
+        is ingested again unchanged, embedded anew or labelled. Raises ObjseekError: UsageError also
+        for an id that the index has no object of, with all others done.
+
+        >>> best = index.search("a red apple")[0]
+        >>> index.tag(best, add="fruit")
+        1
+        >>> index.tags(), [each.object_id for each in index.objects("tags=fruit")] == [
+        ...     best.object_id
+        ... ]
+        ({'fruit': 1}, True)
+        >>> index.tag(best, remove="fruit")
+        1
+        """
+        change = TagChange.parse(
+            *([each] if isinstance(each, str) else each for each in (add, remove))
+        )
+        given = [objects] if isinstance(objects, str | IndexedObject) else objects
+        ids = [parse_object_id(each if isinstance(each, str) else each.object_id) for each in given]
+        done = tag_objects(ids, change, self._searcher())
+        if done.missing:
+            raise UsageError(f"the index holds no object {done.missing[0]}")
+        return len(done.changed)
+
+    def tags(self, filter: Filter = ()) -> dict[str, int]:
+        """How many of the objects under all conditions have each tag, most first; at most 1,000."""
+        kind = Condition(field="kind", op="=", value="object")
+        searcher = self._searcher()
+        conditions = (kind, *searcher.complete(_conditions(filter)))
+        return {
+            each.value: each.count for each in searcher.index.facet(TAGS, conditions, _MOST_TAGS)
+        }
 
     def embed_text(self, text: str) -> Float32Vector:
         """The unit vector of a text: float32 (dim,).

@@ -34,7 +34,9 @@ from schemas.api import (
     UploadObjectsAnswer,
 )
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
+from schemas.export_api import ExportRequest
 from schemas.segment_api import SegmentAnswer, SegmentRequest
+from schemas.tag_api import TagAnswer, TagRequest
 
 _TIMEOUT_S = 60.0
 _EVENT = "data: "
@@ -111,6 +113,17 @@ class Client:
     def remove_object(self, object_id: str) -> None:
         """Remove an object that was added by hand; needs a key of the scope ingest."""
         self._send("DELETE", f"/v1/objects/{object_id}")
+
+    def tag(self, request: TagRequest) -> TagAnswer:
+        """Tag up to 1,000 objects, or take tags from them; needs a key of the scope ingest."""
+        return self._call(TagAnswer, "POST", "/v1/objects/tags", request)
+
+    def export(self, request: ExportRequest) -> bytes:
+        """Up to 1,000 objects as a file for other programs."""
+        return self._send(
+            "POST", "/v1/export", content=request.model_dump_json(),
+            headers={"Content-Type": "application/json"},
+        ).content  # fmt: skip
 
     def crop(self, object_id: str, size: int = 512, *, outline: bool = True) -> bytes:
         """The object with a margin, as a JPEG."""

@@ -49,7 +49,7 @@ def export_coco(
     them: images have `video_id` and `frame_id`, annotations of one object one `instance_id`. Where
     its masks are not kept, only key frames are there. A number is kept for each image and frame,
     and nothing else. Annotations have what COCO has no field for under our names:
-    `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images `uri`,
+    `object_id`, `score` (of the label), `predicted_iou`, `stability_score`, `tags`; images `uri`,
     `version`, `generation`, `time_s`. Names of images are their keys, of those below `images`, a
     folder or `s3://bucket/prefix`, the rest of it. Objects whose mask does not fit its image, at
     which other programs hang, or whose box does not, are left out, and so are imported ones that
@@ -206,8 +206,10 @@ class _Instances:
                 predicted_iou=mask.predicted_iou,
                 stability_score=mask.stability_score,
             )
-            of_video = {} if time_s is None else {"instance_id": self.objects}
-            yield annotation.model_copy(update=of_video)
+            more: dict[str, object] = {"tags": [*payload.tags]} if payload.tags else {}
+            if time_s is not None:
+                more["instance_id"] = self.objects
+            yield annotation.model_copy(update=more)
 
     def _list_masks(self, payload: PointPayload) -> Iterator[tuple[float | None, ObjectMask]]:
         """Masks with the times of their frames, None in an image."""

@@ -32,7 +32,7 @@ def export_csv(
     ):
         stream, images = ObjectStream(source.index, progress), set()
         text.write(write_cells(*COLUMNS))
-        for found in stream.objects():
+        for found, payload in stream.objects_with_payloads():
             images.add((found.image.image_id, found.image.generation))
-            text.write(write_object_row(found))
+            text.write(write_object_row(found.object_id, payload))
     return summarize(stream, len(images), target)

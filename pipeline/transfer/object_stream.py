@@ -34,6 +34,10 @@ class ObjectStream:
 
     def objects(self) -> Iterator[ExportedObject]:
         """Those that can be written, of which there are `count` so far."""
+        return (found for found, _ in self.objects_with_payloads())
+
+    def objects_with_payloads(self) -> Iterator[tuple[ExportedObject, PointPayload]]:
+        """The same, with all that the index knows of each."""
         for point, payload in self._scroll("object"):
             if payload.t_key is not None:
                 self.of_videos += 1
@@ -44,7 +48,7 @@ class ObjectStream:
                     self.broken += 1
                     continue
                 self.count += 1
-                yield found
+                yield found, payload
 
     def _scroll(self, kind: str) -> Iterator[tuple[Point, PointPayload]]:
         points = self._index.scroll([Condition(field="kind", op="=", value=kind)])

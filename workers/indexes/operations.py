@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, Float32Vector
+from schemas.tags import ChangeTags, Tags
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 
@@ -105,6 +106,10 @@ class PointOperations(ABC):
     @abstractmethod
     def named_dims(self) -> dict[str, int]:
         """How many numbers the named vectors have for which there is a place, by name."""
+
+    @abstractmethod
+    def set_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[str, Tags]:
+        """Give points other tags; what those that exist have then, by id."""
 
     @abstractmethod
     def has_words(self) -> bool:

@@ -22,6 +22,7 @@ from schemas.points import (
 )
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, EmbeddedImage
 from schemas.search import Condition, SearchHit
+from schemas.tags import ChangeTags, Tags
 from workers.batching import batched
 from workers.indexes import fencing, ranking
 from workers.indexes.broken_points import BrokenPoints
@@ -37,6 +38,7 @@ from workers.indexes.points import (
     read_hits,
     read_webp,
 )
+from workers.indexes.tags import keep_tags, read_tags
 from workers.protocols import VectorIndex
 
 PointsOf = Callable[[str], Sequence[Point]]
@@ -85,6 +87,7 @@ class PointIndex(PointOperations, VectorIndex):
         current = [identity for identity in images if identity not in superseded]
         points = [point for identity in current for point in points_of(identity)]
         if points:
+            points = keep_tags(points, read_tags(self, OneOf("image_id", tuple(current))))
             superseded |= fencing.replace_points(
                 self, current, points, run_started_at, self._upsert_batch
             )
@@ -93,6 +96,7 @@ class PointIndex(PointOperations, VectorIndex):
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
         check_images([image], self.dim)
         points = added_points(image, datetime.now(UTC), run_started_at)
+        points = keep_tags(points, read_tags(self, Ids(tuple(point.id for point in points))))
         fencing.upsert_points(self, points, run_started_at, self._upsert_batch)
 
     def delete_images(
@@ -204,6 +208,15 @@ class PointIndex(PointOperations, VectorIndex):
         for batch in batched(items, self._upsert_batch):
             self.set_labels(batch, labelled_by)
         self.flush()
+
+    def change_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[uuid.UUID, Tags]:
+        self.require_writable()
+        changed: dict[uuid.UUID, Tags] = {}
+        for batch in batched(ids, _MAX_IDS):
+            tags = self.set_tags(batch, change)
+            changed |= {uuid.UUID(name): each for name, each in tags.items()}
+        self.flush()
+        return changed
 
     def info(self) -> IndexInfo:
         embedders = self.count_values("embedder")

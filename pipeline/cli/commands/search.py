@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from pipeline.cli.console import user_errors
+from pipeline.cli.filter_option import FilterCommand, Filters
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     CALIBRATION,
@@ -49,31 +48,9 @@ Examples:
 """
 
 
-class _SearchCommand(TyperCommand):
-    """Takes several conditions after one `--filter`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _repeat_filter(args))
-
-
-def _repeat_filter(args: Sequence[str]) -> list[str]:
-    """The arguments, with `--filter` before every condition that follows another one."""
-    repeated: list[str] = []
-    in_filter = False
-    for position, arg in enumerate(args):
-        if arg.startswith("--filter=") or (position and args[position - 1] in ("--filter", "-f")):
-            in_filter = True
-        elif in_filter and filter_syntax.looks_like_condition(arg):
-            repeated.append("--filter")
-        else:
-            in_filter = False
-        repeated.append(arg)
-    return repeated
-
-
 def register(app: typer.Typer) -> None:
     """Add `search` to the command line."""
-    app.command("search", cls=_SearchCommand, help=_HELP)(search_command)
+    app.command("search", cls=FilterCommand, help=_HELP)(search_command)
 
 
 @add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, DEVICE, *STORE_OPTIONS, CONFIG)
@@ -147,15 +124,7 @@ def search_command(
             help="Only hits of at least this cosine similarity; with --sparse alone, dot product."
         ),
     ] = None,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            "-f",
-            help="Only points that meet a condition: a field, one of = != < <= > >= ^= (begins "
-            "with), a value. May be given several times.",
-        ),
-    ] = None,
+    filters: Filters = None,
     kind: Annotated[
         Literal["auto", "object", "image", "any"],
         typer.Option(

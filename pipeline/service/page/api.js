@@ -65,6 +65,14 @@ export async function post(path, body, signal) {
   return (await call(path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
 }
 
+/** A file that the service makes of a request, with its name, and how many objects are not in it. */
+export async function download(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const answer = await call(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "");
+  return { file: await answer.blob(), name: name?.[1] ?? "export", leftOut: Number(answer.headers.get("Objseek-Left-Out") ?? 0) };
+}
+
 export async function upload(blob) {
   const headers = { "Content-Type": blob.type || "application/octet-stream" };
   return (await call("/v1/uploads", { method: "POST", headers, body: blob })).json();

@@ -7,8 +7,11 @@ import { startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
 import { openImage, openVideo } from "./open_viewer.js";
-import { addExample, searchAgain, searchWith, startSearch, watchTheEnd } from "./search.js";
+import { startSavedSearches } from "./saved_searches.js";
+import { addExample, countAgain, searchAgain, searchName, searchWith, startSearch, watchTheEnd } from "./search.js";
+import { startSelectionBar } from "./selection_bar.js";
 import { startShortcuts } from "./shortcuts.js";
+import { startTags } from "./tags.js";
 import { startViewer } from "./viewer.js";
 
 startGrid({
@@ -21,5 +24,8 @@ startViewer(searchWith);
 onKeyNeeded(askForKey);
 startDrop(complain);
 startShortcuts();
+startSelectionBar();
+startTags(countAgain);
+startSavedSearches(searchName);
 startSearch();
 watchIngest(searchAgain);

@@ -30,7 +30,7 @@ function chip(sign, words, image, remove) {
 function filterWords(filter) {
   const condition = parseCondition(filter);
   if (!condition) return filter;
-  const names = { labels: "label", area_frac: "share", uri: "address", ingested_at: "ingested", segmenter_label: "segmenter label" };
+  const names = { labels: "label", area_frac: "share", uri: "address", ingested_at: "ingested", segmenter_label: "segmenter label", tags: "tag" };
   const ops = { "=": ":", "^=": "begins with" };
   return `${names[condition.field] ?? condition.field} ${ops[condition.op] ?? condition.op} ${condition.value}`;
 }

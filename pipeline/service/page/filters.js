@@ -102,6 +102,7 @@ function draw(query, change) {
     section("Labels", labels("labels", toggle)),
     ...(isHad("segmenter_label", query) ? [section("Segmenter’s labels", labels("segmenter_label", only("segmenter_label", query, change)))] : []),
     ...(isHad("level", query) ? [section("Whole or part", values("level", levels(), query, only("level", query, change)))] : []),
+    ...(isTagged(query) ? [section("Tags", values("tags", counts?.tags ?? [], query, toggle))] : []),
     section("Size in the image", sizes(query, change)),
     section("Place in the image", places(query, change)),
     ...(buckets().length > 1 ? [section("Bucket", values("bucket", buckets(), query, toggle))] : []),
@@ -119,6 +120,11 @@ function draw(query, change) {
 /** Whether objects have a field that not every index has, or are narrowed by it. */
 function isHad(field, query) {
   return counts?.[SINGLE[field]].length > 0 || query.filters.some((filter) => filter.startsWith(`${field}=`)) || Boolean(sought[field]);
+}
+
+/** Whether any object has a tag, or hits are narrowed by one. */
+function isTagged(query) {
+  return counts?.tags.length > 0 || query.filters.some((filter) => filter.startsWith("tags="));
 }
 
 /** Narrow by a value of a field of which objects have one alone, in place of another value. */

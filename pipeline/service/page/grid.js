@@ -4,6 +4,8 @@ import { picture } from "./api.js";
 import { playWhileOver, stopOver } from "./clips.js";
 import { byId, fileName, make, nameOf, segmenterWords } from "./dom.js";
 import { cropBox } from "./masks.js";
+import { addTick } from "./selection.js";
+import { showTags } from "./tags.js";
 import { spanWords } from "./times.js";
 
 const grid = byId("grid"), unlikelyGrid = byId("unlikely-grid");
@@ -142,6 +144,8 @@ function tile(hit, number, list) {
     list,
   );
   element.hit = hit;
+  addTick(element, hit, label);
+  showTags(element, payload);
   if (seen) playWhileOver(element, open, hit.object_id);
   const side = Math.ceil((rowHeight(list) * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;
   load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, MOST_PX)}`);

@@ -8,6 +8,7 @@ import { showFilters, suggestions } from "./filters.js";
 import { addHits, clearGrid, isOpen, isUnlikely, showHits } from "./grid.js";
 import { openImage } from "./open_viewer.js";
 import { beginPending, endPending } from "./pending.js";
+import { showSavedSearches } from "./saved_searches.js";
 import { emptyQuery, fromAddress, isBlank, nounOf, parseText, toAddress, toRequest } from "./query.js";
 
 const TYPING_MS = 160;
@@ -57,6 +58,14 @@ export function searchAgain() {
   show();
 }
 
+/** Count anew what is there to narrow by. */
+export function countAgain() {
+  showFilters(query, change);
+}
+
+/** What the search on show may be called. */
+export const searchName = () => query.text.trim() || query.filters.map((filter) => filter.replace(/^\w+\^?=/, "")).join(", ");
+
 /** Clear the text and the examples; filters stay. */
 function clearSearch() {
   text.value = "";
@@ -94,6 +103,7 @@ function show() {
   document.title = query.text.trim() ? `${query.text.trim()} · objseek` : "objseek";
   byId("clear").hidden = !query.text && !query.more.length && !query.less.length;
   showChips(query, change);
+  showSavedSearches();
   const counting = showFilters(query, change);
   if (isBlank(query)) showStart(counting);
   else run();

@@ -25,6 +25,7 @@ from schemas.options import IndexOptions
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.tags import TAGS, ChangeTags, Tags
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
     OPEN_RESERVE,
@@ -77,6 +78,7 @@ from workers.indexes.points import (
     read_scored,
     read_scores,
 )
+from workers.indexes.tags import plan_tags
 
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
 _FACETS = 10_000
@@ -338,6 +340,19 @@ class EdgeIndex(PointIndex):
 
     def named_dims(self) -> dict[str, int]:
         return dict(self._named)
+
+    def set_tags(self, ids: Sequence[UUID], change: ChangeTags) -> dict[str, Tags]:
+        planned = plan_tags(self.retrieve(ids), change)
+        operations = [
+            edge.UpdateOperation.set_payload([name], {TAGS: [*tags]})
+            if tags
+            else edge.UpdateOperation.delete_payload([name], [TAGS])
+            for name, tags in planned.changed.items()
+        ]
+        if operations:
+            self._update(*operations, room=WRITE_RESERVE)
+            self._untidied += len(operations)
+        return {**planned.tags}
 
     def has_words(self) -> bool:
         return True

@@ -24,15 +24,18 @@ from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, Float32Vector
 from schemas.search import SearchHit
+from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes import ranking
 from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Test
-from workers.indexes.lance import changes, own_columns, queries, ranked
+from workers.indexes.lance import changes, queries, ranked
 from workers.indexes.lance.reading import Reading
 from workers.indexes.lance.rows import (
     PACKED,
     PACKED_VECTORS,
     from_rows,
+    missing_columns,
+    missing_tags,
     read_dim,
     vector_columns,
 )
@@ -150,7 +153,7 @@ class LanceIndex(PointIndex):
 
     def _index_own_fields(self, points: Sequence[Point]) -> None:
         schema = self._table.current().schema
-        self._table.add_columns(own_columns.missing_columns(schema, points))
+        self._table.add_columns(missing_columns(schema, points))
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         self.require_writable()
@@ -180,6 +183,12 @@ class LanceIndex(PointIndex):
         self.require_writable()
         changes.set_labels(self._table, items, labelled_by)
         self._upkeep.note_written(len(items))
+
+    def set_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[str, Tags]:
+        self._table.add_columns(missing_tags(self._table.current().schema))
+        tags, changed = changes.set_tags(self._table, [*map(str, ids)], change)
+        self._upkeep.note_written(changed)
+        return tags
 
     def prepare(self, where: PointFilter) -> PointFilter:
         """The same filter with the values of lists of texts in place of a beginning of them."""
@@ -280,6 +289,8 @@ class LanceIndex(PointIndex):
     def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
         condition = self._condition(where)
         with self._version() as dataset:
+            if field == TAGS and TAGS not in dataset.schema.names:
+                return {}
             return queries.count_values(dataset, field, condition, _FACETS)
 
     def named_dims(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from schemas.errors import VectorIndexError
 from schemas.named_vectors import dims_of, read_named, stored_among
 from schemas.points import Point, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
+from schemas.tags import TAGS
 from schemas.thumbnails import THUMBNAIL, to_text
 from workers.indexes.lance import own_columns
 from workers.indexes.lance.impact_codes import impact_codes
@@ -56,13 +57,34 @@ def table_schema(dim: int) -> pa.Schema:
     return schema.append(pa.field(PACKED, pa.binary(), nullable=False))
 
 
+def missing_columns(schema: pa.Schema, points: Sequence[Point]) -> list[pa.Field]:
+    """The columns that a table needs for what points hold, and has not.
+
+    Of the user's own fields, and of tags in a table that is older than these.
+    """
+    missing = own_columns.missing_columns(schema, points)
+    if any(point.payload.get(TAGS) for point in points):
+        missing += missing_tags(schema)
+    return missing
+
+
+def missing_tags(schema: pa.Schema) -> list[pa.Field]:
+    """The column of tags, if a table has none."""
+    return [] if TAGS in schema.names else [points_schema(1).field(TAGS)]
+
+
 def read_dim(schema: pa.Schema) -> int:
-    """How many numbers the vectors have. Raises VectorIndexError for another's table."""
+    """How many numbers the vectors have. Raises VectorIndexError for another's table.
+
+    One that is older than tags has no column of them until the first is given.
+    """
     field = schema.field(VECTOR) if VECTOR in schema.names else None
     if field is None or not pa.types.is_fixed_size_list(field.type):
         raise VectorIndexError("expected a table of objseek's points, it has no column `vector`")
     dim: int = field.type.list_size
-    missing = [name for name in table_schema(dim).names if name not in schema.names]
+    missing = [
+        name for name in table_schema(dim).names if name not in schema.names and name != TAGS
+    ]
     if missing:
         raise VectorIndexError(
             f"expected a table of objseek's points, it has no column {', '.join(missing)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from schemas.errors import VectorIndexError
 from schemas.named_vectors import dims_of, stored_name
 from schemas.records import WORDS_NAME
+from schemas.tags import TAGS
 from workers.freed_memory import return_freed_memory
 from workers.indexes.lance import own_columns
 from workers.indexes.lance.old_versions import drop_unread
@@ -125,6 +126,7 @@ def _index(dataset: lance.LanceDataset, rows: int) -> None:
         **dict.fromkeys(_BITMAPS, "BITMAP"),
         **dict.fromkeys(_TREES, "BTREE"),
         **dict.fromkeys(_LISTS, "LABEL_LIST"),
+        **({TAGS: "LABEL_LIST"} if TAGS in dataset.schema.names else {}),
         **{
             column: "BTREE" if kind == "number" else "LABEL_LIST"
             for column, kind in own_columns.kinds_of(dataset.schema).items()

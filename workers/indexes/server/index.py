@@ -18,6 +18,7 @@ from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
@@ -26,11 +27,11 @@ from workers.indexes.pages import PAGE, Offset, turn_pages
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
     THUMBNAIL_FIELDS,
-    labels_payload,
     read_record,
     read_scored,
     read_scores,
 )
+from workers.indexes.server.changes import label_operations, tag_operations
 from workers.indexes.server.collection import (
     add_named,
     add_sparse,
@@ -47,9 +48,11 @@ from workers.indexes.server.connection import (
     raising_index_errors,
     read_features,
 )
+from workers.indexes.server.facets import count_values
 from workers.indexes.server.layout import RESCORED, CollectionLayout
 from workers.indexes.server.queries import ranking_request, to_sparse
 from workers.indexes.server.vectors import to_struct
+from workers.indexes.tags import plan_tags
 
 _FACETS = 10_000
 # Of a field whose values are looked through for those with a prefix, and of those with it.
@@ -295,24 +298,20 @@ class ServerIndex(PointIndex):
 
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
-        operations: list[models.UpdateOperation] = []
-        vectors: list[models.PointVectors] = []
-        for item in items:
-            if str(UUID(item.point_id)) not in existing:
-                continue
-            payload = models.SetPayload(
-                payload=labels_payload(item, labelled_by), points=[item.point_id]
-            )
-            operations.append(models.SetPayloadOperation(set_payload=payload))
-            if self._words:
-                words = {WORDS_NAME: to_sparse(item.words)}
-                vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
-        if vectors:
-            update = models.UpdateVectors(points=vectors)
-            operations.append(models.UpdateVectorsOperation(update_vectors=update))
+        there = [item for item in items if str(UUID(item.point_id)) in existing]
+        self._change("labels of", label_operations(there, labelled_by, with_words=self._words))
+
+    def set_tags(self, ids: Sequence[UUID], change: ChangeTags) -> dict[str, Tags]:
+        planned = plan_tags(self.retrieve(ids), change)
+        if planned.changed:
+            self.index_own_fields({TAGS: "text"})  # a collection of an older version has no index
+        self._change("tags of", tag_operations(planned.changed))
+        return {**planned.tags}
+
+    def _change(self, what: str, operations: Sequence[models.UpdateOperation]) -> None:
         if operations:
             self._request(
-                "labels of",
+                what,
                 lambda: self._client.batch_update_points(self._collection, operations, wait=True),
             )
 
@@ -378,14 +377,10 @@ class ServerIndex(PointIndex):
 
     def _facet(self, field: str, where: PointFilter, most: int) -> dict[str, int]:
         filtered = self._filter(where)
-        hits = self._request(
+        return self._request(
             "a facet of",
-            lambda: self._client.facet(
-                self._collection, field, facet_filter=filtered, limit=most, exact=True
-            ),
-        ).hits
-        # Values that deleted points had may still be listed.
-        return {str(hit.value): hit.count for hit in hits if hit.count}
+            lambda: count_values(self._client, self._collection, field, filtered, most),
+        )
 
     def counts_first_labels(self) -> bool:
         return self._first_labels
