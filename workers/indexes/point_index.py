@@ -152,6 +152,9 @@ class PointIndex(PointOperations, VectorIndex):
         names += [SPARSE_NAME] * (sparse and self.has_sparse())
         return self.read_points(self.prepare(point_filter(conditions)), names)
 
+    def sample(self, limit: int, conditions: Sequence[Condition] = ()) -> list[Point]:
+        return self.sample_points(self.prepare(point_filter(conditions)), limit)
+
     def restore(self, points: Sequence[Point]) -> None:
         self._index_own_fields(points)
         for batch in batch_points(points, self._upsert_batch):
