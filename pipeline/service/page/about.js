@@ -24,7 +24,7 @@ export class About {
   showPlace(uri, fullSize) {
     const path = readable(uri);
     const open = fullSize ? make("a", { href: fullSize, target: "_blank", rel: "noopener", onclick: (event) => openWithKey(event, fullSize) }, "Full size") : null;
-    this.place.replaceChildren(make("span", { class: "path", title: path }, path), copyButton(path, "Copy the path"), ...(open ? [open] : []));
+    this.place.replaceChildren(make("span", { class: "path", tabindex: "0", title: path }, path), copyButton(path, "Copy the path"), ...(open ? [open] : []));
     this.place.hidden = false;
   }
 

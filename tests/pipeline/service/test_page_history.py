@@ -12,9 +12,9 @@ from support.waiting import until
 pytestmark = PAGE_MARKS
 
 
-@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
+@pytest.fixture
 def page(request: pytest.FixtureRequest, browser: Browser, parts_url: str) -> Iterator[Page]:
-    size = {**request.param, "height": 480}
+    size = {**getattr(request, "param", DESK), "height": 480}
     with opened(browser, parts_url, viewport=size) as shown:
         yield shown
 
@@ -31,6 +31,7 @@ def scroll(page: Page) -> int:
     return place
 
 
+@pytest.mark.parametrize("page", [DESK, PHONE], ids=["desk", "phone"], indirect=True)
 def test_back_brings_the_same_hits_at_the_same_place(page: Page) -> None:
     look_for(page, "a thing")
     show_unlikely(page)
