@@ -147,8 +147,11 @@ def test_fingers_wipe_pinch_and_tap(browser: Browser, parts_url: str) -> None:
     with opened(browser, parts_url, **options) as page:
         viewer = open_first(page)
         hand, step = page.context.new_cdp_session(page), viewer.locator(".step span")
-        frame = viewer.locator(".frame")
+        frame, close = viewer.locator(".frame"), viewer.get_by_role("button", name="Close")
         x, y = middle(frame)
+        # Nothing lies on the picture, and nothing beside it is out of sight.
+        assert box_of(close)[1] > box_of(frame)[1] + box_of(frame)[3]
+        assert box_of(viewer.locator(".about"))[2] <= PHONE["width"]
         move(hand, [[(x + 80, y)], [(x, y)], [(x - 80, y)]])
         expect(step).to_have_text(re.compile("^2 of "))
         move(hand, [[(x - 80, y)], [(x, y)], [(x + 80, y)]])
