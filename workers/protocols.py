@@ -186,6 +186,13 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def sample(self, limit: int, conditions: Sequence[Condition] = ()) -> list[Point]:
+        """Up to `limit` points under all conditions, chosen at random, with their vectors.
+
+        All there are where they are fewer. Without words and thumbnails. No more are read.
+        """
+        ...
+
     def restore(self, points: Sequence[Point]) -> None:
         """Write points just as they are, over those of the same ids; durable on return.
 

@@ -41,6 +41,7 @@ from pipeline.service.routes import uploads as routes_uploads
 from pipeline.service.routes import videos as routes_videos
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
+from pipeline.service.variety_cache import VarietyCache
 from pipeline.settings import Settings
 from schemas.errors import ObjseekError
 
@@ -133,6 +134,7 @@ def _build_service(
         segmenting=ImageSegmenter(queue),
         images=ImageCache(settings),
         clips=ClipMaker(settings),
+        varieties=VarietyCache(),
         metrics=Metrics(),
         jobs=jobs,
         needs_key=needs_key,

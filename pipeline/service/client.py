@@ -33,6 +33,7 @@ from schemas.api import (
     UploadAnswer,
     UploadObjectsAnswer,
 )
+from schemas.browsing import VarietyAnswer
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 from schemas.export_api import ExportRequest
 from schemas.segment_api import SegmentAnswer, SegmentRequest
@@ -159,6 +160,11 @@ class Client:
         """Counts by label, bucket and size under conditions such as `labels=dog`."""
         params = {"filter": list(filters), "kind": kind, "limit": limit}
         return self._call(FacetsAnswer, "GET", "/v1/facets", params=params)
+
+    def variety(self, limit: int = 48, filters: Sequence[str] = (), turn: int = 0) -> VarietyAnswer:
+        """Objects unlike each other, of a sample; another `turn` chooses others."""
+        params = {"filter": list(filters), "limit": limit, "turn": turn}
+        return self._call(VarietyAnswer, "GET", "/v1/variety", params=params)
 
     def stats(self) -> StatsAnswer:
         """What the index holds."""

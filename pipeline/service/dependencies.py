@@ -21,6 +21,7 @@ from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.problems import MEDIA_TYPE, ProblemDetail, ProblemError
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
+from pipeline.service.variety_cache import VarietyCache
 from pipeline.settings import Settings
 from schemas.search import SearchPage
 
@@ -43,6 +44,7 @@ class Service:
     segmenting: ImageSegmenter
     images: ImageCache
     clips: ClipMaker
+    varieties: VarietyCache
     metrics: Metrics
     jobs: BackgroundJobs | None
     needs_key: bool

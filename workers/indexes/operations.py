@@ -92,6 +92,10 @@ class PointOperations(ABC):
         """
 
     @abstractmethod
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        """Up to `limit` points that meet a filter, chosen at random, as `retrieve` gives them."""
+
+    @abstractmethod
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         """How many points meet a filter; not `exact`: as the engine guesses, without counting."""
 

@@ -163,6 +163,9 @@ class PointIndex(PointOperations, VectorIndex):
         names += self._stored_names() if named else []
         return self.read_points(self.prepare(point_filter(conditions)), names)
 
+    def sample(self, limit: int, conditions: Sequence[Condition] = ()) -> list[Point]:
+        return self.sample_points(self.prepare(point_filter(conditions)), limit)
+
     def _stored_names(self) -> list[str]:
         return [*map(stored_name, self.named_dims())]
 

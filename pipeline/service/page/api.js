@@ -16,6 +16,9 @@ export function onKeyNeeded(ask) {
   askForKey = ask;
 }
 
+/** Whether requests need more than their address. */
+export const hasKey = () => Boolean(key);
+
 async function send(path, options = {}) {
   const headers = new Headers(options.headers);
   if (key) headers.set("Authorization", `Bearer ${key}`);

@@ -1,6 +1,7 @@
 /* Chips under the search box: the examples and filters of the query. */
 
 import { picture } from "./api.js";
+import { groupFilters } from "./choices.js";
 import { byId, make } from "./dom.js";
 import { parseCondition } from "./query.js";
 
@@ -8,7 +9,7 @@ import { parseCondition } from "./query.js";
 export function showChips(query, change) {
   const chips = byId("chips");
   const drop = (side, at) => change({ [side]: query[side].filter((_, number) => number !== at) });
-  const filters = query.filters.map((filter, at) => chip("", filterWords(filter), null, () => change({ filters: query.filters.filter((_, number) => number !== at) })));
+  const filters = groupFilters(query.filters, filterWords).map((group) => chip("", group.words, null, () => change({ filters: query.filters.filter((filter) => !group.filters.includes(filter)) })));
   chips.replaceChildren(
     ...query.more.map((example, at) => chip("+", exampleWords(example, "like"), thumbnail(example), () => drop("more", at))),
     ...query.less.map((example, at) => chip("−", exampleWords(example, "unlike"), thumbnail(example), () => drop("less", at))),

@@ -10,7 +10,7 @@ export async function savePng(mask, name) {
   const context = canvas.getContext("2d");
   context.fillRect(0, 0, width, height);
   context.drawImage(paintMask(decode(mask.payload.rle, mask.box), mask.box, [255, 255, 255]), x0, y0);
-  saveFile(await new Promise((done) => canvas.toBlob(done)), `${stem(name)}-mask.png`);
+  saveFile(await new Promise((done) => canvas.toBlob(done)), `${stemOf(name)}-mask.png`);
 }
 
 /** Have the browser save the mask as instances of COCO, called `label`. */
@@ -22,10 +22,10 @@ export function saveCoco(mask, name, label) {
     annotations: [annotation],
     categories: [{ id: 1, name: label || "object" }],
   };
-  saveFile(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(name)}-mask.json`);
+  saveFile(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stemOf(name)}-mask.json`);
 }
 
-const stem = (name) => name.replace(/\.[^.]*$/, "");
+export const stemOf = (name) => name.replace(/\.[^.]*$/, "");
 
 /** Have the browser save a file. */
 export function saveFile(blob, name) {

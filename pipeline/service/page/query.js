@@ -55,6 +55,14 @@ export function nounOf(query) {
   return query.more.some(isWhole) ? "hit" : "object";
 }
 
+/** What the results of a query are called. */
+export function titleOf(query) {
+  const wanted = parseText(query.text).texts.map((each) => `“${each.text}”`);
+  const like = query.more.length ? [query.more.length === 1 ? "an example" : `${query.more.length} examples`] : [];
+  const noun = query.kind === "image" ? "Images" : "Objects";
+  return wanted.length + like.length ? `${noun} like ${[...wanted, ...like].join(" and ")}` : "Found objects";
+}
+
 export function toAddress(query) {
   const params = new URLSearchParams();
   if (query.text.trim()) params.set("q", query.text.trim());

@@ -7,11 +7,12 @@ const KEPT = "objseek-searches", MOST = 100, MOST_CHARS = 60;
 const row = byId("saved"), saving = byId("save-search"), dialog = byId("saving");
 const field = make("input", { id: "saving-name", type: "text", required: true, maxlength: String(MOST_CHARS), autocomplete: "off" });
 const title = make("h2", { id: "saving-title" }), drop = make("button", { class: "plain", type: "button" }, "Delete");
-let at = -1, suggest = () => "";
+let at = -1, suggest = () => "", open = () => {};
 
-/** `nameOf` suggests a name for the search on show. */
-export function startSavedSearches(nameOf) {
+/** `nameOf()` suggests a name for the search on show, `openAddress(address)` shows another. */
+export function startSavedSearches({ nameOf, openAddress }) {
   suggest = nameOf;
+  open = openAddress;
   const form = make("form", {}, make("label", { for: "saving-name" }, "Name"), field, make("div", { class: "line" }, make("button", { class: "solid" }, "Save"), drop, make("button", { class: "plain", type: "button", onclick: () => dialog.close() }, "Cancel")));
   dialog.append(title, form);
   form.addEventListener("submit", (event) => {
@@ -44,8 +45,7 @@ function link({ name, address }, place) {
   const go = (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    history.pushState(null, "", address);
-    dispatchEvent(new PopStateEvent("popstate"));
+    open(address);
   };
   return make(
     "li",

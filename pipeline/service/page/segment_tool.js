@@ -3,7 +3,8 @@
 import { addObject, canAdd } from "./added_objects.js";
 import { boxBetween, dragHandle, drawBox, handleAt } from "./box.js";
 import { saveCoco, savePng } from "./mask_files.js";
-import { LIT, drawLit, findSame } from "./masks.js";
+import { findSame } from "./masks.js";
+import { LIT, drawLit } from "./outlines.js";
 import { addPoint, drawCross, drawPoints, isEmpty, setBox, setText } from "./prompts.js";
 import { SegmentPanel } from "./segment_panel.js";
 import { Segmentation, describe } from "./segmentation.js";

@@ -41,6 +41,7 @@ from workers.indexes.edge.queries import (
     meets,
     nearest_request,
     ranking_request,
+    sample_request,
     sparse_request,
     usual_tests,
     without_tests,
@@ -389,6 +390,9 @@ class EdgeIndex(PointIndex):
                 return self._shard.scroll(request)
 
         return turn_pages(read_page)
+
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        return list(map(read_record, self._send(sample_request(where, limit))))
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         with self._using():

@@ -48,6 +48,17 @@ def sparse_request(
     return edge.QueryRequest(limit=limit, query=near, filter=to_edge_filter(where))
 
 
+def sample_request(where: PointFilter, limit: int) -> edge.QueryRequest:
+    """Points chosen at random, with their vectors and their payloads but the thumbnails."""
+    return edge.QueryRequest(
+        limit=limit,
+        query=edge.Sample.Random,
+        filter=to_edge_filter(where),
+        with_payload=WITHOUT_THUMBNAIL,
+        with_vector=[VECTOR_NAME],
+    )
+
+
 def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:
     """The first `pool` points, without payloads, as `query` ranks them."""
     filtered = to_edge_filter(where)

@@ -281,6 +281,13 @@ class LanceIndex(PointIndex):
             for batch in scanner.to_batches():
                 yield from from_rows(pa.Table.from_batches([batch]), vectors)
 
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        condition = self._condition(where)
+        with self._version() as dataset:
+            addresses = queries.sample(dataset, condition, limit)
+            table = queries.take(dataset, addresses, [PACKED])
+        return list(from_rows(table, PACKED_VECTORS))
+
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         condition = self._condition(where)
         with self._version() as dataset:

@@ -62,6 +62,15 @@ def find_nearest(
     return found
 
 
+def sample(dataset: lance.LanceDataset, where: str | None, limit: int) -> Addresses:
+    """The addresses of up to `limit` rows under a condition, chosen at random, uint64 (n,)."""
+    scanner = dataset.scanner(columns=[], filter=where, with_row_address=True)
+    addresses: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
+    if addresses.size <= limit:
+        return addresses
+    return np.sort(np.random.default_rng().choice(addresses, limit, replace=False))
+
+
 def take(dataset: lance.LanceDataset, addresses: Addresses, columns: list[str]) -> pa.Table:
     """These columns of rows, in their order."""
     if not addresses.size:

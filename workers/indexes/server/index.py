@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -50,7 +51,7 @@ from workers.indexes.server.connection import (
 )
 from workers.indexes.server.facets import count_values
 from workers.indexes.server.layout import RESCORED, CollectionLayout
-from workers.indexes.server.queries import ranking_request, to_sparse
+from workers.indexes.server.queries import ranking_request, sample_request, to_sparse
 from workers.indexes.server.vectors import to_struct
 from workers.indexes.tags import plan_tags
 
@@ -285,16 +286,9 @@ class ServerIndex(PointIndex):
         return read_scores(points)
 
     def _query(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
-        return self._request(
-            "a query of",
-            lambda: (
-                self._client.query_points(
-                    self._collection,
-                    with_payload=_WITHOUT_THUMBNAIL if with_payload else False,
-                    **request,
-                ).points
-            ),
-        )
+        payload = _WITHOUT_THUMBNAIL if with_payload else False
+        query = partial(self._client.query_points, self._collection, with_payload=payload)
+        return self._request("a query of", lambda: query(**request).points)
 
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
@@ -363,6 +357,10 @@ class ServerIndex(PointIndex):
             )
 
         return turn_pages(read_page)
+
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        request = sample_request(self._filter(where), limit)
+        return list(map(read_record, self._query(**request)))
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         filtered = self._filter(where)

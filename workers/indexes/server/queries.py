@@ -54,3 +54,14 @@ def ranking_request(
     if params is not None:
         request["search_params"] = params
     return request | {"query_filter": where, "limit": pool}
+
+
+def sample_request(where: models.Filter | None, limit: int) -> dict[str, Any]:
+    """Points chosen at random, with their vectors."""
+    chosen = models.SampleQuery(sample=models.Sample.RANDOM)
+    return {
+        "query": chosen,
+        "query_filter": where,
+        "limit": limit,
+        "with_vectors": [VECTOR_NAME],
+    }
