@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from bench.sparse_texts import SparseTexts
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.labels import Label, LabelEntry, Naming, parse_labels
 from schemas.masks import CocoRle, ObjectMask
 from schemas.options import IndexOptions
+from schemas.points import Point
 from schemas.records import (
     VECTOR_NAME,
     EmbeddedImage,
@@ -71,6 +75,20 @@ def images(objects: int, embedder: str) -> Iterator[EmbeddedImage]:
         yield make_image(number, *cone.rows(OBJECTS_AN_IMAGE, number), embedder)
 
 
+def points_of_images(objects: int, embedder: str, *, sparse: bool = False) -> Iterator[list[Point]]:
+    """The points of each image; with `sparse`, its objects have a sparse vector of the user's."""
+    now, texts = datetime.now(UTC), SparseTexts()
+    for number, image in enumerate(images(objects, embedder)):
+        points = image_points(image, now, now)
+        if sparse:
+            drawn = iter(texts.draw(number, OBJECTS_AN_IMAGE))
+            points = [
+                replace(point, sparse=next(drawn)) if point.payload["kind"] == "object" else point
+                for point in points
+            ]
+        yield points
+
+
 def make_image(
     number: int, vectors: Float32Matrix, kinds: np.ndarray, embedder: str
 ) -> EmbeddedImage:
@@ -122,8 +140,8 @@ def _shapes() -> list[ObjectMask]:
     return shapes
 
 
-def build(folder: Path, objects: int, embedder: str) -> None:
-    """Write the index, unless it is there whole.
+def build(folder: Path, objects: int, embedder: str, *, sparse: bool = False) -> None:
+    """Write the index, unless it is there whole, with the points of `points_of_images`.
 
     Without what an ingest does to be safe: nobody else writes, and nothing was there before.
     """
@@ -131,11 +149,10 @@ def build(folder: Path, objects: int, embedder: str) -> None:
     if done.exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
-    now = datetime.now(UTC)
     options = IndexOptions(location=str(folder / "index"))
     with closing(open_index(options, DIM, create=True)) as index:
         assert isinstance(index, EdgeIndex)
-        rows = (row for image in images(objects, embedder) for row in image_points(image, now, now))
+        rows = chain.from_iterable(points_of_images(objects, embedder, sparse=sparse))
         for number, batch in enumerate(batch_points(rows, _POINTS_AT_ONCE), start=1):
             index.upsert(batch)
             if number % _TIDIED_EVERY == 0:

@@ -16,8 +16,9 @@ from pipeline.manifest.known_pipelines import KnownPipelines
 from pipeline.manifest.manifest import Manifest
 from pipeline.manifest.part_storage import FolderParts, Parts
 from pipeline.settings import Settings
-from schemas.errors import IndexMissingError, UsageError
+from schemas.errors import GenerationChangedError, IndexMissingError, UsageError
 from schemas.manifest import State
+from schemas.named_vectors import NO_NAMED, NamedDims
 from schemas.options import IndexOptions, StoreOptions
 from workers.indexes.generations import FIRST, Generations
 from workers.indexes.location import (
@@ -118,13 +119,15 @@ class IndexHome:
             )
 
     @contextmanager
-    def points(self, *, create_for: int | None = None) -> Iterator[VectorIndex]:
+    def points(
+        self, *, create_for: int | None = None, named: NamedDims = NO_NAMED
+    ) -> Iterator[VectorIndex]:
         """The index, open during the block; `create_for`: made for vectors of so many numbers.
 
-        Raises what `open_index` does.
+        And for `named` ones. Raises what `open_index` does.
         """
         create = create_for is not None
-        with closing(open_index(self.index, create_for, create=create)) as index:
+        with closing(open_index(self.index, create_for, create=create, named=named)) as index:
             yield index
 
     def exists(self) -> bool:
@@ -164,6 +167,14 @@ class GenerationInfo:
 def current_generation(settings: Settings) -> str:
     """The name of the generation in use."""
     return generations_of(index_options(settings)).current()
+
+
+def require_current(home: IndexHome, settings: Settings) -> None:
+    """Raise GenerationChangedError if another generation than that of `home` is in use by now."""
+    if current_generation(settings) != home.generation:
+        raise GenerationChangedError(
+            f"another generation of {home.location} came into use meanwhile: do it again"
+        )
 
 
 def has_index(home: IndexHome, settings: Settings) -> bool:

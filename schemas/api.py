@@ -56,7 +56,8 @@ class RegionAnswer(_Answer):
 
     `choice` says how it was chosen: `indexed` and `found` are the masks of the index, and of the
     segmenter, that fit the box best; `fallback` is the box itself, as no object fits it; `box` is
-    the box as it was wanted, `point` the mask at a point. `object_id` is that of an indexed mask.
+    the box as it was wanted, `point` the mask at a point, `mask` the one that was given.
+    `object_id` is that of an indexed mask.
     """
 
     bbox: tuple[int, int, int, int]
@@ -312,6 +313,7 @@ class FacetsAnswer(_Answer):
     labels: tuple[FacetValue, ...]
     segmenter_labels: tuple[FacetValue, ...] = ()
     levels: tuple[FacetValue, ...] = ()
+    tags: tuple[FacetValue, ...] = ()
     buckets: tuple[FacetValue, ...]
     sizes: tuple[SizeFacet, ...]
     in_videos: int = 0
@@ -334,7 +336,7 @@ class MapState(_Answer):
 
 
 class StatsAnswer(_Answer):
-    """What the index holds, and which service answers."""
+    """What the index holds, and which service answers; `vectors`: named ones, and their lengths."""
 
     version: str
     location: str
@@ -349,6 +351,7 @@ class StatsAnswer(_Answer):
     size_bytes: int | None
     words: bool
     sparse: bool
+    vectors: dict[str, int] = {}
     read_only: bool
     needs_key: bool
     uptime_s: float

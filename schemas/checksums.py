@@ -13,7 +13,7 @@ from schemas.thumbnails import THUMBNAIL
 # They depend on the run, follow from other fields, or may be given again at any time.
 _NOT_DIGESTED = {
     "ingested_at", "run_started_at", "labels", "label_scores", "label_logsumexp", "labelled_by",
-    "center_x_frac", "center_y_frac", "level", "parent_id",
+    "center_x_frac", "center_y_frac", "level", "parent_id", "tags",
     THUMBNAIL,  # its check stands for it
 }  # fmt: skip
 # Points of older indexes have been digested without them.

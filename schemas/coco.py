@@ -128,7 +128,7 @@ class CocoAnnotation(CocoMask):
     """`bbox` is [x, y, width, height]; it follows from the mask where a file has none.
 
     `instance_id` is COCO-VID's: the same for one object in all frames of its video.
-    `visible_fraction`, `style`, `score` (of the category) and `object_id` are ours.
+    `visible_fraction`, `style`, `score` (of the category), `object_id` and `tags` are ours.
     """
 
     category_id: int
@@ -139,6 +139,7 @@ class CocoAnnotation(CocoMask):
     style: str | None = None
     score: float | None = None
     object_id: str | None = None
+    tags: list[str] | None = None
     instance_id: int | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +22,19 @@ from schemas.ids import (
     shot_ordinal,
 )
 from schemas.images import ImageRef
+from schemas.named_vectors import (
+    NO_NAMED,
+    NamedDims,
+    named_columns,
+    named_fields,
+    read_named,
+    stored_name,
+)
 from schemas.payload import OWN, PointPayload
 from schemas.points import Point, SparseVector
 from schemas.records import Float32Vector
 from schemas.sparse_terms import check_terms
+from schemas.tags import TAGS
 from schemas.thumbnails import THUMBNAIL, parse_webp, to_text
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -78,6 +88,7 @@ _LATER = (
     pa.field("shot", pa.int32()),
     pa.field("mean_area_frac", pa.float64()),
     pa.field("motion", pa.float64()),
+    pa.field(TAGS, pa.list_(pa.string())),
     pa.field(OWN, pa.string()),
 )
 # Likewise of later versions; beside the payload.
@@ -91,11 +102,11 @@ _DIGITS = 15
 _DIGEST_BYTES = 16
 
 
-def points_schema(dim: int) -> pa.Schema:
+def points_schema(dim: int, named: NamedDims = NO_NAMED) -> pa.Schema:
     """One row a point: its id, its vector of `dim` numbers, its words, and its payload's fields.
 
-    And the user's own sparse vector, null where there is none. The thumbnail is a WebP file, and
-    `own` is JSON.
+    And the user's own sparse and `named` vectors, null where there is none. The thumbnail is a WebP
+    file, and `own` is JSON.
     """
     return pa.schema(
         [
@@ -106,6 +117,7 @@ def points_schema(dim: int) -> pa.Schema:
             *_PAYLOAD,
             *_LATER,
             *_SPARSE,
+            *named_fields(named),
         ]
     )
 
@@ -127,7 +139,9 @@ def read_dim(schema: pa.Schema) -> int:
     return dim
 
 
-def points_table(points: Sequence[Point], dim: int, *, all_digits: bool = False) -> pa.Table:
+def points_table(
+    points: Sequence[Point], dim: int, named: NamedDims = NO_NAMED, *, all_digits: bool = False
+) -> pa.Table:
     """Rows of points. Raises ValueError, which names the point, for one that cannot be a row.
 
     Numbers have 15 digits, which stay the same through any index, unless `all_digits` are kept.
@@ -162,8 +176,9 @@ def points_table(points: Sequence[Point], dim: int, *, all_digits: bool = False)
         "sparse_indices": [None if each is None else each.indices.tolist() for each in own],
         "sparse_values": [None if each is None else each.values.tolist() for each in own],
         **columns,
+        **named_columns(points, named),
     }
-    return pa.table(arrays, schema=points_schema(dim))
+    return pa.table(arrays, schema=points_schema(dim, named))
 
 
 def _to_column_value(value: Any) -> Any:
@@ -191,9 +206,10 @@ def table_points(table: pa.Table) -> Iterator[Point | ValueError]:
     known = (*_PAYLOAD, *_LATER, *_SPARSE)
     fields = [field.name for field in known if field.name in scalars.column_names]
     rows = scalars.select(["id", "word_indices", "word_values", *fields])
-    for row, vector in zip(rows.to_pylist(), flat.reshape(-1, dim), strict=True):
+    each_row = zip(rows.to_pylist(), flat.reshape(-1, dim), read_named(table), strict=True)
+    for row, vector, named in each_row:
         try:
-            yield _parse_row(row, vector.astype(np.float32))
+            yield replace(_parse_row(row, vector.astype(np.float32)), named_vectors=_checked(named))
         except ValueError as exc:
             yield exc
 
@@ -223,6 +239,14 @@ def _parse_row(row: dict[str, Any], vector: Float32Vector) -> Point:
     words = SparseVector(np.array(indices, np.uint32), np.array(values, np.float32))
     stored: Mapping[str, Any] = payload.model_dump(mode="json", exclude_none=True)
     return Point(identity, stored, vector, words, sparse)
+
+
+def _checked(named: Mapping[str, Float32Vector]) -> Mapping[str, Float32Vector]:
+    """The same vectors. Raises ValueError for one that is not finite, or zero."""
+    for name, vector in named.items():
+        if not np.isfinite(vector).all() or not vector.any():
+            raise ValueError(f"{stored_name(name)}: expected a finite vector other than zero")
+    return named
 
 
 def _parse_sparse(indices: list[int] | None, values: list[float] | None) -> SparseVector | None:
@@ -259,11 +283,16 @@ def _parse_value(value: Any) -> Any:
 
 
 def point_digest(point: Point) -> int:
-    """128 bits over a point's id, its sparse vectors and its payload, but not its dense vector."""
+    """128 bits over a point's id, sparse vectors and payload, and which named vectors it has.
+
+    But not over the numbers of dense vectors.
+    """
     rounded = {name: _round(value) for name, value in point.payload.items()}
     parts = [point.id, rounded, _sorted_terms(point.words)]
     if point.sparse is not None:  # digests of points without one stay what they were
         parts.append(_sorted_terms(point.sparse))
+    if point.named_vectors:
+        parts.append({"named": sorted(point.named_vectors)})
     text = json.dumps(parts, sort_keys=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 

@@ -29,6 +29,7 @@ OWN = "own"
 KEYWORD_FIELDS = (
     "kind", "store", "bucket", "key", "uri", "image_id", "version", "generation", "fingerprint",
     "segmenter", "embedder", "labels", "labelled_by", "segmenter_label", "level", "parent_id",
+    "tags",
 )  # fmt: skip
 INTEGER_FIELDS = ("width", "height", "area", "ordinal", "frames", "shot")
 TIME_FIELDS = ("t_start", "t_end", "t_key", "duration", "video_duration")
@@ -67,7 +68,8 @@ class PointPayload(BaseModel):
     `predicted_iou` and `stability_score` are segment-anything's, `segmenter_label` and
     `segmenter_score` those of segmenters that know classes. `level` says whether the object is a
     part of another of its image, `parent_id`. `labels` are the likeliest first, with their
-    probabilities; those of an image are its objects'. `label_logsumexp` is `Naming.logsumexp`.
+    probabilities; those of an image are its objects'. `tags` are what people call a point, absent
+    where nobody does. `label_logsumexp` is `Naming.logsumexp`.
     `center_x_frac` and `center_y_frac` are the centre of the box as fractions of width and height.
     Points of older indexes lack these, the level and `run_started_at`. `added`, if it is there, is
     true: the object was added by hand, its `ordinal` is `ADDED_ORDINAL`, and `segmenter_label` is
@@ -112,6 +114,7 @@ class PointPayload(BaseModel):
     label_scores: tuple[float, ...] | None = None
     label_logsumexp: float | None = None
     labelled_by: str | None = None
+    tags: tuple[str, ...] | None = None
     center_x_frac: float | None = None
     center_y_frac: float | None = None
     t_start: float | None = None

@@ -32,8 +32,8 @@ class Point:
     """A point exactly as an index holds it: nothing about it has been checked.
 
     `payload` holds JSON values. `vector` is float32 (any,). `sparse` is a user's own, beside the
-    words. Vector, words and sparse vector are None unless they were asked for and the point has
-    them.
+    words, and so are `named_vectors`, float32 (any,) each, by name. Vector, words and sparse vector
+    are None, and a named one is absent, unless they were asked for and the point has them.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Point:
     vector: Float32Vector | None = None
     words: SparseVector | None = None
     sparse: SparseVector | None = None
+    named_vectors: Mapping[str, Float32Vector] = field(default_factory=dict)
 
     def parse_payload(self) -> PointPayload:
         """The typed payload. Raises VectorIndexError for a point that objseek did not write."""
@@ -122,6 +123,7 @@ class IndexQuery:
     rank by their best score over liked against `disliked` (m, dim), as Qdrant's `best_score` does
     it. `min_score` is one of a `ScoredPoint`. `diversity`, `group_size`, `max_overlap`: see
     `SearchQuery`. Points whose ids are in `without` are no hits. `exact`: nothing is approximated.
+    With `using`, the vector is compared with the named ones of that name instead, and by itself.
     """
 
     vector: Float32Vector | None
@@ -139,8 +141,12 @@ class IndexQuery:
     diversity: float = 0.0
     without: frozenset[str] = frozenset()
     exact: bool = False
+    using: str | None = None
 
     def __post_init__(self) -> None:
+        beside = (self.words, self.sparse, self.text_sum, self.liked)
+        if self.using is not None and (self.diversity or any(each is not None for each in beside)):
+            raise ValueError(f"expected a vector alone to search by {self.using!r}, got more")
         if self.sparse is not None:
             check_terms(self.sparse.indices, self.sparse.values)
         elif self.vector is None:
@@ -187,7 +193,8 @@ class EmbedderCount:
 class IndexInfo:
     """What an index holds. `size_bytes` is None for a server.
 
-    `pipelines` is how many pipelines (segmenter, embedder, their settings) its points come from.
+    `pipelines` is how many pipelines (segmenter, embedder, their settings) its points come from;
+    `named_dims` how many numbers the named vectors have.
     """
 
     dim: int
@@ -201,3 +208,4 @@ class IndexInfo:
     labelled: int = 0
     has_words: bool = False
     has_sparse: bool = False
+    named_dims: Mapping[str, int] = field(default_factory=dict, hash=False)

@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.masks import ObjectMask
-from schemas.payload import Kind, PointPayload
+from schemas.named_vectors import MAX_NAME_CHARS
+from schemas.payload import Kind, PointPayload, RlePayload
 from schemas.sparse_terms import SparseTerms
 
 MAX_OVERLAP = 0.5
@@ -85,19 +86,25 @@ class ObjectExample(_Example):
 
 
 class _Region(_Example):
-    """A picture, or the object in it that a box is drawn round, or that is at a point.
+    """A picture, or the object in it that a box is drawn round, that is at a point, or of a mask.
 
-    The point is x, y in pixels. `exact_box`: all that is in the box, as it is.
+    The point is x, y in pixels. `exact_box`: all that is in the box, as it is. `mask` is COCO's
+    compressed run lengths, of the size of the picture.
     """
 
     box_xyxy: Box | None = None
     point_xy: tuple[float, float] | None = None
     exact_box: bool = False
+    mask: RlePayload | None = None
 
     @model_validator(mode="after")
     def _check_region(self) -> Self:
-        if self.box_xyxy is not None and self.point_xy is not None:
-            raise ValueError("expected a box or a point, got both")
+        given = {"a box": self.box_xyxy, "a point": self.point_xy, "a mask": self.mask}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise ValueError(
+                f"expected one of a box, a point and a mask, got {' and '.join(names)}"
+            )
         if self.exact_box and self.box_xyxy is None:
             raise ValueError("expected a box that is taken exactly, got none")
         return self
@@ -105,7 +112,7 @@ class _Region(_Example):
     @property
     def is_whole(self) -> bool:
         """Whether all of the picture is meant."""
-        return self.box_xyxy is None and self.point_xy is None
+        return self.box_xyxy is None and self.point_xy is None and self.mask is None
 
 
 class FileExample(_Region):
@@ -132,7 +139,7 @@ class UploadExample(_Region):
     @model_validator(mode="after")
     def _check_object(self) -> Self:
         if self.object_index is not None and not super().is_whole:
-            raise ValueError("expected an object, a box or a point, got two of them")
+            raise ValueError("expected an object, a box, a point or a mask, got two of them")
         return self
 
     @property
@@ -156,7 +163,8 @@ class RegionChoice(StrEnum):
 
     By a box: the mask of the index that fits it best (`indexed`), or of those that the segmenter
     finds in the image (`found`); the box as it is because that was wanted (`box`), or because no
-    object fits it (`fallback`). By a point: the mask there (`point`).
+    object fits it (`fallback`). By a point: the mask there (`point`). `mask`: the one that was
+    given.
     """
 
     INDEXED = "indexed"
@@ -164,6 +172,7 @@ class RegionChoice(StrEnum):
     POINT = "point"
     BOX = "box"
     FALLBACK = "fallback"
+    MASK = "mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +192,11 @@ class Region:
 class SearchQuery(_Frozen):
     """Objects that are like all of `text`, `vector` and `positive`, and not like `negative`.
 
-    `vector` is one of the caller's own, as long as those of the index. `sparse` is a sparse vector:
-    ranks by its dot product with those in the index are fused with those by all else, or count by
-    themselves; then that product is the score of a hit, and `min_score` one. Where a vector or a
-    sparse vector is searched with, how likely hits are is not known.
+    `vector` is one of the caller's own, as long as those of the index; with `using` it is compared
+    with the named vectors of that name instead, and nothing else is searched with. `sparse` is a
+    sparse vector: ranks by its dot product with those in the index are fused with those by all
+    else, or count by themselves; then that product is the score of a hit, and `min_score` one.
+    Where a vector or a sparse vector is searched with, how likely hits are is not known.
 
     A segmenter finds an object, its parts, and groups of objects: of hits in one image that share
     more than `max_overlap` of the smaller mask, the best stands for all; 1 keeps every hit. Masks
@@ -204,6 +214,7 @@ class SearchQuery(_Frozen):
     text: Text | None = None
     vector: Vector | None = None
     sparse: SparseTerms | None = None
+    using: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_CHARS)
     positive: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     negative: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
     kind: Kind | Literal["auto"] | None = "auto"
@@ -230,6 +241,25 @@ class SearchQuery(_Frozen):
             raise ValueError(
                 "expected a text, an image, an object or a vector to look for where something is "
                 "not wanted, got a sparse vector alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_using(self) -> Self:
+        if self.using is None:
+            return self
+        if self.vector is None:
+            raise ValueError(f"expected a vector to search by {self.using!r}, got none")
+        beside = {
+            "a text": self.text is not None,
+            "further examples": bool(self.positive or self.negative),
+            "a sparse vector": self.sparse is not None,
+            "diversity": bool(self.diversity),
+            "the strategy best_score": self.strategy == "best_score",
+        }
+        if more := [name for name, given in beside.items() if given]:
+            raise ValueError(
+                f"expected a vector alone to search by {self.using!r}, got {more[0]} beside it"
             )
         return self
 

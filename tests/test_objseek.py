@@ -129,6 +129,9 @@ def test_a_box_in_a_file_of_the_index_is_its_object(index: Index, tmp_path: Path
     (exact,) = index.search(image=path, box=(x0, y0, x1, y1), exact_box=True).regions
     assert exact is not None
     assert (exact.choice, exact.bbox) == ("box", best.bbox_xyxy)
+    (given,) = index.search(image=path, mask=best.mask).regions
+    assert given is not None
+    assert (given.choice, given.mask.rle.decode().tolist()) == ("mask", best.mask.tolist())
     whole = index.search(image=path)
     assert [copy.uri for copy in whole.copies if copy.exact] == [best.uri]
     assert whole[0].uri == best.uri
@@ -140,7 +143,7 @@ def test_a_box_in_a_file_of_the_index_is_its_object(index: Index, tmp_path: Path
 def test_mistakes_are_one_sentence(index: Index) -> None:
     with pytest.raises(ObjseekError, match="unknown filter field 'colour'"):
         index.search("a red apple", filter="colour=red")
-    with pytest.raises(ObjseekError, match="expected an image that the box or point is in"):
+    with pytest.raises(ObjseekError, match="expected an image that the box, point or mask is in"):
         index.search("a red apple", box=(0, 0, 5, 5))
     with pytest.raises(ObjseekError, match=r"unknown setting segmenter\.nam"):
         objseek.connect("./index", segmenter={"nam": "sam_vit_b"})

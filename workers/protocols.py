@@ -14,6 +14,7 @@ from schemas.images import ImageRef
 from schemas.points import FacetCount, IndexInfo, IndexQuery, Point, PointLabels
 from schemas.records import EmbeddedImage, Float32Matrix
 from schemas.search import Condition, SearchHit
+from schemas.tags import ChangeTags, Tags
 
 UInt8Crops = Sequence[npt.NDArray[np.uint8]]
 """Crops of any size, each uint8 (height, width, 3) RGB."""
@@ -109,7 +110,10 @@ class VectorIndex(Protocol):
     def replace_points(
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
-        """As `replace_images`, with ready points, by image id; nothing about them is checked."""
+        """As `replace_images`, with ready points, by image id; nothing about them is checked.
+
+        But that there is a place for their named vectors, else UsageError.
+        """
         ...
 
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
@@ -161,11 +165,11 @@ class VectorIndex(Protocol):
         ...
 
     def vectors(
-        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool
+        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool, named: bool = False
     ) -> dict[uuid.UUID, Point]:
         """Those of the points that exist, by id, without payload.
 
-        With their `dense` vectors and their `words`, each if asked for and there.
+        With their `dense` vectors, their `words` and `named` vectors, as asked for and there.
         """
         ...
 
@@ -189,14 +193,26 @@ class VectorIndex(Protocol):
         *,
         words: bool = False,
         sparse: bool = False,
+        named: bool = False,
     ) -> Iterator[Point]:
-        """As `scroll`, with vectors and thumbnails, and with words and sparse vectors if wanted."""
+        """As `scroll`, with vectors and thumbnails, and further vectors as far as wanted.
+
+        With words, `sparse` vectors of the user's own, and `named` ones.
+        """
+        ...
+
+    def sample(self, limit: int, conditions: Sequence[Condition] = ()) -> list[Point]:
+        """Up to `limit` points under all conditions, chosen at random, with their vectors.
+
+        All there are where they are fewer. Without words and thumbnails. No more are read.
+        """
         ...
 
     def restore(self, points: Sequence[Point]) -> None:
         """Write points just as they are, over those of the same ids; durable on return.
 
         Each has a vector that fits. Nothing is fenced: nobody else writes these images meanwhile.
+        Raises UsageError for named vectors that there is no place for, before anything is written.
         """
         ...
 
@@ -226,6 +242,19 @@ class VectorIndex(Protocol):
 
     def relabel(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         """Give points other labels and words; durable on return. Missing points stay missing."""
+        ...
+
+    def named_dims(self) -> dict[str, int]:
+        """How many numbers the named vectors have for which there is a place, by name."""
+        ...
+
+    def change_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[uuid.UUID, Tags]:
+        """Give points the tags that `change` makes of those they have; durable on return.
+
+        What those that exist have then, by id. A point that is written again under its id keeps
+        its tags, unless it is an import's and brings tags of its own, or `restore` writes it.
+        Raises what `change` does.
+        """
         ...
 
     def info(self) -> IndexInfo:

@@ -40,6 +40,18 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
+class StuffSegmenter(Protocol):
+    """A segmenter that knows which of its classes are stuff, such as sky, and have no instances."""
+
+    stuff_labels: frozenset[str]
+
+
+def stuff_labels_of(segmenter: Segmenter) -> frozenset[str]:
+    """The labels of a segmenter's masks that are of stuff; none where it does not know."""
+    return segmenter.stuff_labels if isinstance(segmenter, StuffSegmenter) else frozenset()
+
+
+@runtime_checkable
 class BoxSegmenter(Protocol):
     """A segmenter that takes boxes as prompts."""
 

@@ -19,6 +19,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from rich.table import Table
 
 from bench.object_storage import filling, text_recall
 from bench.object_storage.proxy import running_proxy
-from bench.object_storage.questions import FILTERS, FIRST, QUESTIONS, Answer, Queries
+from bench.object_storage.questions import FILTERS, FIRST, QUESTIONS, SPARSE, Answer, Queries
 from bench.object_storage.timing import First, Others, Place, time_question, time_replacing
 from bench.object_storage.truth import Truth, equal_share, find_truth, recall
 from bench.synthetic import build
@@ -55,16 +56,23 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the queries")
     parser.add_argument("--only", action="append", choices=[*QUESTIONS], help="these questions")
     parser.add_argument("--scenes", type=int, default=1500, help="for texts; 0: none")
+    parser.add_argument("--sparse", action="store_true", help="objects have sparse vectors, too")
     parser.add_argument("--without-edge", action="store_true", help="do not measure the peer")
     args = parser.parse_args()
     if not args.endpoint:
         parser.error("expected --endpoint or S3_ENDPOINT_URL, got neither")
+    if args.only is None:
+        args.only = [name for name in QUESTIONS if args.sparse or name != SPARSE]
+    elif SPARSE in args.only and not args.sparse:
+        parser.error(f"expected --sparse beside --only {SPARSE}, as other points have none")
     return args
 
 
-def _fill_edge(folder: Path, objects: int) -> Place:
+def _fill_edge(folder: Path, objects: int, sparse: bool) -> Place:
     """The same points in Qdrant Edge, made unless they are there whole."""
-    process = _SPAWN.Process(target=build, args=(folder, objects, filling.EMBEDDER))
+    process = _SPAWN.Process(
+        target=build, args=(folder, objects, filling.EMBEDDER), kwargs={"sparse": sparse}
+    )
     process.start()
     process.join()
     if process.exitcode:
@@ -72,7 +80,7 @@ def _fill_edge(folder: Path, objects: int) -> Place:
     return Place(IndexOptions(location=str(folder / "index")))
 
 
-def _fill(options: IndexOptions, objects: int) -> None:
+def _fill(options: IndexOptions, objects: int, sparse: bool) -> None:
     """Write the table, unless it is there whole, and make its indexes."""
     rows = objects // 10 * 11
     there = _in_a_fresh_process(filling.count_rows, options)
@@ -80,7 +88,7 @@ def _fill(options: IndexOptions, objects: int) -> None:
         raise SystemExit(f"expected no rows or {rows:,} at {options.location}, got {there:,}")
     if not there:
         started = time.perf_counter()
-        _in_a_fresh_process(filling.fill, options, objects)
+        _in_a_fresh_process(partial(filling.fill, sparse=sparse), options, objects)
         _console.print(f"{rows:,} points written in {time.perf_counter() - started:.0f} s")
     made = _in_a_fresh_process(filling.optimize, options)
     stored = filling.stored_mb(options)
@@ -128,9 +136,10 @@ def _quality(name: str, truth: Truth, answers: list[Answer]) -> str:
     """Recall, or the share of rankings that are exact; with the first query."""
     if name in FILTERS:
         return f"recall {recall(answers, truth.nearest[name]):.4f}"
-    if name == "text (both)":
+    scores = {"text (both)": truth.by_text, SPARSE: truth.by_sparse}.get(name)
+    if scores is not None:
         found = [[score for _, score in answer[:FIRST]] for answer in answers]
-        return f"equal {equal_share(found, truth.by_text):.3f}"
+        return f"equal {equal_share(found, scores):.3f}"
     exact = {"2 words": truth.by_words, "12 words": truth.by_more_words}.get(name)
     if exact is None:
         return ""
@@ -149,7 +158,7 @@ def _print_questions(
         "CPU ms", "MiB", "Edge p50 ms", "x", "",
     )  # fmt: skip
     table = Table(*columns, box=None)
-    for name in args.only or QUESTIONS:
+    for name in args.only:
         firsts, ours, theirs = _ask(name, lance, edge, queries, args.processes)
         row = _row(name, firsts, ours, theirs, _quality(name, truth, ours.answers))
         table.add_row(*row)
@@ -170,13 +179,14 @@ def main() -> None:
     args = _parse()
     prepare_lance()
     objects = filling.objects_of(args.points)
-    place = f"lance+s3://{args.bucket}/points-{args.points}"
+    kept = f"{args.points}-sparse" if args.sparse else f"{args.points}"
+    place = f"lance+s3://{args.bucket}/points-{kept}"
     direct = IndexOptions(location=place, endpoint_url=args.endpoint)
     queries = Queries.draw(args.queries, args.seed, objects)
     with running_proxy(args.endpoint) as proxy:
         through = direct.model_copy(update={"endpoint_url": proxy.url})
-        _fill(through, objects)
-        edge = None if args.without_edge else _fill_edge(args.folder / str(args.points), objects)
+        _fill(through, objects, args.sparse)
+        edge = None if args.without_edge else _fill_edge(args.folder / kept, objects, args.sparse)
         truth = _in_a_fresh_process(find_truth, direct, queries)
         proxy.set_latency(args.latency_ms)
         _print_questions(args, Place(through, proxy), edge, truth, queries)

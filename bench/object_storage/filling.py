@@ -6,15 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import boto3
 import lance
 import pyarrow as pa
 
-from bench.synthetic import DIM, OBJECTS_AN_IMAGE, images
+from bench.synthetic import DIM, OBJECTS_AN_IMAGE, points_of_images
 from pipeline.environment import prepare_lance
 from schemas.images import split_s3_uri
 from schemas.options import IndexOptions
@@ -23,7 +22,6 @@ from workers.indexes.lance.rows import table_schema, to_rows
 from workers.indexes.lance.storage import storage_options
 from workers.indexes.location import LANCE_TABLE, lance_place
 from workers.indexes.open import open_index
-from workers.indexes.points import image_points
 
 EMBEDDER = "clip_demo"
 _IMAGES_AT_ONCE = 500
@@ -57,12 +55,12 @@ def ensure_bucket(options: IndexOptions) -> None:
         client.create_bucket(Bucket=bucket)
 
 
-def fill(options: IndexOptions, objects: int) -> None:
-    """Write the rows, some thousand in memory at a time, to a new table."""
+def fill(options: IndexOptions, objects: int, *, sparse: bool = False) -> None:
+    """Write the rows of `points_of_images`, some thousand in memory at a time, to a new table."""
     ensure_bucket(options)
     open_index(options, DIM, create=True).close()
     lance.write_dataset(
-        pa.RecordBatchReader.from_batches(table_schema(DIM), _batches(objects)),
+        pa.RecordBatchReader.from_batches(table_schema(DIM), _batches(objects, sparse)),
         f"{lance_place(options.location)}/{LANCE_TABLE}",
         mode="append",
         max_rows_per_file=_ROWS_A_FRAGMENT,
@@ -70,11 +68,9 @@ def fill(options: IndexOptions, objects: int) -> None:
     )
 
 
-def _batches(objects: int) -> Iterator[pa.RecordBatch]:
-    now = datetime.now(UTC)
-    left = images(objects, EMBEDDER)
-    while batch := list(islice(left, _IMAGES_AT_ONCE)):
-        points = [point for image in batch for point in image_points(image, now, now)]
+def _batches(objects: int, sparse: bool) -> Iterator[pa.RecordBatch]:
+    left = points_of_images(objects, EMBEDDER, sparse=sparse)
+    while points := list(chain.from_iterable(islice(left, _IMAGES_AT_ONCE))):
         yield from to_rows(points, DIM, table_schema(DIM)).to_batches()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.object_storage.filling import EMBEDDER
+from bench.sparse_texts import TERMS_OF_A_QUERY, SparseTexts
 from bench.synthetic import OBJECTS_AN_IMAGE, REVISION, Cone, image_ref
 from schemas.ids import IMAGE_ORDINAL, image_id, object_id
 from schemas.labels import parse_labels
@@ -31,6 +32,8 @@ FILTERS: Mapping[str, tuple[Condition, ...]] = {
     "nearest, filter 10%": (Condition(field="bucket", op="=", value="photos-3"),),
     "nearest, filter 0.1%": (Condition(field="key", op="^=", value="2026/123/"),),
 }
+SPARSE = "sparse"
+"""The question of points that have a sparse vector of the user's own; others have none of it."""
 _IDS_A_QUERY = 10
 Answer = list[tuple[str, float]]
 """Ids with their scores, of what a question finds; ids alone score 0."""
@@ -38,12 +41,16 @@ Answer = list[tuple[str, float]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Queries:
-    """As many queries as wanted: `vectors` float32 (n, dim), a text of each, ids of points."""
+    """As many queries as wanted: `vectors` float32 (n, dim), a text of each, ids of points.
+
+    `sparse` vectors as of SPLADE, for points that have some.
+    """
 
     vectors: Float32Matrix
     texts: tuple[str, ...]
     long_texts: tuple[str, ...]
     ids: tuple[tuple[uuid.UUID, ...], ...]
+    sparse: tuple[SparseVector, ...]
 
     @classmethod
     def draw(cls, count: int, seed: int, objects: int) -> Queries:
@@ -59,6 +66,7 @@ class Queries:
             tuple(pairs),
             tuple(longer),
             tuple(_draw_ids(rng, objects) for _ in range(count)),
+            tuple(SparseTexts().draw(10**9 + seed, count, TERMS_OF_A_QUERY)),
         )
 
     def words(self, number: int, *, longer: bool = False) -> SparseVector:
@@ -115,6 +123,10 @@ def _by_words(*, longer: bool) -> Ask:
     return ask
 
 
+def _by_sparse(index: PointIndex, queries: Queries, number: int) -> Answer:
+    return _of_hits(index.search(IndexQuery(None, FIRST, sparse=queries.sparse[number])))
+
+
 def _by_id(index: PointIndex, queries: Queries, number: int) -> Answer:
     found = index.stored(queries.ids[number])
     if len(found) != len(set(queries.ids[number])):
@@ -137,6 +149,7 @@ QUESTIONS: Mapping[str, Ask] = {
     "2 words": _by_words(longer=False),
     "12 words": _by_words(longer=True),
     "text (both)": _by_text,
+    SPARSE: _by_sparse,
     "labels, counted": _labels_counted,
     "10 points by id": _by_id,
     "count of a prefix": _by_prefix,

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from bench.object_storage.questions import CANDIDATES, FILTERS, FIRST, Answer, Queries
 from schemas.options import IndexOptions
 from schemas.points import Point, ScoredPoint, SparseVector, TextSum
-from schemas.records import WORDS_NAME
+from schemas.records import SPARSE_NAME, WORDS_NAME
 from schemas.search import MAX_OVERLAP
 from workers.indexes.bm25 import share_of_words
 from workers.indexes.lance.rows import PACKED, SPARSE_COLUMNS, VECTOR, from_rows
@@ -25,8 +25,8 @@ from workers.indexes.ranking import drop_overlapping
 _POOL = 124  # four times what a text asks for: as many as a search ranks
 _KNOWN_BY_WORDS = 5000
 _ROWS_AT_ONCE = 8192
-_WORDS = SPARSE_COLUMNS[WORDS_NAME].stored
-_COLUMNS = ("id", "kind", "bucket", "key", VECTOR, *_WORDS)
+_WORDS, _SPARSE = (tuple(SPARSE_COLUMNS[name].stored) for name in (WORDS_NAME, SPARSE_NAME))
+_COLUMNS = ("id", "kind", "bucket", "key", VECTOR, *_WORDS, *_SPARSE)
 
 
 def equal_share(found: Sequence[Sequence[float]], exact: Sequence[Sequence[float]]) -> float:
@@ -56,13 +56,15 @@ class Truth:
     """The exact answers to queries, a list each.
 
     `nearest` by filter; `by_words` and `by_more_words` are the first `_KNOWN_BY_WORDS` with their
-    scores; `by_text` the cosines of the hits in their order.
+    scores; `by_text` the cosines of the hits in their order; `by_sparse` the dot products of the
+    first hits.
     """
 
     nearest: Mapping[str, list[Answer]]
     by_words: list[Answer]
     by_more_words: list[Answer]
     by_text: list[list[float]]
+    by_sparse: list[list[float]]
 
 
 class NearestRows:
@@ -86,33 +88,41 @@ class NearestRows:
         return [(row, score) for row, score in pairs if row >= 0]
 
 
-class _Words:
-    """Where the terms of queries stand, and how much they count there."""
+class _Terms:
+    """Where the terms of queries stand in two list columns, and how much they count there.
 
-    def __init__(self, queries: Sequence[SparseVector]) -> None:
+    With `by_rarity` they count the more the fewer rows have them, as words do.
+    """
+
+    def __init__(
+        self, columns: tuple[str, ...], queries: Sequence[SparseVector], *, by_rarity: bool
+    ) -> None:
+        self._columns, self._by_rarity = columns, by_rarity
         self._terms = np.unique(np.concatenate([query.indices for query in queries]))
         self._parts: list[tuple[npt.NDArray[np.int64], ...]] = []
         self._rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        lists, values = (batch.column(name) for name in _WORDS)
+        lists, values = (batch.column(name) for name in self._columns)
         terms = lists.flatten().to_numpy()
         wanted = np.isin(terms, self._terms)
-        owners = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+        owners = np.repeat(np.arange(len(lists)), lengths)
         weights = values.flatten().to_numpy()[wanted].astype(np.float64)
         self._parts.append((owners[wanted] + self._rows, terms[wanted], weights))
         self._rows += len(lists)
 
     def score(self, query: SparseVector) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Rows with any term, and the sum of products with weights times inverse frequency."""
+        """Rows with any term, and the sum of products with weights."""
         rows, terms, weights = map(np.concatenate, zip(*self._parts, strict=True))
         found_rows, products = [], []
         for term, weight in zip(query.indices.tolist(), query.values.tolist(), strict=True):
             having = terms == term
-            count = int(having.sum())
-            rarity = np.log1p((self._rows - count + 0.5) / (count + 0.5))
+            if self._by_rarity:
+                count = int(having.sum())
+                weight *= np.log1p((self._rows - count + 0.5) / (count + 0.5))
             found_rows.append(rows[having])
-            products.append(np.float32(weight * rarity) * weights[having])
+            products.append(np.float32(weight) * weights[having])
         unique, inverse = np.unique(np.concatenate(found_rows), return_inverse=True)
         return unique, np.bincount(inverse, np.concatenate(products), unique.size)
 
@@ -127,7 +137,8 @@ class _Pass:
         self.pool = NearestRows(_POOL, self.count)
         self.short = [queries.words(number) for number in range(self.count)]
         self.longer = [queries.words(number, longer=True) for number in range(self.count)]
-        self.words = _Words([*self.short, *self.longer])
+        self.words = _Terms(_WORDS, [*self.short, *self.longer], by_rarity=True)
+        self.sparse = _Terms(_SPARSE, queries.sparse, by_rarity=False)
         self._ids: list[npt.NDArray[np.bytes_]] = []
         self._objects: list[npt.NDArray[np.bool_]] = []
         self._rows = 0
@@ -150,6 +161,7 @@ class _Pass:
         objects = masks["nearest objects"]
         self.pool.add(scores[objects], rows[objects])
         self.words.add(batch)
+        self.sparse.add(batch)
         self._ids.append(batch.column("id").to_numpy(zero_copy_only=False).astype("S36"))
         self._objects.append(objects)
         self._rows += batch.num_rows
@@ -167,6 +179,11 @@ class _Pass:
             rows, scores = rows[chosen], scores[chosen]
         order = np.lexsort((self.ids[rows], -scores.round(6)))[:most]
         return list(zip(rows[order].tolist(), scores[order].tolist(), strict=True))
+
+    def first_by_sparse(self, query: SparseVector) -> list[float]:
+        """The first scores."""
+        _, scores = self.sparse.score(query)
+        return np.sort(scores)[: -FIRST - 1 : -1].tolist()
 
     def named(self, found: Sequence[tuple[int, float]]) -> Answer:
         return [(self.ids[row].decode(), score) for row, score in found]
@@ -190,6 +207,7 @@ def find_truth(options: IndexOptions, queries: Queries) -> Truth:
         [seen.named(seen.first_by_words(words, _KNOWN_BY_WORDS)) for words in seen.short],
         [seen.named(seen.first_by_words(words, _KNOWN_BY_WORDS)) for words in seen.longer],
         _rank_for_texts(dataset, seen),
+        [seen.first_by_sparse(query) for query in queries.sparse],
     )
 
 

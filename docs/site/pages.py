@@ -11,6 +11,7 @@ from pathlib import Path
 from docs.site.command_page import write_commands
 from docs.site.fields_page import write_manifest, write_payload
 from docs.site.http_page import write_http
+from docs.site.notebooks import list_notebooks, write_page
 from docs.site.python_page import write_python
 from docs.site.settings_page import write_settings
 
@@ -36,7 +37,11 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 def list_pages() -> dict[str, str]:
     """Where each page of the repository is in the site, by its path."""
     own = {f"docs/{path.name}": path.name for path in sorted((ROOT / "docs").glob("*.md"))}
-    return _ELSEWHERE | own
+    notebooks = {
+        f"docs/notebooks/{path.name}": f"{path.stem}.md"
+        for path in list_notebooks(ROOT / "docs" / "notebooks")
+    }
+    return _ELSEWHERE | own | notebooks
 
 
 def gather_pages(folder: Path) -> None:
@@ -44,7 +49,7 @@ def gather_pages(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "reference").mkdir(parents=True)
     for source, place in list_pages().items():
-        text = (ROOT / source).read_text(encoding="utf-8")
+        text = _read_page(ROOT / source, folder)
         (folder / place).write_text(move_links(text, source), encoding="utf-8")
     for path in (ROOT / "docs").iterdir():
         if path.suffix in _PICTURES:
@@ -52,6 +57,16 @@ def gather_pages(folder: Path) -> None:
     shutil.copytree(ROOT / "docs" / "site" / "assets", folder / "assets")
     for place, write in REFERENCES.items():
         (folder / place).write_text(write(), encoding="utf-8")
+
+
+def _read_page(path: Path, folder: Path) -> str:
+    """The Markdown of a page; the pictures of a notebook are written to `folder`."""
+    if path.suffix != ".ipynb":
+        return path.read_text(encoding="utf-8")
+    text, pictures = write_page(path)
+    for name, picture in pictures.items():
+        (folder / name).write_bytes(picture)
+    return text
 
 
 def move_links(text: str, source: str) -> str:

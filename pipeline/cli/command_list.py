@@ -76,6 +76,10 @@ _GROUPS = {
             "map",
             "Lay all objects out in a plane, near to what looks like them, for the page.",
         ),
+        "tag": (
+            "tag",
+            "Tag objects of an index, take tags from them, or list the tags that there are.",
+        ),
         "serve": ("serve", "Search an index from a browser, and over HTTP."),
         "keys": ("keys", "Manage the keys of a search service that others can reach."),
     },

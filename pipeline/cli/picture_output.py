@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from schemas.api import RegionAnswer, SearchAnswer
 from schemas.search import Region, RegionChoice, SearchPage
 
+_AS_GIVEN = (RegionChoice.BOX, RegionChoice.MASK)
+
 
 def describe_pictures(page: SearchPage | SearchAnswer) -> Iterator[str]:
-    """A line for each copy, and for each region that is not simply the box that was asked for."""
+    """A line for each copy, and for each region that is not simply what was asked for."""
     for copy in page.copies:
         how = "is" if copy.exact else "looks like"
         yield f"the image {how} {copy.uri}, which is indexed (object {copy.object_id})"
     for region in page.regions:
-        if region is not None and region.choice is not RegionChoice.BOX:
+        if region is not None and region.choice not in _AS_GIVEN:
             yield _describe_region(region)
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.messages import validation_sentence
 from schemas.errors import UsageError, one_line
+from schemas.named_vectors import NamedDims, describe_dims
 from schemas.search import SearchQuery
 from schemas.sparse_terms import SparseTerms
 
@@ -45,11 +46,18 @@ def read_vector(path: Path | None) -> tuple[float, ...] | None:
     return tuple(vector.tolist())
 
 
-def require_length(query: SearchQuery, path: Path | None, dim: int) -> None:
-    """Raise UsageError, which names the file, unless a query's vector is as long as an index's."""
-    if path is not None and query.vector is not None and len(query.vector) != dim:
+def require_length(query: SearchQuery, path: Path | None, dim: int, named: NamedDims) -> None:
+    """Raise UsageError, which names the file, unless a query's vector is as long as an index's.
+
+    Or, with `using`, as long as the named ones of that name; a name that is not there is let by.
+    """
+    those = "those"
+    if query.using is not None:
+        dim = named.get(query.using, 0)
+        those = f"{query.using!r} ({describe_dims(named)})"
+    if path is not None and query.vector is not None and dim and len(query.vector) != dim:
         raise UsageError(
-            f"expected a vector of {dim} numbers in {path}, as those of the index, got "
+            f"expected a vector of {dim} numbers in {path}, as {those} of the index, got "
             f"{len(query.vector)}"
         )
 

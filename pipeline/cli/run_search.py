@@ -61,7 +61,7 @@ def _search_here(
     query: SearchQuery, settings: Settings, output: SearchOutput, vector_file: Path | None
 ) -> None:
     with Searcher.open(settings) as searcher:
-        require_length(query, vector_file, searcher.index.dim)
+        require_length(query, vector_file, searcher.index.dim, searcher.index.named_dims())
         searcher.prepare(query)
         start = time.perf_counter()
         page = searcher.search(query)
@@ -87,7 +87,7 @@ def _search_by_service(
         print_note("note: the service answers, with the calibration it was started with")
     stats = service.stats()
     embedder = stats.embedder
-    require_length(query, vector_file, stats.dim)
+    require_length(query, vector_file, stats.dim, stats.vectors)
     request = build_request(service, query, settings)
     start = time.perf_counter()
     answer = service.search(request)

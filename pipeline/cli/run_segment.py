@@ -23,6 +23,7 @@ from pipeline.segmentation.run import segment_sources
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.images import Failure, ImageRef
+from workers.segmenter_protocols import stuff_labels_of
 
 
 def run_segment(
@@ -53,7 +54,7 @@ def run_segment(
             _Counter(progress) if len(first) > 1 else lambda refs: None,
         )
         report = _Report(as_json=as_json)
-        with outputs.open() as writers:
+        with outputs.open(lambda: stuff_labels_of(models.segmenter())) as writers:
             for result in results:
                 report.add(result)
                 if isinstance(result, SegmentedImage):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from pipeline.cli.mask_picture import read_mask
+from pipeline.search.mask_prompt import encode_mask
 from schemas.errors import UsageError
 from schemas.search import FileExample, ObjectExample, TextExample
 
@@ -25,14 +28,19 @@ def _parse_text(text: str) -> TextExample:
 
 
 def parse_image(
-    image: str | None, box: str | None, point: str | None, *, exact_box: bool = False
+    image: str | None,
+    box: str | None,
+    point: str | None,
+    mask: Path | None = None,
+    *,
+    exact_box: bool = False,
 ) -> list[FileExample]:
-    """The image to search with, or none; all of it, a box or a point. Raises UsageError."""
+    """The image to search with, or none: all of it, a box, a point or a mask. Raises UsageError."""
     if exact_box and box is None:
         raise UsageError("expected a --box to go with --exact-box")
     if image is None:
-        if box is not None or point is not None:
-            raise UsageError("expected an --image to go with --box or --point")
+        if box is not None or point is not None or mask is not None:
+            raise UsageError("expected an --image to go with --box, --point or --mask")
         return []
     return [
         FileExample(
@@ -40,6 +48,7 @@ def parse_image(
             box_xyxy=None if box is None else parse_box(box),
             point_xy=None if point is None else parse_point(point),
             exact_box=exact_box,
+            mask=None if mask is None else encode_mask(read_mask(mask)),
         )
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +67,17 @@ class Outputs:
                 raise UsageError(f"expected another file for each kind of output, got {path} twice")
 
     @contextmanager
-    def open(self) -> Iterator[list[MaskWriter]]:
-        """What writes them; files are there when the block ends well."""
+    def open(self, find_stuff: Callable[[], Set[str]]) -> Iterator[list[MaskWriter]]:
+        """What writes them; files are there when the block ends well.
+
+        `find_stuff` gives the labels that have no instances; it is called when all are written.
+        """
         with ExitStack() as stack:
             writers: list[MaskWriter] = []
             if self.coco is not None:
                 writers.append(stack.enter_context(open_instances(self.coco)))
             if self.panoptic is not None:
-                writers.append(stack.enter_context(open_panoptic(self.panoptic)))
+                writers.append(stack.enter_context(open_panoptic(self.panoptic, find_stuff)))
             if self.rle is not None:
                 writers.append(stack.enter_context(open_lines(self.rle)))
             if self.png is not None:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
+from pipeline.cli.mask_picture import read_mask
 from pipeline.cli.search_examples import parse_box
 from pipeline.segmentation.queries import (
     EverythingQuery,
@@ -19,11 +17,8 @@ from pipeline.segmentation.queries import (
 )
 from schemas.errors import UsageError
 from schemas.labels import LabelEntry
-from schemas.masks import BoolMask
 from schemas.options import LabelOptions
 from workers.labelling.labeller import entries_of
-
-_INSIDE = 127  # of 255: brighter pixels are inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +79,6 @@ def parse_labelled_point(text: str) -> tuple[float, float, int]:
             f"expected a point as x,y in pixels, or x,y,1 on the object and x,y,0 off it, "
             f"got {text!r}"
         ) from exc
-
-
-def read_mask(path: Path) -> BoolMask:
-    """A picture of a mask, white inside: bool (height, width). Raises UsageError."""
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L")) > _INSIDE
-    except UnidentifiedImageError as exc:
-        raise UsageError(f"expected a picture of a mask, got none in {path}") from exc
-    except OSError as exc:
-        reason = exc.strerror or exc
-        raise UsageError(f"the mask {path} cannot be read: {reason}") from exc
 
 
 def read_labels(path: Path) -> tuple[LabelEntry, ...]:

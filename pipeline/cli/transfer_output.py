@@ -31,6 +31,12 @@ def print_export(summary: export_parquet.ExportSummary, target: str, seconds: fl
             "image: `objseek verify` names the images.",
             err=True,
         )
+    if summary.of_videos:
+        typer.echo(
+            f"{quantify(summary.of_videos, 'object')} of videos left out: coco and parquet have "
+            "them.",
+            err=True,
+        )
     if summary.queued:
         typer.echo(
             f"{quantify(summary.queued, 'image')} did not have the points that were recorded, or "

@@ -22,10 +22,11 @@ def print_plan(planned: plan.ImportPlan) -> None:
         field = f"own.{name}"
         rows.append((field, column, f"a {kinds[field]} to filter by"))
     rows += [("left out", column, why) for column, why in mapping.left_out.items()]
+    named = "".join(f", {name} of {dim}" for name, dim in planned.named_dims.items())
     print_line(
         out(),
         f"{sanitize(planned.source.name)}: {quantify(planned.source.rows, 'row')}, vectors of "
-        f"{planned.dim} numbers",
+        f"{planned.dim} numbers{named}",
     )
     print_rows(("field", "column", "why"), rows)
     print_line(out(), f"embedder: {sanitize(_describe_embedder(planned))}")

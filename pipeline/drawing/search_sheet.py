@@ -81,6 +81,7 @@ def describe_query(query: SearchQuery) -> str:
     """The query in words."""
     wanted = [*map(_describe, query.wanted)]
     words = " + ".join(wanted if query.sparse is None else [*wanted, "a sparse vector"])
+    words += "" if query.using is None else f" of {query.using}"
     against = ", ".join(map(_describe, query.negative))
     return f"{words}, not {against}" if against else words
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pipeline.index_home import IndexHome, current_generation
+from pipeline.index_home import IndexHome, require_current
 from pipeline.search.found_objects import find_image
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import read_source_image
@@ -15,7 +15,6 @@ from pipeline.settings import Settings
 from schemas.added import AddedObject
 from schemas.errors import (
     EmbedderMismatchError,
-    GenerationChangedError,
     NotAddedError,
     NotIndexedError,
     ObjectChangedError,
@@ -127,7 +126,7 @@ def write_addition(addition: Addition, searcher: Searcher) -> Point | None:
         home.manifest.added.remove([addition.record])
         searcher.index.delete_points([addition.record.object_id])
         return None
-    _check_generation(home, searcher.settings)
+    require_current(home, searcher.settings)
     return point
 
 
@@ -151,7 +150,7 @@ def remove_object(object_id: uuid.UUID, searcher: Searcher) -> None:
     if record is not None:
         home.manifest.added.remove([record])
     index.delete_points([str(object_id)])
-    _check_generation(home, searcher.settings)
+    require_current(home, searcher.settings)
 
 
 def find_size(index: VectorIndex, uri: str) -> tuple[int, int]:
@@ -162,13 +161,6 @@ def find_size(index: VectorIndex, uri: str) -> tuple[int, int]:
 
 def _home_of(searcher: Searcher) -> IndexHome:
     return IndexHome.at(searcher.settings, searcher.generation)
-
-
-def _check_generation(home: IndexHome, settings: Settings) -> None:
-    if current_generation(settings) != home.generation:
-        raise GenerationChangedError(
-            f"another generation of {home.location} came into use meanwhile: do it again"
-        )
 
 
 def _find_written(addition: Addition, index: VectorIndex) -> Point | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,9 @@ from pipeline.ingestion.log_file import job_log
 from pipeline.ingestion.precision import settle_precision
 from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
+from pipeline.jobs.carried_tags import carry_tags
 from pipeline.jobs.reembedded_videos import ReembeddedVideos
+from pipeline.manifest.expected_points import added_ids, count_points, row_key
 from pipeline.manifest.manifest import Manifest
 from pipeline.messages import quantify
 from pipeline.observing.observe import observe
@@ -294,7 +295,7 @@ class _Reembed:
 
         Or has without what was added to them by hand, or with what was removed again.
         """
-        old_added, new_added = _added_ids(self._old.manifest), _added_ids(manifest)
+        old_added, new_added = added_ids(self._old.manifest), added_ids(manifest)
         finished = manifest.finished_images(self._pipelines[fingerprint].fingerprint)
         rows = (
             row
@@ -305,7 +306,7 @@ class _Reembed:
         )
         for batch in batched(rows, LISTED_AT_ONCE):
             there = [
-                done and old_added.get(_key(row)) == new_added.get(_key(row))
+                done and old_added.get(row_key(row)) == new_added.get(row_key(row))
                 for row, done in zip(batch, finished.has([row.ref for row in batch]), strict=True)
             ]
             self._progress.add_unchanged(sum(there))
@@ -327,13 +328,16 @@ class _Reembed:
         """Have the new generation used, unless more has come into the one before meanwhile."""
         manifest = new.manifest
         # A folder is held: nobody writes to it from here on.
-        with self._open_old(), new.points() as index:
+        with self._open_old() as old, new.points() as index:
             if not self._old.manifest.fingerprints() <= self._pipelines.keys():
                 return False
-            if any(next(self._iterate_left(old, manifest), None) for old in self._pipelines):
+            if any(
+                next(self._iterate_left(made_by, manifest), None) for made_by in self._pipelines
+            ):
                 return False
             self._carry(manifest, index)
-            expected = _count_points(manifest)
+            carry_tags(old, index)
+            expected = count_points(manifest)
             if index.count() != expected:
                 raise VectorIndexError(
                     f"expected {expected:,} points in the new generation, got {index.count():,}: "
@@ -342,6 +346,7 @@ class _Reembed:
             use_generation(self._settings, new.generation)
             # What was added at the last moment: as missing objects, `verify` brings them.
             self._old.manifest.added.copy_to(manifest.added)
+            carry_tags(old, index)
         return True
 
     def _carry(self, manifest: Manifest, index: VectorIndex) -> None:
@@ -374,25 +379,6 @@ class _Reembed:
             return
         with self._old.points() as index:
             yield index
-
-
-def _key(row: ManifestRow) -> tuple[str, str]:
-    return row.image_id, row.version
-
-
-def _added_ids(manifest: Manifest) -> dict[tuple[str, str], set[str]]:
-    """The ids of what was added by hand, by image id and version."""
-    ids: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for record in manifest.added.all().values():
-        ids[record.image_id, record.version].add(record.object_id)
-    return dict(ids)
-
-
-def _count_points(manifest: Manifest) -> int:
-    """How many points the images that are done have."""
-    added = _added_ids(manifest)
-    done = (row for row in manifest.latest() if row.state is State.DONE)
-    return sum(row.points + len(added.get(_key(row), ())) for row in done)
 
 
 def _is_blocking(failure: Failure) -> bool:

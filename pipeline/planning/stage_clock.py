@@ -16,6 +16,7 @@ from pipeline.index_home import IndexHome
 from pipeline.observing.observer import RunObserver
 from pipeline.observing.work_reports import WorkReport
 from schemas.images import ImageRef
+from schemas.named_vectors import NO_NAMED, NamedDims
 from schemas.records import EmbeddedImage
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes.points import image_points
@@ -91,8 +92,10 @@ class CountedHome(IndexHome):
     clock: StageClock = field(default_factory=StageClock)
 
     @contextmanager
-    def points(self, *, create_for: int | None = None) -> Iterator[VectorIndex]:
+    def points(
+        self, *, create_for: int | None = None, named: NamedDims = NO_NAMED
+    ) -> Iterator[VectorIndex]:
         """The index, open during the block; see `IndexHome.points`."""
-        with super().points(create_for=create_for) as index:
+        with super().points(create_for=create_for, named=named) as index:
             self.clock.dim = index.dim
             yield cast(VectorIndex, _CountedIndex(index, self.clock))

@@ -15,10 +15,11 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.drawing.search_sheet import check_sheet_path, draw_sheet, save_sheet
-from pipeline.python_api.coco_document import CocoDocument
 from pipeline.python_api.tracks import find_nearest, read_sighted_frames, read_sightings
 from pipeline.search.kept_pictures import PictureSource
 from pipeline.search.source_images import read_source_image
+from pipeline.selection.coco_document import CocoDocument
+from pipeline.selection.objects import ChosenObject
 from pipeline.settings import Settings
 from schemas.coco import frame_name
 from schemas.errors import UsageError
@@ -40,6 +41,7 @@ _HIT_SCHEMA = pa.schema(
         ("probability", pa.float32()),
         ("relevance", pa.string()),
         ("labels", pa.list_(pa.string())),
+        ("tags", pa.list_(pa.string())),
         ("bbox_xyxy", pa.list_(pa.int32(), 4)),
         ("area_px", pa.int64()),
         ("size_hw", pa.list_(pa.int32(), 2)),
@@ -81,6 +83,11 @@ class IndexedObject:
     def labels(self) -> tuple[str, ...]:
         """What it may be called, surest first; empty where it was not labelled."""
         return self.payload.labels or ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What people have tagged it with, when it was looked at."""
+        return self.payload.tags or ()
 
     @property
     def mask(self) -> BoolMask:
@@ -230,7 +237,8 @@ class SearchResult(Sequence[Hit]):
         >>> sorted(coco), len(coco["annotations"])
         (['annotations', 'categories', 'images'], 2)
         """
-        return CocoDocument(self.page.hits).to_dict()
+        chosen = (ChosenObject(hit.object_id, hit.payload, hit.score) for hit in self.page.hits)
+        return CocoDocument(chosen).to_dict()
 
     def to_supervision(self) -> dict[str, supervision.Detections]:
         """Detections of supervision's, of each image by its uri: its own are of one image.
@@ -285,6 +293,7 @@ def _row(hit: Hit) -> dict[str, Any]:
         "probability": hit.probability,
         "relevance": None if hit.relevance is None else hit.relevance.value,
         "labels": list(hit.labels),
+        "tags": list(hit.tags),
         "bbox_xyxy": list(hit.bbox_xyxy),
         "area_px": hit.area_px,
         "size_hw": [payload.height, payload.width],

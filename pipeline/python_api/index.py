@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
 from pipeline.jobs.added_object import ObjectToAdd, add_object, remove_object
 from pipeline.jobs.ingest import IngestSummary, ingest
+from pipeline.jobs.tag import tag_objects
 from pipeline.progress import Progress
 from pipeline.python_api.hits import Hit, IndexedObject, SearchResult
 from pipeline.python_api.query_vectors import (
@@ -18,6 +19,7 @@ from pipeline.python_api.query_vectors import (
     VectorLike,
     parse_sparse,
     parse_vector,
+    raising_usage_errors,
 )
 from pipeline.python_api.segmentation import (
     Picture,
@@ -28,6 +30,7 @@ from pipeline.python_api.segmentation import (
 )
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.kept_pictures import PictureSource, thumbnails_of
+from pipeline.search.mask_prompt import encode_mask
 from pipeline.search.query_examples import parse_object_id
 from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
@@ -35,7 +38,8 @@ from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
 from pipeline.settings import Settings, load_settings
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
-from schemas.masks import BoolMask, CocoRle
+from schemas.masks import BoolMask
+from schemas.payload import Kind
 from schemas.records import Float32Matrix, Float32Vector
 from schemas.search import (
     Box,
@@ -46,7 +50,9 @@ from schemas.search import (
     SearchQuery,
     TextExample,
 )
+from schemas.tags import TAGS, TagChange
 
+_MOST_TAGS = 1000
 Filter = str | Sequence[str]
 """Conditions as the command line takes them, such as `area_frac>0.05`; all have to hold."""
 
@@ -99,28 +105,33 @@ class Index:
         box: Box | None = None,
         point: tuple[float, float] | None = None,
         exact_box: bool = False,
+        mask: BoolMask | None = None,
         like: str | IndexedObject | None = None,
         unlike: str | IndexedObject | None = None,
         vector: VectorLike | None = None,
         sparse: SparseLike | None = None,
+        using: str | None = None,
         limit: int = 10,
         filter: Filter = (),
+        kind: Kind | Literal["auto"] | None = "auto",
         group_size: int | None = None,
         diversity: float = 0.0,
     ) -> SearchResult:
         """Objects that are like everything that is given, best first.
 
         `text` is what they show; `image` a path or uri, of which the object is meant that `box`
-        (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels; with
-        `exact_box` all that is in the box. A whole image finds whole images, too. `like` is an
-        indexed object or its id, `unlike` an object, its id, or a text that hits should not be
-        like. `vector` is one of your own, float (dim,), as long as those of the index; `sparse` the
-        weights of terms by number, or a pair of indices and weights: ranks by its dot product are
-        fused with those by all else, and by itself that product is the score. With either, how
-        likely hits are is not known; no model is loaded for them. `group_size` hits of an image
-        stand together if it is given; `diversity` above 0 trades nearness against variety. Hits in
-        videos have a time span, by which they can be filtered: `["t_start<=12", "t_end>=12"]`.
-        Raises ObjseekError.
+        (x0, y0, x1, y1) is drawn round, or that is at `point` (x, y), both in pixels, or that
+        `mask` shows, bool (height, width); with `exact_box` all that is in the box. A whole image
+        finds whole images, too. `like` is an indexed object or its id, `unlike` an object, its id,
+        or a text that hits should not be like. `vector` is one of your own, float (dim,), as long
+        as those of the index; `using` is the name of further vectors that were imported, which it
+        is compared with instead, and by itself. `sparse` has the weights of terms by number, or is
+        a pair of indices and weights: ranks by its dot product are fused with those by all else,
+        and by itself that product is the score. With either, how likely hits are is not known; no
+        model is loaded for them. `kind` is "object", "image" or, for both, None; "auto" is objects,
+        and whole images with one. `group_size` hits of an image stand together if it is given;
+        `diversity` above 0 trades nearness against variety. Hits in videos have a time span, by
+        which they can be filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -131,17 +142,21 @@ class Index:
         >>> index.search(vector=index.embed_text("a red apple"), limit=1)[0].probability is None
         True
         """
-        query = SearchQuery(
-            text=text,
-            vector=parse_vector(vector),
-            sparse=parse_sparse(sparse),
-            positive=tuple(_parse_wanted(_parse_picture(image, box, point, exact_box), like)),
-            negative=tuple(_parse_unwanted(unlike)),
-            limit=limit,
-            conditions=_conditions(filter),
-            group_size=group_size,
-            diversity=diversity,
-        )
+        with raising_usage_errors():
+            picture = _parse_picture(image, box, point, mask, exact_box)
+            query = SearchQuery(
+                text=text,
+                vector=parse_vector(vector),
+                sparse=parse_sparse(sparse),
+                using=using,
+                positive=tuple(_parse_wanted(picture, like)),
+                negative=tuple(_parse_unwanted(unlike)),
+                limit=limit,
+                conditions=_conditions(filter),
+                kind=kind,
+                group_size=group_size,
+                diversity=diversity,
+            )
         return self.search_query(query)
 
     def search_query(self, query: SearchQuery) -> SearchResult:
@@ -236,7 +251,7 @@ class Index:
         >>> index.remove_object(added)
         """
         uri = image if isinstance(image, str) else image.uri
-        rle = _encode(mask) if isinstance(mask, np.ndarray) else mask.object_mask.rle
+        rle = encode_mask(mask).to_rle() if isinstance(mask, np.ndarray) else mask.object_mask.rle
         searcher = self._searcher()
         point = add_object(ObjectToAdd(uri, rle, label), searcher)
         searcher.refresh()
@@ -247,6 +262,48 @@ class Index:
         searcher = self._searcher()
         remove_object(parse_object_id(item if isinstance(item, str) else item.object_id), searcher)
         searcher.refresh()
+
+    def tag(
+        self,
+        objects: str | IndexedObject | Iterable[str | IndexedObject],
+        *,
+        add: str | Sequence[str] = (),
+        remove: str | Sequence[str] = (),
+    ) -> int:
+        """Tag objects, or those of these ids, and take tags from them; how many have others now.
+
+        A tag has 1 to 64 characters, as they are written. Tags stay with an object when its image
+        is ingested again unchanged, embedded anew or labelled. Raises ObjseekError: UsageError also
+        for an id that the index has no object of, with all others done.
+
+        >>> best = index.search("a red apple")[0]
+        >>> index.tag(best, add="fruit")
+        1
+        >>> index.tags(), [each.object_id for each in index.objects("tags=fruit")] == [
+        ...     best.object_id
+        ... ]
+        ({'fruit': 1}, True)
+        >>> index.tag(best, remove="fruit")
+        1
+        """
+        change = TagChange.parse(
+            *([each] if isinstance(each, str) else each for each in (add, remove))
+        )
+        given = [objects] if isinstance(objects, str | IndexedObject) else objects
+        ids = [parse_object_id(each if isinstance(each, str) else each.object_id) for each in given]
+        done = tag_objects(ids, change, self._searcher())
+        if done.missing:
+            raise UsageError(f"the index holds no object {done.missing[0]}")
+        return len(done.changed)
+
+    def tags(self, filter: Filter = ()) -> dict[str, int]:
+        """How many of the objects under all conditions have each tag, most first; at most 1,000."""
+        kind = Condition(field="kind", op="=", value="object")
+        searcher = self._searcher()
+        conditions = (kind, *searcher.complete(_conditions(filter)))
+        return {
+            each.value: each.count for each in searcher.index.facet(TAGS, conditions, _MOST_TAGS)
+        }
 
     def embed_text(self, text: str) -> Float32Vector:
         """The unit vector of a text: float32 (dim,).
@@ -283,13 +340,6 @@ class Index:
         return self._open_searcher
 
 
-def _encode(mask: BoolMask) -> CocoRle:
-    try:
-        return CocoRle.from_mask(mask)
-    except ValueError as exc:
-        raise UsageError(f"the mask is not valid: {exc}") from exc
-
-
 def _parse_wanted(
     picture: FileExample | None, like: str | IndexedObject | None
 ) -> Iterator[Example]:
@@ -303,15 +353,19 @@ def _parse_picture(
     image: str | os.PathLike[str] | None,
     box: Box | None,
     point: tuple[float, float] | None,
+    mask: BoolMask | None,
     exact_box: bool,
 ) -> FileExample | None:
     if exact_box and box is None:
         raise UsageError("expected a box that is taken exactly, got none")
     if image is not None:
         path = os.fspath(image)
-        return FileExample(path=path, box_xyxy=box, point_xy=point, exact_box=exact_box)
-    if box is not None or point is not None:
-        raise UsageError("expected an image that the box or point is in, got none")
+        region = None if mask is None else encode_mask(mask)
+        return FileExample(
+            path=path, box_xyxy=box, point_xy=point, exact_box=exact_box, mask=region
+        )
+    if box is not None or point is not None or mask is not None:
+        raise UsageError("expected an image that the box, point or mask is in, got none")
     return None
 
 

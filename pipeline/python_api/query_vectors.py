@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,15 @@ SparseLike = (
     Mapping[int, float] | tuple[Sequence[int] | npt.NDArray[np.integer], VectorLike] | SparseTerms
 )
 """Weights by index, or indices and weights."""
+
+
+@contextmanager
+def raising_usage_errors() -> Iterator[None]:
+    """Say in a sentence what is wrong with a query, as UsageError."""
+    try:
+        yield
+    except ValidationError as exc:
+        raise UsageError(validation_sentence(exc)) from exc
 
 
 def parse_vector(vector: VectorLike | None) -> tuple[float, ...] | None:

@@ -55,6 +55,7 @@ def compute_facets(
         labels=count_values("labels"),
         segmenter_labels=count_values("segmenter_label"),
         levels=count_values("level"),
+        tags=count_values("tags"),
         buckets=count_values("bucket"),
         in_videos=index.count([*everything, _IN_VIDEOS]),
         sizes=tuple(

@@ -19,6 +19,7 @@ from pipeline.search.found_objects import (
     wrap_masks,
 )
 from pipeline.search.image_copies import find_copies
+from pipeline.search.mask_prompt import given_mask
 from pipeline.search.resolved_example import ResolvedExample
 from pipeline.search.same_object import has_length, unit
 from pipeline.search.source_images import query_image, read_source_image
@@ -212,10 +213,14 @@ class PictureExamples:
         return ResolvedExample(vector, weight, region=region)
 
     def _resolve_prompted(self, pixels: UInt8Image, example: _Picture) -> ResolvedExample:
-        """The mask at the example's point, or its box as it is."""
+        """The example's mask, the mask at its point, or its box as it is."""
+        size_hw = pixels.shape[0], pixels.shape[1]
         if example.box_xyxy is not None:
-            mask = box_mask(example.box_xyxy, (pixels.shape[0], pixels.shape[1]))
+            mask = box_mask(example.box_xyxy, size_hw)
             region = Region(mask, RegionChoice.BOX)
+        elif example.mask is not None:
+            mask = given_mask(example.mask, size_hw)
+            region = Region(mask, RegionChoice.MASK)
         else:
             assert example.point_xy is not None
             mask = self._models.mask_at(pixels, example.point_xy)

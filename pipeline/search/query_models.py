@@ -133,7 +133,7 @@ class QueryModels:
 def _needs_embedder(example: Example) -> bool:
     # An indexed image has a vector, and so have the objects that boxes in it are drawn round.
     if isinstance(example, IndexedImageExample):
-        return example.point_xy is not None or example.exact_box
+        return (example.point_xy or example.mask) is not None or example.exact_box
     return isinstance(example, FileExample | UploadExample)
 
 

@@ -18,6 +18,7 @@ from pipeline.search.cursor import Cursor, take_page
 from pipeline.search.found_objects import FoundObjects
 from pipeline.search.hit_order import order_hits
 from pipeline.search.label_conditions import require_sure_labels
+from pipeline.search.named_query import resolve_named
 from pipeline.search.picture_examples import Uploads
 from pipeline.search.query_examples import Examples, parse_object_id
 from pipeline.search.query_models import QueryModels, choose_embedder
@@ -210,7 +211,9 @@ class Searcher:
         return collapse_alike(hits, self.index, cursor.has_shown) if query.collapse else hits
 
     def resolve(self, query: SearchQuery) -> ResolvedQuery:
-        """The vector that a query stands for; see `resolve_query`."""
+        """The vector that a query stands for; see `resolve_query` and `resolve_named`."""
+        if query.using is not None:
+            return resolve_named(query, self.index.named_dims())
         return resolve_query(query, self._examples)
 
     def find_indexed(self, pixels: UInt8Image) -> FoundObjects:
@@ -235,7 +238,7 @@ class Searcher:
         conditions = list(self.complete(query.conditions))
         if query.wanted_kind is not None:
             conditions.append(Condition(field="kind", op="=", value=query.wanted_kind))
-        if len(self.info.embedders) > 1:
+        if len(self.info.embedders) > 1 and query.using is None:
             conditions.append(Condition(field="embedder", op="=", value=self.embedder_name))
         return tuple(conditions)
 
@@ -291,6 +294,7 @@ class Searcher:
             text_sum=text_sum,
             diversity=query.diversity,
             without=resolved.example_ids,
+            using=query.using,
         )
         if query.strategy == "average_vector":
             return nearest

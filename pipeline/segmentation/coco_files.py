@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from importlib import metadata
 from io import TextIOWrapper
@@ -32,11 +32,16 @@ def open_instances(path: Path) -> Iterator[InstancesFile]:
 
 
 @contextmanager
-def open_panoptic(path: Path) -> Iterator[PanopticFile]:
-    """A file of COCO's panoptic format; its PNGs are in the folder of its name without suffix."""
+def open_panoptic(
+    path: Path, find_stuff: Callable[[], Set[str]] = frozenset
+) -> Iterator[PanopticFile]:
+    """A file of COCO's panoptic format; its PNGs are in the folder of its name without suffix.
+
+    `find_stuff` gives the labels that have no instances, and is called at the end.
+    """
     folder = make_folder(path.with_suffix(""))
     with _open_coco(path) as text:
-        file = PanopticFile(text, folder)
+        file = PanopticFile(text, folder, find_stuff)
         yield file
         file.end()
 
@@ -121,13 +126,15 @@ class InstancesFile(_CocoFile):
 class PanopticFile(_CocoFile):
     """An image an annotation, with a PNG in which each pixel tells the id of its segment.
 
-    Where masks overlap, the surest gets the pixels (see `part_masks`); 0 is void. Which categories
-    are stuff is not known of masks: all are called things.
+    Where masks overlap, the surest gets the pixels (see `part_masks`); 0 is void. Categories are
+    things, unless `find_stuff` has them when the file ends.
     """
 
-    def __init__(self, file: TextIO, folder: Path) -> None:
+    def __init__(
+        self, file: TextIO, folder: Path, find_stuff: Callable[[], Set[str]] = frozenset
+    ) -> None:
         super().__init__(file)
-        self._folder, self._names = folder, FileNames()
+        self._folder, self._names, self._find_stuff = folder, FileNames(), find_stuff
 
     def write(self, result: SegmentedImage) -> None:
         """Add an image, and write its PNG."""
@@ -157,7 +164,7 @@ class PanopticFile(_CocoFile):
     def _describe_category(self, name: str, number: int) -> dict[str, object]:
         return {
             **super()._describe_category(name, number),
-            "isthing": 1,
+            "isthing": int(name not in self._find_stuff()),
             "color": _choose_colour(number),
         }
 

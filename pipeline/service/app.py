@@ -31,16 +31,19 @@ from pipeline.service.middleware import Guard, Limits
 from pipeline.service.model_loading import load_pictures, load_texts, warm_index
 from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.routes import added_objects as routes_added_objects
+from pipeline.service.routes import export as routes_export
 from pipeline.service.routes import ingest as routes_ingest
 from pipeline.service.routes import maps as routes_maps
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
 from pipeline.service.routes import segment as routes_segment
+from pipeline.service.routes import tags as routes_tags
 from pipeline.service.routes import uploads as routes_uploads
 from pipeline.service.routes import videos as routes_videos
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
+from pipeline.service.variety_cache import VarietyCache
 from pipeline.settings import Settings
 from schemas.errors import ObjseekError
 
@@ -89,6 +92,8 @@ def describe_service(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         routes_videos,
         routes_maps,
         routes_added_objects,
+        routes_tags,
+        routes_export,
         routes_ingest,
         routes_ops,
     ):
@@ -133,6 +138,7 @@ def _build_service(
         images=ImageCache(settings),
         clips=ClipMaker(settings),
         maps=MapMaker(settings, queue),
+        varieties=VarietyCache(),
         metrics=Metrics(),
         jobs=jobs,
         needs_key=needs_key,

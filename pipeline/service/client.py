@@ -34,9 +34,12 @@ from schemas.api import (
     UploadAnswer,
     UploadObjectsAnswer,
 )
+from schemas.browsing import VarietyAnswer
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
+from schemas.export_api import ExportRequest
 from schemas.object_map import ObjectMap, unpack_map
 from schemas.segment_api import SegmentAnswer, SegmentRequest
+from schemas.tag_api import TagAnswer, TagRequest
 
 _TIMEOUT_S = 60.0
 _EVENT = "data: "
@@ -114,6 +117,17 @@ class Client:
         """Remove an object that was added by hand; needs a key of the scope ingest."""
         self._send("DELETE", f"/v1/objects/{object_id}")
 
+    def tag(self, request: TagRequest) -> TagAnswer:
+        """Tag up to 1,000 objects, or take tags from them; needs a key of the scope ingest."""
+        return self._call(TagAnswer, "POST", "/v1/objects/tags", request)
+
+    def export(self, request: ExportRequest) -> bytes:
+        """Up to 1,000 objects as a file for other programs."""
+        return self._send(
+            "POST", "/v1/export", content=request.model_dump_json(),
+            headers={"Content-Type": "application/json"},
+        ).content  # fmt: skip
+
     def crop(self, object_id: str, size: int = 512, *, outline: bool = True) -> bytes:
         """The object with a margin, as a JPEG."""
         params = {"size": size, "outline": outline}
@@ -148,6 +162,11 @@ class Client:
         """Counts by label, bucket and size under conditions such as `labels=dog`."""
         params = {"filter": list(filters), "kind": kind, "limit": limit}
         return self._call(FacetsAnswer, "GET", "/v1/facets", params=params)
+
+    def variety(self, limit: int = 48, filters: Sequence[str] = (), turn: int = 0) -> VarietyAnswer:
+        """Objects unlike each other, of a sample; another `turn` chooses others."""
+        params = {"filter": list(filters), "limit": limit, "turn": turn}
+        return self._call(VarietyAnswer, "GET", "/v1/variety", params=params)
 
     def stats(self) -> StatsAnswer:
         """What the index holds."""

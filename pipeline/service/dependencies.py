@@ -19,9 +19,10 @@ from pipeline.service.image_segmenter import ImageSegmenter
 from pipeline.service.map_maker import MapMaker
 from pipeline.service.metrics import Metrics
 from pipeline.service.object_finder import ObjectFinder
-from pipeline.service.problems import MEDIA_TYPE, ProblemDetail
+from pipeline.service.problems import MEDIA_TYPE, ProblemDetail, ProblemError
 from pipeline.service.search_queue import SearchQueue
 from pipeline.service.uploads import Uploads
+from pipeline.service.variety_cache import VarietyCache
 from pipeline.settings import Settings
 from schemas.search import SearchPage
 
@@ -45,6 +46,7 @@ class Service:
     images: ImageCache
     clips: ClipMaker
     maps: MapMaker
+    varieties: VarietyCache
     metrics: Metrics
     jobs: BackgroundJobs | None
     needs_key: bool
@@ -68,6 +70,14 @@ def _get_ingester(request: Request) -> Caller:
     caller: Caller = request.state.caller
     check_scope(caller, Scope.INGEST)
     return caller
+
+
+def require_writable(service: Service) -> None:
+    """Raise ProblemError where the service reads a snapshot."""
+    if service.jobs is None:
+        raise ProblemError(
+            HTTPStatus.CONFLICT, "this service reads a snapshot, and cannot change objects"
+        )
 
 
 ServiceDep = Annotated[Service, Depends(_get_service)]

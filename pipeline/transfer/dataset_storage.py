@@ -22,14 +22,19 @@ _UNFINISHED = ".unfinished-"
 
 @contextmanager
 def new_dataset(
-    target: str, options: StoreOptions, progress: Progress, *, replacing: bool = False
+    target: str,
+    options: StoreOptions,
+    progress: Progress,
+    *,
+    replacing: bool = False,
+    mark: str = CATALOGUE,
 ) -> Iterator[Path]:
     """A folder to be filled, which becomes `target`, a folder or `s3://bucket/prefix`, at the end.
 
     A folder appears whole; to a bucket the files are uploaded one by one, the catalogue last.
-    `replacing`: in place of a dataset that is there, and of nothing else. Raises UsageError where
-    there is something already, IndexUnavailableError for a folder that
-    cannot be written, and what a bucket raises.
+    `replacing`: in place of a dataset that is there, which has the file `mark`, and of nothing
+    else. Raises UsageError where there is something already, IndexUnavailableError for a folder
+    that cannot be written, and what a bucket raises.
     """
     if target.startswith("s3://"):
         objects = S3Prefix(target, options)
@@ -39,23 +44,24 @@ def new_dataset(
     _check_scheme(target)
     folder = Path(target).expanduser()
     with _raising_write_errors(folder):
-        _check_folder(folder, replacing=replacing)
+        _check_folder(folder, mark, replacing=replacing)
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
         try:
             yield unfinished
             for path in unfinished.rglob("*"):
-                sync(path)
+                if not path.is_symlink():
+                    sync(path)
             unfinished.chmod(0o755)
             _put_in_place(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _check_folder(folder: Path, *, replacing: bool) -> None:
+def _check_folder(folder: Path, mark: str, *, replacing: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / CATALOGUE).is_file():
+    if not (folder / mark).is_file():
         raise UsageError(f"expected a new or empty folder to write to, {folder} is neither")
     if not replacing:
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,20 +13,22 @@ from typing import TextIO
 
 from pydantic import BaseModel
 
+from pipeline.formats.image_names import name_below
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
 from pipeline.settings import Settings
+from pipeline.transfer.export_file import check_target
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.coco import CocoAnnotation, CocoCategory, CocoImage, CocoVideo, frame_name
-from schemas.errors import NotIndexedError, UsageError
+from schemas.errors import NotIndexedError
 from schemas.ids import IMAGE_ORDINAL
 from schemas.labels import UNLABELLED
 from schemas.masks import ObjectMask
 from schemas.payload import PointPayload
 from schemas.points import Point
 from schemas.search import Condition
-from workers.durable_files import check_output_file, replace_file
+from workers.durable_files import replace_file
 from workers.protocols import VectorIndex
 
 _NOTE_EVERY = 10_000
@@ -33,7 +36,12 @@ _DECIMALS = 6
 
 
 def export_coco(
-    settings: Settings, target: Path, progress: Progress | None = None, *, replacing: bool = True
+    settings: Settings,
+    target: Path,
+    progress: Progress | None = None,
+    *,
+    replacing: bool = True,
+    images: str | None = None,
 ) -> ExportSummary:
     """Write every mask as an annotation; its category is its surest label.
 
@@ -41,24 +49,22 @@ def export_coco(
     them: images have `video_id` and `frame_id`, annotations of one object one `instance_id`. Where
     its masks are not kept, only key frames are there. A number is kept for each image and frame,
     and nothing else. Annotations have what COCO has no field for under our names:
-    `object_id`, `score` (of the label), `predicted_iou`, `stability_score`; images `uri`,
-    `version`, `generation`, `time_s`. Objects whose mask does not fit its image, at which other
-    programs hang, or whose box does not, are left out, and so are imported ones that have a box
-    alone. Raises UsageError where nothing can be written, or unless `replacing` a file is there,
-    and what `hold_source` raises.
+    `object_id`, `score` (of the label), `predicted_iou`, `stability_score`, `tags`; images `uri`,
+    `version`, `generation`, `time_s`. Names of images are their keys, of those below `images`, a
+    folder or `s3://bucket/prefix`, the rest of it. Objects whose mask does not fit its image, at
+    which other programs hang, or whose box does not, are left out, and so are imported ones that
+    have a box alone. Raises UsageError where nothing can be written, or unless `replacing` a file
+    is there, and what `hold_source` raises.
     """
     progress = progress or Progress()
-    check_output_file(target, "the COCO file")
-    if target.exists() and not replacing:
-        raise UsageError(
-            f"expected a new file to write to, {target} is there: --force writes over it"
-        )
+    check_target(target, "the COCO file", replacing=replacing)
     with (
         hold_source(settings, progress) as source,
         replace_file(target) as file,
         TextIOWrapper(file, encoding="utf-8") as text,
     ):
-        instances = _Instances(source.index, source.manifest, text, progress)
+        name = partial(name_below, images=images)
+        instances = _Instances(source.index, source.manifest, text, progress, name)
         instances.write()
     return ExportSummary(
         objects=instances.objects,
@@ -72,9 +78,14 @@ def export_coco(
 
 class _Instances:
     def __init__(
-        self, index: VectorIndex, manifest: Manifest, file: TextIO, progress: Progress
+        self,
+        index: VectorIndex,
+        manifest: Manifest,
+        file: TextIO,
+        progress: Progress,
+        name: Callable[[str, str], str],
     ) -> None:
-        self._index, self._tracks = index, manifest.tracks
+        self._index, self._tracks, self._name = index, manifest.tracks, name
         self._has_lone_objects = any(
             not all(table["has_whole"].to_pylist()) for table in manifest.tables(["has_whole"])
         )
@@ -147,7 +158,7 @@ class _Instances:
         number = self._numbers.setdefault(_find_frame(payload, time_s), len(self._numbers) + 1)
         return CocoImage.model_construct(
             id=number,
-            file_name=frame_name(payload.key, time_s),
+            file_name=frame_name(self._name(payload.uri, payload.key), time_s),
             width=payload.width,
             height=payload.height,
             coco_url=payload.uri,
@@ -195,8 +206,10 @@ class _Instances:
                 predicted_iou=mask.predicted_iou,
                 stability_score=mask.stability_score,
             )
-            of_video = {} if time_s is None else {"instance_id": self.objects}
-            yield annotation.model_copy(update=of_video)
+            more: dict[str, object] = {"tags": [*payload.tags]} if payload.tags else {}
+            if time_s is not None:
+                more["instance_id"] = self.objects
+            yield annotation.model_copy(update=more)
 
     def _list_masks(self, payload: PointPayload) -> Iterator[tuple[float | None, ObjectMask]]:
         """Masks with the times of their frames, None in an image."""
@@ -239,4 +252,5 @@ def _read_own_mask(payload: PointPayload) -> ObjectMask:
 
 
 def _to_json(entry: BaseModel) -> str:
-    return json.dumps(entry.model_dump(exclude_unset=True))
+    # Datumaro, which CVAT reads by, takes no null for a number.
+    return json.dumps(entry.model_dump(exclude_unset=True, exclude_none=True))

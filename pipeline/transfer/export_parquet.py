@@ -18,9 +18,10 @@ from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import IMAGES, POINTS, write_catalogue
 from pipeline.transfer.dataset_storage import new_dataset
 from pipeline.transfer.source_snapshot import hold_source
-from schemas.dataset import points_schema, points_table
+from schemas.dataset import points_table
 from schemas.errors import VectorIndexError
 from schemas.manifest import ManifestRow, State
+from schemas.named_vectors import NO_NAMED, NamedDims
 from schemas.payload import PointPayload
 from schemas.points import Point
 from workers.protocols import VectorIndex
@@ -36,7 +37,7 @@ class ExportSummary:
     `queued`: images whose points were not those that their rows tell of, or are broken; they are
     recorded as failed, so that the next ingest does them again. `broken`: objects that were left
     out, as their box, area or mask does not fit their image. `left_out`: points that no row tells
-    of, which an import leaves out.
+    of, which an import leaves out. `of_videos`: objects of videos, where these were left out.
     """
 
     objects: int
@@ -46,6 +47,7 @@ class ExportSummary:
     queued: int
     left_out: int = 0
     broken: int = 0
+    of_videos: int = 0
 
 
 def export(
@@ -73,7 +75,7 @@ def export(
         source.manifest.copy_to(manifest)
         comparison = Comparison(manifest) if checking or source.may_differ else None
         broken: Counter[str] = Counter()
-        with closing(PointFiles(folder / POINTS, source.index.dim)) as files:
+        with closing(_point_files(folder, source.index)) as files:
             for point in _scan_points(source.index, progress):
                 if _is_broken(point):
                     broken[str(point.payload["image_id"])] += 1
@@ -110,6 +112,10 @@ def export(
         )
 
 
+def _point_files(folder: Path, index: VectorIndex) -> PointFiles:
+    return PointFiles(folder / POINTS, index.dim, index.named_dims())
+
+
 def _is_broken(point: Point) -> bool:
     """Whether no import would take it; one that is none of objseek's is told of when written."""
     try:
@@ -126,7 +132,8 @@ def _damaged_rows(manifest: Manifest, image_ids: Sequence[str]) -> Sequence[Mani
 def _scan_points(index: VectorIndex, progress: Progress) -> Iterator[Point]:
     """Every point, with all its vectors; how many, and of how many, is told."""
     total = index.count()
-    for number, point in enumerate(index.scan(words=True, sparse=True), start=1):
+    scanned = index.scan(words=True, sparse=True, named=True)
+    for number, point in enumerate(scanned, start=1):
         if number % _ROWS_AT_ONCE == 0:
             progress.note(f"{number:,} of {total:,} points written")
         yield point
@@ -135,8 +142,8 @@ def _scan_points(index: VectorIndex, progress: Progress) -> Iterator[Point]:
 class PointFiles:
     """Parquet files below a folder: `kind=object/part-00000.parquet`, some 260,000 rows each."""
 
-    def __init__(self, folder: Path, dim: int) -> None:
-        self._folder, self._dim = folder, dim
+    def __init__(self, folder: Path, dim: int, named: NamedDims = NO_NAMED) -> None:
+        self._folder, self._dim, self._named = folder, dim, named
         self._waiting: dict[str, list[Point]] = defaultdict(list)
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._rows: Counter[str] = Counter()
@@ -161,12 +168,12 @@ class PointFiles:
     def _write(self, kind: str) -> None:
         points = self._waiting.pop(kind)
         try:
-            table = points_table(points, self._dim)
+            table = points_table(points, self._dim, self._named)
         except ValueError as exc:
             raise VectorIndexError(f"{exc}: `objseek verify --repair` finds what is wrong") from exc
         if kind not in self._writers:
             self._writers[kind] = pq.ParquetWriter(
-                self._next_file(kind), points_schema(self._dim), compression="zstd"
+                self._next_file(kind), table.schema, compression="zstd"
             )
         self._writers[kind].write_table(table)
         self.counts[kind] += len(points)

@@ -28,6 +28,7 @@ from schemas.errors import (
     UsageError,
     one_line,
 )
+from schemas.named_vectors import NamedDims, dims_of, merge_dims
 from schemas.points import Point
 
 _ROWS_AT_ONCE = 2048
@@ -87,6 +88,19 @@ class Dataset:
                     f"{self._files[0].name}, got {dim} in {self._name(file)}"
                 )
         return dims[self._files[0]] if dims else None
+
+    def named_dims(self) -> dict[str, int]:
+        """How many numbers the named vectors have that any file has a column of, by name.
+
+        Raises DatasetError for a file that has others than one before it.
+        """
+        found: dict[str, int] = {}
+        for file in self._files:
+            try:
+                found = merge_dims(found, dims_of(pq.read_schema(file)))
+            except ValueError as exc:
+                raise DatasetError(f"{self._name(file)}: {exc}") from exc
+        return found
 
     def points(self) -> Iterator[list[Point]]:
         """All points, in batches. Raises DatasetError that names file and row."""
@@ -152,11 +166,12 @@ def bring_in(dataset: Dataset, home: IndexHome, progress: Progress) -> ImportSum
     dim = dataset.dim()
     if dim is None:
         raise UsageError(f"there are no points in {dataset.folder}")
-    _check_target(home, dataset, dim, exists=exists)
+    named = dataset.named_dims()
+    _check_target(home, dataset, dim, named, exists=exists)
     comparison = Comparison(dataset.manifest)
     _check_rows(dataset, comparison, progress)
     points = 0
-    with home.points(create_for=dim) as index:
+    with home.points(create_for=dim, named=named) as index:
         for batch in dataset.points():
             index.restore(batch)
             points += len(batch)
@@ -168,8 +183,10 @@ def bring_in(dataset: Dataset, home: IndexHome, progress: Progress) -> ImportSum
     return ImportSummary(points, sum(dataset.manifest.counts().values()))
 
 
-def _check_target(home: IndexHome, dataset: Dataset, dim: int, *, exists: bool) -> None:
-    check_target(home, dim, exists=exists)
+def _check_target(
+    home: IndexHome, dataset: Dataset, dim: int, named: NamedDims, *, exists: bool
+) -> None:
+    check_target(home, dim, named, exists=exists)
     present = home.manifest.find_shared_uri(dataset.manifest)
     if present is not None:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from schemas.checksums import checksum
 from schemas.dataset import point_digest
 from schemas.errors import UsageError, VectorIndexError
 from schemas.points import Point
+from schemas.records import Float32Vector
 from workers.batching import batched
 from workers.protocols import VectorIndex
 
@@ -57,7 +58,8 @@ def migrate(
         manifest = Manifest(Path(temporary) / "manifest")
         source.manifest.copy_to(manifest)
         _check_whole(source.index, manifest, progress)
-        with home.points(create_for=source.index.dim) as index:
+        named = source.index.named_dims()
+        with home.points(create_for=source.index.dim, named=named) as index:
             _check_free(source.index, index, home.location)
             summary = _Migration(source.index, index, manifest, progress).run()
         home.pipelines.describe(*source.pipelines)
@@ -95,6 +97,10 @@ def _check_free(source: VectorIndex, index: VectorIndex, location: str) -> None:
             raise UsageError(f"expected no points at {location} yet, it has those of another index")
 
 
+def _scan_all(index: VectorIndex) -> Iterator[Point]:
+    return index.scan(words=True, sparse=True, named=True)
+
+
 class _Migration:
     def __init__(
         self, source: VectorIndex, target: VectorIndex, manifest: Manifest, progress: Progress
@@ -104,7 +110,7 @@ class _Migration:
 
     def run(self) -> MigrateSummary:
         total, digests, written = self._source.count(), 0, 0
-        for batch in batched(self._source.scan(words=True, sparse=True), _AT_ONCE):
+        for batch in batched(_scan_all(self._source), _AT_ONCE):
             self._target.restore(batch)
             self._check_written(batch)
             digests += sum(map(point_digest, batch))
@@ -118,18 +124,22 @@ class _Migration:
         return self._compare_all(written, checksum([digests]))
 
     def _check_written(self, points: Sequence[Point]) -> None:
-        there = self._target.stored([uuid.UUID(point.id) for point in points])
+        ids = [uuid.UUID(point.id) for point in points]
+        there = self._target.vectors(ids, dense=True, words=False, named=True)
         for point in points:
             stored = there.get(uuid.UUID(point.id))
             if stored is None or stored.vector is None or point.vector is None:
                 raise VectorIndexError(f"point {point.id} was written, and is not there")
-            if not np.allclose(stored.vector, point.vector, rtol=0, atol=_ROUNDING):
+            if not _are_same(stored.vector, point.vector):
                 raise VectorIndexError(f"point {point.id} was written, and has another vector")
+            for name, vector in point.named_vectors.items():
+                if not _are_same(stored.named_vectors.get(name), vector):
+                    raise VectorIndexError(f"point {point.id} was written, and has another {name}")
 
     def _compare_all(self, points: int, wanted: str) -> MigrateSummary:
         self._progress.note("comparing both")
         count, digests = 0, 0
-        for point in self._target.scan(words=True, sparse=True):
+        for point in _scan_all(self._target):
             count += 1
             digests += point_digest(point)
         found = checksum([digests])
@@ -138,3 +148,7 @@ class _Migration:
                 f"expected {points:,} points with the checksum {wanted}, got {count:,} with {found}"
             )
         return MigrateSummary(points, sum(self._manifest.counts().values()), found)
+
+
+def _are_same(stored: Float32Vector | None, vector: Float32Vector) -> bool:
+    return stored is not None and np.allclose(stored, vector, rtol=0, atol=_ROUNDING)

@@ -22,6 +22,7 @@ from support.waiting import PATIENCE_S
 from schemas.ids import IMAGE_ORDINAL, ImageRevision, image_id, object_id
 from schemas.images import ImageRef
 from schemas.masks import CocoRle, ObjectMask
+from schemas.named_vectors import NO_NAMED, NamedDims
 from schemas.options import IndexOptions
 from schemas.records import VECTOR_NAME, EmbeddedImage, ImageRecord, ObjectRecord
 from schemas.search import Condition
@@ -110,11 +111,16 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
     else:
         location, client = f"{SERVER}/{name}", QdrantClient(url=SERVER, check_compatibility=False)
 
-    def opened(dim: int | None = DIM, create: bool = True, upsert_batch: int = 3) -> PointIndex:
+    def opened(
+        dim: int | None = DIM,
+        create: bool = True,
+        upsert_batch: int = 3,
+        named: NamedDims = NO_NAMED,
+    ) -> PointIndex:
         options = options_for(location, upsert_batch)
         if kind == "memory":
-            return server_index.build(options, dim, create=create, client=client)
-        index = open_index(options, dim, create=create)
+            return server_index.build(options, dim, create=create, client=client, named=named)
+        index = open_index(options, dim, create=create, named=named)
         assert isinstance(index, PointIndex)
         return index
 
@@ -129,10 +135,10 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
 
 
 @contextmanager
-def one_index(kind: str, folder: Path) -> Iterator[PointIndex]:
+def one_index(kind: str, folder: Path, named: NamedDims = NO_NAMED) -> Iterator[PointIndex]:
     """An index of a kind, open for many tests, which empty it after themselves."""
     opened, removed = make_opener(kind, folder)
-    made = opened()
+    made = opened(named=named)
     yield made
     removed()
     made.close()

@@ -192,7 +192,7 @@ def _as_version(request: Request, version: str) -> Request:
         raise RefusedError(
             "Format error in JSON body: data did not match any variant of untagged enum Condition"
         )
-    if known < (1, 18) and request.operation == "PUT /vectors/sparse":
+    if known < (1, 18) and request.operation.startswith("PUT /vectors/"):
         raise LookupError("there is nothing at this path")
     if known < (1, 16) and isinstance(body, dict) and "update_filter" in body:
         return replace(request, body={**body, "update_filter": None})
@@ -235,6 +235,9 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
         case "PUT /vectors/sparse":
             added = models.SparseVectorNameConfig.model_validate(body)
             return engine.create_vector_name(name, "sparse", added)
+        case operation if operation.startswith("PUT /vectors/"):
+            dense = models.DenseVectorNameConfig.model_validate(body)
+            return engine.create_vector_name(name, operation.rpartition("/")[2], dense)
         case "PUT /index":
             return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
         case "PUT /points":

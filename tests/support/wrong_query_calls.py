@@ -20,6 +20,18 @@ CALLS: list[tuple[str, str]] = [
     ("duplicates --index {w}/index --json --csv", "expected --json or --csv, got both"),
     ("map --index none", "nothing was ingested there"),
     ("map --index {w}/index --limit 0", "Invalid value for '--limit'"),
+    ("tag --add red", "expected ids of objects to tag, or a --filter, got none"),
+    (
+        "tag apple --add red",
+        "expected the id of an indexed object, as a search prints it, got 'apple'",
+    ),
+    ("tag apple --filter area>1 --add red", "expected ids of objects or a --filter, got both"),
+    ("tag apple --index {w}/index", "expected a tag to --add or to --remove, got none"),
+    (
+        "tag --filter area>1 --add '' --index {w}/index",
+        "expected a tag of 1 to 64 characters, got 0",
+    ),
+    ("tag --filter area --add x --index {w}/index", "expected a filter such as 'area_frac>0.05'"),
     ("search", "expected a text, an image, an object or a vector to look for, got none"),
     ('search ""', "expected a text to search for, got a blank one in ''"),
     ('search " ^2" --index {w}/index', "expected a text to search for, got a blank one in ' ^2'"),

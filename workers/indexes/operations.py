@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import Float32Matrix, Float32Vector
+from schemas.records import VECTOR_NAME, Float32Matrix, Float32Vector
+from schemas.tags import ChangeTags, Tags
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
 
@@ -46,10 +47,12 @@ class PointOperations(ABC):
         threshold: float | None,
         *,
         exact: bool = False,
+        name: str = VECTOR_NAME,
     ) -> list[ScoredPoint]:
         """The `limit` nearest points above `threshold`, best first; the score is the cosine.
 
-        With payloads, but for the thumbnails.
+        With payloads, but for the thumbnails. `name` is VECTOR_NAME, or the stored name of one of
+        `named_dims`: of points that have that vector.
         """
 
     @abstractmethod
@@ -98,6 +101,10 @@ class PointOperations(ABC):
         """
 
     @abstractmethod
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        """Up to `limit` points that meet a filter, chosen at random, as `retrieve` gives them."""
+
+    @abstractmethod
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         """How many points meet a filter; not `exact`: as the engine guesses, without counting."""
 
@@ -108,6 +115,14 @@ class PointOperations(ABC):
     @abstractmethod
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         """Set labels and words of those points that exist."""
+
+    @abstractmethod
+    def named_dims(self) -> dict[str, int]:
+        """How many numbers the named vectors have for which there is a place, by name."""
+
+    @abstractmethod
+    def set_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[str, Tags]:
+        """Give points other tags; what those that exist have then, by id."""
 
     @abstractmethod
     def has_words(self) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Self
 
 from schemas.errors import UsageError
 from schemas.ids import IMAGE_ORDINAL, image_id
+from schemas.named_vectors import require_places, stored_name
 from schemas.payload import KEYWORD_FIELDS
 from schemas.points import (
     EmbedderCount,
@@ -26,6 +28,7 @@ from schemas.records import (
     Float32Matrix,
 )
 from schemas.search import Condition, SearchHit
+from schemas.tags import ChangeTags, Tags
 from workers.batching import batched
 from workers.indexes import fencing, ranking
 from workers.indexes.broken_points import BrokenPoints
@@ -41,6 +44,7 @@ from workers.indexes.points import (
     read_hits,
     read_webp,
 )
+from workers.indexes.tags import keep_tags, read_tags
 from workers.protocols import VectorIndex
 
 PointsOf = Callable[[str], Sequence[Point]]
@@ -74,6 +78,7 @@ class PointIndex(PointOperations, VectorIndex):
     def replace_points(
         self, points: Mapping[uuid.UUID, Sequence[Point]], run_started_at: datetime
     ) -> set[uuid.UUID]:
+        require_places(chain.from_iterable(points.values()), self.named_dims)
         for of_image in points.values():
             self._index_own_fields(of_image)
         return self.replace_all(
@@ -88,6 +93,7 @@ class PointIndex(PointOperations, VectorIndex):
         current = [identity for identity in images if identity not in superseded]
         points = [point for identity in current for point in points_of(identity)]
         if points:
+            points = keep_tags(points, read_tags(self, OneOf("image_id", tuple(current))))
             superseded |= fencing.replace_points(
                 self, current, points, run_started_at, self._upsert_batch
             )
@@ -96,6 +102,7 @@ class PointIndex(PointOperations, VectorIndex):
     def add_objects(self, image: EmbeddedImage, run_started_at: datetime) -> None:
         check_images([image], self.dim)
         points = added_points(image, datetime.now(UTC), run_started_at)
+        points = keep_tags(points, read_tags(self, Ids(tuple(point.id for point in points))))
         fencing.upsert_points(self, points, run_started_at, self._upsert_batch)
 
     def delete_images(
@@ -134,10 +141,12 @@ class PointIndex(PointOperations, VectorIndex):
         return {uuid.UUID(point.id): point for point in points if point.vector is not None}
 
     def vectors(
-        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool
+        self, ids: Sequence[uuid.UUID], *, dense: bool, words: bool, named: bool = False
     ) -> dict[uuid.UUID, Point]:
         names = [VECTOR_NAME] * dense + [WORDS_NAME] * (words and self.has_words())
-        points = self.retrieve_vectors(ids, names) if ids else []
+        names += self._stored_names() if named else []
+        batches = batched(ids, _MAX_IDS)
+        points = (point for batch in batches for point in self.retrieve_vectors(batch, names))
         return {uuid.UUID(point.id): point for point in points}
 
     def thumbnails(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
@@ -162,13 +171,22 @@ class PointIndex(PointOperations, VectorIndex):
         *,
         words: bool = False,
         sparse: bool = False,
+        named: bool = False,
     ) -> Iterator[Point]:
         names = [VECTOR_NAME]
         names += [WORDS_NAME] * (words and self.has_words())
         names += [SPARSE_NAME] * (sparse and self.has_sparse())
+        names += self._stored_names() if named else []
         return self.read_points(self.prepare(point_filter(conditions)), names)
 
+    def sample(self, limit: int, conditions: Sequence[Condition] = ()) -> list[Point]:
+        return self.sample_points(self.prepare(point_filter(conditions)), limit)
+
+    def _stored_names(self) -> list[str]:
+        return [*map(stored_name, self.named_dims())]
+
     def restore(self, points: Sequence[Point]) -> None:
+        require_places(points, self.named_dims)
         self._index_own_fields(points)
         for batch in batch_points(points, self._upsert_batch):
             self.upsert(batch)
@@ -210,6 +228,15 @@ class PointIndex(PointOperations, VectorIndex):
             self.set_labels(batch, labelled_by)
         self.flush()
 
+    def change_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[uuid.UUID, Tags]:
+        self.require_writable()
+        changed: dict[uuid.UUID, Tags] = {}
+        for batch in batched(ids, _MAX_IDS):
+            tags = self.set_tags(batch, change)
+            changed |= {uuid.UUID(name): each for name, each in tags.items()}
+        self.flush()
+        return changed
+
     def info(self) -> IndexInfo:
         embedders = self.count_values("embedder")
         return IndexInfo(
@@ -224,6 +251,7 @@ class PointIndex(PointOperations, VectorIndex):
             labelled=sum(self.count_values("labelled_by").values()),
             has_words=self.has_words(),
             has_sparse=self.has_sparse(),
+            named_dims=self.named_dims(),
         )
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ import numpy as np
 from schemas.errors import InvalidVectorError, VectorIndexError
 from schemas.ids import ADDED_ORDINAL, image_id
 from schemas.masks import CocoRle
+from schemas.named_vectors import plain_name
 from schemas.payload import OWN, OwnKind, labels_of, payload_of, read_mask
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import (
@@ -100,7 +101,8 @@ def require_vector(point: Point) -> Float32Vector:
 def json_bytes(point: Point) -> int:
     """An upper bound of a point's size as JSON. Raises ValueError for a point without a vector."""
     terms = (point.words or NO_WORDS).indices.size + (point.sparse or NO_WORDS).indices.size
-    numbers = require_vector(point).size + 2 * terms
+    named = sum(vector.size for vector in point.named_vectors.values())
+    numbers = require_vector(point).size + named + 2 * terms
     return len(json.dumps(point.payload)) + _NUMBER_BYTES * numbers + 64
 
 
@@ -126,26 +128,30 @@ def batch_points(
 
 def read_record(record: Any) -> Point:
     """The point of one of Qdrant's records, from either client."""
-    return Point(str(record.id), record.payload or {}, *_read_vectors(record))
+    return Point(str(record.id), record.payload or {}, **_read_vectors(record))
 
 
 def read_scored(record: Any) -> ScoredPoint:
     """The point of one of Qdrant's scored points, from either client."""
     return ScoredPoint(
-        str(record.id), record.payload or {}, *_read_vectors(record), score=record.score
+        str(record.id), record.payload or {}, **_read_vectors(record), score=record.score
     )
 
 
-def _read_vectors(
-    record: Any,
-) -> tuple[Float32Vector | None, SparseVector | None, SparseVector | None]:
+def _read_vectors(record: Any) -> dict[str, Any]:
+    """The vectors of a record, by the fields of a point."""
     vectors = record.vector if isinstance(record.vector, dict) else {}
     vector = vectors.get(VECTOR_NAME)
-    return (
-        None if vector is None else np.asarray(vector, np.float32),
-        _read_sparse(vectors.get(WORDS_NAME)),
-        _read_sparse(vectors.get(SPARSE_NAME)),
-    )
+    return {
+        "vector": None if vector is None else np.asarray(vector, np.float32),
+        "words": _read_sparse(vectors.get(WORDS_NAME)),
+        "sparse": _read_sparse(vectors.get(SPARSE_NAME)),
+        "named_vectors": {
+            name: np.asarray(numbers, np.float32)
+            for stored, numbers in vectors.items()
+            if (name := plain_name(stored)) is not None
+        },
+    }
 
 
 def _read_sparse(vector: Any) -> SparseVector | None:

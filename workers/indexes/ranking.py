@@ -12,8 +12,10 @@ import numpy as np
 
 from schemas.errors import UsageError
 from schemas.masks import CocoRle
+from schemas.named_vectors import describe_dims, stored_name
 from schemas.overlaps import mask_ios
 from schemas.points import IndexQuery, Point, ScoredPoint, TextSum
+from schemas.records import VECTOR_NAME
 from workers.indexes.filters import Ids, OneOf, PointFilter, point_filter
 from workers.indexes.operations import PointOperations
 from workers.indexes.points import NoteBroken, check_query, sound_mask_of
@@ -31,7 +33,7 @@ def search(
     index: PointOperations, query: IndexQuery, dim: int, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     """Best first; ties by id. Raises UsageError, InvalidVectorError."""
-    check_query(query, dim)
+    check_query(query, dim if query.using is None else _named_dim(index, query.using))
     if query.sparse is not None and not index.has_sparse():
         raise UsageError("expected an index with sparse vectors to search by one, this has none")
     if query.vector is not None:
@@ -49,14 +51,25 @@ def search(
     return _search_ranked(index, query, where, note_broken)
 
 
+def _named_dim(index: PointOperations, name: str) -> int:
+    dims = index.named_dims()
+    if name not in dims:
+        raise UsageError(
+            f"expected one of the named vectors of the index to search by "
+            f"({describe_dims(dims)}), got {name!r}"
+        )
+    return dims[name]
+
+
 def _search_nearest(
     index: PointOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     least, vector = query.min_score, query.require_vector()
     threshold = None if least is None else just_below(least)
+    name = VECTOR_NAME if query.using is None else stored_name(query.using)
 
     def fetch(limit: int, where: PointFilter = where) -> list[ScoredPoint]:
-        nearest = index.find_nearest(vector, where, limit, threshold, exact=query.exact)
+        nearest = index.find_nearest(vector, where, limit, threshold, exact=query.exact, name=name)
         return [point for point in nearest if least is None or point.score >= least]
 
     return _select_certain(index, query, where, fetch, note_broken)

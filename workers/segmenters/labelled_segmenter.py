@@ -29,10 +29,17 @@ class LabelledSegmenter:
     """Objects with `segmenter_label` and `segmenter_score`, within the limits of `options`.
 
     `fingerprint` covers the weights, how images are prepared, classes and thresholds.
+    `stuff_labels` are those of classes that have no instances.
     """
 
-    def __init__(self, finder: Finder, options: SegmenterOptions, weights_sha256: str = "") -> None:
-        self.name = options.name
+    def __init__(
+        self,
+        finder: Finder,
+        options: SegmenterOptions,
+        weights_sha256: str = "",
+        stuff_labels: frozenset[str] = frozenset(),
+    ) -> None:
+        self.name, self.stuff_labels = options.name, stuff_labels
         self.notes: tuple[str, ...] = ()
         self._finder, self._options = finder, options
         made_of: Mapping[str, object] = {

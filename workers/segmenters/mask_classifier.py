@@ -51,7 +51,7 @@ def build_from(
 
     head = choose_head(loaded.classes, task, options)
     finder = FrameFinder(see, head, preparation, options)
-    return LabelledSegmenter(finder, options, loaded.weights_sha256)
+    return LabelledSegmenter(finder, options, loaded.weights_sha256, loaded.classes.stuff_labels)
 
 
 def choose_head(classes: Classes, task: TaskName, options: SegmenterOptions) -> Head[Queries]:

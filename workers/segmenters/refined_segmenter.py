@@ -21,6 +21,7 @@ from workers.segmenter_protocols import (
     Segmenter,
     TextFinder,
     TextSegmenter,
+    stuff_labels_of,
 )
 
 
@@ -47,6 +48,7 @@ class _RefinedSegmenter:
         self._refiners = tuple(refiners)
         self.name = segmenter.name
         self.notes = segmenter.notes
+        self.stuff_labels = stuff_labels_of(segmenter)
         made_of = [refiner.fingerprint for refiner in refiners]
         self.fingerprint = fingerprint({"segmenter": segmenter.fingerprint, "refine": made_of})
 

@@ -47,4 +47,4 @@ def build(
     preparation = read_preparation(loaded.preparation, _USUAL)
     head = SemanticHead.choose(loaded.classes, options)
     finder = FrameFinder(see, head, preparation, options)
-    return LabelledSegmenter(finder, options, loaded.weights_sha256)
+    return LabelledSegmenter(finder, options, loaded.weights_sha256, loaded.classes.stuff_labels)

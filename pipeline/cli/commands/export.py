@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,15 @@ from schemas.errors import UsageError
 
 with lazy_imports():
     from pipeline.cli import progress_bars, run_job
-    from pipeline.transfer import export_coco, export_parquet, import_coco, import_parquet
+    from pipeline.transfer import (
+        export_coco,
+        export_csv,
+        export_label_studio,
+        export_parquet,
+        export_yolo,
+        import_coco,
+        import_parquet,
+    )
     from pipeline.transfer.sources import open_source
     from pipeline.transfer.vectors import columns as vector_columns
     from pipeline.transfer.vectors import import_vectors, plan, values
@@ -39,6 +47,13 @@ and images/videos/ the masks that objects of videos have in each frame that was 
 coco: one JSON file of instances, with every mask and its most likely label; no vectors. Of a video
 each frame that shows an object is an image, as in COCO-VID: `video_id`, `frame_id`, `instance_id`.
 
+yolo: a folder that ultralytics trains on: labels/ with a polygon for every mask, holes cut open,
+data.yaml with the classes, and images/ with links to images that are files of this machine;
+images.csv lists all with their uris, to be fetched from a bucket.
+
+label-studio: a JSON file of tasks, an image each with its masks as brushes to be corrected, and
+beside it the labelling interface, FILE.label_config.xml. csv: a line for every object.
+
 Examples:
 
     objseek export photos-parquet --index photos-index
@@ -46,6 +61,8 @@ Examples:
     objseek export s3://datasets/photos/ --index http://localhost:6333/photos
 
     objseek export masks.json --format coco --index photos-index --force
+
+    objseek export photos-yolo --format yolo --index photos-index
 """
 _IMPORT = """Bring an export, masks, or vectors that you already have into an index.
 
@@ -63,10 +80,12 @@ reason, and so are frames of videos; with --strict the file is refused instead.
 Vectors with where their images are: Parquet, Arrow or Feather files, .npy with .jsonl, .csv or
 .parquet beside it, a Lance dataset, a Qdrant collection, a folder of clip-retrieval. What each
 column is taken for is printed first (--dry-run: only that), and --columns says it otherwise. All
-other columns of texts, numbers and truths become fields that searches filter by as own.NAME. Rows
-with a box or a mask are objects, others their images as a whole. Name the model that made the
-vectors with --embedder, so that texts can be searched. Rows that are wrong are left out and listed.
-The same command again changes nothing, and goes on where it was ended.
+other columns of texts, numbers and truths become fields that searches filter by as own.NAME.
+Further columns of vectors, of any length, are kept by their names (vector.title=COLUMN), for
+`objseek search --vector title.npy --using title`. Rows with a box or a mask are objects, others
+their images as a whole. Name the model that made the vectors with --embedder, so that texts can be
+searched. Rows that are wrong are left out and listed. The same command again changes nothing, and
+goes on where it was ended.
 
 Examples:
 
@@ -98,6 +117,9 @@ class Format(StrEnum):
 
     PARQUET = "parquet"
     COCO = "coco"
+    YOLO = "yolo"
+    LABEL_STUDIO = "label-studio"
+    CSV = "csv"
 
 
 def register(app: typer.Typer) -> None:
@@ -111,20 +133,43 @@ def register(app: typer.Typer) -> None:
 def export_command(
     load: Load,
     target: Annotated[
-        str, typer.Argument(help="A new folder or s3://bucket/prefix; for coco, a file.")
+        str,
+        typer.Argument(
+            help="A new folder or s3://bucket/prefix; a folder for yolo; a file for coco, "
+            "label-studio and csv."
+        ),
     ],
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PARQUET,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a COCO file, or an export, that is there.")
+        bool, typer.Option("--force", help="Replace a file, or an export, that is there.")
     ] = False,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder or s3://bucket/prefix: coco and label-studio name images below it by "
+            "the rest of their path."
+        ),
+    ] = None,
 ) -> None:
     """The command; its help stands above."""
     settings, began = load(), time.monotonic()
+    if images is not None and form not in (Format.COCO, Format.LABEL_STUDIO):
+        raise UsageError("expected --images with --format coco or label-studio only")
     with progress_bars.show_progress(err()) as progress:
-        if form is Format.COCO:
-            summary = export_coco.export_coco(settings, Path(target), progress, replacing=force)
-        else:
-            summary = export_parquet.export(settings, target, progress, replacing=force)
+        write: Callable[..., export_parquet.ExportSummary]
+        match form:
+            case Format.PARQUET:
+                write = partial(export_parquet.export, settings, target)
+            case Format.YOLO:
+                write = partial(export_yolo.export_yolo, settings, target)
+            case Format.CSV:
+                write = partial(export_csv.export_csv, settings, Path(target))
+            case Format.COCO:
+                write = partial(export_coco.export_coco, settings, Path(target), images=images)
+            case Format.LABEL_STUDIO:
+                export = export_label_studio.export_label_studio
+                write = partial(export, settings, Path(target), images=images)
+        summary = write(progress, replacing=force)
     print_export(summary, target, time.monotonic() - began)
 
 
@@ -149,8 +194,8 @@ def import_command(
         str,
         typer.Option(
             metavar="FIELD=COLUMN,...",
-            help="Which columns of vectors are what, such as vector=emb,uri=url,sparse=idx+weights;"
-            " FIELD= with nothing behind it: none.",
+            help="Which columns of vectors are what, such as vector=emb,vector.title=t,uri=url,"
+            "sparse=idx+weights; FIELD= with nothing behind it: none.",
             rich_help_panel=_VECTORS,
         ),
     ] = "",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from pipeline.cli.console import user_errors
+from pipeline.cli.filter_option import FilterCommand, Filters
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.options import (
     CALIBRATION,
@@ -43,35 +42,15 @@ Examples:
 
     objseek search --vector query.npy --sparse query.json
 
+    objseek search --vector title.npy --using title
+
     objseek search "a cup" --not "a glass" --filter 'uri^=s3://photos/2026/' 'labels=mug' --json
 """
 
 
-class _SearchCommand(TyperCommand):
-    """Takes several conditions after one `--filter`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _repeat_filter(args))
-
-
-def _repeat_filter(args: Sequence[str]) -> list[str]:
-    """The arguments, with `--filter` before every condition that follows another one."""
-    repeated: list[str] = []
-    in_filter = False
-    for position, arg in enumerate(args):
-        if arg.startswith("--filter=") or (position and args[position - 1] in ("--filter", "-f")):
-            in_filter = True
-        elif in_filter and filter_syntax.looks_like_condition(arg):
-            repeated.append("--filter")
-        else:
-            in_filter = False
-        repeated.append(arg)
-    return repeated
-
-
 def register(app: typer.Typer) -> None:
     """Add `search` to the command line."""
-    app.command("search", cls=_SearchCommand, help=_HELP)(search_command)
+    app.command("search", cls=FilterCommand, help=_HELP)(search_command)
 
 
 @add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, DEVICE, *STORE_OPTIONS, CONFIG)
@@ -100,6 +79,13 @@ def search_command(
     point: Annotated[
         str | None, typer.Option(help="Only the object at this point of --image: x,y in pixels.")
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="Only the object of --image that a picture of its size shows, white inside.",
+        ),
+    ] = None,
     like: Annotated[
         list[str] | None,
         typer.Option(help="Search with an indexed object, by its id. May be given several times."),
@@ -113,6 +99,10 @@ def search_command(
         typer.Option(
             help="Search with a sparse vector: a JSON file, {'indices': [...], 'values': [...]}."
         ),
+    ] = None,
+    using: Annotated[
+        str | None,
+        typer.Option(help="Compare --vector with the named vectors of this name, and no others."),
     ] = None,
     negative: Annotated[
         list[str] | None,
@@ -134,15 +124,7 @@ def search_command(
             help="Only hits of at least this cosine similarity; with --sparse alone, dot product."
         ),
     ] = None,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            "-f",
-            help="Only points that meet a condition: a field, one of = != < <= > >= ^= (begins "
-            "with), a value. May be given several times.",
-        ),
-    ] = None,
+    filters: Filters = None,
     kind: Annotated[
         Literal["auto", "object", "image", "any"],
         typer.Option(
@@ -191,9 +173,10 @@ def search_command(
     query = schemas.search.SearchQuery(
         vector=query_vectors.read_vector(vector),
         sparse=query_vectors.read_sparse(sparse),
+        using=using,
         positive=(
             *search_examples.parse_texts(texts),
-            *search_examples.parse_image(image, box, point, exact_box=exact_box),
+            *search_examples.parse_image(image, box, point, mask, exact_box=exact_box),
             *search_examples.parse_object_ids(like),
         ),
         negative=(

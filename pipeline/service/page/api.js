@@ -16,6 +16,9 @@ export function onKeyNeeded(ask) {
   askForKey = ask;
 }
 
+/** Whether requests need more than their address. */
+export const hasKey = () => Boolean(key);
+
 async function send(path, options = {}) {
   const headers = new Headers(options.headers);
   if (key) headers.set("Authorization", `Bearer ${key}`);
@@ -63,6 +66,14 @@ export async function blob(path, signal) {
 export async function post(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   return (await call(path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
+}
+
+/** A file that the service makes of a request, with its name, and how many objects are not in it. */
+export async function download(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const answer = await call(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "");
+  return { file: await answer.blob(), name: name?.[1] ?? "export", leftOut: Number(answer.headers.get("Objseek-Left-Out") ?? 0) };
 }
 
 export async function upload(blob) {

@@ -7,24 +7,39 @@ import { startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
 import { closeMap, startMap } from "./map.js";
-import { openImage, openVideo } from "./open_viewer.js";
-import { addExample, searchAgain, searchWith, startSearch, watchTheEnd } from "./search.js";
+import { openHit, reopen } from "./open_viewer.js";
+import { startSavedSearches } from "./saved_searches.js";
+import { addExample, countAgain, hasMore, openAddress, searchAgain, searchName, searchWith, showMore, showVisit, startSearch, takeVisit, watchTheEnd } from "./search.js";
+import { startSelectionBar } from "./selection_bar.js";
 import { startShortcuts } from "./shortcuts.js";
-import { startViewer } from "./viewer.js";
+import { startTags } from "./tags.js";
+import { closeViewer, startViewer } from "./viewer.js";
+import { startVisits } from "./visits.js";
+import { addNewest } from "./wall.js";
 
 startGrid({
-  open: ({ object_id: id, payload }) => (payload.t_key == null ? openImage(payload.image_id, id) : openVideo(payload.image_id, id, payload.t_key)),
+  open: openHit,
   more: (hit) => addExample(hit, "more"),
   less: (hit) => addExample(hit, "less"),
   opened: watchTheEnd,
 });
-startViewer((example) => {
-  closeMap();
-  searchWith(example);
+startViewer({
+  searchWith: (example) => {
+    closeMap();
+    searchWith(example);
+  },
+  open: openHit,
+  more: showMore,
+  hasMore,
 });
 onKeyNeeded(askForKey);
 startDrop(complain);
 startShortcuts();
 startMap();
+startSelectionBar();
+startTags(countAgain);
+startSavedSearches({ nameOf: searchName, openAddress });
+const opened = startVisits({ take: takeVisit, show: showVisit, openViewer: reopen, closeViewer });
 startSearch();
-watchIngest(searchAgain);
+if (opened) reopen(opened);
+watchIngest(searchAgain, addNewest);

@@ -1,6 +1,7 @@
 /* Chips under the search box: the examples and filters of the query. */
 
 import { picture } from "./api.js";
+import { groupFilters } from "./choices.js";
 import { byId, make } from "./dom.js";
 import { parseCondition } from "./query.js";
 
@@ -8,7 +9,7 @@ import { parseCondition } from "./query.js";
 export function showChips(query, change) {
   const chips = byId("chips");
   const drop = (side, at) => change({ [side]: query[side].filter((_, number) => number !== at) });
-  const filters = query.filters.map((filter, at) => chip("", filterWords(filter), null, () => change({ filters: query.filters.filter((_, number) => number !== at) })));
+  const filters = groupFilters(query.filters, filterWords).map((group) => chip("", group.words, null, () => change({ filters: query.filters.filter((filter) => !group.filters.includes(filter)) })));
   chips.replaceChildren(
     ...query.more.map((example, at) => chip("+", exampleWords(example, "like"), thumbnail(example), () => drop("more", at))),
     ...query.less.map((example, at) => chip("−", exampleWords(example, "unlike"), thumbnail(example), () => drop("less", at))),
@@ -30,7 +31,7 @@ function chip(sign, words, image, remove) {
 function filterWords(filter) {
   const condition = parseCondition(filter);
   if (!condition) return filter;
-  const names = { labels: "label", area_frac: "share", uri: "address", ingested_at: "ingested", segmenter_label: "segmenter label" };
+  const names = { labels: "label", area_frac: "share", uri: "address", ingested_at: "ingested", segmenter_label: "segmenter label", tags: "tag" };
   const ops = { "=": ":", "^=": "begins with" };
   return `${names[condition.field] ?? condition.field} ${ops[condition.op] ?? condition.op} ${condition.value}`;
 }
@@ -41,6 +42,7 @@ function exampleWords(example, how) {
 
 function partWords(example) {
   if (example.box_xyxy) return example.exact_box ? "a box in an image" : "what is in a box";
+  if (example.mask) return "what a mask shows";
   if (example.point_xy) return "what is at a point";
   if (example.object_index != null) return "an object in an image";
   return example.object_id ? "this object" : "this image";

@@ -20,6 +20,7 @@ export class Details {
       ["Labels", (payload) => labelWords(payload), payloads.some((payload) => payload.labels?.length)],
       ["Segmenter", (payload) => segmenterWords(payload), payloads.some((payload) => payload.segmenter_label)],
       ["Seen", (payload) => spanWords(payload), payloads.some((payload) => payload.t_start != null)],
+      ["Tags", ({ tags }) => tags?.join(", "), payloads.some((payload) => payload.tags?.length)],
       ["Level", levelWords, payloads.some((payload) => payload.level)],
     ].filter(([, , isKnown]) => isKnown);
     this.setAside(this.isAside);

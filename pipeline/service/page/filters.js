@@ -1,19 +1,19 @@
 /* The panel of filters: labels, levels, sizes, places and buckets with their counts, times, and the order of hits. */
 
 import { get } from "./api.js";
+import { COLUMNS, ROWS, isPlace, isSize, placeFilters, sizeFilters } from "./choices.js";
 import { byId, make } from "./dom.js";
 
 const panel = byId("filters");
-const PLACES = [0, 1 / 3, 2 / 3, 1];
-const ROWS = ["top", "middle", "bottom"], COLUMNS = ["left", "centre", "right"];
 const LABELS = 12, ALL_LABELS = 1000;
 /** Labels by the field that filters by them: how they are counted, and what finding one is called. */
 const LABELLED = {
   labels: { counted: "labels", find: "Find a label" },
   segmenter_label: { counted: "segmenter_labels", find: "Find a segmenter’s label" },
 };
-/** How values are counted of which an object has one alone, by their field. */
-const SINGLE = { level: "levels", segmenter_label: "segmenter_labels" };
+/** How values are counted of which an object has one alone, by their field: another is chosen in its place. */
+const SINGLE = { level: "levels", segmenter_label: "segmenter_labels", bucket: "buckets", labels: "labels", area_frac: "sizes" };
+const KNOWN_MS = 60_000;
 const LEVELS = ["whole", "part", "subpart"];
 /** Fields for what is in videos: their ids, labels, and how their conditions begin. */
 const TIMED = [
@@ -23,6 +23,8 @@ const TIMED = [
   ["moves", "Speed at least", "motion>="],
 ];
 let counts = null, requests = 0, every = null;
+/** Counts by what was asked for, for a while: who goes back sees them again. */
+const known = new Map();
 /** The letters that labels of each field are sought by. */
 const sought = { labels: "", segmenter_label: "" };
 
@@ -44,18 +46,31 @@ export async function showFilters(query, change) {
 
 /** What the objects have; of values in place of which another can be chosen, these others too. */
 async function countAll(query) {
-  const others = Object.entries(SINGLE).filter(([field]) => query.filters.some((filter) => filter.startsWith(`${field}=`)));
+  const others = Object.entries(SINGLE).filter(([field]) => isSingle(field, query) && query.filters.some((filter) => isOf(field, filter)));
   const [all, ...wider] = await Promise.all([query, ...others.map(([field]) => without(field, query))].map((narrowed) => getFacets(narrowed, LABELS)));
-  for (const [at, [, counted]] of others.entries()) all[counted] = wider[at][counted];
-  return all;
+  return Object.assign({ ...all }, ...others.map(([, counted], at) => ({ [counted]: wider[at][counted] })));
 }
 
-const without = (field, query) => ({ ...query, filters: query.filters.filter((filter) => !filter.startsWith(`${field}=`)) });
+/** Of images with one label there are some with another, too. */
+const isSingle = (field, query) => field !== "labels" || query.kind !== "image";
+const isOf = (field, filter) => (field === "area_frac" ? isSize(filter) : filter.startsWith(`${field}=`));
+const without = (field, query) => ({ ...query, filters: query.filters.filter((filter) => !isOf(field, filter)) });
 
 function getFacets(query, limit) {
   const params = new URLSearchParams({ limit: String(limit), kind: query.kind === "image" ? "image" : "object" });
   for (const filter of query.filters) params.append("filter", filter);
-  return get(`/v1/facets?${params}`);
+  const path = `/v1/facets?${params}`;
+  if (!known.has(path)) {
+    known.set(path, get(path));
+    known.get(path).catch(() => known.delete(path));
+    setTimeout(() => known.delete(path), KNOWN_MS);
+  }
+  return known.get(path);
+}
+
+/** The index has changed. */
+export function forgetCounts() {
+  known.clear();
 }
 
 const isSeeking = () => Object.values(sought).some(Boolean);
@@ -63,7 +78,7 @@ const isSeeking = () => Object.values(sought).some(Boolean);
 /** List the labels with the letters sought in them, of all that are counted. */
 async function seek(query, change) {
   const mine = requests;
-  if (isSeeking()) every ??= await getFacets(query, ALL_LABELS);
+  if (isSeeking()) every ??= await getFacets(isSingle("labels", query) ? without("labels", query) : query, ALL_LABELS);
   if (mine === requests) draw(query, change);
 }
 
@@ -99,12 +114,13 @@ function draw(query, change) {
   };
   const labels = (field, pick) => [...labelSearch(field, query, change, field === focused ? written : sought[field]), ...[values(field, listedLabels(field), query, pick)].flat()];
   panel.replaceChildren(
-    section("Labels", labels("labels", toggle)),
+    section("Labels", labels("labels", isSingle("labels", query) ? only("labels", query, change) : toggle)),
     ...(isHad("segmenter_label", query) ? [section("Segmenter’s labels", labels("segmenter_label", only("segmenter_label", query, change)))] : []),
     ...(isHad("level", query) ? [section("Whole or part", values("level", levels(), query, only("level", query, change)))] : []),
+    ...(isTagged(query) ? [section("Tags", values("tags", counts?.tags ?? [], query, toggle))] : []),
     section("Size in the image", sizes(query, change)),
     section("Place in the image", places(query, change)),
-    ...(buckets().length > 1 ? [section("Bucket", values("bucket", buckets(), query, toggle))] : []),
+    ...(buckets().length > 1 ? [section("Bucket", values("bucket", buckets(), query, only("bucket", query, change)))] : []),
     ...(hasVideos(query) ? [section("In videos", times(query, change))] : []),
     section("Where and when", fields(query, change)),
     section("Order", order(query, change)),
@@ -119,6 +135,11 @@ function draw(query, change) {
 /** Whether objects have a field that not every index has, or are narrowed by it. */
 function isHad(field, query) {
   return counts?.[SINGLE[field]].length > 0 || query.filters.some((filter) => filter.startsWith(`${field}=`)) || Boolean(sought[field]);
+}
+
+/** Whether any object has a tag, or hits are narrowed by one. */
+function isTagged(query) {
+  return counts?.tags.length > 0 || query.filters.some((filter) => filter.startsWith("tags="));
 }
 
 /** Narrow by a value of a field of which objects have one alone, in place of another value. */
@@ -162,8 +183,7 @@ function values(field, found, query, toggle) {
 
 function sizes(query, change) {
   return (counts?.sizes ?? []).map((size) => {
-    const own = [`area_frac>=${size.least}`, ...(size.below == null ? [] : [`area_frac<${size.below}`])];
-    const others = query.filters.filter((filter) => !filter.startsWith("area_frac"));
+    const own = sizeFilters(size), others = query.filters.filter((filter) => !isSize(filter));
     const pressed = own.every((filter) => query.filters.includes(filter)) && query.filters.length === others.length + own.length;
     const bounds = size.below == null ? `over ${size.least * 100}%` : `${size.least * 100} to ${size.below * 100}%`;
     return facetButton(`size ${size.name}`, `${size.name}, ${bounds}`, size.count, pressed, () => change({ filters: pressed ? others : [...others, ...own] }));
@@ -171,13 +191,10 @@ function sizes(query, change) {
 }
 
 function places(query, change) {
-  const others = query.filters.filter((filter) => !filter.startsWith("center_"));
+  const others = query.filters.filter((filter) => !isPlace(filter));
   const buttons = ROWS.flatMap((row, y) =>
     COLUMNS.map((column, x) => {
-      const own = [["x", x], ["y", y]].flatMap(([axis, at]) => [
-        `center_${axis}_frac>=${PLACES[at].toFixed(3)}`,
-        `center_${axis}_frac<=${PLACES[at + 1].toFixed(3)}`,
-      ]);
+      const own = placeFilters(y, x);
       const pressed = own.every((filter) => query.filters.includes(filter));
       return make("button", {
         type: "button", "aria-pressed": String(pressed), "aria-label": `${row} ${column}`, title: `${row} ${column}`,

@@ -5,6 +5,8 @@ import { picture } from "./api.js";
 import { playWhileOver, stopOver } from "./clips.js";
 import { byId, fileName, make, nameOf, segmenterWords } from "./dom.js";
 import { cropBox } from "./masks.js";
+import { addTick } from "./selection.js";
+import { showTags } from "./tags.js";
 import { spanWords } from "./times.js";
 
 const grid = byId("grid"), unlikelyGrid = byId("unlikely-grid");
@@ -30,6 +32,56 @@ export function clearGrid() {
   byId("unlikely").hidden = true;
   hidden = [];
   shown = 0;
+}
+
+/** What is shown, to be put there again. */
+export function takeGrid() {
+  stopOver();
+  const focused = document.activeElement?.closest(".tile");
+  return {
+    likely: [...grid.children], isQuiet: grid.classList.contains("quiet"), unlikely: [...unlikelyGrid.children],
+    isOpen: !unlikelyGrid.hidden, hidden: [...hidden], shown, focused,
+  };
+}
+
+/** Show what was taken. */
+export function putGrid(kept) {
+  clearGrid();
+  grid.append(...kept.likely);
+  grid.classList.toggle("quiet", kept.isQuiet);
+  unlikelyGrid.append(...kept.unlikely);
+  unlikelyGrid.hidden = !kept.isOpen;
+  ({ hidden, shown } = { hidden: [...kept.hidden], shown: kept.shown });
+  byId("unlikely").hidden = hidden.length + unlikelyGrid.children.length === 0;
+  nameDivider();
+  kept.focused?.querySelector(".open").focus({ preventScroll: true });
+}
+
+/** The hit that stands so many places after that of an id; null if none does. */
+export function hitBeside(id, by) {
+  const hits = tiles().map((tile) => tile.hit).filter(Boolean), at = hits.findIndex((hit) => hit.object_id === id);
+  return (at >= 0 && hits[at + by]) || null;
+}
+
+/** The place of a hit among those that are shown, from 1 on, and how many these are; null if it is none of them. */
+export function placeOf(id) {
+  const hits = tiles().filter((tile) => tile.hit), at = hits.findIndex((tile) => tile.hit.object_id === id);
+  return at < 0 ? null : [at + 1, hits.length];
+}
+
+/** Let a hit be seen. */
+export function scrollToHit(id) {
+  const tile = tiles().find((each) => each.hit?.object_id === id);
+  tile?.scrollIntoView({ block: "nearest" });
+  return tile?.querySelector(".open") ?? null;
+}
+
+/** Show further objects before all others, of which so many stay. */
+export function addFirst(hits, most) {
+  const fresh = hits.map((hit) => tile(hit, shown++, grid));
+  for (const element of fresh) element.classList.add("new");
+  grid.prepend(...fresh);
+  for (const old of [...grid.children].slice(most)) old.remove();
 }
 
 /** Whether hits are shown, not placeholders. */
@@ -119,19 +171,20 @@ function tile(hit, number, list) {
   const [x0, y0, x1, y1] = cropBox(payload);
   const ratio = payload.width ? Math.min(Math.max((x1 - x0) / (y1 - y0), 0.62), 2.2) : 1;
   const share = hit.probability == null ? "" : ` ${Math.round(hit.probability * 100)}%`;
-  const sure = hit.relevance ? `${hit.relevance}${share}` : hit.score.toFixed(2);
+  // What was not searched for has no score.
+  const sure = hit.relevance ? `${hit.relevance}${share}` : (hit.score?.toFixed(2) ?? "");
   const name = nameOf(payload), classed = segmenterWords(payload);
   const image = make("img", { alt: "", draggable: "false" });
   const seen = spanWords(payload);
-  const label = `${number + 1}: ${name}, ${sure}, in ${fileName(payload.uri)}${seen && `, ${spanWords(payload, " to ")}`}`;
+  const label = `${number + 1}: ${name}${sure && `, ${sure}`}, in ${fileName(payload.uri)}${seen && `, ${spanWords(payload, " to ")}`}`;
   const open = make("button", { class: "open", type: "button", "aria-label": `Open ${label}`, onclick: () => openHit(hit) }, image);
   const element = setSize(
     make(
       "li",
-      { class: "tile", title: `${name} · ${fileName(payload.uri)}${seen && ` · ${seen}`}\nsimilarity ${hit.score.toFixed(3)}${classed && `\nsegmenter: ${classed}`}` },
+      { class: "tile", title: `${name} · ${fileName(payload.uri)}${seen && ` · ${seen}`}${hit.score == null ? "" : `\nsimilarity ${hit.score.toFixed(3)}`}${classed && `\nsegmenter: ${classed}`}` },
       open,
       seen ? make("span", { class: "time", "aria-hidden": "true" }, seen) : null,
-      make("span", { class: `sure ${hit.relevance ?? "unknown"}`, "aria-hidden": "true" }, sure),
+      make("span", { class: sure ? `sure ${hit.relevance ?? "unknown"}` : "sure name", "aria-hidden": "true" }, sure || name),
       make(
         "span",
         { class: "acts" },
@@ -143,6 +196,8 @@ function tile(hit, number, list) {
     list,
   );
   element.hit = hit;
+  addTick(element, hit, label);
+  showTags(element, payload);
   if (hit.alike?.length) element.append(alikeButton(hit, element, () => hit.alike.map((other) => tile(other, shown++, list))));
   if (seen) playWhileOver(element, open, hit.object_id);
   const side = Math.ceil((rowHeight(list) * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;

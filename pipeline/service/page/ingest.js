@@ -9,8 +9,8 @@ const pictures = new Map();
 const AGAIN_MS = 5000;
 const MOST_PICTURES = 12;
 
-/** Watch for ever; `written` is called when the first objects are there, and when an ingest has ended. */
-export async function watchIngest(written) {
+/** Watch for ever; `written` is called when the first objects are there, and when an ingest has ended, `found` with the objects that were written last. */
+export async function watchIngest(written, found) {
   let before = null;
   let objects = null;
   for (;;) {
@@ -19,6 +19,7 @@ export async function watchIngest(written) {
         show(state, before);
         const first = state.objects > 0 && objects === 0;
         if (before === "running" && (first || state.state !== "running")) written();
+        if (state.state === "running" && !first) found(state.newest);
         before = state.state;
         objects = state.objects;
       }

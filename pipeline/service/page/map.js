@@ -6,7 +6,7 @@ import { MapCanvas } from "./map_canvas.js";
 import { idOf, labelName, parseMap } from "./map_data.js";
 import { followGestures } from "./map_gestures.js";
 import { findObject, loadCrop, MapList } from "./map_list.js";
-import { openImage, openVideo } from "./open_viewer.js";
+import { openHit } from "./open_viewer.js";
 
 const ASK_MS = 700, COLOURED = 12;
 /** Apart for most eyes, the colour-blind ones too, on light and on dark paper. */
@@ -171,9 +171,7 @@ function point(tip, map, number, at) {
 
 async function openObject(id) {
   try {
-    const { payload } = await findObject(id);
-    if (payload.t_key == null) openImage(payload.image_id, id);
-    else openVideo(payload.image_id, id, payload.t_key);
+    openHit(await findObject(id));
   } catch (error) {
     dialog.querySelector(".map-list")?.prepend(make("p", { role: "alert" }, error.message));
   }

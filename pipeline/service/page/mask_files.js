@@ -10,7 +10,7 @@ export async function savePng(mask, name) {
   const context = canvas.getContext("2d");
   context.fillRect(0, 0, width, height);
   context.drawImage(paintMask(decode(mask.payload.rle, mask.box), mask.box, [255, 255, 255]), x0, y0);
-  save(await new Promise((done) => canvas.toBlob(done)), `${stem(name)}-mask.png`);
+  saveFile(await new Promise((done) => canvas.toBlob(done)), `${stemOf(name)}-mask.png`);
 }
 
 /** Have the browser save the mask as instances of COCO, called `label`. */
@@ -22,12 +22,13 @@ export function saveCoco(mask, name, label) {
     annotations: [annotation],
     categories: [{ id: 1, name: label || "object" }],
   };
-  save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(name)}-mask.json`);
+  saveFile(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stemOf(name)}-mask.json`);
 }
 
-const stem = (name) => name.replace(/\.[^.]*$/, "");
+export const stemOf = (name) => name.replace(/\.[^.]*$/, "");
 
-function save(blob, name) {
+/** Have the browser save a file. */
+export function saveFile(blob, name) {
   const address = URL.createObjectURL(blob);
   make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 0);

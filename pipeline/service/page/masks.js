@@ -1,7 +1,5 @@
 /* Decodes masks from COCO's compressed run lengths, and draws them. */
 
-/** The colour of the line round an object. */
-export const LIT = [255, 45, 85];
 /** Masks of such an IoU show the same object. */
 const SAME = 0.8;
 
@@ -84,25 +82,6 @@ export function paintMask(inside, [x0, y0, x1, y1], [red, green, blue]) {
   }
   context.putImageData(image, 0, 0);
   return canvas;
-}
-
-/** Dim all but an object, and draw a line around it. Its mask is kept in it, once it is painted. `scale`: canvas pixels of one of the image's. */
-export function drawLit(context, object, scale) {
-  object.inside ??= decode(object.payload.rle, object.box);
-  object.shape ??= paintMask(object.inside, object.box, LIT);
-  const [x0, y0, x1, y1] = object.box.map((side) => side * scale);
-  const paint = (dx, dy) => context.drawImage(object.shape, x0 + dx, y0 + dy, x1 - x0, y1 - y0);
-  context.save();
-  context.imageSmoothingQuality = "high";
-  for (let angle = 0; angle < 16; angle++) {
-    paint(Math.cos((angle * Math.PI) / 8) * 4, Math.sin((angle * Math.PI) / 8) * 4);
-  }
-  context.globalCompositeOperation = "destination-over";
-  context.fillStyle = "rgb(0 0 0 / .5)";
-  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
-  context.globalCompositeOperation = "destination-out";
-  paint(0, 0);
-  context.restore();
 }
 
 /** The box that the service's crops show; keep in step with `crop_box` there. */

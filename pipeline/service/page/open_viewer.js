@@ -3,11 +3,24 @@
 import { get } from "./api.js";
 import { copyNote } from "./copies.js";
 import { showVideo } from "./video.js";
-import { Viewer } from "./viewer.js";
+import { Viewer, isShown } from "./viewer.js";
+
+/** Show the image or video of a hit, with its object lit. */
+export function openHit({ object_id: id, payload }) {
+  if (payload.t_key == null) openImage(payload.image_id, id);
+  else openVideo(payload.image_id, id, payload.t_key);
+}
+
+/** Show what an entry of the history is about; nothing for an image of one's own. */
+export function reopen(visit) {
+  if (isShown(visit) || !visit.image_id) return;
+  if (visit.time == null) openImage(visit.image_id, visit.chosen);
+  else openVideo(visit.image_id, visit.chosen, visit.time);
+}
 
 /** Show an indexed image, with the object `chosen` lit. */
 export async function openImage(imageId, chosen) {
-  const viewer = new Viewer({ image_id: imageId }, `/v1/images/${imageId}/preview.jpg?size=1600`);
+  const viewer = new Viewer({ image_id: imageId }, `/v1/images/${imageId}/preview.jpg?size=1600`, { image_id: imageId, chosen });
   viewer.open("", "");
   try {
     const image = await get(`/v1/images/${imageId}`);
@@ -25,7 +38,7 @@ export async function openImage(imageId, chosen) {
 
 /** Show an indexed video at a time, with the object or shot `chosen` marked. */
 export async function openVideo(imageId, chosen, time) {
-  const viewer = new Viewer({ image_id: imageId }, "");
+  const viewer = new Viewer({ image_id: imageId }, "", { image_id: imageId, chosen, time });
   viewer.open("", "");
   try {
     await showVideo(viewer, imageId, chosen, time, openUpload);
@@ -36,7 +49,7 @@ export async function openVideo(imageId, chosen, time) {
 
 /** Show an uploaded image, to choose a part of it to search with. */
 export async function openUpload(upload, name) {
-  const viewer = new Viewer({ upload_id: upload.upload_id }, `/v1/uploads/${upload.upload_id}/preview.jpg?size=1600`);
+  const viewer = new Viewer({ upload_id: upload.upload_id }, `/v1/uploads/${upload.upload_id}/preview.jpg?size=1600`, {});
   viewer.open(name, "Search with all of it, draw a box, or click on an object.");
   try {
     await viewer.show(upload.width, upload.height, [], null);

@@ -13,7 +13,8 @@ export function beginPending() {
   if (veiling) return;
   veiling = setTimeout(veil, VEIL_MS);
   replacing = setTimeout(() => {
-    if (byId("empty").hidden) showWaiting();
+    byId("empty").hidden = true;
+    showWaiting();
     byId("results").classList.remove("stale");
   }, WAITING_MS);
 }

@@ -26,9 +26,10 @@ export function parseText(text) {
   return { texts, not };
 }
 
-/** An example as the address has it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. A region is a box, with `!` as it is, a point, or the number of an object. */
+/** An example as the address has it: `o:ID`, `i:ID[@region]`, `u:ID[@region]`. A region is a box, with `!` as it is, a point, the number of an object, or `m` and a mask: its height, width and run lengths. */
 function encodeExample(example) {
-  const region = example.box_xyxy ?? example.point_xy ?? (example.object_index == null ? null : [example.object_index]);
+  const { mask } = example;
+  const region = mask ? [`m${mask.size.join(",")}`, mask.counts] : example.box_xyxy ?? example.point_xy ?? (example.object_index == null ? null : [example.object_index]);
   const where = region ? `@${region.join(",")}${example.exact_box ? "!" : ""}` : "";
   if (example.object_id) return `o:${example.object_id}`;
   return example.image_id ? `i:${example.image_id}${where}` : `u:${example.upload_id}${where}`;
@@ -36,10 +37,11 @@ function encodeExample(example) {
 
 /** The example that such a text stands for; null for any other text. */
 function decodeExample(text) {
-  const match = /^([oiu]):([\w-]+)(?:@([\d.,]+)(!)?)?$/.exec(text);
+  const match = /^([oiu]):([\w-]+)(?:@(?:([\d.,]+)(!)?|m(\d+),(\d+),(.+)))?$/s.exec(text);
   if (!match) return null;
   const example = { [{ o: "object_id", i: "image_id", u: "upload_id" }[match[1]]]: match[2] };
   const numbers = match[3]?.split(",").map(Number);
+  if (match[7]) example.mask = { size: [Number(match[5]), Number(match[6])], counts: match[7] };
   if (numbers?.length === 4) Object.assign(example, { box_xyxy: numbers }, match[4] && { exact_box: true });
   if (numbers?.length === 2) example.point_xy = numbers;
   if (numbers?.length === 1) example.object_index = numbers[0];
@@ -49,8 +51,16 @@ function decodeExample(text) {
 /** What hits of a query are called. */
 export function nounOf(query) {
   if (query.kind === "image") return "image";
-  const isWhole = (example) => !example.object_id && !example.box_xyxy && !example.point_xy && example.object_index == null;
+  const isWhole = (example) => !example.object_id && !example.box_xyxy && !example.point_xy && !example.mask && example.object_index == null;
   return query.more.some(isWhole) ? "hit" : "object";
+}
+
+/** What the results of a query are called. */
+export function titleOf(query) {
+  const wanted = parseText(query.text).texts.map((each) => `“${each.text}”`);
+  const like = query.more.length ? [query.more.length === 1 ? "an example" : `${query.more.length} examples`] : [];
+  const noun = query.kind === "image" ? "Images" : "Objects";
+  return wanted.length + like.length ? `${noun} like ${[...wanted, ...like].join(" and ")}` : "Found objects";
 }
 
 export function toAddress(query) {

@@ -1,32 +1,42 @@
 /* The search: its query, its results, the address that holds it. */
 
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import { showChips } from "./chips.js";
 import { byId, counted, make } from "./dom.js";
 import { copyNote } from "./copies.js";
-import { showFilters, suggestions } from "./filters.js";
-import { addHits, clearGrid, isOpen, isUnlikely, showHits } from "./grid.js";
+import { forgetCounts, showFilters } from "./filters.js";
+import { addHits, clearGrid, isOpen, isUnlikely, putGrid, showHits, takeGrid } from "./grid.js";
 import { openImage } from "./open_viewer.js";
 import { beginPending, endPending } from "./pending.js";
-import { emptyQuery, fromAddress, isBlank, nounOf, parseText, toAddress, toRequest } from "./query.js";
+import { emptyQuery, fromAddress, isBlank, nounOf, parseText, titleOf, toAddress, toRequest } from "./query.js";
+import { showRegion } from "./region.js";
+import { showSavedSearches } from "./saved_searches.js";
+import { enter, forgetVisits, rewrite } from "./visits.js";
+import { forgetWall, isStart, showWall } from "./wall.js";
 
 const TYPING_MS = 160;
 const text = byId("text");
 let query = fromAddress(location.search);
-let running = null, cursor = null, found = 0, likely = 0, typing = 0, stats = null;
+let running = null, cursor = null, found = 0, likely = 0, typing = 0, regions = [];
+/** Whether what is shown answers the query, and whether the text is still being written in this entry of the history. */
+let isSettled = false, isWriting = false;
+/** What was shown before the user began to write; null: what is shown. */
+let before = null;
 const endObserver = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && showMore(), { rootMargin: "600px" });
 
 /** Show what the address says, and search as the user writes. */
 export function startSearch() {
   text.addEventListener("input", () => {
+    before ??= takeResults();
     clearTimeout(typing);
     beginPending();
     byId("clear").hidden = !text.value && isBlank(query);
     typing = setTimeout(() => {
       typing = 0;
-      change({ text: text.value }, { replace: true });
+      change({ text: text.value }, { isWritten: true });
     }, TYPING_MS);
   });
+  text.addEventListener("blur", () => (isWriting = isWriting && Boolean(typing)));
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(typing);
@@ -37,11 +47,7 @@ export function startSearch() {
     event.preventDefault();
     text.value = "";
     change(emptyQuery());
-  });
-  addEventListener("popstate", () => {
-    query = fromAddress(location.search);
-    text.value = query.text;
-    show();
+    scrollTo({ top: 0 });
   });
   byId("clear").addEventListener("click", () => {
     clearSearch();
@@ -53,8 +59,71 @@ export function startSearch() {
 
 /** Search again, in an index that has changed. */
 export function searchAgain() {
-  stats = null;
+  forgetCounts();
+  forgetWall();
+  forgetVisits();
   show();
+}
+
+/** Show the search of another address. */
+export function openAddress(address) {
+  enter(address);
+  showVisit(null);
+}
+
+/** Count anew what is there to narrow by, as tags are others now. */
+export function countAgain() {
+  forgetCounts();
+  forgetVisits();
+  showFilters(query, change);
+}
+
+/** What the search on show may be called. */
+export const searchName = () => query.text.trim() || query.filters.map((filter) => filter.replace(/^\w+\^?=/, "")).join(", ");
+/** What was shown of a query, to be shown again when the user comes back; null if nothing answers it yet. */
+export function takeVisit() {
+  return before ?? takeResults();
+}
+
+function takeResults() {
+  if (!isSettled || typing) return null;
+  const notice = byId("notice");
+  return {
+    address: toAddress(query), cursor, found, likely, regions, isStart: isStart(), scroll: scrollY, grid: takeGrid(), status: byId("status").textContent,
+    start: [...byId("empty").childNodes], notice: { words: [...notice.childNodes], class: notice.className, hidden: notice.hidden },
+  };
+}
+
+/** Show the query of the address: with the hits that were `kept` of it, or by searching. */
+export function showVisit(kept) {
+  clearTimeout(typing);
+  typing = 0;
+  query = fromAddress(location.search);
+  text.value = query.text;
+  isWriting = false;
+  if (kept?.address === toAddress(query)) putResults(kept);
+  else show();
+}
+
+function putResults(kept) {
+  before = null;
+  showQuery();
+  running?.abort();
+  running = new AbortController();
+  ({ cursor, found, likely, regions } = kept);
+  endPending();
+  setStart(kept.isStart);
+  byId("empty").replaceChildren(...kept.start);
+  putGrid(kept.grid);
+  showRegion(query, regions, change);
+  byId("status").textContent = kept.status;
+  const notice = byId("notice");
+  notice.replaceChildren(...kept.notice.words);
+  notice.className = kept.notice.class;
+  notice.hidden = kept.notice.hidden;
+  isSettled = true;
+  scrollTo({ top: kept.scroll, behavior: "instant" });
+  if (!kept.isStart) watchTheEnd();
 }
 
 /** Clear the text and the examples; filters stay. */
@@ -65,15 +134,18 @@ function clearSearch() {
 
 /** Search with one example, and nothing else. */
 export function searchWith(example) {
+  text.value = "";
   change({ text: "", more: [example], less: [], filters: [] });
+  scrollTo({ top: 0 });
 }
 
-/** Change parts of the query, and search. `replace`: without a new entry in the history, as the user types. */
-function change(parts, { replace = false } = {}) {
-  query = { ...query, ...parts };
-  const address = toAddress(query);
-  if (replace) history.replaceState(null, "", address);
-  else history.pushState(null, "", address);
+/** Change parts of the query, and search. `isWritten`: what is written on goes without further entries in the history. */
+function change(parts, { isWritten = false } = {}) {
+  const changed = { ...query, ...parts }, address = toAddress(changed);
+  if (isWritten && isWriting) rewrite(address);
+  else if (address !== toAddress(query)) enter(address);
+  isWriting = isWritten;
+  query = changed;
   show();
 }
 
@@ -88,42 +160,46 @@ export function addExample(hit, side) {
   scrollTo({ top: 0 });
 }
 
-/** Show the query, and search with it. */
-function show() {
+function showQuery() {
   if (document.activeElement !== text) text.value = query.text;
   document.title = query.text.trim() ? `${query.text.trim()} · objseek` : "objseek";
   byId("clear").hidden = !query.text && !query.more.length && !query.less.length;
+  byId("heading").textContent = titleOf(query);
   showChips(query, change);
-  const counting = showFilters(query, change);
+  showSavedSearches();
+  return showFilters(query, change);
+}
+
+/** Show the query, and search with it. */
+function show() {
+  isSettled = false;
+  before = null;
+  const counting = showQuery();
   if (isBlank(query)) showStart(counting);
   else run();
 }
 
+function setStart(isShown) {
+  byId("empty").hidden = !isShown;
+  byId("heading").hidden = isShown;
+  byId("results").classList.toggle("start", isShown);
+}
+
 async function showStart(counting) {
   running?.abort();
+  const mine = (running = new AbortController());
   cursor = null;
   found = 0;
-  clearGrid();
+  regions = [];
+  if (!isStart()) clearGrid();
   endPending();
+  setStart(true);
+  showRegion(query, regions, change);
   byId("notice").hidden = true;
   byId("status").textContent = "";
-  const empty = byId("empty");
-  const lead = query.less.length || parseText(query.text).not.length ? "Say what to look for, too." : "Write what to look for, or drop an image.";
-  const draw = () => {
-    const held = stats ? `${counted(stats.objects, "object")} in ${counted(stats.images, "image")}` : "";
-    const buttons = suggestions().map((label) => make("button", { type: "button", onclick: () => change({ text: label }) }, label));
-    empty.replaceChildren(make("h1", {}, held || "Every object, searchable"), make("p", {}, lead), make("div", { class: "suggestions" }, ...buttons));
-    empty.hidden = false;
-    byId("heading").hidden = true;
-  };
-  draw();
-  try {
-    stats ??= await get("/v1/stats");
-    await counting;
-  } catch (error) {
-    fail(error);
-  }
-  if (isBlank(query)) draw();
+  const lead = query.less.length || parseText(query.text).not.length ? "Say what to look for, too." : "Write what to look for, drop an image, or begin with what is here.";
+  const isShown = await showWall(query, { lead, change, counting, isCurrent: () => mine === running, failed: fail });
+  if (mine === running) isSettled = isShown;
 }
 
 async function run() {
@@ -131,24 +207,25 @@ async function run() {
   const mine = (running = new AbortController());
   // It is that of the query before.
   cursor = null;
-  // Nothing was old there: placeholders come as a veil would.
-  if (!byId("empty").hidden) endPending();
-  byId("empty").hidden = true;
-  byId("heading").hidden = false;
   beginPending();
   const started = performance.now();
   try {
     const answer = await post("/v1/search", toRequest(query), mine.signal);
     if (mine !== running) return;
     endPending();
+    setStart(false);
     found = likely = 0;
+    regions = answer.regions;
+    showRegion(query, regions, change);
     showHits(answer.hits);
     count(answer, ` · ${Math.round(performance.now() - started)} ms`);
     explain(answer);
+    isSettled = true;
     watchTheEnd();
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
     endPending();
+    setStart(false);
     fail(error);
   } finally {
     // Who writes on has hits of an older text before them again.
@@ -186,7 +263,7 @@ function explain(answer) {
 }
 
 /** Show an error in place of the results. */
-export function fail(error) {
+function fail(error) {
   clearGrid();
   found = 0;
   cursor = null;
@@ -198,7 +275,11 @@ export function fail(error) {
   notice.replaceChildren(make("p", { role: "alert" }, error.message), again);
 }
 
-async function showMore() {
+/** Whether more hits can be shown. */
+export const hasMore = () => Boolean(cursor) && isOpen();
+
+/** Show further hits, if there are any. */
+export async function showMore() {
   if (!cursor || !running || !isOpen()) return;
   const mine = running, from = cursor;
   cursor = null;

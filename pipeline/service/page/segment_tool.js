@@ -3,7 +3,8 @@
 import { addObject, canAdd } from "./added_objects.js";
 import { boxBetween, dragHandle, drawBox, handleAt } from "./box.js";
 import { saveCoco, savePng } from "./mask_files.js";
-import { LIT, drawLit, findSame } from "./masks.js";
+import { findSame } from "./masks.js";
+import { LIT, drawLit } from "./outlines.js";
 import { addPoint, drawCross, drawPoints, isEmpty, setBox, setText } from "./prompts.js";
 import { SegmentPanel } from "./segment_panel.js";
 import { Segmentation, describe } from "./segmentation.js";
@@ -59,7 +60,7 @@ export class SegmentTool {
   /** Search with the object that the mask shows if the image has it already, or else with what is in its box. */
   exampleOf(mask) {
     const same = findSame(mask, this.viewer.objects);
-    return same ? this.viewer.exampleOf(same) : { ...this.viewer.example, box_xyxy: mask.box, exact_box: true };
+    return same ? this.viewer.exampleOf(same) : { ...this.viewer.example, mask: mask.payload.rle };
   }
 
   async save(label) {

@@ -16,11 +16,12 @@ export function nest(objects) {
   return roots;
 }
 
-/** A list in a list for each object with parts, which can be folded. `choose` and `light` are called with an object. */
+/** A list in a list for each object with parts, which can be folded. `choose`, `light` and `save` are called with an object, `save` with a button too. */
 export class ObjectTree {
-  constructor({ choose, light }) {
+  constructor({ choose, light, save }) {
     this.choose = choose;
     this.light = light;
+    this.save = save;
     this.nodes = new Map();
     this.element = make("ul", { class: "list", "aria-label": "Objects of this image" });
   }
@@ -70,7 +71,8 @@ export class ObjectTree {
       make("span", {}, name),
       make("span", { class: "count" }, object.payload.area_frac == null ? "" : `${(object.payload.area_frac * 100).toFixed(1)}%`),
     );
-    node.item = make("li", {}, button);
+    const save = make("button", { class: "save", type: "button", title: "Download", "aria-label": `Download ${name}`, "aria-haspopup": "true", onclick: (event) => this.save(object, event.currentTarget), onfocus: () => this.light(object) }, "↓");
+    node.item = make("li", {}, button, save);
     this.nodes.set(object, node);
     if (node.children.length) this.addParts(node, name);
     return node.item;

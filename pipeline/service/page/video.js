@@ -48,9 +48,9 @@ class VideoPanel {
     this.clip = this.lit = this.peek = null;
     this.isLoading = this.isOld = false;
     this.namePlay();
-    const place = video.uri.startsWith("s3://") ? video.uri.split("/")[2] : video.uri.replace(/^file:\/\//, "");
     viewer.uri = video.uri;
-    viewer.setTitle(fileName(video.uri), `${video.width} × ${video.height} px · ${timeWords(this.timeline.duration)} · ${counted(video.tracks.length + video.left_out, "object")} · ${place}`);
+    viewer.setTitle(fileName(video.uri), `${video.width} × ${video.height} px · ${timeWords(this.timeline.duration)} · ${counted(video.tracks.length + video.left_out, "object")}`);
+    viewer.header.showPlace(video.uri, null);
   }
 
   /** The buttons of the viewer. */

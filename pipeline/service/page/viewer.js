@@ -1,54 +1,70 @@
 /* The viewer: an image with its objects, to click an object or a point in, or draw a box. */
 
+import { About } from "./about.js";
 import { get, picture, post } from "./api.js";
 import { boxBetween, cursorOf, dragHandle, drawBox, handleAt } from "./box.js";
 import { Details } from "./details.js";
 import { byId, counted, fileName, make } from "./dom.js";
-import { LIT, drawLit, findAt } from "./masks.js";
+import { hitBeside, placeOf, scrollToHit } from "./grid.js";
+import { findAt } from "./masks.js";
+import { ObjectFiles } from "./object_files.js";
+import { LIT, drawLit, drawOutlines } from "./outlines.js";
 import { SegmentTool } from "./segment_tool.js";
+import { SHARP_PX, Stage } from "./stage.js";
 import { ObjectTree } from "./tree.js";
+import { enterViewer, leaveViewer } from "./visits.js";
 
 const dialog = byId("viewer");
-const REACH_PX = 14;
-let search = () => {}, current = null;
+const REACH_PX = 14, TWICE_MS = 300;
+let search = () => {}, actions = {}, current = null;
 
-/** `searchWith` is called with an example to search with. */
-export function startViewer(searchWith) {
+/** `given`: searchWith(example), open(hit), more() brings further hits, hasMore(). */
+export function startViewer(given) {
+  actions = given;
   search = (example) => {
+    current.hasStepped = false;
     dialog.close();
-    searchWith(example);
+    actions.searchWith(example);
   };
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
-  dialog.addEventListener("close", () => current?.leave());
+  dialog.addEventListener("close", () => {
+    current?.leave();
+    current?.returnToHit();
+    leaveViewer();
+  });
   addEventListener("resize", () => current?.fit());
+  addEventListener("keydown", (event) => current?.isOpen() && current.shortcut(event));
 }
 
-export class Viewer {
-  constructor(example, path) {
+/** Close it, as the user has gone back. */
+export function closeViewer() {
+  if (dialog.open) dialog.close();
+}
+
+/** Whether it shows what an entry of the history says. */
+export function isShown(visit) {
+  return dialog.open && JSON.stringify(current?.visit) === JSON.stringify(visit);
+}
+
+export class Viewer extends Stage {
+  /** `visit` is what the history keeps of it. */
+  constructor(example, path, visit) {
+    super(path);
     this.example = example;
-    this.path = path;
+    this.visit = visit;
     this.objects = [];
-    this.lit = null;
+    this.lit = this.opened = this.tapped = null;
     this.tool = "look";
     this.box = this.drag = this.region = this.asking = null;
-    this.image = make("img", { alt: "" });
-    this.canvas = make("canvas", {
-      tabindex: "0", role: "img",
-      onpointermove: (event) => this.move(event), onpointerleave: () => this.rest(),
-      onpointerdown: (event) => this.down(event), onpointerup: (event) => this.up(event),
-      onpointercancel: () => this.tool === "segment" && this.segmenting.cancel(),
-      onkeydown: (event) => this.key(event),
-    });
-    this.frame = make("div", { class: "frame" }, this.image, this.canvas);
-    this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object) });
+    this.files = new ObjectFiles(this);
+    this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object), save: (object, button) => this.files.show(object, button) });
     this.details = new Details();
-    this.about = make("header");
+    this.header = new About((by) => this.step(by));
+    this.about = this.header.element;
     this.said = make("p", { class: "said", role: "status" });
     this.tools = make("div", { class: "tools", role: "group", "aria-label": "Search with a part of this image" });
-    this.moving = make("div", { class: "moving", hidden: true });
-    this.stage = make("div", { class: "stage" }, this.frame, this.moving);
     this.segmenting = new SegmentTool(this, { search: (found) => search(found), saved: () => this.showSaved() });
     this.video = null;
     current?.leave();
@@ -66,27 +82,18 @@ export class Viewer {
     return dialog.open && current === this;
   }
 
-  get size() {
-    return [this.width, this.height];
-  }
-
-  /** How many pixels of the image one of the screen shows. */
-  get pixel() {
-    return this.width / this.canvas.clientWidth;
-  }
-
   setTitle(title, about) {
     this.title = title;
-    this.about.replaceChildren(make("h2", {}, title || "Loading…"), make("p", {}, about));
+    this.header.show(title, about);
     this.nameCanvas();
     this.image.alt = title;
   }
 
   /** Name an indexed image, and say what it is like. */
   nameImage({ payload, objects }) {
-    const place = payload.store === "s3" ? payload.bucket : payload.uri.replace(/^file:\/\//, "");
     this.uri = payload.uri;
-    this.setTitle(fileName(payload.uri), `${payload.width ? `${payload.width} × ${payload.height} px · ` : ""}${counted(objects.length, "object")} · ${place}`);
+    this.setTitle(fileName(payload.uri), `${payload.width ? `${payload.width} × ${payload.height} px · ` : ""}${counted(objects.length, "object")}`);
+    this.header.showPlace(payload.uri, `/v1/images/${this.example.image_id}/preview.jpg?size=${SHARP_PX}`);
   }
 
   nameCanvas() {
@@ -98,8 +105,44 @@ export class Viewer {
   open(title, about) {
     this.setTitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
-    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.segmenting.panel.element, this.tree.element, this.details.element), close);
+    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.segmenting.panel.element, this.tree.element, this.details.element), this.files.element, close);
+    this.showStep();
     if (!dialog.open) dialog.showModal();
+    enterViewer(this.visit);
+  }
+
+  /** Which of the hits it is. */
+  showStep() {
+    const place = this.visit.chosen ? placeOf(this.visit.chosen) : null;
+    this.header.showStep(place, place && place[0] === place[1] && !actions.hasMore());
+  }
+
+  /** Go to the hit before, or to the next one. */
+  async step(by) {
+    const from = this.visit.chosen;
+    if (!from || !placeOf(from)) return;
+    if (by > 0 && !hitBeside(from, by)) await actions.more();
+    const hit = hitBeside(from, by);
+    if (!hit || !this.isOpen()) return;
+    const isOnButton = this.about.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    actions.open(hit);
+    current.hasStepped = true;
+    const button = isOnButton && dialog.querySelector(`.step [data-id="${isOnButton}"]:not(:disabled)`);
+    (button || current.canvas).focus();
+  }
+
+  /** Have the hit that was stepped to in sight once it is closed. */
+  returnToHit() {
+    if (this.hasStepped) scrollToHit(this.visit.chosen)?.focus({ preventScroll: true });
+  }
+
+  /** Keys that hold wherever the focus is, but where one writes. */
+  shortcut(event) {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.("input, textarea, select")) return;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (this.zoom.key(event)) event.preventDefault();
+    else if (event.key.toLowerCase() === "o") this.toggleOutlines();
+    else if (by && this.tool !== "segment") this.step(by);
   }
 
   fail(message) {
@@ -111,12 +154,6 @@ export class Viewer {
   say(words, isError = false) {
     this.said.textContent = words;
     this.said.classList.toggle("error", isError);
-  }
-
-  /** Whether an answer is awaited. */
-  setBusy(isBusy) {
-    this.moving.hidden = !isBusy;
-    this.canvas.setAttribute("aria-busy", String(isBusy));
   }
 
   setObjects(objects) {
@@ -147,25 +184,11 @@ export class Viewer {
     this.fit();
     this.setObjects(objects);
     this.choose("look");
-    const shown = this.objects.find((object) => object.object_id === chosen) ?? null;
-    this.tree.reveal(shown);
-    this.light(shown);
+    this.opened = this.objects.find((object) => object.object_id === chosen) ?? null;
+    this.tree.reveal(this.opened);
+    this.light(this.opened);
     await picture(this.image, this.path);
     this.fit();
-  }
-
-  /** Make it as large as there is room for. */
-  fit() {
-    if (!this.width || !this.stage.isConnected) return;
-    const room = [this.stage.clientWidth - 32, this.stage.clientHeight - 32];
-    const scale = Math.min(room[0] / this.width, room[1] / this.height, 3);
-    this.frame.style.width = `${this.width * scale}px`;
-    this.frame.style.height = `${this.height * scale}px`;
-    this.image.style.width = this.image.style.height = "100%";
-    this.sharp = Math.min(devicePixelRatio || 1, 2);
-    this.canvas.width = Math.round(this.width * scale * this.sharp);
-    this.canvas.height = Math.round(this.height * scale * this.sharp);
-    this.draw();
   }
 
   choose(tool) {
@@ -237,15 +260,17 @@ export class Viewer {
     }
   }
 
-  at(event) {
-    const area = this.canvas.getBoundingClientRect();
-    const x = ((event.clientX - area.left) / area.width) * this.width;
-    const y = ((event.clientY - area.top) / area.height) * this.height;
-    return [Math.min(Math.max(x, 0), this.width - 0.01), Math.min(Math.max(y, 0), this.height - 0.01)];
-  }
-
   handleUnder(point) {
     return this.box && handleAt(this.box, point, REACH_PX * this.pixel);
+  }
+
+  /** Draw nothing on: the finger does something else. */
+  cancel() {
+    if (this.tool === "segment") this.segmenting.cancel();
+    if (!this.drag) return;
+    this.dropBox();
+    this.showTools();
+    this.draw();
   }
 
   move(event) {
@@ -254,7 +279,9 @@ export class Viewer {
       this.box = this.drag(point);
       this.draw();
     } else if (this.tool === "look") {
-      this.rest(findAt(this.objects, point));
+      const object = findAt(this.objects, point);
+      if (object || this.video) this.rest(object);
+      else this.light(null);
     } else if (this.tool === "segment") {
       this.segmenting.move(point);
     } else if (this.tool === "box") {
@@ -265,6 +292,7 @@ export class Viewer {
   key(event) {
     if (this.tool !== "segment") {
       if (event.key === "Enter" && this.box) this.searchBox();
+      else if (event.key === "Enter" && !event.repeat && this.lit && this.tool === "look") search(this.exampleOf(this.lit));
     } else if (this.segmenting.key(event)) {
       event.preventDefault();
     }
@@ -287,6 +315,11 @@ export class Viewer {
 
   up(event) {
     const [x, y] = this.at(event);
+    if (event.pointerType === "touch" && this.tool === "look") {
+      this.tap(event, [x, y]);
+      return;
+    }
+    if (event.button !== 0) return;
     const object = this.tool === "look" ? findAt(this.objects, [x, y]) : null;
     if (this.tool === "segment") {
       this.segmenting.up([x, y], event.altKey);
@@ -306,10 +339,31 @@ export class Viewer {
     }
   }
 
-  /** Light the object that is pointed at; without one what a video is about. */
+  /** Fingers cannot point: a tap lights an object, the next one searches with it, and two at once zoom. */
+  tap(event, point) {
+    const object = findAt(this.objects, point), isTwice = Boolean(this.tapped);
+    clearTimeout(this.tapped);
+    this.tapped = null;
+    if (isTwice) {
+      this.zoom.toggle(event);
+      return;
+    }
+    const isLit = object && object === this.lit;
+    if (object) this.opened = object;
+    if (!isLit) this.rest(object);
+    const isPoint = !object && this.example.upload_id;
+    if (object && !isLit) this.say("Tap it again to search for it.");
+    this.tapped = setTimeout(() => {
+      this.tapped = null;
+      if (isLit) search(this.exampleOf(object));
+      else if (isPoint) search({ ...this.example, point_xy: point.map((side) => Math.round(side * 10) / 10) });
+    }, TWICE_MS);
+  }
+
+  /** Light the object that is pointed at; without one that which it was opened for, or what a video is about. */
   rest(object = null) {
     if (this.video && !object) this.video.mark();
-    else this.light(object);
+    else this.light(object ?? this.opened);
   }
 
   light(object) {
@@ -331,6 +385,11 @@ export class Viewer {
       return;
     }
     const shown = this.region ?? this.lit;
+    if (this.isOutlined && !this.box) {
+      context.globalAlpha = shown ? 0.4 : 1;
+      drawOutlines(context, this.objects, scale, this.sharp);
+      context.globalAlpha = 1;
+    }
     if (shown) drawLit(context, shown, scale);
     if (this.box) drawBox(context, this.box, scale, `rgb(${LIT})`, { dimmed: !shown, sharp: this.sharp });
   }

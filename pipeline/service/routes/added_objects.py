@@ -20,8 +20,13 @@ from pipeline.jobs.added_object import (
     written_meanwhile,
 )
 from pipeline.search.searcher import Searcher
-from pipeline.service.dependencies import ERRORS, IngesterDep, Service, ServiceDep
-from pipeline.service.problems import ProblemError
+from pipeline.service.dependencies import (
+    ERRORS,
+    IngesterDep,
+    Service,
+    ServiceDep,
+    require_writable,
+)
 from schemas.api import AddedAnswer, AddRequest
 from schemas.errors import UsageError
 from schemas.points import Point
@@ -42,7 +47,7 @@ async def add_object(
     It stays until its image changes or goes. The same mask once more is the same object: the
     answer is 200 then, and the object as it was. Needs a key of the scope ingest.
     """
-    _require_writable(service)
+    require_writable(service)
     rle = request.segmentation.to_rle()
     wanted = ObjectToAdd(request.uri, rle, request.label)
     for _ in range(ATTEMPTS):
@@ -74,20 +79,13 @@ async def delete_object(
 
     Needs a key of the scope ingest.
     """
-    _require_writable(service)
+    require_writable(service)
 
     def remove(searcher: Searcher) -> None:
         remove_object(object_id, searcher)
         searcher.refresh()
 
     await service.queue.run(remove)
-
-
-def _require_writable(service: Service) -> None:
-    if service.jobs is None:
-        raise ProblemError(
-            HTTPStatus.CONFLICT, "this service reads a snapshot, and cannot change objects"
-        )
 
 
 def _check_size(service: Service, searcher: Searcher, uri: str) -> None:

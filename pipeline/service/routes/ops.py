@@ -49,6 +49,7 @@ async def get_stats(service: ServiceDep) -> StatsAnswer:
         size_bytes=info.size_bytes,
         words=info.has_words,
         sparse=info.has_sparse,
+        vectors={**info.named_dims},
         read_only=service.jobs is None,
         needs_key=service.needs_key,
         uptime_s=round(time.monotonic() - service.started_at_s, 1),

@@ -1,4 +1,4 @@
-"""Routes for searching: a query, a batch of queries, facets."""
+"""Routes for searching: a query, a batch of queries, facets, a variety to look round in."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from schemas.api import (
     SearchAnswer,
     SearchRequest,
 )
+from schemas.browsing import VarietyAnswer
 from schemas.errors import ObjseekError
 from schemas.payload import Kind
 from schemas.search import MAX_CONDITIONS, TextExample, UploadExample
@@ -28,6 +29,13 @@ from schemas.search import MAX_CONDITIONS, TextExample, UploadExample
 router = APIRouter(prefix="/v1", tags=["search"], responses=ERRORS)
 _BATCH_TIMEOUTS = 4
 _FILTER_CHARS = 2000
+Filters = Annotated[
+    list[Annotated[str, Query(max_length=_FILTER_CHARS)]] | None,
+    Query(
+        max_length=MAX_CONDITIONS,
+        description="Conditions such as `labels=dog` or `area_frac>0.05`; all have to hold.",
+    ),
+]
 
 
 @router.post("/search", response_model=SearchAnswer)
@@ -86,13 +94,7 @@ def _answer_query(
 @router.get("/facets")
 async def count_facets(
     service: ServiceDep,
-    filter: Annotated[
-        list[Annotated[str, Query(max_length=_FILTER_CHARS)]] | None,
-        Query(
-            max_length=MAX_CONDITIONS,
-            description="Conditions such as `labels=dog` or `area_frac>0.05`; all have to hold.",
-        ),
-    ] = None,
+    filter: Filters = None,
     kind: Annotated[Kind | None, Query()] = "object",
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> FacetsAnswer:
@@ -101,3 +103,18 @@ async def count_facets(
     return await service.queue.run(
         lambda searcher: compute_facets(searcher, conditions, kind, limit)
     )
+
+
+@router.get("/variety")
+async def choose_variety(
+    service: ServiceDep,
+    filter: Filters = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 48,
+    turn: Annotated[int, Query(ge=0, le=1000, description="Another one chooses others.")] = 0,
+) -> VarietyAnswer:
+    """Objects unlike each other, to look round in an index: of a sample taken at random."""
+    conditions = parse_conditions(filter or ())
+    objects = await service.queue.run(
+        lambda searcher: service.varieties.choose(searcher, limit, turn, conditions)
+    )
+    return VarietyAnswer(objects=objects)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from pipeline.search.found_objects import find_image
+from pipeline.search.mask_prompt import check_mask
 from pipeline.segmentation.queries import (
     EverythingQuery,
     LabelsQuery,
@@ -16,8 +17,6 @@ from pipeline.service.dependencies import ERRORS, Service, ServiceDep
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.labels import LabelEntry, parse_labels
-from schemas.masks import BoolMask
-from schemas.payload import RlePayload
 from schemas.segment_api import SegmentAnswer, SegmentedMask, SegmentRequest
 
 router = APIRouter(prefix="/v1", tags=["segment"], responses=ERRORS)
@@ -63,17 +62,8 @@ def _build_query(request: SegmentRequest, size_hw: tuple[int, int]) -> SegmentQu
         points_xy=tuple((point.x, point.y) for point in request.points),
         point_labels=tuple(point.label for point in request.points),
         box_xyxy=request.box,
-        mask=None if request.mask is None else _decode(request.mask, size_hw),
+        mask=None if request.mask is None else check_mask(request.mask, size_hw).decode(),
     )
-
-
-def _decode(mask: RlePayload, size_hw: tuple[int, int]) -> BoolMask:
-    if mask.size != size_hw:  # before so much memory is taken
-        raise UsageError(f"expected a mask of size {list(size_hw)}, got one of {list(mask.size)}")
-    try:
-        return mask.to_rle().decode()
-    except ValueError as exc:
-        raise UsageError(f"expected a mask as COCO's compressed RLE: {exc}") from exc
 
 
 def _parse_labels(labels: tuple[str, ...]) -> tuple[LabelEntry, ...]:

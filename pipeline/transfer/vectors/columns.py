@@ -11,6 +11,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from schemas.errors import UsageError
+from schemas.named_vectors import MAX_NAME_CHARS, check_name
 
 # By name, the likeliest first; in lower case.
 _NAMES = {
@@ -32,8 +33,13 @@ _NAMES = {
     "version": ("version", "etag"),
 }  # fmt: skip
 FIELDS = tuple(_NAMES)
+NAMED = "vector."
+"""Before the name of a further vector, as `vector.title`."""
+# A column of numbers with one of these in its name is a further vector, and so is one whose lists
+# are all of one length, unless that is so small that it may be a place or a time.
+_OF_VECTORS = ("vec", "emb", "clip", "dino", "feature")
+_LEAST_NUMBERS = 8
 _NEEDED = {"vector": "a list of numbers for each row", "uri": "where the image of each row is"}
-_OWN_NAME_CHARS = 60
 _ONLY_LIST = "the only list of numbers"
 _REPEATED = "several columns have this name"
 
@@ -58,6 +64,17 @@ class ColumnMapping:
     own: Mapping[str, str]
     left_out: Mapping[str, str]
 
+    @cached_property
+    def named(self) -> Mapping[str, str]:
+        """The columns of named vectors, by their names."""
+        fields = ((each.field.removeprefix(NAMED), each) for each in self.choices)
+        return {name: each.columns[0] for name, each in fields if name != each.field}
+
+    def without_named(self, name: str, why: str) -> ColumnMapping:
+        """The same, but for the vectors of this name, which are left out."""
+        kept = tuple(each for each in self.choices if each.field != NAMED + name)
+        return ColumnMapping(kept, self.own, {**self.left_out, self.named[name]: why})
+
     def columns_of(self, field: str) -> tuple[str, ...]:
         """The columns that give a field; none if nothing does."""
         return next((each.columns for each in self.choices if each.field == field), ())
@@ -75,7 +92,7 @@ class ColumnMapping:
 
 
 def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
-    """The columns of `vector=emb,uri=url,sparse=idx+weights`, by field; `text=`: none.
+    """The columns of `vector=emb,vector.title=t,sparse=idx+weights`, by field; `text=`: none.
 
     Raises UsageError that names what is wrong.
     """
@@ -83,13 +100,23 @@ def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
     for part in filter(None, text.split(",")):
         field, mark, columns = part.partition("=")
         field = field.strip()
-        if field not in _NAMES or not mark:
+        if not (field in _NAMES or field.startswith(NAMED)) or not mark:
             raise UsageError(
-                f"expected FIELD=COLUMN in --columns, with one of {', '.join(FIELDS)}, got {part!r}"
+                f"expected FIELD=COLUMN in --columns, with one of {', '.join(FIELDS)}, "
+                f"{NAMED}NAME, got {part!r}"
             )
+        if field.startswith(NAMED):
+            _check_name(field)
         names = [columns] if field != "sparse" else columns.split("+")
         chosen[field] = tuple(name.strip() for name in names if name.strip())
     return chosen
+
+
+def _check_name(field: str) -> None:
+    try:
+        check_name(field.removeprefix(NAMED))
+    except ValueError as exc:
+        raise UsageError(f"{field} in --columns: {exc}") from exc
 
 
 def choose_columns(schema: pa.Schema, given: Mapping[str, Sequence[str]]) -> ColumnMapping:
@@ -111,11 +138,45 @@ def choose_columns(schema: pa.Schema, given: Mapping[str, Sequence[str]]) -> Col
             choices.append(choice)
         elif field in _NEEDED:
             raise _missing(field, schema)
+    named = [
+        Choice(field, tuple(columns), "--columns")
+        for field, columns in given.items()
+        if field.startswith(NAMED) and columns
+    ]
+    named += _guess_named(schema, taken, given)
+    taken.update(name for each in named for name in each.columns)
     # What the user's rows are called stays to be seen, and filtered by.
     identities = [name for each in choices if each.field in ("id", "text") for name in each.columns]
     own, left_out = _choose_own(schema, taken - set(identities))
     left_out |= dict.fromkeys(sorted(repeated), _REPEATED)
-    return ColumnMapping(tuple(choices), own, left_out)
+    return ColumnMapping((*choices, *named), own, left_out)
+
+
+def _guess_named(
+    schema: pa.Schema, taken: Collection[str], given: Mapping[str, Sequence[str]]
+) -> list[Choice]:
+    """Further vectors, by their columns' names, but for names that are `given`."""
+    found: dict[str, Choice] = {}
+    for column in schema:
+        field = NAMED + _to_name(column.name)
+        if column.name in taken or field in (NAMED, *given, *found):
+            continue
+        if _is_plainly_vector(column):
+            why = f"a further vector, {column.type}"
+            found[field] = Choice(field, (column.name,), why)
+    return list(found.values())
+
+
+def _is_plainly_vector(column: pa.Field) -> bool:
+    if not _is_number_list(column.type):
+        return False
+    if pa.types.is_fixed_size_list(column.type):
+        return bool(column.type.list_size >= _LEAST_NUMBERS)
+    return any(part in column.name.lower() for part in _OF_VECTORS)
+
+
+def _to_name(column: str) -> str:
+    return re.sub(r"\W", "_", column)[:MAX_NAME_CHARS]
 
 
 def _check_given(
@@ -131,7 +192,7 @@ def _check_given(
                 raise UsageError(
                     f"expected one column for {field} that is called {name!r}, got several"
                 )
-            if field == "vector" and not _is_number_list(schema.field(name).type):
+            if field.partition(".")[0] == "vector" and not _is_number_list(schema.field(name).type):
                 raise UsageError(
                     f"expected lists of numbers in the column {name!r}, "
                     f"got {schema.field(name).type}"
@@ -205,7 +266,7 @@ def _choose_own(schema: pa.Schema, taken: set[str]) -> tuple[dict[str, str], dic
     for column in schema:
         if column.name in taken:
             continue
-        name = re.sub(r"\W", "_", column.name)[:_OWN_NAME_CHARS]
+        name = _to_name(column.name)
         if _is_number_list(column.type):
             left_out[column.name] = f"a further vector ({column.type})"
         elif not _can_be_own(column.type):

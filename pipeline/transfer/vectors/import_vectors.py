@@ -85,7 +85,8 @@ class _Run:
 
     def do(self) -> VectorImport:
         home = IndexHome.current(self.settings)
-        check_target(home, self.plan.dim, exists=home.exists())
+        named = self.plan.named_dims
+        check_target(home, self.plan.dim, named, exists=home.exists())
         if self.plan.is_known and self.plan.options.checked:
             self.result.notes.append(check_vectors(self.plan, self.settings, self.progress))
         order = find_order(
@@ -97,7 +98,7 @@ class _Run:
         builder = ImageBuilder(self.plan.pipeline, datetime.now(UTC))
         if self.plan.options.strict:
             self._check_all(order, builder)
-        with home.points(create_for=self.plan.dim) as index:
+        with home.points(create_for=self.plan.dim, named=named) as index:
             index.require_writable()
             home.pipelines.describe(self.plan.pipeline)
             self._write_all(self._images(order, builder), home, index, builder)

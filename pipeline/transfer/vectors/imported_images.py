@@ -131,6 +131,7 @@ def make_point(payload: PointPayload, row: VectorRow) -> Point:
         vector=row.vector,
         words=words_of(caption, payload.uri),
         sparse=row.sparse,
+        named_vectors=row.named,
     )
 
 

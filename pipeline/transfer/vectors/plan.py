@@ -16,6 +16,7 @@ from pipeline.transfer.vectors.rows import RowReader
 from pipeline.transfer.vectors.values import BoxForm
 from schemas.errors import DatasetError, UnknownModelError
 from schemas.ids import fingerprint
+from schemas.named_vectors import NamedDims
 from schemas.options import CropOptions, DecodeOptions
 from schemas.payload import OWN, OwnKind
 from schemas.pipelines import IMPORTED, Pipeline
@@ -43,7 +44,10 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What an import will do. `is_known`: objseek has the embedder, and can embed texts with it."""
+    """What an import will do. `is_known`: objseek has the embedder, and can embed texts with it.
+
+    Vectors have `dim` numbers, named ones as `named_dims` says.
+    """
 
     source: RowSource
     mapping: ColumnMapping
@@ -52,6 +56,7 @@ class ImportPlan:
     is_known: bool
     options: ImportOptions
     places: ImagePlaces
+    named_dims: NamedDims
 
     @property
     def uri_column(self) -> str:
@@ -60,7 +65,7 @@ class ImportPlan:
     @property
     def reader(self) -> RowReader:
         """What reads the rows."""
-        return RowReader(self.mapping, self.dim, self.places, self.options.boxes)
+        return RowReader(self.mapping, self.dim, self.places, self.options.boxes, self.named_dims)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -91,7 +96,7 @@ def plan_import(source: RowSource, settings: Settings, options: ImportOptions) -
 
     Raises UsageError where it cannot be told what is what, DatasetError without any vector.
     """
-    mapping = choose_columns(source.schema, options.columns)
+    mapping, named_dims = _find_named(source, choose_columns(source.schema, options.columns))
     is_named = "name" in settings.embedder.model_fields_set
     try:
         check_embedder(settings.embedder)
@@ -101,15 +106,35 @@ def plan_import(source: RowSource, settings: Settings, options: ImportOptions) -
     return ImportPlan(
         source=source,
         mapping=mapping,
-        dim=_find_dim(source, mapping.single["vector"]),
+        dim=_require_dim(source, mapping.single["vector"]),
         embedder=settings.embedder.name if is_named else OWN_EMBEDDER,
         is_known=is_known,
         options=options,
         places=ImagePlaces(options.images, settings.store),
+        named_dims=named_dims,
     )
 
 
-def _find_dim(source: RowSource, column: str) -> int:
+def _find_named(source: RowSource, mapping: ColumnMapping) -> tuple[ColumnMapping, dict[str, int]]:
+    """How many numbers the named vectors have; a column without any is left out."""
+    dims = {}
+    for name, column in mapping.named.items():
+        dim = _find_dim(source, column)
+        if dim is None:
+            mapping = mapping.without_named(name, "no vector in any row")
+        else:
+            dims[name] = dim
+    return mapping, dims
+
+
+def _require_dim(source: RowSource, column: str) -> int:
+    dim = _find_dim(source, column)
+    if dim is None:
+        raise DatasetError(f"expected vectors in the column {column!r} of {source.name}, got none")
+    return dim
+
+
+def _find_dim(source: RowSource, column: str) -> int | None:
     kind = source.schema.field(column).type
     if pa.types.is_fixed_size_list(kind):
         return int(kind.list_size)
@@ -117,7 +142,7 @@ def _find_dim(source: RowSource, column: str) -> int:
         for vector in batch.rows.column(0):
             if vector.is_valid and len(vector):
                 return len(vector)
-    raise DatasetError(f"expected vectors in the column {column!r} of {source.name}, got none")
+    return None
 
 
 def _kind_of(kind: pa.DataType) -> OwnKind:

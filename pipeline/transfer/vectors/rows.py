@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.transfer.vectors.columns import ColumnMapping
+from pipeline.transfer.vectors.columns import NAMED, ColumnMapping
 from pipeline.transfer.vectors.image_places import ImagePlaces
 from pipeline.transfer.vectors.values import BoxForm, parse_box, parse_own, parse_sparse
 from schemas.errors import one_line
 from schemas.images import ImageRef
+from schemas.named_vectors import NamedDims
 from schemas.payload import OwnValue
 from schemas.points import SparseVector
 from schemas.records import Float32Vector
@@ -61,6 +62,7 @@ class VectorRow:
     text: str | None
     sparse: SparseVector | None
     own: Mapping[str, OwnValue]
+    named: Mapping[str, Float32Vector]
 
     @property
     def is_object(self) -> bool:
@@ -70,12 +72,13 @@ class VectorRow:
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Reads rows whose vectors have `dim` numbers."""
+    """Reads rows whose vectors have `dim` numbers, and named ones as `named_dims` says."""
 
     mapping: ColumnMapping
     dim: int
     places: ImagePlaces
     boxes: BoxForm
+    named_dims: NamedDims
 
     def read(
         self, rows: pa.RecordBatch, places: Sequence[RowPlace]
@@ -83,14 +86,31 @@ class RowReader:
         """Every row in its order, or why it is none; `places` are theirs."""
         name = self.mapping.single["vector"]
         vectors, faults = unit_vectors(rows.column(name), self.dim)
-        fields = rows.drop_columns([name]).to_pylist()
+        named = self._read_named(rows, faults)
+        read = {name, *self.mapping.named.values()}
+        fields = rows.drop_columns([*read]).to_pylist()
         for number, (values, place) in enumerate(zip(fields, places, strict=True)):
             try:
                 if faults[number]:
                     raise ValueError(faults[number])
-                yield self._parse(values, vectors[number], place)
+                row = self._parse(values, vectors[number], place)
+                yield replace(row, named=named[number])
             except ValueError as exc:
                 yield RefusedRow(place, one_line(exc))
+
+    def _read_named(
+        self, rows: pa.RecordBatch, faults: list[str]
+    ) -> list[dict[str, Float32Vector]]:
+        """The named vectors of each row, as far as it has them; what is wrong goes to `faults`."""
+        found: list[dict[str, Float32Vector]] = [{} for _ in range(rows.num_rows)]
+        for name, column in self.mapping.named.items():
+            values = rows.column(column)
+            there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+            units, wrong = unit_vectors(values.drop_null(), self.named_dims[name], NAMED + name)
+            for number, unit, fault in zip(there.tolist(), units, wrong, strict=True):
+                faults[number] = faults[number] or fault
+                found[number][name] = unit
+        return found
 
     def _parse(
         self, values: Mapping[str, Any], vector: Float32Vector, place: RowPlace
@@ -121,6 +141,7 @@ class RowReader:
             text=text or None,
             sparse=parse_sparse(sparse) if sparse else None,
             own=own,
+            named={},
         )
 
 
@@ -132,9 +153,11 @@ def _parse_size(width: Any, height: Any) -> tuple[int, int] | None:
     return height, width
 
 
-def unit_vectors(column: pa.Array, dim: int) -> tuple[npt.NDArray[np.float32], list[str]]:
+def unit_vectors(
+    column: pa.Array, dim: int, field: str = "vector"
+) -> tuple[npt.NDArray[np.float32], list[str]]:
     """float32 (n, dim), unit rows, and for each why it is none; empty for a good one."""
-    matrix, faults = _to_matrix(column, dim)
+    matrix, faults = _to_matrix(column, dim, field)
     finite = np.isfinite(matrix).all(axis=1)
     largest = np.abs(matrix).max(axis=1, initial=0.0, where=np.isfinite(matrix))
     # By its largest number first: the squares of huge and of tiny ones are no numbers any more.
@@ -146,13 +169,15 @@ def unit_vectors(column: pa.Array, dim: int) -> tuple[npt.NDArray[np.float32], l
     zero = finite & (length == 0)
     for number in np.flatnonzero(~finite | zero).tolist():
         wrong = "zero" if zero[number] else "not finite"
-        faults[number] = faults[number] or f"vector: expected a finite one, got one that is {wrong}"
+        faults[number] = (
+            faults[number] or f"{field}: expected a finite one, got one that is {wrong}"
+        )
     good = (finite & ~zero)[:, None]
     units = np.divide(scaled, length[:, None], out=np.zeros_like(scaled), where=good)
     return units.astype(np.float32), faults
 
 
-def _to_matrix(column: pa.Array, dim: int) -> tuple[npt.NDArray[np.float64], list[str]]:
+def _to_matrix(column: pa.Array, dim: int, field: str) -> tuple[npt.NDArray[np.float64], list[str]]:
     if not column.null_count:
         flat = column.flatten()
         lengths = (
@@ -166,9 +191,9 @@ def _to_matrix(column: pa.Array, dim: int) -> tuple[npt.NDArray[np.float64], lis
     matrix, faults = np.ones((len(column), dim)), [""] * len(column)
     for number, vector in enumerate(column.to_pylist()):
         if vector is None:
-            faults[number] = "vector: expected one, got null"
+            faults[number] = f"{field}: expected one, got null"
         elif len(vector) != dim:
-            faults[number] = f"vector: expected {dim} numbers, got {len(vector)}"
+            faults[number] = f"{field}: expected {dim} numbers, got {len(vector)}"
         else:
             matrix[number] = np.array(vector, np.float64)
     return matrix, faults

@@ -36,6 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         picture.save(tmp_path / "photos" / f"{number}.png")
     embedder = build_embedder(EmbedderOptions(name="clip_demo"))
     vectors = 2 * embedder.embed_images([np.asarray(picture) for picture in pictures])
+    titles = np.random.default_rng(0).normal(size=(6, 32)).astype(np.float32)
     rows = {
         "file_name": [f"{number}.png" for number in range(6)],
         "embedding": list(vectors),
@@ -44,9 +45,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sparse": [
             {"indices": [7, 90 + number], "values": [0.1 + number / 10, 1.0]} for number in range(6)
         ],
+        "title_vector": list(titles),
     }
     vector_files.write_parquet(tmp_path / "vectors.parquet", pa.table(rows))
     np.save(tmp_path / "query.npy", vectors[2])
+    np.save(tmp_path / "title.npy", titles[4])
     terms = '{"indices": [7, 91], "values": [0.5, 1.2]}'
     (tmp_path / "terms.json").write_text(terms)
     assert terms.replace("91", "90") in PAGE
@@ -69,10 +72,10 @@ def order(output: str) -> list[int]:
 
 @pytest.mark.parametrize("index", ["./photos-index", "lance+file://{place}/table"])
 def test_its_commands_run_one_after_the_other(place: Path, index: str) -> None:
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 7
     there = index.format(place=place)
     commands = [command.replace("./photos-index", there) for command in COMMANDS]
-    plan, brought, by_text, by_terms, by_both, by_vector = map(run, commands)
+    plan, brought, by_text, by_terms, by_both, by_title, by_vector = map(run, commands)
     table = re.search(r"^    vectors\.parquet: .*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
     assert table is not None
     for line in table[0].strip().splitlines():
@@ -90,6 +93,8 @@ def test_its_commands_run_one_after_the_other(place: Path, index: str) -> None:
     # The first by terms is not the text's: ranks of both count.
     assert order(by_both[1])[0] == 1
     assert order(by_both[1]) != order(by_terms[1])
+    assert by_title[0] == 0, by_title[1]
+    assert order(by_title[1])[0] == 4
     assert by_vector[0] == 0, by_vector[1]
     assert by_vector[1].index("photos/2.png") < by_vector[1].index("photos/0.png")
 

@@ -187,6 +187,12 @@ def test_what_of_an_image_was_searched_with_is_said(folder: Path, tmp_path: Path
     assert f"searched with the indexed object at 60,20,100,70 (object {hit['object_id']})" in err
     _, err = _run(folder, "--image", two, "--box", "52,12,110,78", "--exact-box")
     assert "searched with" not in err
+    mask = Image.new("L", (120, 80))
+    mask.paste(255, tuple(BLUE[1]))
+    mask.save(tmp_path / "mask.png")
+    out, err = _run(folder, "--image", two, "--mask", str(tmp_path / "mask.png"), "--json")
+    assert json.loads(out)[0]["payload"]["bbox"] == BLUE[1]
+    assert "searched with" not in err
     _, err = _run(folder, "--image", two, "--box", "100,0,120,15")
     assert "no object fits the box: searched with the box as it is" in err
     own = tmp_path / "own.png"
@@ -268,7 +274,7 @@ def test_a_sheet_says_what_it_could_not_show(tmp_path: Path) -> None:
         (["red", "--box", "1,2,3,4"], "expected an --image to go with --box"),
         ([], "expected a text, an image, an object or a vector to look for"),
         (["red", "--like", "x"], "expected the id of an indexed object"),
-        (["red", "--point", "1,2"], "expected an --image to go with --box or --point"),
+        (["red", "--point", "1,2"], "expected an --image to go with --box, --point or --mask"),
         (["--image", "a.png", "--exact-box"], "expected a --box to go with --exact-box"),
         (["--image", "a.png", "--point", "1"], "expected a point as x,y"),
         ([" ^2"], "expected a text to search for, got a blank one"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_videos_are_embedded_anew_by_the_masks_that_are_kept(
 ) -> None:
     fakes.write_images(folder, 3)
     run(folder, settings)
+    with IndexHome.current(settings).points() as index:
+        points = [point for point in index.scroll() if point.payload.get("t_start") is not None]
+        numbers = {uuid.UUID(point.id): str(number) for number, point in enumerate(points)}
+        index.change_tags([*numbers], lambda name, _: (numbers[uuid.UUID(name)],))
     before = payloads(settings, "object")
     anew = settings.model_copy(
         update={"embedder": settings.embedder.model_copy(update={"context_margin": 0.3})}
@@ -50,6 +55,10 @@ def test_videos_are_embedded_anew_by_the_masks_that_are_kept(
         found = [point.parse_payload() for point in index.scroll()]
     spans = [_span(each) for each in found if each.kind == "object"]
     assert sorted(spans) == sorted(_span(each) for each in before)
+    # Tracks and shots keep their tags.
+    assert {each.tags: _span(each) for each in found if each.tags} == {
+        (str(number),): _span(point.parse_payload()) for number, point in enumerate(points)
+    }
     row = next(row for row in home.manifest.latest() if row.shots)
     assert len(TrackFiles(home.parts).read_all(row.image_id, row.generation)) == 4
     # It is what an ingest with these settings would look for.

@@ -65,6 +65,16 @@ def test_a_sparse_vector_in_any_form_ranks_by_the_dot_product(index: Index, spar
     assert squares(index.search(sparse=sparse, filter="area>1700", limit=1)) == [BLUE]
 
 
+def test_a_vector_finds_whole_images_as_well(index: Index) -> None:
+    kinds = {
+        kind: {hit.payload.kind for hit in index.search(vector=COLOURS[RED], kind=kind)}
+        for kind in ("auto", "object", "image", None)
+    }
+    assert kinds == {
+        "auto": {"object"}, "object": {"object"}, "image": {"image"}, None: {"image", "object"}
+    }  # fmt: skip
+
+
 def test_both_are_fused(index: Index) -> None:
     hits = index.search(vector=COLOURS[BLUE], sparse={1: 1.0})
     assert squares(hits)[0] == PINK

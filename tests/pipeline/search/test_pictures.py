@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 from support.colour_world import (
     COLOURS,
     GREY,
@@ -23,12 +24,14 @@ from support.colour_world import (
 )
 
 from pipeline.search.image_copies import look_alike
+from pipeline.search.mask_prompt import encode_mask
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.box_choice import choose_mask, score_mask
 from schemas.errors import UsageError
 from schemas.images import UInt8Image
 from schemas.masks import CocoRle, ObjectMask
+from schemas.payload import RlePayload
 from schemas.search import (
     Box,
     FileExample,
@@ -195,6 +198,48 @@ def test_a_file_that_is_indexed_has_the_objects_of_the_index(
     assert region is not None
     assert (region.choice, region.object_id) == (RegionChoice.INDEXED, page.hits[0].object_id)
     assert searcher.models._segmenter.segmented == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["file", "indexed"])
+def test_a_mask_is_searched_with_as_it_is(searcher: Searcher, folder: Path, kind: str) -> None:
+    # Half of the pink square: the pixels of a box round it would be grey as well.
+    wanted = np.zeros(SIZE_HW, np.bool_)
+    wanted[PINK[1] : PINK[3], PINK[0] : 30] = True
+    given = encode_mask(wanted)
+    example: FileExample | IndexedImageExample = FileExample(path=str(folder / "two.png"))
+    if kind == "indexed":
+        example = IndexedImageExample(image_id=image_of(searcher, "pink"))
+    page = searcher.search(SearchQuery(positive=(example.model_copy(update={"mask": given}),)))
+    assert place(page.hits[0]) == ("two.png", PINK)
+    (region,) = page.regions
+    assert region is not None
+    assert (region.choice, region.object_id) == (RegionChoice.MASK, None)
+    assert region.mask.rle == given.to_rle()
+    assert searcher.models._segmenter.segmented == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (RlePayload(size=(9, 9), counts="b1"), r"expected a mask of size \[80, 120\], got one of"),
+        (RlePayload(size=SIZE_HW, counts="b1"), "expected a mask as COCO's compressed RLE"),
+        (encode_mask(np.zeros(SIZE_HW, np.bool_)), "a mask of an object, got one with nothing"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(
+    searcher: Searcher, folder: Path, mask: RlePayload, said: str
+) -> None:
+    example = FileExample(path=str(folder / "two.png"), mask=mask)
+    with pytest.raises(UsageError, match=said):
+        searcher.search(SearchQuery(positive=(example,)))
+
+
+def test_a_region_is_given_once() -> None:
+    mask = encode_mask(np.ones(SIZE_HW, np.bool_))
+    with pytest.raises(
+        ValidationError, match="one of a box, a point and a mask, got a point and a"
+    ):
+        FileExample(path="x", point_xy=(1, 2), mask=mask)
 
 
 def test_a_box_outside_of_an_indexed_image_is_refused(searcher: Searcher) -> None:

@@ -52,7 +52,7 @@ def test_instances_are_read_again(tmp_path: Path) -> None:
 
 
 def test_panoptic_keeps_cocos_rules(tmp_path: Path) -> None:
-    with open_panoptic(tmp_path / "out.json") as file:
+    with open_panoptic(tmp_path / "out.json", lambda: {"cat", "sky"}) as file:
         file.write(result("a/x.jpg", square(0, 10, 0.5), square(7, 16, 0.9, "cat")))
         file.write(result("b/x.jpg", square(0, 3, 0.9, "cat")))
         file.write(result("b/none.jpg"))
@@ -73,7 +73,8 @@ def test_panoptic_keeps_cocos_rules(tmp_path: Path) -> None:
             assert segment["category_id"] in {each["id"] for each in told["categories"]}
     # The surer one has the pixels that both have.
     assert [each["area"] for each in told["annotations"][0]["segments_info"]] == [54, 42]
-    assert [each["name"] for each in told["categories"]] == ["cat", "object"]
+    categories = [(each["name"], each["isthing"]) for each in told["categories"]]
+    assert categories == [("cat", 0), ("object", 1)]
 
 
 def test_ids_are_colours() -> None:

@@ -255,7 +255,7 @@ def test_what_an_ingest_finds_is_shown_while_it_runs(browser: Browser, url: str)
     asked: list[str] = []
     with opened(browser, f"{url}/docs") as page:
         page.route("**/v1/ingest/events", answer)
-        page.goto(url)
+        page.goto(f"{url}/?q=a+thing")
         panel = page.get_by_role("region", name="Ingest")
         expect(panel).to_contain_text("1 min 23 s left")
         found = panel.get_by_role("img")

@@ -142,7 +142,7 @@ def inner_pixel(item: CocoAnnotation, image: CocoImage) -> tuple[int, int]:
 
 
 def first_box(page: Page) -> list[int]:
-    expect(page.locator(".tile .open").first).to_be_visible()
+    expect(page.locator("#results:not(.start) .tile .open").first).to_be_visible()
     box: list[int] = page.locator(".tile").first.evaluate("(tile) => tile.hit.payload.bbox")
     return box
 

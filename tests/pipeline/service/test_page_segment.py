@@ -207,9 +207,17 @@ def test_a_mask_is_searched_with(parts_page: Page, parts_url: str) -> None:
     page.go_back()
     viewer = open_tool(page)
     viewer.locator("canvas").click(position={"x": 30, "y": 30})
-    viewer.get_by_role("button", name="Search with this").click()
-    expect(page.locator(".chip")).to_contain_text("like a box in an image")
-    assert page.url.endswith("%403%2C4%2C13%2C24%21")
+    with page.expect_request("**/v1/search") as asked:
+        viewer.get_by_role("button", name="Search with this").click()
+    expect(page.locator(".chip")).to_contain_text("like what a mask shows")
+    wanted = {"size": [*size], "counts": other["rle"]["counts"]}
+    (example,) = asked.value.post_data_json["positive"]
+    assert example["mask"] == wanted
+    # The address holds it, too.
+    with page.expect_request("**/v1/search") as asked_again:
+        page.reload()
+    (example,) = asked_again.value.post_data_json["positive"]
+    assert example["mask"] == wanted
 
 
 def test_a_mask_is_saved(parts_page: Page, parts_url: str, tmp_path: Path) -> None:

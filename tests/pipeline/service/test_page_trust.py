@@ -91,7 +91,7 @@ def test_hits_of_a_filter_or_an_example_are_marked_likewise(page: Page) -> None:
     look_for(page, "a lion")
     narrow(page)
     searches = HeldSearches(page)
-    page.get_by_role("button", name="middle centre").click()
+    page.get_by_role("button", name="middle centre", exact=True).click()
     searches.pass_ms(150)
     expect(page.locator("#results")).to_have_class("stale")
     searches.take().continue_()

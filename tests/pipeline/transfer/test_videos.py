@@ -24,6 +24,7 @@ from pipeline.python_api.index import Index
 from pipeline.settings import Settings
 from pipeline.transfer.backup import backup, restore
 from pipeline.transfer.export_coco import export_coco
+from pipeline.transfer.export_csv import export_csv
 from pipeline.transfer.export_parquet import export
 from pipeline.transfer.import_coco import import_coco
 from pipeline.transfer.import_parquet import import_dataset
@@ -234,3 +235,12 @@ def test_frames_of_videos_are_no_images_to_import(world: Settings, tmp_path: Pat
     assert note.startswith("16 frames of videos in ")
     with pytest.raises(DatasetError, match="got frames of videos: ingest those"):
         import_coco(other, tmp_path / "masks.json", None, strict=True)
+
+
+def test_a_table_leaves_them_out_and_says_so(world: Settings, tmp_path: Path) -> None:
+    objects = [point for point in raw_points(world).values() if point.payload["kind"] == "object"]
+    of_videos = sum("t_key" in point.payload for point in objects)
+    summary = export_csv(world, tmp_path / "objects.csv")
+    assert (summary.objects, summary.of_videos) == (len(objects) - of_videos, of_videos)
+    lines = (tmp_path / "objects.csv").read_text().splitlines()
+    assert (len(lines), of_videos > 0) == (1 + summary.objects, True)

@@ -21,7 +21,7 @@ from schemas.options import SegmenterOptions
 from workers.models import catalog
 from workers.models.weights import read_weights
 from workers.registry import build_segmenter, check_segmenter
-from workers.segmenter_protocols import BoxSegmenter, Segmenter
+from workers.segmenter_protocols import BoxSegmenter, Segmenter, stuff_labels_of
 from workers.segmenters import mask_rcnn
 from workers.segmenters.heads.classes import Classes, read_classes
 from workers.segmenters.heads.pasted_masks import paste_mask
@@ -249,6 +249,15 @@ def test_instances_are_things(folders: Callable[[Family], Path]) -> None:
     options = options_of("eomt_coco_panoptic_s", {"checkpoint": folder, "task": "instance"})
     (masks,) = build_segmenter(options).segment([noise(64, 64)])
     assert {mask.segmenter_label for mask in masks} <= {"cat", "dog", "mug"}
+
+
+def test_a_segmenter_knows_its_stuff(folders: Callable[[Family], Path]) -> None:
+    folder = str(folders(BY_NAME["eomt_coco_panoptic_s"]))
+    options = options_of("eomt_coco_panoptic_s", {"checkpoint": folder})
+    refined = options.model_copy(update={"refine": ("tidy",)})
+    for each in (options, refined):
+        assert stuff_labels_of(build_segmenter(each)) == {"sky", "grass"}
+    assert stuff_labels_of(build_segmenter(SegmenterOptions(name="grid"))) == frozenset()
 
 
 def test_the_tasks_of_oneformer_are_in_the_tokens_of_clip() -> None:

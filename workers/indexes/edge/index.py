@@ -20,10 +20,12 @@ from schemas.errors import (
     IndexUnavailableError,
     UsageError,
 )
+from schemas.named_vectors import NO_NAMED, NamedDims, find_missing
 from schemas.options import IndexOptions
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
+from schemas.tags import TAGS, ChangeTags, Tags
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
     OPEN_RESERVE,
@@ -40,6 +42,7 @@ from workers.indexes.edge.queries import (
     nearest_request,
     neighbour_request,
     ranking_request,
+    sample_request,
     sparse_request,
     usual_tests,
     without_tests,
@@ -49,12 +52,14 @@ from workers.indexes.edge.schema import (
     MOST_UNTIDIED,
     UNFINISHED,
     add_missing_fields,
+    add_named,
     add_own_fields,
     add_sparse,
     create_shard,
     has_sparse,
     make_config,
     read_dim,
+    read_named,
 )
 from workers.indexes.edge.vectors import to_sparse, to_vectors
 from workers.indexes.filters import EVERY_POINT, PointFilter, to_edge_filter
@@ -75,6 +80,7 @@ from workers.indexes.points import (
     read_scored,
     read_scores,
 )
+from workers.indexes.tags import plan_tags
 
 _OTHERS = (MANIFEST_FOLDER, SERVICE_FILE, GENERATIONS_FOLDER, CURRENT_FILE)
 _FACETS = 10_000
@@ -82,7 +88,9 @@ _FACETS = 10_000
 _COPIES = 4
 
 
-def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> EdgeIndex:
+def build(
+    options: IndexOptions, dim: int | None, *, create: bool = False, named: NamedDims = NO_NAMED
+) -> EdgeIndex:
     """Open the folder `options.location`, or make an index of it; see `open_index`."""
     folder = index_folder(options.location)
     shard = folder / SHARD
@@ -98,26 +106,35 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> Ed
         try:
             if not create and not is_writable(shard):
                 return _open_copy(folder, dim, options.upsert_batch, lock)
-            return _open_locked(folder, dim, options.upsert_batch, lock)
+            return _open_locked(folder, dim, options.upsert_batch, lock, named)
         except BaseException:
             lock.release()
             raise
 
 
-def _open_locked(folder: Path, dim: int | None, upsert_batch: int, lock: FolderLock) -> EdgeIndex:
+def _open_locked(
+    folder: Path,
+    dim: int | None,
+    upsert_batch: int,
+    lock: FolderLock,
+    named: NamedDims = NO_NAMED,
+) -> EdgeIndex:
     """Open the shard in a folder that this process has locked; make it if `dim` is given."""
     shard = folder / SHARD
     if dim is not None and not (shard / CONFIG_FILE).is_file():
-        create_shard(folder, dim)
+        create_shard(folder, dim, named)
     stored = read_dim(shard)
     if dim is not None and dim != stored:
         raise EmbedderMismatchError(
             f"the index in {folder} holds vectors of {stored} numbers, "
             f"but the embedder makes vectors of {dim}"
         )
-    check_room(folder, OPEN_RESERVE)
-    loaded = edge.EdgeShard.load(str(shard), make_config(stored))
+    there = read_named(shard)
+    missing = find_missing(there, named, str(folder))
+    check_room(folder, WRITE_RESERVE if missing else OPEN_RESERVE)
+    loaded = edge.EdgeShard.load(str(shard), make_config(stored, there))
     add_missing_fields(loaded, shard)
+    add_named(loaded, missing)
     return EdgeIndex(folder, stored, upsert_batch, loaded, lock)
 
 
@@ -163,6 +180,7 @@ class EdgeIndex(PointIndex):
         self._turn = threading.RLock()
         self._written = False
         self._sparse = has_sparse(folder / SHARD)
+        self._named = read_named(folder / SHARD)
         self._untidied = 0
         self._closed = False
         # Of a copy: what it is one of, and the folder that goes with it.
@@ -278,16 +296,18 @@ class EdgeIndex(PointIndex):
         threshold: float | None,
         *,
         exact: bool = False,
+        name: str = VECTOR_NAME,
     ) -> list[ScoredPoint]:
         if not exact and (usual := usual_tests(where)):
             # What nearly every point meets is tested on the nearest points alone: the engine would
             # test it in each segment, which takes longer than comparing vectors.
             rest, more = without_tests(where, usual), limit + limit // 2 + max_failing(usual)
-            near = self._query(nearest_request(vector, rest, more, threshold))
+            near = self._query(nearest_request(vector, rest, more, threshold, name=name))
             meeting = [point for point in near if meets(point, usual)]
             if len(meeting) >= limit or len(near) < more:
                 return meeting[:limit]
-        return self._query(nearest_request(vector, where, limit, threshold, exact=exact))
+        request = nearest_request(vector, where, limit, threshold, exact=exact, name=name)
+        return self._query(request)
 
     def find_neighbours(
         self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
@@ -327,6 +347,22 @@ class EdgeIndex(PointIndex):
         self._update(*payloads, edge.UpdateOperation.update_vectors(words), room=WRITE_RESERVE)
         self._untidied += len(items)
 
+    def named_dims(self) -> dict[str, int]:
+        return dict(self._named)
+
+    def set_tags(self, ids: Sequence[UUID], change: ChangeTags) -> dict[str, Tags]:
+        planned = plan_tags(self.retrieve(ids), change)
+        operations = [
+            edge.UpdateOperation.set_payload([name], {TAGS: [*tags]})
+            if tags
+            else edge.UpdateOperation.delete_payload([name], [TAGS])
+            for name, tags in planned.changed.items()
+        ]
+        if operations:
+            self._update(*operations, room=WRITE_RESERVE)
+            self._untidied += len(operations)
+        return {**planned.tags}
+
     def has_words(self) -> bool:
         return True
 
@@ -362,6 +398,9 @@ class EdgeIndex(PointIndex):
                 return self._shard.scroll(request)
 
         return turn_pages(read_page)
+
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        return list(map(read_record, self._send(sample_request(where, limit))))
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         with self._using():

@@ -31,9 +31,10 @@ def nearest_request(
     threshold: float | None,
     *,
     exact: bool = False,
+    name: str = VECTOR_NAME,
 ) -> edge.QueryRequest:
     """The `limit` nearest points above `threshold`, with their payloads but the thumbnails."""
-    near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED, exact=exact)
+    near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED, exact=exact, name=name)
     return edge.QueryRequest(
         limit=limit, score_threshold=threshold, with_payload=WITHOUT_THUMBNAIL, **near
     )
@@ -53,6 +54,17 @@ def sparse_request(
     """The first `limit` points by their sparse vectors of that name, without payloads."""
     near = edge.Query.Nearest(to_sparse(vector), using=name)
     return edge.QueryRequest(limit=limit, query=near, filter=to_edge_filter(where))
+
+
+def sample_request(where: PointFilter, limit: int) -> edge.QueryRequest:
+    """Points chosen at random, with their vectors and their payloads but the thumbnails."""
+    return edge.QueryRequest(
+        limit=limit,
+        query=edge.Sample.Random,
+        filter=to_edge_filter(where),
+        with_payload=WITHOUT_THUMBNAIL,
+        with_vector=[VECTOR_NAME],
+    )
 
 
 def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.QueryRequest:
@@ -81,13 +93,18 @@ def ranking_request(query: IndexQuery, where: PointFilter, pool: int) -> edge.Qu
 
 
 def _nearest_fields(
-    vector: Float32Vector, where: PointFilter, candidates: int, *, exact: bool = False
+    vector: Float32Vector,
+    where: PointFilter,
+    candidates: int,
+    *,
+    exact: bool = False,
+    name: str = VECTOR_NAME,
 ) -> dict[str, Any]:
     """The request's fields for the nearest by whole vectors among `candidates` by four bits.
 
     Not left to the engine's own rescoring, which rescores as many in every segment.
     """
-    near = edge.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
+    near = edge.Query.Nearest(vector.tolist(), using=name)
     filtered = to_edge_filter(where)
     if exact:
         return {"query": near, "filter": filtered, "params": _EXACT}

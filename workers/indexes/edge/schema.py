@@ -11,6 +11,7 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from schemas.errors import VectorIndexError
+from schemas.named_vectors import NO_NAMED, NamedDims, plain_name, stored_among, stored_name
 from schemas.payload import (
     DATETIME_FIELDS,
     FIRST_LABEL,
@@ -35,19 +36,12 @@ _NOT_INDEXED = frozenset({"t_key", "video_duration", "mean_area_frac", "frames",
 _SEGMENT_SHARE = 1.5  # of what so many vectors take
 
 
-def make_config(dim: int) -> edge.EdgeConfig:
-    """The configuration of a shard whose vectors have `dim` numbers."""
-    vectors = edge.EdgeVectorParams(
-        size=dim,
-        distance=edge.Distance.Cosine,
-        memory=edge.Memory.Cold,
-        quantization_config=edge.TurboQuantQuantizationConfig(
-            bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Cold
-        ),
-    )
-    untidied_kb = MOST_UNTIDIED * dim * 4 // 1024
+def make_config(dim: int, named: NamedDims = NO_NAMED) -> edge.EdgeConfig:
+    """The configuration of a shard whose vectors have `dim` numbers, `named` ones their own."""
+    untidied_kb = MOST_UNTIDIED * max(dim, *named.values(), 0) * 4 // 1024
+    vectors = {VECTOR_NAME: _vector_params(dim)}
     return edge.EdgeConfig(
-        vectors={VECTOR_NAME: vectors},
+        vectors=vectors | {stored_name(name): _vector_params(size) for name, size in named.items()},
         payload_memory=edge.Memory.Cold,
         id_tracker_memory=edge.Memory.Cold,
         # No graph: search compares with every vector, in four bits a number.
@@ -55,6 +49,17 @@ def make_config(dim: int) -> edge.EdgeConfig:
         wal_enabled=True,
         optimizers=edge.EdgeOptimizersConfig(
             indexing_threshold=untidied_kb, max_segment_size=int(_SEGMENT_SHARE * untidied_kb)
+        ),
+    )
+
+
+def _vector_params(dim: int) -> edge.EdgeVectorParams:
+    return edge.EdgeVectorParams(
+        size=dim,
+        distance=edge.Distance.Cosine,
+        memory=edge.Memory.Cold,
+        quantization_config=edge.TurboQuantQuantizationConfig(
+            bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Cold
         ),
     )
 
@@ -80,13 +85,13 @@ def _payload_indexes() -> dict[str, edge.PayloadSchemaParams]:
     }
 
 
-def create_shard(folder: Path, dim: int) -> None:
+def create_shard(folder: Path, dim: int, named: NamedDims = NO_NAMED) -> None:
     """Make an empty shard in a folder of an index. Raises IndexUnavailableError, OSError."""
     check_room(folder, CREATE_RESERVE)
     # Made aside and renamed: whoever finds a shard finds all its payload indexes.
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
     try:
-        shard = edge.EdgeShard.create(str(unfinished), make_config(dim))
+        shard = edge.EdgeShard.create(str(unfinished), make_config(dim, named))
         try:
             add_missing_fields(shard, unfinished)
             shard.flush()
@@ -106,6 +111,24 @@ def read_dim(shard: Path) -> int:
             f"expected an index made by objseek in {shard}, but its {CONFIG_FILE} is not one"
         ) from exc
     return int(size)
+
+
+def read_named(shard: Path) -> dict[str, int]:
+    """How many numbers the named vectors of a shard have, by name."""
+    vectors = json.loads((shard / CONFIG_FILE).read_bytes())["vectors"]
+    return {
+        plain_name(stored) or "": int(vectors[stored]["size"]) for stored in stored_among(vectors)
+    }
+
+
+def add_named(shard: edge.EdgeShard, named: NamedDims) -> None:
+    """Make place for named vectors, of which there is none yet; durable on return."""
+    for name, dim in named.items():
+        shard.update(
+            edge.UpdateOperation.create_dense_vector(stored_name(name), dim, edge.Distance.Cosine)
+        )
+    if named:
+        shard.flush()
 
 
 def add_missing_fields(shard: edge.EdgeShard, path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from schemas.named_vectors import stored_name
 from schemas.points import Point, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from workers.indexes.points import NO_WORDS, require_vector
@@ -24,4 +25,5 @@ def to_vectors(point: Point) -> dict[str, Any]:
     }
     if point.sparse is not None:
         vectors[SPARSE_NAME] = to_sparse(point.sparse)
-    return vectors
+    named = point.named_vectors.items()
+    return vectors | {stored_name(name): vector.tolist() for name, vector in named}

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.points import Point, PointLabels
 from schemas.records import WORDS_NAME
+from schemas.tags import TAGS, ChangeTags, Tags
 from workers.batching import batched
 from workers.indexes.lance.impact_codes import impact_codes
 from workers.indexes.lance.packed_points import pack_point
@@ -32,10 +34,13 @@ from workers.indexes.lance.rows import PACKED, ROW_ADDRESS, SPARSE_COLUMNS, from
 from workers.indexes.lance.sql import one_of
 from workers.indexes.lance.table import Addresses, Change, LanceTable
 from workers.indexes.points import labels_payload
+from workers.indexes.tags import PlannedTags, keep_tags, plan_tags
 
 if TYPE_CHECKING:
     import lance
 
+_Kept = frozenset[tuple[str, Tags]]
+"""Ids of points with their tags."""
 _OF_A_RUN = ["id", "image_id", "run_started_at", "ingested_at"]
 _MOST_RELABELLED = 4096
 _LABELS = ("labels", "label_scores", "label_logsumexp", "labelled_by")
@@ -54,7 +59,7 @@ def replace_images(
     """
     now = datetime.now(UTC)
     superseded: set[str] = set()
-    rows: dict[frozenset[str], pa.Table] = {}  # that of the newest plan
+    rows: dict[tuple[frozenset[str], _Kept], pa.Table] = {}  # that of the newest plan
 
     def look(dataset: lance.LanceDataset) -> _RowsOfImages:
         there = _RowsOfImages(dataset, images, started, now)
@@ -64,16 +69,18 @@ def replace_images(
     def plan(dataset: lance.LanceDataset) -> Change:
         there = look(dataset)
         current = frozenset(images) - superseded
-        if current not in rows:
+        key = current, there.tags
+        if key not in rows:
             points = [point for each in images if each in current for point in points_of(each)]
+            points = keep_tags(_stamp(points, now), dict(there.tags))
             rows.clear()
-            rows[current] = to_rows(_stamp(points, now), dim, dataset.schema)
+            rows[key] = to_rows(points, dim, dataset.schema)
         # Own ones are there if a commit went through that seemed to fail.
-        return Change(there.addresses[there.of(current) | there.own], rows[current])
+        return Change(there.addresses[there.of(current) | there.own], rows[key])
 
     def settle(dataset: lance.LanceDataset) -> Change:
         there = look(dataset)
-        (written,) = rows
+        ((written, _),) = rows
         outdone = superseded.union(there.images[there.after])
         own = (there.own & there.of(outdone)) | there.repeated()
         before = ~there.own & ~there.after & there.of(written)
@@ -96,7 +103,7 @@ class _RowsOfImages:
 
     `of_later_runs` are of runs that started later, `own` of this very write, and `after` of writes
     that follow it in the order of all: by when their runs started, then by when they began. Rows
-    that tell no run are of an earlier one.
+    that tell no run are of an earlier one. `tags` are those of the rows that have any.
     """
 
     def __init__(
@@ -106,9 +113,13 @@ class _RowsOfImages:
         started: datetime,
         began: datetime,
     ) -> None:
+        has_tags = TAGS in dataset.schema.names
         there = dataset.to_table(
-            columns=_OF_A_RUN, filter=one_of("image_id", images), with_row_address=True
+            columns=[*_OF_A_RUN, *([TAGS] if has_tags else [])],
+            filter=one_of("image_id", images),
+            with_row_address=True,
         )
+        self.tags = _read_tags(there) if has_tags else frozenset()
         self.addresses: Addresses = there[ROW_ADDRESS].to_numpy()
         self.images = _texts(there, "image_id")
         self._ids = _texts(there, "id")
@@ -128,6 +139,11 @@ class _RowsOfImages:
         repeated = np.zeros(len(order), np.bool_)
         repeated[order[:-1]] = self._ids[order[:-1]] == self._ids[order[1:]]
         return repeated & self.own
+
+
+def _read_tags(there: pa.Table) -> _Kept:
+    tagged = there.filter(pc.is_valid(there[TAGS])).select(["id", TAGS])
+    return frozenset((row["id"], tuple(row[TAGS])) for row in tagged.to_pylist())
 
 
 def _texts(there: pa.Table, name: str) -> Any:
@@ -219,6 +235,42 @@ def _relabelled(rows: pa.Table, by_id: Mapping[str, PointLabels], labelled_by: s
         for point, payload, item in zip(from_rows(rows), payloads, items, strict=True)
     )
     columns[PACKED] = [*map(pack_point, points)]
+    return _with_columns(rows, columns)
+
+
+def set_tags(
+    table: LanceTable, ids: Sequence[str], change: ChangeTags
+) -> tuple[dict[str, Tags], int]:
+    """Give those points that exist the tags that `change` makes of theirs, in one commit.
+
+    Returns the tags that they have then, by id, and how many have others than before.
+    """
+    planned = PlannedTags({}, {})
+
+    def plan(dataset: lance.LanceDataset) -> Change:
+        nonlocal planned
+        there = dataset.to_table(filter=one_of("id", ids), with_row_address=True)
+        planned = plan_tags(from_rows(there), change)
+        is_changed = [identity in planned.changed for identity in there["id"].to_pylist()]
+        there = there.filter(pa.array(is_changed, pa.bool_()))
+        rows = _retagged(there.drop_columns([ROW_ADDRESS]), planned.changed)
+        return Change(there[ROW_ADDRESS].to_numpy(), rows)
+
+    table.change(plan)
+    return {**planned.tags}, len(planned.changed)
+
+
+def _retagged(rows: pa.Table, tags: Mapping[str, Tags]) -> pa.Table:
+    lists = [[*tags[identity]] or None for identity in rows["id"].to_pylist()]
+    points = (
+        replace(point, payload={**point.payload, TAGS: each})
+        for point, each in zip(from_rows(rows), lists, strict=True)
+    )
+    return _with_columns(rows, {TAGS: lists, PACKED: [*map(pack_point, points)]})
+
+
+def _with_columns(rows: pa.Table, columns: Mapping[str, Collection[Any]]) -> pa.Table:
+    """Rows with other values in these columns."""
     for name, values in columns.items():
         place = rows.schema.get_field_index(name)
         field = rows.schema.field(place)

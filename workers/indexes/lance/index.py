@@ -12,21 +12,32 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from schemas.errors import EmbedderMismatchError
+from schemas.named_vectors import (
+    NO_NAMED,
+    NamedDims,
+    dims_of,
+    find_missing,
+    named_fields,
+    require_places,
+)
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import SPARSE_NAME, Float32Matrix, Float32Vector
+from schemas.records import VECTOR_NAME, Float32Matrix, Float32Vector
 from schemas.search import SearchHit
+from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
 from workers.indexes import ranking
 from workers.indexes.filters import EVERY_POINT, OneOf, PointFilter, Test
-from workers.indexes.lance import changes, own_columns, queries, ranked
+from workers.indexes.lance import changes, queries, ranked
 from workers.indexes.lance.reading import Reading
 from workers.indexes.lance.rows import (
     PACKED,
     PACKED_VECTORS,
-    SPARSE_COLUMNS,
     from_rows,
+    missing_columns,
+    missing_tags,
     read_dim,
+    vector_columns,
 )
 from workers.indexes.lance.sql import is_prefix_of_list, one_of, text_column, to_sql
 from workers.indexes.lance.storage import require_safe_commits
@@ -43,7 +54,9 @@ _ROWS_AT_ONCE = 1024
 _VALUES = 100_000  # that are looked through for those with a beginning
 
 
-def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> LanceIndex:
+def build(
+    options: IndexOptions, dim: int | None, *, create: bool = False, named: NamedDims = NO_NAMED
+) -> LanceIndex:
     """Open the table at `options.location`, or make it; see `open_index`.
 
     Whoever makes it, or is to write to it, is refused where commits are not safe.
@@ -57,6 +70,8 @@ def build(options: IndexOptions, dim: int | None, *, create: bool = False) -> La
             f"the index at {options.location} holds vectors of {stored} numbers, "
             f"but the embedder makes vectors of {dim}"
         )
+    missing = find_missing(dims_of(table.current().schema), named, options.location)
+    table.add_columns(named_fields(missing))
     return LanceIndex(options, stored, table, checked=create)
 
 
@@ -138,7 +153,7 @@ class LanceIndex(PointIndex):
 
     def _index_own_fields(self, points: Sequence[Point]) -> None:
         schema = self._table.current().schema
-        self._table.add_columns(own_columns.missing_columns(schema, points))
+        self._table.add_columns(missing_columns(schema, points))
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         self.require_writable()
@@ -147,6 +162,7 @@ class LanceIndex(PointIndex):
         self._upkeep.note_written(len(points))
 
     def restore(self, points: Sequence[Point]) -> None:
+        require_places(points, self.named_dims)
         self.upsert(points)
 
     def delete(self, where: PointFilter) -> None:
@@ -167,6 +183,12 @@ class LanceIndex(PointIndex):
         self.require_writable()
         changes.set_labels(self._table, items, labelled_by)
         self._upkeep.note_written(len(items))
+
+    def set_tags(self, ids: Sequence[uuid.UUID], change: ChangeTags) -> dict[str, Tags]:
+        self._table.add_columns(missing_tags(self._table.current().schema))
+        tags, changed = changes.set_tags(self._table, [*map(str, ids)], change)
+        self._upkeep.note_written(changed)
+        return tags
 
     def prepare(self, where: PointFilter) -> PointFilter:
         """The same filter with the values of lists of texts in place of a beginning of them."""
@@ -201,11 +223,12 @@ class LanceIndex(PointIndex):
         threshold: float | None,
         *,
         exact: bool = False,
+        name: str = VECTOR_NAME,
     ) -> list[ScoredPoint]:
         condition = self._condition(where)
         with self._reading() as reading:
             reading.look_ahead(condition, limit)
-            points = reading.find_nearest(vector, condition, limit, exact=exact)
+            points = reading.find_nearest(vector, condition, limit, exact=exact, name=name)
         return [point for point in points if threshold is None or point.score > threshold]
 
     def find_neighbours(
@@ -232,9 +255,8 @@ class LanceIndex(PointIndex):
         return self._read(ids, PACKED_VECTORS) if known is None else known
 
     def retrieve_vectors(self, ids: Sequence[uuid.UUID], names: Sequence[str]) -> list[Point]:
-        if SPARSE_NAME in names:
-            return self._read(ids, names, SPARSE_COLUMNS[SPARSE_NAME].stored)
-        return self.retrieve(ids)
+        columns = vector_columns(names)
+        return self._read(ids, names, columns) if columns else self.retrieve(ids)
 
     def retrieve_thumbnails(self, ids: Sequence[uuid.UUID]) -> list[Point]:
         return self._read(ids, (), [THUMBNAIL])
@@ -261,11 +283,17 @@ class LanceIndex(PointIndex):
             columns = [PACKED]
             if vectors:
                 columns.append(THUMBNAIL)
-            if SPARSE_NAME in vectors:
-                columns += SPARSE_COLUMNS[SPARSE_NAME].stored
+            columns += vector_columns(vectors)
             scanner = dataset.scanner(columns=columns, filter=condition, batch_size=_ROWS_AT_ONCE)
             for batch in scanner.to_batches():
                 yield from from_rows(pa.Table.from_batches([batch]), vectors)
+
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        condition = self._condition(where)
+        with self._version() as dataset:
+            addresses = queries.sample(dataset, condition, limit)
+            table = queries.take(dataset, addresses, [PACKED])
+        return list(from_rows(table, PACKED_VECTORS))
 
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         condition = self._condition(where)
@@ -275,7 +303,13 @@ class LanceIndex(PointIndex):
     def count_values(self, field: str, where: PointFilter = EVERY_POINT) -> dict[str, int]:
         condition = self._condition(where)
         with self._version() as dataset:
+            if field == TAGS and TAGS not in dataset.schema.names:
+                return {}
             return queries.count_values(dataset, field, condition, _FACETS)
+
+    def named_dims(self) -> dict[str, int]:
+        with self._version() as dataset:
+            return dims_of(dataset.schema)
 
     def has_words(self) -> bool:
         return True

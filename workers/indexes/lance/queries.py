@@ -35,16 +35,17 @@ def find_nearest(
     *,
     exact: bool = False,
     as_pool: bool = False,
+    column: str = VECTOR,
 ) -> Addresses:
     """The addresses of the `limit` nearest rows under a condition, and of some more, uint64 (n,).
 
     Nearly in the order of their distances. As a pool that other things rank, there are no more: the
     last of it hardly matter. The more rows a condition leaves out, the more partitions are looked
-    at; of few rows each is.
+    at; of few rows each is. `column` has the vectors; rows in which it is null are none of them.
     """
     if not dataset.count_rows():
         return np.zeros(0, np.uint64)
-    nearest = _plan(dataset, where, limit, exact=exact, as_pool=as_pool)
+    nearest = _plan(dataset, where, limit, exact=exact, as_pool=as_pool) | {"column": column}
     scanner = dataset.scanner(
         columns=[DISTANCE],
         nearest=nearest | {"q": vector},
@@ -54,6 +55,15 @@ def find_nearest(
     )
     found: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
     return found
+
+
+def sample(dataset: lance.LanceDataset, where: str | None, limit: int) -> Addresses:
+    """The addresses of up to `limit` rows under a condition, chosen at random, uint64 (n,)."""
+    scanner = dataset.scanner(columns=[], filter=where, with_row_address=True)
+    addresses: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
+    if addresses.size <= limit:
+        return addresses
+    return np.sort(np.random.default_rng().choice(addresses, limit, replace=False))
 
 
 def _plan(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from schemas.named_vectors import plain_name
 from schemas.points import Point, ScoredPoint, SparseVector
-from schemas.records import WORDS_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
 from workers.indexes.lance import queries
 from workers.indexes.lance.impact_search import SPARE, Addresses
-from workers.indexes.lance.rows import PACKED, from_rows
+from workers.indexes.lance.rows import PACKED, VECTOR, from_rows, vector_columns
 from workers.indexes.lance.sparse_queries import FoundRow, find_by_sparse
 
 if TYPE_CHECKING:
@@ -57,18 +58,31 @@ class Reading:
         return self._find_by_sparse(name, vector, where, limit, SPARE)
 
     def find_nearest(
-        self, vector: Float32Vector, where: str | None, limit: int, *, exact: bool
+        self,
+        vector: Float32Vector,
+        where: str | None,
+        limit: int,
+        *,
+        exact: bool,
+        name: str = VECTOR_NAME,
     ) -> list[ScoredPoint]:
-        """The `limit` nearest points, best first."""
+        """The `limit` nearest points by their vectors of that stored name, best first."""
+        columns = vector_columns([name])
         addresses = queries.find_nearest(
-            self.dataset, vector, where, limit, exact=exact, as_pool=self.words is not None
+            self.dataset,
+            vector,
+            where,
+            limit,
+            exact=exact,
+            as_pool=self.words is not None,
+            column=name if columns else VECTOR,
         )
         unit = vector / np.linalg.norm(vector)
         points = [
             ScoredPoint(point.id, point.payload, point.vector, point.words, score=score)
-            for point in self.read_rows(addresses)
-            if point.vector is not None
-            for score in (float(point.vector @ unit / np.linalg.norm(point.vector)),)
+            for point in self.read_rows(addresses, columns)
+            if (own := _vector_of(point, name)) is not None
+            for score in (float(own @ unit / np.linalg.norm(own)),)
         ]
         return sorted(points, key=lambda point: (-point.score, point.id))[:limit]
 
@@ -94,3 +108,8 @@ class Reading:
         """uint64 (n,); None unless all of them were found before."""
         found = [self._addresses.get(identity) for identity in ids]
         return None if None in found else np.array(found, np.uint64)
+
+
+def _vector_of(point: Point, name: str) -> Float32Vector | None:
+    """The vector of that stored name, if the point has it."""
+    return point.vector if name == VECTOR_NAME else point.named_vectors.get(plain_name(name) or "")

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from schemas.dataset import points_schema
 from schemas.payload import INTEGER_FIELDS
+from schemas.tags import TAGS
 from workers.indexes.filters import (
     AnyOf,
     Bound,
@@ -25,7 +26,7 @@ from workers.indexes.lance.own_columns import column_name
 
 _OPERATORS: dict[Bound, str] = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _POSITION = re.compile(r"(\w+)\[(\d+)\]")
-_LISTS = ("labels",)
+_LISTS = ("labels", TAGS)
 _ALWAYS_THERE = frozenset(field.name for field in points_schema(1) if not field.nullable)
 # Beyond it a literal would be no 64-bit number.
 _MOST_WHOLE = 2**62
@@ -35,8 +36,8 @@ _TIME_TYPE = "'Timestamp(Microsecond, Some(\"UTC\"))'"
 def to_sql(where: PointFilter, columns: Collection[str]) -> str | None:
     """The same filter on a table with these columns, None for one that every point meets.
 
-    Tests of fields of the user's own that no point has are met by none. Raises ValueError for a
-    beginning of a list's texts, see `is_prefix_of_list`.
+    Tests of tags, and of fields of the user's own, that no point has are met by none. Raises
+    ValueError for a beginning of a list's texts, see `is_prefix_of_list`.
     """
     parts = [_to_condition(_known(test, columns)) for test in where.must]
     parts += [_to_opposite(_known(test, columns)) for test in where.must_not]
@@ -46,7 +47,7 @@ def to_sql(where: PointFilter, columns: Collection[str]) -> str | None:
 def _known(test: Test, columns: Collection[str]) -> Test:
     """The test, or one that no point meets in place of those of columns that there are not."""
     match test:
-        case OneOf(field) | Prefix(field) if is_own(field) and text_column(field) not in columns:
+        case OneOf(field) | Prefix(field) if _may_lack(field) and text_column(field) not in columns:
             return AnyOf(())
         case Numbers(field) if is_own(field) and _column(field) not in columns:
             return AnyOf(())
@@ -54,6 +55,11 @@ def _known(test: Test, columns: Collection[str]) -> Test:
             known = (_known(each, columns) for each in tests)
             return AnyOf(tuple(each for each in known if isinstance(each, OneOf | Numbers)))
     return test
+
+
+def _may_lack(field: str) -> bool:
+    """Whether there are tables without a column of it."""
+    return is_own(field) or field == TAGS
 
 
 def is_prefix_of_list(test: Test) -> TypeGuard[Prefix]:

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.errors import VectorIndexError
+from schemas.named_vectors import dims_of, stored_name
 from schemas.records import WORDS_NAME
+from schemas.tags import TAGS
 from workers.freed_memory import return_freed_memory
 from workers.indexes.lance import own_columns
 from workers.indexes.lance.old_versions import drop_unread
@@ -124,6 +126,7 @@ def _index(dataset: lance.LanceDataset, rows: int) -> None:
         **dict.fromkeys(_BITMAPS, "BITMAP"),
         **dict.fromkeys(_TREES, "BTREE"),
         **dict.fromkeys(_LISTS, "LABEL_LIST"),
+        **({TAGS: "LABEL_LIST"} if TAGS in dataset.schema.names else {}),
         **{
             column: "BTREE" if kind == "number" else "LABEL_LIST"
             for column, kind in own_columns.kinds_of(dataset.schema).items()
@@ -134,11 +137,20 @@ def _index(dataset: lance.LanceDataset, rows: int) -> None:
     for column, kind in kinds.items():
         if f"{column}_idx" not in there:
             dataset.create_scalar_index(column, kind)
+    _index_vectors(dataset, VECTOR, rows, made=f"{VECTOR}_idx" in there)
+    for column in map(stored_name, dims_of(dataset.schema)):
+        # Of which many rows may have none: few are compared one by one.
+        having = dataset.count_rows(f"{column} IS NOT NULL")
+        if having >= _ROWS_TO_INDEX:
+            _index_vectors(dataset, column, having, made=f"{column}_idx" in there)
+
+
+def _index_vectors(dataset: lance.LanceDataset, column: str, rows: int, *, made: bool) -> None:
+    """Make the index of a column that so many rows have a vector in, if it is not there."""
     partitions = partitions_for(rows)
-    made = f"{VECTOR}_idx" in there
-    if not made or partitions >= _RETRAINED_AT * partitions_of(dataset):
+    if not made or partitions >= _RETRAINED_AT * partitions_of(dataset, column):
         dataset.create_index(
-            VECTOR,
+            column,
             "IVF_RQ",
             metric="cosine",
             num_partitions=partitions,
@@ -162,7 +174,7 @@ def partitions_for(rows: int) -> int:
     return max(1, min(rows // _LEAST_ROWS_A_PARTITION, math.isqrt(rows)))
 
 
-def partitions_of(dataset: lance.LanceDataset) -> int:
-    """How many partitions the index of vectors has."""
-    statistics = dataset.stats.index_stats(f"{VECTOR}_idx")
+def partitions_of(dataset: lance.LanceDataset, column: str = VECTOR) -> int:
+    """How many partitions the index of a column of vectors has."""
+    statistics = dataset.stats.index_stats(f"{column}_idx")
     return max(int(index.get("num_partitions", 1)) for index in statistics["indices"])

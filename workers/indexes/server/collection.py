@@ -8,6 +8,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from schemas.errors import UsageError
+from schemas.named_vectors import NO_NAMED, NamedDims, plain_name, stored_among, stored_name
 from schemas.payload import (
     DATETIME_FIELDS,
     FIRST_LABEL,
@@ -26,19 +27,27 @@ _NO_SUCH_REQUEST = (404, 405)
 
 
 def create_collection(
-    client: QdrantClient, collection: str, dim: int, layout: CollectionLayout | None = None
+    client: QdrantClient,
+    collection: str,
+    dim: int,
+    layout: CollectionLayout | None = None,
+    named: NamedDims = NO_NAMED,
 ) -> None:
-    """Make a collection for vectors of `dim` numbers, unless it is there.
+    """Make a collection for vectors of `dim` numbers, and for `named` ones, unless it is there.
 
     `layout`: None leaves all that it decides to the server.
     """
     on_disk = None if layout is None else layout.vectors_on_disk
-    vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE, on_disk=on_disk)
+    sizes = {VECTOR_NAME: dim} | {stored_name(name): size for name, size in named.items()}
+    vectors = {
+        name: models.VectorParams(size=size, distance=models.Distance.COSINE, on_disk=on_disk)
+        for name, size in sizes.items()
+    }
     words = models.SparseVectorParams(modifier=models.Modifier.IDF)
     try:
         client.create_collection(
             collection,
-            vectors_config={VECTOR_NAME: vectors},
+            vectors_config=vectors,
             sparse_vectors_config={WORDS_NAME: words, SPARSE_NAME: models.SparseVectorParams()},
             **({} if layout is None else layout.to_request()),
         )
@@ -71,6 +80,43 @@ def add_sparse(client: QdrantClient, collection: str, details: models.Collection
         if not _has_sparse(client.get_collection(collection)):
             raise
     return True
+
+
+def read_named(details: models.CollectionInfo) -> dict[str, int]:
+    """How many numbers the named vectors of a collection have; others' kinds are none of them."""
+    vectors = details.config.params.vectors
+    found = vectors if isinstance(vectors, dict) else {}
+    return {
+        plain_name(stored) or "": found[stored].size
+        for stored in stored_among(found)
+        if found[stored].distance is models.Distance.COSINE
+        and found[stored].multivector_config is None
+        and found[stored].datatype is not models.Datatype.UINT8
+    }
+
+
+def add_named(
+    client: QdrantClient, collection: str, named: NamedDims, address: ServerAddress
+) -> None:
+    """Make place for named vectors, of which there is none yet.
+
+    Raises UsageError where the server adds no vector to a collection that is there.
+    """
+    for name, dim in named.items():
+        config = models.DenseVectorConfig(size=dim, distance=models.Distance.COSINE)
+        added = models.DenseVectorNameConfig(dense=config)
+        try:
+            client.create_vector_name(collection, stored_name(name), added, wait=True)
+        except UnexpectedResponse as exc:
+            if exc.status_code in _NO_SUCH_REQUEST:
+                raise UsageError(
+                    f"the collection {collection!r} at {address.url} has no place for the named "
+                    f"vectors {name!r}, and a Qdrant server before 1.18 adds none to a collection "
+                    "that is there: name another, which is made with it"
+                ) from exc
+            # Another process may have added it meanwhile.
+            if read_named(client.get_collection(collection)).get(name) != dim:
+                raise
 
 
 def _has_sparse(details: models.CollectionInfo) -> bool:

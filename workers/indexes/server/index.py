@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,10 +14,12 @@ from schemas.errors import (
     IndexMissingError,
     UsageError,
 )
+from schemas.named_vectors import NO_NAMED, NamedDims, find_missing
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
+from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
@@ -29,13 +32,16 @@ from workers.indexes.points import (
     read_scored,
     read_scores,
 )
+from workers.indexes.server.changes import label_operations, tag_operations
 from workers.indexes.server.collection import (
+    add_named,
     add_sparse,
     create_collection,
     end_filling,
     index_own_fields,
     index_payload,
     read_dim,
+    read_named,
 )
 from workers.indexes.server.connection import (
     ServerFeatures,
@@ -43,14 +49,16 @@ from workers.indexes.server.connection import (
     raising_index_errors,
     read_features,
 )
+from workers.indexes.server.facets import count_values
 from workers.indexes.server.layout import RESCORED, CollectionLayout
 from workers.indexes.server.queries import (
-    label_operations,
     neighbour_requests,
     ranking_request,
+    sample_request,
     to_sparse,
-    to_vectors,
 )
+from workers.indexes.server.vectors import to_struct
+from workers.indexes.tags import plan_tags
 
 _FACETS = 10_000
 # Of a field whose values are looked through for those with a prefix, and of those with it.
@@ -68,6 +76,7 @@ def build(
     create: bool = False,
     client: QdrantClient | None = None,
     layout: CollectionLayout | None = None,
+    named: NamedDims = NO_NAMED,
 ) -> ServerIndex:
     """Open the collection that `options.location` names, or make it; see `open_index`.
 
@@ -87,7 +96,7 @@ def build(
                     f"there is no collection {address.collection!r} on the Qdrant server "
                     f"at {address.url}"
                 )
-            create_collection(client, address.collection, dim, layout)
+            create_collection(client, address.collection, dim, layout, named)
         details = client.get_collection(address.collection)
         stored = read_dim(details, address)
         if dim is not None and dim != stored:
@@ -97,6 +106,9 @@ def build(
             )
         sparse = SPARSE_NAME in (details.config.params.sparse_vectors or {})
         if create:
+            place = f"{address.url}/{address.collection}"
+            missing = find_missing(read_named(details), named, place)
+            add_named(client, address.collection, missing, address)
             index_payload(client, address.collection, details, has_prefixes=features.has_prefixes)
             sparse = add_sparse(client, address.collection, details)
     return ServerIndex(
@@ -185,9 +197,7 @@ class ServerIndex(PointIndex):
 
     def upsert(self, points: Sequence[Point], over: PointFilter = EVERY_POINT) -> None:
         written = [
-            models.PointStruct(
-                id=point.id, vector=self._vectors_of(point), payload=dict(point.payload)
-            )
+            to_struct(point, self._address, with_words=self._words, with_sparse=self._sparse)
             for point in points
         ]
         condition = to_filter(over)
@@ -210,14 +220,6 @@ class ServerIndex(PointIndex):
 
     def flush(self) -> None:
         """Nothing to do: with `wait=True` the server answers once it has written its log."""
-
-    def _vectors_of(self, point: Point) -> dict[str, Any]:
-        if point.sparse is not None and not self._sparse:
-            raise UsageError(
-                f"the collection {self._collection!r} at {self._address.url} has no place for "
-                f"sparse vectors, which point {point.id} has"
-            )
-        return to_vectors(point, with_words=self._words)
 
     def prepare(self, where: PointFilter) -> PointFilter:
         """The same filter without prefixes, where the server does not match by them.
@@ -254,10 +256,11 @@ class ServerIndex(PointIndex):
         threshold: float | None,
         *,
         exact: bool = False,
+        name: str = VECTOR_NAME,
     ) -> list[ScoredPoint]:
         points = self._query(
             query=vector.tolist(),
-            using=VECTOR_NAME,
+            using=name,
             query_filter=self._filter(where),
             limit=limit,
             score_threshold=threshold,
@@ -298,29 +301,33 @@ class ServerIndex(PointIndex):
         return read_scores(points)
 
     def _query(self, *, with_payload: bool = True, **request: Any) -> list[models.ScoredPoint]:
-        return self._request(
-            "a query of",
-            lambda: (
-                self._client.query_points(
-                    self._collection,
-                    with_payload=_WITHOUT_THUMBNAIL if with_payload else False,
-                    **request,
-                ).points
-            ),
-        )
+        payload = _WITHOUT_THUMBNAIL if with_payload else False
+        query = partial(self._client.query_points, self._collection, with_payload=payload)
+        return self._request("a query of", lambda: query(**request).points)
 
     def set_labels(self, items: Sequence[PointLabels], labelled_by: str) -> None:
         existing = {point.id for point in self.retrieve([UUID(item.point_id) for item in items])}
-        operations = label_operations(
-            [item for item in items if str(UUID(item.point_id)) in existing],
-            labelled_by,
-            with_words=self._words,
-        )
+        there = [item for item in items if str(UUID(item.point_id)) in existing]
+        self._change("labels of", label_operations(there, labelled_by, with_words=self._words))
+
+    def set_tags(self, ids: Sequence[UUID], change: ChangeTags) -> dict[str, Tags]:
+        planned = plan_tags(self.retrieve(ids), change)
+        if planned.changed:
+            self.index_own_fields({TAGS: "text"})  # a collection of an older version has no index
+        self._change("tags of", tag_operations(planned.changed))
+        return {**planned.tags}
+
+    def _change(self, what: str, operations: Sequence[models.UpdateOperation]) -> None:
         if operations:
             self._request(
-                "labels of",
+                what,
                 lambda: self._client.batch_update_points(self._collection, operations, wait=True),
             )
+
+    def named_dims(self) -> dict[str, int]:
+        # Others may have added some since.
+        found = self._request("vectors of", lambda: self._client.get_collection(self._collection))
+        return read_named(found)
 
     def has_words(self) -> bool:
         return self._words
@@ -366,6 +373,10 @@ class ServerIndex(PointIndex):
 
         return turn_pages(read_page)
 
+    def sample_points(self, where: PointFilter, limit: int) -> list[Point]:
+        request = sample_request(self._filter(where), limit)
+        return list(map(read_record, self._query(**request)))
+
     def count_points(self, where: PointFilter, *, exact: bool = True) -> int:
         filtered = self._filter(where)
         result = self._request(
@@ -379,14 +390,10 @@ class ServerIndex(PointIndex):
 
     def _facet(self, field: str, where: PointFilter, most: int) -> dict[str, int]:
         filtered = self._filter(where)
-        hits = self._request(
+        return self._request(
             "a facet of",
-            lambda: self._client.facet(
-                self._collection, field, facet_filter=filtered, limit=most, exact=True
-            ),
-        ).hits
-        # Values that deleted points had may still be listed.
-        return {str(hit.value): hit.count for hit in hits if hit.count}
+            lambda: count_values(self._client, self._collection, field, filtered, most),
+        )
 
     def counts_first_labels(self) -> bool:
         return self._first_labels

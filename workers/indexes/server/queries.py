@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from qdrant_client import models
 
-from schemas.points import IndexQuery, Point, PointLabels, SparseVector
-from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Matrix
-from workers.indexes.points import NO_WORDS, RRF_K, labels_payload, require_vector
+from schemas.points import IndexQuery, SparseVector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Matrix
+from workers.indexes.points import RRF_K
 
 
 def to_sparse(vector: SparseVector) -> models.SparseVector:
     """The server's sparse vector."""
     return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
-
-
-def to_vectors(point: Point, *, with_words: bool) -> dict[str, Any]:
-    """The vectors that a point is written with.
-
-    A collection that is older than words has no place for them. Raises ValueError for a point
-    without a vector.
-    """
-    vectors: dict[str, Any] = {VECTOR_NAME: require_vector(point).tolist()}
-    if with_words:
-        vectors[WORDS_NAME] = to_sparse(point.words or NO_WORDS)
-    if point.sparse is not None:
-        vectors[SPARSE_NAME] = to_sparse(point.sparse)
-    return vectors
 
 
 def ranking_request(
@@ -93,21 +78,12 @@ def neighbour_requests(
     ]
 
 
-def label_operations(
-    items: Sequence[PointLabels], labelled_by: str, *, with_words: bool
-) -> list[models.UpdateOperation]:
-    """Set labels of points, and their words."""
-    operations: list[models.UpdateOperation] = []
-    vectors: list[models.PointVectors] = []
-    for item in items:
-        payload = models.SetPayload(
-            payload=labels_payload(item, labelled_by), points=[item.point_id]
-        )
-        operations.append(models.SetPayloadOperation(set_payload=payload))
-        if with_words:
-            words = {WORDS_NAME: to_sparse(item.words)}
-            vectors.append(models.PointVectors(id=item.point_id, vector={**words}))
-    if vectors:
-        update = models.UpdateVectors(points=vectors)
-        operations.append(models.UpdateVectorsOperation(update_vectors=update))
-    return operations
+def sample_request(where: models.Filter | None, limit: int) -> dict[str, Any]:
+    """Points chosen at random, with their vectors."""
+    chosen = models.SampleQuery(sample=models.Sample.RANDOM)
+    return {
+        "query": chosen,
+        "query_filter": where,
+        "limit": limit,
+        "with_vectors": [VECTOR_NAME],
+    }

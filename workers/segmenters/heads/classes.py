@@ -29,6 +29,11 @@ class Classes:
         }
 
     @property
+    def stuff_labels(self) -> frozenset[str]:
+        """Their names; none where it is not known."""
+        return frozenset(name for number in self.stuff or () if (name := self.names[number]))
+
+    @property
     def is_stuff(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """bool (classes,), all False where it is not known."""
         return np.isin(np.arange(len(self.names)), list(self.stuff or ()))

@@ -1,25 +1,24 @@
-"""Writes hits as a document in COCO's instances format."""
+"""Writes chosen objects as a document in COCO's instances format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from pipeline.selection.objects import ChosenObject
 from schemas.coco import frame_name
+from schemas.labels import UNLABELLED
 from schemas.payload import PointPayload
-from schemas.search import SearchHit
-
-_UNLABELLED = "object"
 
 
 class CocoDocument:
-    """Collects hits, and gives all of them an image, a category and, in a video, a video."""
+    """Collects objects, and gives all of them an image, a category and, in a video, a video."""
 
-    def __init__(self, hits: Iterable[SearchHit]) -> None:
+    def __init__(self, chosen: Iterable[ChosenObject]) -> None:
         self._images: dict[tuple[str, float | None], dict[str, Any]] = {}
         self._videos: dict[str, dict[str, Any]] = {}
         self._categories: dict[str, int] = {}
-        self._annotations = [self._describe(hit, number) for number, hit in enumerate(hits, 1)]
+        self._annotations = [self._describe(each, number) for number, each in enumerate(chosen, 1)]
 
     def to_dict(self) -> dict[str, Any]:
         """Images, annotations and categories; videos where there are any."""
@@ -32,10 +31,10 @@ class CocoDocument:
         }
         return document | ({"videos": list(self._videos.values())} if self._videos else {})
 
-    def _describe(self, hit: SearchHit, number: int) -> dict[str, Any]:
-        payload = hit.payload
+    def _describe(self, chosen: ChosenObject, number: int) -> dict[str, Any]:
+        payload = chosen.payload
         x0, y0, x1, y1 = payload.bbox
-        label = payload.labels[0] if payload.labels else _UNLABELLED
+        label = payload.labels[0] if payload.labels else UNLABELLED
         # Other programs hang at a mask that does not fit its image.
         rle = payload.sound_mask()
         mask = None if rle is None else {"size": list(rle.size_hw), "counts": rle.counts}
@@ -47,8 +46,9 @@ class CocoDocument:
             "area": payload.area,
             "iscrowd": 0,
             "segmentation": mask,
-            "score": hit.score,
-            "object_id": hit.object_id,
+            **({} if chosen.score is None else {"score": chosen.score}),
+            "object_id": chosen.object_id,
+            **({"tags": list(payload.tags)} if payload.tags else {}),
         }
 
     def _image_of(self, payload: PointPayload) -> int:
