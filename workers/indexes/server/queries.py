@@ -1,4 +1,4 @@
-"""Builds requests to a Qdrant server: queries by words, by examples, fused, varied; labels."""
+"""Builds queries of a Qdrant server: by words, by examples, fused and varied; neighbours, samples."""
 
 from __future__ import annotations
 
