@@ -319,6 +319,22 @@ class FacetsAnswer(_Answer):
     in_videos: int = 0
 
 
+class MapState(_Answer):
+    """Whether there is a map of the objects, or one is being made; `note` says how far that is.
+
+    `objects` are those on the map, of `of_objects` in the index when it was made at `made_at`;
+    `is_current`: the index has not changed since.
+    """
+
+    state: Literal["none", "running", "done", "failed"]
+    note: str = ""
+    error: str | None = None
+    objects: int = 0
+    of_objects: int = 0
+    made_at: datetime | None = None
+    is_current: bool = False
+
+
 class StatsAnswer(_Answer):
     """What the index holds, and which service answers; `vectors`: named ones, and their lengths."""
 

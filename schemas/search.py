@@ -207,7 +207,8 @@ class SearchQuery(_Frozen):
     above 0 trades nearness against variety (maximal marginal relevance; 1: variety alone).
     `strategy` is Qdrant's for recommendations: `average_vector` searches near the mean of the
     examples, `best_score` near any of them. With `group_size`, up to so many hits of an image stand
-    together. `cursor` is where the page before ended.
+    together. `cursor` is where the page before ended. `collapse`: hits that are near-duplicates of
+    a better one stand behind it, as its `alike`, and do not count for the limit.
     """
 
     text: Text | None = None
@@ -225,6 +226,7 @@ class SearchQuery(_Frozen):
     diversity: float = Field(default=0.0, ge=0, le=1)
     group_size: int | None = Field(default=None, ge=1, le=100)
     max_overlap: float = Field(default=MAX_OVERLAP, ge=0, le=1)
+    collapse: bool = False
     cursor: str | None = Field(default=None, max_length=32_768)
 
     @model_validator(mode="after")
@@ -298,7 +300,8 @@ class SearchHit(_Frozen):
     `score` is the cosine similarity to the query; to a sparse vector alone, the dot product with
     it. `probability` is how likely the object is what
     was searched for, and `relevance` the same in a word; both are None where they are unknown. For
-    a text that the embedder has not learnt there is no probability, and every hit is weak.
+    a text that the embedder has not learnt there is no probability, and every hit is weak. `alike`
+    are the hits that are collapsed behind it, as far as they were among the candidates.
     """
 
     object_id: str
@@ -306,6 +309,7 @@ class SearchHit(_Frozen):
     payload: PointPayload
     probability: float | None = None
     relevance: Relevance | None = None
+    alike: tuple[SearchHit, ...] | None = None
 
 
 class ImageCopy(_Frozen):

@@ -142,6 +142,21 @@ class VectorIndex(Protocol):
         """Best first; ties by object id. Raises UsageError, InvalidVectorError."""
         ...
 
+    def neighbours(
+        self,
+        vectors: Float32Matrix,
+        conditions: Sequence[Condition],
+        limit: int,
+        min_score: float,
+    ) -> list[list[tuple[uuid.UUID, float]]]:
+        """Of each row the ids and cosines of the nearest points, best first; ties by id.
+
+        At most `limit` of a row, under all conditions, and of at least that cosine. `vectors` is
+        float32 (n, dim), of unit length: many are searched for at once more cheaply than one by
+        one, and no payload is read. Raises UsageError.
+        """
+        ...
+
     def stored(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Point]:
         """Those of the points that exist and have a vector, by id, with it but without words.
 

@@ -68,6 +68,14 @@ _GROUPS = {
             "Search for objects by texts, an image, a region of it, other objects, or all of "
             "these.",
         ),
+        "duplicates": (
+            "duplicates",
+            "List images that are nearly the same, or objects, in groups: what could be deleted.",
+        ),
+        "map": (
+            "map",
+            "Lay all objects out in a plane, near to what looks like them, for the page.",
+        ),
         "tag": (
             "tag",
             "Tag objects of an index, take tags from them, or list the tags that there are.",

@@ -17,10 +17,11 @@ from schemas.payload import PointPayload
 from schemas.search import SearchHit, SearchPage
 
 _COLUMNS = (
-    "rank", "score", "relevance", "time", "box", "size px", "area", "labels", "image", "object id",
+    "rank", "score", "relevance", "alike", "time", "box", "size px", "area", "labels", "image",
+    "object id",
 )  # fmt: skip
-_TIME = _COLUMNS.index("time")
-"""Only where any hit is in a video."""
+_ALIKE, _TIME = _COLUMNS.index("alike"), _COLUMNS.index("time")
+"""Only where hits are collapsed behind any, and where any hit is in a video."""
 _MOST_LABELS = 2
 
 
@@ -51,8 +52,13 @@ def _print_groups(hits: Sequence[SearchHit]) -> None:
     """One table; on a terminal the unlikely hits stand below a line of their own."""
     rows = [_cells(rank, hit) for rank, hit in enumerate(hits, 1)]
     columns: Sequence[str] = _COLUMNS
-    if all(hit.payload.t_start is None for hit in hits):
-        columns, *rows = ((*row[:_TIME], *row[_TIME + 1 :]) for row in (columns, *rows))
+    without = {_TIME} if all(hit.payload.t_start is None for hit in hits) else set()
+    if not any(hit.alike for hit in hits):
+        without.add(_ALIKE)
+    columns, *rows = (
+        tuple(cell for place, cell in enumerate(row) if place not in without)
+        for row in (columns, *rows)
+    )
     likely = count_likely(hits)
     groups = [rows]
     if out().is_terminal and 0 < likely < len(rows):
@@ -76,6 +82,7 @@ def _cells(rank: int, hit: SearchHit) -> tuple[str, ...]:
         str(rank),
         f"{hit.score:.3f}",
         describe_relevance(hit) or "-",
+        f"+{len(hit.alike)}" if hit.alike else "-",
         _describe_time(payload),
         f"{x0},{y0},{x1},{y1}",
         f"{x1 - x0} x {y1 - y0}",

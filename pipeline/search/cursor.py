@@ -56,6 +56,10 @@ class Cursor:
         ids = (_shorten_id(hit.object_id) for hit in hits)
         return Cursor(self.as_of, (*self.short_ids, *ids))
 
+    def has_shown(self, hit: SearchHit) -> bool:
+        """Whether an earlier page had a hit."""
+        return _shorten_id(hit.object_id) in self.short_ids
+
     def encode(self, query: SearchQuery) -> str:
         """The text that asks for the next page."""
         micros = (self.as_of - _EPOCH) // timedelta(microseconds=1)

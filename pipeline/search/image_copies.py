@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
+from pipeline.search.small_pictures import measure_difference, shrink
 from pipeline.search.source_images import read_source_images
 from pipeline.settings import Settings
 from schemas.images import Failure, UInt8Image
@@ -16,11 +15,9 @@ from workers.protocols import VectorIndex
 
 _CANDIDATES = 3
 """The nearest images by their vectors, which are compared by their pixels."""
-_THUMBNAIL_PX = 32
 _MOST_DIFFERENCE = 0.3
 """In the demo's scenes, smaller copies that are encoded again differ by 0.04, other scenes by 0.6
 and more."""
-_LEAST_CONTRAST = 8.0  # of 255: pictures with less are all alike
 _MOST_STRETCH = 0.03
 
 
@@ -64,11 +61,4 @@ def look_alike(picture: UInt8Image, other: UInt8Image) -> bool:
     stretch = (width * other_height) / (height * other_width)
     if not 1 - _MOST_STRETCH <= stretch <= 1 + _MOST_STRETCH:
         return False
-    thumbnail, other_thumbnail = _shrink(picture), _shrink(other)
-    difference = np.sqrt(np.mean((thumbnail - other_thumbnail) ** 2))
-    return bool(difference <= _MOST_DIFFERENCE * max(thumbnail.std(), _LEAST_CONTRAST))
-
-
-def _shrink(picture: UInt8Image) -> npt.NDArray[np.float32]:
-    side = (_THUMBNAIL_PX, _THUMBNAIL_PX)
-    return np.asarray(Image.fromarray(picture).resize(side, Image.Resampling.BOX), np.float32)
+    return measure_difference(shrink(picture), shrink(other)) <= _MOST_DIFFERENCE

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.index_home import IndexHome
 from pipeline.search.chosen_calibration import choose_calibration
+from pipeline.search.collapse import collapse_alike
 from pipeline.search.cursor import Cursor, take_page
 from pipeline.search.found_objects import FoundObjects
 from pipeline.search.hit_order import order_hits
@@ -45,6 +46,8 @@ from workers.protocols import Embedder, VectorIndex
 
 _CANDIDATES = 30
 """Hits that are put in order together, or a multiple: fewer find less (docs/search.md)."""
+_MOST_COLLAPSED, _TIMES_MORE = 500, 4
+"""Candidates for a page without near-duplicates, and how many more where they are too few."""
 _MOST_COUNTS = 1024  # remembered, by their conditions
 
 
@@ -155,9 +158,15 @@ class Searcher:
         words = self._query_words(query)
         sums = self._choose_sums(query, with_words=words is not None)
         text_sum = sums.get(_find_lone_text(query) or "")
-        found = self.index.search(self._index_query(query, resolved, words, text_sum, cursor))
+        nearest = self._index_query(query, resolved, words, text_sum, cursor)
+        found = self.index.search(nearest)
         searched = time.perf_counter()
         hits, more = self._judge_page(found, query, resolved, cursor, sums)
+        while query.collapse and len(found) == nearest.limit < _MOST_COLLAPSED and not more:
+            # What is collapsed leaves room for others.
+            nearest = replace(nearest, limit=min(_TIMES_MORE * nearest.limit, _MOST_COLLAPSED))
+            found = self.index.search(nearest)
+            hits, more = self._judge_page(found, query, resolved, cursor, sums)
         judged = time.perf_counter()
         after = cursor.advance(hits)
         more = more and bool(hits) and len(after.short_ids) < MAX_PAGED
@@ -185,15 +194,21 @@ class Searcher:
     ) -> tuple[list[SearchHit], bool]:
         """The page after the cursor: the likeliest of what was found; whether there is more."""
         if not _can_judge(query):
-            return take_page(found, query, cursor)
+            return take_page(self._collapse(found, query, cursor), query, cursor)
         grouped, searched = query.group_size is not None, self._count_searched(query)
         if query.diversity:
             # The index chose a variety: only the order among its hits is that of the numbers.
-            hits, more = take_page(found, query, cursor)
+            hits, more = take_page(self._collapse(found, query, cursor), query, cursor)
             hits = self._judge.judge(hits, query, resolved, sums=sums, searched=searched)
             return order_hits(hits, grouped=grouped), more
         judged = self._judge.judge(found, query, resolved, sums=sums, searched=searched)
-        return take_page(order_hits(judged, grouped=grouped), query, cursor)
+        ordered = order_hits(judged, grouped=grouped)
+        return take_page(self._collapse(ordered, query, cursor), query, cursor)
+
+    def _collapse(
+        self, hits: Sequence[SearchHit], query: SearchQuery, cursor: Cursor
+    ) -> Sequence[SearchHit]:
+        return collapse_alike(hits, self.index, cursor.has_shown) if query.collapse else hits
 
     def resolve(self, query: SearchQuery) -> ResolvedQuery:
         """The vector that a query stands for; see `resolve_query` and `resolve_named`."""

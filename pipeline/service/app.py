@@ -25,6 +25,7 @@ from pipeline.service.dependencies import Service
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.image_segmenter import ImageSegmenter
+from pipeline.service.map_maker import MapMaker
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
 from pipeline.service.model_loading import load_pictures, load_texts, warm_index
@@ -32,6 +33,7 @@ from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.routes import added_objects as routes_added_objects
 from pipeline.service.routes import export as routes_export
 from pipeline.service.routes import ingest as routes_ingest
+from pipeline.service.routes import maps as routes_maps
 from pipeline.service.routes import objects as routes_objects
 from pipeline.service.routes import ops as routes_ops
 from pipeline.service.routes import search as routes_search
@@ -88,6 +90,7 @@ def describe_service(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         routes_segment,
         routes_objects,
         routes_videos,
+        routes_maps,
         routes_added_objects,
         routes_tags,
         routes_export,
@@ -134,6 +137,7 @@ def _build_service(
         segmenting=ImageSegmenter(queue),
         images=ImageCache(settings),
         clips=ClipMaker(settings),
+        maps=MapMaker(settings, queue),
         varieties=VarietyCache(),
         metrics=Metrics(),
         jobs=jobs,
@@ -162,6 +166,7 @@ async def _run_parts(service: Service) -> AsyncIterator[None]:
                 await task
         if service.jobs is not None:
             await asyncio.to_thread(service.jobs.close)
+        await asyncio.to_thread(service.maps.close)
         await asyncio.to_thread(service.queue.close)
 
 

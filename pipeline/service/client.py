@@ -25,6 +25,7 @@ from schemas.api import (
     ImageAnswer,
     IngestRequest,
     IngestState,
+    MapState,
     ObjectAnswer,
     ReembedRequest,
     SearchAnswer,
@@ -36,6 +37,7 @@ from schemas.api import (
 from schemas.browsing import VarietyAnswer
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 from schemas.export_api import ExportRequest
+from schemas.object_map import ObjectMap, unpack_map
 from schemas.segment_api import SegmentAnswer, SegmentRequest
 from schemas.tag_api import TagAnswer, TagRequest
 
@@ -169,6 +171,18 @@ class Client:
     def stats(self) -> StatsAnswer:
         """What the index holds."""
         return self._call(StatsAnswer, "GET", "/v1/stats")
+
+    def make_map(self) -> MapState:
+        """Begin to make a map of the objects, unless there is one of the index as it is now."""
+        return self._call(MapState, "POST", "/v1/map")
+
+    def map_state(self) -> MapState:
+        """Whether there is a map, and how far the one is that is being made."""
+        return self._call(MapState, "GET", "/v1/map/state")
+
+    def map(self) -> ObjectMap:
+        """The map of the objects."""
+        return unpack_map(self._send("GET", "/v1/map").content)
 
     def ingest(self, request: IngestRequest) -> IngestState:
         """Begin an ingest; needs a key of the scope ingest."""

@@ -16,6 +16,7 @@ from pipeline.service.clip_maker import ClipMaker
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.image_segmenter import ImageSegmenter
+from pipeline.service.map_maker import MapMaker
 from pipeline.service.metrics import Metrics
 from pipeline.service.object_finder import ObjectFinder
 from pipeline.service.problems import MEDIA_TYPE, ProblemDetail, ProblemError
@@ -44,6 +45,7 @@ class Service:
     segmenting: ImageSegmenter
     images: ImageCache
     clips: ClipMaker
+    maps: MapMaker
     varieties: VarietyCache
     metrics: Metrics
     jobs: BackgroundJobs | None

@@ -14,12 +14,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.doc_pages import DocPage, prepare, run, run_all, write_photos
+from support.map_world import lay_out_in_order
 from support.paths import IMPORTS, ROOT
 from support.qdrant_server import qdrant_server
 from support.tiny_clip import write_folder as write_clip
 from support.tiny_segmenters import SAM2
 from support.tiny_segmenters import write_folder as write_segmenter
 from support.waiting import PATIENCE_S
+
+from pipeline.jobs import object_map
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +94,32 @@ def test_coco(place: Path) -> None:
     assert ".jpg" in result.stdout
 
 
+@pytest.mark.long
+def test_duplicates(place: Path) -> None:
+    shutil.copy(place / "photos" / "0001.jpg", place / "photos" / "copy.jpg")
+    run_all(["objseek ingest ./photos --index ./with-copy"])
+    commands = DocPage("duplicates.md").commands()
+    assert len(commands) == 4
+    groups = run_all([line.replace("./index", "./with-copy") for line in commands])
+    assert (place / "duplicates.png").is_file()
+    assert "copy.jpg" in groups[0]
+    assert [1 + len(group["others"]) for group in json.loads(groups[2])] == [2]
+
+
+@pytest.mark.long
+def test_map(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_map, "lay_out", lay_out_in_order)
+    made, _ = DocPage("map.md").commands()
+    (told,) = run_all([made])
+    assert re.match(r"map of \d+ objects in ", told)
+    assert (place / "index" / "manifest" / "map" / "objects.map").is_file()
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "tutorial", "own-models", "qdrant-server", "coco", "how-it-works", "new-embedder",
-        "new-segmenter",
+        "new-segmenter", "duplicates", "map",
     ],
 )  # fmt: skip
 def test_files_that_it_names_exist(name: str) -> None:

@@ -262,6 +262,9 @@ def result_of(engine: QdrantClient, request: Request) -> Any:
                 query_filter=query.filter, limit=query.limit, with_payload=query.with_payload,
                 score_threshold=query.score_threshold, with_vectors=query.with_vector,
             )  # fmt: skip
+        case "POST /points/query/batch":
+            searches = models.QueryRequestBatch.model_validate(body).searches
+            return engine.query_batch_points(name, searches)
         case "POST /points/batch":
             operations = models.UpdateOperations.model_validate(body).operations
             return engine.batch_update_points(name, operations)

@@ -16,6 +16,10 @@ CALLS: list[tuple[str, str]] = [
         "search dog --index lance+file:///photos?version=3",
         "expected nothing after the place of an index, got 'lance+file:///photos?version=3'",
     ),
+    ("duplicates --index none", "nothing was ingested there"),
+    ("duplicates --index {w}/index --json --csv", "expected --json or --csv, got both"),
+    ("map --index none", "nothing was ingested there"),
+    ("map --index {w}/index --limit 0", "Invalid value for '--limit'"),
     ("tag --add red", "expected ids of objects to tag, or a --filter, got none"),
     (
         "tag apple --add red",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, Float32Matrix, Float32Vector
 from schemas.tags import ChangeTags, Tags
 from workers.indexes.filters import EVERY_POINT, PointFilter
 
@@ -53,6 +53,15 @@ class PointOperations(ABC):
 
         With payloads, but for the thumbnails. `name` is VECTOR_NAME, or the stored name of one of
         `named_dims`: of points that have that vector.
+        """
+
+    @abstractmethod
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[uuid.UUID, float]]]:
+        """Of each row the ids and cosines of the `limit` nearest points above `threshold`.
+
+        Best first, ties by id. `vectors` is float32 (n, dim), of unit length.
         """
 
     @abstractmethod

@@ -20,7 +20,13 @@ from schemas.points import (
     Point,
     PointLabels,
 )
-from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, EmbeddedImage
+from schemas.records import (
+    SPARSE_NAME,
+    VECTOR_NAME,
+    WORDS_NAME,
+    EmbeddedImage,
+    Float32Matrix,
+)
 from schemas.search import Condition, SearchHit
 from schemas.tags import ChangeTags, Tags
 from workers.batching import batched
@@ -112,6 +118,16 @@ class PointIndex(PointOperations, VectorIndex):
     def search(self, query: IndexQuery) -> list[SearchHit]:
         found = ranking.search(self, query, self.dim, self.note_broken)
         return list(read_hits(found, self.note_broken))
+
+    def neighbours(
+        self,
+        vectors: Float32Matrix,
+        conditions: Sequence[Condition],
+        limit: int,
+        min_score: float,
+    ) -> list[list[tuple[uuid.UUID, float]]]:
+        where = self.prepare(point_filter(conditions))
+        return self.find_neighbours(vectors, where, limit, ranking.just_below(min_score))
 
     def note_broken(self, point_id: str, reason: str) -> None:
         self._broken.note(point_id, reason)

@@ -65,8 +65,7 @@ def _search_nearest(
     index: PointOperations, query: IndexQuery, where: PointFilter, note_broken: NoteBroken
 ) -> list[ScoredPoint]:
     least, vector = query.min_score, query.require_vector()
-    # Engines leave out what scores exactly the threshold: one float32 lower, then exactly.
-    threshold = None if least is None else float(np.nextafter(np.float32(least), _LOWEST))
+    threshold = None if least is None else just_below(least)
     name = VECTOR_NAME if query.using is None else stored_name(query.using)
 
     def fetch(limit: int, where: PointFilter = where) -> list[ScoredPoint]:
@@ -74,6 +73,11 @@ def _search_nearest(
         return [point for point in nearest if least is None or point.score >= least]
 
     return _select_certain(index, query, where, fetch, note_broken)
+
+
+def just_below(score: float) -> float:
+    """The threshold for scores of at least this: engines leave out what scores exactly that."""
+    return float(np.nextafter(np.float32(score), _LOWEST))
 
 
 def _search_by_sparse(

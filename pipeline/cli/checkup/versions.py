@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from pipeline.cli.checkup.check import Check, failed, passed, warned
 from pipeline.messages import quantify
 
-EXTRAS = ("video", "heif", "lance", "cluster", "traces", "demo")
+EXTRAS = ("video", "heif", "lance", "cluster", "traces", "map", "demo")
 """The extras that a user may want; others are for those who work on objseek."""
 
 FindVersion = Callable[[str], str | None]

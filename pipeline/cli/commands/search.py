@@ -146,6 +146,10 @@ def search_command(
             "only the best; 1 keeps an object, its parts and its duplicates.",
         ),
     ] = 0.5,  # As SearchQuery has it, which takes 0.7 s to import; a test holds them equal.
+    collapse: Annotated[
+        bool,
+        typer.Option("--collapse", help="Put near-duplicates of a better hit behind that one."),
+    ] = False,
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="Above 0: hits that differ from each other.")
     ] = 0.0,
@@ -185,6 +189,7 @@ def search_command(
         conditions=filter_syntax.parse_conditions(filters or ()),
         group_size=None if group_by is None else group_size,
         max_overlap=max_overlap,
+        collapse=collapse,
         diversity=diversity,
         strategy=strategy,
         hybrid=hybrid,

@@ -6,6 +6,7 @@ import { startDrop } from "./drop.js";
 import { startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
+import { closeMap, startMap } from "./map.js";
 import { openHit, reopen } from "./open_viewer.js";
 import { startSavedSearches } from "./saved_searches.js";
 import { addExample, countAgain, hasMore, openAddress, searchAgain, searchName, searchWith, showMore, showVisit, startSearch, takeVisit, watchTheEnd } from "./search.js";
@@ -22,10 +23,19 @@ startGrid({
   less: (hit) => addExample(hit, "less"),
   opened: watchTheEnd,
 });
-startViewer({ searchWith, open: openHit, more: showMore, hasMore });
+startViewer({
+  searchWith: (example) => {
+    closeMap();
+    searchWith(example);
+  },
+  open: openHit,
+  more: showMore,
+  hasMore,
+});
 onKeyNeeded(askForKey);
 startDrop(complain);
 startShortcuts();
+startMap();
 startSelectionBar();
 startTags(countAgain);
 startSavedSearches({ nameOf: searchName, openAddress });

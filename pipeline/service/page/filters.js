@@ -244,6 +244,7 @@ function order(query, change) {
   return [
     check("group", "One per file", "group"),
     check("whole", "Whole images", "kind", "image"),
+    check("alike", "Near-duplicates", "alike"),
     check("dense", "Ignore words", "dense"),
     slide("diverse", "Variety", "diverse", "0.9", "0.1"),
     slide("least", "Least similarity", "least", "0.9", "0.05"),

@@ -1,5 +1,6 @@
 /* The grids of hits, in rows of equal height: the likely ones, and smaller those that are not. */
 
+import { alikeButton } from "./alike.js";
 import { picture } from "./api.js";
 import { playWhileOver, stopOver } from "./clips.js";
 import { byId, fileName, make, nameOf, segmenterWords } from "./dom.js";
@@ -197,6 +198,7 @@ function tile(hit, number, list) {
   element.hit = hit;
   addTick(element, hit, label);
   showTags(element, payload);
+  if (hit.alike?.length) element.append(alikeButton(hit, element, () => hit.alike.map((other) => tile(other, shown++, list))));
   if (seen) playWhileOver(element, open, hit.object_id);
   const side = Math.ceil((rowHeight(list) * Math.max(ratio, 1) * SHARPNESS * 1.2) / 32) * 32;
   load(image, element, `/v1/objects/${hit.object_id}/crop.jpg?size=${Math.min(side, MOST_PX)}`);

@@ -1,10 +1,10 @@
 /* Converts a search to and from the address and the API. */
 
 export const PAGE = 30;
-const SIMPLE = ["group", "diverse", "dense", "least", "kind"];
+const SIMPLE = ["group", "diverse", "dense", "least", "kind", "alike"];
 
 export function emptyQuery() {
-  return { text: "", more: [], less: [], filters: [], group: "", diverse: "", dense: "", least: "", kind: "" };
+  return { text: "", more: [], less: [], filters: [], group: "", diverse: "", dense: "", least: "", kind: "", alike: "" };
 }
 
 /** Whether there is anything to look for. */
@@ -102,6 +102,7 @@ export function toRequest(query, cursor) {
     conditions: query.filters.map(parseCondition).filter(Boolean),
     limit: PAGE,
     hybrid: query.dense !== "1",
+    collapse: query.alike !== "1",
   };
   if (query.kind === "image") request.kind = "image";
   if (query.group === "1") request.group_size = 1;

@@ -235,8 +235,9 @@ async function run() {
 
 /** Say how many hits there are by now, and how many of them are likely. */
 function count(answer, time = "") {
-  found += answer.hits.length;
-  likely += answer.hits.filter((hit) => hit.probability != null && !isUnlikely(hit)).length;
+  const all = answer.hits.flatMap((hit) => [hit, ...(hit.alike ?? [])]);
+  found += all.length;
+  likely += all.filter((hit) => hit.probability != null && !isUnlikely(hit)).length;
   cursor = answer.cursor;
   const held = `${cursor ? "the first " : ""}${counted(found, nounOf(query))}`;
   const matches = likely === 1 ? "1 likely match in " : likely ? `${likely.toLocaleString("en")} likely matches in ` : answer.relevance ? "no likely match in " : "";

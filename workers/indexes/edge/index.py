@@ -24,7 +24,7 @@ from schemas.named_vectors import NO_NAMED, NamedDims, find_missing
 from schemas.options import IndexOptions
 from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
 from schemas.tags import TAGS, ChangeTags, Tags
 from workers.indexes.edge.copies import SHARD, copy_aside, give_copies, is_writable
 from workers.indexes.edge.disk_room import (
@@ -40,6 +40,7 @@ from workers.indexes.edge.queries import (
     max_failing,
     meets,
     nearest_request,
+    neighbour_request,
     ranking_request,
     sample_request,
     sparse_request,
@@ -307,6 +308,13 @@ class EdgeIndex(PointIndex):
                 return meeting[:limit]
         request = nearest_request(vector, where, limit, threshold, exact=exact, name=name)
         return self._query(request)
+
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[UUID, float]]]:
+        requests = [neighbour_request(vector, where, limit, threshold) for vector in vectors]
+        with self._using():
+            return list(map(read_scores, self._shard.query_batch(edge.QueryBatchRequest(requests))))
 
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: PointFilter, limit: int

@@ -40,6 +40,14 @@ def nearest_request(
     )
 
 
+def neighbour_request(
+    vector: Float32Vector, where: PointFilter, limit: int, threshold: float
+) -> edge.QueryRequest:
+    """As `nearest_request`, without payloads."""
+    near = _nearest_fields(vector, where, 2 * limit + _OVERSAMPLED)
+    return edge.QueryRequest(limit=limit, score_threshold=threshold, **near)
+
+
 def sparse_request(
     name: str, vector: SparseVector, where: PointFilter, limit: int
 ) -> edge.QueryRequest:

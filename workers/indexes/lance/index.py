@@ -22,7 +22,7 @@ from schemas.named_vectors import (
 )
 from schemas.options import IndexOptions
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import VECTOR_NAME, Float32Vector
+from schemas.records import VECTOR_NAME, Float32Matrix, Float32Vector
 from schemas.search import SearchHit
 from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
@@ -230,6 +230,13 @@ class LanceIndex(PointIndex):
             reading.look_ahead(condition, limit)
             points = reading.find_nearest(vector, condition, limit, exact=exact, name=name)
         return [point for point in points if threshold is None or point.score > threshold]
+
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[uuid.UUID, float]]]:
+        condition = self._condition(where)
+        with self._version() as dataset:
+            return queries.find_neighbours(dataset, vectors, condition, limit, threshold)
 
     def find_by_sparse(
         self, name: str, vector: SparseVector, where: PointFilter, limit: int

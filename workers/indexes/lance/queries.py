@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.records import Float32Vector
+from schemas.records import Float32Matrix, Float32Vector
 from workers.indexes.lance.impact_search import Addresses
 from workers.indexes.lance.rows import DISTANCE, ROW_ADDRESS, VECTOR
 
@@ -42,21 +43,15 @@ def find_nearest(
     last of it hardly matter. The more rows a condition leaves out, the more partitions are looked
     at; of few rows each is. `column` has the vectors; rows in which it is null are none of them.
     """
-    rows = dataset.count_rows()
-    if not rows:
+    if not dataset.count_rows():
         return np.zeros(0, np.uint64)
-    matching = rows if where is None else dataset.count_rows(where)
-    nearest = {"column": column, "q": vector, "k": limit, "metric": "cosine"}
-    if exact or matching <= max(_FEW, limit):
-        nearest["use_index"] = False
-    else:
-        # What is near among a share of the rows lies further away, but not as much further.
-        probes = min(_MOST_PARTITIONS, math.ceil(_PARTITIONS * math.sqrt(rows / matching)))
-        nearest["minimum_nprobes"] = nearest["maximum_nprobes"] = probes
-        if not as_pool:
-            nearest["k"] = min(_TIMES_MORE * limit, limit + _MOST_MORE)
+    nearest = _plan(dataset, where, limit, exact=exact, as_pool=as_pool) | {"column": column}
     scanner = dataset.scanner(
-        columns=[DISTANCE], nearest=nearest, filter=where, prefilter=True, with_row_address=True
+        columns=[DISTANCE],
+        nearest=nearest | {"q": vector},
+        filter=where,
+        prefilter=True,
+        with_row_address=True,
     )
     found: Addresses = scanner.to_table()[ROW_ADDRESS].to_numpy()
     return found
@@ -69,6 +64,58 @@ def sample(dataset: lance.LanceDataset, where: str | None, limit: int) -> Addres
     if addresses.size <= limit:
         return addresses
     return np.sort(np.random.default_rng().choice(addresses, limit, replace=False))
+
+
+def _plan(
+    dataset: lance.LanceDataset, where: str | None, limit: int, *, exact: bool, as_pool: bool
+) -> dict[str, Any]:
+    """How the nearest rows to a vector are looked for, but for that vector."""
+    rows = dataset.count_rows()
+    matching = rows if where is None else dataset.count_rows(where)
+    nearest: dict[str, Any] = {"column": VECTOR, "k": limit, "metric": "cosine"}
+    if exact or matching <= max(_FEW, limit):
+        return nearest | {"use_index": False}
+    # What is near among a share of the rows lies further away, but not as much further.
+    probes = min(_MOST_PARTITIONS, math.ceil(_PARTITIONS * math.sqrt(rows / matching)))
+    nearest |= {"minimum_nprobes": probes, "maximum_nprobes": probes}
+    if not as_pool:
+        nearest["k"] = min(_TIMES_MORE * limit, limit + _MOST_MORE)
+    return nearest
+
+
+def find_neighbours(
+    dataset: lance.LanceDataset,
+    vectors: Float32Matrix,
+    where: str | None,
+    limit: int,
+    threshold: float,
+) -> list[list[tuple[UUID, float]]]:
+    """Of each row the ids and cosines of the `limit` nearest rows above `threshold`, best first."""
+    if not dataset.count_rows():
+        return [[] for _ in vectors]
+    nearest = _plan(dataset, where, limit, exact=False, as_pool=False)
+    found = []
+    for vector in vectors:
+        scanner = dataset.scanner(
+            columns=["id", VECTOR], nearest=nearest | {"q": vector}, filter=where, prefilter=True
+        )
+        found.append(_score(scanner.to_table(), vector, threshold)[:limit])
+    return found
+
+
+def _score(table: pa.Table, vector: Float32Vector, threshold: float) -> list[tuple[UUID, float]]:
+    """Ids and cosines of rows, of those above the threshold; best first, ties by id."""
+    ids = table["id"].to_pylist()
+    flat = table[VECTOR].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    rows = flat.reshape(len(ids), -1) if ids else np.zeros((0, vector.size), np.float32)
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
+    cosines = rows @ vector / np.maximum(lengths, np.finfo(np.float32).tiny)
+    scored = [
+        (UUID(name), float(cosine))
+        for name, cosine in zip(ids, cosines, strict=True)
+        if cosine > threshold
+    ]
+    return sorted(scored, key=lambda pair: (-pair[1], str(pair[0])))
 
 
 def take(dataset: lance.LanceDataset, addresses: Addresses, columns: list[str]) -> pa.Table:

@@ -18,7 +18,7 @@ from schemas.named_vectors import NO_NAMED, NamedDims, find_missing
 from schemas.options import IndexOptions
 from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Vector
+from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
 from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
@@ -51,7 +51,12 @@ from workers.indexes.server.connection import (
 )
 from workers.indexes.server.facets import count_values
 from workers.indexes.server.layout import RESCORED, CollectionLayout
-from workers.indexes.server.queries import ranking_request, sample_request, to_sparse
+from workers.indexes.server.queries import (
+    neighbour_requests,
+    ranking_request,
+    sample_request,
+    to_sparse,
+)
 from workers.indexes.server.vectors import to_struct
 from workers.indexes.tags import plan_tags
 
@@ -262,6 +267,16 @@ class ServerIndex(PointIndex):
             search_params=models.SearchParams(exact=True) if exact else self._params,
         )
         return list(map(read_scored, points))
+
+    def find_neighbours(
+        self, vectors: Float32Matrix, where: PointFilter, limit: int, threshold: float
+    ) -> list[list[tuple[UUID, float]]]:
+        requests = neighbour_requests(vectors, self._filter(where), limit, threshold, self._params)
+        answers = self._request(
+            "queries of",
+            lambda: self._client.query_batch_points(self._collection, requests),
+        )
+        return [read_scores(answer.points) for answer in answers]
 
     def rank(self, query: IndexQuery, where: PointFilter, pool: int) -> list[UUID]:
         request = ranking_request(

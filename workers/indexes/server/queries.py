@@ -1,4 +1,4 @@
-"""Builds queries of a Qdrant server: by words, by examples, fused and varied."""
+"""Builds queries of a Qdrant server: by words, by examples, fused and varied; neighbours, samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from qdrant_client import models
 
 from schemas.points import IndexQuery, SparseVector
-from schemas.records import VECTOR_NAME, WORDS_NAME
+from schemas.records import VECTOR_NAME, WORDS_NAME, Float32Matrix
 from workers.indexes.points import RRF_K
 
 
@@ -54,6 +54,28 @@ def ranking_request(
     if params is not None:
         request["search_params"] = params
     return request | {"query_filter": where, "limit": pool}
+
+
+def neighbour_requests(
+    vectors: Float32Matrix,
+    where: models.Filter | None,
+    limit: int,
+    threshold: float,
+    params: models.SearchParams | None,
+) -> list[models.QueryRequest]:
+    """The `limit` nearest points to each row, above `threshold`, without payloads."""
+    return [
+        models.QueryRequest(
+            query=vector.tolist(),
+            using=VECTOR_NAME,
+            filter=where,
+            limit=limit,
+            score_threshold=threshold,
+            params=params,
+            with_payload=False,
+        )
+        for vector in vectors
+    ]
 
 
 def sample_request(where: models.Filter | None, limit: int) -> dict[str, Any]:
