@@ -1,4 +1,4 @@
-"""Builds queries of a Qdrant server: by words, by examples, fused and varied; neighbours, samples."""
+"""Builds queries of a Qdrant server: by words, by examples, fused, varied; neighbours, samples."""
 
 from __future__ import annotations
 
