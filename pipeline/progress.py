@@ -13,9 +13,9 @@ from typing import Self
 from pipeline.messages import printable, quantify
 from pipeline.observing.observer import RunObserver
 from pipeline.throughput import Throughput
-from schemas.api import NewObject
 from schemas.counts import IngestCounts
 from schemas.images import Failure
+from schemas.ingest_api import NewObject
 from schemas.records import EmbeddedImage
 from workers.labelling.calibration import calibration_of
 from workers.stores.selection import EMPTY

@@ -17,9 +17,9 @@ from pipeline.observing.observer import RunObserver
 from pipeline.progress import Progress, RunDetails
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
-from schemas.api import NewObject
 from schemas.counts import IngestCounts
 from schemas.errors import ObjseekError, UsageError
+from schemas.ingest_api import NewObject
 from schemas.listed_part import Shard
 from schemas.observe_options import ObserveOptions
 from workers.backoff import listen_to_retries

@@ -19,8 +19,8 @@ from pipeline.service.job_progress import JobCancelled, JobProgress
 from pipeline.service.job_settings import merge_settings
 from pipeline.service.problems import ProblemError
 from pipeline.settings import Settings
-from schemas.api import IngestRequest, IngestState, ReembedRequest
 from schemas.errors import ObjseekError, VectorIndexError
+from schemas.ingest_api import IngestRequest, IngestState, ReembedRequest
 from workers.protocols import VectorIndex
 
 _log = logging.getLogger(__name__)

@@ -23,11 +23,8 @@ from schemas.api import (
     BatchRequest,
     FacetsAnswer,
     ImageAnswer,
-    IngestRequest,
-    IngestState,
     MapState,
     ObjectAnswer,
-    ReembedRequest,
     SearchAnswer,
     SearchRequest,
     StatsAnswer,
@@ -37,6 +34,7 @@ from schemas.api import (
 from schemas.browsing import VarietyAnswer
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
 from schemas.export_api import ExportRequest
+from schemas.ingest_api import IngestRequest, IngestState, ReembedRequest
 from schemas.object_map import ObjectMap, unpack_map
 from schemas.segment_api import SegmentAnswer, SegmentRequest
 from schemas.tag_api import TagAnswer, TagRequest

@@ -12,15 +12,10 @@ from pipeline.search.source_images import image_bytes
 from pipeline.service.client import Client
 from pipeline.service.discovery import read_handle
 from pipeline.settings import Settings
-from schemas.api import (
-    INGEST_SECTIONS,
-    IngestRequest,
-    IngestState,
-    ReembedRequest,
-    SearchRequest,
-)
+from schemas.api import SearchRequest
 from schemas.counts import IngestCounts
 from schemas.errors import ServiceError, UsageError
+from schemas.ingest_api import INGEST_SECTIONS, IngestRequest, IngestState, ReembedRequest
 from schemas.search import Example, FileExample, SearchQuery, UploadExample
 
 _MAX_HITS = 500

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
 from pipeline.service.problems import ProblemError
-from schemas.api import IngestState
+from schemas.ingest_api import IngestState
 
 _POLL_S = 0.5
 _MAX_LISTENERS = 32

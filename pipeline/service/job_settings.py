@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.messages import validation_sentence
 from pipeline.service.problems import ProblemError
 from pipeline.settings import Settings
-from schemas.api import INGEST_SECTIONS
+from schemas.ingest_api import INGEST_SECTIONS
 
 
 def merge_settings(

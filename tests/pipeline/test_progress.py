@@ -12,9 +12,9 @@ from support.index_cases import embedded, unit
 from pipeline.cli.progress_bars import LiveProgress, PlainProgress
 from pipeline.progress import Progress, list_newest
 from pipeline.throughput import Throughput, WorkedChunk
-from schemas.api import NewObject
 from schemas.counts import IngestCounts
 from schemas.images import Failure, Stage
+from schemas.ingest_api import NewObject
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.records import EmbeddedImage
 

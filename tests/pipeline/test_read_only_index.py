@@ -21,7 +21,7 @@ def test_jobs_are_refused_and_searches_are_not(
     settings = build_index(tmp_path)
     home = IndexHome.current(settings)
     assert home.exists()
-    monkeypatch.setattr("workers.indexes.edge.index.is_writable", lambda shard: False)
+    monkeypatch.setattr("workers.indexes.edge.opening.is_writable", lambda shard: False)
     with pytest.raises(IndexUnavailableError, match="index can only be read"):
         home.exists()
     searcher = Searcher(open_index(settings.index, None), ColourEmbedder(NAME), settings)

@@ -78,9 +78,12 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "search red --index {w}/index --box 1,2,3,4",
-        "expected an --image to go with --box or --point",
+        "expected an --image to go with --box, --point or --mask",
     ),
-    ("search red --index {w}/index --point 1,2", "expected an --image to go with --box or --point"),
+    (
+        "search red --index {w}/index --point 1,2",
+        "expected an --image to go with --box, --point or --mask",
+    ),
     (
         "search --image {w}/none.png --index {w}/index",
         "expected an image to search with, got nothing at '{w}/none.png'",
@@ -99,7 +102,7 @@ CALLS: list[tuple[str, str]] = [
     ),
     (
         "search --image {w}/one.png --box 1,2,3,4 --point 1,2 --index {w}/index",
-        "expected a box or a point, got both",
+        "expected one of a box, a point and a mask, got a box and a point",
     ),
     (
         "search --like apple --index {w}/index",
@@ -169,8 +172,8 @@ CALLS: list[tuple[str, str]] = [
     ),
     ("export {w}/objects --index none", "expected an index at 'none', nothing was ingested there"),
     (
-        "export {w}/objects --format csv --index {w}/index",
-        "Invalid value for '--format': Value error, 'csv' is not one of 'parquet',",
+        "export {w}/objects --format xml --index {w}/index",
+        "Invalid value for '--format': Value error, 'xml' is not one of 'parquet',",
     ),
     ("import", "Missing argument 'source'."),
     (

@@ -36,9 +36,9 @@ def open_index(
 
             return lance_index.build(options, dim, create=create, named=named)
         case "folder":
-            from workers.indexes.edge import index as edge_index
+            from workers.indexes.edge import opening as edge_opening
 
-            return edge_index.build(options, dim, create=create, named=named)
+            return edge_opening.build(options, dim, create=create, named=named)
 
 
 def generations_of(options: IndexOptions) -> Generations:

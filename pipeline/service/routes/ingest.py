@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse
 from pipeline.service.background_jobs import BackgroundJobs
 from pipeline.service.dependencies import ERRORS, IngesterDep, Service, ServiceDep
 from pipeline.service.problems import ProblemError
-from schemas.api import IngestRequest, IngestState, ReembedRequest
+from schemas.ingest_api import IngestRequest, IngestState, ReembedRequest
 
 router = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=ERRORS)
 _STREAM: dict[int | str, dict[str, Any]] = {

@@ -17,8 +17,8 @@ from pipeline.messages import format_span, format_time
 from pipeline.progress import Progress
 from pipeline.python_api.hits import IndexedObject
 from pipeline.python_api.index import Index
-from schemas.api import INGEST_SECTIONS
 from schemas.counts import IngestCounts
+from schemas.ingest_api import INGEST_SECTIONS
 from schemas.search import SearchHit, SearchPage
 
 

@@ -23,8 +23,9 @@ from pipeline.search.searcher import Searcher
 from pipeline.service.app import build_app
 from pipeline.service.client import Client
 from pipeline.service.discovery import Handle, read_handle, write_handle
-from schemas.api import BatchError, IngestRequest, SearchAnswer, SearchRequest
+from schemas.api import BatchError, SearchAnswer, SearchRequest
 from schemas.errors import ServiceError, ServiceUnavailableError, UsageError
+from schemas.ingest_api import IngestRequest
 from schemas.search import FileExample, ObjectExample
 from workers.indexes.point_index import PointIndex
 

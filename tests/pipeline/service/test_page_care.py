@@ -30,8 +30,9 @@ from pipeline.search.source_images import query_image
 from pipeline.service.api_keys import KeyFile, Scope
 from pipeline.service.client import Client
 from pipeline.settings import Settings
-from schemas.api import IngestRequest, IngestState, NewObject, SearchRequest
+from schemas.api import SearchRequest
 from schemas.coco import CocoTruth
+from schemas.ingest_api import IngestRequest, IngestState, NewObject
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.masks import CocoRle
 from schemas.options import EmbedderOptions

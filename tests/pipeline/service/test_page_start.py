@@ -11,8 +11,8 @@ from support.page_world import DESK, PAGE_MARKS, PHONE, TOKEN, keep, opened, ser
 
 from pipeline.service.client import Client
 from pipeline.settings import Settings
-from schemas.api import IngestState, NewObject
 from schemas.browsing import VarietyAnswer
+from schemas.ingest_api import IngestState, NewObject
 from schemas.options import IndexOptions
 from workers.indexes.open import open_index
 

@@ -35,7 +35,7 @@ from schemas.images import Decoded, Failure, ImageRef, Stage
 from schemas.manifest import ManifestRow, State
 from schemas.options import IndexOptions
 from schemas.records import Result
-from workers.indexes.edge import index as edge
+from workers.indexes.edge import opening as edge_opening
 from workers.indexes.edge import schema
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import image_points
@@ -124,9 +124,9 @@ def test_a_shard_without_an_index_of_runs_gets_one_when_it_is_opened(
     newer, older = embedded("a.jpg", unit(0, 4), version="v2"), embedded("a.jpg", unit(1, 3))
     with monkeypatch.context() as patched:
         patched.setattr(schema, "DATETIME_FIELDS", ("ingested_at",))
-        with edge.build(options, DIM, create=True) as index:
+        with edge_opening.build(options, DIM, create=True) as index:
             index.upsert(image_points(older, EARLIER))
-    with edge.build(options, DIM, create=True) as index:
+    with edge_opening.build(options, DIM, create=True) as index:
         assert "run_started_at" in index._shard.info().payload_schema
         assert index.replace_images([newer], LATER) == set()
         assert held(index) == ids_of(newer)

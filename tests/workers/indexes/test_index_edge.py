@@ -26,14 +26,16 @@ from schemas.errors import (
     VectorIndexError,
 )
 from schemas.points import IndexQuery
-from workers.indexes.edge import index as edge
+from workers.indexes.edge import index as edge_index
+from workers.indexes.edge import opening as edge_opening
 from workers.indexes.edge import schema
+from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.open import open_index
 
 
 @pytest.fixture
-def folder_index(tmp_path: Path) -> Iterator[edge.EdgeIndex]:
-    with edge.build(options_for(str(tmp_path / "index")), DIM, create=True) as made:
+def folder_index(tmp_path: Path) -> Iterator[EdgeIndex]:
+    with edge_opening.build(options_for(str(tmp_path / "index")), DIM, create=True) as made:
         yield made
 
 
@@ -49,15 +51,15 @@ def test_a_killed_process_loses_nothing_it_was_told_is_written(tmp_path: Path) -
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    with edge.build(options_for(str(location)), DIM) as index:
+    with edge_opening.build(options_for(str(location)), DIM) as index:
         assert held(index) == ids_of(embedded("a.jpg", unit(0, 3), version="v2"))
 
 
-def test_a_folder_in_use_is_refused(folder_index: edge.EdgeIndex, tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused(folder_index: EdgeIndex, tmp_path: Path) -> None:
     location = str(tmp_path / "index")
     expected = f"the index in {location} is in use: an ingest or another process has it open"
     with pytest.raises(IndexBusyError) as caught:
-        edge.build(options_for(location), DIM, create=True)
+        edge_opening.build(options_for(location), DIM, create=True)
     assert str(caught.value) == expected
     script = (
         "from schemas.errors import IndexBusyError\n"
@@ -73,20 +75,20 @@ def test_a_folder_in_use_is_refused(folder_index: edge.EdgeIndex, tmp_path: Path
     )
     assert done.stdout.strip() == expected
     folder_index.close()
-    edge.build(options_for(location), None).close()
+    edge_opening.build(options_for(location), None).close()
 
 
 def test_whoever_is_refused_leaves_the_owner_unharmed(tmp_path: Path) -> None:
     options = options_for(str(tmp_path / "index"))
     written = set()
-    with edge.build(options, DIM, create=True) as owner:
+    with edge_opening.build(options, DIM, create=True) as owner:
         for number in range(4):
             image = embedded(f"{number}.jpg", unit(number, 4))
             owner.replace_images([image])
             written |= ids_of(image)
             with pytest.raises(IndexBusyError):
-                edge.build(options, None)
-    with edge.build(options, None) as opened:
+                edge_opening.build(options, None)
+    with edge_opening.build(options, None) as opened:
         assert held(opened) == written
 
 
@@ -133,7 +135,7 @@ def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_segment_is_one_sentence(tmp_path: Path) -> None:
-    with edge.build(options_for(str(tmp_path)), DIM, create=True) as index:
+    with edge_opening.build(options_for(str(tmp_path)), DIM, create=True) as index:
         index.replace_images([embedded("a.jpg", unit(0, 3))])
     for state in (tmp_path / "points" / "segments").rglob("segment.json"):
         state.write_text("{")
@@ -147,7 +149,7 @@ def disk_with(free: int) -> Callable[[object], SimpleNamespace]:
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(
-    folder_index: edge.EdgeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder_index: EdgeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = embedded("a.jpg", unit(0, 3))
     folder_index.replace_images([image])
@@ -185,7 +187,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_really_full_disk(small_disk: Path) -> None:
-    with edge.build(options_for(str(small_disk / "index")), DIM, create=True) as index:
+    with edge_opening.build(options_for(str(small_disk / "index")), DIM, create=True) as index:
         image = embedded("a.jpg", unit(0, 3))
         index.replace_images([image])
         fill = small_disk / "fill"
@@ -218,7 +220,7 @@ def test_a_really_read_only_disk(small_disk: Path) -> None:
 def test_many_points_are_tidied_up_as_they_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (edge, schema):
+    for module in (edge_index, schema):
         monkeypatch.setattr(module, "MOST_UNTIDIED", 400)
     options = options_for(str(tmp_path / "index"))
     vectors = unit(0, 1500, 64)
@@ -226,7 +228,7 @@ def test_many_points_are_tidied_up_as_they_come(
         embedded(f"{number}.jpg", vectors[number * 150 : (number + 1) * 150], size_hw=(200, 30))
         for number in range(10)
     ]
-    with edge.build(options, 64, create=True) as index:
+    with edge_opening.build(options, 64, create=True) as index:
         segments = []
         for image in images:
             index.replace_images([image])
@@ -252,7 +254,7 @@ def test_many_points_are_tidied_up_as_they_come(
         roughly = found(exact=False)
         assert roughly[:100] == order[:100]
         assert len(set(roughly) & set(order)) >= 980
-    with edge.build(options, 64) as index:
+    with edge_opening.build(options, 64) as index:
         assert held(index) == set().union(*map(ids_of, images))
 
 
@@ -260,10 +262,10 @@ def test_tidying_up_on_closing_keeps_every_point(tmp_path: Path) -> None:
     options = options_for(str(tmp_path / "index"), upsert_batch=512)
     vectors = unit(0, 1200, 64)
     newest = embedded("a.jpg", vectors[:250], version="v2", size_hw=(1300, 30))
-    with edge.build(options, 64, create=True) as index:
+    with edge_opening.build(options, 64, create=True) as index:
         index.replace_images([embedded("a.jpg", vectors, size_hw=(1300, 30))])
         index.replace_images([newest])
-    with edge.build(options, 64) as index:
+    with edge_opening.build(options, 64) as index:
         assert held(index) == ids_of(newest)
         hits = index.search(IndexQuery(vectors[5], 250))
         order = np.argsort(-(vectors[:250] @ vectors[5]))
@@ -271,7 +273,7 @@ def test_tidying_up_on_closing_keeps_every_point(tmp_path: Path) -> None:
 
 
 def test_threads_may_share_an_index(tmp_path: Path) -> None:
-    with edge.build(options_for(str(tmp_path / "index")), DIM, create=True) as index:
+    with edge_opening.build(options_for(str(tmp_path / "index")), DIM, create=True) as index:
 
         def write(first: int) -> None:
             for number in range(first, first + 12):

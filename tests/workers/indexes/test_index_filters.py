@@ -19,7 +19,7 @@ from schemas.masks import CocoRle
 from schemas.payload import DATETIME_FIELDS, RlePayload
 from schemas.points import IndexQuery, ScoredPoint
 from schemas.search import Condition
-from workers.indexes.edge import index as edge
+from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import batch_points, image_points, json_bytes, to_hit
 from workers.indexes.ranking import select_best
@@ -47,7 +47,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[PointIndex
         index.replace_images(images)
     yield indexes
     for index, (_, removed) in zip(indexes, made, strict=True):
-        if isinstance(index, edge.EdgeIndex):
+        if isinstance(index, EdgeIndex):
             index.close()
         removed()
 

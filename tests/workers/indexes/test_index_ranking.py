@@ -24,7 +24,7 @@ from schemas.points import IndexQuery, PointLabels, TextSum
 from schemas.records import EmbeddedImage
 from schemas.search import Condition, SearchHit
 from workers.indexes.bm25 import query_words, words_of
-from workers.indexes.edge import index as edge
+from workers.indexes.edge import opening as edge_opening
 from workers.indexes.point_index import PointIndex
 
 pytestmark = [
@@ -335,14 +335,14 @@ def test_an_older_folder_gets_words_and_indexes_when_it_is_opened(tmp_path: Path
 
     folder = tmp_path / "index"
     image = embedded("a.jpg", unit(0, 3))
-    with edge.build(options_for(str(folder)), DIM, create=True) as made:
+    with edge_opening.build(options_for(str(folder)), DIM, create=True) as made:
         made.replace_images([image])
     shard = qdrant_edge.EdgeShard.load(str(folder / "points"))
     shard.update(qdrant_edge.UpdateOperation.delete_vector_name("words"))
     shard.update(qdrant_edge.UpdateOperation.delete_field_index("labels"))
     shard.flush()
     shard.close()
-    with edge.build(options_for(str(folder)), DIM) as again:
+    with edge_opening.build(options_for(str(folder)), DIM) as again:
         assert len(list(again.scroll())) == 3
         again.replace_images([named(image, MUG, DOG)])
         found = again.search(IndexQuery(unit(3, 1)[0], 1, words=query_words(["mug"])))

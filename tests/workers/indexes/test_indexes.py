@@ -34,7 +34,7 @@ from schemas.ids import image_id
 from schemas.points import EmbedderCount, IndexQuery
 from schemas.records import VECTOR_NAME
 from schemas.search import Condition
-from workers.indexes.edge import index as edge
+from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.lance.index import LanceIndex
 from workers.indexes.open import open_index
 from workers.indexes.point_index import PointIndex
@@ -272,7 +272,7 @@ def test_info_counts(index: PointIndex) -> None:
     assert info.embedders == (EmbedderCount("clip_x", 8),)
     assert info.segmenters == ("sam_x",)
     assert info.pipelines == 2
-    assert (info.size_bytes is None) == (not isinstance(index, edge.EdgeIndex | LanceIndex))
+    assert (info.size_bytes is None) == (not isinstance(index, EdgeIndex | LanceIndex))
 
 
 def test_opening_again(opener: Opener) -> None:
@@ -281,7 +281,7 @@ def test_opening_again(opener: Opener) -> None:
     image = embedded("a.jpg", unit(0, 3))
     index = opener()
     index.replace_images([image])
-    if isinstance(index, edge.EdgeIndex):
+    if isinstance(index, EdgeIndex):
         index.close()
     with pytest.raises(EmbedderMismatchError) as caught:
         opener(dim=16)
