@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 from support.page_world import PAGE_MARKS, PHONE, keep, look_for, opened, violations
-from support.waiting import until
+from support.waiting import PATIENCE_S, until
 
 pytestmark = PAGE_MARKS
 
@@ -127,8 +127,9 @@ def test_hits_are_gone_through_and_looked_at_closely(browser: Browser, parts_url
         assert abs(box_of(frame)[2] - 1.5 * width) < 1
         page.keyboard.press("Escape")
         expect(viewer).to_be_hidden()
-        focused = "document.activeElement.closest('.tile').hit.object_id"
-        assert page.evaluate(focused) == names[1]
+        # The browser gives the focus to the first hit again, and the page to this one after that.
+        focused = "(id) => document.activeElement.closest('.tile')?.hit.object_id === id"
+        page.wait_for_function(focused, arg=names[1], timeout=1000 * PATIENCE_S)
 
 
 def box_of(element: Locator) -> tuple[float, float, float, float]:
