@@ -20,12 +20,12 @@ def check_target(path: Path, what: str, *, replacing: bool) -> None:
 
 
 def summarize(stream: ObjectStream, images: int, *files: Path) -> ExportSummary:
-    """What was written to files, and left out."""
+    """What was written to files, and left out; links count by themselves."""
     return ExportSummary(
         objects=stream.count,
         images=images,
         files=len(files),
-        size_bytes=sum(path.stat().st_size for path in files),
+        size_bytes=sum(path.lstat().st_size for path in files),
         queued=0,
         broken=stream.broken,
         of_videos=stream.of_videos,

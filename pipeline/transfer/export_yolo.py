@@ -11,6 +11,7 @@ from pipeline.formats.exported_object import ExportedImage, ExportedObject
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_storage import files_of, new_dataset
+from pipeline.transfer.export_file import summarize
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.object_stream import ObjectStream
 from pipeline.transfer.source_snapshot import hold_source
@@ -43,15 +44,7 @@ def export_yolo(
         stream = ObjectStream(source.index, progress)
         images = _Dataset(stream, folder).write()
         written = [folder / name for name in files_of(folder)]
-        return ExportSummary(
-            objects=stream.count,
-            images=images,
-            files=len(written),
-            size_bytes=sum(path.lstat().st_size for path in written),
-            queued=0,
-            broken=stream.broken,
-            of_videos=stream.of_videos,
-        )
+        return summarize(stream, images, *written)
 
 
 class _Dataset:

@@ -28,7 +28,7 @@ from schemas.records import VECTOR_NAME, EmbeddedImage, ImageRecord, ObjectRecor
 from schemas.search import Condition
 from workers.indexes.open import open_index
 from workers.indexes.point_index import PointIndex
-from workers.indexes.server import index as server_index
+from workers.indexes.server import opening as server_opening
 
 DIM = 8
 SERVER = os.environ.get("OBJSEEK_TEST_QDRANT_URL")
@@ -119,7 +119,7 @@ def make_opener(kind: str, folder: Path) -> tuple[Opener, Callable[[], None]]:
     ) -> PointIndex:
         options = options_for(location, upsert_batch)
         if kind == "memory":
-            return server_index.build(options, dim, create=create, client=client, named=named)
+            return server_opening.build(options, dim, create=create, client=client, named=named)
         index = open_index(options, dim, create=create, named=named)
         assert isinstance(index, PointIndex)
         return index

@@ -28,9 +28,9 @@ def open_index(
         raise ValueError("creating an index needs the dimension of its vectors")
     match kind_of(options.location):
         case "server":
-            from workers.indexes.server import index as server_index
+            from workers.indexes.server import opening as server_opening
 
-            return server_index.build(options, dim, create=create, named=named)
+            return server_opening.build(options, dim, create=create, named=named)
         case "lance":
             from workers.indexes.lance import index as lance_index
 

@@ -43,7 +43,7 @@ from schemas.manifest import State
 from schemas.points import IndexQuery
 from workers.indexes.open import open_index
 from workers.indexes.server import generations as server_generations
-from workers.indexes.server import index as server_index
+from workers.indexes.server import opening as server_opening
 
 POINTS = 3 * (IMAGES + 1)
 
@@ -393,7 +393,7 @@ def test_100_000_points_migrate_there_and_back(
         url = "http://in-memory:6333"
         engine = QdrantClient(":memory:")
         monkeypatch.setattr(engine, "close", lambda: None)
-        monkeypatch.setattr(server_index, "connect", lambda address, options: engine)
+        monkeypatch.setattr(server_opening, "connect", lambda address, options: engine)
         monkeypatch.setattr(server_generations, "connect", lambda address, options: engine)
     there = with_state(at(source, f"{url}/migrated-{uuid.uuid4().hex}"), tmp_path / "state")
     first = migrate(source, there)

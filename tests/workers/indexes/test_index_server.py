@@ -25,7 +25,7 @@ from schemas.points import IndexQuery
 from workers.indexes.location import server_address
 from workers.indexes.open import open_index
 from workers.indexes.point_index import PointIndex
-from workers.indexes.server import index as server_index
+from workers.indexes.server import opening as server_opening
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -138,7 +138,7 @@ def server() -> Iterator[QdrantServer]:
 def opened(server: QdrantServer, retry_budget_s: float) -> PointIndex:
     location = f"{server.url}/objects"
     options = IndexOptions(location=location, timeout_s=PATIENCE_S, retry_budget_s=retry_budget_s)
-    return server_index.build(options, DIM, create=True)
+    return server_opening.build(options, DIM, create=True)
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_a_collection_of_someone_else_is_refused() -> None:
     plain = models.VectorParams(size=DIM, distance=models.Distance.COSINE)
     client.create_collection("theirs", vectors_config=plain)
     with pytest.raises(UsageError, match="'theirs' at http://memory:6333 is no index of objseek"):
-        server_index.build(options_for("http://memory/theirs"), DIM, create=True, client=client)
+        server_opening.build(options_for("http://memory/theirs"), DIM, create=True, client=client)
     client.close()

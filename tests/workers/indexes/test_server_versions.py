@@ -21,7 +21,7 @@ from schemas.records import VECTOR_NAME, WORDS_NAME
 from workers.indexes.open import generations_of, open_index
 from workers.indexes.point_index import PointIndex
 from workers.indexes.server import connection
-from workers.indexes.server import index as server_index
+from workers.indexes.server import opening as server_opening
 
 pytestmark = [
     pytest.mark.trials,
@@ -95,7 +95,7 @@ def test_a_server_is_asked_for_its_version_once() -> None:
 def test_too_many_values_to_look_through_need_a_newer_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_index, "_MOST_WITH_PREFIX", 2)
+    monkeypatch.setattr(server_opening, "_MOST_WITH_PREFIX", 2)
     with qdrant_server("1.18.3") as server, filled(server) as index:
         assert index.count([where("key", "^=", "2025")]) == 3
         with pytest.raises(UsageError, match=r"version 1\.19 or newer at .*'key'.*got 1\.18\.3$"):
@@ -103,7 +103,7 @@ def test_too_many_values_to_look_through_need_a_newer_server(
 
 
 def test_a_page_of_a_scroll_looks_the_values_up_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_index, "PAGE", 2)
+    monkeypatch.setattr(server_opening, "PAGE", 2)
     with qdrant_server("1.18.3") as server, filled(server) as index:
         server.requests.clear()
         assert len(list(index.scroll([where("key", "^=", "2026")]))) == 12
@@ -170,7 +170,7 @@ def test_a_collection_that_would_rank_otherwise_is_refused(
     )
     for create in (True, False):
         with pytest.raises(UsageError) as caught:
-            server_index.build(options_for("http://q/theirs"), DIM, create=create, client=client)
+            server_opening.build(options_for("http://q/theirs"), DIM, create=create, client=client)
         assert str(caught.value).startswith(f"the collection 'theirs' at http://q:6333 {why}")
     client.close()
 
@@ -180,7 +180,7 @@ def test_a_collection_that_fits_is_taken(datatype: str | None) -> None:
     client = QdrantClient(":memory:")
     vectors = {VECTOR_NAME: vector_params(datatype=datatype)}
     client.create_collection("ours", vectors_config=vectors)
-    index = server_index.build(options_for("http://q/ours"), DIM, create=True, client=client)
+    index = server_opening.build(options_for("http://q/ours"), DIM, create=True, client=client)
     assert not index.has_words()
     index.close()
 
@@ -222,7 +222,7 @@ def test_points_of_others_are_no_hits_and_end_no_search(
     identity: int | str, payload: dict[str, object], ask: dict[str, float]
 ) -> None:
     client = QdrantClient(":memory:")
-    index = server_index.build(options_for("http://q/mixed"), DIM, create=True, client=client)
+    index = server_opening.build(options_for("http://q/mixed"), DIM, create=True, client=client)
     index.replace_images([OWN])
     theirs = models.PointStruct(id=identity, vector={VECTOR_NAME: [1.0] * DIM}, payload=payload)
     client.upsert("mixed", [theirs])
@@ -293,7 +293,7 @@ VERSIONS = [
 @pytest.mark.parametrize(("body", "has_prefixes"), VERSIONS)
 def test_a_version_is_read_however_it_is_told(body: bytes, has_prefixes: bool) -> None:
     with answering(lambda path: (200, body)) as url:
-        address = server_index.server_address(f"{url}/objects")
+        address = server_opening.server_address(f"{url}/objects")
         client = connection.connect(address, options_for(f"{url}/objects"))
         assert connection.read_features(client, address).has_prefixes is has_prefixes
         client.close()

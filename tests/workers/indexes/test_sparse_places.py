@@ -17,7 +17,7 @@ from schemas.errors import UsageError
 from schemas.points import IndexQuery, SparseVector
 from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME
 from workers.indexes.point_index import PointIndex
-from workers.indexes.server import index as server_index
+from workers.indexes.server import opening as server_opening
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -74,7 +74,7 @@ def test_a_collection_of_before_gets_its_place_when_it_is_written_to() -> None:
     client = QdrantClient(":memory:")
     vectors = {VECTOR_NAME: models.VectorParams(size=DIM, distance=models.Distance.COSINE)}
     client.create_collection("old", vectors_config=vectors, sparse_vectors_config={WORDS_NAME: IDF})
-    before = server_index.build(options_for("http://q/old"), DIM, client=client)
+    before = server_opening.build(options_for("http://q/old"), DIM, client=client)
     before.replace_images([embedded("a.jpg", unit(0, 2))])
     assert not before.has_sparse()
     with pytest.raises(UsageError) as caught:
@@ -82,7 +82,7 @@ def test_a_collection_of_before_gets_its_place_when_it_is_written_to() -> None:
     assert str(caught.value) == NONE_HERE
     with pytest.raises(UsageError, match="'old' at http://q:6333 has no place for sparse vectors"):
         write_sparse(before)
-    after = server_index.build(options_for("http://q/old"), DIM, create=True, client=client)
+    after = server_opening.build(options_for("http://q/old"), DIM, create=True, client=client)
     assert after.has_sparse()
     identity = write_sparse(after)
     assert find(after) == [(identity, 1.0)]
@@ -94,14 +94,14 @@ def test_a_server_that_cannot_add_a_vector_goes_on_without() -> None:
     with qdrant_server("1.16.0") as server:
         vectors = models.VectorParams(size=DIM, distance=models.Distance.COSINE)
         server.make_collection("old", {VECTOR_NAME: vectors}, {WORDS_NAME: IDF})
-        with server_index.build(options_for(f"{server.url}/old"), DIM, create=True) as index:
+        with server_opening.build(options_for(f"{server.url}/old"), DIM, create=True) as index:
             assert not index.info().has_sparse
             index.replace_images([embedded("a.jpg", unit(0, 2))])
             with pytest.raises(UsageError) as caught:
                 find(index)
             assert str(caught.value) == NONE_HERE
         # One that is new there has the place from the start.
-        with server_index.build(options_for(f"{server.url}/new"), DIM, create=True) as index:
+        with server_opening.build(options_for(f"{server.url}/new"), DIM, create=True) as index:
             identity = write_sparse(index)
             assert find(index) == [(identity, 1.0)]
 
@@ -115,7 +115,7 @@ def test_what_another_process_has_added_meanwhile_is_taken() -> None:
         client = QdrantClient(url=server.url, check_compatibility=False)
         details = client.get_collection("new")
         details.config.params.sparse_vectors = {WORDS_NAME: IDF}
-        assert server_index.add_sparse(client, "new", details)
+        assert server_opening.add_sparse(client, "new", details)
         client.close()
 
 
@@ -126,5 +126,5 @@ def test_a_collection_that_weighs_rare_terms_is_refused() -> None:
         "theirs", vectors_config=vectors, sparse_vectors_config={SPARSE_NAME: IDF}
     )
     with pytest.raises(UsageError, match="counts rare terms of sparse vectors more"):
-        server_index.build(options_for("http://q/theirs"), DIM, client=client)
+        server_opening.build(options_for("http://q/theirs"), DIM, client=client)
     client.close()

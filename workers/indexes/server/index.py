@@ -10,20 +10,16 @@ from uuid import UUID
 from qdrant_client import QdrantClient, models
 
 from schemas.errors import (
-    EmbedderMismatchError,
-    IndexMissingError,
     UsageError,
 )
-from schemas.named_vectors import NO_NAMED, NamedDims, find_missing
-from schemas.options import IndexOptions
-from schemas.payload import FIRST_LABEL, FIRST_LABEL_SCORE, OwnKind
+from schemas.payload import OwnKind
 from schemas.points import IndexQuery, Point, PointLabels, ScoredPoint, SparseVector
-from schemas.records import SPARSE_NAME, VECTOR_NAME, WORDS_NAME, Float32Matrix, Float32Vector
+from schemas.records import VECTOR_NAME, Float32Matrix, Float32Vector
 from schemas.tags import TAGS, ChangeTags, Tags
 from schemas.thumbnails import THUMBNAIL
 from workers.backoff import Backoff
 from workers.indexes.filters import EVERY_POINT, Ids, OneOf, PointFilter, Prefix, Test, to_filter
-from workers.indexes.location import ServerAddress, server_address
+from workers.indexes.location import ServerAddress
 from workers.indexes.pages import PAGE, Offset, turn_pages
 from workers.indexes.point_index import PointIndex
 from workers.indexes.points import (
@@ -34,23 +30,16 @@ from workers.indexes.points import (
 )
 from workers.indexes.server.changes import label_operations, tag_operations
 from workers.indexes.server.collection import (
-    add_named,
-    add_sparse,
-    create_collection,
     end_filling,
     index_own_fields,
-    index_payload,
-    read_dim,
     read_named,
 )
 from workers.indexes.server.connection import (
     ServerFeatures,
-    connect,
     raising_index_errors,
-    read_features,
 )
 from workers.indexes.server.facets import count_values
-from workers.indexes.server.layout import RESCORED, CollectionLayout
+from workers.indexes.server.layout import RESCORED
 from workers.indexes.server.queries import (
     neighbour_requests,
     ranking_request,
@@ -67,62 +56,6 @@ _MOST_VALUES, _MOST_WITH_PREFIX = 200_000, 20_000
 _NO_POINT = Ids(("00000000-0000-0000-0000-000000000000",))
 _WITHOUT_THUMBNAIL = models.PayloadSelectorExclude(exclude=[THUMBNAIL])
 _T = TypeVar("_T")
-
-
-def build(
-    options: IndexOptions,
-    dim: int | None,
-    *,
-    create: bool = False,
-    client: QdrantClient | None = None,
-    layout: CollectionLayout | None = None,
-    named: NamedDims = NO_NAMED,
-) -> ServerIndex:
-    """Open the collection that `options.location` names, or make it; see `open_index`.
-
-    Nothing is retried here: an address where there has never been a server fails at once. `client`
-    takes the place of one that connects to the address in `options`; `layout` is of a collection
-    that is made.
-    """
-    address = server_address(options.location)
-    if client is None:
-        client = connect(address, options)
-    with raising_index_errors(address):
-        exists = client.collection_exists(address.collection)
-        features = read_features(client, address)
-        if not exists:
-            if not create or dim is None:
-                raise IndexMissingError(
-                    f"there is no collection {address.collection!r} on the Qdrant server "
-                    f"at {address.url}"
-                )
-            create_collection(client, address.collection, dim, layout, named)
-        details = client.get_collection(address.collection)
-        stored = read_dim(details, address)
-        if dim is not None and dim != stored:
-            raise EmbedderMismatchError(
-                f"the collection {address.collection!r} at {address.url} holds vectors of "
-                f"{stored} numbers, but the embedder makes vectors of {dim}"
-            )
-        sparse = SPARSE_NAME in (details.config.params.sparse_vectors or {})
-        if create:
-            place = f"{address.url}/{address.collection}"
-            missing = find_missing(read_named(details), named, place)
-            add_named(client, address.collection, missing, address)
-            index_payload(client, address.collection, details, has_prefixes=features.has_prefixes)
-            sparse = add_sparse(client, address.collection, details)
-    return ServerIndex(
-        client,
-        address,
-        stored,
-        options.upsert_batch,
-        Backoff(options.retry_budget_s, kind="index"),
-        has_words=WORDS_NAME in (details.config.params.sparse_vectors or {}),
-        has_sparse=sparse,
-        counts_first_labels={FIRST_LABEL, FIRST_LABEL_SCORE} <= details.payload_schema.keys(),
-        features=features,
-        is_quantized=details.config.quantization_config is not None,
-    )
 
 
 class ServerIndex(PointIndex):

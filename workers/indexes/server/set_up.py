@@ -7,7 +7,7 @@ from contextlib import closing
 from schemas.errors import EmbedderMismatchError, UsageError
 from schemas.options import IndexOptions
 from workers.indexes.location import server_address
-from workers.indexes.server import index
+from workers.indexes.server import opening
 from workers.indexes.server.collection import read_dim
 from workers.indexes.server.connection import (
     ServerFeatures,
@@ -48,5 +48,5 @@ def set_up(options: IndexOptions, dim: int, layout: CollectionLayout) -> bool:
                     f"the collection {address.collection!r} at {address.url} is there already, "
                     f"with {name} {there} where {wanted} was chosen: nothing of it is changed"
                 )
-    index.build(options, dim, create=True, layout=layout).close()
+    opening.build(options, dim, create=True, layout=layout).close()
     return not exists
