@@ -21,12 +21,20 @@ MOST_IMAGES = 50
 """That `fakes.write_images` gives colours of their own."""
 
 
-class TellingSegmenter(fakes.BrightSegmenter):
-    """One that works on a first chunk, and on more once two nodes have had one."""
+HELD_AT = 20
+"""The image from which on a `TellingSegmenter` may be held."""
 
-    def __init__(self, log: Path) -> None:
+
+class TellingSegmenter(fakes.BrightSegmenter):
+    """One that works on a first chunk, and on more once two nodes have had one.
+
+    With `until_made` it keeps the chunk of the image `HELD_AT`, and those after it, until there is
+    such a file.
+    """
+
+    def __init__(self, log: Path, until_made: Path | None = None) -> None:
         super().__init__()
-        self._log = log
+        self._log, self._until_made = log, until_made
         self._has_worked = False
 
     def segment(self, images: Sequence[UInt8Image]) -> list[list[ObjectMask]]:
@@ -36,6 +44,8 @@ class TellingSegmenter(fakes.BrightSegmenter):
         if self._has_worked:
             until(lambda: len(set(read_nodes(self._log))) == 2)
         self._has_worked = True
+        if self._until_made is not None and len(read_nodes(self._log)) >= HELD_AT:
+            until(self._until_made.exists)
         return super().segment(images)
 
 
@@ -52,10 +62,10 @@ def telling_settings(index: Path, **changes: object) -> Settings:
     )
 
 
-def telling_recipe(settings: Settings, log: Path) -> Recipe:
+def telling_recipe(settings: Settings, log: Path, until_made: Path | None = None) -> Recipe:
     """The fakes for models, with a `TellingSegmenter`."""
     log.touch()
-    return replace(fakes.recipe(settings), segmenter=partial(TellingSegmenter, log))
+    return replace(fakes.recipe(settings), segmenter=partial(TellingSegmenter, log, until_made))
 
 
 def read_nodes(log: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,13 @@ import ray
 from ray.cluster_utils import Cluster
 from support import fakes
 from support.metric_samples import added_samples
-from support.telling_models import count_repeats, read_nodes, telling_recipe, telling_settings
+from support.telling_models import (
+    HELD_AT,
+    count_repeats,
+    read_nodes,
+    telling_recipe,
+    telling_settings,
+)
 from support.waiting import PATIENCE_S, until
 
 from pipeline.jobs.ingest import IngestSummary, ingest
@@ -60,21 +67,13 @@ def check_all_done(found: IngestSummary, settings: Settings, images: Path, tmp_p
     assert fakes.points(settings) == fakes.points(clean)
 
 
-class Losing(Progress):
-    """Kills the node that was given the last image, once some are done; another comes or not."""
-
-    def __init__(self, nodes: Cluster, log: Path) -> None:
-        super().__init__()
-        self._nodes, self._log = nodes, log
-        self.lost: str | None = None
-
-    def add_finished(self, images: int) -> None:
-        super().add_finished(images)
-        given = read_nodes(self._log)
-        if self.lost is None and self._finished >= IMAGES // 4 and len(set(given)) == 2:
-            self.lost = given[-1]
-            (node,) = (each for each in self._nodes.worker_nodes if each.node_id == self.lost)
-            self._nodes.remove_node(node, allow_graceful=False)
+def lose_node(nodes: Cluster, log: Path, lost: Path) -> None:
+    """Kill the node that was given the last image, at which it is held, and make the file `lost`."""
+    until(lambda: len(read_nodes(log)) >= HELD_AT)
+    given = read_nodes(log)[-1]
+    (node,) = (each for each in nodes.worker_nodes if each.node_id == given)
+    nodes.remove_node(node, allow_graceful=False)
+    lost.touch()
 
 
 def test_a_lost_node_costs_the_chunks_in_flight_and_the_rest_goes_on(
@@ -82,13 +81,14 @@ def test_a_lost_node_costs_the_chunks_in_flight_and_the_rest_goes_on(
 ) -> None:
     for _ in range(2):
         cluster.add_node(**NODE)
-    log = tmp_path / "log"
+    log, lost = tmp_path / "log", tmp_path / "lost"
     settings = telling_settings(tmp_path / "index")
-    progress = Losing(cluster, log)
-    with added_samples(process_metrics().registry) as added:
-        found = ingest([str(images)], settings, progress, telling_recipe(settings, log))
+    recipe = telling_recipe(settings, log, lost)
+    with ThreadPoolExecutor() as threads, added_samples(process_metrics().registry) as added:
+        losing = threads.submit(lose_node, cluster, log, lost)
+        found = ingest([str(images)], settings, recipe=recipe)
+        losing.result()
     check_all_done(found, settings, images, tmp_path)
-    assert progress.lost is not None
     assert added['objseek_ingest_retries_total{what="chunk"}'] >= 1
     assert len(set(read_nodes(log))) == 2
     # The worker that was lost had so many.

@@ -21,6 +21,7 @@ from schemas.records import VECTOR_NAME, WORDS_NAME
 from workers.indexes.open import generations_of, open_index
 from workers.indexes.point_index import PointIndex
 from workers.indexes.server import connection
+from workers.indexes.server import index as server_index
 from workers.indexes.server import opening as server_opening
 
 pytestmark = [
@@ -95,7 +96,7 @@ def test_a_server_is_asked_for_its_version_once() -> None:
 def test_too_many_values_to_look_through_need_a_newer_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_opening, "_MOST_WITH_PREFIX", 2)
+    monkeypatch.setattr(server_index, "_MOST_WITH_PREFIX", 2)
     with qdrant_server("1.18.3") as server, filled(server) as index:
         assert index.count([where("key", "^=", "2025")]) == 3
         with pytest.raises(UsageError, match=r"version 1\.19 or newer at .*'key'.*got 1\.18\.3$"):
@@ -103,7 +104,7 @@ def test_too_many_values_to_look_through_need_a_newer_server(
 
 
 def test_a_page_of_a_scroll_looks_the_values_up_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_opening, "PAGE", 2)
+    monkeypatch.setattr(server_index, "PAGE", 2)
     with qdrant_server("1.18.3") as server, filled(server) as index:
         server.requests.clear()
         assert len(list(index.scroll([where("key", "^=", "2026")]))) == 12
