@@ -68,7 +68,7 @@ def check_all_done(found: IngestSummary, settings: Settings, images: Path, tmp_p
 
 
 def lose_node(nodes: Cluster, log: Path, lost: Path) -> None:
-    """Kill the node that was given the last image, at which it is held, and make the file `lost`."""
+    """Kill the node given the last image, at which it is held, and then make the file `lost`."""
     until(lambda: len(read_nodes(log)) >= HELD_AT)
     given = read_nodes(log)[-1]
     (node,) = (each for each in nodes.worker_nodes if each.node_id == given)
