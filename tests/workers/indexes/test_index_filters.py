@@ -138,6 +138,14 @@ def test_filters_mean_the_same_everywhere(
         assert [hit.object_id for hit in hits] == [identity for identity, _ in expected[:limit]]
 
 
+def test_a_condition_and_its_opposite_leave_nothing(filled: list[PointIndex]) -> None:
+    query = unit(123, 1)[0]
+    both = (where("kind", "=", "object"), where("kind", "!=", "object"))
+    for index in filled:
+        assert index.search(IndexQuery(query, 9, both)) == []
+        assert index.search(IndexQuery(query, 9, both, group_size=1)) == []
+
+
 def test_ingest_times_are_compared_to_the_microsecond(filled: list[PointIndex]) -> None:
     query = unit(123, 1)[0]
     for index in filled:

@@ -40,7 +40,7 @@ from workers.indexes.edge.queries import (
     sample_request,
     sparse_request,
     usual_tests,
-    without_tests,
+    without_usual_tests,
 )
 from workers.indexes.edge.schema import (
     MOST_UNTIDIED,
@@ -204,7 +204,7 @@ class EdgeIndex(PointIndex):
         if not exact and (usual := usual_tests(where)):
             # What nearly every point meets is tested on the nearest points alone: the engine would
             # test it in each segment, which takes longer than comparing vectors.
-            rest, more = without_tests(where, usual), limit + limit // 2 + max_failing(usual)
+            rest, more = without_usual_tests(where), limit + limit // 2 + max_failing(usual)
             near = self._query(nearest_request(vector, rest, more, threshold, name=name))
             meeting = [point for point in near if meets(point, usual)]
             if len(meeting) >= limit or len(near) < more:

@@ -118,11 +118,11 @@ def usual_tests(where: PointFilter) -> Usual:
     return (*((_IS_AN_OBJECT,) if _IS_AN_OBJECT in where.must else ()), *named)
 
 
-def without_tests(where: PointFilter, usual: Usual) -> PointFilter:
-    """The filter without these tests."""
+def without_usual_tests(where: PointFilter) -> PointFilter:
+    """The filter without its `usual_tests`."""
     return PointFilter(
-        tuple(test for test in where.must if test not in usual),
-        tuple(test for test in where.must_not if test not in usual),
+        tuple(test for test in where.must if test != _IS_AN_OBJECT),
+        tuple(test for test in where.must_not if not isinstance(test, Ids)),
     )
 
 
