@@ -40,9 +40,11 @@ def _garbage_is_the_files_own() -> Iterator[None]:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of whoever runs the tests must not reach them."""
-    for name in list(os.environ):
-        if name.startswith("OBJSEEK_") and not name.startswith("OBJSEEK_TEST_"):
-            monkeypatch.delenv(name)
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    """The settings of whoever runs the tests must not reach them; those of a file's fixtures do."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in list(os.environ):
+            if name.startswith("OBJSEEK_") and not name.startswith("OBJSEEK_TEST_"):
+                monkeypatch.delenv(name)
+        yield
