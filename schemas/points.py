@@ -194,7 +194,8 @@ class IndexInfo:
     """What an index holds. `size_bytes` is None for a server.
 
     `pipelines` is how many pipelines (segmenter, embedder, their settings) its points come from;
-    `named_dims` how many numbers the named vectors have.
+    `label_lists` how many points each list of labels has labelled, by its fingerprint; `named_dims`
+    how many numbers the named vectors have.
     """
 
     dim: int
@@ -205,7 +206,12 @@ class IndexInfo:
     segmenters: tuple[str, ...]
     pipelines: int
     size_bytes: int | None
-    labelled: int = 0
+    label_lists: Mapping[str, int] = field(default_factory=dict, hash=False)
     has_words: bool = False
     has_sparse: bool = False
     named_dims: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def labelled(self) -> int:
+        """How many points have labels."""
+        return sum(self.label_lists.values())

@@ -22,21 +22,26 @@ _FOLDER, _FILE = "map", "objects.map"
 Note = Callable[[str], None]
 
 
-def map_version(home: IndexHome, info: IndexInfo) -> str:
-    """What changes whenever the index does. Raises what its `Parts` raise."""
-    held = {"points": info.points, "objects": info.objects, "labelled": info.labelled}
-    return fingerprint({**held, "generation": home.generation, "parts": home.parts.sizes()})
+def map_version(home: IndexHome, info: IndexInfo, label_score: float) -> str:
+    """What changes whenever the index does, or what its objects are called.
+
+    Labels count that have at least `label_score`. Raises what its `Parts` raise.
+    """
+    held = {"points": info.points, "objects": info.objects}
+    called = {"label_lists": {**info.label_lists}, "label_score": label_score}
+    of_images = {"generation": home.generation, "parts": home.parts.sizes()}
+    return fingerprint({**held, **called, **of_images})
 
 
 def make_map(searcher: Searcher, home: IndexHome, most: int, note: Note) -> ObjectMap:
     """A map of at most `most` objects of an open index, kept for others to read.
 
-    Raises UsageError where UMAP is not installed
-    or there is no object, ModelError where it fails, and what the index raises.
+    Raises UsageError where UMAP is not installed or there is no object, ModelError where it fails,
+    and what the index raises.
     """
     require_umap()
     info = searcher.index.info()
-    version = map_version(home, info)
+    version = map_version(home, info, searcher.label_score)
     conditions: tuple[Condition, ...] = ()
     if len(info.embedders) > 1:
         conditions = (Condition(field="embedder", op="=", value=searcher.embedder_name),)

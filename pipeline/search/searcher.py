@@ -65,7 +65,8 @@ def search(query: SearchQuery, settings: Settings) -> SearchPage:
 class Searcher:
     """An open index with the models that belong to it; closes the index. Not thread-safe.
 
-    It stays with its `generation`, whichever comes into use. Labels with a score of at least
+    It stays with its `generation`, whichever comes into use; `refreshes` is how often it has looked
+    again at what the index holds. Labels with a score of at least
     `label_score` are taken for what is there.
 
     Without `embedder`, it is built when first needed: the one `settings` names, else the one that
@@ -82,6 +83,7 @@ class Searcher:
         generation: str = FIRST,
     ) -> None:
         self.index, self.generation = index, generation
+        self.refreshes = 0
         self.settings = settings or Settings()
         self.info = index.info()
         given = embedder.name if embedder else None
@@ -123,6 +125,7 @@ class Searcher:
     def refresh(self) -> None:
         """Look again at what the index holds: something has been written to it."""
         self.info = self.index.info()
+        self.refreshes += 1
         self._look_again()
 
     def _look_again(self) -> None:

@@ -79,7 +79,8 @@ class MapMaker:
         return self._thread is not None and self._thread.is_alive()
 
     def _describe(self, made: ObjectMap) -> dict[str, object]:
-        current = map_version(self._home(), self._queue.searcher.info)
+        searcher = self._queue.searcher
+        current = map_version(self._home(), searcher.info, searcher.label_score)
         return {
             "objects": len(made.positions),
             "of_objects": made.objects,

@@ -248,7 +248,7 @@ class PointIndex(PointOperations, VectorIndex):
             segmenters=tuple(sorted(self.count_values("segmenter"))),
             pipelines=len(self.count_values("fingerprint")),
             size_bytes=self.size_bytes(),
-            labelled=sum(self.count_values("labelled_by").values()),
+            label_lists=self.count_values("labelled_by"),
             has_words=self.has_words(),
             has_sparse=self.has_sparse(),
             named_dims=self.named_dims(),

@@ -19,8 +19,11 @@ from pipeline.jobs.map_layout import lay_out
 from pipeline.jobs.map_sample import sample_objects
 from pipeline.search.searcher import Searcher
 from schemas.errors import ModelError, UsageError
+from schemas.labels import Label, LabelEntry, Naming
 from schemas.object_map import NO_LABEL
+from schemas.points import PointLabels
 from schemas.records import VECTOR_NAME
+from workers.indexes.points import NO_WORDS
 
 
 def nothing(*args: object) -> None:
@@ -133,15 +136,36 @@ def test_a_map_is_kept_until_the_index_changes(
     notes: list[str] = []
     with Searcher.open(settings) as searcher:
         made = object_map.make_map(searcher, home, 1000, notes.append)
-        version = object_map.map_version(home, searcher.index.info())
+        version = object_map.map_version(home, searcher.index.info(), searcher.label_score)
         assert made.version == version
         searcher.index.delete_points([searcher.index.scroll().__next__().id])
-        assert object_map.map_version(home, searcher.index.info()) != version
+        now = object_map.map_version(home, searcher.index.info(), searcher.label_score)
+        assert now != version
     kept = object_map.read_map(IndexHome.current(settings))
     assert kept is not None
     np.testing.assert_array_equal(kept.positions, made.positions)
     assert {kept.labels[place] for place in kept.label_of} == {"mug", "spoon"}
     assert any(note.startswith("reading vectors") for note in notes)
+
+
+def test_other_labels_make_a_map_one_of_the_past(
+    tmp_path: Path, quickly: Callable[..., object]
+) -> None:
+    settings = build_map_world(tmp_path)
+    home = IndexHome.current(settings)
+    with Searcher.open(settings) as searcher:
+        made = object_map.make_map(searcher, home, 1000, nothing)
+        least = searcher.label_score
+        labelled = [point for point in searcher.index.scroll() if point.payload.get("labels")]
+        naming = Naming((Label(LabelEntry("cup"), 0.9),))
+        named = [PointLabels(point.id, naming, NO_WORDS) for point in labelled]
+        searcher.index.relabel(named, "another list")
+        info = searcher.index.info()
+        assert info.label_lists == {"another list": 4}
+        assert object_map.map_version(home, info, least) != made.version
+        # By another calibration other labels are sure enough.
+        now = object_map.map_version(home, info, least)
+        assert object_map.map_version(home, info, least / 2) != now
 
 
 def test_the_limit_is_that_of_the_command() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from support.service_world import served
+from support.service_world import owner, served
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,20 @@ def test_what_is_new_is_among_them(tmp_path: Path) -> None:
         after = client.get("/v1/variety").json()["objects"]
         assert removed not in {each["payload"]["image_id"] for each in after}
         assert len(after) < len(before)
+
+
+def test_tags_that_were_given_since_stand_with_the_same_objects(tmp_path: Path) -> None:
+    with served(tmp_path) as client:
+        red = {"filter": "tags=red"}
+        before = client.get("/v1/variety").json()["objects"]
+        assert client.get("/v1/variety", params=red).json()["objects"] == []
+        first = before[0]["object_id"]
+        for change, expected in (("add", [first]), ("remove", [])):
+            body = {"object_ids": [first], change: ["red"]}
+            assert client.post("/v1/objects/tags", json=body, headers=owner()).status_code == 200
+            now = client.get("/v1/variety").json()["objects"]
+            assert [each["object_id"] for each in now] == [each["object_id"] for each in before]
+            tagged = [each["object_id"] for each in now if each["payload"].get("tags")]
+            assert tagged == expected
+            found = client.get("/v1/variety", params=red).json()["objects"]
+            assert [each["object_id"] for each in found] == expected
