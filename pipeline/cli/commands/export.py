@@ -74,8 +74,8 @@ the index has already are refused.
 A COCO file of instances, which ends in .json, brings masks without vectors: they are embedded from
 their images, without a segmenter. Images are where the file's uri says, or by their file_name below
 --images. These masks replace what the index has of the images; categories are left out, as labels
-are assigned anew. Annotations that are wrong are left out and listed, each with its id and the
-reason, and so are frames of videos; with --strict the file is refused instead.
+are assigned anew, and tags come in. Annotations that are wrong are left out and listed, each with
+its id and the reason, and so are frames of videos; with --strict the file is refused instead.
 
 Vectors with where their images are: Parquet, Arrow or Feather files, .npy with .jsonl, .csv or
 .parquet beside it, a Lance dataset, a Qdrant collection, a folder of clip-retrieval. What each
