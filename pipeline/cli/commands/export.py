@@ -24,6 +24,7 @@ with lazy_imports():
     from pipeline.transfer import (
         export_coco,
         export_csv,
+        export_fiftyone,
         export_label_studio,
         export_parquet,
         export_yolo,
@@ -50,6 +51,9 @@ each frame that shows an object is an image, as in COCO-VID: `video_id`, `frame_
 yolo: a folder that ultralytics trains on: labels/ with a polygon for every mask, holes cut open,
 data.yaml with the classes, and images/ with links to images that are files of this machine;
 images.csv lists all with their uris, to be fetched from a bucket.
+
+fiftyone: a folder in FiftyOne's own format (FiftyOneDataset) with masks, boxes, tags, scores and
+ids; data/ has links to images as yolo's images/ has, images.csv lists all.
 
 label-studio: a JSON file of tasks, an image each with its masks as brushes to be corrected, and
 beside it the labelling interface, FILE.label_config.xml. csv: a line for every object.
@@ -118,6 +122,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
     COCO = "coco"
     YOLO = "yolo"
+    FIFTYONE = "fiftyone"
     LABEL_STUDIO = "label-studio"
     CSV = "csv"
 
@@ -135,8 +140,8 @@ def export_command(
     target: Annotated[
         str,
         typer.Argument(
-            help="A new folder or s3://bucket/prefix; a folder for yolo; a file for coco, "
-            "label-studio and csv."
+            help="A new folder or s3://bucket/prefix; a folder for yolo and fiftyone; a file for "
+            "coco, label-studio and csv."
         ),
     ],
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PARQUET,
@@ -162,6 +167,8 @@ def export_command(
                 write = partial(export_parquet.export, settings, target)
             case Format.YOLO:
                 write = partial(export_yolo.export_yolo, settings, target)
+            case Format.FIFTYONE:
+                write = partial(export_fiftyone.export_fiftyone, settings, target)
             case Format.CSV:
                 write = partial(export_csv.export_csv, settings, Path(target))
             case Format.COCO:
