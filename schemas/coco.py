@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from schemas.boxes import BoxXyxy
 from schemas.errors import DatasetError
@@ -118,17 +118,34 @@ class CocoShape(_Coco):
 
 
 class CocoMask(CocoShape, CocoEntry):
-    """The part of an annotation that an import needs. The two scores are segment-anything's."""
+    """The part of an annotation that an import needs. The two scores are segment-anything's.
+
+    `tags` is ours; where there are none, what CVAT and others call so among `attributes` counts.
+    """
 
     predicted_iou: Score | None = None
     stability_score: Score | None = None
+    tags: list[str] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_tags(cls, entry: Any) -> Any:
+        attributes = entry.get("attributes") if isinstance(entry, dict) else None
+        if not isinstance(attributes, dict) or entry.get("tags") is not None:
+            return entry
+        match attributes.get("tags"):
+            case str() as tag if tag.strip():
+                return {**entry, "tags": [tag]}
+            case [*tags]:
+                return {**entry, "tags": tags}
+        return entry
 
 
 class CocoAnnotation(CocoMask):
     """`bbox` is [x, y, width, height]; it follows from the mask where a file has none.
 
     `instance_id` is COCO-VID's: the same for one object in all frames of its video.
-    `visible_fraction`, `style`, `score` (of the category), `object_id` and `tags` are ours.
+    `visible_fraction`, `style`, `score` (of the category) and `object_id` are ours.
     """
 
     category_id: int
@@ -139,7 +156,6 @@ class CocoAnnotation(CocoMask):
     style: str | None = None
     score: float | None = None
     object_id: str | None = None
-    tags: list[str] | None = None
     instance_id: int | None = None
 
 

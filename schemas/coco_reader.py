@@ -24,7 +24,8 @@ from schemas.coco import (
     CocoMasks,
     CocoTruth,
 )
-from schemas.errors import DatasetError
+from schemas.errors import DatasetError, UsageError
+from schemas.tags import TagChange
 
 _SINGULAR = {"images": "image", "categories": "category"}
 _Entry = TypeVar("_Entry", CocoImage, CocoCategory)
@@ -42,7 +43,7 @@ def load_masks(path: Path, *, strict: bool = False) -> CocoMasks:
     """
     document = _read_document(path)
     images = read_entries(document, "images", CocoImage, path)
-    reading = _MaskReading(images, CocoMask)
+    reading = _TaggedReading(images, CocoMask)
     reading.take_all(document, path, strict=strict)
     return CocoMasks.model_construct(
         images=images, annotations=reading.good, left_out=tuple(reading.bad)
@@ -136,6 +137,19 @@ class _MaskReading(_Reading[_Mask]):
         rle = annotation.to_rle(size_hw)
         compressed = {"size": list(rle.size_hw), "counts": rle.counts}
         return annotation.model_copy(update={"segmentation": compressed})
+
+
+class _TaggedReading(_MaskReading[CocoMask]):
+    def _check(self, annotation: CocoMask, size_hw: tuple[int, int]) -> CocoMask:
+        """With its tags as they are kept."""
+        annotation = super()._check(annotation, size_hw)
+        if not annotation.tags:
+            return annotation
+        try:
+            tags = TagChange.parse(annotation.tags, ()).apply(())
+        except UsageError as exc:
+            raise ValueError(str(exc)) from exc
+        return annotation.model_copy(update={"tags": [*tags]})
 
 
 class _TruthReading(_MaskReading[CocoAnnotation]):

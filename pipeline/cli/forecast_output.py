@@ -16,6 +16,7 @@ with lazy_imports():
     from pipeline.jobs import forecast, reembed_forecast
     from pipeline.transfer import forecast as transfer_forecast
 
+_NO_PACE = "How long that takes is not known: of such runs no pace is kept."
 _NOTHING = "Nothing was done (--dry-run)."
 
 
@@ -84,7 +85,7 @@ def print_reembed(found: reembed_forecast.ReembedForecast, *, as_json: bool) -> 
     _print_rows(rows)
     name = found.generation or "a new one, which its models name"
     print_line(out(), f"Generation in use: {found.before}; then {name}.")
-    print_line(out(), "No earlier run tells how long that takes.")
+    print_line(out(), _NO_PACE)
     print_line(out(), _NOTHING)
 
 
@@ -104,7 +105,7 @@ def print_transfer(found: transfer_forecast.TransferForecast, *, as_json: bool) 
     _print_rows({"images": found.images, "points": found.points})
     size = f", {format_size(found.size_bytes)}" if found.size_bytes is not None else ""
     print_line(out(), f"From {found.source}{size}, to {found.target}.")
-    print_line(out(), "No earlier run tells how long that takes.")
+    print_line(out(), _NO_PACE)
     print_line(out(), _NOTHING)
 
 

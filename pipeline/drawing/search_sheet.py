@@ -95,15 +95,13 @@ def _describe(example: Example) -> str:
         case ObjectExample(object_id=identity):
             # The whole id leaves no room for the rest; the object is drawn beside it.
             return f"like object {identity[:_ID_CHARS]}…"
-        case VectorExample():
-            return "like a vector"
         case FileExample(path=path):
             name = file_name(path)
         case IndexedImageExample(image_id=identity):
             name = f"image {identity[:_ID_CHARS]}…"
         case UploadExample():
             name = "an uploaded image"
-    region = "a region of " if example.box_xyxy or example.point_xy else ""
+    region = "" if example.is_whole else "a region of "
     return f"like {region}{name}"
 
 

@@ -49,6 +49,7 @@ _HIT_SCHEMA = pa.schema(
         ("t_start", pa.float64()),
         ("t_end", pa.float64()),
         ("t_key", pa.float64()),
+        ("alike", pa.list_(pa.string())),
     ]
 )
 
@@ -153,17 +154,22 @@ class Hit(IndexedObject):
     """What a search found.
 
     `score` is the cosine similarity to the query; `probability` that it shows what was asked for,
-    and `relevance`, the same in a word, stand where they are known.
+    and `relevance`, the same in a word, stand where they are known. `alike` are its near-duplicates
+    that a search with `collapse` put behind it, best first, as far as they were among the
+    candidates.
     """
 
     score: float
     probability: float | None
     relevance: Relevance | None
+    alike: tuple[Hit, ...] = ()
 
     @classmethod
     def from_search(cls, hit: SearchHit, settings: Settings) -> Self:
         """A hit of the searcher's."""
-        return cls(hit.object_id, hit.payload, settings, hit.score, hit.probability, hit.relevance)
+        alike = tuple(cls.from_search(other, settings) for other in hit.alike or ())
+        known = (hit.score, hit.probability, hit.relevance)
+        return cls(hit.object_id, hit.payload, settings, *known, alike)
 
 
 class SearchResult(Sequence[Hit]):
@@ -211,7 +217,7 @@ class SearchResult(Sequence[Hit]):
         return self.page.copies
 
     def to_arrow(self) -> pa.Table:
-        """A row for each hit, best first.
+        """A row for each hit, best first; `alike` are the ids of those behind it.
 
         >>> hits = index.search("a red apple", limit=2)
         >>> hits.to_arrow().column_names[:3]
@@ -301,4 +307,5 @@ def _row(hit: Hit) -> dict[str, Any]:
         "t_start": hit.t_start,
         "t_end": hit.t_end,
         "t_key": hit.t_key,
+        "alike": [other.object_id for other in hit.alike],
     }

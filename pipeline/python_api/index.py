@@ -116,6 +116,7 @@ class Index:
         kind: Kind | Literal["auto"] | None = "auto",
         group_size: int | None = None,
         diversity: float = 0.0,
+        collapse: bool = False,
     ) -> SearchResult:
         """Objects that are like everything that is given, best first.
 
@@ -130,8 +131,9 @@ class Index:
         and by itself that product is the score. With either, how likely hits are is not known; no
         model is loaded for them. `kind` is "object", "image" or, for both, None; "auto" is objects,
         and whole images with one. `group_size` hits of an image stand together if it is given;
-        `diversity` above 0 trades nearness against variety. Hits in videos have a time span, by
-        which they can be filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
+        `diversity` above 0 trades nearness against variety. With `collapse`, near-duplicates of a
+        better hit stand behind it, as its `alike`. Hits in videos have a time span, by which they
+        can be filtered: `["t_start<=12", "t_end>=12"]`. Raises ObjseekError.
 
         >>> hits = index.search("a red apple", limit=3, filter="area_frac>0.001")
         >>> [hit.uri.rpartition("/")[0] for hit in hits] == ["s3://objseek-demo/scenes"] * 3
@@ -156,6 +158,7 @@ class Index:
                 kind=kind,
                 group_size=group_size,
                 diversity=diversity,
+                collapse=collapse,
             )
         return self.search_query(query)
 

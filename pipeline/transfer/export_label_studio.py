@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from io import TextIOWrapper
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -18,13 +12,12 @@ from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.export_file import check_target, summarize
 from pipeline.transfer.export_parquet import ExportSummary
+from pipeline.transfer.image_table import ImageTable
 from pipeline.transfer.object_stream import ObjectStream
 from pipeline.transfer.source_snapshot import hold_source
 from workers.durable_files import replace_file
 
 _CONFIG = ".label_config.xml"
-_ADD = "INSERT INTO entries VALUES (?, ?, ?)"
-_READ = "SELECT * FROM entries ORDER BY uri, generation, rowid"
 
 
 def export_label_studio(
@@ -47,7 +40,7 @@ def export_label_studio(
     config = target.with_suffix(_CONFIG)
     for path in (target, config):
         check_target(path, "the file for Label Studio", replacing=replacing)
-    with hold_source(settings, progress) as source, _new_table() as table:
+    with hold_source(settings, progress) as source, ImageTable.temporary() as table:
         stream = ObjectStream(source.index, progress)
         labels = _fill(table, stream)
         with replace_file(target) as file, TextIOWrapper(file, encoding="utf-8") as text:
@@ -57,41 +50,22 @@ def export_label_studio(
     return summarize(stream, count, target, config)
 
 
-@contextmanager
-def _new_table() -> Iterator[sqlite3.Connection]:
-    """A table of images, and of regions with their images, in a temporary folder."""
-    with (
-        tempfile.TemporaryDirectory(prefix="objseek-tasks-") as folder,
-        closing(sqlite3.connect(Path(folder) / "entries")) as table,
-    ):
-        # It goes when this ends: nothing is to be saved from a crash.
-        table.execute("PRAGMA journal_mode = OFF")
-        table.execute("PRAGMA synchronous = OFF")
-        table.execute("CREATE TABLE entries (uri, generation, region)")
-        yield table
-
-
-def _fill(table: sqlite3.Connection, stream: ObjectStream) -> set[str]:
+def _fill(table: ImageTable, stream: ObjectStream) -> set[str]:
     """The labels that there are."""
     for image in stream.images():
-        table.execute(_ADD, (image.uri, image.generation, None))
+        table.add(image)
     labels = set()
     for found in stream.objects():
         labels.add(found.label)
-        image, region = found.image, json.dumps(write_region(found))
-        table.execute(_ADD, (image.uri, image.generation, region))
-    table.commit()
+        table.add(found.image, write_region(found))
     return labels
 
 
-def _write_tasks(table: sqlite3.Connection, file: TextIO, images: str | None) -> int:
+def _write_tasks(table: ImageTable, file: TextIO, images: str | None) -> int:
     """How many images there are."""
     before, count = "[\n", 0
-    for _, rows in groupby(table.execute(_READ), itemgetter(0, 1)):
-        of_image = list(rows)
-        uri = of_image[0][0]
-        regions = [json.loads(region) for *_, region in of_image if region is not None]
-        file.write(before + json.dumps(write_task(uri, regions, images)))
+    for image, regions in table.images():
+        file.write(before + json.dumps(write_task(image.uri, regions, images)))
         before, count = ",\n", count + 1
     file.write("\n]\n" if count else "[]\n")
     return count

@@ -20,6 +20,7 @@ from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
 from pipeline.runners.stored_masks_segmenter import StoredMasksSegmenter
 from pipeline.settings import Settings
 from pipeline.transfer.coco_file import group_masks
+from pipeline.transfer.imported_tags import give_tags
 from schemas.coco import BadAnnotation, CocoImage, CocoMasks, join_images
 from schemas.coco_reader import load_masks
 from schemas.errors import DatasetError, UsageError
@@ -53,7 +54,8 @@ def import_coco(
 
     Images are where their `uri` says, else below `images`, a folder or `s3://bucket/prefix`, by
     their `file_name`; entries of one image are joined. What the index has of them is replaced. The
-    same file again changes nothing. Everything in the file is checked before anything is done:
+    same file again changes nothing. Objects get the tags of their annotations, beside those that
+    they have. Everything in the file is checked before anything is done:
     annotations that are wrong are left out and listed, and so are frames of videos, which only an
     ingest reads; if `strict`, they are refused. Raises UsageError, DatasetError that names the
     annotation, and what `ingest` raises.
@@ -86,6 +88,8 @@ def import_coco(
 
     with progress, IngestSession(settings, build, masks=masks) as session:
         log = session.run(_list_versions(refs, settings), home, progress)
+    tags = {image_id(ref): entry.tags for ref, entry in zip(refs, entries, strict=True)}
+    give_tags({image: of_image for image, of_image in tags.items() if of_image}, settings)
     return CocoImport(IngestSummary.of(home, progress, log), document.left_out)
 
 

@@ -28,9 +28,13 @@ class ObjectStream:
 
     def images(self) -> Iterator[ExportedImage]:
         """Those that have a point of their own, with objects or without."""
+        return (image for image, _ in self.images_with_payloads())
+
+    def images_with_payloads(self) -> Iterator[tuple[ExportedImage, PointPayload]]:
+        """The same, with all that the index knows of each."""
         for _, payload in self._scroll("image"):
             if payload.ordinal == IMAGE_ORDINAL and payload.t_key is None:
-                yield ExportedImage.of(payload)
+                yield ExportedImage.of(payload), payload
 
     def objects(self) -> Iterator[ExportedObject]:
         """Those that can be written, of which there are `count` so far."""

@@ -77,7 +77,10 @@ def test_others_find_files_where_the_page_says(place: Path) -> None:
     labels = place / str(yolo["annotations_directory_path"])
     assert {path.stem for path in images.iterdir()} == {path.stem for path in labels.iterdir()}
     assert sorted(read_dataset(place / "yolo")) == sorted(path.name for path in images.iterdir())
-    (fiftyone,) = arguments("fiftyone")
+    fiftyone, own = arguments("fiftyone")
+    folder = place / str(own["dataset_dir"])
+    samples = json.loads((folder / "samples.json").read_text())["samples"]
+    assert [(folder / each["filepath"]).is_file() for each in samples] == [True] * IMAGES
     for folder, file in (
         (coco["images_directory_path"], coco["annotations_path"]),
         (fiftyone["data_path"], fiftyone["labels_path"]),

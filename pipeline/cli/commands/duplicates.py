@@ -76,7 +76,8 @@ def duplicates_command(
         bool, typer.Option("--csv", help="Print the result as CSV on standard output.")
     ] = False,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet of the groups to this file.")
+        Path | None,
+        typer.Option(help="Write a contact sheet of the groups to this file; replaces one."),
     ] = None,
 ) -> None:
     """The command; its help stands above."""

@@ -224,14 +224,15 @@ def eval_command(
         ),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, as JSON.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the figures to this file, as JSON; replaces one."),
     ] = None,
     as_json: AsJson = False,
     report: Annotated[
         Path | None,
         typer.Option(
             help="With masks, compare and search: write figures, plots and pictures to this file, "
-            "as HTML."
+            "as HTML; replaces one."
         ),
     ] = None,
     images: Annotated[

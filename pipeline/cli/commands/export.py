@@ -24,6 +24,7 @@ with lazy_imports():
     from pipeline.transfer import (
         export_coco,
         export_csv,
+        export_fiftyone,
         export_label_studio,
         export_parquet,
         export_yolo,
@@ -51,6 +52,9 @@ yolo: a folder that ultralytics trains on: labels/ with a polygon for every mask
 data.yaml with the classes, and images/ with links to images that are files of this machine;
 images.csv lists all with their uris, to be fetched from a bucket.
 
+fiftyone: a folder in FiftyOne's own format (FiftyOneDataset) with masks, boxes, tags, scores and
+ids; data/ has links to images as yolo's images/ has, images.csv lists all.
+
 label-studio: a JSON file of tasks, an image each with its masks as brushes to be corrected, and
 beside it the labelling interface, FILE.label_config.xml. csv: a line for every object.
 
@@ -74,8 +78,8 @@ the index has already are refused.
 A COCO file of instances, which ends in .json, brings masks without vectors: they are embedded from
 their images, without a segmenter. Images are where the file's uri says, or by their file_name below
 --images. These masks replace what the index has of the images; categories are left out, as labels
-are assigned anew. Annotations that are wrong are left out and listed, each with its id and the
-reason, and so are frames of videos; with --strict the file is refused instead.
+are assigned anew, and tags come in. Annotations that are wrong are left out and listed, each with
+its id and the reason, and so are frames of videos; with --strict the file is refused instead.
 
 Vectors with where their images are: Parquet, Arrow or Feather files, .npy with .jsonl, .csv or
 .parquet beside it, a Lance dataset, a Qdrant collection, a folder of clip-retrieval. What each
@@ -118,6 +122,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
     COCO = "coco"
     YOLO = "yolo"
+    FIFTYONE = "fiftyone"
     LABEL_STUDIO = "label-studio"
     CSV = "csv"
 
@@ -135,8 +140,8 @@ def export_command(
     target: Annotated[
         str,
         typer.Argument(
-            help="A new folder or s3://bucket/prefix; a folder for yolo; a file for coco, "
-            "label-studio and csv."
+            help="A new folder or s3://bucket/prefix; a folder for yolo and fiftyone; a file for "
+            "coco, label-studio and csv."
         ),
     ],
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.PARQUET,
@@ -162,6 +167,8 @@ def export_command(
                 write = partial(export_parquet.export, settings, target)
             case Format.YOLO:
                 write = partial(export_yolo.export_yolo, settings, target)
+            case Format.FIFTYONE:
+                write = partial(export_fiftyone.export_fiftyone, settings, target)
             case Format.CSV:
                 write = partial(export_csv.export_csv, settings, Path(target))
             case Format.COCO:

@@ -166,7 +166,8 @@ def search_command(
     ] = None,
     as_json: AsJson = False,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet of the hits to this file.")
+        Path | None,
+        typer.Option(help="Write a contact sheet of the hits to this file; replaces one."),
     ] = None,
 ) -> None:
     """The command; its help stands above."""

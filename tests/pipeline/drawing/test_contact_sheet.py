@@ -24,6 +24,7 @@ from pipeline.drawing.contact_sheet import (
 )
 from pipeline.drawing.fonts import choose_font, shorten, wrap
 from pipeline.drawing.search_sheet import check_sheet_path, describe_query, save_sheet
+from pipeline.search.mask_prompt import encode_mask
 from schemas.errors import (
     ObjectChangedError,
     ObjectGoneError,
@@ -279,6 +280,10 @@ def test_titles_say_what_was_searched() -> None:
     query = SearchQuery(positive=(liked,), negative=glass)
     assert describe_query(query) == "like object 01234567…, not a glass"
     of_index = IndexedImageExample(image_id="01234567-89ab-cdef-0123-456789abcdef", point_xy=(1, 2))
+    masked = FileExample(path="a.jpg", mask=encode_mask(np.ones((2, 3), bool)))
+    assert describe_query(SearchQuery(positive=(masked,))) == "like a region of a.jpg"
+    found = UploadExample(upload_id="1", object_index=2)
+    assert describe_query(SearchQuery(positive=(found,))) == "like a region of an uploaded image"
     uploaded = UploadExample(upload_id="1")
     assert (
         describe_query(SearchQuery(positive=(of_index, uploaded)))

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from support.service_world import served
 
+from pipeline.search.mask_prompt import encode_mask
 from pipeline.service.client import Client
 from pipeline.service.delegation import build_request
 from pipeline.service.served_images import find_served_subject, read_served_images
 from pipeline.settings import Settings
+from schemas.api import SearchRequest
 from schemas.images import DecodedImage, Failure, UInt8Image
-from schemas.search import FileExample, ObjectExample, SearchQuery, TextExample
+from schemas.search import FileExample, ObjectExample, SearchQuery, TextExample, UploadExample
 
 
 @pytest.fixture
@@ -69,3 +71,19 @@ def test_the_picture_that_was_searched_with(service: Client, tmp_path: Path) -> 
     assert np.abs(middle - (255, 0, 0)).max() < 12
     words = SearchQuery(positive=(TextExample(text="red"),))
     assert find(words) is None
+
+
+def test_a_query_reaches_the_service_with_its_mask_and_what_is_to_be_collapsed(
+    service: Client, tmp_path: Path
+) -> None:
+    blue = np.zeros((80, 120), bool)
+    blue[12:72, 60:100] = True
+    path = str(tmp_path / "two.png")
+    masked = FileExample(path=path, mask=encode_mask(blue), weight=2.0)
+    query = SearchQuery(positive=(masked,), collapse=True, limit=3)
+    request = build_request(service, query, Settings())
+    (sent,) = request.positive
+    assert isinstance(sent, UploadExample)
+    assert (request.collapse, sent.mask, sent.weight) == (True, masked.mask, 2.0)
+    answer = SearchRequest.model_validate_json(request.model_dump_json(exclude_unset=True))
+    assert answer == request
