@@ -22,6 +22,10 @@ class VarietyCache:
     def __init__(self) -> None:
         self._kept: TTLCache[Key, tuple[ObjectAnswer, ...]] = TTLCache(_KEPT, _KEPT_S)
 
+    def forget(self) -> None:
+        """Choose anew from now on."""
+        self._kept.clear()
+
     def choose(
         self, searcher: Searcher, limit: int, turn: int, conditions: Sequence[Condition]
     ) -> tuple[ObjectAnswer, ...]:

@@ -3,7 +3,7 @@
 import { complain } from "./complaint.js";
 import { onKeyNeeded } from "./api.js";
 import { startDrop } from "./drop.js";
-import { startGrid } from "./grid.js";
+import { foundHits, startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
 import { closeMap, startMap } from "./map.js";
@@ -37,7 +37,7 @@ startDrop(complain);
 startShortcuts();
 startMap({ narrow: narrowTo, filters: filtersOf });
 startSelectionBar();
-startTags(countAgain);
+startTags({ changed: countAgain, found: foundHits });
 startSavedSearches({ nameOf: searchName, openAddress });
 const showVisitAlone = (kept) => {
   closeMap();

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-from pipeline.jobs.tag import find_objects, tag_objects
+from pipeline.jobs.tag import TagSummary, find_objects, tag_objects
 from pipeline.search.filter_syntax import parse_conditions
 from pipeline.search.searcher import Searcher
 from pipeline.service.dependencies import (
@@ -39,7 +39,7 @@ async def change_tags(request: TagRequest, service: ServiceDep, caller: Ingester
     if request.filter:
         return await _change_filtered(parse_conditions(request.filter), change, service)
     done = await service.queue.run(
-        lambda searcher: tag_objects(request.object_ids, change, searcher)
+        lambda searcher: _tag(request.object_ids, change, service, searcher)
     )
     return TagAnswer(
         found=len(done.tags), changed=len(done.changed), tags=done.tags, missing=done.missing
@@ -54,11 +54,19 @@ async def _change_filtered(
     ids = await service.queue.run(lambda searcher: _find(conditions, searcher))
     for batch in batched(ids, MOST_TAGGED):
         done = await service.queue.run(
-            lambda searcher, batch=batch: tag_objects(batch, change, searcher)  # type: ignore[misc]
+            lambda searcher, batch=batch: _tag(batch, change, service, searcher)  # type: ignore[misc]
         )
         found += len(done.tags)
         changed += len(done.changed)
     return TagAnswer(found=found, changed=changed)
+
+
+def _tag(
+    ids: Sequence[uuid.UUID], change: TagChange, service: Service, searcher: Searcher
+) -> TagSummary:
+    done = tag_objects(ids, change, searcher)
+    service.varieties.forget()  # they hold tags, and may have been chosen by them
+    return done
 
 
 def _find(conditions: Sequence[Condition], searcher: Searcher) -> list[uuid.UUID]:
