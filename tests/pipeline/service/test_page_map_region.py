@@ -169,7 +169,7 @@ def test_a_finger_draws_or_moves_the_map(browser: Browser, url: str) -> None:
 
         drag((0.2, 0.5), (0.4, 0.5), (0.6, 0.5))
         centre = "document.getElementById('map').map.centre[0]"
-        page.wait_for_function(f"{centre} < -0.1")
+        page.wait_for_function(f"() => {centre} < -0.1")
         expect(page.locator(".map-list [role=status]")).not_to_contain_text("within")
         page.get_by_role("button", name="Show all").click()
         page.get_by_role("button", name="Lasso").click()
