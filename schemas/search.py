@@ -18,6 +18,8 @@ MAX_OVERLAP = 0.5
 """Default of `SearchQuery.max_overlap`."""
 MAX_EXAMPLES = 32
 MAX_CONDITIONS = 64
+MAX_IDS = 20_000
+"""Of a condition on ids: with more a search and its counts take seconds."""
 MAX_TEXT_CHARS = 1000
 MAX_PAGED = 1000
 """Hits that can be paged through with cursors."""
@@ -52,6 +54,9 @@ class _Frozen(BaseModel):
 class Condition(BaseModel):
     """One filter condition on a payload field: `area_frac > 0.05`, `uri ^= s3://…` (prefix).
 
+    Of `object_id` several values may be given, one of which it has to be. `on_map` is a part of the
+    map of the objects, see `MapRegion`.
+
     `least_score`, of `labels` alone: the least score of a label that counts, 0: every guess; None:
     as the settings say.
     """
@@ -59,7 +64,7 @@ class Condition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     field: str = Field(max_length=64)
     op: Literal["=", "!=", "<", "<=", ">", ">=", "^="]
-    value: str | int | float
+    value: str | int | float | Annotated[tuple[Text, ...], Field(max_length=MAX_IDS)]
     least_score: float | None = Field(default=None, ge=0, le=1)
 
 

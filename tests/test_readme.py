@@ -191,7 +191,7 @@ def test_the_readme_is_short_and_moves() -> None:
     assert len(README.splitlines()) <= 120
     film = ROOT / "docs" / "page.webp"
     assert f"({film.relative_to(ROOT)})" in README
-    assert film.stat().st_size < 2_000_000
+    assert film.stat().st_size < 400_000
     with Image.open(film) as opened:
         assert (opened.format, opened.size) == ("WEBP", (1000, 640))
         assert getattr(opened, "n_frames", 1) > 5

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from pipeline.index_home import IndexHome
 from pipeline.jobs.map_layout import lay_out, require_umap
 from pipeline.jobs.map_sample import sample_objects
+from pipeline.search.kept_map import keep_map
 from pipeline.search.searcher import Searcher
-from schemas.errors import DatasetError, UsageError
+from schemas.errors import UsageError
 from schemas.ids import fingerprint
-from schemas.object_map import ObjectMap, pack_map, unpack_map
+from schemas.object_map import ObjectMap
 from schemas.points import IndexInfo
 from schemas.search import Condition
 
 MOST_OBJECTS = 100_000
 """Of a map: more take longer to lay out, and none of them is seen any better."""
-_FOLDER, _FILE = "map", "objects.map"
 
 Note = Callable[[str], None]
 
@@ -62,18 +62,5 @@ def make_map(searcher: Searcher, home: IndexHome, most: int, note: Note) -> Obje
         version,
         datetime.now(UTC),
     )
-    with home.parts.below(_FOLDER, large=True).create(_FILE) as file:
-        file.write(pack_map(made))
+    keep_map(made, home)
     return made
-
-
-def read_map(home: IndexHome) -> ObjectMap | None:
-    """The map that was kept last; None if there is none, or it is damaged.
-
-    Raises what its `Parts` raise.
-    """
-    try:
-        with home.parts.below(_FOLDER, large=True).open(_FILE) as file:
-            return unpack_map(file.read())
-    except (FileNotFoundError, DatasetError):
-        return None

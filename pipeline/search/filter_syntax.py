@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pipeline.search.map_conditions import read_region
 from schemas.errors import UsageError
+from schemas.map_region import ON_MAP
 from schemas.payload import DATETIME_FIELDS, FLOAT_FIELDS, INTEGER_FIELDS
 from schemas.search import Condition
-from workers.indexes.filters import check_operator, parse_time, point_filter
+from workers.indexes.filters import OBJECT_ID, check_operator, parse_time, point_filter
 
 # Longer operators first; `==` means `=`, so a value that itself begins with "=" comes after it.
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(==|!=|<=|>=|\^=|=|<|>)(.*)", re.DOTALL)
@@ -24,8 +26,8 @@ def parse_condition(text: str) -> Condition:
 
     `^=` is "begins with". Texts take `= != ^=`; numbers and times all but `^=`. Values are taken
     as they stand, without quotes, less the blanks around them; a time is ISO 8601, in UTC unless
-    it names a zone. Raises UsageError that names the field, the operator or the value that cannot
-    be used.
+    it names a zone; ids take `=`, several of them commas between. Raises UsageError that names the
+    field, the operator or the value that cannot be used.
     """
     match = _CONDITION.fullmatch(text)
     if match is None:
@@ -34,13 +36,17 @@ def parse_condition(text: str) -> Condition:
             f"a value), got {text!r}"
         )
     field, op, value = match[1], match[2].replace("==", "="), match[3].strip()
-    check_operator(field, op)
+    if field != ON_MAP:
+        check_operator(field, op)
     if not value:
         raise UsageError(f"the filter {text!r} has no value")
     condition = Condition.model_validate(
         {"field": field, "op": op, "value": _convert(field, value)}
     )
-    point_filter([condition])
+    if field == ON_MAP:
+        read_region(condition)
+    else:
+        point_filter([condition])
     return condition
 
 
@@ -49,8 +55,10 @@ def parse_conditions(texts: Sequence[str]) -> tuple[Condition, ...]:
     return tuple(parse_condition(text) for text in texts)
 
 
-def _convert(field: str, text: str) -> str | int | float:
+def _convert(field: str, text: str) -> str | int | float | tuple[str, ...]:
     """`text` as a value of the field's type, or as it stands, for `point_filter` to refuse."""
+    if field == OBJECT_ID:
+        return tuple(each.strip() for each in text.split(","))
     if field in DATETIME_FIELDS:
         return parse_time(field, text).isoformat()
     try:

@@ -17,7 +17,9 @@ from pipeline.search.collapse import collapse_alike
 from pipeline.search.cursor import Cursor, take_page
 from pipeline.search.found_objects import FoundObjects
 from pipeline.search.hit_order import order_hits
+from pipeline.search.kept_map import read_map
 from pipeline.search.label_conditions import require_sure_labels
+from pipeline.search.map_conditions import Regions, name_objects
 from pipeline.search.named_query import resolve_named
 from pipeline.search.picture_examples import Uploads
 from pipeline.search.query_examples import Examples, parse_object_id
@@ -27,6 +29,7 @@ from pipeline.search.resolved_query import ResolvedQuery, resolve_query, stack_v
 from pipeline.search.text_sums import TextSums
 from pipeline.settings import Settings
 from schemas.images import UInt8Image
+from schemas.object_map import ObjectMap
 from schemas.points import IndexQuery, Point, SparseVector, TextSum
 from schemas.search import (
     MAX_PAGED,
@@ -90,6 +93,7 @@ class Searcher:
         self.embedder_name = choose_embedder(given, self.info, self.settings)
         chosen = choose_calibration(index, self.embedder_name, self.settings, generation)
         self.models = QueryModels(self.settings, self.embedder_name, index.dim, embedder)
+        self._regions: Regions = {}
         self._examples = Examples(index, self.models, self.settings, self.embedder_name)
         self.calibrate(chosen)
 
@@ -229,8 +233,15 @@ class Searcher:
         return self._examples.pictures.find_indexed(pixels)
 
     def complete(self, conditions: Iterable[Condition]) -> tuple[Condition, ...]:
-        """Conditions as the index takes them: labels count if they are sure enough."""
-        return require_sure_labels(conditions, self.label_score)
+        """Conditions as the index takes them: labels count if they are sure enough.
+
+        Objects of a part of the map are named by their ids. Raises UsageError for another map.
+        """
+        sure = require_sure_labels(conditions, self.label_score)
+        return name_objects(sure, self._read_map, self._regions)
+
+    def _read_map(self) -> ObjectMap | None:
+        return read_map(IndexHome.at(self.settings, self.generation))
 
     def find(self, object_id: str) -> Point | None:
         """The indexed object itself, or None if it does not exist. Raises UsageError."""

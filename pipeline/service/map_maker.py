@@ -8,7 +8,8 @@ from http import HTTPStatus
 
 from pipeline.index_home import IndexHome
 from pipeline.jobs.map_layout import require_umap
-from pipeline.jobs.object_map import MOST_OBJECTS, make_map, map_version, read_map
+from pipeline.jobs.object_map import MOST_OBJECTS, make_map, map_version
+from pipeline.search.kept_map import read_map
 from pipeline.service.problems import ProblemError
 from pipeline.service.search_queue import SearchQueue
 from pipeline.settings import Settings

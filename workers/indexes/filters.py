@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 ADDED = "added"
 """Filters by whether an object was added by hand, which its ordinal says."""
-FIELDS = (*KEYWORD_FIELDS, *INTEGER_FIELDS, *FLOAT_FIELDS, *DATETIME_FIELDS, ADDED)
+OBJECT_ID = "object_id"
+"""Filters by the id of a point itself, which no payload has."""
+FIELDS = (*KEYWORD_FIELDS, *INTEGER_FIELDS, *FLOAT_FIELDS, *DATETIME_FIELDS, ADDED, OBJECT_ID)
 Bound = Literal["lt", "lte", "gt", "gte"]
 _BOUNDS: dict[str, tuple[Bound, ...]] = {
     "=": ("gte", "lte"),
@@ -40,7 +42,9 @@ _BOUNDS: dict[str, tuple[Bound, ...]] = {
 _TEXT_OPERATORS = ("=", "!=", "^=")
 _NUMBER_OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 _TRUTH_OPERATORS = ("=", "!=")
+_ID_OPERATORS = ("=",)
 _OWN_START = f"{OWN}."
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OWN_FIELD = re.compile(rf"{OWN}\.\w+")
 
 
@@ -161,6 +165,8 @@ def check_operator(field: str, op: str) -> None:
     allowed: tuple[str, ...] = _TEXT_OPERATORS if field in KEYWORD_FIELDS else _NUMBER_OPERATORS
     if field == ADDED:
         allowed = _TRUTH_OPERATORS
+    elif field == OBJECT_ID:
+        allowed = _ID_OPERATORS
     if op not in allowed:
         raise UsageError(f"the filter field {field!r} takes {' '.join(allowed)}, got {op!r}")
 
@@ -168,6 +174,10 @@ def check_operator(field: str, op: str) -> None:
 def _to_test(condition: Condition, op: str, *, objects: bool) -> Test:
     name, value = condition.field, condition.value
     check_operator(name, condition.op)
+    if name == OBJECT_ID:
+        return _check_ids(value)
+    if isinstance(value, tuple):
+        raise UsageError(f"the filter field {name!r} takes one value, got {len(value)}")
     if is_own(name) and condition.least_score is None:
         return _own_test(name, op, value)
     if condition.least_score is not None and name != "labels":
@@ -210,6 +220,14 @@ def _read_number(value: str | int | float) -> str | int | float:
         return float(value)
     except (ValueError, OverflowError):
         return value
+
+
+def _check_ids(value: object) -> Ids:
+    ids = value if isinstance(value, tuple) else (value,)
+    for each in ids:
+        if not (isinstance(each, str) and (_UUID.fullmatch(each) or each.isdecimal())):
+            raise UsageError(f"the filter field {OBJECT_ID!r} takes ids of objects, got {each!r}")
+    return Ids(ids)
 
 
 def _check_added(value: object) -> Numbers:

@@ -3,13 +3,13 @@
 import { complain } from "./complaint.js";
 import { onKeyNeeded } from "./api.js";
 import { startDrop } from "./drop.js";
-import { startGrid } from "./grid.js";
+import { foundHits, startGrid } from "./grid.js";
 import { watchIngest } from "./ingest.js";
 import { askForKey } from "./key.js";
 import { closeMap, startMap } from "./map.js";
 import { openHit, reopen } from "./open_viewer.js";
 import { startSavedSearches } from "./saved_searches.js";
-import { addExample, countAgain, hasMore, openAddress, searchAgain, searchName, searchWith, showMore, showVisit, startSearch, takeVisit, watchTheEnd } from "./search.js";
+import { addExample, countAgain, filtersOf, hasMore, narrowTo, openAddress, searchAgain, searchName, searchWith, showMore, showVisit, startSearch, takeVisit, watchTheEnd } from "./search.js";
 import { startSelectionBar } from "./selection_bar.js";
 import { startShortcuts } from "./shortcuts.js";
 import { startTags } from "./tags.js";
@@ -35,11 +35,15 @@ startViewer({
 onKeyNeeded(askForKey);
 startDrop(complain);
 startShortcuts();
-startMap();
+startMap({ narrow: narrowTo, filters: filtersOf });
 startSelectionBar();
-startTags(countAgain);
+startTags({ changed: countAgain, found: foundHits });
 startSavedSearches({ nameOf: searchName, openAddress });
-const opened = startVisits({ take: takeVisit, show: showVisit, openViewer: reopen, closeViewer });
+const showVisitAlone = (kept) => {
+  closeMap();
+  showVisit(kept);
+};
+const opened = startVisits({ take: takeVisit, show: showVisitAlone, openViewer: reopen, closeViewer });
 startSearch();
 if (opened) reopen(opened);
 watchIngest(searchAgain, addNewest);

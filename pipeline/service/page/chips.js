@@ -2,18 +2,22 @@
 
 import { picture } from "./api.js";
 import { groupFilters } from "./choices.js";
-import { byId, make } from "./dom.js";
+import { byId, counted, make } from "./dom.js";
+import { countAll } from "./filters.js";
+import { isRegion } from "./map_region.js";
 import { parseCondition } from "./query.js";
 
 /** Show them, each with a button that takes it out of the query through `change`. */
 export function showChips(query, change) {
   const chips = byId("chips");
   const drop = (side, at) => change({ [side]: query[side].filter((_, number) => number !== at) });
-  const filters = groupFilters(query.filters, filterWords).map((group) => chip("", group.words, null, () => change({ filters: query.filters.filter((filter) => !group.filters.includes(filter)) })));
+  const others = query.filters.filter((filter) => !isRegion(filter));
+  const filters = groupFilters(others, filterWords).map((group) => chip("", group.words, null, () => change({ filters: query.filters.filter((filter) => !group.filters.includes(filter)) })));
   chips.replaceChildren(
     ...query.more.map((example, at) => chip("+", exampleWords(example, "like"), thumbnail(example), () => drop("more", at))),
     ...query.less.map((example, at) => chip("−", exampleWords(example, "unlike"), thumbnail(example), () => drop("less", at))),
     ...filters,
+    ...query.filters.filter(isRegion).map((filter) => regionChip(filter, () => change({ filters: query.filters.filter((kept) => kept !== filter) }))),
   );
   chips.hidden = chips.children.length === 0;
 }
@@ -26,6 +30,20 @@ function chip(sign, words, image, remove) {
     mark, image, make("span", { class: "words" }, words),
     make("button", { type: "button", "aria-label": `Remove: ${words}`, onclick: remove }, "✕"),
   );
+}
+
+/** Of the objects within a lasso: how many are there, once they are counted. */
+function regionChip(filter, remove) {
+  const made = chip("", "objects of the map", null, remove);
+  countAll([filter]).then(
+    (count) => {
+      const words = `${counted(count, "object")} of the map`;
+      made.querySelector(".words").textContent = words;
+      made.querySelector("button").setAttribute("aria-label", `Remove: ${words}`);
+    },
+    () => {},
+  );
+  return made;
 }
 
 function filterWords(filter) {

@@ -33,7 +33,7 @@ export async function showFilters(query, change) {
   draw(query, change);
   const mine = ++requests;
   try {
-    const fresh = await countAll(query);
+    const fresh = await countFor(query);
     if (mine !== requests) return;
     counts = fresh;
     every = null;
@@ -45,7 +45,7 @@ export async function showFilters(query, change) {
 }
 
 /** What the objects have; of values in place of which another can be chosen, these others too. */
-async function countAll(query) {
+async function countFor(query) {
   const others = Object.entries(SINGLE).filter(([field]) => isSingle(field, query) && query.filters.some((filter) => isOf(field, filter)));
   const [all, ...wider] = await Promise.all([query, ...others.map(([field]) => without(field, query))].map((narrowed) => getFacets(narrowed, LABELS)));
   return Object.assign({ ...all }, ...others.map(([, counted], at) => ({ [counted]: wider[at][counted] })));
@@ -67,6 +67,9 @@ function getFacets(query, limit) {
   }
   return known.get(path);
 }
+
+/** How many objects meet all of these filters. */
+export const countAll = async (filters) => (await getFacets({ filters, kind: "" }, LABELS)).total;
 
 /** The index has changed. */
 export function forgetCounts() {

@@ -63,6 +63,12 @@ export function hitBeside(id, by) {
   return (at >= 0 && hits[at + by]) || null;
 }
 
+/** All hits of the search, also those behind a divider or behind others. */
+export function foundHits() {
+  const shown = [...document.querySelectorAll(".grid .tile")].map((tile) => tile.hit).filter(Boolean);
+  return [...shown, ...hidden].flatMap((hit) => [hit, ...(hit.alike ?? [])]);
+}
+
 /** The place of a hit among those that are shown, from 1 on, and how many these are; null if it is none of them. */
 export function placeOf(id) {
   const hits = tiles().filter((tile) => tile.hit), at = hits.findIndex((tile) => tile.hit.object_id === id);

@@ -6,6 +6,7 @@ import { MapCanvas } from "./map_canvas.js";
 import { idOf, labelName, parseMap } from "./map_data.js";
 import { followGestures } from "./map_gestures.js";
 import { findObject, loadCrop, MapList } from "./map_list.js";
+import { cornersOf, isRegion, numbersWithin, toFilter } from "./map_region.js";
 import { openHit } from "./open_viewer.js";
 
 const ASK_MS = 700, COLOURED = 12;
@@ -13,10 +14,11 @@ const ASK_MS = 700, COLOURED = 12;
 const PALETTE = ["#d6103f", "#2f7ed8", "#12a05c", "#c78a00", "#8a4fd3", "#0fa3b1", "#e0662b", "#c2479b", "#6f8f12", "#4a5bd0", "#a0522d", "#2d9d8f"];
 const OTHER = "#8d8d94";
 const dialog = byId("map");
-let shown = null;
+let shown = null, actions = {};
 
-/** Open the map when its button is pressed, making one first where there is none. */
-export function startMap() {
+/** Open the map when its button is pressed, making one first where there is none. `given`: narrow(filter) shows what meets it, filters() are those of the search. */
+export function startMap(given) {
+  actions = given;
   byId("map-button").addEventListener("click", openMap);
   addEventListener("resize", () => {
     if (!dialog.open || !shown) return;
@@ -100,9 +102,16 @@ async function showMap(state) {
   );
   shown = new MapCanvas(canvas, map, colours(map, colourOf), toRgb(getComputedStyle(canvas).backgroundColor));
   const list = new MapList(listing, map, openObject);
-  const choose = (numbers, words) => {
+  const choose = (numbers, words, filter) => {
     shown.choose(numbers);
-    list.show(numbers, words);
+    list.show(numbers, words, () => {
+      closeMap();
+      actions.narrow(filter);
+    });
+  };
+  const chooseWithin = (corners, filter = toFilter(map, corners)) => {
+    press(null);
+    choose(numbersWithin(map, corners), "within the lasso", filter);
   };
   const press = (pressed) => legend.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button === pressed)));
   function clear() {
@@ -114,7 +123,7 @@ async function showMap(state) {
   legend.append(...ranked.map(([label, count]) => {
     const button = make("button", { class: "facet", type: "button", "aria-pressed": "false", onclick: () => {
       press(button);
-      choose(numbersOf(map, label), `called ${map.labels[label]}`);
+      choose(numbersOf(map, label), `called ${map.labels[label]}`, `labels=${map.labels[label]}`);
     } }, make("span", {}, swatch(colourOf.get(label)), map.labels[label]), make("span", { class: "count" }, count.toLocaleString("en")));
     return button;
   }));
@@ -122,12 +131,11 @@ async function showMap(state) {
     isLasso: () => lasso.getAttribute("aria-pressed") === "true",
     hover: (number, at) => point(tip, map, number, at),
     click: (number) => openObject(idOf(map, number)),
-    lasso: (numbers) => {
-      press(null);
-      choose(numbers, "within the lasso");
-    },
+    lasso: (corners) => chooseWithin(corners),
   });
   clear();
+  const filter = actions.filters().find(isRegion), corners = filter && cornersOf(map, filter);
+  if (corners) chooseWithin(corners, filter);
   dialog.map = shown;
 }
 

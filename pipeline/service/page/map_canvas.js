@@ -1,5 +1,8 @@
 /* Draws a map's points: all of them anew in each frame, as pixels, which takes some milliseconds of 100,000. */
 
+import { MOST_CORNERS } from "./map_region.js";
+import { simplify } from "./polygon.js";
+
 const MARGIN = 0.94, HOVER_PX = 10, MOST_ZOOM = 400;
 const DIM = 0.22;
 const LEAST_PX = 2, MOST_PX = 9, ROOM_PX = 160;
@@ -145,17 +148,13 @@ export class MapCanvas {
     return found;
   }
 
-  /** The numbers of the points within the lasso, which is drawn no longer. */
+  /** The corners of the lasso on the map, which is drawn no longer; no more digits of them than the screen shows. */
   takeLasso() {
-    const corners = this.lasso.map((at) => this.locate(at));
+    const digits = Math.ceil(Math.log10(this.scale));
+    const corners = simplify(this.lasso, MOST_CORNERS).map((at) => this.locate(at).map((value) => Number(value.toFixed(digits))));
     this.lasso = [];
     this.draw();
-    const { positions, count } = this.map, found = [];
-    if (corners.length < 3) return found;
-    for (let number = 0; number < count; number++) {
-      if (isWithin(positions[2 * number], positions[2 * number + 1], corners)) found.push(number);
-    }
-    return found;
+    return corners;
   }
 
   /** Show these points brightly and the others dimly; null: all alike. */
@@ -173,16 +172,6 @@ export class MapCanvas {
 function discInsets(side) {
   const radius = side / 2;
   return Int32Array.from({ length: side }, (_, line) => Math.round(radius - Math.sqrt(radius * radius - (line + 0.5 - radius) ** 2)));
-}
-
-/** Whether a point is inside of a polygon: a ray from it crosses the border an odd number of times. */
-function isWithin(x, y, corners) {
-  let inside = false;
-  for (let at = 0, before = corners.length - 1; at < corners.length; before = at++) {
-    const [x0, y0] = corners[before], [x1, y1] = corners[at];
-    if (y0 > y !== y1 > y && x < x0 + ((y - y0) / (y1 - y0)) * (x1 - x0)) inside = !inside;
-  }
-  return inside;
 }
 
 const packColour = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;

@@ -2,7 +2,7 @@
 
 const STEP_PX = 60, FACTOR = 1.25, CLICK_PX = 5;
 
-/** Follow what is done on a canvas. `given`: isLasso(), hover(number, at), click(number), lasso(numbers). */
+/** Follow what is done on a canvas. `given`: isLasso(), hover(number, at), click(number), lasso(corners). */
 export function followGestures(shown, given) {
   const canvas = shown.canvas, pointers = new Map();
   let moved = 0, drawing = false;
@@ -48,8 +48,10 @@ export function followGestures(shown, given) {
   const end = (event) => {
     if (!pointers.delete(event.pointerId)) return;
     const isClick = event.type === "pointerup" && moved < CLICK_PX && !pointers.size;
-    if (drawing && !isClick) given.lasso(shown.takeLasso());
-    else if (isClick) {
+    if (drawing && !isClick) {
+      const corners = shown.takeLasso();
+      if (event.type === "pointerup") given.lasso(corners);
+    } else if (isClick) {
       shown.lasso = [];
       const number = shown.nearest(at(event));
       if (number >= 0) given.click(number);

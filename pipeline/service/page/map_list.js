@@ -3,6 +3,7 @@
 import { get, picture } from "./api.js";
 import { counted, make } from "./dom.js";
 import { idOf, labelName } from "./map_data.js";
+import { MOST_OBJECTS } from "./map_region.js";
 
 const PAGE = 24;
 
@@ -12,13 +13,16 @@ export class MapList {
     Object.assign(this, { element, map, open });
   }
 
-  /** List the objects of these numbers, which `words` say what they are. */
-  show(numbers, words) {
+  /** List the objects of these numbers, which `words` say what they are; `narrow` shows them alone among the results. */
+  show(numbers, words, narrow) {
     this.numbers = numbers;
     this.listed = 0;
     this.tiles = make("ol", { class: "map-tiles", "aria-label": "Objects chosen on the map" });
     this.button = make("button", { class: "plain", type: "button", onclick: () => this.add() }, "Show more");
-    this.element.replaceChildren(make("p", { role: "status" }, `${counted(numbers.length, "object")} ${words}`), this.tiles, this.button);
+    const isTooMany = numbers.length > MOST_OBJECTS;
+    const show = make("button", { class: "solid", type: "button", disabled: isTooMany, "data-act": "narrow", onclick: narrow }, "Show in the results");
+    const limit = isTooMany ? [make("p", {}, `At most ${counted(MOST_OBJECTS, "object")} can be shown in the results.`)] : [];
+    this.element.replaceChildren(make("p", { role: "status" }, `${counted(numbers.length, "object")} ${words}`), ...(numbers.length ? [show] : []), ...limit, this.tiles, this.button);
     this.add();
   }
 

@@ -6,6 +6,7 @@ import { byId, counted, make } from "./dom.js";
 import { copyNote } from "./copies.js";
 import { forgetCounts, showFilters } from "./filters.js";
 import { addHits, clearGrid, isOpen, isUnlikely, putGrid, showHits, takeGrid } from "./grid.js";
+import { isRegion } from "./map_region.js";
 import { openImage } from "./open_viewer.js";
 import { beginPending, endPending } from "./pending.js";
 import { emptyQuery, fromAddress, isBlank, nounOf, parseText, titleOf, toAddress, toRequest } from "./query.js";
@@ -79,7 +80,8 @@ export function countAgain() {
 }
 
 /** What the search on show may be called. */
-export const searchName = () => query.text.trim() || query.filters.map((filter) => filter.replace(/^\w+\^?=/, "")).join(", ");
+export const searchName = () => query.text.trim() || query.filters.map((filter) => (isRegion(filter) ? "a part of the map" : filter.replace(/^\w+\^?=/, ""))).join(", ");
+
 /** What was shown of a query, to be shown again when the user comes back; null if nothing answers it yet. */
 export function takeVisit() {
   return before ?? takeResults();
@@ -136,6 +138,16 @@ function clearSearch() {
 export function searchWith(example) {
   text.value = "";
   change({ text: "", more: [example], less: [], filters: [] });
+  scrollTo({ top: 0 });
+}
+
+/** What the search is narrowed by. */
+export const filtersOf = () => query.filters;
+
+/** Narrow the search by a further filter, a part of the map in place of another one. */
+export function narrowTo(filter) {
+  const others = query.filters.filter((kept) => kept !== filter && !(isRegion(filter) && isRegion(kept)));
+  change({ filters: [...others, filter] });
   scrollTo({ top: 0 });
 }
 

@@ -2,16 +2,17 @@
 
 import { get, post } from "./api.js";
 import { byId, counted, make } from "./dom.js";
+import { selectedHits } from "./selection.js";
 
 const dialog = byId("tagging"), list = make("ul", { class: "tagged", "aria-label": "Tags of the selection" });
 const field = make("input", { id: "tag-text", type: "text", list: "known-tags", maxlength: "64", autocomplete: "off" });
 const known = make("datalist", { id: "known-tags" }), said = make("p", { role: "alert" });
 const MOST_ON_TILE = 2, MOST_KNOWN = 1000;
-let hits = [], changed = () => {};
+let hits = [], actions = {}, done = () => {};
 
-/** `onChange` is called once tags are others. */
-export function startTags(onChange) {
-  changed = onChange;
+/** `given`: changed() is called once tags are others; found() are the hits of the search, those that are not shown too. */
+export function startTags(given) {
+  actions = given;
   const title = make("h2", { id: "tagging-title" });
   const add = make("form", {}, make("label", { for: "tag-text" }, "New tag"), make("div", { class: "line" }, field, make("button", { class: "solid" }, "Add")), known);
   const close = make("form", { method: "dialog" }, make("button", { class: "plain" }, "Close"));
@@ -22,9 +23,10 @@ export function startTags(onChange) {
   });
 }
 
-/** Let the user tag hits. */
-export async function tagHits(given) {
+/** Let the user tag hits, or one object of an image; `onTagged` is called whenever their tags change. */
+export async function tagHits(given, onTagged = () => {}) {
   hits = given;
+  done = onTagged;
   byId("tagging-title").textContent = `Tag ${counted(hits.length, "object")}`;
   said.textContent = field.value = "";
   draw();
@@ -69,16 +71,14 @@ async function alter(change) {
   try {
     const answer = await post("/v1/objects/tags", { object_ids: beside.map((hit) => hit.object_id), ...change });
     for (const hit of beside) hit.payload.tags = answer.tags[hit.object_id] ?? [];
-    for (const tile of document.querySelectorAll(".tile")) {
-      const tags = answer.tags[tile.hit?.object_id];
-      if (!tags) continue;
-      tile.hit.payload.tags = tags;
-      showTags(tile, tile.hit.payload);
-    }
+    // A hit, its tile's and the selected one may be of several answers.
+    for (const hit of [...actions.found(), ...selectedHits()]) hit.payload.tags = answer.tags[hit.object_id] ?? hit.payload.tags;
+    for (const tile of document.querySelectorAll(".tile")) if (answer.tags[tile.hit?.object_id]) showTags(tile, tile.hit.payload);
+    done();
     if (change.add) field.value = "";
     if (answer.missing.length) said.textContent = `${counted(answer.missing.length, "object")} of these ${answer.missing.length === 1 ? "is" : "are"} no longer in the index.`;
     draw();
-    changed();
+    actions.changed();
   } catch (error) {
     said.textContent = error.message;
   }

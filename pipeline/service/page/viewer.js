@@ -8,6 +8,7 @@ import { byId, counted, fileName, make } from "./dom.js";
 import { hitBeside, placeOf, scrollToHit } from "./grid.js";
 import { findAt } from "./masks.js";
 import { ObjectFiles } from "./object_files.js";
+import { ObjectTags, isCovered } from "./object_tags.js";
 import { LIT, drawLit, drawOutlines } from "./outlines.js";
 import { SegmentTool } from "./segment_tool.js";
 import { SHARP_PX, Stage } from "./stage.js";
@@ -61,6 +62,7 @@ export class Viewer extends Stage {
     this.files = new ObjectFiles(this);
     this.tree = new ObjectTree({ choose: (object) => search(this.exampleOf(object)), light: (object) => this.light(object), save: (object, button) => this.files.show(object, button) });
     this.details = new Details();
+    this.tags = new ObjectTags(this);
     this.header = new About((by) => this.step(by));
     this.about = this.header.element;
     this.said = make("p", { class: "said", role: "status" });
@@ -105,7 +107,7 @@ export class Viewer extends Stage {
   open(title, about) {
     this.setTitle(title, about);
     const close = make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
-    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.segmenting.panel.element, this.tree.element, this.details.element), this.files.element, close);
+    dialog.replaceChildren(this.stage, make("div", { class: "about" }, this.about, this.tools, this.said, this.segmenting.panel.element, this.tree.element, this.details.element, this.tags.element), this.files.element, close);
     this.showStep();
     if (!dialog.open) dialog.showModal();
     enterViewer(this.visit);
@@ -138,9 +140,9 @@ export class Viewer extends Stage {
 
   /** Keys that hold wherever the focus is, but where one writes. */
   shortcut(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.("input, textarea, select")) return;
+    if (event.defaultPrevented || isCovered() || event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.("input, textarea, select")) return;
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (this.zoom.key(event)) event.preventDefault();
+    if (this.zoom.key(event) || this.tags.key(event)) event.preventDefault();
     else if (event.key.toLowerCase() === "o") this.toggleOutlines();
     else if (by && this.tool !== "segment") this.step(by);
   }
@@ -199,6 +201,7 @@ export class Viewer extends Stage {
     this.nameCanvas();
     this.tree.element.hidden = isSegmenting;
     this.details.setAside(isSegmenting);
+    this.tags.setAside(isSegmenting);
     this.dropBox();
     if (isSegmenting) this.segmenting.enter();
     else this.segmenting.leave();
@@ -371,6 +374,7 @@ export class Viewer extends Stage {
     this.lit = object;
     this.details.show(object, object && this.tree.parentOf(object));
     this.tree.mark(object);
+    this.tags.show();
     this.canvas.classList.toggle("over", Boolean(object));
     this.draw();
   }

@@ -3,11 +3,12 @@
 import { get } from "./api.js";
 import { copyButton } from "./copying.js";
 import { byId, counted, make } from "./dom.js";
-import { suggestions } from "./filters.js";
+import { countAll, suggestions } from "./filters.js";
+import { isRegion } from "./map_region.js";
 import { addFirst, showHits } from "./grid.js";
 
 const START = byId("empty");
-const OBJECTS = 60, MOST_OBJECTS = 120, MOST_NEW = 4, TURNS = 1000;
+const OBJECTS = 60, OBJECTS_OF_MAP = 200, MOST_OBJECTS = 120, MOST_NEW = 4, TURNS = 1000;
 let turn = 0, stats = null, seen = new Set(), loading = null;
 
 /** Whether the start is shown. */
@@ -33,13 +34,15 @@ async function load(query, how) {
     turn = next;
     showWall(query, how);
   };
-  const draw = () => drawStart(lead, change, again);
+  let count = null;
+  const draw = () => drawStart(query, count, lead, change, again);
   draw();
   stats ??= await get("/v1/stats");
   if (!isCurrent()) return false;
   draw();
-  const [objects] = await Promise.all([getObjects(query), counting]);
+  const [objects, met] = await Promise.all([getObjects(query), query.filters.length ? countAll(query.filters) : null, counting]);
   if (!isCurrent()) return false;
+  count = met;
   draw();
   seen = new Set(objects.map((object) => object.object_id));
   showHits(objects);
@@ -48,12 +51,12 @@ async function load(query, how) {
 
 async function getObjects(query) {
   if (!stats.objects) return [];
-  const params = new URLSearchParams({ limit: String(OBJECTS), turn: String(turn) });
+  const params = new URLSearchParams({ limit: String(query.filters.some(isRegion) ? OBJECTS_OF_MAP : OBJECTS), turn: String(turn) });
   for (const filter of query.filters) params.append("filter", filter);
   return (await get(`/v1/variety?${params}`)).objects;
 }
 
-function drawStart(lead, change, again) {
+function drawStart(query, count, lead, change, again) {
   START.hidden = false;
   byId("heading").hidden = true;
   const isNothing = Boolean(stats && !stats.objects);
@@ -62,7 +65,7 @@ function drawStart(lead, change, again) {
     START.replaceChildren(...firstStep());
     return;
   }
-  const held = stats ? `${counted(stats.objects, "object")} in ${counted(stats.images, "image")}` : "";
+  const held = stats ? describe(query, count) : "";
   const labels = suggestions().map((label) => make("button", { type: "button", onclick: () => change({ text: label }) }, label));
   const others = make("button", { class: "others", type: "button", "data-id": "others", onclick: () => again((turn + 1) % TURNS) }, "Show others");
   const isFocused = document.activeElement?.dataset.id === "others";
@@ -73,6 +76,13 @@ function drawStart(lead, change, again) {
     ...(stats ? [others] : []),
   );
   if (isFocused) others.focus();
+}
+
+/** How many objects there are to look round in; `count` of them meet the filters, null: not counted yet. */
+function describe(query, count) {
+  if (!query.filters.length) return `${counted(stats.objects, "object")} in ${counted(stats.images, "image")}`;
+  const where = query.filters.every(isRegion) ? "of the map" : `of ${stats.objects.toLocaleString("en")}`;
+  return count == null ? "" : `${counted(count, "object")} ${where}`;
 }
 
 /** What to do with an index that is empty. */

@@ -17,6 +17,7 @@ from pipeline.index_home import IndexHome
 from pipeline.jobs import map_layout, map_process, object_map
 from pipeline.jobs.map_layout import lay_out
 from pipeline.jobs.map_sample import sample_objects
+from pipeline.search.kept_map import read_map
 from pipeline.search.searcher import Searcher
 from schemas.errors import ModelError, UsageError
 from schemas.labels import Label, LabelEntry, Naming
@@ -132,7 +133,7 @@ def test_a_map_is_kept_until_the_index_changes(
 ) -> None:
     settings = build_map_world(tmp_path)
     home = IndexHome.current(settings)
-    assert object_map.read_map(home) is None
+    assert read_map(home) is None
     notes: list[str] = []
     with Searcher.open(settings) as searcher:
         made = object_map.make_map(searcher, home, 1000, notes.append)
@@ -141,7 +142,7 @@ def test_a_map_is_kept_until_the_index_changes(
         searcher.index.delete_points([searcher.index.scroll().__next__().id])
         now = object_map.map_version(home, searcher.index.info(), searcher.label_score)
         assert now != version
-    kept = object_map.read_map(IndexHome.current(settings))
+    kept = read_map(IndexHome.current(settings))
     assert kept is not None
     np.testing.assert_array_equal(kept.positions, made.positions)
     assert {kept.labels[place] for place in kept.label_of} == {"mug", "spoon"}

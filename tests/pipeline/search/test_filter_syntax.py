@@ -11,6 +11,8 @@ from schemas.errors import UsageError
 from schemas.payload import KEYWORD_FIELDS
 from schemas.search import Condition
 
+ID = "00000000-0000-4000-8000-00000000000a"
+
 
 @pytest.mark.parametrize(
     ("text", "field", "op", "value"),
@@ -26,6 +28,8 @@ from schemas.search import Condition
         ("width<=640", "width", "<=", 640),
         ("ordinal!=-1", "ordinal", "!=", -1),
         ("version=007", "version", "=", "007"),
+        (f"object_id={ID}, 7", "object_id", "=", (ID, "7")),
+        ("on_map=1764400000:0,0,1,0,1,1", "on_map", "=", "1764400000:0,0,1,0,1,1"),
         ("ingested_at>=2026-01-31", "ingested_at", ">=", "2026-01-31T00:00:00+00:00"),
         ("ingested_at<2026-01-31T12:00+02:00", "ingested_at", "<", "2026-01-31T12:00:00+02:00"),
     ],
@@ -48,6 +52,8 @@ def test_a_text_becomes_a_condition(text: str, field: str, op: str, value: objec
         ("width=1.5", "the filter field 'width' takes a whole number, got '1.5'"),
         ("area_frac>nan", "the filter field 'area_frac' takes a finite number, got nan"),
         ("ingested_at>soon", "takes a time such as 2026-01-31T12:00:00Z, got 'soon'"),
+        ("on_map=1764400000:0,0,1,0", "the filter field 'on_map': expected the time at which"),
+        ("on_map!=7:0,0,1,0,1,1", "the filter field 'on_map' takes = and a text, got !="),
         ("bucket= ", "the filter 'bucket= ' has no value"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.demo_world import build_demo
 from support.map_world import lay_out_in_order
+from support.page_map import draw_lasso, open_map
 from support.page_world import DESK, PAGE_MARKS, PHONE, keep, look_for, opened, serving, violations
 
 from pipeline.index_home import IndexHome
@@ -79,27 +80,13 @@ def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator
         yield shown
 
 
-def open_map(page: Page) -> None:
-    page.get_by_role("button", name="Map").click()
-    expect(page.locator(".map-canvas")).to_be_visible()
-
-
 def test_a_label_or_a_lasso_lists_its_objects(page: Page) -> None:
     open_map(page)
     page.locator(".map-legend .facet").first.click()
     expect(page.locator(".map-tiles button").first).to_be_visible()
     assert violations(page) == []
     keep(page, "map")
-    page.get_by_role("button", name="Lasso").click()
-    box = page.locator(".map-canvas").bounding_box()
-    assert box is not None
-    left, top, width, height = box["x"], box["y"], box["width"], box["height"]
-    corners = ((0.02, 0.3), (0.5, 0.3), (0.5, 0.7), (0.02, 0.7))
-    page.mouse.move(left + 0.02 * width, top + 0.3 * height)
-    page.mouse.down()
-    for x, y in corners:
-        page.mouse.move(left + x * width, top + y * height, steps=3)
-    page.mouse.up()
+    draw_lasso(page)
     within = page.locator(".map-list [role=status]")
     expect(within).to_contain_text("within the lasso")
     count = int((within.text_content() or "0").split()[0])

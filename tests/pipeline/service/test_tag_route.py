@@ -55,6 +55,20 @@ def test_objects_are_tagged_found_and_counted(client: TestClient) -> None:
     assert (narrowed["total"], narrowed["tags"]) == (1, [{"value": "To print", "count": 1}])
 
 
+def test_the_variety_knows_tags_at_once(client: TestClient) -> None:
+    def tagged() -> list[str]:
+        params = {"filter": "tags=red"}
+        objects = client.get("/v1/variety", params=params).json()["objects"]
+        return sorted(each["object_id"] for each in objects)
+
+    assert tagged() == []
+    ids = sorted(hit["object_id"] for hit in search(client))
+    post(client, {"object_ids": ids[:1], "add": ["red"]})
+    assert tagged() == ids[:1]
+    post(client, {"filter": ["kind=object"], "add": ["red"]})
+    assert tagged() == ids
+
+
 def test_all_that_meets_a_filter_is_tagged(client: TestClient) -> None:
     told = post(client, {"filter": ["area>0", "kind=object"], "add": ["seen"]})
     assert told == {"found": 4, "changed": 4, "tags": {}, "missing": []}

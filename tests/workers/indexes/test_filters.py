@@ -27,6 +27,7 @@ from workers.indexes.filters import (
 )
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+ID = "00000000-0000-4000-8000-00000000000a"
 
 
 def where(field: str, op: str, value: object) -> Condition:
@@ -36,6 +37,8 @@ def where(field: str, op: str, value: object) -> Condition:
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
+        (where("object_id", "=", ID), Ids((ID,))),
+        (where("object_id", "=", (ID, "7")), Ids((ID, "7"))),
         (where("bucket", "=", "photos"), OneOf("bucket", ("photos",))),
         (where("version", "=", "007"), OneOf("version", ("007",))),
         (where("uri", "^=", "s3://a/"), Prefix("uri", "s3://a/")),
@@ -69,7 +72,7 @@ def test_unequal_is_what_must_not_be() -> None:
 
 
 def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
-    assert set(FIELDS) == set(PointPayload.model_fields) - {
+    assert set(FIELDS) - {"object_id"} == set(PointPayload.model_fields) - {
         "bbox",
         "rle",
         "label_scores",
@@ -101,6 +104,10 @@ def test_every_flat_field_of_the_payload_can_be_filtered() -> None:
         (where("area_frac", ">", "0.5"), "'area_frac' takes a finite number, got '0.5'"),
         (where("ingested_at", ">", "soon"), "'ingested_at' takes a time such as 2026-01-31T12"),
         (where("ingested_at", ">", 2026), "'ingested_at' takes a time such as 2026-01-31T12"),
+        (where("object_id", "!=", ID), "the filter field 'object_id' takes =, got '!='"),
+        (where("object_id", "=", (ID, "x")), "'object_id' takes ids of objects, got 'x'"),
+        (where("object_id", "=", 3), "'object_id' takes ids of objects, got 3"),
+        (where("bucket", "=", ("a", "b")), "the filter field 'bucket' takes one value, got 2"),
         (where("ingested_at", "^=", "2026"), "'ingested_at' takes = != < <= > >=, got '^='"),
     ],
 )

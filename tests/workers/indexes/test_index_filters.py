@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -234,3 +235,23 @@ def test_batches_are_bounded_by_points_and_bytes() -> None:
 def test_a_point_of_someone_else_is_named() -> None:
     with pytest.raises(VectorIndexError, match=r"point 7 is not one of objseek's .*kind"):
         to_hit(ScoredPoint("7", {"title": "x"}, score=0.5))
+
+
+def test_points_are_found_by_their_ids(tmp_path: Path) -> None:
+    query = unit(123, 1)[0]
+    for kind in ("edge", "lance", "memory"):
+        opened, removed = make_opener(kind, tmp_path / kind)
+        index = opened()
+        index.replace_images([embedded(f"{n}.jpg", unit(n, 3)) for n in range(4)])
+        every = index.search(IndexQuery(query, 99))
+        ids = tuple(hit.object_id for hit in every[1::3])
+        among = where("object_id", "=", (*ids, "00000000-0000-4000-8000-000000000000"))
+        objects = where("kind", "=", "object")
+        hits = index.search(IndexQuery(query, 99, (among,)))
+        assert [hit.object_id for hit in hits] == list(ids)
+        expected = [hit for hit in hits if hit.payload.kind == "object"]
+        assert index.search(IndexQuery(query, 99, (objects, among))) == expected
+        assert index.count((objects, among)) == len(expected)
+        assert index.count((where("object_id", "=", ids[0]),)) == 1
+        index.close()
+        removed()
