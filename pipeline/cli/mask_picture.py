@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, one_line
 from schemas.masks import BoolMask
 
 _INSIDE = 127  # of 255: brighter pixels are inside
@@ -23,3 +23,6 @@ def read_mask(path: Path) -> BoolMask:
     except OSError as exc:
         reason = exc.strerror or exc
         raise UsageError(f"the mask {path} cannot be read: {reason}") from exc
+    # Pillow's plugins raise nearly every built-in exception on bytes that are no whole picture.
+    except Exception as exc:
+        raise UsageError(f"expected a picture of a mask, got {path}: {one_line(exc)}") from exc

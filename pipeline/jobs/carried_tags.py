@@ -37,8 +37,12 @@ def carry_tags(before: VectorIndex, now: VectorIndex) -> None:
 
 def list_tagged(index: VectorIndex) -> Iterator[Point]:
     """The points that have tags, each once."""
+    tags = index.facet(TAGS, limit=_MOST_TAGS)
+    if len(tags) == _MOST_TAGS:  # there may be more than are told
+        yield from (point for point in index.scroll() if point.payload.get(TAGS))
+        return
     seen: set[str] = set()
-    for tag in index.facet(TAGS, limit=_MOST_TAGS):
+    for tag in tags:
         for point in index.scroll([Condition(field=TAGS, op="=", value=tag.value)]):
             if point.id not in seen:
                 seen.add(point.id)

@@ -16,6 +16,7 @@ from support.qdrant_server import qdrant_server
 from support.transfer_world import at
 
 from pipeline.index_home import IndexHome
+from pipeline.jobs import carried_tags
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.reembed import reembed
 from pipeline.jobs.sync import sync
@@ -108,7 +109,11 @@ def test_ingests_and_syncs_keep_them(index: Settings, tmp_path: Path) -> None:
     assert verify(index, [str(tmp_path / "images")]).findings == []
 
 
-def test_another_embedder_leaves_them(index: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [1, 1000])
+def test_another_embedder_leaves_them(
+    index: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(carried_tags, "_MOST_TAGS", most)
     added = add(index, tmp_path / "images" / "000.png")
     give(index, "ordinal=1", "red", "to print")
     with searcher_of(index) as searcher:
