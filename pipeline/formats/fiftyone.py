@@ -90,7 +90,7 @@ def _write_mask(found: ExportedObject) -> dict[str, Any]:
     """The mask in its box as a compressed .npy file of bool (height, width)."""
     x0, y0, x1, y1 = found.bbox_xyxy
     file = io.BytesIO()
-    np.save(file, found.rle.decode_columns(x0, x1)[y0:y1], allow_pickle=False)
+    np.save(file, found.rle.decode_columns(x0, x1)[y0:y1])
     packed = base64.b64encode(zlib.compress(file.getvalue())).decode("ascii")
     return {"$binary": {"base64": packed, "subType": "00"}}
 
