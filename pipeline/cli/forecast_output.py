@@ -11,12 +11,15 @@ import typer
 from pipeline.cli.console import out, print_line
 from pipeline.cli.lazy_imports import lazy_imports
 from pipeline.cli.plan_report import format_duration, format_size
+from pipeline.cli.transfer_output import print_left_out
 
 with lazy_imports():
+    from pipeline import kept_paces
     from pipeline.jobs import forecast, reembed_forecast
+    from pipeline.kept_paces import KeptPace
     from pipeline.transfer import forecast as transfer_forecast
+    from pipeline.transfer import import_coco
 
-_NO_PACE = "How long that takes is not known: of such runs no pace is kept."
 _NOTHING = "Nothing was done (--dry-run)."
 
 
@@ -72,7 +75,7 @@ def print_reembed(found: reembed_forecast.ReembedForecast, *, as_json: bool) -> 
                 "videos": found.videos,
                 "before": found.before,
                 "generation": found.generation,
-                "seconds": None,
+                **_pace_fields(found.objects, _pace_of(found)),
             }
         )
         return
@@ -85,12 +88,12 @@ def print_reembed(found: reembed_forecast.ReembedForecast, *, as_json: bool) -> 
     _print_rows(rows)
     name = found.generation or "a new one, which its models name"
     print_line(out(), f"Generation in use: {found.before}; then {name}.")
-    print_line(out(), _NO_PACE)
+    print_line(out(), _describe_pace(found.objects, _pace_of(found), "objects"))
     print_line(out(), _NOTHING)
 
 
 def print_transfer(found: transfer_forecast.TransferForecast, *, as_json: bool) -> None:
-    """Print what a restore or a migration would do."""
+    """Print what an import of an export, a restore or a migration would do."""
     if as_json:
         fields = {
             "images": found.images,
@@ -98,15 +101,50 @@ def print_transfer(found: transfer_forecast.TransferForecast, *, as_json: bool) 
             "size_bytes": found.size_bytes,
             "source": found.source,
             "target": found.target,
-            "seconds": None,
+            **_pace_fields(found.points, found.pace),
         }
         _print_json(fields)
         return
     _print_rows({"images": found.images, "points": found.points})
     size = f", {format_size(found.size_bytes)}" if found.size_bytes is not None else ""
     print_line(out(), f"From {found.source}{size}, to {found.target}.")
-    print_line(out(), _NO_PACE)
+    print_line(out(), _describe_pace(found.points, found.pace, "points"))
     print_line(out(), _NOTHING)
+
+
+def print_coco_import(found: import_coco.CocoForecast) -> None:
+    """Print what an import of a COCO file would do."""
+    print_left_out(found.left_out)
+    _print_rows({"images": found.images, "masks": found.masks})
+    print_line(out(), _describe_pace(found.masks, found.pace, "objects"))
+    print_line(out(), _NOTHING)
+
+
+def _pace_of(found: reembed_forecast.ReembedForecast) -> KeptPace | None:
+    """None where there are videos, of which frames are embedded, not objects."""
+    return None if found.videos else found.pace
+
+
+def _pace_fields(points: int, pace: KeptPace | None) -> dict[str, float | None]:
+    return {
+        "points_per_s": pace.points_per_s if pace else None,
+        "seconds": pace.foretell_s(points) if pace else None,
+    }
+
+
+def _describe_pace(points: int, pace: KeptPace | None, things: str) -> str:
+    if not points:
+        return "There is nothing to write."
+    if pace is None:
+        return (
+            "How long that takes is not known: no such run of "
+            f"{kept_paces.LEAST_POINTS} {things} or more has ended on this machine."
+        )
+    rate = f"{pace.points_per_s:,.0f}" if pace.points_per_s >= 10 else f"{pace.points_per_s:.2f}"
+    return (
+        f"That takes about {format_duration(pace.foretell_s(points))}, at the {rate} {things}/s "
+        f"of the run of {pace.ended_at:%Y-%m-%d}."
+    )
 
 
 def _describe_time(found: forecast.IngestForecast) -> str:

@@ -18,6 +18,7 @@ from pipeline.ingestion.stored_masks import read_stored_masks
 from pipeline.ingestion.writer import Writer
 from pipeline.jobs.carried_tags import carry_tags
 from pipeline.jobs.reembedded_videos import ReembeddedVideos
+from pipeline.kept_paces import note_pace
 from pipeline.manifest.expected_points import added_ids, count_points, row_key
 from pipeline.manifest.manifest import Manifest
 from pipeline.messages import quantify
@@ -93,7 +94,15 @@ def reembed(
     recipe = recipe or build_recipe(settings.with_precision(precision))
     with progress, observe(settings.observe) as observer:
         progress.tell(observer)
-        return _Reembed(settings, recipe, precision, progress, index).run(force=force)
+        summary = _Reembed(settings, recipe, precision, progress, index).run(force=force)
+    if not summary.counts.videos:  # of which frames are embedded, not objects
+        note_pace(settings, reembed_job(settings), summary.counts.objects, summary.seconds)
+    return summary
+
+
+def reembed_job(settings: Settings) -> str:
+    """By what name the pace of a run with this embedder is kept."""
+    return f"reembed by {settings.embedder.name}"
 
 
 def generation_name(pipeline: Pipeline) -> str:

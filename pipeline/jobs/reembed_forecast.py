@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.index_home import IndexHome, list_generations
-from pipeline.jobs.reembed import require_change
+from pipeline.jobs.reembed import reembed_job, require_change
+from pipeline.kept_paces import KeptPace, find_pace
 from pipeline.settings import Settings
 from schemas.errors import UsageError
 from schemas.manifest import State
@@ -18,6 +19,7 @@ class ReembedForecast:
 
     `unchanged` ones are in the new generation already; `objects` are those of the others, and so
     are `videos`. `generation` is the name of the new one, None as long as only its models tell.
+    `pace` is that of the last run with this embedder on this machine.
     """
 
     images: int
@@ -26,6 +28,7 @@ class ReembedForecast:
     videos: int
     before: str
     generation: str | None
+    pace: KeptPace | None = None
 
     @property
     def work(self) -> int:
@@ -61,6 +64,7 @@ def forecast_reembed(settings: Settings) -> ReembedForecast:
         videos=sum(row.shots > 0 for row in left),
         before=old.generation,
         generation=name,
+        pace=find_pace(settings, reembed_job(settings)),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from pipeline.index_home import IndexHome
+from pipeline.kept_paces import note_pace
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_catalogue import Catalogue, check_files, require_catalogue
@@ -11,6 +14,7 @@ from pipeline.transfer.export_parquet import ExportSummary, export
 from pipeline.transfer.import_parquet import Dataset, ImportSummary, bring_in
 from pipeline.transfer.import_target import require_no_images
 from schemas.errors import UsageError
+from workers.indexes.location import kind_of
 
 
 def backup(settings: Settings, target: str, progress: Progress | None = None) -> ExportSummary:
@@ -29,7 +33,7 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
     One that was interrupted is begun anew by the same command. Raises DatasetError for a
     damaged backup, UsageError where the index holds something.
     """
-    progress = progress or Progress()
+    progress, began = progress or Progress(), time.monotonic()
     home = IndexHome.current(settings)
     require_no_images(home, "to restore to")
     with local_dataset(source, settings.store, progress) as folder:
@@ -37,7 +41,14 @@ def restore(settings: Settings, source: str, progress: Progress | None = None) -
         progress.note("checking the files of the backup")
         check_files(folder, catalogue)
         _check_empty(home, catalogue)
-        return bring_in(Dataset(folder, catalogue), home, progress)
+        summary = bring_in(Dataset(folder, catalogue), home, progress)
+    note_pace(settings, restore_job(home), summary.points, time.monotonic() - began)
+    return summary
+
+
+def restore_job(home: IndexHome) -> str:
+    """By what name the pace of a restore is kept."""
+    return f"restore to {kind_of(home.location)}"
 
 
 def _check_empty(home: IndexHome, catalogue: Catalogue) -> None:

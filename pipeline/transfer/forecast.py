@@ -1,4 +1,4 @@
-"""Says what a restore or a migration would do, and whether it would be refused."""
+"""Says what an import, a restore or a migration would do, and whether it would be refused."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.index_home import IndexHome
+from pipeline.kept_paces import KeptPace, find_pace
+from pipeline.progress import Progress
 from pipeline.settings import Settings
-from pipeline.transfer.dataset_catalogue import Catalogue, require_catalogue
-from pipeline.transfer.dataset_storage import CATALOGUE, local_folder
+from pipeline.transfer.backup import restore_job
+from pipeline.transfer.dataset_catalogue import Catalogue, read_catalogue, require_catalogue
+from pipeline.transfer.dataset_storage import CATALOGUE, local_dataset, local_folder
+from pipeline.transfer.import_parquet import Dataset, import_job, require_no_shared
 from pipeline.transfer.import_target import require_no_images
-from pipeline.transfer.migrate import open_target
+from pipeline.transfer.migrate import migrate_job, open_target
 from schemas.errors import ObjectGoneError
 from schemas.manifest import State
 from workers.stores.s3_prefix import S3Prefix
@@ -20,13 +24,37 @@ from workers.stores.s3_prefix import S3Prefix
 
 @dataclass(frozen=True, slots=True)
 class TransferForecast:
-    """What would be written to `target`. `size_bytes` of the files of a backup; None: not known."""
+    """What would be written to `target`. `size_bytes` of the files of a backup; None: not known.
+
+    `pace` is that of the last such job on this machine.
+    """
 
     images: int
     points: int
     source: str
     target: str
     size_bytes: int | None = None
+    pace: KeptPace | None = None
+
+
+def forecast_import(settings: Settings, source: str) -> TransferForecast:
+    """What `import_dataset` of an export would write: its rows are counted, not looked at.
+
+    Raises UsageError where there is no such folder, or the index has one of its images already,
+    DatasetError for what is no export.
+    """
+    home = IndexHome.current(settings)
+    with local_dataset(source, settings.store, Progress()) as folder:
+        catalogue = read_catalogue(folder)
+        dataset = Dataset(folder, catalogue)
+        require_no_shared(home, dataset)
+        return TransferForecast(
+            images=sum(dataset.manifest.counts().values()),
+            points=dataset.count(),
+            source=source,
+            target=home.location,
+            pace=find_pace(settings, import_job(home)),
+        )
 
 
 def forecast_restore(settings: Settings, source: str) -> TransferForecast:
@@ -44,6 +72,7 @@ def forecast_restore(settings: Settings, source: str) -> TransferForecast:
         source=source,
         target=home.location,
         size_bytes=sum(entry.bytes for entry in catalogue.files.values()),
+        pace=find_pace(settings, restore_job(home)),
     )
 
 
@@ -62,6 +91,7 @@ def forecast_migrate(settings: Settings, target: Settings) -> TransferForecast:
         points=points + len(home.manifest.added.all()),
         source=home.location,
         target=there.location,
+        pace=find_pace(settings, migrate_job(home, there)),
     )
 
 

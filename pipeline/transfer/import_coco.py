@@ -14,6 +14,7 @@ from pipeline.ingestion.image_places import locate_image
 from pipeline.ingestion.listing import LISTED_AT_ONCE
 from pipeline.ingestion.session import IngestSession
 from pipeline.jobs.ingest import IngestSummary
+from pipeline.kept_paces import KeptPace, find_pace, note_pace
 from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe, build_no_matcher, build_recipe
@@ -41,6 +42,40 @@ class CocoImport:
     left_out: Sequence[BadAnnotation]
 
 
+@dataclass(frozen=True, slots=True)
+class CocoForecast:
+    """What an import of a file would embed, and the annotations that it would leave out.
+
+    `pace` is that of the last such import on this machine.
+    """
+
+    images: int
+    masks: int
+    left_out: Sequence[BadAnnotation]
+    pace: KeptPace | None
+
+
+def forecast_coco(
+    settings: Settings,
+    path: Path,
+    images: str | None,
+    progress: Progress | None = None,
+    *,
+    strict: bool = False,
+) -> CocoForecast:
+    """What `import_coco` of a file would do. No image is looked at, and nothing is written.
+
+    Raises UsageError and DatasetError as `import_coco` does.
+    """
+    document = _read(settings, path, images, progress or Progress(), strict=strict)
+    return CocoForecast(
+        len(document.images),
+        len(document.annotations),
+        document.left_out,
+        find_pace(settings, _job(settings)),
+    )
+
+
 def import_coco(
     settings: Settings,
     path: Path,
@@ -61,15 +96,7 @@ def import_coco(
     annotation, and what `ingest` raises.
     """
     progress, home = progress or Progress(), IndexHome.current(settings)
-    document = load_masks(path, strict=strict)
-    if not document.images:
-        raise UsageError(f"there are no images in {path}")
-
-    def is_frame(image: CocoImage) -> bool:
-        return is_video(_find_image(image, images).key, settings.store)
-
-    document = _leave_out_frames(document, is_frame, path, progress, strict=strict)
-    document = join_images(document, lambda image: image_id(_find_image(image, images)))
+    document = _read(settings, path, images, progress, strict=strict)
     entries = group_masks(document)
     refs = [_find_image(entry.image, images) for entry in entries]
     contents = {"masks": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -90,7 +117,29 @@ def import_coco(
         log = session.run(_list_versions(refs, settings), home, progress)
     tags = {image_id(ref): entry.tags for ref, entry in zip(refs, entries, strict=True)}
     give_tags({image: of_image for image, of_image in tags.items() if of_image}, settings)
-    return CocoImport(IngestSummary.of(home, progress, log), document.left_out)
+    summary = IngestSummary.of(home, progress, log)
+    note_pace(settings, _job(settings), summary.counts.objects, summary.seconds)
+    return CocoImport(summary, document.left_out)
+
+
+def _job(settings: Settings) -> str:
+    """By what name the pace of an import is kept."""
+    return f"import masks by {settings.embedder.name}"
+
+
+def _read(
+    settings: Settings, path: Path, images: str | None, progress: Progress, *, strict: bool
+) -> CocoMasks:
+    """The document, each image once, with what can be brought in."""
+    document = load_masks(path, strict=strict)
+    if not document.images:
+        raise UsageError(f"there are no images in {path}")
+
+    def is_frame(image: CocoImage) -> bool:
+        return is_video(_find_image(image, images).key, settings.store)
+
+    document = _leave_out_frames(document, is_frame, path, progress, strict=strict)
+    return join_images(document, lambda image: image_id(_find_image(image, images)))
 
 
 def _leave_out_frames(

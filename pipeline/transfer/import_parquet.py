@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.index_home import IndexHome
+from pipeline.kept_paces import note_pace
 from pipeline.manifest.audit import Comparison
 from pipeline.manifest.image_keys import keys_of
 from pipeline.manifest.manifest import Manifest
@@ -30,6 +32,7 @@ from schemas.errors import (
 )
 from schemas.named_vectors import NamedDims, dims_of, merge_dims
 from schemas.points import Point
+from workers.indexes.location import kind_of
 
 _ROWS_AT_ONCE = 2048
 
@@ -51,10 +54,18 @@ def import_dataset(
     Images that the index has already are refused. Raises UsageError, DatasetError that
     names file and row.
     """
-    progress = progress or Progress()
+    progress, began = progress or Progress(), time.monotonic()
+    home = IndexHome.current(settings)
     with local_dataset(source, settings.store, progress) as folder:
         catalogue = read_catalogue(folder)
-        return bring_in(Dataset(folder, catalogue), IndexHome.current(settings), progress)
+        summary = bring_in(Dataset(folder, catalogue), home, progress)
+    note_pace(settings, import_job(home), summary.points, time.monotonic() - began)
+    return summary
+
+
+def import_job(home: IndexHome) -> str:
+    """By what name the pace of an import is kept."""
+    return f"import to {kind_of(home.location)}"
 
 
 class Dataset:
@@ -88,6 +99,11 @@ class Dataset:
                     f"{self._files[0].name}, got {dim} in {self._name(file)}"
                 )
         return dims[self._files[0]] if dims else None
+
+    def count(self) -> int:
+        """How many points there are. Raises DatasetError for a file that is not from an export."""
+        rows = sum(_count_rows(file) for file in self._files)
+        return rows - len(self._left_out)
 
     def named_dims(self) -> dict[str, int]:
         """How many numbers the named vectors have that any file has a column of, by name.
@@ -187,6 +203,11 @@ def _check_target(
     home: IndexHome, dataset: Dataset, dim: int, named: NamedDims, *, exists: bool
 ) -> None:
     check_target(home, dim, named, exists=exists)
+    require_no_shared(home, dataset)
+
+
+def require_no_shared(home: IndexHome, dataset: Dataset) -> None:
+    """Raise UsageError, which names the first, if the index has an image of the dataset."""
     present = home.manifest.find_shared_uri(dataset.manifest)
     if present is not None:
         raise UsageError(
@@ -204,6 +225,13 @@ def _check_rows(dataset: Dataset, comparison: Comparison, progress: Progress) ->
     dataset.check_ids()
     comparison.check(DatasetError)
     dataset.check_tracks()
+
+
+def _count_rows(file: Path) -> int:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError) as exc:
+        raise DatasetError(f"{file} is not from an export: {one_line(exc)}") from exc
 
 
 def _read_dim(file: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.index_home import IndexHome
+from pipeline.kept_paces import note_pace
 from pipeline.manifest.audit import Comparison
 from pipeline.manifest.manifest import Manifest
 from pipeline.progress import Progress
@@ -23,6 +25,7 @@ from schemas.errors import UsageError, VectorIndexError
 from schemas.points import Point
 from schemas.records import Float32Vector
 from workers.batching import batched
+from workers.indexes.location import kind_of
 from workers.protocols import VectorIndex
 
 _AT_ONCE = 1024
@@ -49,7 +52,7 @@ def migrate(
     asked for again. Raises UsageError where the target holds another index's points or images,
     VectorIndexError if it does not come to hold what the source does.
     """
-    progress = progress or Progress()
+    progress, began = progress or Progress(), time.monotonic()
     home = open_target(settings, target)
     with (
         hold_source(settings, progress) as source,
@@ -64,7 +67,14 @@ def migrate(
             summary = _Migration(source.index, index, manifest, progress).run()
         home.pipelines.describe(*source.pipelines)
         manifest.copy_to(home.manifest)
+    job = migrate_job(IndexHome.current(settings), home)
+    note_pace(settings, job, summary.points, time.monotonic() - began)
     return summary
+
+
+def migrate_job(source: IndexHome, target: IndexHome) -> str:
+    """By what name the pace of a migration is kept."""
+    return f"migrate {kind_of(source.location)} to {kind_of(target.location)}"
 
 
 def open_target(settings: Settings, target: Settings) -> IndexHome:

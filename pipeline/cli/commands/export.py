@@ -20,7 +20,7 @@ from pipeline.cli.vector_output import print_imported, print_plan
 from schemas.errors import UsageError
 
 with lazy_imports():
-    from pipeline.cli import progress_bars, run_job
+    from pipeline.cli import forecast_output, progress_bars, run_job
     from pipeline.transfer import (
         export_coco,
         export_csv,
@@ -30,6 +30,9 @@ with lazy_imports():
         export_yolo,
         import_coco,
         import_parquet,
+    )
+    from pipeline.transfer import (
+        forecast as transfer_forecast,
     )
     from pipeline.transfer.sources import open_source
     from pipeline.transfer.vectors import columns as vector_columns
@@ -224,8 +227,8 @@ def import_command(
         bool,
         typer.Option(
             "--dry-run",
-            help="Print what each column would be taken for, and write nothing.",
-            rich_help_panel=_VECTORS,
+            help="Print what would be brought in, of vectors what each column would be taken for, "
+            "and write nothing.",
         ),
     ] = False,
 ) -> None:
@@ -235,11 +238,15 @@ def import_command(
         "--columns": bool(columns),
         "--boxes": boxes is not BoxNumbers.XYXY,
         "--no-check": not check,
-        "--dry-run": dry_run,
     }
     if source.endswith(".json"):
         _refuse(of_vectors, f"vectors only, got {source}")
         path = Path(source).expanduser()
+        if dry_run:
+            forecast_output.print_coco_import(
+                import_coco.forecast_coco(settings, path, images, strict=strict)
+            )
+            return
         work = partial(import_coco.import_coco, settings, path, images, strict=strict)
         brought = run_job.run_with_progress(settings, work, segmenting=False)
         print_left_out(brought.left_out)
@@ -248,6 +255,10 @@ def import_command(
     if open_source.is_own_export(source, settings):
         of_others = {"--images": images is not None, "--strict": strict, **of_vectors}
         _refuse(of_others, f"a COCO file or vectors only, got {source}")
+        if dry_run:
+            found = transfer_forecast.forecast_import(settings, source)
+            forecast_output.print_transfer(found, as_json=False)
+            return
         with progress_bars.show_progress(err()) as progress:
             summary = import_parquet.import_dataset(settings, source, progress)
         print_import(summary, settings.index.location)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from support.folder_digest import digest_folder
 from support.s3_server import moto_server
 from typer.testing import CliRunner, Result
 
+from pipeline import kept_paces
 from pipeline.cli.main import app
 from pipeline.jobs.ingest import ingest
 from pipeline.transfer.backup import backup
+from pipeline.transfer.export_coco import export_coco
+from pipeline.transfer.import_coco import import_coco
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def no_paces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paces are kept in a folder of this test's, of jobs of any size."""
+    monkeypatch.setenv("OBJSEEK_CACHE_DIR", str(tmp_path / "cache" / "models"))
+    monkeypatch.setattr(kept_paces, "LEAST_POINTS", 1)
+
+
+@pytest.fixture
+def world(folder: Path, monkeypatch: pytest.MonkeyPatch, no_paces: None) -> Iterator[Path]:
     """The same, and nothing in it may change."""
 
     def fail(*args: object, **more: object) -> None:
@@ -130,11 +141,12 @@ def test_a_reembedding_counts_images_and_objects(world: Path) -> None:
     fields = foresee("reembed", *place(world), "-e", "ViT-B-32/openai")
     assert fields == {
         "images": 8, "unchanged": 0, "to_embed": 8, "objects": 16, "videos": 0,
-        "before": "first", "generation": None, "seconds": None,
+        "before": "first", "generation": None, "points_per_s": None, "seconds": None,
     }  # fmt: skip
     result = run("reembed", *place(world), "-e", "ViT-B-32/openai", "--dry-run")
     assert result.stdout.splitlines()[-2:] == [
-        "How long that takes is not known: of such runs no pace is kept.",
+        "How long that takes is not known: no such run of 1 objects or more has ended on this "
+        "machine.",
         "Nothing was done (--dry-run).",
     ]
 
@@ -142,11 +154,75 @@ def test_a_reembedding_counts_images_and_objects(world: Path) -> None:
 def test_a_migration_counts_points(world: Path) -> None:
     fields = foresee("migrate", world / "moved", "-i", world / "index")
     assert fields == {
-        "images": 8, "points": 24, "size_bytes": None, "seconds": None,
+        "images": 8, "points": 24, "size_bytes": None, "points_per_s": None, "seconds": None,
         "source": str(world / "index"), "target": str(world / "moved"),
     }  # fmt: skip
     same = run("migrate", world / "index", "-i", world / "index", "--dry-run")
     assert (same.exit_code, "expected another place" in same.stderr) == (2, True)
+
+
+def test_transfers_tell_how_long_the_next_one_takes(tmp_path: Path, no_paces: None) -> None:
+    settings = fakes.settings(tmp_path / "index")
+    fakes.write_images(tmp_path / "images", 4)
+    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    index = ("-i", tmp_path / "index")
+    for command in ("export", "backup"):
+        assert run(command, tmp_path / command, *index).exit_code == 0
+    jobs = {
+        "import to folder": ("import", tmp_path / "export", "-i"),
+        "restore to folder": ("restore", tmp_path / "backup", "-i"),
+        "migrate folder to folder": ("migrate", "{}", *index),
+    }
+    for job, arguments in jobs.items():
+        first, second = ([*arguments, tmp_path / f"{arguments[0]}{number}"] for number in (1, 2))
+        if arguments[0] == "migrate":
+            first, second = (["migrate", call[-1], *index] for call in (first, second))
+        before = run(*second, "--dry-run").stdout.splitlines()
+        assert "no such run of 1 points or more has ended" in before[-2]
+        assert run(*first).exit_code == 0
+        rate = json.loads((tmp_path / "cache" / "paces.json").read_text())[job]["points_per_s"]
+        after = run(*second, "--dry-run").stdout.splitlines()
+        assert after[:2] == ["images  4", "points  12"]
+        assert re.fullmatch(
+            r"That takes about .+, at the [\d,.]+ points/s of the run of 20..-..-..\.", after[-2]
+        )
+        if arguments[0] != "import":
+            seconds = foresee(*second)["seconds"]
+            assert seconds == pytest.approx(12 / rate)
+    assert not list(tmp_path.glob("*2"))
+
+
+def test_an_import_of_images_that_are_there_is_refused(tmp_path: Path) -> None:
+    settings = fakes.settings(tmp_path / "index")
+    fakes.write_images(tmp_path / "images", 2)
+    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    assert run("export", tmp_path / "export", "-i", tmp_path / "index").exit_code == 0
+    refused = run("import", tmp_path / "export", "-i", tmp_path / "index", "--dry-run")
+    assert (refused.exit_code, "expected images that are not in" in refused.stderr) == (2, True)
+
+
+def test_an_import_of_masks_counts_them(tmp_path: Path, no_paces: None) -> None:
+    settings = fakes.settings(tmp_path / "index")
+    fakes.write_images(tmp_path / "images", 2)
+    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    export_coco(settings, tmp_path / "masks.json")
+    document = json.loads((tmp_path / "masks.json").read_text())
+    document["annotations"][0]["segmentation"] = {"size": [1, 1], "counts": "!"}
+    (tmp_path / "masks.json").write_text(json.dumps(document))
+    call = ("import", tmp_path / "masks.json", "-i", tmp_path / "other")
+    lines = run(*call, "--dry-run").stdout.splitlines()
+    assert lines[0].startswith("left out: ")
+    assert lines[1:4] == ["1 annotation left out as wrong", "images  2", "masks   3"]
+    assert "no such run of 1 objects or more" in lines[4]
+    assert not (tmp_path / "other").exists()
+    import_coco(
+        fakes.settings(tmp_path / "third"), tmp_path / "masks.json", None,
+        recipe=fakes.recipe(settings),
+    )  # fmt: skip
+    lines = run(*call, "--dry-run").stdout.splitlines()
+    assert lines[4].startswith("That takes about ")
+    refused = run(*call, "--dry-run", "--strict")
+    assert (refused.exit_code, refused.stdout) == (2, "")
 
 
 def test_a_restore_reads_the_catalogue_alone(tmp_path: Path) -> None:

@@ -76,7 +76,6 @@ def test_a_model_that_objseek_has_not_is_named_all_the_same() -> None:
         ("import v.parquet --columns vector=uri", "expected lists of numbers in the column 'uri'"),
         ("import notes.txt", "expected Parquet, Arrow or Feather files"),
         ("import masks.json --columns uri=x", "expected --columns with vectors only"),
-        ("import masks.json --dry-run", "expected --dry-run with vectors only"),
         ("import masks.json --boxes xywh", "expected --boxes with vectors only"),
         ("import masks.json --no-check", "expected --no-check with vectors only"),
         ("import export --columns uri=x", "expected --columns with a COCO file or vectors only"),
