@@ -7,28 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import uuid
 from datetime import UTC, datetime
-from importlib import resources
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-from playwright.sync_api import Browser, Route, sync_playwright
+from playwright.sync_api import Browser, Route
 
+from bench.page_files import ORIGIN, SIDE, answer_file, open_browser
 from schemas.object_map import ObjectMap, pack_map
 
 _KINDS = 40
-_SIDE = {"width": 1600, "height": 1000}
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
-}
-_ORIGIN = "http://127.0.0.1:9"  # nobody listens there: all is answered here
 _MOVE = """(seconds) => new Promise((done) => {
   const map = document.getElementById("map").map, began = performance.now(), first = map.frames;
   let spent = 0;
@@ -72,26 +61,22 @@ def draw_map(objects: int) -> bytes:
 
 def answer(route: Route, map_bytes: bytes, objects: int) -> None:
     """What the service would answer, as far as the map asks it."""
-    folder = Path(str(resources.files("pipeline.service"))) / "page"
     path = urlsplit(route.request.url).path
-    if path == "/" or path.startswith("/static/"):
-        file = folder / (path.removeprefix("/static/").lstrip("/") or "index.html")
-        route.fulfill(body=file.read_bytes(), content_type=_TYPES.get(file.suffix, "text/plain"))
-    elif path == "/v1/map":
+    if path == "/v1/map":
         route.fulfill(body=map_bytes, content_type="application/octet-stream")
     elif path == "/v1/map/state":
         known = {"state": "done", "objects": objects, "of_objects": objects, "is_current": True}
         route.fulfill(body=json.dumps(known), content_type="application/json")
     else:
-        route.fulfill(status=404, body=json.dumps({"detail": "none"}))
+        answer_file(route)
 
 
 def measure(
     browser: Browser, map_bytes: bytes, objects: int, sharpness: int, seconds: float
 ) -> None:
-    page = browser.new_page(viewport=_SIDE, device_scale_factor=sharpness)
+    page = browser.new_page(viewport=SIDE, device_scale_factor=sharpness)
     page.route("**/*", lambda route: answer(route, map_bytes, objects))
-    page.goto(f"{_ORIGIN}/?{uuid.uuid4().hex}")
+    page.goto(f"{ORIGIN}/?{uuid.uuid4().hex}")
     page.get_by_role("button", name="Map").click()
     page.wait_for_function("document.getElementById('map').map")
     canvas = page.evaluate(
@@ -115,15 +100,10 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=3.0)
     args = parser.parse_args()
-    chromium = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
     map_bytes = draw_map(args.objects)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
+    with open_browser() as browser:
         for sharpness in (1, 2):
             measure(browser, map_bytes, args.objects, sharpness, args.seconds)
-        browser.close()
 
 
 if __name__ == "__main__":

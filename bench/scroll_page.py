@@ -8,27 +8,17 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
-import shutil
 import uuid
-from importlib import resources
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, CDPSession, Route, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Route
+
+from bench.page_files import ORIGIN, SIDE, answer_file, open_browser
 
 _PICTURES = 40
 _PICTURE_WH = (384, 288)
-_SIDE = {"width": 1600, "height": 1000}
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
-}
-_ORIGIN = "http://127.0.0.1:9"  # nobody listens there: all is answered here
 _LOAD = """(hits) => new Promise((done) => {
   const step = () => {
     scrollTo(0, document.documentElement.scrollHeight);
@@ -93,19 +83,14 @@ class Answers:
         self.pictures = draw_pictures()
 
     def __call__(self, route: Route) -> None:
-        folder = Path(str(resources.files("pipeline.service"))) / "page"
         path = urlsplit(route.request.url).path
-        if path == "/" or path.startswith("/static/"):
-            file = folder / (path.removeprefix("/static/").lstrip("/") or "index.html")
-            kind = _TYPES.get(file.suffix, "text/plain")
-            route.fulfill(body=file.read_bytes(), content_type=kind)
-        elif path == "/v1/search":
+        if path == "/v1/search":
             self._search(route)
         elif path.endswith("/crop.jpg"):
             number = uuid.UUID(path.split("/")[3]).int % _PICTURES
             route.fulfill(body=self.pictures[number], content_type="image/jpeg")
         else:
-            route.fulfill(status=404, body=json.dumps({"detail": "none"}))
+            answer_file(route)
 
     def _search(self, route: Route) -> None:
         query = route.request.post_data_json
@@ -128,10 +113,10 @@ def read_durations(session: CDPSession) -> dict[str, float]:
 
 def measure(browser: Browser, answers: Answers, speed: int, seconds: float) -> None:
     """Print how long frames took while the page was scrolled by `speed` px in each."""
-    page = browser.new_page(viewport=_SIDE)
+    page = browser.new_page(viewport=SIDE)
     page.set_default_timeout(300_000)
     page.route("**/*", answers)
-    page.goto(f"{_ORIGIN}/?q=thing")
+    page.goto(f"{ORIGIN}/?q=thing")
     page.evaluate(_LOAD, len(answers.hits))
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
@@ -155,15 +140,10 @@ def main() -> None:
     parser.add_argument("--hits", type=int, default=900)
     parser.add_argument("--seconds", type=float, default=5.0)
     args = parser.parse_args()
-    chromium = os.environ.get("OBJSEEK_TEST_CHROMIUM") or shutil.which("chromium")
     answers = Answers(args.hits)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
+    with open_browser() as browser:
         for speed in (20, 120):
             measure(browser, answers, speed, args.seconds)
-        browser.close()
 
 
 if __name__ == "__main__":
