@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 
 from pipeline.formats.exported_object import ExportedImage, ExportedObject
+from pipeline.formats.image_files import (
+    IMAGE_HEADER,
+    IMAGE_LIST,
+    ImageNames,
+    write_image_row,
+)
 from pipeline.formats.mask_path import trace_path
-from pipeline.formats.object_rows import write_cells
 
-DATA, IMAGE_LIST = "data.yaml", "images.csv"
+DATA = "data.yaml"
 IMAGES, LABELS = "images", "labels"
-IMAGE_HEADER = write_cells("file", "uri", "width", "height")
 _LEAST_POINTS = 3
 """Of a polygon; readers take lines with fewer for boxes."""
 _DECIMALS = 6
 _INTO_PIXEL = 0.25
-_LONGEST_NAME = 100
 
 
-class YoloNames:
+class YoloNames(ImageNames):
     """Names for the files of images, each once, and numbers for classes, in order of appearance."""
 
     def __init__(self) -> None:
-        self._stems: dict[tuple[str, str], str] = {}
-        self._taken: set[str] = set()
+        super().__init__()
         self._classes: dict[str, int] = {}
 
     @property
@@ -38,31 +39,9 @@ class YoloNames:
         """The number of a class, a new one if it has not appeared before."""
         return self._classes.setdefault(label, len(self._classes))
 
-    def knows(self, image: ExportedImage) -> bool:
-        """Whether the image has got a name already."""
-        return (image.image_id, image.generation) in self._stems
-
-    def name_image(self, image: ExportedImage) -> str:
-        """The file of an image, without folders: as it is called, if no other is called so.
-
-        Files with one name but for the ending would share a file of labels: a later one has a
-        part of its id in its name.
-        """
-        path = PurePosixPath(image.key)
-        suffix = path.suffix if path.suffix.isprintable() else ""
-        identity = (image.image_id, image.generation)
-        if identity not in self._stems:
-            stem = "".join(c if c.isprintable() else "_" for c in path.stem)[:_LONGEST_NAME]
-            names = (stem, f"{stem}-{image.image_id[:8]}", f"{stem}-{'-'.join(identity)}")
-            free = next(name for name in names if name and name.casefold() not in self._taken)
-            self._taken.add(free.casefold())
-            self._stems[identity] = free
-        return self._stems[identity] + suffix
-
     def name_labels(self, image: ExportedImage) -> str:
         """The file of an image's labels, without folders."""
-        self.name_image(image)
-        return f"{self._stems[image.image_id, image.generation]}.txt"
+        return f"{self.name_stem(image)}.txt"
 
 
 def write_label_line(found: ExportedObject, class_number: int) -> str:
@@ -94,12 +73,6 @@ def write_data(classes: Mapping[str, int]) -> str:
     # A text of JSON is one of YAML.
     lines += [f"  {number}: {json.dumps(name)}" for name, number in classes.items()]
     return "\n".join(lines) + "\n"
-
-
-def write_image_row(file: str, image: ExportedImage) -> str:
-    """The line of an image in images.csv; see `IMAGE_HEADER`."""
-    height, width = image.size_hw
-    return write_cells(file, image.uri, width, height)
 
 
 def list_yolo_files(objects: Iterable[ExportedObject]) -> Iterator[tuple[str, str]]:

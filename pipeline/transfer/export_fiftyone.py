@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pipeline.formats import fiftyone
 from pipeline.formats.exported_object import ExportedImage
-from pipeline.formats.yolo import IMAGE_HEADER, IMAGE_LIST, YoloNames, write_image_row
+from pipeline.formats.image_files import (
+    IMAGE_HEADER,
+    IMAGE_LIST,
+    ImageNames,
+    link_image,
+    write_image_row,
+)
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_storage import files_of, new_dataset
@@ -19,7 +24,6 @@ from pipeline.transfer.image_table import ImageTable
 from pipeline.transfer.object_stream import ObjectStream
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.errors import UsageError
-from schemas.images import ImageRef
 
 MARK = "objseek-fiftyone.json"
 """Tells a folder of this export from a dataset that is somebody's own."""
@@ -73,7 +77,7 @@ def _fill(table: ImageTable, stream: ObjectStream) -> tuple[_ImageTags, set[str]
 def _write_samples(table: ImageTable, tags: _ImageTags, folder: Path) -> int:
     """How many images there are."""
     (folder / fiftyone.DATA).mkdir()
-    names, before, count = YoloNames(), "\n", 0
+    names, before, count = ImageNames(), "\n", 0
     with (
         (folder / fiftyone.SAMPLES).open("w", encoding="utf-8") as samples,
         (folder / IMAGE_LIST).open("w", encoding="utf-8") as listed,
@@ -82,7 +86,7 @@ def _write_samples(table: ImageTable, tags: _ImageTags, folder: Path) -> int:
         listed.write(IMAGE_HEADER)
         for image, detections in table.images():
             file = names.name_image(image)
-            _link(image, folder / fiftyone.DATA / file)
+            link_image(image, folder / fiftyone.DATA / file)
             listed.write(write_image_row(file, image))
             samples.write(before + json.dumps(_describe(image, file, detections, tags)))
             before, count = ",\n", count + 1
@@ -93,10 +97,3 @@ def _write_samples(table: ImageTable, tags: _ImageTags, folder: Path) -> int:
 def _describe(image: ExportedImage, file: str, detections: Any, tags: _ImageTags) -> dict[str, Any]:
     of_image = tags.get((image.image_id, image.generation), ())
     return fiftyone.write_sample(image, f"{fiftyone.DATA}/{file}", detections, of_image)
-
-
-def _link(image: ExportedImage, path: Path) -> None:
-    """Link an image that is a file here."""
-    ref = ImageRef.from_uri(image.uri, "", 0)
-    if ref.store == "file" and os.path.isfile(ref.key):
-        path.symlink_to(ref.key)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
 
 from pipeline.formats import yolo
 from pipeline.formats.exported_object import ExportedImage, ExportedObject
+from pipeline.formats.image_files import IMAGE_HEADER, IMAGE_LIST, link_image, write_image_row
 from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.transfer.dataset_storage import files_of, new_dataset
@@ -16,7 +16,6 @@ from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.object_stream import ObjectStream
 from pipeline.transfer.source_snapshot import hold_source
 from schemas.errors import UsageError
-from schemas.images import ImageRef
 from workers.batching import batched
 
 MARK = "objseek-yolo.json"
@@ -57,8 +56,8 @@ class _Dataset:
         (self._folder / yolo.IMAGES).mkdir()
         (self._folder / yolo.LABELS).mkdir()
         images = 0
-        with (self._folder / yolo.IMAGE_LIST).open("w", encoding="utf-8") as listed:
-            listed.write(yolo.IMAGE_HEADER)
+        with (self._folder / IMAGE_LIST).open("w", encoding="utf-8") as listed:
+            listed.write(IMAGE_HEADER)
             for image in self._stream.images():
                 listed.write(self._add_image(image))
                 images += 1
@@ -76,10 +75,8 @@ class _Dataset:
     def _add_image(self, image: ExportedImage) -> str:
         """Link an image that is a file here; its line of the list."""
         file = self._names.name_image(image)
-        ref = ImageRef.from_uri(image.uri, "", 0)
-        if ref.store == "file" and os.path.isfile(ref.key):
-            (self._folder / yolo.IMAGES / file).symlink_to(ref.key)
-        return yolo.write_image_row(file, image)
+        link_image(image, self._folder / yolo.IMAGES / file)
+        return write_image_row(file, image)
 
     def _write_lines(self, objects: list[ExportedObject]) -> None:
         """Append the lines of objects to the labels of their images."""
