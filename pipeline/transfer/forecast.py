@@ -37,14 +37,18 @@ class TransferForecast:
     pace: KeptPace | None = None
 
 
-def forecast_import(settings: Settings, source: str) -> TransferForecast:
+def forecast_import(
+    settings: Settings, source: str, progress: Progress | None = None
+) -> TransferForecast:
     """What `import_dataset` of an export would write: its rows are counted, not looked at.
+
+    An export in a bucket is fetched for it.
 
     Raises UsageError where there is no such folder, or the index has one of its images already,
     DatasetError for what is no export.
     """
     home = IndexHome.current(settings)
-    with local_dataset(source, settings.store, Progress()) as folder:
+    with local_dataset(source, settings.store, progress or Progress()) as folder:
         catalogue = read_catalogue(folder)
         dataset = Dataset(folder, catalogue)
         require_no_shared(home, dataset)

@@ -31,9 +31,7 @@ with lazy_imports():
         import_coco,
         import_parquet,
     )
-    from pipeline.transfer import (
-        forecast as transfer_forecast,
-    )
+    from pipeline.transfer import forecast as transfer_forecast
     from pipeline.transfer.sources import open_source
     from pipeline.transfer.vectors import columns as vector_columns
     from pipeline.transfer.vectors import import_vectors, plan, values
@@ -243,9 +241,11 @@ def import_command(
         _refuse(of_vectors, f"vectors only, got {source}")
         path = Path(source).expanduser()
         if dry_run:
-            forecast_output.print_coco_import(
-                import_coco.forecast_coco(settings, path, images, strict=strict)
-            )
+            with progress_bars.show_progress(err()) as progress:
+                of_masks = import_coco.forecast_coco(
+                    settings, path, images, progress, strict=strict
+                )
+            forecast_output.print_coco_import(of_masks)
             return
         work = partial(import_coco.import_coco, settings, path, images, strict=strict)
         brought = run_job.run_with_progress(settings, work, segmenting=False)
@@ -256,7 +256,8 @@ def import_command(
         of_others = {"--images": images is not None, "--strict": strict, **of_vectors}
         _refuse(of_others, f"a COCO file or vectors only, got {source}")
         if dry_run:
-            found = transfer_forecast.forecast_import(settings, source)
+            with progress_bars.show_progress(err()) as progress:
+                found = transfer_forecast.forecast_import(settings, source, progress)
             forecast_output.print_transfer(found, as_json=False)
             return
         with progress_bars.show_progress(err()) as progress:
