@@ -1,4 +1,4 @@
-"""An index of labelled objects without models, and a layout that takes no time."""
+"""An index of labelled objects without models, and maps whose layout takes no time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.colour_world import OPTIONS, build_index
 
+from pipeline.index_home import IndexHome
+from pipeline.jobs import object_map
+from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.labels import Label, LabelEntry, Naming
 from schemas.points import PointLabels
@@ -35,3 +39,10 @@ def lay_out_in_order(vectors: np.ndarray, report: Callable[[int, int], None]) ->
     report(1, 1)
     places = np.linspace(-1, 1, max(len(vectors), 2))[: len(vectors)]
     return np.stack([places, np.zeros_like(places)], axis=1).astype(np.float32)
+
+
+def make_map_in_order(settings: Settings) -> None:
+    """Keep a map of all objects of an index, `lay_out_in_order`."""
+    with pytest.MonkeyPatch.context() as monkeypatch, Searcher.open(settings) as searcher:
+        monkeypatch.setattr(object_map, "lay_out", lay_out_in_order)
+        object_map.make_map(searcher, IndexHome.current(settings), 1000, lambda note: None)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from pipeline import kept_paces
 from pipeline.cli.main import app
 from pipeline.jobs.ingest import ingest
+from pipeline.settings import Settings
 from pipeline.transfer.backup import backup
 from pipeline.transfer.export_coco import export_coco
 from pipeline.transfer.import_coco import import_coco
@@ -64,6 +65,14 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch, no_paces: None) -> Iter
 
 def place(folder: Path) -> tuple[str, ...]:
     return "-i", str(folder / "index"), "--runner", "local"
+
+
+def index_images(folder: Path, count: int) -> Settings:
+    """So many images in `folder`/images, and their index in `folder`/index."""
+    settings = fakes.settings(folder / "index")
+    fakes.write_images(folder / "images", count)
+    ingest([str(folder / "images")], settings, recipe=fakes.recipe(settings))
+    return settings
 
 
 def run(*arguments: str | Path) -> Result:
@@ -162,9 +171,7 @@ def test_a_migration_counts_points(world: Path) -> None:
 
 
 def test_transfers_tell_how_long_the_next_one_takes(tmp_path: Path, no_paces: None) -> None:
-    settings = fakes.settings(tmp_path / "index")
-    fakes.write_images(tmp_path / "images", 4)
-    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    index_images(tmp_path, 4)
     index = ("-i", tmp_path / "index")
     for command in ("export", "backup"):
         assert run(command, tmp_path / command, *index).exit_code == 0
@@ -193,18 +200,14 @@ def test_transfers_tell_how_long_the_next_one_takes(tmp_path: Path, no_paces: No
 
 
 def test_an_import_of_images_that_are_there_is_refused(tmp_path: Path) -> None:
-    settings = fakes.settings(tmp_path / "index")
-    fakes.write_images(tmp_path / "images", 2)
-    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    index_images(tmp_path, 2)
     assert run("export", tmp_path / "export", "-i", tmp_path / "index").exit_code == 0
     refused = run("import", tmp_path / "export", "-i", tmp_path / "index", "--dry-run")
     assert (refused.exit_code, "expected images that are not in" in refused.stderr) == (2, True)
 
 
 def test_an_import_of_masks_counts_them(tmp_path: Path, no_paces: None) -> None:
-    settings = fakes.settings(tmp_path / "index")
-    fakes.write_images(tmp_path / "images", 2)
-    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    settings = index_images(tmp_path, 2)
     export_coco(settings, tmp_path / "masks.json")
     document = json.loads((tmp_path / "masks.json").read_text())
     document["annotations"][0]["segmentation"] = {"size": [1, 1], "counts": "!"}
@@ -226,9 +229,7 @@ def test_an_import_of_masks_counts_them(tmp_path: Path, no_paces: None) -> None:
 
 
 def test_a_restore_reads_the_catalogue_alone(tmp_path: Path) -> None:
-    settings = fakes.settings(tmp_path / "index")
-    fakes.write_images(tmp_path / "images", 3)
-    ingest([str(tmp_path / "images")], settings, recipe=fakes.recipe(settings))
+    settings = index_images(tmp_path, 3)
     backup(settings, str(tmp_path / "backup"))
     before = digest_folder(tmp_path)
     fields = foresee("restore", tmp_path / "backup", "-i", tmp_path / "restored")

@@ -11,13 +11,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.demo_world import build_demo
-from support.map_world import lay_out_in_order
+from support.map_world import make_map_in_order
 from support.page_map import draw_lasso, open_map
 from support.page_world import DESK, PAGE_MARKS, PHONE, keep, look_for, opened, serving, violations
 
-from pipeline.index_home import IndexHome
-from pipeline.jobs import object_map
-from pipeline.search.searcher import Searcher
 from pipeline.search.source_images import query_image
 from pipeline.settings import Settings
 from schemas.ids import image_id
@@ -58,10 +55,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
     folder = tmp_path_factory.mktemp("map")
     settings, _ = build_demo(folder, 6)
     label = copy_first_image(settings, folder)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(object_map, "lay_out", lay_out_in_order)
-        with Searcher.open(settings) as searcher:
-            object_map.make_map(searcher, IndexHome.current(settings), 1000, lambda note: None)
+    make_map_in_order(settings)
     return settings, label
 
 

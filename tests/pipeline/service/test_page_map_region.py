@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.demo_world import build_demo
-from support.map_world import lay_out_in_order
+from support.map_world import make_map_in_order
 from support.page_map import draw_lasso, open_map
 from support.page_world import (
     DESK,
@@ -23,9 +23,7 @@ from support.page_world import (
 )
 
 from pipeline.index_home import IndexHome
-from pipeline.jobs import object_map
 from pipeline.search.kept_map import read_map
-from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 from schemas.map_region import find_within
 
@@ -33,18 +31,10 @@ pytestmark = PAGE_MARKS
 HORSESHOE = [[0, 0], [6, 0], [6, 4], [4, 4], [4, 2], [2, 2], [2, 4], [0, 4]]
 
 
-def make_map(settings: Settings) -> None:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(object_map, "lay_out", lay_out_in_order)
-        with Searcher.open(settings) as searcher:
-            home = IndexHome.current(settings)
-            object_map.make_map(searcher, home, 1000, lambda note: None)
-
-
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     made, _ = build_demo(tmp_path_factory.mktemp("region"), 6)
-    make_map(made)
+    make_map_in_order(made)
     return made
 
 
