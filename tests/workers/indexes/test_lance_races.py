@@ -14,6 +14,7 @@ from support.interleaving import Step, Writer, in_every_order, interleaved
 
 from schemas.ids import image_id
 from schemas.records import EmbeddedImage
+from workers.indexes.lance import upkeep
 from workers.indexes.lance.engine import ChangedMeanwhileError
 from workers.indexes.lance.index import LanceIndex
 from workers.indexes.lance.table import LanceTable
@@ -167,6 +168,32 @@ def test_objects_that_are_added_meanwhile_stay(indexes: list[LanceIndex]) -> Non
             assert set(ids) == own | ids_of(NEWER)
         else:
             assert own <= set(ids) <= own | ids_of(OLD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Commit conflict for version 7: there was a concurrent commit",
+        "Too many concurrent writers. Attempted 8 times, but failed on retry_timeout of 30.000 s",
+    ],
+)
+def test_an_upkeep_that_others_overtook_is_done_again(
+    text: str, indexes: list[LanceIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    tidy = upkeep._tidy
+
+    def overtaken(*arguments: Any) -> Any:
+        calls.append(text)
+        if len(calls) < 3:
+            raise RuntimeError(text)
+        return tidy(*arguments)
+
+    monkeypatch.setattr(upkeep, "_tidy", overtaken)
+    indexes[0].replace_images([NEWER], LATER)
+    indexes[0].optimize()
+    assert len(calls) == 3
+    assert points(indexes[0]) == written([NEWER], LATER)
 
 
 def test_a_commit_that_went_through_and_seemed_to_fail_leaves_nothing_of_superseded_images(

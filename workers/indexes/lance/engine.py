@@ -16,8 +16,8 @@ from schemas.errors import (
 )
 
 _BY_THE_PLACE = "LanceError(IO)"
-# Of an upkeep it has no class of its own.
-_CONFLICT = "commit conflict"
+# Of an upkeep it has no class of its own; it commits again by itself, for half a minute.
+_CONFLICTS = ("commit conflict", "too many concurrent writers")
 # What it says of a request: how long it took, how often it was made, the whole answer of the store.
 _REQUEST = re.compile(r"^.*?Error performing ([A-Z]+) ([^\s?]+)\S* in .*? - (?=\S)")
 _STATUS = re.compile(r"Server returned non-2xx status code: ")
@@ -64,7 +64,8 @@ def raising_index_errors(location: str) -> Iterator[None]:
 def _is_conflict(error: Exception) -> bool:
     from lance.commit import CommitConflictError
 
-    return isinstance(error, CommitConflictError) or _CONFLICT in str(error).lower()
+    text = str(error).lower()
+    return isinstance(error, CommitConflictError) or any(words in text for words in _CONFLICTS)
 
 
 def _shorten(text: str) -> str:
