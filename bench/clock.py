@@ -74,6 +74,10 @@ class _TimedGuesses:
     def predicted_iou(self) -> Float32s:
         return self.inner.predicted_iou
 
+    @property
+    def mask_tokens(self) -> Float32s | None:
+        return self.inner.mask_tokens
+
     def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:
         with self.clock.of("decode"):
             return self.inner.logits(chosen, levels)

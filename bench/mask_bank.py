@@ -189,6 +189,7 @@ class _BlendedGuesses:
     blend: Blend
     rows: Tensor
     predicted_iou: Float32s
+    mask_tokens: None = None  # those of the decoder do not say what is drawn
 
     def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:  # of all places
         computed = self.inner.logits(chosen)

@@ -25,6 +25,10 @@ class ColourGuesses:
     points_xy: np.ndarray
 
     @property
+    def mask_tokens(self) -> np.ndarray | None:
+        return None
+
+    @property
     def colours(self) -> np.ndarray:
         at = self.points_xy.astype(int)
         return self.image[at[:, 1], at[:, 0]].astype(int)

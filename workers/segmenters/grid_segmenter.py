@@ -337,21 +337,22 @@ class GridSegmenter:
         tracer = self._layout.make_tracer(crop)
         predicted, prompted = [np.empty(0, np.float32)], [np.empty((0, 2))]
         for batch_xy in plan:
-            for answers in self._ask(view, batch_xy, tracer):
-                predicted.append(answers.predicted_iou)
-                prompted.append(batch_xy[answers.of_points])
+            for answers in self._ask(view, batch_xy, plan, tracer):
+                is_new = answers.repeated < 0
+                predicted.append(answers.guesses.predicted_iou[is_new])
+                prompted.append(batch_xy[answers.of_points[is_new]])
                 plan.learn(answers)
         # At once, because a batch is a few points and its masks a few rows.
         scores, points_xy = np.concatenate(predicted), np.concatenate(prompted)
         return filter_traced(tracer.finish(), scores, points_xy, parameters, crop)
 
-    def _ask(self, view: View, batch_xy: Float64s, tracer: Tracer) -> Iterator[Answers]:
+    def _ask(self, view: View, batch_xy: Float64s, plan: Plan, tracer: Tracer) -> Iterator[Answers]:
         """The answers to a batch, traced by then; in parts where the device has no room."""
         start = 0
         while start < len(batch_xy):
             part = batch_xy[start : start + self._points_at_once]
             try:
-                answers = trace_sure(view, part, self._levels, self._parameters, tracer)
+                answers = trace_sure(view, part, self._levels, self._parameters, plan, tracer)
             except torch.OutOfMemoryError:
                 if len(part) == 1:
                     raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ _SIDE = 112  # logits to a crop's longer side: of more, not all are looked at
 
 Bools = npt.NDArray[np.bool_]
 Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,17 +28,19 @@ class LowResMasks:
     areas_px: Float64s
     stability: Float64s
 
-    def take(self, kept: Bools) -> LowResMasks:
-        """Those of bool (m,)."""
+    def __len__(self) -> int:
+        return len(self.areas_px)
+
+    def take(self, kept: Bools | Int64s) -> LowResMasks:
+        """Those of bool (m,), or by their numbers."""
         return LowResMasks(self.inside[kept], self.areas_px[kept], self.stability[kept])
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[LowResMasks]) -> LowResMasks:
-        """All masks of the parts, in order; at least one part."""
-        return cls(
-            np.concatenate([part.inside for part in parts]),
-            np.concatenate([part.areas_px for part in parts]),
-            np.concatenate([part.stability for part in parts]),
+    def add(self, others: LowResMasks) -> LowResMasks:
+        """These and then the others."""
+        return LowResMasks(
+            np.concatenate([self.inside, others.inside]),
+            np.concatenate([self.areas_px, others.areas_px]),
+            np.concatenate([self.stability, others.stability]),
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from workers.numba_jit import jit_exact
 
@@ -141,7 +142,8 @@ def find_news(shown: Shown, inside: Bools, area_px: Float64s) -> Bools:
     Two are alike if their areas are, and the places that they cover.
     """
     ours, theirs = inside.astype(np.float32), shown.inside.astype(np.float32)
-    both = ours @ theirs.T
+    # By torch, of which the caller chose the threads: NumPy's would spin, waiting for each other.
+    both = (torch.from_numpy(ours) @ torch.from_numpy(theirs).T).numpy()
     either = ours.sum(axis=1)[:, None] + theirs.sum(axis=1) - both
     areas = np.minimum.outer(area_px, shown.area_px), np.maximum.outer(area_px, shown.area_px)
     alike = (both >= _ALIKE * either) & (areas[0] >= _ALIKE * areas[1])

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from schemas.errors import UsageError
@@ -32,9 +31,10 @@ from workers.segmenters.point_choice import (
     rank_octaves,
 )
 from workers.segmenters.point_scorer import LoadedScorer
+from workers.segmenters.repeated_guesses import TokenGuesses, find_repeated
 from workers.segmenters.sam_prompter import View
 
-_VERSION = 2  # to be raised whenever the same rules choose other points
+_VERSION = 3  # to be raised whenever the same rules choose other points
 _SURE_IOU = 0.9
 
 
@@ -45,7 +45,7 @@ class AdaptiveRules:
     A round is the grid's points by `rounds`, after which places are judged anew: no number of its
     own, so that a GPU has much to do at once where there is much to do. A mask counts if its
     stability is `least_stability`, and is sure from a predicted IoU of `sure_iou` on. `votes` and
-    `share`: see `is_enough`.
+    `share`: see `is_enough`. `same_cosine` and `same_iou`: see `find_repeated`.
     """
 
     least_stability: float
@@ -53,24 +53,22 @@ class AdaptiveRules:
     rounds: int = 16
     votes: int = 5
     share: float = 0.15
+    same_cosine: float = 0.98
+    same_iou: float = 0.85
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The m masks of a batch that passed by their predicted IoU.
+    """The m guesses of a batch that passed by their predicted IoU, of which some are new.
 
-    logits float32 (m, rows, low_side), on any device; predicted_iou float32 (m,); of_points
-    int64 (m,): which point of the batch each is of.
+    of_points int64 (m,): which point of the batch each is of; repeated int64 (m,): see
+    `find_repeated`. logits float32 (new, rows, low_side), on any device; None if none is new.
     """
 
-    logits: Tensor
-    predicted_iou: Float32s
+    guesses: TokenGuesses
     of_points: Int64s
-
-    def take(self, kept: Bools) -> Answers:
-        """Those of bool (m,)."""
-        on_device = torch.from_numpy(kept).to(self.logits.device)
-        return Answers(self.logits[on_device], self.predicted_iou[kept], self.of_points[kept])
+    repeated: Int64s
+    logits: Tensor | None
 
 
 def trace_sure(
@@ -78,9 +76,10 @@ def trace_sure(
     points_xy: Float64s,
     levels: Levels | None,
     parameters: Mapping[str, float],
+    plan: Plan,
     tracer: Tracer,
 ) -> Answers | None:
-    """Have the masks of points that are sure enough traced; None if none is.
+    """Have the masks of guesses that are sure enough, and new, traced; None if none is sure.
 
     Where this raises, none has been added.
     """
@@ -89,9 +88,14 @@ def trace_sure(
     chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
     if not chosen.any():
         return None
-    logits = guesses.logits(chosen, levels)
-    tracer.add(logits)
-    return Answers(logits, guesses.predicted_iou[chosen], np.nonzero(chosen)[0])
+    passed = TokenGuesses.of(guesses, chosen)
+    repeated, logits = plan.find_repeated(passed), None
+    is_new = chosen.copy()
+    is_new[chosen] = repeated < 0
+    if is_new.any():
+        logits = guesses.logits(is_new, levels)
+        tracer.add(logits)
+    return Answers(passed, np.nonzero(chosen)[0], repeated, logits)
 
 
 class Plan(Protocol):
@@ -99,6 +103,10 @@ class Plan(Protocol):
 
     def __iter__(self) -> Iterator[Float64s]:
         """Batches, float64 (n, 2) with n > 0, pixels of the crop."""
+        ...
+
+    def find_repeated(self, guesses: TokenGuesses) -> Int64s:
+        """Which of those with a mask each of m repeats, by their number: int64 (m,), or -1."""
         ...
 
     def learn(self, answers: Answers) -> None:
@@ -116,6 +124,10 @@ class GridPlan:
     def __iter__(self) -> Iterator[Float64s]:
         for start in range(0, len(self.points_xy), self.batch):
             yield self.points_xy[start : start + self.batch]
+
+    def find_repeated(self, guesses: TokenGuesses) -> Int64s:
+        """Every mask is made."""
+        return np.full(len(guesses.outputs), -1, np.int64)
 
     def learn(self, answers: Answers) -> None:
         """Every point is asked, whatever the others gave."""
@@ -137,8 +149,10 @@ class AdaptivePlan:
     order: Int64s
     batch: int
     to_the_end: bool
-    _answers: list[tuple[LowResMasks, Float32s, Int64s]] = field(default_factory=list, init=False)
+    _answers: list[tuple[Int64s, Float32s, Int64s]] = field(default_factory=list, init=False)
     _start: int = field(default=0, init=False)
+    _guesses: TokenGuesses | None = field(default=None, init=False)
+    _masks: LowResMasks | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._known = Known.nothing(len(self.points_xy))
@@ -159,11 +173,22 @@ class AdaptivePlan:
             if is_last and not is_new and not self.to_the_end:
                 return
 
+    def find_repeated(self, guesses: TokenGuesses) -> Int64s:
+        rules = self.rules
+        return find_repeated(self._guesses, guesses, rules.same_cosine, rules.same_iou)
+
     def learn(self, answers: Answers) -> None:
-        if self.to_the_end:  # only sure masks change what is asked
-            answers = answers.take(answers.predicted_iou >= self.rules.sure_iou)
-        masks = self.meter.measure(answers.logits)
-        self._answers.append((masks, answers.predicted_iou, answers.of_points + self._start))
+        masks, is_new = answers.repeated.copy(), answers.repeated < 0
+        masks[is_new] = np.arange(is_new.sum()) + (0 if self._masks is None else len(self._masks))
+        if answers.logits is not None:
+            self._keep(answers.guesses.take(is_new), self.meter.measure(answers.logits))
+        prompts = answers.of_points + self._start
+        self._answers.append((masks, answers.guesses.predicted_iou, prompts))
+
+    def _keep(self, guesses: TokenGuesses, masks: LowResMasks) -> None:
+        """Guesses that others may repeat, and their masks."""
+        self._guesses = guesses if self._guesses is None else self._guesses.add(guesses)
+        self._masks = masks if self._masks is None else self._masks.add(masks)
 
     def _is_known(self) -> Bools:
         """bool (n,)."""
@@ -172,15 +197,16 @@ class AdaptivePlan:
 
     def _note_round(self) -> bool:
         """Whether the round showed anything new."""
-        if not self._answers:
+        if not self._answers or self._masks is None:
             return False
-        parts, predicted_iou, prompts = zip(*self._answers, strict=True)
-        masks = LowResMasks.concatenate(parts)
+        numbers, predicted_iou, prompts = map(np.concatenate, zip(*self._answers, strict=True))
+        masks = self._masks.take(numbers)
         passes = masks.stability >= self.rules.least_stability
-        is_sure = passes & (np.concatenate(predicted_iou) >= self.rules.sure_iou)
+        is_sure = passes & (predicted_iou >= self.rules.sure_iou)
         sure = masks.take(is_sure)
-        votes = np.concatenate(prompts)[is_sure]
-        self._known = add_votes(self._known, sure.inside, sure.areas_px, votes)
+        self._known = add_votes(self._known, sure.inside, sure.areas_px, prompts[is_sure])
+        if self.to_the_end:
+            return True
         passing = masks.take(passes)
         news = find_news(self._shown, passing.inside, passing.areas_px)
         self._shown = self._shown.add(passing.inside[news], passing.areas_px[news])

@@ -43,6 +43,10 @@ class _Guesses:
     decoder: Sam2Decoder
     state: DecoderState
 
+    @property
+    def mask_tokens(self) -> Float32s:
+        return self.state.tokens[:, 1:].cpu().numpy()
+
     @torch.inference_mode()
     def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:
         return self.decoder.low_res_logits(self.state, chosen, levels)

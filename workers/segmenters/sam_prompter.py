@@ -40,6 +40,11 @@ class Guesses(Protocol):
         """float32 (n, 3)."""
         ...
 
+    @property
+    def mask_tokens(self) -> Float32s | None:
+        """What the decoder makes each mask of: float32 (n, 3, c). None where a model has none."""
+        ...
+
     def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:
         """Of the masks in bool (n, 3), in order: float32 (m, rows, low_side), the image's rows.
 
@@ -86,6 +91,10 @@ class _SamGuesses:
     predicted_iou: Float32s
     decoder: MaskDecoderBackend
     state: DecoderState
+
+    @property
+    def mask_tokens(self) -> Float32s:
+        return self.state.tokens[:, 1:].cpu().numpy()
 
     @torch.inference_mode()
     def logits(self, chosen: BoolMatrix, levels: Levels | None = None) -> Tensor:

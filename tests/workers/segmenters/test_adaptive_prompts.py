@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -118,6 +119,40 @@ def test_a_part_inside_a_sure_whole_is_asked_for() -> None:
     in_part = [(x, y) for x, y in some.points if 26 <= x < 38 and 26 <= y < 38]
     assert len(in_part) >= 5
     assert len(some.points) < 128
+
+
+@dataclass(frozen=True)
+class Tokened(Nested):
+    """The tokens of what has the same colour are nearly the same. Counts the masks it makes."""
+
+    made: ClassVar[list[int]] = []
+
+    @property
+    def mask_tokens(self) -> np.ndarray:
+        jitter = np.random.default_rng(len(self.points_xy)).uniform(0, 0.01, (len(self.colours), 3))
+        tokens = np.eye(256, dtype=np.float32)[self.colours[:, 0]]
+        tokens[:, :3] += jitter.astype(np.float32)
+        return tokens[:, None].repeat(3, axis=1)
+
+    def logits(self, chosen: np.ndarray, levels: Levels | None = None) -> Tensor:
+        self.made.append(int(chosen.sum()))
+        return super().logits(chosen, levels)
+
+
+@pytest.mark.parametrize("scorer", [None, red_scorer()])
+def test_a_mask_is_made_once_of_guesses_that_say_the_same(scorer: LoadedScorer | None) -> None:
+    """They count as if each had its own."""
+    image = painted((0, 0, 30, 30, 245), (26, 26, 38, 38, 252), (50, 4, 60, 60, 248))
+    plain, tokened = Asked(Nested), Asked(Tokened)
+    Tokened.made.clear()
+    wanted = segmenter_of(plain, scorer).segment([image])
+    assert segmenter_of(tokened, scorer).segment([image]) == wanted
+    assert tokened.points == plain.points
+    # Three colours, each with its mask and the whole; the surest comes first in no certain order.
+    assert 6 <= sum(Tokened.made) <= 12
+    Tokened.made.clear()
+    segmenter_of(Asked(Tokened), prompts="grid").segment([image])
+    assert sum(Tokened.made) > 100
 
 
 def test_it_ends_when_a_round_shows_nothing_new() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from workers.segmenters.low_res import LowResMasks, LowResMeter, Thresholds
+from workers.segmenters.low_res import LowResMeter, Thresholds
 
 
 def meter(crop_hw: tuple[int, int], *places_xy: tuple[float, float]) -> LowResMeter:
@@ -30,8 +30,10 @@ def test_masks_are_measured_each_on_its_own() -> None:
     assert masks.areas_px.tolist() == [8 * 16, 8 * 16, 0]
     assert masks.stability.tolist() == [1.0, 0.0, 0.0]
     assert masks.inside.tolist() == [[True, False], [True, False], [False, False]]
-    both = LowResMasks.concatenate([masks, masks.take(np.array([False, True, False]))])
+    both = masks.add(masks.take(np.array([False, True, False])))
     assert both.areas_px.tolist() == [128, 128, 0, 128]
+    assert len(both) == 4
+    assert both.take(np.array([3, 2])).areas_px.tolist() == [128, 0]
 
 
 def test_of_many_logits_every_other_is_looked_at() -> None:

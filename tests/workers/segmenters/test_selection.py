@@ -26,6 +26,7 @@ class Stacked:
     """Three masks of every point: a square, the square on a stalk, and what lies beside them."""
 
     predicted_iou: np.ndarray
+    mask_tokens: ClassVar[np.ndarray | None] = None
 
     def logits(self, chosen: np.ndarray, levels: Levels | None = None) -> Tensor:
         shapes = torch.full((3, SIDE, SIDE), -10.0)
