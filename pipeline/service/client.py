@@ -40,6 +40,8 @@ from schemas.segment_api import SegmentAnswer, SegmentRequest
 from schemas.tag_api import TagAnswer, TagRequest
 
 _TIMEOUT_S = 60.0
+_FILTERED_TIMEOUT_S = 3600.0
+"""A service answers when all objects under a filter are tagged, searches coming in between."""
 _EVENT = "data: "
 _USAGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _Answer = TypeVar("_Answer", bound=BaseModel)
@@ -54,7 +56,7 @@ class Client:
 
     def __init__(self, url: str, key: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._url = url
+        self._url, self._timeout_s = url, timeout_s
         # Proxies are for what is far away, and would see the key.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
 
@@ -116,8 +118,13 @@ class Client:
         self._send("DELETE", f"/v1/objects/{object_id}")
 
     def tag(self, request: TagRequest) -> TagAnswer:
-        """Tag up to 1,000 objects, or take tags from them; needs a key of the scope ingest."""
-        return self._call(TagAnswer, "POST", "/v1/objects/tags", request)
+        """Tag objects, or take tags from them: up to 1,000 by their ids, or all under a filter.
+
+        Needs a key of the scope ingest.
+        """
+        read_s = _FILTERED_TIMEOUT_S if request.filter else self._timeout_s
+        timeout = httpx.Timeout(self._timeout_s, read=max(self._timeout_s, read_s))
+        return self._call(TagAnswer, "POST", "/v1/objects/tags", request, timeout=timeout)
 
     def export(self, request: ExportRequest) -> bytes:
         """Up to 1,000 objects as a file for other programs."""
