@@ -56,7 +56,7 @@ class Client:
 
     def __init__(self, url: str, key: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._url, self._timeout_s = url, timeout_s
+        self._url = url
         # Proxies are for what is far away, and would see the key.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
 
@@ -122,9 +122,8 @@ class Client:
 
         Needs a key of the scope ingest.
         """
-        read_s = _FILTERED_TIMEOUT_S if request.filter else self._timeout_s
-        timeout = httpx.Timeout(self._timeout_s, read=max(self._timeout_s, read_s))
-        return self._call(TagAnswer, "POST", "/v1/objects/tags", request, timeout=timeout)
+        more = {"timeout": self._wait_longer(_FILTERED_TIMEOUT_S)} if request.filter else {}
+        return self._call(TagAnswer, "POST", "/v1/objects/tags", request, **more)
 
     def export(self, request: ExportRequest) -> bytes:
         """Up to 1,000 objects as a file for other programs."""
@@ -217,6 +216,12 @@ class Client:
                         yield IngestState.model_validate_json(line.removeprefix(_EVENT))
         except httpx.HTTPError as exc:
             raise self._unavailable(exc) from exc
+
+    def _wait_longer(self, read_s: float) -> httpx.Timeout:
+        """The usual limits, but at least so long for an answer."""
+        usual = self._http.timeout
+        read = None if usual.read is None else max(usual.read, read_s)
+        return httpx.Timeout(connect=usual.connect, read=read, write=usual.write, pool=usual.pool)
 
     def _call(
         self,

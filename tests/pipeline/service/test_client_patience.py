@@ -30,7 +30,9 @@ def test_it_waits_until_all_under_a_filter_are_tagged(
 
     with Client("http://127.0.0.1:8765", timeout_s=timeout_s) as client:
         client._http = httpx.Client(
-            base_url="http://127.0.0.1:8765", transport=httpx.MockTransport(answer)
+            base_url="http://127.0.0.1:8765",
+            transport=httpx.MockTransport(answer),
+            timeout=client._http.timeout,
         )
         assert client.tag(request_).changed == 1
     assert [(each["connect"], each["read"]) for each in limits] == [(timeout_s, read_s)]
