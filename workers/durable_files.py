@@ -36,6 +36,19 @@ def replace_file(path: Path, *, durable: bool = False, private: bool = False) ->
         sync(path.parent)
 
 
+@contextmanager
+def write_output(path: Path, what: str, *, private: bool = False) -> Iterator[BinaryIO]:
+    """As `replace_file`, for what a user asked for: an OSError of the block is a UsageError.
+
+    `what` is written, as "the table".
+    """
+    try:
+        with replace_file(path, private=private) as file:
+            yield file
+    except OSError as exc:
+        raise UsageError(_describe(path, what, exc.strerror or str(exc))) from exc
+
+
 def sync(path: Path) -> None:
     """Return when a file's content, or a folder's list of names, is on the disk. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
@@ -47,7 +60,15 @@ def sync(path: Path) -> None:
 
 def check_output_file(path: Path, what: str) -> None:
     """Raise UsageError unless `what` can be written to `path`: before, not after, the work."""
-    if path.is_dir():
-        raise UsageError(f"expected a file for {what}, got the folder {path}")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{what} cannot be written to {path}: no folder to write in")
+    try:
+        if path.is_dir():
+            raise UsageError(f"expected a file for {what}, got the folder {path}")
+        can_write = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    except OSError as exc:  # a name that is too long, a loop of links
+        raise UsageError(_describe(path, what, exc.strerror or str(exc))) from exc
+    if not can_write:
+        raise UsageError(_describe(path, what, "no folder to write in"))
+
+
+def _describe(path: Path, what: str, why: str) -> str:
+    return f"{what} cannot be written to {path}: {why}"

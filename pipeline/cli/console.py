@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from schemas.errors import ObjseekError, UsageError
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -46,8 +48,8 @@ def print_note(line: str) -> None:
 def user_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Turn what a command raises for its user into one sentence on stderr and an exit code.
 
-    2 for a UsageError or a value that does not validate, 1 for any other ObjseekError, 130 for
-    Ctrl-C. Whatever else is raised is a bug, and keeps its traceback.
+    2 for a UsageError or a value that does not validate, 1 for any other ObjseekError and for a
+    full disk, 130 for Ctrl-C. Whatever else is raised is a bug, and keeps its traceback.
     """
 
     @functools.wraps(command)
@@ -76,4 +78,8 @@ def _describe_for_user(error: Exception) -> tuple[str, int] | None:
         return str(error), EXIT_FAILED
     if isinstance(error, ValidationError):
         return validation_sentence(error), EXIT_USAGE
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # Most often of standard output, which has no name here.
+        place = "the result" if error.filename is None else str(error.filename)
+        return f"{place} cannot be written: {error.strerror}", EXIT_FAILED
     return None

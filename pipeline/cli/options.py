@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.model_names import complete_embedder, complete_refiner, complete_segmenter
 from pipeline.cli.shared_options import SharedOption
 from pipeline.cli.video_options import ANIMATIONS, VIDEO_FPS, VIDEO_PROPAGATE, VIDEOS
 from workers.indexes.location import PLACES
@@ -112,6 +113,7 @@ SEGMENTER = SharedOption(
             "--segmenter",
             "-s",
             help="The segmentation model; see `objseek models`.",
+            autocompletion=complete_segmenter,
             show_default="sam_demo",
             rich_help_panel=_MODELS,
         ),
@@ -127,6 +129,7 @@ EMBEDDER = SharedOption(
             "-e",
             help="The embedding model: clip_demo, architecture/pretrained of open_clip, or "
             "local-dir:FOLDER.",
+            autocompletion=complete_embedder,
             show_default="clip_demo",
             rich_help_panel=_MODELS,
         ),
@@ -141,6 +144,7 @@ INDEX_EMBEDDER = SharedOption(
             "--embedder",
             "-e",
             help="The embedding model, as for `objseek ingest`.",
+            autocompletion=complete_embedder,
             show_default="the one that the index was built with",
         ),
     ],
@@ -210,6 +214,7 @@ REFINE = SharedOption(
         list[str] | None,
         typer.Option(
             metavar="edges|sam|tidy",
+            autocompletion=complete_refiner,
             help="Make masks finer: edges moves their borders to where colours change, some "
             "20 ms a mask; sam asks a SAM with each, for masks of other segmenters; tidy fills "
             "holes and drops islands. May be given several times, in their order. An index made "

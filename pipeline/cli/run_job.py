@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,14 +18,12 @@ from pipeline.messages import describe_dropped, printable, sanitize
 from pipeline.observing.json_lines import json_log
 from pipeline.progress import Progress, RunDetails
 from pipeline.settings import Settings
-from schemas.errors import ObjseekError
 from schemas.manifest import State
 from workers.models.propagator_options import check_propagator
 from workers.registry import check_embedder, check_segmenter
 from workers.stores.selection import EMPTY
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
 
 _STATES = ("listed", "unchanged", "done", "rejected", "failed", "gone", "objects")
 
@@ -39,16 +36,10 @@ def run_with_progress(
     Without `segmenting` there is no segmenter, and no weights of one are fetched.
     """
     with json_log(settings.observe):
-        try:
-            prepare_models(settings, segmenting=segmenting)
-            if segmenting:
-                prepare_propagator(settings)
-            return _run_interruptible(settings, work)
-        except ObjseekError as exc:
-            if settings.observe.log_format == "json":  # a text is printed by whoever ends
-                fields = {"event": "error", "reason": type(exc).__name__}
-                _log.error("%s", exc, extra={"fields": fields})
-            raise
+        prepare_models(settings, segmenting=segmenting)
+        if segmenting:
+            prepare_propagator(settings)
+        return _run_interruptible(settings, work)
 
 
 def choose_progress(settings: Settings) -> Progress:

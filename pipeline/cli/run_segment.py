@@ -13,7 +13,7 @@ from pipeline.cli.progress_bars import show_progress
 from pipeline.cli.run_job import prepare_models
 from pipeline.cli.segment_output import MaskTable, Outputs
 from pipeline.ingestion.box_file import read_setting_boxes
-from pipeline.ingestion.listing import list_images
+from pipeline.ingestion.listing import describe_nothing, list_images
 from pipeline.messages import quantify, sanitize
 from pipeline.progress import Progress
 from pipeline.segmentation.loaded_models import LoadedModels, ModelSource
@@ -70,14 +70,11 @@ def run_segment(
 
 def _list(sources: Sequence[str], settings: Settings, progress: Progress) -> Iterator[ImageRef]:
     """The images of the sources. Raises UsageError if there are none."""
-    refs = list_images(sources, settings.store.without_videos(), progress.details.skip)
+    store = settings.store.without_videos()
+    refs = list_images(sources, store, progress.details.skip)
     first = next(refs, None)
     if first is None:
-        skipped = progress.details.skipped
-        reasons = ", ".join(f"{number:,} as {reason}" for reason, number in sorted(skipped.items()))
-        raise UsageError(
-            f"no images under {' '.join(sources)}" + (f" (skipped: {reasons})" if reasons else "")
-        )
+        raise UsageError(describe_nothing(sources, progress.details.skipped, store))
     return chain([first], refs)
 
 

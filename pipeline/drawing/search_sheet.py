@@ -30,7 +30,7 @@ from schemas.search import (
     UploadExample,
     VectorExample,
 )
-from workers.durable_files import check_output_file, replace_file
+from workers.durable_files import check_output_file, write_output
 
 MAX_TILES = 60
 _ID_CHARS = 8
@@ -116,11 +116,8 @@ def check_sheet_path(path: Path) -> None:
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
     """Write the whole sheet or nothing. Raises UsageError."""
-    try:
-        with replace_file(path) as file:
-            sheet.save(file, _FORMATS[path.suffix.lower()], quality=92)
-    except OSError as exc:
-        raise UsageError(f"the sheet cannot be written to {path}: {exc.strerror or exc}") from exc
+    with write_output(path, "the sheet") as file:
+        sheet.save(file, _FORMATS[path.suffix.lower()], quality=92)
 
 
 def _subtitle(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 from pipeline.ingestion.seen_images import drop_repeated
@@ -42,6 +42,19 @@ def list_images(
     listings = [store.list_images(skipped) for store in stores]
     repeated = skipped if len(listings) == 1 else ignore_skipped
     return drop_repeated(chain.from_iterable(listings), repeated)
+
+
+def describe_nothing(
+    sources: Sequence[str], skipped: Mapping[str, int], options: StoreOptions
+) -> str:
+    """The sentence for sources in which there is no image, with what was `skipped`, by reason."""
+    reasons = ", ".join(f"{number:,} as {reason}" for reason, number in sorted(skipped.items()))
+    within = options.key_range
+    return (
+        f"no images under {' '.join(sources)}"
+        + (f" in the range of keys {within!r}" if within else "")
+        + (f" (skipped: {reasons})" if reasons else "")
+    )
 
 
 def ignore_skipped(reason: str, uri: str) -> None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.index_home import IndexHome, has_index
 from pipeline.ingestion.box_file import read_setting_boxes
-from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chunks
+from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, describe_nothing, list_chunks
 from pipeline.ingestion.past_pace import Pace, find_pace
 from pipeline.jobs.sync import find_gone
 from pipeline.manifest.image_keys import FinishedImages, KeySet, keys_of_images
@@ -79,7 +79,7 @@ def forecast_ingest(
     home.require_shareable()
     found = _look_at(chunks, sources, settings, home, progress or Progress())
     if not found.listed and settings.store.shard is None:
-        raise UsageError(f"no images under {' '.join(sources)}")
+        raise UsageError(describe_nothing(sources, skipped, settings.store))
     return replace(found, skipped=dict(skipped))
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from pipeline.index_home import IndexHome
 from pipeline.ingestion.box_file import read_setting_boxes
-from pipeline.ingestion.listing import LISTED_AT_ONCE, list_chunks
+from pipeline.ingestion.listing import LISTED_AT_ONCE, describe_nothing, list_chunks
 from pipeline.ingestion.session import BoxesByImage, IngestSession
 from pipeline.messages import quantify
 from pipeline.progress import Progress, RunDetails
@@ -105,7 +105,6 @@ def _list_or_raise(
 
     Raises UsageError, when the first is taken, if there is none; a shard may be empty.
     """
-    skipped = progress.details.skipped
     empty = True
     for refs in list_chunks(
         sources, settings.store, LISTED_AT_ONCE, settings.limit, progress.details.skip
@@ -113,10 +112,4 @@ def _list_or_raise(
         empty = False
         yield refs
     if empty and settings.store.shard is None:
-        within = settings.store.key_range
-        where = f" in the range of keys {within!r}" if within else ""
-        reasons = ", ".join(f"{number:,} as {reason}" for reason, number in sorted(skipped.items()))
-        raise UsageError(
-            f"no images under {' '.join(sources)}{where}"
-            + (f" (skipped: {reasons})" if reasons else "")
-        )
+        raise UsageError(describe_nothing(sources, progress.details.skipped, settings.store))

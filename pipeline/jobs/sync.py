@@ -12,6 +12,7 @@ from pipeline.ingestion.listing import LISTED_AT_ONCE, ArchivedImages, list_chun
 from pipeline.jobs.ingest import IngestSummary, ingest
 from pipeline.manifest.image_keys import KeySet, keys_of_images
 from pipeline.manifest.manifest import Manifest
+from pipeline.messages import quantify
 from pipeline.progress import Progress
 from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
@@ -104,7 +105,7 @@ def _remove(
 ) -> Removal:
     if not rows:
         return Removal()
-    progress.note(f"removing {len(rows):,} images")
+    progress.note(f"removing {quantify(len(rows), 'image')}")
     return remove_images(rows, home, started_at)
 
 

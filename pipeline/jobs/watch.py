@@ -33,6 +33,7 @@ from workers.batching import batched
 from workers.queues.s3_events import read_notification
 from workers.queues.sqs import Message
 from workers.stores.open import find
+from workers.stores.selection import NO_VIDEO_READER
 
 MESSAGES_A_ROUND = 500
 _PATIENCE_S = 5.0
@@ -171,6 +172,7 @@ class _Watch:
         # Events name the bucket, an access point's ARN only its own name.
         self._buckets = {re.split("[:/]", place)[-1] for place in places}
         self._troubles: dict[str, str] = {}
+        self._are_videos_missed = False
 
     def attempt(self, what: str, work: Callable[[], None]) -> bool:
         """Whether it went so well that there is no hurry; what passes is reported once."""
@@ -208,9 +210,16 @@ class _Watch:
             except TooManyGoneError as exc:
                 too_many = exc
             removed = remove_images(gone, home, started_at) if gone else Removal()
+        self._report_unread(progress.details.skipped[NO_VIDEO_READER])
         self._report_round("listing", started_at, progress, removed)
         if too_many is not None:
             raise TooManyGoneError(f"{too_many}: they stay in the index")
+
+    def _report_unread(self, videos: int) -> None:
+        """Say, once, that videos are left out for want of a reader."""
+        if videos and not self._are_videos_missed:
+            self._are_videos_missed = True
+            self._reporter.trouble(f"skipped {videos:,} as {NO_VIDEO_READER}")
 
     def _list_present(self, present: list[Keys], progress: Progress) -> Iterator[list[ImageRef]]:
         """All that the sources list; the keys of those images are added to `present`."""

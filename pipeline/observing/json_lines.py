@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from pipeline.messages import sanitize
+from schemas.errors import ObjseekError
 from schemas.observe_options import ObserveOptions
 
+_log = logging.getLogger(__name__)
 _OURS = ("pipeline", "workers")
 # What a worker says of an image that fails, with its traceback, the driver says once more as the
 # event; on Ray it is in another process.
@@ -54,7 +56,10 @@ class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 @contextmanager
 def json_log(options: ObserveOptions) -> Iterator[None]:
-    """Log as JSON on standard error during the block, if that is the format of `options`."""
+    """Log as JSON on standard error during the block, if that is the format of `options`.
+
+    An error that ends the outermost such block is its last event.
+    """
     root = logging.getLogger()
     if options.log_format != "json" or any(
         isinstance(each, _JsonHandler) for each in root.handlers
@@ -70,6 +75,9 @@ def json_log(options: ObserveOptions) -> Iterator[None]:
         logger.setLevel(logging.INFO)
     try:
         yield
+    except ObjseekError as exc:
+        _log.error("%s", exc, extra={"fields": {"event": "error", "reason": type(exc).__name__}})
+        raise
     finally:
         for logger, level in zip(ours, levels, strict=True):
             logger.setLevel(level)

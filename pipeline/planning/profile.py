@@ -16,7 +16,7 @@ from pipeline.planning.toml_files import (
     read_file,
 )
 from schemas.errors import UsageError
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 
 _MACHINE_NOTES = ("prices", "searches")
 """Files beside the profiles that are none."""
@@ -112,11 +112,8 @@ def save_profile(profile: Profile, path: Path) -> None:
     lines = [_line(key, value) for key, value in values.items() if key not in tables]
     for name, table in tables.items():
         lines += ["", f"[{name}]", *(_line(key, value) for key, value in table.items())]
-    try:
-        with replace_file(path) as file:
-            file.write("\n".join([*lines, ""]).encode())
-    except OSError as exc:
-        raise UsageError(f"the profile cannot be written to {path}: {exc.strerror}") from exc
+    with write_output(path, "the profile") as file:
+        file.write("\n".join([*lines, ""]).encode())
 
 
 def _line(key: str, value: Any) -> str:

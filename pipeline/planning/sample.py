@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from pipeline.ingestion.listing import list_images
+from pipeline.ingestion.listing import describe_nothing, list_images
 from schemas.errors import BadImageError, StoreError, UsageError
 from schemas.images import ImageRef
 from schemas.options import DecodeOptions, StoreOptions
@@ -103,9 +103,7 @@ def take_sample(
     refs = tuple(islice(listing, most_listed))
     list_s = time.perf_counter() - started
     if not refs:
-        reasons = ", ".join(f"{number:,} as {reason}" for reason, number in sorted(skipped.items()))
-        found = f" (skipped: {reasons})" if reasons else ""
-        raise UsageError(f"no images under {' '.join(sources)}{found}")
+        raise UsageError(describe_nothing(sources, skipped, store))
     is_complete = most_listed is None or next(listing, None) is None
     chosen = spread(refs, images)
     read_images = [each for ref in chosen if (each := _read(ref, store, decode_options))]

@@ -18,7 +18,7 @@ from pipeline.segmentation.mask_files import make_folder
 from pipeline.segmentation.results import FileNames, SegmentedImage
 from schemas.labels import UNLABELLED
 from schemas.masks import ObjectMask
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 from workers.labelling.panoptic import part_masks
 
 
@@ -48,7 +48,7 @@ def open_panoptic(
 
 @contextmanager
 def _open_coco(path: Path) -> Iterator[TextIO]:
-    with replace_file(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
+    with write_output(path, "the COCO file") as file, TextIOWrapper(file, encoding="utf-8") as text:
         yield text
 
 
@@ -142,7 +142,7 @@ class PanopticFile(_CocoFile):
         segments = part_masks(result.masks, [mask.sureness for mask in result.masks])
         name = f"{self._names.choose(result)}.png"
         ids = number_pixels(segments, result.image.size_hw)
-        with replace_file(self._folder / name) as file:
+        with write_output(self._folder / name, "segments") as file:
             Image.fromarray(encode_ids(ids)).save(file, "PNG")
         self._add_annotation(
             {

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.drawing.overlay import draw_overlay
 from pipeline.segmentation.results import FileNames, SegmentedImage, describe_mask
 from schemas.errors import UsageError
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -23,7 +23,7 @@ PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEB
 @contextmanager
 def open_lines(path: Path) -> Iterator[LinesFile]:
     """A file of a mask a line, which is there when the block ends well."""
-    with replace_file(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
+    with write_output(path, "the masks") as file, TextIOWrapper(file, encoding="utf-8") as text:
         yield LinesFile(text)
 
 
@@ -51,7 +51,7 @@ class MaskPngs:
         name = self._names.choose(result)
         for number, mask in enumerate(result.masks, 1):
             shape = Image.fromarray(mask.rle.decode().astype(np.uint8) * 255).convert("1")
-            with replace_file(self._folder / f"{name}-{number:03}.png") as file:
+            with write_output(self._folder / f"{name}-{number:03}.png", "a mask") as file:
                 shape.save(file, "PNG")
 
 
@@ -67,7 +67,7 @@ class Overlays:
         """Write the picture of an image. Raises UsageError where that or others might be lost."""
         _require_elsewhere(self._file or self._folder, result)
         path = self._file or self._folder / f"{self._names.choose(result)}.png"
-        with replace_file(path) as file:
+        with write_output(path, "the overlay") as file:
             drawn = draw_overlay(result.image.pixels, result.masks)
             drawn.save(file, PICTURE_FORMATS[path.suffix.lower()])
 

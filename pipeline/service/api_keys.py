@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import UsageError
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 
 _PREFIX = "objseek_"
 _SECRET_BYTES = 32
@@ -93,10 +93,10 @@ class KeyFile:
         text = _KeyList(keys=keys).model_dump_json(indent=2)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_file(self.path, private=True) as file:
-                file.write(text.encode())
         except OSError as exc:
             raise UsageError(f"the keys cannot be written to {self.path}: {exc.strerror}") from exc
+        with write_output(self.path, "the keys", private=True) as file:
+            file.write(text.encode())
 
 
 def digest(text: str) -> str:

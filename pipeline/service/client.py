@@ -40,6 +40,8 @@ from schemas.segment_api import SegmentAnswer, SegmentRequest
 from schemas.tag_api import TagAnswer, TagRequest
 
 _TIMEOUT_S = 60.0
+_FILTERED_TIMEOUT_S = 3600.0
+"""A service answers when all objects under a filter are tagged, searches coming in between."""
 _EVENT = "data: "
 _USAGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _Answer = TypeVar("_Answer", bound=BaseModel)
@@ -116,8 +118,12 @@ class Client:
         self._send("DELETE", f"/v1/objects/{object_id}")
 
     def tag(self, request: TagRequest) -> TagAnswer:
-        """Tag up to 1,000 objects, or take tags from them; needs a key of the scope ingest."""
-        return self._call(TagAnswer, "POST", "/v1/objects/tags", request)
+        """Tag objects, or take tags from them: up to 1,000 by their ids, or all under a filter.
+
+        Needs a key of the scope ingest.
+        """
+        more = {"timeout": self._wait_longer(_FILTERED_TIMEOUT_S)} if request.filter else {}
+        return self._call(TagAnswer, "POST", "/v1/objects/tags", request, **more)
 
     def export(self, request: ExportRequest) -> bytes:
         """Up to 1,000 objects as a file for other programs."""
@@ -210,6 +216,12 @@ class Client:
                         yield IngestState.model_validate_json(line.removeprefix(_EVENT))
         except httpx.HTTPError as exc:
             raise self._unavailable(exc) from exc
+
+    def _wait_longer(self, read_s: float) -> httpx.Timeout:
+        """The usual limits, but at least so long for an answer."""
+        usual = self._http.timeout
+        read = None if usual.read is None else max(usual.read, read_s)
+        return httpx.Timeout(connect=usual.connect, read=read, write=usual.write, pool=usual.pool)
 
     def _call(
         self,

@@ -141,8 +141,8 @@ def local_folder(source: str) -> Path:
     """The folder of a dataset that is on this machine. Raises UsageError if there is none."""
     _check_scheme(source)
     folder = Path(source).expanduser()
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
+    if not os.path.isdir(folder):
+        found = "a file" if os.path.exists(folder) else "nothing"
         raise UsageError(f"expected a folder or s3://bucket/prefix, got {found} at {source!r}")
     return folder
 

@@ -28,11 +28,12 @@ from schemas.masks import ObjectMask
 from schemas.payload import PointPayload
 from schemas.points import Point
 from schemas.search import Condition
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 from workers.protocols import VectorIndex
 
 _NOTE_EVERY = 10_000
 _DECIMALS = 6
+_WHAT = "the COCO file"
 
 
 def export_coco(
@@ -57,10 +58,10 @@ def export_coco(
     is there, and what `hold_source` raises.
     """
     progress = progress or Progress()
-    check_target(target, "the COCO file", replacing=replacing)
+    check_target(target, _WHAT, replacing=replacing)
     with (
         hold_source(settings, progress) as source,
-        replace_file(target) as file,
+        write_output(target, _WHAT) as file,
         TextIOWrapper(file, encoding="utf-8") as text,
     ):
         name = partial(name_below, images=images)

@@ -12,7 +12,9 @@ from pipeline.transfer.export_file import check_target, summarize
 from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.object_stream import ObjectStream
 from pipeline.transfer.source_snapshot import hold_source
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
+
+_WHAT = "the table"
 
 
 def export_csv(
@@ -24,10 +26,10 @@ def export_csv(
     `replacing` a file is there, and what `hold_source` raises.
     """
     progress = progress or Progress()
-    check_target(target, "the table", replacing=replacing)
+    check_target(target, _WHAT, replacing=replacing)
     with (
         hold_source(settings, progress) as source,
-        replace_file(target) as file,
+        write_output(target, _WHAT) as file,
         TextIOWrapper(file, encoding="utf-8", newline="") as text,
     ):
         stream, images = ObjectStream(source.index, progress), set()

@@ -15,9 +15,10 @@ from pipeline.transfer.export_parquet import ExportSummary
 from pipeline.transfer.image_table import ImageTable
 from pipeline.transfer.object_stream import ObjectStream
 from pipeline.transfer.source_snapshot import hold_source
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 
 _CONFIG = ".label_config.xml"
+_WHAT = "the file for Label Studio"
 
 
 def export_label_studio(
@@ -39,13 +40,16 @@ def export_label_studio(
     progress = progress or Progress()
     config = target.with_suffix(_CONFIG)
     for path in (target, config):
-        check_target(path, "the file for Label Studio", replacing=replacing)
+        check_target(path, _WHAT, replacing=replacing)
     with hold_source(settings, progress) as source, ImageTable.temporary() as table:
         stream = ObjectStream(source.index, progress)
         labels = _fill(table, stream)
-        with replace_file(target) as file, TextIOWrapper(file, encoding="utf-8") as text:
+        with (
+            write_output(target, _WHAT) as file,
+            TextIOWrapper(file, encoding="utf-8") as text,
+        ):
             count = _write_tasks(table, text, images)
-    with replace_file(config) as file:
+    with write_output(config, _WHAT) as file:
         file.write(write_config(sorted(labels)).encode())
     return summarize(stream, count, target, config)
 

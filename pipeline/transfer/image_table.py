@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.formats.exported_object import ExportedImage
+from schemas.errors import IndexUnavailableError
 
 _ADD = "INSERT INTO entries VALUES (?, ?, ?, ?)"
 _READ = "SELECT * FROM entries ORDER BY uri, generation, rowid"
@@ -28,16 +29,21 @@ class ImageTable:
     @classmethod
     @contextmanager
     def temporary(cls) -> Iterator[ImageTable]:
-        """An empty one, which goes when the block ends."""
+        """An empty one, which goes when the block ends. Raises IndexUnavailableError."""
         with (
             tempfile.TemporaryDirectory(prefix="objseek-images-") as folder,
             closing(sqlite3.connect(Path(folder) / "entries")) as table,
         ):
             # It goes when this ends: nothing is to be saved from a crash.
-            table.execute("PRAGMA journal_mode = OFF")
-            table.execute("PRAGMA synchronous = OFF")
-            table.execute("CREATE TABLE entries (uri, generation, image, entry)")
-            yield cls(table)
+            try:
+                table.execute("PRAGMA journal_mode = OFF")
+                table.execute("PRAGMA synchronous = OFF")
+                table.execute("CREATE TABLE entries (uri, generation, image, entry)")
+                yield cls(table)
+            except sqlite3.OperationalError as exc:
+                raise IndexUnavailableError(
+                    f"expected room for temporary files in {Path(folder).parent}, got: {exc}"
+                ) from exc
 
     def add(self, image: ExportedImage, entry: dict[str, Any] | None = None) -> None:
         """An image, with what is written of one of its objects, if of any."""

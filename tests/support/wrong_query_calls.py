@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TOO_LONG = "x" * 300
+"""A name that no file system takes."""
+
 # As a user types them; {w} is a folder with an index of squares, `index`, and its images.
 CALLS: list[tuple[str, str]] = [
     ("segment", "Missing argument 'IMAGE...'."),
@@ -196,6 +199,30 @@ CALLS: list[tuple[str, str]] = [
         "import {w}/notes --strict --index new",
         "expected --strict with a COCO file or vectors only, got {w}/notes",
     ),
+    (
+        "import s3://bucket/masks.json --images {w} --index new",
+        "expected a COCO file of this machine, got s3://bucket/masks.json",
+    ),
+    (
+        "export s3://bucket/masks.json --format coco --index {w}/index",
+        "expected a file of this machine for coco, got s3://bucket/masks.json",
+    ),
+    (
+        "export {w}/list.json/masks.json --format coco --index {w}/index",
+        "the COCO file cannot be written to {w}/list.json/masks.json: no folder to write in",
+    ),
+    *(
+        (
+            f"export {TOO_LONG} --format {form} --index {{w}}/index",
+            "File name too long",
+        )
+        for form in ("coco", "csv", "label-studio")
+    ),
+    (f"search red --sheet {TOO_LONG}.png --index {{w}}/index", "File name too long"),
+    (f"segment {{w}}/one.png --coco {TOO_LONG}", "File name too long"),
+    (f"import {TOO_LONG} --index new", f"got nothing at '{TOO_LONG}'"),
+    (f"import {TOO_LONG}.npy --index new", f"got nothing at {TOO_LONG}.npy"),
+    (f"restore {TOO_LONG} --index new", f"got nothing at '{TOO_LONG}'"),
     ("backup", "Missing argument 'target'."),
     (
         "backup {w}/notes --index {w}/index",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.durable_files import replace_file
+from schemas.errors import UsageError
+from workers.durable_files import check_output_file, replace_file
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,15 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
     (content, before), (folder, after) = synced
     assert (content.st_ino, content.st_size, before) == (path.stat().st_ino, 3, False)
     assert (folder.st_ino, after) == (tmp_path.stat().st_ino, True)
+
+
+@pytest.mark.parametrize("parent", ["file", "none"])
+def test_a_file_below_no_folder_is_refused_before_the_work(tmp_path: Path, parent: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"the table cannot be written to .*: no folder to write"):
+        check_output_file(tmp_path / parent / "table.csv", "the table")
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the table cannot be written to .*: File name too long"):
+        check_output_file(tmp_path / ("x" * 300), "the table")

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.console import user_errors
 from pipeline.cli.lazy_imports import lazy_imports
-from pipeline.cli.options import CONFIG, INDEX, INDEX_EMBEDDER, STORE_OPTIONS
+from pipeline.cli.options import CONFIG, INDEX, INDEX_EMBEDDER, STATE, STORE_OPTIONS
 from pipeline.cli.output_options import AsJson
 from pipeline.cli.shared_options import Load, add_options
 
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command("duplicates", help=_HELP)(duplicates_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, *STORE_OPTIONS, CONFIG)
+@add_options(INDEX, STATE, INDEX_EMBEDDER, *STORE_OPTIONS, CONFIG)
 @user_errors
 def duplicates_command(
     load: Load,

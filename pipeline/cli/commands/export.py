@@ -128,6 +128,9 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+_FILES = (Format.COCO, Format.LABEL_STUDIO, Format.CSV)
+
+
 def register(app: typer.Typer) -> None:
     """Add both to the command line."""
     app.command("export", help=_EXPORT)(export_command)
@@ -161,6 +164,8 @@ def export_command(
     settings, began = load(), time.monotonic()
     if images is not None and form not in (Format.COCO, Format.LABEL_STUDIO):
         raise UsageError("expected --images with --format coco or label-studio only")
+    if "://" in target and form in _FILES:
+        raise UsageError(f"expected a file of this machine for {form}, got {target}")
     with progress_bars.show_progress(err()) as progress:
         write: Callable[..., export_parquet.ExportSummary]
         match form:
@@ -238,6 +243,8 @@ def import_command(
         "--no-check": not check,
     }
     if source.endswith(".json"):
+        if "://" in source:
+            raise UsageError(f"expected a COCO file of this machine, got {source}")
         _refuse(of_vectors, f"vectors only, got {source}")
         path = Path(source).expanduser()
         if dry_run:

@@ -13,6 +13,7 @@ from pipeline.cli.options import (
     CONFIG,
     INDEX,
     INDEX_EMBEDDER,
+    STATE,
 )
 from pipeline.cli.shared_options import Load, add_options
 from pipeline.messages import quantify
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("label", help=_HELP)(label_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, CONFIG)
+@add_options(INDEX, STATE, INDEX_EMBEDDER, CALIBRATION, CONFIG)
 @user_errors
 def label_command(
     load: Load,

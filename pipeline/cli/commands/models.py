@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.console import err, user_errors
 from pipeline.cli.lazy_imports import lazy_imports
+from pipeline.cli.model_names import complete_model
 from pipeline.cli.tables import print_rows
 from pipeline.cli.weights import cached_file, check_model_licence, fetch_model, format_size
 from pipeline.settings import load_settings
@@ -84,7 +85,10 @@ def _restrictions() -> dict[str, str]:
 
 @user_errors
 def pull(
-    name: Annotated[str, typer.Argument(help="A name that `objseek models` lists.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A name that `objseek models` lists.", autocompletion=complete_model),
+    ],
     accept_licence: Annotated[
         bool,
         typer.Option(

@@ -16,6 +16,7 @@ from pipeline.cli.options import (
     DEVICE,
     INDEX,
     INDEX_EMBEDDER,
+    STATE,
     STORE_OPTIONS,
 )
 from pipeline.cli.output_options import AsJson
@@ -53,7 +54,7 @@ def register(app: typer.Typer) -> None:
     app.command("search", cls=FilterCommand, help=_HELP)(search_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, DEVICE, *STORE_OPTIONS, CONFIG)
+@add_options(INDEX, STATE, INDEX_EMBEDDER, CALIBRATION, DEVICE, *STORE_OPTIONS, CONFIG)
 @user_errors
 def search_command(
     load: Load,

@@ -15,6 +15,7 @@ from pipeline.cli.options import (
     CONFIG,
     INDEX,
     INDEX_EMBEDDER,
+    STATE,
     STORE_OPTIONS,
 )
 from pipeline.cli.shared_options import Load, add_options
@@ -46,7 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve", help=_HELP)(serve_command)
 
 
-@add_options(INDEX, INDEX_EMBEDDER, CALIBRATION, *STORE_OPTIONS, CONFIG)
+@add_options(INDEX, STATE, INDEX_EMBEDDER, CALIBRATION, *STORE_OPTIONS, CONFIG)
 @user_errors
 def serve_command(
     load: Load,

@@ -81,8 +81,9 @@ def watch_command(
     """The command; its help stands above."""
     settings = load()
     messages = None if queue is None else sqs.SqsQueue(queue, settings.store)
-    run_job.prepare_models(settings)
-    run_job.prepare_propagator(settings)
+    with json_lines.json_log(settings.observe):
+        run_job.prepare_models(settings)
+        run_job.prepare_propagator(settings)
     usual = _EVERY_S if queue is None else _EVERY_WITH_QUEUE_S
     # While Ray runs, sys.stdout and sys.stderr are others: what is printed goes to its log.
     results, notes = progress_bars.bind(out()), progress_bars.bind(err())

@@ -16,7 +16,6 @@ from pipeline.evaluation.shares import Share, bin_shares, measure_gap
 
 Runs = Mapping[str, MaskSpread]
 """What is spread in each run, by what it is called."""
-_UNIT = Axis("", 0, 1)
 _EDGES = np.linspace(0, 1, 21)
 _MOST_SIZES, _LEAST_OBJECTS = 8, 10
 _MOST_SCORES, _LEAST_MASKS = 10, 20

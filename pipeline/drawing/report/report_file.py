@@ -13,8 +13,7 @@ from markupsafe import Markup
 from pipeline.drawing.report.contents import Part, Picture, Report
 from pipeline.drawing.report.plots import draw_key, draw_plot
 from pipeline.messages import sanitize
-from schemas.errors import UsageError
-from workers.durable_files import check_output_file, replace_file
+from workers.durable_files import check_output_file, write_output
 
 _SIGNS = {"better": "▲", "worse": "▼", "same": "≈"}
 _WORDS = {"better": "better", "worse": "worse", "same": "within noise"}
@@ -28,11 +27,8 @@ def check_report_file(path: Path) -> None:
 def write_report(path: Path, report: Report) -> None:
     """Write the whole report or nothing. Raises UsageError where the file cannot be written."""
     page = render_report(report).encode("utf-8", "replace")
-    try:
-        with replace_file(path) as file:
-            file.write(page)
-    except OSError as exc:
-        raise UsageError(f"the report cannot be written to {path}: {exc.strerror}") from exc
+    with write_output(path, "the report") as file:
+        file.write(page)
 
 
 def render_report(report: Report) -> str:

@@ -16,7 +16,7 @@ from pipeline.search.query_examples import parse_object_id
 from schemas.coco_reader import show
 from schemas.errors import DatasetError, ObjseekError, UsageError
 from schemas.search import MAX_CONDITIONS, MAX_TEXT_CHARS, Box, Condition, Text
-from workers.durable_files import replace_file
+from workers.durable_files import write_output
 
 _ASKED = ("text", "image", "object")
 _EXPECTED = {
@@ -191,11 +191,8 @@ def _describe(exc: ValidationError) -> str:
 
 def write_queries(path: Path, queries: Iterable[JudgedQuery]) -> None:
     """Write a file of queries, all of it or nothing. Raises UsageError where it cannot be."""
-    try:
-        with replace_file(path) as file:
-            for query in queries:
-                fields: dict[str, Any] = query.model_dump(exclude_defaults=True)
-                line = json.dumps(fields, ensure_ascii=False)
-                file.write(f"{line}\n".encode("utf-8", "backslashreplace"))
-    except OSError as exc:
-        raise UsageError(f"the queries cannot be written to {path}: {exc.strerror}") from exc
+    with write_output(path, "the queries") as file:
+        for query in queries:
+            fields: dict[str, Any] = query.model_dump(exclude_defaults=True)
+            line = json.dumps(fields, ensure_ascii=False)
+            file.write(f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -40,8 +41,9 @@ def is_own_export(place: str, settings: Settings) -> bool:
     if "://" in place:
         return False
     path = Path(place).expanduser()
-    if not path.is_dir():
-        return not path.is_file() and not names_file(place)
+    # Not by methods of the path, which raise OSError for a name that is too long.
+    if not os.path.isdir(path):
+        return not os.path.isfile(path) and not names_file(place)
     if (path / CATALOGUE).exists() or (path / "points").is_dir():
         return True
     return _kind(path) is None
@@ -75,9 +77,9 @@ def _is_lance(place: str) -> bool:
 
 
 def _open_path(path: Path, place: str, settings: Settings) -> RowSource:
-    kind = _kind(path)
+    kind = _kind(path) if os.path.exists(path) else None
     if kind is None:
-        found = place if path.exists() else f"nothing at {place}"
+        found = place if os.path.exists(path) else f"nothing at {place}"
         raise UsageError(f"expected {_EXPECTED}, got {found}")
     if kind == "lance":
         from pipeline.transfer.sources.lance_source import LanceSource

@@ -61,6 +61,10 @@ def test_bash_takes_its_script() -> None:
         ("objseek keys ", ["create", "list", "revoke"]),
         ("objseek sync --device c", ["cpu", "cuda"]),
         ("objseek failures --only ", ["rejected", "failed", "gone"]),
+        ("objseek ingest --segmenter sam_", ["sam_demo", "sam_vit_b", "sam_vit_l", "sam_vit_h"]),
+        ("objseek search --embedder clip", ["clip_demo"]),
+        ("objseek segment --refine ", ["edges", "sam", "tidy"]),
+        ("objseek models pull maskrcnn_d", ["maskrcnn_demo"]),
     ],
 )
 def test_commands_options_and_values_are_completed(line: str, completed: list[str]) -> None:

@@ -112,3 +112,15 @@ def test_what_open_clip_has_is_known_without_it() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "True []\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_result_that_a_full_disk_does_not_take_is_told(world: Path) -> None:
+    script = str(Path(sys.executable).parent / "objseek")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [script, "tag", "--json", "--index", str(world / "index")],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    sentence = "Error: the result cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, sentence)

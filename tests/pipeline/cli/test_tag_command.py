@@ -78,6 +78,8 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield made
 
 
+# The client of tests warns of every limit, which it does not keep.
+@pytest.mark.filterwarnings("ignore:You should not use the 'timeout' argument")
 def test_a_service_that_has_the_folder_does_it(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from support import fakes
 from support.damage import do, rows_of
 from support.qdrant_server import qdrant_server
+from support.spread_embedder import SpreadEmbedder
 from support.transfer_world import at
 
 from pipeline.index_home import (
@@ -33,40 +34,15 @@ from pipeline.runners.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.transfer.backup import backup, restore
 from schemas.errors import IndexBusyError, IndexMissingError, UsageError, VectorIndexError
-from schemas.ids import fingerprint
 from schemas.manifest import ManifestRow, State
 from schemas.options import DecodeOptions, Precision
 from schemas.points import IndexQuery, Point
-from schemas.records import Float32Matrix
 from schemas.search import Condition
 from workers.indexes.edge.index import EdgeIndex
 from workers.indexes.generations import FIRST
 from workers.indexes.open import open_index
-from workers.protocols import UInt8Crops
 
 IMAGES = 11
-
-
-class SpreadEmbedder(fakes.MeanEmbedder):
-    """Another space, of 5 numbers. `fails_after`: so many calls are answered."""
-
-    name = "spread"
-    dim = 5
-
-    def __init__(self, fails_after: int = 10**9) -> None:
-        self.fingerprint = fingerprint({"embedder": self.name})
-        self._left = fails_after
-
-    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return np.array([self._vector(crop) for crop in crops], np.float32)
-
-    def _vector(self, crop: np.ndarray) -> np.ndarray:
-        pixels = crop.reshape(-1, 3) / 255
-        vector = np.concatenate([pixels.max(axis=0), [pixels.std(), 0.25]])
-        return vector / np.linalg.norm(vector)
 
 
 def other(settings: Settings, fails_after: int = 10**9) -> Recipe:

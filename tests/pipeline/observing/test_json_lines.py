@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from support import fakes
+from typer.testing import CliRunner
 
 from pipeline.cli.commands.serve import log_address
+from pipeline.cli.main import app
 from pipeline.cli.run_job import run_with_progress
 from pipeline.jobs.ingest import ingest
 from pipeline.observing.json_lines import JsonLine, json_log
@@ -85,6 +87,28 @@ def test_a_run_that_ends_early_says_why(tmp_path: Path, capsys: pytest.CaptureFi
     (line,) = lines(capsys)
     assert (line["event"], line["reason"]) == ("error", "UsageError")
     assert line["message"] == "expected images at s3://***@bucket, got none"
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("watch {w}/none --once --runner local", "UsageError"),
+        ("watch {w} --segmenter none", "UnknownModelError"),
+        ("serve", "IndexMissingError"),
+        ("retry", "IndexMissingError"),
+    ],
+)
+def test_a_command_that_ends_early_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, reason: str
+) -> None:
+    monkeypatch.setenv("OBJSEEK_OBSERVE__LOG_FORMAT", "json")
+    arguments = call.format(w=tmp_path).split()
+    result = CliRunner().invoke(app, [*arguments, "--index", str(tmp_path / "index")])
+    assert result.exit_code != 0
+    events = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    errors = [line for line in events if line.get("event") == "error"]
+    assert [line["reason"] for line in errors] == [reason]
+    assert result.stderr.splitlines()[-1] == f"Error: {errors[0]['message']}"
 
 
 def test_a_text_log_leaves_it_to_the_command_to_say_why(

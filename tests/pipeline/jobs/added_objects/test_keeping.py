@@ -19,6 +19,7 @@ from support.added_objects import (
     searcher_of,
     square,
 )
+from support.spread_embedder import SpreadEmbedder
 from support.transfer_world import at
 
 from pipeline.cli.run_job import print_summary
@@ -42,10 +43,7 @@ from pipeline.transfer.import_parquet import import_dataset
 from pipeline.transfer.migrate import migrate
 from schemas.checksums import digest
 from schemas.errors import DatasetError, NotIndexedError
-from schemas.ids import fingerprint
 from schemas.manifest import State
-from schemas.records import Float32Matrix
-from workers.protocols import UInt8Crops
 
 
 def test_another_pipeline_keeps_it(images: Path, settings: Settings) -> None:
@@ -178,24 +176,6 @@ def test_an_image_that_is_written_meanwhile_is_prepared_again(
     assert len(calls) == 2
     assert calls[0].image.revision.id != point.payload["generation"]
     assert verify(folder, [str(images)]).findings == []
-
-
-class SpreadEmbedder(fakes.MeanEmbedder):
-    """Another space, of 5 numbers."""
-
-    name = "spread"
-    dim = 5
-
-    def __init__(self) -> None:
-        self.fingerprint = fingerprint({"embedder": self.name})
-
-    def embed_images(self, crops: UInt8Crops) -> Float32Matrix:
-        return np.array([self._spread(crop) for crop in crops], np.float32)
-
-    def _spread(self, crop: np.ndarray) -> np.ndarray:
-        pixels = crop.reshape(-1, 3) / 255
-        vector = np.concatenate([pixels.max(axis=0), [pixels.std(), 0.25]])
-        return vector / np.linalg.norm(vector)
 
 
 def test_another_generation_has_it_too(images: Path, settings: Settings) -> None:
