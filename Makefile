@@ -21,26 +21,28 @@ demo: setup
 # tests keep theirs in memory.
 IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608 {print "/dev/shm"}')
 
-# Much of a test is waiting: three processes share the files, on two cores too. In their own order,
-# as those of few and long tests would else come last, one after the other. Threads that spin while
-# they wait for the others of their sum take the cores from other processes: what computes took
-# twice as long. The slowest are listed, as there are limits.
+# Much of a test is waiting: three processes share the files, on two cores too. In the order that
+# tests/conftest.py gives them, as files of few and long tests would else come last, one after the
+# other. Threads that spin while they wait for the others of their sum take the cores from other
+# processes: what computes took twice as long. What is compiled once is kept, whatever the
+# environment says: each process would compile all tests anew. The slowest are listed, as there are
+# limits.
 PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=passive \
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
-	--durations 25 --durations-min 5
+	OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
+	--dist loadfile --no-loadscope-reorder --durations 25 --durations-min 5
 
 # About five minutes on two idle cores; it has six.
 test: setup
-	$(PYTEST)
+	$(PYTEST) -n 3
 
-# All but `make faults`: after what `make test` runs, what it leaves out for its length. More of it
-# is waiting for processes, browsers and servers.
-test-all: test
-	$(PYTEST) -n 4 -m '(long or trials) and not faults'
+# All but `make faults`, what `make test` runs included: in one go, as starting and collecting take
+# half a minute a time. More of it is waiting for processes, browsers and servers.
+test-all: setup
+	$(PYTEST) -n 4 -m 'not faults'
 
 # Odd inputs of real files, stores and tools; `make test-all` runs them too.
 trials: setup
-	$(PYTEST) -m trials
+	$(PYTEST) -n 3 -m trials
 
 faults: setup
 	$(BIN)/python -m pytest -m faults

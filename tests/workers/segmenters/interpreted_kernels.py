@@ -32,20 +32,20 @@ Hw = tuple[int, int]
 @pytest.mark.parametrize(
     ("crop_hw", "left", "top", "image_hw"),
     [
-        ((23, 31), 0, 0, (23, 31)),
-        ((23, 31), 5, 7, (40, 50)),
-        ((40, 20), 3, 0, (40, 50)),  # as tall as the image: columns join
-        ((31, 23), 0, 9, (40, 23)),
+        ((11, 15), 0, 0, (11, 15)),
+        ((11, 15), 5, 7, (20, 25)),
+        ((20, 10), 3, 0, (20, 25)),  # as tall as the image: columns join
+        ((15, 11), 0, 4, (20, 11)),
     ],
 )
 def test_masks_are_traced_as_in_pytorch(crop_hw: Hw, left: int, top: int, image_hw: Hw) -> None:
-    low_side, frame_side = 16, 64
+    low_side, frame_side = 8, 32
     used = ResizeLongestSide.get_preprocess_shape(*crop_hw, frame_side)
     axes = [make_axis(crop_hw[i], used[i], low_side, frame_side) for i in range(2)]
     rows = 4 * min(int(used[0] * low_side / frame_side + 1) // 4 + 1, low_side // 4)
     logits = torch.randn(8, rows, low_side, generator=torch.Generator().manual_seed(1)) * 3 - 0.5
     logits[3], logits[4], logits[5:] = -9, 9, -9
-    logits[5, 0, 0] = logits[6, -8:, 5:9] = logits[7, 2, -1] = 9
+    logits[5, 0, 0] = logits[6, -4:, 3:5] = logits[7, 2, -1] = 9
     frame = Frame(crop_hw, left, top, image_hw)
     wanted, got = (tracing(*axes, frame, 0.0, 1.0) for tracing in (DeviceTracer, FusedTracer))
     for tracer in (wanted, got):
