@@ -35,10 +35,10 @@ PYTEST := $(if $(IN_MEMORY),PYTEST_DEBUG_TEMPROOT=$(IN_MEMORY)) OMP_WAIT_POLICY=
 test: setup
 	$(PYTEST) -n 3
 
-# All but `make faults`, what `make test` runs included: in one go, as starting and collecting take
-# half a minute a time. More of it is waiting for processes, browsers and servers.
-test-all: setup
-	$(PYTEST) -n 4 -m 'not faults'
+# All but `make faults`: after what `make test` runs, what it leaves out for its length. More of it
+# is waiting for processes, browsers and servers.
+test-all: test
+	$(PYTEST) -n 4 -m '(long or trials) and not faults'
 
 # Odd inputs of real files, stores and tools; `make test-all` runs them too.
 trials: setup
