@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from bench.plot_pixels import build_style, choose_colour, rasterize
 from bench.simulated_scenarios import PLANNED
 from pipeline.drawing.fonts import choose_font
 from pipeline.drawing.report.contents import Axis, Plot, Series
-from pipeline.drawing.report.plots import HEIGHT_PX, WIDTH_PX, draw_plot
+from pipeline.drawing.report.plots import HEIGHT_PX, WIDTH_PX
 from pipeline.planning import pace
 from pipeline.planning.simulation.simulate import Outcome
 
 _ZOOM = 2
-_COLOURS = ("#1d5fc4", "#b04a00", "#00766a", "#7a3fb0")
-_DASHES = ("none", "7 4", "2 3", "9 3 2 3")
-_STYLE = "\n".join(
-    [
-        "text { font-family: 'DejaVu Sans', sans-serif; font-size: 12px; fill: #5f5f64 }",
-        ".axis-title { fill: #1c1c1e } path { fill: none }",
-        ".grid { stroke: #deded9 } .axis { stroke: #5f5f64 }",
-        *(
-            f".s{n} .line {{ stroke: {colour}; stroke-width: 2.2; stroke-dasharray: {dash} }}"
-            for n, (colour, dash) in enumerate(zip(_COLOURS, _DASHES, strict=True), 1)
-        ),
-    ]
-)
 _TITLE_PX, _KEY_PX, _GAP_PX, _HEAD_PX = 30, 24, 40, 160
 
 
@@ -66,9 +53,10 @@ def draw_sheet(plots: Sequence[Plot], path: Path) -> None:
     sheet = Image.new(
         "RGB", ((width + _GAP_PX) * len(plots) + _GAP_PX, height + _HEAD_PX + 20), "white"
     )
+    style = build_style()
     for number, plot in enumerate(plots):
         left = _GAP_PX + number * (width + _GAP_PX)
-        sheet.paste(_rasterize(plot), (left, _HEAD_PX))
+        sheet.paste(rasterize(plot, style, _ZOOM), (left, _HEAD_PX))
         _draw_head(ImageDraw.Draw(sheet), plot, left)
     sheet.save(path, "WEBP", quality=90)
 
@@ -94,23 +82,11 @@ def _list_progress(outcome: Outcome) -> Series:
     )
 
 
-def _rasterize(plot: Plot) -> Image.Image:
-    import resvg_py
-
-    svg = draw_plot(plot).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    png = bytes(
-        resvg_py.svg_to_bytes(
-            svg_string=svg, style_sheet=_STYLE, width=WIDTH_PX * _ZOOM, background="#ffffff"
-        )
-    )
-    return Image.open(io.BytesIO(png)).convert("RGB")
-
-
 def _draw_head(draw: ImageDraw.ImageDraw, plot: Plot, left: int) -> None:
     text, font = choose_font(plot.title, _TITLE_PX)
     draw.text((left, 14), text, fill="#1c1c1e", font=font)
     for number, series in enumerate(plot.series):
         text, font = choose_font(series.name, _KEY_PX)
         x, y = left + number % 2 * 360, 62 + number // 2 * 42
-        draw.rectangle((x, y + 10, x + 40, y + 16), fill=_COLOURS[number])
+        draw.rectangle((x, y + 10, x + 40, y + 16), fill=choose_colour(number))
         draw.text((x + 54, y), text, fill="#1c1c1e", font=font)

@@ -140,7 +140,7 @@ def test_the_dashboard_shows_a_run_and_a_service(tmp_path: Path) -> None:
         with running_prometheus(tmp_path, config) as prometheus:
             wait_for(prometheus, 'objseek_request_seconds_count{route="/v1/search"}', 1)
             ask(url, key)
-            wait_for(prometheus, "objseek_ingest_rejects_total")
+            wait_for(prometheus, "objseek_ingest_failures_total")
             wait_for(prometheus, 'objseek_request_seconds_count{route="/v1/search"}', 8)
             gate.open(1)
             until(lambda: prometheus.query(_READ) == [before + 3])

@@ -26,6 +26,12 @@ def listen_to_retries(listener: Callable[[str], None]) -> None:
     _listeners.append(listener)
 
 
+def tell_retry(kind: str) -> None:
+    """Tell the listeners of what was tried again by something else than a `Backoff`."""
+    for listener in _listeners:
+        listener(kind)
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Pauses between attempts: random, below a bound that doubles from `first_s` to `longest_s`.
@@ -62,8 +68,7 @@ class Backoff:
                     level, "%s, trying again in %.1f s: %s", what, pause, exc,
                     extra={"fields": event},
                 )  # fmt: skip
-                for listener in _listeners:
-                    listener(self.kind)
+                tell_retry(self.kind)
             time.sleep(pause)
 
     def list_bounds(self) -> Iterator[float]:

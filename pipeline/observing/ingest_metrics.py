@@ -12,11 +12,14 @@ from pipeline.observing import metric_names as names
 from pipeline.observing.metric_makers import make_counter, make_gauge, make_histogram
 from pipeline.observing.observer import RunObserver, WrittenImage
 from pipeline.observing.work_reports import StageSpan, WorkReport
+from schemas.errors import BadImageError, ObjectArchivedError
 from schemas.images import ImageRef
 from workers.backoff import listen_to_retries
 
 _STATES = ("reading", "waiting", "working")
 _OUTCOMES = ("done", "rejected", "failed", "gone", "unchanged")
+_RETRIED = ("store", "credentials", "index", "chunk")
+_REASONS = (BadImageError.__name__, ObjectArchivedError.__name__)
 
 
 class IngestMetrics(RunObserver):
@@ -38,8 +41,13 @@ class IngestMetrics(RunObserver):
         self._unwritten = make_gauge(names.INGEST_UNWRITTEN, registry)
         self._workers = make_gauge(names.INGEST_WORKERS, registry)
         self._gpu_memory = make_gauge(names.INGEST_GPU_MEMORY, registry)
-        for outcome in _OUTCOMES:  # a rate needs the zero before the first
+        # A rate needs the zero before the first.
+        for outcome in _OUTCOMES:
             self._images.labels(outcome)
+        for reason in _REASONS:
+            self._rejects.labels(reason)
+        for what in _RETRIED:
+            self._retries.labels(what)
 
     def note_listed(self, images: int) -> None:
         self._listed.inc(images)

@@ -30,7 +30,7 @@ from pipeline.search.text_sums import TextSums
 from pipeline.settings import Settings
 from schemas.images import UInt8Image
 from schemas.object_map import ObjectMap
-from schemas.points import IndexQuery, Point, SparseVector, TextSum
+from schemas.points import IndexInfo, IndexQuery, Point, SparseVector, TextSum
 from schemas.search import (
     MAX_PAGED,
     Condition,
@@ -126,9 +126,9 @@ class Searcher:
         self._judge = Judge(self.index, calibration, self.models.knows_text)
         self._look_again()
 
-    def refresh(self) -> None:
-        """Look again at what the index holds: something has been written to it."""
-        self.info = self.index.info()
+    def refresh(self, info: IndexInfo | None = None) -> None:
+        """Look again at what the index holds, or take `info`: something has been written to it."""
+        self.info = self.index.info() if info is None else info
         self.refreshes += 1
         self._look_again()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.service.dependencies import Service
 from pipeline.service.generation_follower import GenerationFollower
 from pipeline.service.image_cache import ImageCache
 from pipeline.service.image_segmenter import ImageSegmenter
+from pipeline.service.index_follower import follow_index
 from pipeline.service.map_maker import MapMaker
 from pipeline.service.metrics import Metrics
 from pipeline.service.middleware import Guard, Limits
@@ -48,7 +50,9 @@ from pipeline.settings import Settings
 from schemas.errors import ObjseekError
 
 _log = logging.getLogger(__name__)
-_MAINTAIN_EVERY_S = 1.0
+_MAINTAIN_EVERY_S, _FOLLOW_EVERY_S = 1.0, 15.0
+_FOLLOW_REST = 20
+"""Times as long as it took to look at the index it is not looked at, if that is longer."""
 _DESCRIPTION = "Search for objects in images: by text, by image, by region, by other objects."
 
 
@@ -155,7 +159,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _run_parts(service: Service) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(_warm_up(service)), asyncio.create_task(_maintain(service))]
+    works = (_warm_up(service), _maintain(service), _follow(service))
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
@@ -184,17 +189,34 @@ async def _warm_up(service: Service) -> None:
 
 async def _maintain(service: Service) -> None:
     """Give other processes the copies that they wait for, and follow the generation in use."""
+
+    async def act() -> None:
+        await service.queue.run(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
+        await service.queue.draw(lambda: service.follower.follow_when_idle(service.jobs))
+
+    await _repeat(service, act, _MAINTAIN_EVERY_S)
+
+
+async def _follow(service: Service) -> None:
+    """See what other processes have written to the index."""
+    await _repeat(service, lambda: follow_index(service.queue), _FOLLOW_EVERY_S, _FOLLOW_REST)
+
+
+async def _repeat(
+    service: Service, act: Callable[[], Awaitable[None]], pause_s: float, rest: float = 0.0
+) -> None:
+    """Do `act`, pause, or `rest` times as long as it took, and so on."""
     logged = ""
     while not service.queue.closed:
+        began_s = time.monotonic()
         try:
-            await service.queue.run(lambda searcher: searcher.index.give_copies(), timeout_s=3600)
-            await service.queue.draw(lambda: service.follower.follow_when_idle(service.jobs))
+            await act()
         except ObjseekError as exc:
-            # It is tried again every second: to log it once is enough.
+            # It is tried again soon: to log it once is enough.
             if str(exc) != logged:
                 logged = str(exc)
                 _log.warning("%s", logged)
-        await asyncio.sleep(_MAINTAIN_EVERY_S)
+        await asyncio.sleep(max(pause_s, rest * (time.monotonic() - began_s)))
 
 
 def _add_pages(app: FastAPI) -> None:

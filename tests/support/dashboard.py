@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from dataclasses import dataclass
 import yaml
 from support.paths import ROOT
 
+from bench.dashboard_panels.dashboard import DASHBOARD, read_dashboard
 from pipeline.observing.metric_names import INGEST_METRICS, SERVICE_METRICS, MetricSpec
 
-DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "objseek.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yaml"
 METRICS = {spec.name: spec for spec in (*INGEST_METRICS, *SERVICE_METRICS)}
@@ -44,9 +43,9 @@ class Query:
 
 def panel_queries() -> Iterator[Query]:
     """All queries of the dashboard."""
-    for panel in json.loads(DASHBOARD.read_text())["panels"]:
-        for target in panel.get("targets", ()):
-            yield Query(panel["title"], target["expr"], target["legendFormat"])
+    for panel in read_dashboard(DASHBOARD).panels:
+        for target in panel.targets:
+            yield Query(panel.title, target.expr, target.legend)
 
 
 def alert_queries() -> Iterator[Query]:

@@ -37,10 +37,10 @@ def promtool(*arguments: str) -> str:
     return done.stdout
 
 
-def write_config(folder: Path, targets: dict[str, str], key: str) -> Path:
-    """The configuration with these targets, by their jobs, and this key; scrapes come at once."""
+def write_config(folder: Path, targets: dict[str, str], key: str, every: str = _OFTEN) -> Path:
+    """The configuration with these targets, by their jobs, this key and this scrape interval."""
     config = yaml.safe_load(CONFIG.read_text())
-    config["global"] = {"scrape_interval": _OFTEN, "evaluation_interval": _OFTEN}
+    config["global"] = {"scrape_interval": every, "evaluation_interval": every}
     shutil.copy(ALERTS, folder / ALERTS.name)
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]

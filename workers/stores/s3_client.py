@@ -30,9 +30,10 @@ from schemas.errors import (
 )
 from schemas.options import StoreOptions
 from schemas.selection_options import SelectionOptions
-from workers.backoff import Backoff
+from workers.backoff import Backoff, tell_retry
 
 _T = TypeVar("_T")
+_KIND = "store"  # of what is tried again
 _MAX_CONNECTIONS = 64
 _UNSELECTED = SelectionOptions().model_dump()
 _making_client = threading.Lock()
@@ -74,7 +75,7 @@ def retry(action: Callable[[], _T], what: str, options: StoreOptions) -> _T:
     """The result of one request about `what`, retried while the store does not answer."""
     budget_s = options.retry_budget_s
     expired = Backoff(min(budget_s, _EXPIRED_BUDGET_S), only=TokenExpiredError, kind="credentials")
-    away = Backoff(budget_s, only=StoreUnavailableError, kind="store")
+    away = Backoff(budget_s, only=StoreUnavailableError, kind=_KIND)
     return away.retry(lambda: expired.retry(action, what), what)
 
 
@@ -116,6 +117,7 @@ def _client(options: StoreOptions, for_access_points: bool) -> Any:
         config = _config(options).merge(Config(s3={"addressing_style": "path"}))
         client = session.client("s3", endpoint_url=options.endpoint_url, config=config)
     client.meta.events.register("before-parse.s3.ListObjectsV2", _drop_broken_numbers)
+    client.meta.events.register("after-call.s3", _tell_retries)
     return client
 
 
@@ -139,6 +141,12 @@ def _drop_broken_numbers(response_dict: dict[str, Any], **_: Any) -> None:
     body = response_dict.get("body")
     if isinstance(body, bytes):
         response_dict["body"] = _BROKEN_NUMBER.sub(b"", body)
+
+
+def _tell_retries(parsed: dict[str, Any], **_: Any) -> None:
+    """Count what boto3 itself has sent again before this answer."""
+    for _number in range(parsed.get("ResponseMetadata", {}).get("RetryAttempts", 0)):
+        tell_retry(_KIND)
 
 
 def _config(options: StoreOptions) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -35,12 +35,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What is along an axis. Where `low` or `high` is None, the values decide."""
+    """What is along an axis. Where `low` or `high` is None, the values decide.
+
+    `show` is the text of a tick; None shows it as a plain number.
+    """
 
     title: str
     low: float | None = None
     high: float | None = None
     is_logarithmic: bool = False
+    show: Callable[[float], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,15 @@ class Series:
     """Values of a plot: `x` and `y` of a line or of points; of bars the edges and their heights.
 
     `lows` and `highs` are the ends of an interval around each point. Dots are points too many to
-    be told apart. Bars have one edge more than heights. What several series of a plot are called is
-    told below it.
+    be told apart. Bars have one edge more than heights. An area is what lies between `lows` (zero
+    where there are none) and `y`; where one of these is NaN, it has a gap. What several series of a
+    plot are called is told below it.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    kind: Literal["line", "points", "dots", "bars"] = "line"
+    kind: Literal["line", "points", "dots", "bars", "area"] = "line"
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
 

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from pipeline.drawing.report.contents import Plot, Series
+from pipeline.drawing.report.contents import Axis, Plot, Series
 from pipeline.drawing.report.scales import Scale, fit_scale, show_tick
 from pipeline.messages import sanitize
 
 WIDTH_PX, HEIGHT_PX = 380, 270
-_LEFT, _TOP, _RIGHT, _BOTTOM = 58, 12, 14, 48
+_TOP, _RIGHT = 12, 14
 _ROOM = 0.04  # so that no mark is cut off
 _MARK_PX, _TICK_GAP, _TITLE_GAP = 4.5, 8, 40
 KEY_WIDTH_PX, KEY_HEIGHT_PX = 34, 14
 
 
-def draw_plot(plot: Plot) -> str:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The size of a plot, and what is left free in it for the axes' texts, pixels."""
+
+    width: int = WIDTH_PX
+    height: int = HEIGHT_PX
+    left: int = 58
+    bottom: int = 48
+
+
+PAGE_FRAME = Frame()
+
+
+def draw_plot(plot: Plot, frame: Frame = PAGE_FRAME) -> str:
     """The SVG of a plot: it grows and shrinks with its place, and reads out its title and `alt`."""
-    svg = _start_svg(WIDTH_PX, HEIGHT_PX, {"role": "img", "class": "plot"})
+    svg = _start_svg(frame.width, frame.height, {"role": "img", "class": "plot"})
     _add_text(svg, "title", {}, f"{plot.title}: {plot.alt}")
-    x, y = _fit_scales(plot)
+    x, y = _fit_scales(plot, frame)
     _draw_axes(svg, plot, x, y)
     if plot.diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
@@ -54,20 +69,27 @@ def _start_svg(width: int, height: int, attributes: dict[str, str]) -> Element:
     return Element("svg", size | attributes)
 
 
-def _fit_scales(plot: Plot) -> tuple[Scale, Scale]:
+def _fit_scales(plot: Plot, frame: Frame) -> tuple[Scale, Scale]:
     across = [value for series in plot.series for value in series.x]
     up = [
         value
         for series in plot.series
         for values in (series.y, series.lows, series.highs)
         for value in values
+        if math.isfinite(value)
     ]
     kinds = {series.kind for series in plot.series}
     upright = replace(plot.y, low=0.0) if "bars" in kinds else plot.y
     return (
-        fit_scale(plot.x, across, _LEFT, WIDTH_PX - _RIGHT, _ROOM if "points" in kinds else 0.0),
-        fit_scale(upright, up, HEIGHT_PX - _BOTTOM, _TOP, _ROOM),
+        fit_scale(
+            plot.x, across, frame.left, frame.width - _RIGHT, _ROOM if "points" in kinds else 0.0
+        ),
+        fit_scale(upright, up, frame.height - frame.bottom, _TOP, _ROOM),
     )
+
+
+def _show(axis: Axis, tick: float) -> str:
+    return show_tick(tick) if axis.show is None else axis.show(tick)
 
 
 def _draw_axes(svg: Element, plot: Plot, x: Scale, y: Scale) -> None:
@@ -76,12 +98,12 @@ def _draw_axes(svg: Element, plot: Plot, x: Scale, y: Scale) -> None:
         at = y.place(tick)
         _draw_line(axes, "grid", (x.start, at), (x.end, at))
         place = {"x": _number(x.start - _TICK_GAP), "y": _number(at + 4), "text-anchor": "end"}
-        _add_text(axes, "text", place, show_tick(tick))
+        _add_text(axes, "text", place, _show(plot.y, tick))
     for tick in x.list_ticks():
         at = x.place(tick)
         _draw_line(axes, "grid", (at, y.start), (at, y.end))
         place = {"x": _number(at), "y": _number(y.start + 18), "text-anchor": "middle"}
-        _add_text(axes, "text", place, show_tick(tick))
+        _add_text(axes, "text", place, _show(plot.x, tick))
     _draw_line(axes, "axis", (x.start, y.start), (x.end, y.start))
     middle = {"text-anchor": "middle", "class": "axis-title"}
     place = {"x": _number((x.start + x.end) / 2), "y": _number(y.start + _TITLE_GAP)}
@@ -106,6 +128,20 @@ def _draw_bars(group: Element, series: Series, x: Scale, y: Scale, number: int) 
     SubElement(group, "path", {"class": "line", "d": path})
 
 
+def _draw_areas(group: Element, series: Series, x: Scale, y: Scale, number: int) -> None:
+    """A filled outline for each run between gaps, with a line along its upper edge."""
+    lows = series.lows or [0.0] * len(series.y)
+    values = zip(series.x, lows, series.y, strict=True)
+    for is_there, run in groupby(values, lambda each: all(map(math.isfinite, each))):
+        if is_there:
+            places = [(x.place(at), y.place(low), y.place(high)) for at, low, high in run]
+            upper = [(at, high) for at, _, high in places]
+            lower = [(at, low) for at, low, _ in places]
+            SubElement(group, "path", {"class": "area", "d": _join_points(upper + lower[::-1])})
+            # A value alone is a line of no length.
+            SubElement(group, "path", {"class": "line", "d": _join_points([*upper, upper[-1]])})
+
+
 def _draw_points(group: Element, series: Series, x: Scale, y: Scale, number: int) -> None:
     # Series beside each other, so that whiskers do not hide each other.
     shift = (number - 1) * 2 * _MARK_PX
@@ -124,7 +160,13 @@ def _draw_dots(group: Element, series: Series, x: Scale, y: Scale, number: int) 
     SubElement(group, "path", {"class": "dots", "d": path})
 
 
-_DRAW = {"line": _draw_lines, "bars": _draw_bars, "points": _draw_points, "dots": _draw_dots}
+_DRAW = {
+    "line": _draw_lines,
+    "bars": _draw_bars,
+    "points": _draw_points,
+    "dots": _draw_dots,
+    "area": _draw_areas,
+}
 
 
 def _draw_mark(group: Element, number: int, x: float, y: float, says: str) -> None:

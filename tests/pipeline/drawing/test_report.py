@@ -24,7 +24,7 @@ from pipeline.drawing.report.contents import (
     Table,
 )
 from pipeline.drawing.report.pictures import encode_picture
-from pipeline.drawing.report.plots import HEIGHT_PX, WIDTH_PX, draw_plot
+from pipeline.drawing.report.plots import HEIGHT_PX, WIDTH_PX, Frame, draw_plot
 from pipeline.drawing.report.report_file import check_report_file, render_report, write_report
 from pipeline.drawing.report.scales import fit_scale, show_tick
 from schemas.errors import UsageError
@@ -134,6 +134,30 @@ def test_bars_stand_on_zero() -> None:
     (path,) = [each for each in svg.iter("path") if each.get("class") == "line"]
     # The highest has a little room above it.
     assert path.get("d") == "M58 222L58 171.5L212 171.5L212 20.1L366 20.1L366 222"
+
+
+def test_an_area_has_gaps_and_a_frame_its_room() -> None:
+    nan = float("nan")
+    upper = Series("b", [0, 0.5, 1], [1, nan, 0.5], "area", lows=[0.5, 0.5, 0])
+    axes = (UNIT, replace(UNIT, title="", show=lambda value: f"{value:.0%}"))
+    frame = Frame(width=234, height=142, left=20, bottom=30)
+    svg = ElementTree.fromstring(draw_plot(Plot("t", "a", *axes, [upper]), frame))
+    assert svg.get("viewBox") == "0 0 234 142"
+    paths = [(each.get("class"), each.get("d")) for each in svg.iter("path")]
+    assert [each for each in paths if each[0] in ("area", "line")] == [
+        ("area", "M20 12L20 62"),
+        ("line", "M20 12L20 12"),
+        ("area", "M220 62L220 112"),
+        ("line", "M220 62L220 62"),
+    ]
+    assert [each.text for each in svg.iter("text")][:6] == [
+        "0%",
+        "20%",
+        "40%",
+        "60%",
+        "80%",
+        "100%",
+    ]
 
 
 def test_points_of_series_lie_beside_each_other() -> None:

@@ -40,6 +40,20 @@ def counts(samples: Samples) -> Samples:
     return {key: value for key, value in samples.items() if not any(x in key for x in left_out)}
 
 
+def test_zeros_are_there_before_the_first() -> None:
+    """Else the first of its kind is in no rate: Prometheus sees no increase."""
+    samples = registry_samples(IngestMetrics().registry)
+    classes: list[type[BaseException]] = [BaseException]
+    for each in classes:  # which grows meanwhile
+        classes += each.__subclasses__()
+    rejecting = {each.__name__ for each in classes if getattr(each, "rejects_input", False)}
+    assert {f'objseek_ingest_rejects_total{{reason="{name}"}}' for name in rejecting} == {
+        key for key in samples if "rejects" in key
+    }
+    for what in ("store", "credentials", "index", "chunk"):
+        assert samples[f'objseek_ingest_retries_total{{what="{what}"}}'] == 0
+
+
 def check_nothing_is_on_its_way() -> None:
     now = registry_samples(METRICS)
     assert now["objseek_ingest_workers"] == 0
@@ -194,7 +208,8 @@ def test_images_that_are_gone_are_no_failures() -> None:
     metrics.note_written([gone], StageSpan("write", 0.0, 0.1))
     samples = registry_samples(metrics.registry)
     assert samples['objseek_ingest_images_total{outcome="gone"}'] == 1
-    assert not [key for key in samples if "failures" in key or "rejects" in key]
+    assert not [key for key in samples if "failures" in key]
+    assert [samples[key] for key in samples if "rejects" in key] == [0, 0]
 
 
 def test_settings_of_observing_do_not_change_what_is_indexed(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from schemas.errors import (
 )
 from schemas.images import ImageRef
 from schemas.options import StoreOptions
+from workers import backoff
 from workers.stores import open as stores
 from workers.stores.open import build_store
 from workers.stores.s3_client import client_for
@@ -252,10 +253,18 @@ def test_an_object_is_looked_for_again_while_the_store_is_away() -> None:
     assert replies == []
 
 
-def test_a_store_that_is_busy_is_asked_again() -> None:
-    replies = [error_reply(503, "SlowDown"), Reply(200, b"abc")]
+def test_a_store_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    retries: list[str] = []
+    monkeypatch.setattr(backoff, "_listeners", [retries.append])
+    busy = error_reply(503, "SlowDown")
+    replies = [busy, busy, Reply(200, b"abc"), busy, busy, busy]
     with scripted_server(lambda request: replies.pop(0)) as endpoint:
-        assert stores.read(S3_REF, options_for(endpoint, max_attempts=2)) == b"abc"
+        options = options_for(endpoint, max_attempts=3)
+        assert stores.read(S3_REF, options) == b"abc"
+        assert retries == ["store", "store"]
+        with pytest.raises(StoreUnavailableError):
+            stores.read(S3_REF, options)
+    assert retries == ["store"] * 4
 
 
 def test_an_endpoint_that_does_not_answer() -> None:
