@@ -19,7 +19,7 @@ from schemas.images import UInt8Image
 from schemas.options import SegmenterOptions
 from workers.registry import build_segmenter
 
-SEGMENTERS = ("sam_demo", "maskrcnn_demo")
+SEGMENTERS = ("sam_demo", "maskrcnn_demo", "segformer_demo")
 _SCENES, _SEED = 2, 2024
 _PANEL_WIDTH, _GAP_PX = 420, 4
 

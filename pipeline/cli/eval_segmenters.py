@@ -23,7 +23,7 @@ from workers.registry import build_segmenter
 from workers.segmenter_protocols import BoxSegmenter, Segmenter
 
 ALL = "all"
-SEGMENTERS = ("sam_demo", "sam_demo:grid", "maskrcnn_demo", "boxes", "grid")
+SEGMENTERS = ("sam_demo", "sam_demo:grid", "maskrcnn_demo", "segformer_demo", "boxes", "grid")
 """Those of which a table makes sense without any download; after the colon: its prompts."""
 _COLUMNS = (
     "segmenter",

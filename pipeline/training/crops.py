@@ -16,11 +16,11 @@ _GREY_SHARE, _TURNED_SHARE = 0.15, 0.5
 CUTOUT_FILL = (122 / 255, 116 / 255, 104 / 255)  # the mean colour of CLIP's training images
 
 
-def _uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:
+def sample_uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:
     return torch.rand(count, generator=generator) * (high - low) + low
 
 
-def _draw(
+def place_sprites(
     sprites: Tensor,
     scale: Tensor,
     angle: Tensor,
@@ -45,9 +45,9 @@ def _draw(
     return functional.grid_sample(sprites, grid + bend, align_corners=False)
 
 
-def _sample_bends(generator: torch.Generator, count: int) -> Tensor:
+def sample_bends(generator: torch.Generator, count: int) -> Tensor:
     """Smooth displacements, (n, CROP_PX, CROP_PX, 2), in half frames, as between two artists."""
-    size, strength = (CROP_PX, CROP_PX), _uniform(generator, count, 0, _MAX_BEND)
+    size, strength = (CROP_PX, CROP_PX), sample_uniform(generator, count, 0, _MAX_BEND)
     noise = torch.randn(count, 2, 4, 4, generator=generator) * strength[:, None, None, None]
     shifts = functional.interpolate(noise, size, mode="bicubic", align_corners=True)
     return shifts.permute(0, 2, 3, 1)
@@ -59,12 +59,12 @@ def turn_hues(colour: Tensor, generator: torch.Generator) -> Tensor:
     colour (n, 3, s, s), less its grey. Rodrigues' rotation around the axis of greys.
     """
     turned = torch.rand(len(colour), generator=generator) < _TURNED_SHARE
-    angle = (_uniform(generator, len(colour), 0, 2 * math.pi) * turned)[:, None, None, None]
+    angle = (sample_uniform(generator, len(colour), 0, 2 * math.pi) * turned)[:, None, None, None]
     across = (colour.roll(1, dims=1) - colour.roll(-1, dims=1)) / math.sqrt(3)
     return colour * torch.cos(angle) + across * torch.sin(angle)
 
 
-def _restyle(sprites: Tensor, generator: torch.Generator) -> Tensor:
+def restyle(sprites: Tensor, generator: torch.Generator) -> Tensor:
     """Vary colours as another artist might: lightness, tint, saturation and contrast.
 
     Sprites (n, 4, s, s), premultiplied. In a style that training does not show, a concept has to be
@@ -73,7 +73,7 @@ def _restyle(sprites: Tensor, generator: torch.Generator) -> Tensor:
     count = len(sprites)
 
     def factor(low: float, high: float, channels: int = 1) -> Tensor:
-        return _uniform(generator, count * channels, low, high).view(count, channels, 1, 1)
+        return sample_uniform(generator, count * channels, low, high).view(count, channels, 1, 1)
 
     colour, alpha = sprites[:, :3] * factor(0.75, 1.15) * factor(0.7, 1.3, 3), sprites[:, 3:]
     grey = colour.mean(dim=1, keepdim=True)
@@ -83,28 +83,28 @@ def _restyle(sprites: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([torch.minimum(colour.clamp(min=0), alpha), alpha], dim=1)
 
 
-def _blend_over(canvas: Tensor, layer: Tensor) -> Tensor:
+def blend_over(canvas: Tensor, layer: Tensor) -> Tensor:
     return canvas * (1 - layer[:, 3:]) + layer[:, :3]
 
 
-def _backgrounds(generator: torch.Generator, count: int) -> Tensor:
+def make_backgrounds(generator: torch.Generator, count: int) -> Tensor:
     cells = (1, 2, 3, 6, 12)[int(torch.randint(5, (1,), generator=generator))]
     colours = torch.rand(count, 3, cells, cells, generator=generator)
     size = (CROP_PX, CROP_PX)
     smooth = functional.interpolate(colours, size, mode="bicubic", align_corners=False)
-    calm = _uniform(generator, count, 0.1, 0.8)[:, None, None, None]
+    calm = sample_uniform(generator, count, 0.1, 0.8)[:, None, None, None]
     base = torch.rand(count, 3, 1, 1, generator=generator)
     return (smooth * calm + base * (1 - calm)).clamp(0, 1)
 
 
 def _side_shift(generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
     """Shifts, in half frames, away from the middle of the frame."""
-    around = _uniform(generator, count, 0, 2 * math.pi)
-    reach = _uniform(generator, count, 0.65, 1.2)
+    around = sample_uniform(generator, count, 0, 2 * math.pi)
+    reach = sample_uniform(generator, count, 0.65, 1.2)
     return reach * torch.cos(around), reach * torch.sin(around)
 
 
-def _blur(images: Tensor, generator: torch.Generator) -> Tensor:
+def blur_some(images: Tensor, generator: torch.Generator) -> Tensor:
     """Blur two fifths of the batch, as if they were enlarged from small objects."""
     split = len(images) * 2 // 5
     side = int(torch.randint(24, 84, (1,), generator=generator))
@@ -127,7 +127,7 @@ def _distort_mask(soft: Tensor, generator: torch.Generator) -> Tensor:
     A third of the masks stay as they are.
     """
     smooth = _smooth_noise(generator, len(soft))
-    strength = _uniform(generator, len(soft), -0.3, 0.6).clamp(min=0)[:, None, None, None]
+    strength = sample_uniform(generator, len(soft), -0.3, 0.6).clamp(min=0)[:, None, None, None]
     return soft + strength * smooth
 
 
@@ -139,8 +139,8 @@ def merge_or_cut(visible: Tensor, neighbour: Tensor, generator: torch.Generator)
     count, draw = len(visible), generator
     joined = (torch.rand(count, generator=draw) < _JOINED_SHARE)[:, None, None, None]
     visible = torch.where(joined, torch.maximum(visible, neighbour), visible)
-    angle = _uniform(draw, count, 0, 2 * math.pi)[:, None, None]
-    beyond = _uniform(draw, count, 0.05, 0.6)[:, None, None]
+    angle = sample_uniform(draw, count, 0, 2 * math.pi)[:, None, None]
+    beyond = sample_uniform(draw, count, 0.05, 0.6)[:, None, None]
     along = torch.linspace(-1, 1, CROP_PX)
     whole = along * torch.cos(angle) + along[:, None] * torch.sin(angle) < beyond
     uncut = (torch.rand(count, generator=draw) > _CUT_SHARE)[:, None, None]
@@ -161,29 +161,29 @@ def training_crops(
     draw = generator
     flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
     angle = torch.randn(count, generator=draw) * 0.31
-    shift = _uniform(draw, count, -0.12, 0.12), _uniform(draw, count, -0.12, 0.12)
-    aspect = torch.exp(_uniform(draw, count, -0.25, 0.25))
-    size = flip * _uniform(draw, count, 0.65, 1.0)
-    bend = _sample_bends(draw, count) if vary else 0
-    target = _draw(targets, size, angle, shift, aspect, bend)
-    target = _restyle(target, draw) if vary else target
+    shift = sample_uniform(draw, count, -0.12, 0.12), sample_uniform(draw, count, -0.12, 0.12)
+    aspect = torch.exp(sample_uniform(draw, count, -0.25, 0.25))
+    size = flip * sample_uniform(draw, count, 0.65, 1.0)
+    bend = sample_bends(draw, count) if vary else 0
+    target = place_sprites(targets, size, angle, shift, aspect, bend)
+    target = restyle(target, draw) if vary else target
 
     behind, front = others[:count], others[count:]
-    sizes = _uniform(draw, count, 0.3, 1.1), _uniform(draw, count, 0.3, 0.9)
-    turn = _uniform(draw, count, -0.6, 0.6)
-    neighbour = _draw(behind, sizes[0], turn, _side_shift(draw, count))
+    sizes = sample_uniform(draw, count, 0.3, 1.1), sample_uniform(draw, count, 0.3, 0.9)
+    turn = sample_uniform(draw, count, -0.6, 0.6)
+    neighbour = place_sprites(behind, sizes[0], turn, _side_shift(draw, count))
     neighbour = neighbour * (torch.rand(count, generator=draw) < 0.6)[:, None, None, None]
-    occluder = _draw(front, sizes[1], -turn, _side_shift(draw, count))
+    occluder = place_sprites(front, sizes[1], -turn, _side_shift(draw, count))
     occluder = occluder * (torch.rand(count, generator=draw) < 0.35)[:, None, None, None]
 
-    scene = _backgrounds(draw, count)
+    scene = make_backgrounds(draw, count)
     for layer in (neighbour, target, occluder):
-        scene = _blend_over(scene, layer)
+        scene = blend_over(scene, layer)
     visible = target[:, 3:] * (1 - occluder[:, 3:])
     visible = merge_or_cut(visible, neighbour[:, 3:], draw) if vary else visible
     soft = functional.avg_pool2d(visible, 3, 1, 1)
     soft = _distort_mask(soft, draw) if vary else soft
-    threshold = _uniform(draw, count, 0.2, 0.8)[:, None, None, None]
+    threshold = sample_uniform(draw, count, 0.2, 0.8)[:, None, None, None]
     return _photograph(scene, soft > threshold, draw)
 
 
@@ -194,13 +194,13 @@ def junk_crops(sprites: Tensor, generator: torch.Generator) -> Tensor:
     which a scrap is shown, or nothing. Returns float (n, 3, CROP_PX, CROP_PX), 0..1.
     """
     count, draw = len(sprites), generator
-    shift = _uniform(draw, count, -1.0, 1.0), _uniform(draw, count, -1.0, 1.0)
-    angle, zoom = torch.randn(count, generator=draw), _uniform(draw, count, 1.5, 3.5)
-    scrap = _restyle(_draw(sprites, zoom, angle, shift), draw)
+    shift = sample_uniform(draw, count, -1.0, 1.0), sample_uniform(draw, count, -1.0, 1.0)
+    angle, zoom = torch.randn(count, generator=draw), sample_uniform(draw, count, 1.5, 3.5)
+    scrap = restyle(place_sprites(sprites, zoom, angle, shift), draw)
     scrap = scrap * (torch.rand(count, generator=draw) < _SCRAP_SHARE)[:, None, None, None]
-    scene = _blend_over(_backgrounds(draw, count), scrap)
+    scene = blend_over(make_backgrounds(draw, count), scrap)
     along = torch.linspace(-1, 1, CROP_PX)
-    squeezed = torch.exp(_uniform(draw, count, -0.8, 0.8))[:, None, None]
+    squeezed = torch.exp(sample_uniform(draw, count, -0.8, 0.8))[:, None, None]
     far = along.square() / squeezed + along.square()[:, None] * squeezed
     blob = (1.1 - far[:, None] + 0.7 * _smooth_noise(draw, count)) > 0.5
     # Half of the scraps end where their object does.
@@ -216,13 +216,16 @@ def vary_found_crops(cut_out: Tensor, generator: torch.Generator) -> Tensor:
     """
     count, draw = len(cut_out), generator
     flip = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
-    angle, scale = torch.randn(count, generator=draw) * 0.15, _uniform(draw, count, 0.85, 1.05)
-    shift = _uniform(draw, count, -0.06, 0.06), _uniform(draw, count, -0.06, 0.06)
-    aspect = torch.exp(_uniform(draw, count, -0.15, 0.15))
-    turned = _draw(cut_out, flip * scale, angle, shift, aspect, _sample_bends(draw, count))
-    turned = _restyle(turned, draw)
+    angle, scale = (
+        torch.randn(count, generator=draw) * 0.15,
+        sample_uniform(draw, count, 0.85, 1.05),
+    )
+    shift = sample_uniform(draw, count, -0.06, 0.06), sample_uniform(draw, count, -0.06, 0.06)
+    aspect = torch.exp(sample_uniform(draw, count, -0.15, 0.15))
+    turned = place_sprites(cut_out, flip * scale, angle, shift, aspect, sample_bends(draw, count))
+    turned = restyle(turned, draw)
     ground = torch.tensor(CUTOUT_FILL)[None, :, None, None].expand(count, 3, CROP_PX, CROP_PX)
-    return _light(_blend_over(ground, turned), draw)
+    return light_crops(blend_over(ground, turned), draw)
 
 
 def _photograph(scene: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
@@ -230,10 +233,10 @@ def _photograph(scene: Tensor, mask: Tensor, generator: torch.Generator) -> Tens
     count = len(scene)
     fill = torch.tensor(CUTOUT_FILL)[None, :, None, None]
     as_cutout = torch.rand(count, generator=generator)[:, None, None, None] < _CUTOUT_SHARE
-    return _light(_blur(torch.where(mask | ~as_cutout, scene, fill), generator), generator)
+    return light_crops(blur_some(torch.where(mask | ~as_cutout, scene, fill), generator), generator)
 
 
-def _light(crops: Tensor, generator: torch.Generator) -> Tensor:
-    gain = _uniform(generator, len(crops), 0.75, 1.15)[:, None, None, None]
+def light_crops(crops: Tensor, generator: torch.Generator) -> Tensor:
+    gain = sample_uniform(generator, len(crops), 0.75, 1.15)[:, None, None, None]
     noise = torch.randn(crops.shape, generator=generator) * 0.02
     return (crops * gain + noise).clamp(0, 1)

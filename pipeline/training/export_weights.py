@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pipeline.demo.groups import GROUPS
 from pipeline.training.scene_cache import load_art
+from pipeline.training.segformer_learner import MODEL
 from pipeline.training.segformer_shape import PREPARATION, make_config
 from pipeline.training.train_clip import TEMPLATES
 from workers.embedders.clip_tokenizer import ClipTokenizer
@@ -100,6 +101,12 @@ def main() -> None:
             zero_untrained(weights["token_embedding.weight"], args.art)
         if name == "maskrcnn_demo":
             weights = {key: value for key, value in weights.items() if not key.startswith(TOWER)}
+        if name == "segformer_demo":
+            weights = {
+                key.removeprefix(MODEL): value
+                for key, value in weights.items()
+                if key.startswith(MODEL)
+            }
         if args.average:
             weights = mix_with(weights, _BUNDLED / f"{name}.safetensors")
         out = args.out / f"{name}.safetensors"

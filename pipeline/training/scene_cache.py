@@ -71,50 +71,55 @@ def compress_jpeg(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Block:
-    """Scenes, and of each instance, by its number from 1, what is seen of it, and its group.
+    """Scenes, and of each instance, by its number from 1, what is seen of it and what it is.
 
     images uint8 (_BLOCK, height, width, 3); instances uint8 (_BLOCK, height, width); visible
-    float32 and groups uint8 (_BLOCK, MAX_OBJECTS + 1), groups from 1, 0: there is no such instance.
+    float32, groups uint8 and concepts uint16 (_BLOCK, MAX_OBJECTS + 1), groups and concepts (rows
+    of the art) from 1, 0: there is no such instance.
     """
 
     images: np.ndarray
     instances: np.ndarray
     visible: np.ndarray
     groups: np.ndarray
+    concepts: np.ndarray
 
 
 def _compose_block(
-    sprites: Sequence[Sprite], group_of: Mapping[str, int], seed: int, block: int
+    sprites: Sequence[Sprite], kind_of: Mapping[str, tuple[int, int]], seed: int, block: int
 ) -> _Block:
     rng = np.random.default_rng([seed, block])
     images = np.zeros((_BLOCK, *SCENE_HW, 3), np.uint8)
     instances = np.zeros((_BLOCK, *SCENE_HW), np.uint8)
     visible = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.float32)
     groups = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.uint8)
+    concepts = np.zeros((_BLOCK, MAX_OBJECTS + 1), np.uint16)
     for row in range(_BLOCK):
         scene = compose(rng, sprites)
         images[row] = compress_jpeg(rng, scene.image)
         for number, item in enumerate(scene.objects, start=1):
             instances[row][item.mask] = number
             visible[row, number] = item.visible_fraction
-            groups[row, number] = 1 + group_of[item.concept.name]
-    return _Block(images, instances, visible, groups)
+            group, concept = kind_of[item.concept.name]
+            groups[row, number], concepts[row, number] = 1 + group, 1 + concept
+    return _Block(images, instances, visible, groups, concepts)
 
 
 _sprites: list[Sprite] = []
-_group_of: dict[str, int] = {}
+_kind_of: dict[str, tuple[int, int]] = {}
 
 
 def _load(path: Path, styles: Sequence[str]) -> None:
     art = load_art(path)
     names = [concept.name for concept in art.concepts[: art.chosen]]
     groups = find_groups([concept.label for concept in art.concepts[: art.chosen]])
-    _group_of.update(zip(names, groups, strict=True))
+    kinds = zip(groups, range(len(names)), strict=True)
+    _kind_of.update(zip(names, kinds, strict=True))
     _sprites.extend(load_training_sprites(path, styles))
 
 
 def _block(seed: int, block: int) -> _Block:
-    return _compose_block(_sprites, _group_of, seed, block)
+    return _compose_block(_sprites, _kind_of, seed, block)
 
 
 def main() -> None:
@@ -135,6 +140,7 @@ def main() -> None:
     instances = create(args.out / "instances.npy", dtype=np.uint8, shape=(count, *SCENE_HW))
     visible = np.zeros((count, MAX_OBJECTS + 1), np.float32)
     groups = np.zeros((count, MAX_OBJECTS + 1), np.uint8)
+    concepts = np.zeros((count, MAX_OBJECTS + 1), np.uint16)
     load = partial(_load, args.sprites, args.styles)
     with ProcessPoolExecutor(args.workers, initializer=load) as pool:
         results = pool.map(partial(_block, args.seed), range(blocks))
@@ -142,9 +148,11 @@ def main() -> None:
             rows = slice(block * _BLOCK, (block + 1) * _BLOCK)
             images[rows], instances[rows] = made.images, made.instances
             visible[rows], groups[rows] = made.visible, made.groups
+            concepts[rows] = made.concepts
             print(f"{(block + 1) * _BLOCK}/{count} scenes", flush=True)
     np.save(args.out / "visible.npy", visible)
     np.save(args.out / "groups.npy", groups)
+    np.save(args.out / "concepts.npy", concepts)
 
 
 if __name__ == "__main__":

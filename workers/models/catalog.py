@@ -88,6 +88,16 @@ CATALOG: tuple[ModelEntry, ...] = (
         module="mask_rcnn_demo",
         task="instance",
     ),
+    ModelEntry(
+        name="segformer_demo",
+        kind="segmenter",
+        source="bundled",
+        licence="CC-BY-SA-4.0",
+        about="small demo SegFormer, five groups of things in emoji scenes only",
+        file_name="segformer_demo.safetensors",
+        module="segformer",
+        task="semantic",
+    ),
     *MORE_SEGMENTERS,
     *DETECTORS,
     ModelEntry(

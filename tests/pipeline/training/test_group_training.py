@@ -16,7 +16,6 @@ from pipeline.training import export_weights
 from pipeline.training.group_frames import find_frame_groups
 from pipeline.training.kind_head import fit_kinds
 from pipeline.training.train_maskrcnn import Frames, build_model, compute_losses
-from pipeline.training.train_segformer import CROP_HW, Crops, compute_loss
 from workers.models.sam_demo_architecture import EMBED_DIM, IMG_SIZE, STRIDE
 from workers.segmenters.heads.classes import read_classes
 
@@ -74,31 +73,6 @@ def test_kinds_are_fitted_to_what_is_seen() -> None:
     background = classes.weight[0].clone()
     assert fit_kinds(model, vectors, labels) > 0.95
     torch.testing.assert_close(classes.weight[0], background)
-
-
-def test_crops_show_the_groups_of_their_pixels(tmp_path: Path) -> None:
-    instances = np.zeros((1, 480, 640), np.uint8)
-    instances[0, :, 320:] = 3
-    groups = np.zeros((1, MAX_OBJECTS + 1), np.uint8)
-    groups[0, 3] = 4
-    np.save(tmp_path / "instances.npy", instances)
-    np.save(tmp_path / "groups.npy", groups)
-    np.save(tmp_path / "images.npy", np.repeat(instances[..., None] * 80, 3, axis=3))
-    pixels, labels = Crops(tmp_path, seed=1).draw(6)
-    assert labels.shape == (6, *CROP_HW)
-    assert set(labels.unique().tolist()) == {0, 4}
-    bright = pixels.mean(1) > pixels.mean()
-    assert ((labels == 4) == bright).float().mean() > 0.99
-
-
-def test_the_loss_is_least_for_the_right_groups() -> None:
-    groups = torch.zeros(1, 16, 16, dtype=torch.int64)
-    groups[:, :, 8:] = 2
-    small = torch.nn.functional.one_hot(groups[:, ::4, ::4], 6).permute(0, 3, 1, 2).float()
-    right, share = compute_loss(20 * small, groups)
-    wrong, _ = compute_loss(20 * small.flip(1), groups)
-    assert share > 0.85
-    assert right < 0.5 < wrong
 
 
 def test_exported_heads_come_without_what_they_borrow(
