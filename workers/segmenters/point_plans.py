@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -88,7 +88,7 @@ def trace_sure(
     chosen = guesses.predicted_iou > (least_iou if least_iou > 0 else -np.inf)
     if not chosen.any():
         return None
-    passed = TokenGuesses.of(guesses, chosen)
+    passed = TokenGuesses.of(guesses, chosen, with_tokens=plan.compares_tokens)
     repeated, logits = plan.find_repeated(passed), None
     is_new = chosen.copy()
     is_new[chosen] = repeated < 0
@@ -100,6 +100,9 @@ def trace_sure(
 
 class Plan(Protocol):
     """Which points of a crop are asked."""
+
+    compares_tokens: ClassVar[bool]
+    """Whether `find_repeated` looks at tokens."""
 
     def __iter__(self) -> Iterator[Float64s]:
         """Batches, float64 (n, 2) with n > 0, pixels of the crop."""
@@ -118,6 +121,7 @@ class Plan(Protocol):
 class GridPlan:
     """Asks every point of a crop, float64 (n, 2), `batch` at once."""
 
+    compares_tokens: ClassVar[bool] = False
     points_xy: Float64s
     batch: int
 
@@ -143,6 +147,7 @@ class AdaptivePlan:
     once, which changes nothing.
     """
 
+    compares_tokens: ClassVar[bool] = True
     rules: AdaptiveRules
     meter: LowResMeter
     points_xy: Float64s
@@ -196,7 +201,7 @@ class AdaptivePlan:
         return is_enough(self._known, self.rules.votes, self.rules.share, spacing_px)
 
     def _note_round(self) -> bool:
-        """Whether the round showed anything new."""
+        """Whether the round showed anything new; True where that ends nothing."""
         if not self._answers or self._masks is None:
             return False
         numbers, predicted_iou, prompts = map(np.concatenate, zip(*self._answers, strict=True))

@@ -17,7 +17,7 @@ class TokenGuesses:
 
     predicted_iou float32 (m,); outputs int64 (m,): which of the decoder's outputs each is.
     directions float32 (m, c): their mask tokens, divided by their lengths; None where a model has
-    none.
+    none, or nobody compares them.
     """
 
     predicted_iou: Float32s
@@ -25,14 +25,15 @@ class TokenGuesses:
     directions: Float32s | None
 
     @classmethod
-    def of(cls, guesses: Guesses, chosen: Bools) -> TokenGuesses:
-        """Those of bool (n, 3), at least one."""
+    def of(cls, guesses: Guesses, chosen: Bools, *, with_tokens: bool) -> TokenGuesses:
+        """Those of bool (n, 3), at least one. Tokens may have to be fetched from a device."""
         predicted_iou, outputs = guesses.predicted_iou[chosen], np.nonzero(chosen)[1]
-        if guesses.mask_tokens is None:
+        tokens = guesses.mask_tokens if with_tokens else None
+        if tokens is None:
             return cls(predicted_iou, outputs, None)
-        tokens = guesses.mask_tokens[chosen]
-        lengths = np.linalg.norm(tokens, axis=1, keepdims=True)
-        return cls(predicted_iou, outputs, tokens / lengths.clip(min=1e-12))
+        picked = tokens[chosen]
+        lengths = np.linalg.norm(picked, axis=1, keepdims=True)
+        return cls(predicted_iou, outputs, picked / lengths.clip(min=1e-12))
 
     def take(self, kept: Bools) -> TokenGuesses:
         """Those of bool (m,)."""
