@@ -11,14 +11,8 @@ from PIL import Image
 from pipeline.demo.bucket import write_bucket
 from pipeline.demo.groups import GROUPS
 from pipeline.evaluation.matching import must_be_found
-from pipeline.jobs.ingest import ingest
-from pipeline.progress import Progress
-from pipeline.search.searcher import Searcher
-from pipeline.settings import Settings
-from schemas.errors import ModelError, UsageError
 from schemas.options import SegmenterOptions
 from schemas.overlaps import best_iou
-from workers.models import catalog
 from workers.registry import build_segmenter
 from workers.segmenters.labelled_segmenter import LabelledSegmenter
 
@@ -54,32 +48,3 @@ def test_it_finds_most_objects_and_calls_them_groups(
 def test_its_fingerprint_covers_the_threshold(segmenter: LabelledSegmenter) -> None:
     surer = SegmenterOptions(name="maskrcnn_demo", device="cpu", score_thresh=0.9)
     assert build_segmenter(surer).fingerprint != segmenter.fingerprint
-
-
-def test_other_tasks_are_refused() -> None:
-    with pytest.raises(UsageError, match="expected instance for maskrcnn_demo, got panoptic"):
-        build_segmenter(SegmenterOptions(name="maskrcnn_demo", device="cpu", task="panoptic"))
-
-
-def test_weights_of_another_model_are_refused() -> None:
-    other = catalog.bundled_file(catalog.find("sam_demo").file_name)
-    options = SegmenterOptions(name="maskrcnn_demo", device="cpu", checkpoint=str(other))
-    with pytest.raises(ModelError, match="another architecture than maskrcnn_demo"):
-        build_segmenter(options)
-
-
-@pytest.mark.long
-def test_its_objects_are_ingested_and_found_by_their_group(tmp_path: Path) -> None:
-    write_bucket(tmp_path, 1, SEED)
-    settings = Settings.model_validate(
-        {
-            "segmenter": {"name": "maskrcnn_demo", "device": "cpu"},
-            "runner": {"name": "local"},
-            "index": {"location": str(tmp_path / "index")},
-        }
-    )
-    ingest([str(tmp_path / "scenes")], settings, Progress())
-    with Searcher.open(settings) as searcher:
-        points = [point for point in searcher.index.scroll() if point.payload["kind"] == "object"]
-        assert len(points) >= 5
-        assert {point.payload["segmenter_label"] for point in points} <= set(GROUPS)
